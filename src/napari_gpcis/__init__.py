@@ -1,0 +1,1 @@
+"""Interactive segmentation as Gaussian process classification."""
