@@ -1,1 +1,51 @@
-"""Interactive segmentation as Gaussian process classification."""
+"""Interactive segmentation as Gaussian process classification.
+
+Importing this package is fast: PyTorch is imported when a model is loaded, and
+napari only by ``napari_gpcis.plugin``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_gpcis.checkpoints import list_models
+    from napari_gpcis.clicks import Click
+    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.session import Session
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Click",
+    "Prediction",
+    "Segmenter",
+    "Session",
+    "__version__",
+    "list_models",
+]
+
+_HOMES = {
+    "Click": "napari_gpcis.clicks",
+    "Prediction": "napari_gpcis.prediction",
+    "Segmenter": "napari_gpcis.segmenter",
+    "Session": "napari_gpcis.session",
+    "list_models": "napari_gpcis.checkpoints",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first asked for."""
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names before they are imported, for completion."""
+    return sorted({*globals(), *__all__})
