@@ -1,0 +1,108 @@
+"""The contract between a network and the Gaussian process, and the registry.
+
+A backbone turns an image and a guidance map (the clicks and the previous mask after
+``maps_transform``) into ``feature_dim`` features a pixel of its grid. What depends on
+the image alone is `encode`; what a click changes is `fuse`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import nn
+
+from napari_gpcis.errors import UnknownModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+RGB_MEAN = (0.485, 0.456, 0.406)
+RGB_STD = (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module, ABC):
+    """A feature network with clicks fused into it."""
+
+    feature_dim: int
+    """Number of features ``d``."""
+    stride: int
+    """Network pixels per feature (4)."""
+    gp_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Options of the Gaussian process that suit this network."""
+
+    @abstractmethod
+    def make_maps_transform(self) -> nn.Module:
+        """Return Conv1S: previous mask and disks ``(B, 3, H, W)`` to guidance."""
+
+    @abstractmethod
+    def encode(self, rgb: Tensor) -> tuple[Tensor, ...]:
+        """Compute what depends on the image alone.
+
+        Parameters
+        ----------
+        rgb
+            Shape ``(B, 3, H, W)`` in [0, 1], not normalised.
+        """
+
+    @abstractmethod
+    def fuse(self, encoded: tuple[Tensor, ...], guidance: Tensor) -> Tensor:
+        """Return raw features ``(B, d, ceil(H/4), ceil(W/4))``, not normalised.
+
+        Parameters
+        ----------
+        encoded
+            From :meth:`encode`.
+        guidance
+            From the module of :meth:`make_maps_transform`.
+        """
+
+
+class ScaleLayer(nn.Module):
+    """Multiply by ``|scale|``, a learned scalar that starts small."""
+
+    def __init__(self, initial: float = 0.05) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1,), initial))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return ``maps * |scale|``, same shape."""
+        return maps * self.scale.abs()
+
+
+_MODULES = {
+    "resnet50": "napari_gpcis.backbones.resnet50",
+    "mobilenet_v2": "napari_gpcis.backbones.mobilenet_v2",
+}
+_FACTORIES: dict[str, Callable[..., Backbone]] = {}
+
+
+def register(name: str, factory: Callable[..., Backbone]) -> None:
+    """Make ``factory(**options)`` available as backbone ``name``."""
+    _FACTORIES[name] = factory
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of all backbones, sorted."""
+    return tuple(sorted({*_MODULES, *_FACTORIES}))
+
+
+def create_backbone(name: str, **options: object) -> Backbone:
+    """Build a backbone with random weights.
+
+    Raises
+    ------
+    UnknownModelError
+        If no backbone has that name.
+    """
+    if name not in _FACTORIES and name in _MODULES:
+        import_module(_MODULES[name])
+    if name not in _FACTORIES:
+        known = ", ".join(available())
+        msg = f"unknown network {name!r}; known networks: {known}"
+        raise UnknownModelError(msg)
+    return _FACTORIES[name](**options)

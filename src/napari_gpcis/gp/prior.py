@@ -1,0 +1,87 @@
+"""The weight-space prior: learned Fourier basis functions and their weights.
+
+Equation 12 of the paper, ``Phi(x) w`` with ``phi_r(x) = sqrt(2/l) cos(theta_r.x + tau_r)``
+and ``w ~ N(mu_w, sigma_w^2 I)``. The published code uses ``sin`` (tau absorbs the
+quarter turn, but stored weights need it), calls ``mu_w`` *omega*, and takes the
+0.025 of the paper's variance as a standard deviation, clamped to [0.01, 0.05].
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHT_STD_RANGE = (0.01, 0.05)
+"""Bounds of the standard deviation of ``w`` in training (published code)."""
+
+
+def fourier_basis(pixels: Tensor, theta: Tensor, tau: Tensor) -> Tensor:
+    """Return ``Phi(x) = sqrt(2/l) sin(x theta^T + tau)``.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(..., m, d + 3)``.
+    theta, tau
+        Frequencies ``(l, d + 3)`` and phases ``(l,)``.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(..., m, l)``.
+    """
+    phase = pixels @ theta.transpose(0, 1) + tau
+    return math.sqrt(2.0 / theta.shape[0]) * phase.sin()
+
+
+def prior_mean(
+    pixels: Tensor,
+    theta: Tensor,
+    tau: Tensor,
+    weight: Tensor,
+    chunk: int | None = None,
+) -> Tensor:
+    """Return ``Phi(x) w`` without keeping ``Phi`` of more than ``chunk`` pixels.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(..., m, d + 3)``.
+    theta, tau, weight
+        See :func:`fourier_basis`; ``weight`` has shape ``(l, 1)``.
+    chunk
+        Pixels evaluated at a time (``None``: all), which bounds the memory of the
+        ``m x l`` basis; the values do not depend on it.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(..., m)``.
+    """
+    if chunk is None or pixels.shape[-2] <= chunk:
+        return (fourier_basis(pixels, theta, tau) @ weight).squeeze(-1)
+    parts = pixels.split(chunk, dim=-2)
+    return torch.cat([prior_mean(part, theta, tau, weight) for part in parts], dim=-1)
+
+
+def sample_weight(mean: Tensor, std: Tensor) -> Tensor:
+    """Draw ``w = mu_w + sigma_w z``, ``z ~ N(0, I)``: one draw per forward pass.
+
+    Parameters
+    ----------
+    mean
+        ``mu_w``, shape ``(l, 1)``.
+    std
+        ``sigma_w`` before clamping to :data:`WEIGHT_STD_RANGE`, shape ``()``.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(l, 1)``.
+    """
+    return mean + std.clamp(*WEIGHT_STD_RANGE) * torch.randn_like(mean)
