@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ def _conv_bn_relu(
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize bilinearly with aligned corners, as everywhere in the published model."""
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    return functional.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
 class _GlobalPooling(nn.Module):

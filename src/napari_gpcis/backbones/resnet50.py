@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from napari_gpcis.backbones._deeplab import ASPP, SeparableHead, SkipProject
 from napari_gpcis.backbones._resnet import STEM_CHANNELS, DilatedResNet50
-from napari_gpcis.backbones.base import Backbone, normalise, register
+from napari_gpcis.backbones.base import (
+    RGB_MEAN,
+    RGB_STD,
+    Backbone,
+    ScaleLayer,
+    register,
+)
+from napari_gpcis.initialisation import initialise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _MAP_CHANNELS = 256
-_SCALE = 0.05
 _LEAKY_SLOPE = 0.2
 
 
@@ -34,19 +40,7 @@ class _LeadingConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Return the first ``used`` output channels."""
         bias = None if self.bias is None else self.bias[: self.used]
-        return F.conv2d(x, self.weight[: self.used], bias, padding=1)
-
-
-class ScaleLayer(nn.Module):
-    """Multiply by the absolute value of one learned number."""
-
-    def __init__(self, scale: float = _SCALE) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.full((1,), scale))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x * |scale|``."""
-        return x * self.scale.abs()
+        return functional.conv2d(x, self.weight[: self.used], bias, padding=1)
 
 
 class ResNet50(Backbone):
@@ -58,7 +52,6 @@ class ResNet50(Backbone):
 
     feature_dim = 48
     stride = 4
-    guidance_channels = STEM_CHANNELS
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,6 +59,11 @@ class ResNet50(Backbone):
         self.aspp = ASPP(inputs=2048)
         self.skip_project = SkipProject(inputs=256)
         self.head = SeparableHead(self.feature_dim)
+        self.register_buffer("_mean", _channel(RGB_MEAN), persistent=False)
+        self.register_buffer("_std", _channel(RGB_STD), persistent=False)
+        self._mean: Tensor
+        self._std: Tensor
+        initialise(self)
 
     def make_maps_transform(self) -> nn.Module:
         """Return Conv1S: previous mask and click maps to the stem's resolution.
@@ -75,12 +73,14 @@ class ResNet50(Backbone):
         nn.Module
             Maps ``(B, 3, H, W)`` to ``(B, 128, ceil(H/2), ceil(W/2))``.
         """
-        return nn.Sequential(
+        transform = nn.Sequential(
             nn.Conv2d(3, 16, 3, stride=2, padding=1),
             nn.LeakyReLU(_LEAKY_SLOPE),
             _LeadingConv2d(16, _MAP_CHANNELS, used=STEM_CHANNELS),
             ScaleLayer(),
         )
+        initialise(transform)
+        return transform
 
     def encode(self, rgb: Tensor) -> tuple[Tensor, ...]:
         """Return the activations of the stem.
@@ -95,7 +95,7 @@ class ResNet50(Backbone):
         tuple of Tensor
             One tensor, ``(B, 128, ceil(H/2), ceil(W/2))``.
         """
-        return (self.backbone.stem(normalise(rgb)),)
+        return (self.backbone.stem((rgb - self._mean) / self._std),)
 
     def fuse(self, encoded: tuple[Tensor, ...], guidance: Tensor) -> Tensor:
         """Return the features of the image under the clicks.
@@ -118,4 +118,9 @@ class ResNet50(Backbone):
         return features
 
 
-register("resnet50")(ResNet50)
+def _channel(values: tuple[float, ...]) -> Tensor:
+    """Return a constant per channel, shape ``(1, C, 1, 1)``."""
+    return torch.tensor(values).reshape(1, -1, 1, 1)
+
+
+register("resnet50", ResNet50)
