@@ -1,0 +1,188 @@
+"""Crops and colours: a target becomes a network input.
+
+The published augmentation cuts a box whose sides are independent truncated normal
+fractions of the image, pads it where a fraction exceeds 1, and resizes without keeping
+the aspect. Two published slips are mended: the crop ends at ``x1 + w`` (not at the
+right border), and each object's own binary mask is resized (ids are never mixed). A
+share of crops instead follows the object, as zooming does when predicting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from gpcis_training.data import Target
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """How samples are cut and coloured.
+
+    Parameters
+    ----------
+    size
+        Side of the square network input, pixels.
+    zoom
+        Share of crops around the object.
+    zoom_range
+        Crop side as a multiple of the object's bounding box.
+    ratio
+        Mean, standard deviation, lower and upper bound of the fractions of the
+        image's sides (published: 0.8, 0.4, 0.3, 1.3).
+    flip_vertical, flip_horizontal, transpose
+        Probabilities.
+    colour
+        Probability of a change of brightness, contrast and colour balance.
+    grey
+        Probability of removing the colour.
+    invert
+        Probability of a negative image (useful for microscopy).
+    """
+
+    size: int = 256
+    zoom: float = 0.55
+    zoom_range: tuple[float, float] = (1.1, 2.2)
+    ratio: tuple[float, float, float, float] = (0.8, 0.4, 0.3, 1.3)
+    flip_vertical: float = 0.1
+    flip_horizontal: float = 0.5
+    transpose: float = 0.0
+    colour: float = 0.75
+    grey: float = 0.1
+    invert: float = 0.0
+
+
+class Crop(NamedTuple):
+    """A network input before clicks."""
+
+    image: npt.NDArray[np.float32]
+    """Shape ``(3, S, S)``, in [0, 1]."""
+    mask: npt.NDArray[np.bool_]
+    """Shape ``(S, S)``."""
+    others: npt.NDArray[np.bool_]
+    """Other labelled objects, shape ``(S, S)``."""
+
+
+Box = tuple[int, int, int, int]
+
+
+def augment(target: Target, options: AugmentOptions, rng: np.random.Generator) -> Crop:
+    """Cut, resize, flip and colour a target.
+
+    Parameters
+    ----------
+    target
+        Image and object.
+    options
+        How.
+    rng
+        Source of randomness.
+    """
+    if rng.random() < options.zoom:
+        box = _box_around(target.mask, options, rng)
+    else:
+        box = _random_box(target.mask.shape, options, rng)
+    image = _resized(target.image.transpose(2, 0, 1), box, options.size) / 255
+    masks = np.stack([target.mask, target.others]).astype(np.uint8) * 255
+    resized = _resized(masks, box, options.size) > 127.5
+    flips = _draw_flips(options, rng)
+    image = _colour(_flip(image, flips), options, rng)
+    resized = _flip(resized, flips)
+    return Crop(np.ascontiguousarray(image), resized[0].copy(), resized[1].copy())
+
+
+def _box_around(
+    mask: npt.NDArray[np.bool_], options: AugmentOptions, rng: np.random.Generator
+) -> Box:
+    """Return a jittered box around the object, within the image."""
+    box = []
+    for axis in (0, 1):
+        inside = np.flatnonzero(mask.any(axis=1 - axis))
+        low, high = int(inside[0]), int(inside[-1]) + 1
+        size = max((high - low) * rng.uniform(*options.zoom_range), 16)
+        centre = (low + high) / 2 + rng.uniform(-0.5, 0.5) * (size - (high - low))
+        start, stop = round(centre - size / 2), round(centre + size / 2)
+        box += [max(start, 0), min(stop, mask.shape[axis])]
+    return box[0], box[1], box[2], box[3]
+
+
+def _random_box(
+    shape: tuple[int, ...], options: AugmentOptions, rng: np.random.Generator
+) -> Box:
+    """Return the published random box; it may reach beyond the image."""
+    mean, std, low, high = options.ratio
+    box = []
+    for size in shape[:2]:
+        ratio = rng.normal(mean, std)
+        while not low <= ratio <= high:
+            ratio = rng.normal(mean, std)
+        length = max(int(size * ratio), 8)
+        room = size - length
+        start = int(rng.integers(min(room, 0), max(room, 0) + 1))
+        box += [start, start + length]
+    return box[0], box[1], box[2], box[3]
+
+
+def _resized(
+    planes: npt.NDArray[np.uint8], box: Box, size: int
+) -> npt.NDArray[np.float32]:
+    """Cut ``(C, H, W)`` to a box, zero outside, and resize with antialiasing."""
+    top, bottom, left, right = box
+    rows = slice(max(top, 0), min(bottom, planes.shape[1]))
+    cols = slice(max(left, 0), min(right, planes.shape[2]))
+    cut = torch.from_numpy(np.ascontiguousarray(planes[:, rows, cols]))
+    pads = (cols.start - left, right - cols.stop, rows.start - top, bottom - rows.stop)
+    if any(pads):
+        cut = functional.pad(cut, pads)
+    return _interpolate(cut[None].float(), size)[0].numpy()
+
+
+def _interpolate(planes: Tensor, size: int) -> Tensor:
+    return functional.interpolate(
+        planes, size=(size, size), mode="bilinear", antialias=True
+    )
+
+
+def _draw_flips(
+    options: AugmentOptions, rng: np.random.Generator
+) -> tuple[bool, bool, bool]:
+    return (
+        rng.random() < options.flip_vertical,
+        rng.random() < options.flip_horizontal,
+        rng.random() < options.transpose,
+    )
+
+
+def _flip(planes: npt.NDArray[Any], flips: tuple[bool, bool, bool]) -> npt.NDArray[Any]:
+    vertical, horizontal, transpose = flips
+    if vertical:
+        planes = planes[:, ::-1]
+    if horizontal:
+        planes = planes[:, :, ::-1]
+    if transpose:
+        planes = planes.swapaxes(1, 2)
+    return planes
+
+
+def _colour(
+    image: npt.NDArray[np.float32], options: AugmentOptions, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Change brightness, contrast, gamma and colour balance; maybe grey, negative."""
+    if rng.random() < options.colour:
+        contrast, shift = rng.uniform(0.7, 1.35), rng.uniform(-0.2, 0.2)
+        balance = rng.uniform(-0.05, 0.05, size=(3, 1, 1))
+        image = (image - 0.5) * contrast + 0.5 + shift + balance
+        image = np.clip(image, 0, 1) ** rng.uniform(0.7, 1.4)
+    if rng.random() < options.grey:
+        image = np.repeat(image.mean(axis=0, keepdims=True), 3, axis=0)
+    if rng.random() < options.invert:
+        image = 1 - image
+    return np.clip(image, 0, 1).astype(np.float32)

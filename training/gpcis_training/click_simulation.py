@@ -1,0 +1,176 @@
+"""Simulated clicks for training: a random start, then clicks on the errors.
+
+The start follows the published sampler (RITM's multi-point sampler with the numbers of
+the GPCIS code): geometric numbers of positive and negative clicks, the first positive
+one well inside, negatives on the background, other objects or the border. Later clicks
+fall into the middle part of the largest error region.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from gpcis_training.augment import Crop
+
+    Mask = npt.NDArray[np.bool_]
+    Points = npt.NDArray[np.float32]
+
+MAX_CLICKS = 24
+"""Clicks per side; a sample is a ``(48, 3)`` array, positives first."""
+
+ERROR_THRESHOLD = 0.49
+_INNER_FIRST = 1.7
+_INNER_ERROR = 2.0
+_EROSIONS = 3
+
+
+@dataclass(frozen=True)
+class ClickOptions:
+    """Laws of the simulated start.
+
+    Parameters
+    ----------
+    gamma
+        Base of the geometric law of the numbers of clicks (published code 0.7,
+        paper 0.8).
+    single_start
+        Share of samples that start from one positive click alone, as a person does;
+        0 is the published law.
+    erode
+        Probability of keeping positive clicks off the object's rim.
+    strategies
+        Shares of negatives on the background, on other objects, along the border.
+    """
+
+    gamma: float = 0.7
+    single_start: float = 0.0
+    erode: float = 0.9
+    strategies: tuple[float, float, float] = (0.1, 0.4, 0.5)
+
+
+def sample_clicks(crop: Crop, options: ClickOptions, rng: np.random.Generator) -> Points:
+    """Draw the clicks a sample starts with.
+
+    Parameters
+    ----------
+    crop
+        Target mask and other objects; the mask must not be empty.
+    options
+        The laws.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    array
+        Shape ``(48, 3)``, float32: rows ``(row, col, order)``, unused rows -1.
+    """
+    single = rng.random() < options.single_start
+    law = options.gamma ** np.arange(MAX_CLICKS)
+    more = 0 if single else int(rng.choice(MAX_CLICKS, p=law / law.sum()))
+    law = options.gamma ** np.arange(MAX_CLICKS + 1)
+    negatives = 0 if single else int(rng.choice(MAX_CLICKS + 1, p=law / law.sum()))
+    inside = _eroded(crop.mask) if rng.random() < options.erode else crop.mask
+    places = [_first_click(inside, rng), *_uniform(inside, more, rng)]
+    points = np.full((2 * MAX_CLICKS, 3), -1, dtype=np.float32)
+    for slot, place in enumerate(places):
+        points[slot] = (*place, slot)
+    for slot, place in enumerate(_negatives(crop, negatives, options, rng)):
+        points[MAX_CLICKS + slot] = (*place, len(places) + slot)
+    return points
+
+
+def add_error_click(
+    points: Points,
+    mask: Mask,
+    probability: npt.NDArray[np.float32],
+    rng: np.random.Generator,
+) -> None:
+    """Add a click on the largest error, in place; nothing if there is none.
+
+    Parameters
+    ----------
+    points
+        Clicks so far, ``(48, 3)``. A full side loses its last click.
+    mask
+        Target, ``(S, S)``.
+    probability
+        Prediction, ``(S, S)``.
+    rng
+        Source of randomness.
+    """
+    predicted = probability > ERROR_THRESHOLD
+    missed = _depth(mask & ~predicted)
+    excess = _depth(predicted & ~mask)
+    positive = missed.max() > excess.max()
+    depth = missed if positive else excess
+    if depth.max() <= 0:
+        return
+    place = _uniform(depth > depth.max() / _INNER_ERROR, 1, rng)[0]
+    half = points[:MAX_CLICKS] if positive else points[MAX_CLICKS:]
+    free = np.flatnonzero(half[:, 0] < 0)
+    half[free[0] if len(free) else -1] = (*place, points[:, 2].max() + 1)
+
+
+def _depth(mask: Mask) -> npt.NDArray[np.float64]:
+    """Distance to the outside, the outside of the image included."""
+    depth = np.zeros(mask.shape)
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows) == 0:
+        return depth
+    box = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    depth[box] = ndimage.distance_transform_edt(np.pad(mask[box], 1))[1:-1, 1:-1]
+    return depth
+
+
+def _eroded(mask: Mask) -> Mask:
+    """Erode three times by 3 x 3, unless hardly anything would remain."""
+    padded = np.pad(mask, 1)
+    depth = ndimage.distance_transform_cdt(padded, metric="chessboard")[1:-1, 1:-1]
+    inner = np.asarray(depth > _EROSIONS)
+    return inner if inner.sum() > 10 else mask
+
+
+def _first_click(mask: Mask, rng: np.random.Generator) -> tuple[int, int]:
+    depth = _depth(mask)
+    return _uniform(depth > depth.max() / _INNER_FIRST, 1, rng)[0]
+
+
+def _uniform(mask: Mask, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Draw pixels of a mask with replacement; none from an empty one."""
+    flat = np.flatnonzero(mask)
+    if len(flat) == 0 or count == 0:
+        return []
+    rows, cols = np.unravel_index(rng.choice(flat, size=count), mask.shape)
+    return list(zip(rows.tolist(), cols.tolist(), strict=True))
+
+
+def _negatives(
+    crop: Crop, count: int, options: ClickOptions, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Draw negatives; a drawn strategy without pixels yields none."""
+    if count == 0:
+        return []
+    background = ~(crop.mask | crop.others)
+    elsewhere = crop.others if crop.others.any() else background
+    places: list[tuple[int, int]] = []
+    numbers = rng.multinomial(count, options.strategies)
+    for region, number in zip((background, elsewhere), numbers, strict=False):
+        places += _uniform(region, int(number), rng)
+    if numbers[2]:
+        places += _uniform(_border(crop.mask), int(numbers[2]), rng)
+    return places
+
+
+def _border(mask: Mask) -> Mask:
+    """The rim around an object, a tenth of the root of its area wide."""
+    width = np.ceil(0.1 * np.sqrt(mask.sum()))
+    distance = ndimage.distance_transform_cdt(~mask, metric="chessboard")
+    return np.asarray((distance > 0) & (distance <= width))

@@ -1,0 +1,205 @@
+"""Folders of images and label images as training data.
+
+A set is ``ROOT/images/NAME.(jpg|png|tif|...)`` with ``ROOT/labels/NAME.png`` (integers,
+0 = nothing labelled); several annotations of one image stand as ``NAME__0.png``,
+``NAME__1.png`` and so on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from skimage.io import imread
+
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    Image = npt.NDArray[np.uint8]
+    Labels = npt.NDArray[np.integer]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+
+class Pair(NamedTuple):
+    """An image file and its annotations."""
+
+    image: Path
+    labels: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """One set of images and how to draw targets from it.
+
+    Parameters
+    ----------
+    root
+        Folder with ``images`` and ``labels``.
+    weight
+        Relative share of the training samples.
+    union
+        Probability of the union of all labelled objects as the target (a person of
+        garments, a cell of nucleus and cytoplasm).
+    merge
+        Probability of two objects as one target (0.15 in the published code).
+    """
+
+    root: Path
+    weight: float = 1.0
+    union: float = 0.0
+    merge: float = 0.15
+    pairs: tuple[Pair, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """List the files."""
+        object.__setattr__(self, "pairs", find_pairs(self.root))
+
+
+def find_pairs(root: Path) -> tuple[Pair, ...]:
+    """Pair the images of a folder with their label images.
+
+    Raises
+    ------
+    InputError
+        If a folder is missing, an image has no labels, or there are no images.
+    """
+    images, labels = root / "images", root / "labels"
+    for folder in (images, labels):
+        if not folder.is_dir():
+            msg = f"data folder {str(root)!r}: no folder {folder.name!r} in it"
+            raise InputError(msg)
+    by_stem: dict[str, list[Path]] = {}
+    for path in sorted(labels.iterdir()):
+        by_stem.setdefault(path.stem.split("__")[0], []).append(path)
+    files = [p for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+    missing = [path.name for path in files if path.stem not in by_stem]
+    if missing or not files:
+        what = f"no labels for {missing[:5]}" if missing else "no images"
+        msg = f"data folder {str(root)!r}: {what}"
+        raise InputError(msg)
+    return tuple(Pair(path, tuple(by_stem[path.stem])) for path in files)
+
+
+@lru_cache(maxsize=4096)
+def read_image(path: Path) -> Image:
+    """Read an image as RGB.
+
+    Returns
+    -------
+    array
+        Shape ``(H, W, 3)``, uint8; other types are stretched between their 0.1 and
+        99.9 percentiles.
+
+    Raises
+    ------
+    InputError
+        If the file holds neither a grey nor a colour image.
+    """
+    array = np.asarray(imread(path))
+    if array.ndim == 3 and array.shape[-1] in (2, 4):
+        array = array[..., : array.shape[-1] - 1]
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim == 2:
+        array = np.repeat(array[..., None], 3, axis=-1)
+    if array.ndim != 3 or array.shape[-1] != 3:
+        msg = f"{path.name}: shape {array.shape} is neither grey nor RGB"
+        raise InputError(msg)
+    if array.dtype != np.uint8:
+        array = _stretch(array.astype(np.float32))
+    return np.ascontiguousarray(array)
+
+
+def _stretch(array: npt.NDArray[np.float32]) -> Image:
+    low, high = np.percentile(array, (0.1, 99.9))
+    scaled = (array - low) / max(high - low, 1e-12)
+    return np.asarray(np.clip(scaled, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+@lru_cache(maxsize=8192)
+def read_labels(path: Path) -> Labels:
+    """Read a label image, shape ``(H, W)``, the smallest unsigned integer type.
+
+    Raises
+    ------
+    InputError
+        If the file is not one plane of integers.
+    """
+    array = np.asarray(imread(path))
+    if array.ndim == 3 and (array == array[..., :1]).all():
+        array = array[..., 0]
+    if array.ndim != 2 or array.dtype.kind not in "bui":
+        msg = f"{path.name}: {array.dtype} of shape {array.shape} is no label image"
+        raise InputError(msg)
+    largest = int(array.max(initial=0))
+    small = np.min_scalar_type(max(largest, 1))
+    return np.ascontiguousarray(array.astype(small))
+
+
+class Target(NamedTuple):
+    """An image and one object to segment in it."""
+
+    image: Image
+    mask: npt.NDArray[np.bool_]
+    others: npt.NDArray[np.bool_]
+
+
+MIN_OBJECT = 80
+"""Smallest object that is drawn as a target, in pixels of the file."""
+
+
+def draw_target(
+    folders: Sequence[DataFolder], rng: np.random.Generator, tries: int = 50
+) -> Target:
+    """Draw a data set by weight, an image, an annotation and an object of it.
+
+    Parameters
+    ----------
+    folders
+        The sets.
+    rng
+        Source of randomness.
+    tries
+        Draws before giving up on sets without any usable object.
+
+    Raises
+    ------
+    InputError
+        If no drawn annotation has an object of at least 80 pixels.
+    """
+    shares = np.array([folder.weight for folder in folders])
+    for _ in range(tries):
+        folder = folders[rng.choice(len(folders), p=shares / shares.sum())]
+        pair = folder.pairs[rng.integers(len(folder.pairs))]
+        labels = read_labels(pair.labels[rng.integers(len(pair.labels))])
+        ids = _draw_ids(labels, folder, rng)
+        if ids is None:
+            continue
+        mask = np.isin(labels, ids)
+        return Target(read_image(pair.image), mask, (labels > 0) & ~mask)
+    msg = f"no object of at least {MIN_OBJECT} pixels in {tries} drawn annotations"
+    raise InputError(msg)
+
+
+def _draw_ids(
+    labels: Labels, folder: DataFolder, rng: np.random.Generator
+) -> npt.NDArray[np.intp] | None:
+    """Return the ids of one target, or ``None`` if none is large enough."""
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    if rng.random() < folder.union:
+        ids = np.flatnonzero(areas)
+        return ids if areas.sum() >= MIN_OBJECT else None
+    ids = np.flatnonzero(areas >= MIN_OBJECT)
+    if len(ids) == 0:
+        return None
+    count = 2 if len(ids) > 1 and rng.random() < folder.merge else 1
+    return rng.choice(ids, size=count, replace=False)

@@ -1,0 +1,271 @@
+"""Which objects are evaluated: folders of images and label images, fixed object lists.
+
+A folder is ``images/NAME.(jpg|png|tif)`` with ``labels/NAME.png``; several annotations
+of one image are ``labels/NAME__0.png``, ``labels/NAME__1.png``, ...  Labels are integers,
+0 where nothing is labelled. An object is one label, or the union of several; it is taken
+as it is, so the parts of an object that something else cuts in two stay one object.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from skimage.io import imread
+
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class EvaluationObject:
+    """One object: file names inside the folder, and the labels that make it up."""
+
+    image: str
+    label: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DrawingRule:
+    """How the objects of a folder are drawn.
+
+    Parameters
+    ----------
+    per_image
+        At most so many objects an image, drawn at random; ``None``: all.
+    min_area, min_fraction, max_fraction
+        Accepted areas, in pixels and as a fraction of the image.
+    combine
+        ``"each"``: every label is an object. ``"all"``: the union of all labels is the
+        only one. Otherwise groups of labels, each group one object.
+    exclude
+        Labels that are no objects of their own.
+    annotation
+        Which annotation of an image is taken if there are several.
+    window
+        Size in pixels of the first view, a square around the first click, where the
+        image is larger; ``None``: the first view is the whole image.
+    seed
+        Seed of the draw.
+    """
+
+    per_image: int | None = None
+    min_area: int = 1
+    min_fraction: float = 0.0
+    max_fraction: float = 1.0
+    combine: str | tuple[tuple[int, ...], ...] = "each"
+    exclude: tuple[int, ...] = ()
+    annotation: int = 0
+    window: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ObjectSet:
+    """Objects of one folder, with what is needed to evaluate and to redraw them."""
+
+    name: str
+    folder: str
+    rule: DrawingRule
+    objects: tuple[EvaluationObject, ...]
+
+    def limited(self, limit: int | None) -> ObjectSet:
+        """Return the set with its first ``limit`` objects only (``None``: all)."""
+        return replace(self, objects=self.objects[:limit])
+
+
+_SKIN_AND_HAIR = (41, 19)
+
+RULES: dict[str, tuple[str, DrawingRule]] = {
+    "bsds500_val": (
+        "natural/bsds500/val",
+        DrawingRule(per_image=2, min_fraction=0.005, max_fraction=0.6),
+    ),
+    "tiny_coco_val": ("natural/tiny_coco/val", DrawingRule(2, min_area=1000)),
+    "ccp_val_person": ("natural/ccp/val", DrawingRule(combine="all")),
+    "ccp_val_garment": (
+        "natural/ccp/val",
+        DrawingRule(1, min_fraction=0.01, exclude=_SKIN_AND_HAIR),
+    ),
+    "dsb2018_val": ("microscopy/dsb2018/val", DrawingRule(2, min_area=64, window=256)),
+    "isbi2012_em_val": ("microscopy/isbi2012_em/val", DrawingRule(8, window=256)),
+    "wbc_val_cell": ("microscopy/wbc/val", DrawingRule(combine=((1, 2),), window=256)),
+    "wbc_val_nucleus": ("microscopy/wbc/val", DrawingRule(combine=((2,),), window=256)),
+}
+"""The validation protocol: name -> folder below the data root, rule of its list."""
+
+
+def _pairs(folder: Path, annotation: int) -> Iterator[tuple[Path, Path]]:
+    """Yield images and label files with the wanted annotation, sorted by name."""
+    images = sorted(
+        path
+        for path in (folder / "images").glob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+    )
+    if not images:
+        msg = f"folder must hold images/ and labels/, found no image in {folder}"
+        raise InputError(msg)
+    for image in images:
+        single = folder / "labels" / f"{image.stem}.png"
+        several = folder / "labels" / f"{image.stem}__{annotation}.png"
+        label = single if single.exists() else several
+        if label.exists():
+            yield image, label
+
+
+def _candidates(
+    labels: NDArray[np.integer], rule: DrawingRule
+) -> list[tuple[int, ...]]:
+    """Return the objects of one label image that the rule accepts."""
+    present = [int(i) for i in np.unique(labels) if i > 0 and i not in rule.exclude]
+    if rule.combine == "each":
+        groups: list[tuple[int, ...]] = [(i,) for i in present]
+    elif rule.combine == "all":
+        groups = [tuple(present)] if present else []
+    else:
+        groups = [tuple(ids) for ids in rule.combine if not isinstance(ids, str)]
+    low = max(1, rule.min_area, rule.min_fraction * labels.size)
+    high = rule.max_fraction * labels.size
+    areas = [np.count_nonzero(np.isin(labels, ids)) for ids in groups]
+    return [ids for ids, area in zip(groups, areas, strict=True) if low <= area <= high]
+
+
+def draw_objects(
+    folder: str | Path, rule: DrawingRule = DrawingRule()
+) -> tuple[EvaluationObject, ...]:
+    """Draw the objects of a folder: the same ones every time.
+
+    The draw in an image depends on the seed, the name of its label file and the labels
+    in it, not on the other files.
+
+    Parameters
+    ----------
+    folder
+        Folder with ``images`` and ``labels``.
+    rule
+        What is accepted and how many.
+    """
+    drawn = []
+    for image, label in _pairs(Path(folder), rule.annotation):
+        candidates = _candidates(read_labels(label), rule)
+        if rule.per_image is not None and len(candidates) > rule.per_image:
+            seed = [rule.seed, zlib.crc32(label.name.encode())]
+            chosen = np.random.default_rng(seed).choice(
+                len(candidates), rule.per_image, replace=False
+            )
+            candidates = [candidates[i] for i in sorted(chosen)]
+        drawn += [EvaluationObject(image.name, label.name, ids) for ids in candidates]
+    if not drawn:
+        msg = f"folder must hold objects that the rule accepts, found none in {folder}"
+        raise InputError(msg)
+    return tuple(drawn)
+
+
+def object_sets() -> list[str]:
+    """Return the names of the object lists that come with the package."""
+    return sorted(RULES)
+
+
+def load_objects(name: str) -> ObjectSet:
+    """Return an object list that comes with the package.
+
+    Raises
+    ------
+    InputError
+        If there is no list of that name.
+    """
+    if name not in RULES:
+        known = ", ".join(object_sets())
+        msg = f"objects must be a folder or one of {known}; got {name!r}"
+        raise InputError(msg)
+    folder, rule = RULES[name]
+    text = (files(__package__) / "objects" / f"{name}.json").read_text("utf-8")
+    objects = tuple(
+        EvaluationObject(image, label, tuple(ids))
+        for image, label, ids in json.loads(text)["objects"]
+    )
+    return ObjectSet(name, folder, rule, objects)
+
+
+def save_objects(path: str | Path, drawn: ObjectSet) -> None:
+    """Write an object list as JSON, one object a line."""
+    head = {"name": drawn.name, "folder": drawn.folder, "rule": asdict(drawn.rule)}
+    lines = [json.dumps([o.image, o.label, o.ids]) for o in drawn.objects]
+    text = json.dumps(head)[:-1] + ',\n"objects": [\n' + ",\n".join(lines) + "\n]}\n"
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def read_image(path: str | Path) -> NDArray[np.generic]:
+    """Read an image file: ``(H, W)`` or ``(H, W, C)``."""
+    return np.asarray(imread(path))
+
+
+def read_labels(path: str | Path) -> NDArray[np.integer]:
+    """Read a label image of integers, shape ``(H, W)``.
+
+    Raises
+    ------
+    InputError
+        If the file does not hold a plane of integers.
+    """
+    labels = np.asarray(imread(path))
+    if labels.ndim != 2 or labels.dtype.kind not in "iu":
+        msg = (
+            f"labels must be an (H, W) image of integers, got {labels.shape} "
+            f"{labels.dtype} in {path}"
+        )
+        raise InputError(msg)
+    return labels
+
+
+def ground_truth(folder: str | Path, item: EvaluationObject) -> NDArray[np.int8]:
+    """Return the ground truth of one object: 1 on it, else 0."""
+    labels = read_labels(Path(folder) / "labels" / item.label)
+    return np.isin(labels, item.ids).astype(np.int8)
+
+
+def first_view(
+    shape: tuple[int, int], click: tuple[int, int], window: int | None
+) -> tuple[int, int, int, int] | None:
+    """Return the window around the first click, kept inside the image.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the image.
+    click
+        Pixel of the first click.
+    window
+        Height and width of the view; ``None``: no view.
+
+    Returns
+    -------
+    tuple or None
+        Half-open box; ``None`` if there is no window or it holds the whole image.
+
+    Examples
+    --------
+    >>> first_view((1000, 200), (10, 50), 256)
+    (0, 0, 256, 200)
+    """
+    if window is None or max(shape) <= window:
+        return None
+    sizes = [min(window, size) for size in shape]
+    starts = [
+        min(max(c - s // 2, 0), size - s)
+        for c, s, size in zip(click, sizes, shape, strict=True)
+    ]
+    return starts[0], starts[1], starts[0] + sizes[0], starts[1] + sizes[1]

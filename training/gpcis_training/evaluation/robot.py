@@ -1,0 +1,220 @@
+"""The robot user: simulated clicks on the largest error, as in the published protocol.
+
+The clicker places each next click in the middle of the largest wrong region of the
+current mask, so that a method can be measured without people [1]_ [2]_.
+
+References
+----------
+.. [1] Xu et al., "Deep interactive object selection", CVPR 2016.
+.. [2] Zhou et al., "Interactive segmentation as Gaussian process classification",
+   CVPR 2023.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from gpcis_training.evaluation.metrics import iou
+from napari_gpcis.clicks import Click
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+IGNORE = -1
+"""Label of ground-truth pixels that count neither as object nor as background."""
+
+
+class Predictor(Protocol):
+    """Any interactive method that the robot can drive: one object at a time."""
+
+    def start(
+        self, image: NDArray[np.generic], first_view: tuple[int, int, int, int] | None
+    ) -> None:
+        """Begin a new object of ``image``, forgetting all earlier clicks.
+
+        Parameters
+        ----------
+        image
+            Shape ``(H, W)`` or ``(H, W, C)``.
+        first_view
+            What a person would look at when the first click is made, a half-open
+            box ``(row_min, col_min, row_max, col_max)``; ``None``: the whole image.
+        """
+
+    def click(self, row: int, col: int, positive: bool) -> NDArray[np.bool_]:
+        """Add one click and return the mask of the object, shape ``(H, W)``."""
+
+
+@dataclass(frozen=True)
+class ClickRun:
+    """What happened while the robot segmented one object.
+
+    Parameters
+    ----------
+    ious
+        IoU after each click.
+    clicks
+        The clicks, in order.
+    violations
+        After each click, how many of the clicks so far have a label other than that
+        of the mask at their pixel.
+    missed
+        For each click, whether the mask predicted right after it disobeyed it.
+    seconds
+        Time that each prediction took (the clicker's own time is not counted).
+    """
+
+    ious: tuple[float, ...]
+    clicks: tuple[Click, ...]
+    violations: tuple[int, ...]
+    missed: tuple[bool, ...]
+    seconds: tuple[float, ...]
+
+
+def _depth(error: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return distances to the region's outside and where that array begins.
+
+    Only the bounding box of the region with a rim of one pixel is transformed. This
+    is exact: whatever lies beyond the rim is further away than the rim, and the rim
+    itself is outside the region (or outside the image, which counts as outside).
+    """
+    rows = np.flatnonzero(error.any(axis=1))
+    if rows.size == 0:
+        return np.zeros((0, 0)), (0, 0)
+    cols = np.flatnonzero(error.any(axis=0))
+    box = error[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    distance = distance_transform_edt(np.pad(box, 1))
+    return distance[1:-1, 1:-1], (int(rows[0]), int(cols[0]))
+
+
+def _deepest(
+    error: NDArray[np.bool_], not_clicked: NDArray[np.bool_]
+) -> tuple[float, int, int]:
+    """Return the depth, row and column of the region's first deepest free pixel."""
+    depth, (top, left) = _depth(error)
+    height, width = depth.shape
+    if depth.size == 0:
+        return 0.0, 0, 0
+    free = depth * not_clicked[top : top + height, left : left + width]
+    row, col = divmod(int(np.argmax(free)), width)
+    return float(free[row, col]), top + row, left + col
+
+
+def next_click(
+    gt: NDArray[np.integer],
+    mask: NDArray[np.bool_],
+    not_clicked: NDArray[np.bool_],
+) -> Click | None:
+    """Return the click that a careful person would make next.
+
+    The largest error is the one whose deepest pixel is furthest from the region's
+    border (Euclidean; the image's border counts). The click is positive if the
+    deepest missing pixel lies deeper than the deepest superfluous one (a tie gives a
+    negative click), and is placed on the first deepest pixel in row-major order.
+
+    Parameters
+    ----------
+    gt
+        Ground truth, shape ``(H, W)``: 1 object, -1 ignored, all else background.
+    mask
+        The current mask, shape ``(H, W)``.
+    not_clicked
+        ``False`` where an earlier click lies, shape ``(H, W)``.
+
+    Returns
+    -------
+    Click or None
+        ``None`` if no wrong pixel is left that was not clicked before. (The published
+        code then clicks at ``(0, 0)``, whatever is there.)
+
+    Examples
+    --------
+    >>> gt = np.zeros((5, 5), np.int8)
+    >>> gt[1:4, 1:4] = 1
+    >>> next_click(gt, np.zeros((5, 5), bool), np.ones((5, 5), bool))
+    Click(row=2.0, col=2.0, positive=True)
+    """
+    is_object = gt == 1
+    valid = gt != IGNORE
+    missing = _deepest(is_object & ~mask & valid, not_clicked)
+    superfluous = _deepest(~is_object & mask & valid, not_clicked)
+    positive = missing[0] > superfluous[0]
+    depth, row, col = missing if positive else superfluous
+    return Click(row, col, positive) if depth > 0 else None
+
+
+def _violations(clicks: Sequence[Click], mask: NDArray[np.bool_]) -> int:
+    """Count the clicks whose label differs from the mask's."""
+    return sum(bool(mask[click.pixel]) != click.positive for click in clicks)
+
+
+def run_robot(
+    predictor: Predictor,
+    gt: NDArray[np.integer],
+    max_clicks: int = 20,
+    target: float | None = 0.9,
+    min_clicks: int = 1,
+) -> ClickRun:
+    """Let the robot segment one object with a predictor that was started before.
+
+    Parameters
+    ----------
+    predictor
+        The method, after ``predictor.start(image, first_view)``.
+    gt
+        Ground truth, shape ``(H, W)``: 1 object, -1 ignored, all else background.
+    max_clicks
+        The robot gives up after so many clicks.
+    target
+        Stop when this IoU is reached; ``None``: go on to ``max_clicks``.
+    min_clicks
+        Do not stop at the target before so many clicks were made, so that IoU after
+        ``min_clicks`` clicks is exact. The run also ends when no error is left.
+
+    Returns
+    -------
+    ClickRun
+
+    Raises
+    ------
+    InputError
+        If there is no object in ``gt``, ``max_clicks`` is below 1, or the predictor
+        returns a mask of another shape.
+    """
+    if max_clicks < 1:
+        msg = f"max_clicks must be at least 1, got {max_clicks}"
+        raise InputError(msg)
+    if not (gt == 1).any():
+        msg = "gt has no pixel with label 1: there is no object to click on"
+        raise InputError(msg)
+    mask = np.zeros(gt.shape, dtype=bool)
+    not_clicked = np.ones(gt.shape, dtype=bool)
+    clicks: list[Click] = []
+    steps: list[tuple[float, int, bool, float]] = []
+    while len(clicks) < max_clicks:
+        click = next_click(gt, mask, not_clicked)
+        if click is None:
+            break
+        clicks.append(click)
+        not_clicked[click.pixel] = False
+        before = time.perf_counter()
+        mask = predictor.click(*click.pixel, click.positive)
+        seconds = time.perf_counter() - before
+        if mask.shape != gt.shape:
+            msg = f"mask must have the shape of gt, {gt.shape}, got {mask.shape}"
+            raise InputError(msg)
+        missed = _violations([click], mask) > 0
+        steps.append((iou(gt, mask), _violations(clicks, mask), missed, seconds))
+        reached = target is not None and steps[-1][0] >= target
+        if reached and len(clicks) >= min_clicks:
+            break
+    ious, violations, missed_steps, times = zip(*steps, strict=True)
+    return ClickRun(ious, tuple(clicks), violations, missed_steps, times)

@@ -1,0 +1,141 @@
+"""Initial weights of MobileNetV2 from published classification or VOC networks.
+
+Two sources are understood: an ``.npz`` with arrays in operator order and batch norm
+folded (``NN_CONV_2D_w``, ``NN_DEPTHWISE_CONV_2D_w``, ``NN_..._b``, channels last, as
+exported from TensorFlow), and a PyTorch state dict in the common
+``features.N.conv...`` layout, whose batch norm is folded while loading.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_gpcis.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2
+from napari_gpcis.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_FOLDED_EPS = 1e-5
+_VOC_OPERATORS = 55
+
+
+def load_initial_weights(backbone: MobileNetV2, path: str | Path) -> int:
+    """Copy published encoder weights into a network, in place.
+
+    Parameters
+    ----------
+    backbone
+        The network to start.
+    path
+        ``.npz`` in operator order, or ``.pth``/``.pt``/``.safetensors`` state dict.
+
+    Returns
+    -------
+    int
+        Number of convolutions that were set.
+
+    Raises
+    ------
+    CheckpointError
+        If the file holds no such weights or a shape differs.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        msg = f"initial weights: no file {str(path)!r}"
+        raise CheckpointError(msg)
+    if path.suffix == ".npz":
+        return _load_operators(backbone, path)
+    return _load_state_dict(backbone, path)
+
+
+def encoder_convolutions(backbone: MobileNetV2) -> Iterator[nn.Conv2d]:
+    """Yield the encoder's convolutions in the order in which they run."""
+    yield backbone.stem
+    for block in backbone.blocks:
+        assert isinstance(block, InvertedResidual)
+        if block.expand is not None:
+            yield block.expand
+        yield block.depthwise
+        yield block.project
+
+
+def _load_operators(backbone: MobileNetV2, path: Path) -> int:
+    with np.load(path) as data:
+        names = sorted(name for name in data.files if name.endswith("_w"))
+        weights = [_torch_layout(name, data[name]) for name in names]
+        biases = [torch.from_numpy(data[name[:-2] + "_b"]) for name in names]
+    layers = list(encoder_convolutions(backbone))
+    if len(names) == _VOC_OPERATORS:  # DeepLabv3: 1x1, pooled branch, projection
+        layers += [backbone.aspp, backbone.aspp_pool, backbone.aspp_project]
+        projection = weights[len(layers) - 1]
+        half = projection.shape[1] // 2  # stored (pooled, local), ours (local, pooled)
+        swapped = torch.cat([projection[:, half:], projection[:, :half]], dim=1)
+        weights[len(layers) - 1] = swapped
+    if len(weights) < len(layers):
+        msg = f"{path.name}: {len(weights)} convolutions, expected {len(layers)}"
+        raise CheckpointError(msg)
+    for layer, weight, bias in zip(layers, weights, biases, strict=False):
+        _assign(layer, weight, bias, path.name)
+    return len(layers)
+
+
+def _torch_layout(name: str, array: np.ndarray) -> torch.Tensor:
+    """Bring a channels-last kernel to ``(out, in, kh, kw)``."""
+    axes = (3, 0, 1, 2) if "DEPTHWISE" in name else (0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(axes)))
+
+
+def _load_state_dict(backbone: MobileNetV2, path: Path) -> int:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        state = load_file(path)
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    kernels = [key for key in state if key.startswith("features.")]
+    kernels = [key for key in kernels if state[key].ndim == 4]
+    kernels.sort(key=_running_order)
+    layers = list(encoder_convolutions(backbone))
+    if len(kernels) < len(layers):
+        msg = f"{path.name}: no MobileNetV2 state dict (keys 'features.N.conv...')"
+        raise CheckpointError(msg)
+    for layer, key in zip(layers, kernels, strict=False):
+        _assign(layer, *_fold(state, key), path.name)
+    return len(layers)
+
+
+def _running_order(key: str) -> tuple[int, ...]:
+    """Sort ``features.2.conv.0.0.weight`` by its numbers."""
+    return tuple(int(part) for part in key.split(".") if part.isdigit())
+
+
+def _fold(
+    state: Mapping[str, torch.Tensor], key: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fold the batch norm that follows convolution ``key`` into it."""
+    stem, index = key.removesuffix(".weight").rsplit(".", 1)
+    norm = f"{stem}.{int(index) + 1}"
+    scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + _FOLDED_EPS).sqrt()
+    bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+    return state[key] * scale.reshape(-1, 1, 1, 1), bias
+
+
+def _assign(
+    layer: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor, source: str
+) -> None:
+    if layer.weight.shape != weight.shape:
+        msg = (
+            f"{source}: kernel of shape {tuple(weight.shape)} does not fit the "
+            f"network's {tuple(layer.weight.shape)}"
+        )
+        raise CheckpointError(msg)
+    assert layer.bias is not None
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
