@@ -16,6 +16,7 @@ from napari_gpcis import gp
 from napari_gpcis.backbones.base import RGB_MEAN, RGB_STD, Backbone, create_backbone
 from napari_gpcis.clicks import disk_maps
 from napari_gpcis.gp.variational import CLICK_STD
+from napari_gpcis.initialisation import initialise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,9 +118,8 @@ class GPCIS(nn.Module):
             nn.Linear(_CLICK_HIDDEN, 1),
         )
         self.linear = nn.Linear(dim, 1) if linear_basis else None
-        for layer in (self.theta, self.u_mlp[0], self.u_mlp[2]):
-            nn.init.xavier_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        initialise(self.theta)
+        initialise(self.u_mlp)
         if paper_init:
             nn.init.normal_(self.theta.weight)
             nn.init.uniform_(self.theta.bias, 0, 2 * torch.pi)
