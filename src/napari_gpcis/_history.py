@@ -1,0 +1,81 @@
+"""Undo and redo of the clicks of one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_gpcis._zoom import Box
+    from napari_gpcis.clicks import Click
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The clicks of one object, and the view that its first click was zoomed to."""
+
+    clicks: tuple[Click, ...] = ()
+    view: Box | None = None
+
+    def first(self, number: int) -> Prompts:
+        """Return the first ``number`` clicks with the same view."""
+        return Prompts(self.clicks[:number], self.view)
+
+    def begins_with(self, other: Prompts) -> bool:
+        """Tell whether the other prompts are the first of these."""
+        return self.first(len(other.clicks)) == other
+
+
+class History:
+    """Prompts of the current object, with those before and those undone."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self, prompts: Prompts | None = None) -> None:
+        """Start anew: nothing to undo, nothing to redo."""
+        self.current = prompts or Prompts()
+        self._before: list[Prompts] = []
+        self._undone: list[Prompts] = []
+
+    def push(self, prompts: Prompts) -> None:
+        """Make a step that can be undone; steps that were undone are forgotten."""
+        self._before.append(self.current)
+        self._undone.clear()
+        self.current = prompts
+
+    def undo(self) -> bool:
+        """Go one step back; ``False`` if there is none."""
+        return self._move(self._before, self._undone)
+
+    def redo(self) -> bool:
+        """Repeat a step that was undone; ``False`` if there is none."""
+        return self._move(self._undone, self._before)
+
+    def _move(self, origin: list[Prompts], target: list[Prompts]) -> bool:
+        if not origin:
+            return False
+        target.append(self.current)
+        self.current = origin.pop()
+        return True
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to go back."""
+        return bool(self._before)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to repeat."""
+        return bool(self._undone)
+
+    def reaches(self, prompts: Prompts) -> bool:
+        """Tell whether a prediction for these prompts may be wanted again."""
+        return any(state.begins_with(prompts) for state in self._states())
+
+    def _states(self) -> Iterator[Prompts]:
+        yield self.current
+        yield from self._before
+        yield from self._undone

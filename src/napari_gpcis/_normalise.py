@@ -1,0 +1,279 @@
+"""From any image array to the colour values in [0, 1] that the network expects."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from napari_gpcis._resample import strips
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_gpcis._resample import Floats, Index
+
+Limits: TypeAlias = tuple[float, float]
+
+PERCENTILES = (0.1, 99.9)
+"""Percentiles that become black and white unless a contrast is given."""
+SAMPLE_PIXELS = 1 << 20
+"""Percentiles of larger images are taken on a regular subsample of this size."""
+CHECKED_PIXELS = 1 << 25
+"""Larger images are searched for NaN on that subsample, then crop by crop."""
+_RGB = 3
+_RGBA = 4
+_COARSE = 1e6  # above, float32 no longer resolves differences of one well
+
+_tokens = count()
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """An image plane with its contrast; normalised crop by crop, when read.
+
+    The pixels are those of the array it was made from, not a copy: do not change
+    that array while the prepared image is in use.
+
+    Attributes
+    ----------
+    planes
+        One to three channels, each (H, W), in the dtype of the image.
+    limits
+        Values of each channel that become 0 and 1; what lies beyond is clipped.
+    token
+        A number that no other prepared image has.
+    """
+
+    planes: tuple[NDArray[Any], ...]
+    limits: tuple[Limits, ...]
+    token: int = field(default_factory=lambda: next(_tokens))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.planes[0].shape
+        return height, width
+
+    def read(self, rows: Index, cols: Index) -> Floats:
+        """Return normalised channels ``(C, rows, cols)`` on a grid of pixels.
+
+        Raises
+        ------
+        InputError
+            If one of these pixels is NaN or infinite.
+        """
+        whole = isinstance(rows, slice) or isinstance(cols, slice)
+        index: Any = (rows, cols) if whole else np.ix_(rows, cols)
+        channels = zip(self.planes, self.limits, strict=True)
+        return np.stack([_normalise(plane[index], lim) for plane, lim in channels])
+
+
+def to_rgb(channels: Any) -> Any:
+    """Turn one to three channels ``(C, ...)`` of an array or tensor into three.
+
+    One channel is grey. Two become red and green, and blue is their mean, so that
+    two equal channels are grey as well. Three stay.
+    """
+    if len(channels) == 1:
+        return channels[[0, 0, 0]]
+    if len(channels) == _RGB:
+        return channels
+    rgb = channels[[0, 1, 0]]
+    rgb[2] = (channels[0] + channels[1]) / 2
+    return rgb
+
+
+def prepare_image(
+    image: ArrayLike,
+    contrast: Sequence[float] | None = None,
+    channels: int | Sequence[int] | None = None,
+) -> PreparedImage:
+    """Check an image plane, choose its channels and its contrast.
+
+    Parameters
+    ----------
+    image
+        Shape (H, W) or (H, W, C), boolean, integer or floating point.
+    contrast
+        ``(low, high)``: the values of the image that become black and white. By
+        default uint8 colour is taken as it is (0 to 255), and so is floating-point
+        colour within [0, 1]; booleans are 0 and 1; of everything else, each channel
+        is stretched between its 0.1 and 99.9 percentiles (of a regular subsample,
+        for images over a million pixels).
+    channels
+        Index of up to three channels, shown as grey, red-green or red-green-blue.
+        Needed for C > 3; only four uint8 channels are taken as RGBA by themselves,
+        and alpha is ignored.
+
+    Raises
+    ------
+    InputError
+        If the image is empty, of another dimension or dtype, or holds NaN or
+        infinite values (images over 32 million pixels are searched on a subsample
+        first, then where they are read); if channels or contrast do not fit.
+    """
+    array = _checked_array(image)
+    chosen = _choose_channels(array, channels)
+    planes = (
+        (array,) if array.ndim == 2 else tuple(array[..., index] for index in chosen)
+    )
+    _check_finite(planes)
+    if contrast is not None:
+        limits: tuple[Limits, ...] = (_checked_contrast(contrast),) * len(planes)
+    else:
+        colour = channels is None and len(planes) == _RGB
+        limits = _default_limits([_sample(plane) for plane in planes], colour)
+    return PreparedImage(planes, limits)
+
+
+def _checked_array(image: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(image)
+    accepted = "(H, W) or (H, W, C)"
+    if array.ndim not in (2, 3):
+        msg = f"image must have shape {accepted}, got shape {array.shape}"
+        raise InputError(msg)
+    if array.size == 0:
+        msg = f"image must have at least one pixel and channel, got shape {array.shape}"
+        raise InputError(msg)
+    if array.dtype.kind not in "buif":
+        msg = (
+            "image must have a boolean, integer or real floating-point dtype, got "
+            f"{array.dtype}"
+        )
+        raise InputError(msg)
+    return array
+
+
+def _choose_channels(
+    array: NDArray[Any], channels: int | Sequence[int] | None
+) -> tuple[int, ...]:
+    number = 1 if array.ndim == 2 else array.shape[2]
+    if channels is not None:
+        return _checked_channels(channels, number)
+    if number <= _RGB:
+        return tuple(range(number))
+    if number == _RGBA and array.dtype == np.uint8:
+        return 0, 1, 2
+    msg = (
+        f"channels must name up to three of the {number} channels of an image of "
+        f"shape {array.shape} and dtype {array.dtype}, for example channels=(0, 1, 2); "
+        "channels come last in the shape"
+    )
+    raise InputError(msg)
+
+
+def _checked_channels(channels: int | Sequence[int], number: int) -> tuple[int, ...]:
+    try:
+        several = (channels,) if isinstance(channels, int) else tuple(channels)
+        indices = tuple(operator.index(channel) for channel in several)
+    except TypeError:
+        msg = f"channels must be an integer or a sequence of them, got {channels!r}"
+        raise InputError(msg) from None
+    if not 1 <= len(indices) <= _RGB or not all(0 <= i < number for i in indices):
+        msg = (
+            f"channels must be one to three indices from 0 to {number - 1}, "
+            f"got {channels!r}"
+        )
+        raise InputError(msg)
+    return indices
+
+
+def _checked_contrast(contrast: Sequence[float]) -> Limits:
+    try:
+        low, high = (float(value) for value in contrast)
+    except (TypeError, ValueError):
+        msg = f"contrast must be two numbers (low, high), got {contrast!r}"
+        raise InputError(msg) from None
+    if not (low < high and math.isfinite(high - low)):
+        msg = f"contrast must be finite with low < high, got {contrast!r}"
+        raise InputError(msg)
+    return low, high
+
+
+def _sample(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return a regular subsample of about `SAMPLE_PIXELS` pixels at most."""
+    step = math.ceil(math.sqrt(plane.size / SAMPLE_PIXELS))
+    # a long thin image has fewer rows or columns than the step
+    rows = min(step, plane.shape[0])
+    cols = min(math.ceil(plane.size / (SAMPLE_PIXELS * rows)), plane.shape[1])
+    return plane[::rows, ::cols]
+
+
+def _check_finite(planes: Sequence[NDArray[Any]]) -> None:
+    if planes[0].dtype.kind != "f":
+        return
+    huge = planes[0].size > CHECKED_PIXELS
+    searched = [_sample(plane) for plane in planes] if huge else planes
+    bad = sum(_count_bad(plane) for plane in searched)
+    if bad:
+        where = "a subsample of its pixels" if huge else "it"
+        raise _not_finite(bad, sum(plane.size for plane in searched), where)
+
+
+def _count_bad(plane: NDArray[Any]) -> int:
+    return sum(
+        plane[rows].size - int(np.isfinite(plane[rows]).sum())
+        for rows in strips(*plane.shape)
+    )
+
+
+def _not_finite(bad: int, total: int, where: str) -> InputError:
+    msg = (
+        f"image must have finite values, but {bad} of the {total} values in {where} "
+        "are NaN or infinite; replace them first, for example with "
+        "numpy.nan_to_num(image)"
+    )
+    return InputError(msg)
+
+
+def _default_limits(
+    samples: Sequence[NDArray[Any]], colour: bool
+) -> tuple[Limits, ...]:
+    kind = samples[0].dtype
+    if kind == np.bool_:
+        return ((0.0, 1.0),) * len(samples)
+    if colour and kind == np.uint8:
+        return ((0.0, 255.0),) * len(samples)
+    if colour and kind.kind == "f" and all(_within_unit(s) for s in samples):
+        return ((0.0, 1.0),) * len(samples)
+    return tuple(_stretch(sample) for sample in samples)
+
+
+def _within_unit(sample: NDArray[Any]) -> bool:
+    return bool(sample.min() >= 0 and sample.max() <= 1)
+
+
+def _stretch(sample: NDArray[Any]) -> Limits:
+    """Return percentiles; the extremes where those coincide; never an empty range."""
+    values = sample.astype(np.float64)
+    if not np.isfinite(values).all():  # beyond float64: longdouble only
+        raise _not_finite(int((~np.isfinite(values)).sum()), values.size, "float64")
+    low, high = (float(limit) for limit in np.percentile(values, PERCENTILES))
+    if not low < high:
+        low, high = float(values.min()), float(values.max())
+    if not math.isfinite(high - low):
+        msg = f"image must have a finite range, got values from {low} to {high}"
+        raise InputError(msg)
+    return (low, high) if low < high else (low, low + max(1.0, abs(low)))
+
+
+def _normalise(values: NDArray[Any], limits: Limits) -> Floats:
+    """Map the limits to 0 and 1 and clip; in float64 where float32 is too coarse."""
+    floating = values.dtype.kind == "f"
+    wide = floating or values.dtype.itemsize > 2 or max(map(abs, limits)) > _COARSE
+    scaled = values.astype(np.float64 if wide else np.float32)
+    if floating and not np.isfinite(scaled).all():
+        bad = int((~np.isfinite(scaled)).sum())
+        raise _not_finite(bad, scaled.size, "the part that is being segmented")
+    np.clip(scaled, *limits, out=scaled)
+    scaled -= limits[0]
+    scaled /= limits[1] - limits[0]
+    return np.clip(scaled, 0, 1).astype(np.float32, copy=False)

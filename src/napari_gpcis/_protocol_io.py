@@ -1,0 +1,146 @@
+"""The file of a session: the prompts of all objects, as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_gpcis.clicks import Click
+from napari_gpcis.errors import InputError
+from napari_gpcis.files import replacing
+
+if TYPE_CHECKING:
+    import os
+
+    from napari_gpcis._zoom import Box
+
+FORMAT = "napari-gpcis-prompts"
+VERSION = 1
+_MAX_ID = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class SavedObject:
+    """The prompts of one object; ``id`` is ``None`` while it is not finished."""
+
+    clicks: tuple[Click, ...]
+    view: Box | None
+    threshold: float
+    id: int | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class SavedSession:
+    """All that is needed, beside image and model, to make the same masks again."""
+
+    shape: tuple[int, int]
+    model: str
+    fingerprint: str | None
+    contrast: tuple[float, float] | None
+    channels: tuple[int, ...] | None
+    initial_labels: str | None
+    objects: tuple[SavedObject, ...] = field(default_factory=tuple)
+    current: SavedObject = field(default=SavedObject((), None, 0.5))
+
+
+def write_session(path: str | os.PathLike[str], saved: SavedSession) -> None:
+    """Write the file; a failure leaves an older file as it was.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    data = {"format": FORMAT, "version": VERSION, **asdict(saved)}
+    text = json.dumps(data, indent=1)
+    with replacing(Path(path).expanduser()) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_session(path: str | os.PathLike[str]) -> SavedSession:
+    """Read and check the file.
+
+    Raises
+    ------
+    InputError
+        If it is not such a file, of another version, or damaged.
+    OSError
+        If it cannot be read.
+    """
+    file = Path(path).expanduser()
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        msg = f"{file} is not a file of saved prompts: it is no JSON ({error})"
+        raise InputError(msg) from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        msg = f"{file} is not a file of saved prompts (format {FORMAT!r})"
+        raise InputError(msg)
+    if data.get("version") != VERSION:
+        msg = (
+            f"{file} has version {data.get('version')!r} of the format; this version "
+            f"of napari-gpcis reads {VERSION}"
+        )
+        raise InputError(msg)
+    try:
+        return _session(data)
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{file} is a damaged file of saved prompts: {error!r}"
+        raise InputError(msg) from error
+
+
+def _session(data: dict[str, Any]) -> SavedSession:
+    height, width = (_typed(value, int) for value in data["shape"])
+    contrast, channels = data["contrast"], data["channels"]
+    if contrast is not None:
+        low, high = map(float, contrast)
+        contrast = low, high
+    if channels is not None:
+        channels = tuple(_typed(channel, int) for channel in channels)
+    return SavedSession(
+        shape=(height, width),
+        model=_typed(data["model"], str),
+        fingerprint=_optional(data["fingerprint"], str),
+        contrast=contrast,
+        channels=channels,
+        initial_labels=_optional(data["initial_labels"], str),
+        objects=tuple(_object(item, finished=True) for item in data["objects"]),
+        current=_object(data["current"], finished=False),
+    )
+
+
+def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
+    number = _typed(data["id"], int) if finished else None
+    if number is not None and not 1 <= number <= _MAX_ID:
+        msg = f"id must lie between 1 and {_MAX_ID}, got {number}"
+        raise ValueError(msg)
+    view = data["view"]
+    if view is not None:
+        top, left, bottom, right = (_typed(value, int) for value in view)
+        view = top, left, bottom, right
+    clicks = tuple(_click(click) for click in data["clicks"])
+    if finished and not clicks:
+        msg = f"object {number} has no clicks"
+        raise ValueError(msg)
+    threshold = _typed(data["threshold"], float)
+    return SavedObject(clicks, view, threshold, number, _typed(data["overwrite"], bool))
+
+
+def _click(data: dict[str, Any]) -> Click:
+    row, col = float(data["row"]), float(data["col"])
+    return Click(row, col, _typed(data["positive"], bool))
+
+
+def _typed(value: Any, kind: type) -> Any:
+    """Return the value if it has exactly this type (``True`` is no integer)."""
+    if type(value) is not kind:
+        msg = f"expected {kind.__name__}, got {value!r}"
+        raise TypeError(msg)
+    return value
+
+
+def _optional(value: Any, kind: type) -> Any:
+    return None if value is None else _typed(value, kind)

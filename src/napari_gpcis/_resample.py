@@ -1,0 +1,142 @@
+"""Resampling between image and network grid, in bounded memory.
+
+Two conventions exist. *Published*: bilinear with aligned corners and no low-pass
+filter. *Half-pixel*: bilinear about pixel centres, with a low-pass filter when the
+image is shrunk. Both are separable, so large crops are read in strips of rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from napari_gpcis._zoom import Box
+
+Floats: TypeAlias = "NDArray[np.float32]"
+Index: TypeAlias = "slice | NDArray[np.intp]"
+
+STRIP_PIXELS = 1 << 21
+"""Pixels handled at once when a large crop is read or written."""
+
+
+class Reader(Protocol):
+    """Anything that gives float32 values ``(C, rows, cols)`` of image pixels."""
+
+    def read(self, rows: Index, cols: Index) -> Floats:
+        """Return the values on the grid ``rows x cols`` of data pixels."""
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """Cut the rows of an array into slices of about `STRIP_PIXELS` pixels."""
+    step = max(1, STRIP_PIXELS // max(1, width))
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))
+
+
+def enlarge(
+    grid: Floats,
+    shape: tuple[int, int],
+    rows: NDArray[np.intp],
+    cols: NDArray[np.intp],
+    *,
+    half_pixel: bool,
+) -> Floats:
+    """Evaluate a network grid, stretched to ``shape``, at some rows and columns.
+
+    Parameters
+    ----------
+    grid
+        Values on the network grid, shape ``(h, w)``.
+    shape
+        Height and width of the box that the grid covers, in data pixels.
+    rows, cols
+        Rows and columns of that box, counted from its first pixel.
+    half_pixel
+        Convention, see the module.
+
+    Returns
+    -------
+    ndarray
+        Bilinear values, shape ``(len(rows), len(cols))``, float32.
+    """
+    col = _sources(cols, shape[1], grid.shape[1], half_pixel)
+    row = _sources(rows, shape[0], grid.shape[0], half_pixel)
+    across = np.ascontiguousarray(_interpolate(np.ascontiguousarray(grid.T), col).T)
+    return _interpolate(across, row)
+
+
+def _sources(
+    targets: NDArray[np.intp], length: int, size: int, half_pixel: bool
+) -> NDArray[np.float64]:
+    """Return where on a grid of ``size`` the pixels of a box of ``length`` lie."""
+    if half_pixel:
+        return np.clip((targets + 0.5) * (size / length) - 0.5, 0, size - 1)
+    return targets * ((size - 1) / max(1, length - 1))
+
+
+def _interpolate(values: Floats, positions: NDArray[np.float64]) -> Floats:
+    """Interpolate linearly along the first axis."""
+    low = np.minimum(positions.astype(np.intp), len(values) - 1)
+    high = np.minimum(low + 1, len(values) - 1)
+    weight = (positions - low).astype(np.float32)[:, None]
+    first = values[low]
+    first += weight * (values[high] - first)
+    return first
+
+
+def to_network(source: Reader, box: Box, size: int, *, half_pixel: bool) -> Tensor:
+    """Resize the pixels of a box to ``size x size``.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(C, size, size)``, float32, on the CPU.
+    """
+    if half_pixel:
+        return _shrink_filtered(source, box, size)
+    return _shrink_published(source, box, size)
+
+
+def _shrink_published(source: Reader, box: Box, size: int) -> Tensor:
+    """Read only the four neighbours of each sample: enough without a filter."""
+    import torch  # heavy: only when a model is in use
+
+    rows, row_weight = _neighbours(box[0], box[2], size)
+    cols, col_weight = _neighbours(box[1], box[3], size)
+    values = torch.from_numpy(source.read(rows, cols))
+    upper, lower = values[:, :size], values[:, size:]
+    values = upper + torch.from_numpy(row_weight)[:, None] * (lower - upper)
+    left, right = values[..., :size], values[..., size:]
+    return left + torch.from_numpy(col_weight) * (right - left)
+
+
+def _neighbours(start: int, stop: int, size: int) -> tuple[NDArray[np.intp], Floats]:
+    """Return lower then upper neighbours of each sample, and the upper's weight."""
+    positions = np.arange(size) * ((stop - start - 1) / max(1, size - 1))
+    low = positions.astype(np.intp)
+    high = np.minimum(low + 1, stop - start - 1)
+    weight = (positions - low).astype(np.float32)
+    return start + np.concatenate([low, high]), weight
+
+
+def _shrink_filtered(source: Reader, box: Box, size: int) -> Tensor:
+    """Filter and resize along columns strip by strip, then along rows."""
+    import torch  # heavy: only when a model is in use
+    from torch.nn.functional import interpolate
+
+    cols = slice(box[1], box[3])
+    narrow = []
+    for strip in strips(box[2] - box[0], box[3] - box[1]):
+        values = source.read(slice(box[0] + strip.start, box[0] + strip.stop), cols)
+        target = (values.shape[1], size)
+        batch = torch.from_numpy(values)[None]
+        narrow.append(interpolate(batch, target, mode="bilinear", antialias=True))
+    whole = torch.cat(narrow, dim=2)
+    return interpolate(whole, (size, size), mode="bilinear", antialias=True)[0]

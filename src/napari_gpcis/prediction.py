@@ -1,0 +1,233 @@
+"""What the model says after a click."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+
+import numpy as np
+
+from napari_gpcis._resample import enlarge, strips
+from napari_gpcis._zoom import contains
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_gpcis._resample import Floats, Index
+    from napari_gpcis._zoom import Box
+    from napari_gpcis.clicks import Click
+
+MapName: TypeAlias = Literal["mask", "probability", "variance", "prior", "update"]
+NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
+
+
+class GridMaps(NamedTuple):
+    """The answer on the grid of the network: four arrays (h, w), float32."""
+
+    probability: Floats
+    prior: Floats
+    update: Floats
+    variance: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The posterior after a sequence of clicks, on one box of the image.
+
+    Only the arrays on the network's grid are kept. Every map of image size is made
+    when it is asked for, and made anew each time: keep what you use twice.
+
+    Attributes
+    ----------
+    shape
+        Height and width of the image.
+    roi
+        The box the network saw, ``(row_min, col_min, row_max, col_max)``, half-open.
+    clicks
+        All clicks up to this prediction, in order.
+    threshold
+        The object is where the probability is above it.
+    maps
+        The maps on the network's grid, read-only.
+    half_pixel
+        How the grid lies on the roi: ``True`` about pixel centres, ``False`` with
+        aligned corners as published.
+    """
+
+    shape: tuple[int, int]
+    roi: Box
+    clicks: tuple[Click, ...]
+    threshold: float
+    maps: GridMaps
+    half_pixel: bool
+
+    def __post_init__(self) -> None:
+        """Check the threshold and lock the arrays."""
+        check_threshold(self.threshold)
+        for values in self.maps:
+            values.flags.writeable = False
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The object, bool, shape (H, W): false outside the roi, obeys every click."""
+        return self._full(self.crop("mask"), fill=False)
+
+    @property
+    def probability(self) -> Floats:
+        """Probability of the object, float32, shape (H, W): 0 outside the roi."""
+        return self._full(self.crop("probability"), fill=0)
+
+    @property
+    def variance(self) -> Floats:
+        """Posterior variance of the logit, shape (H, W): NaN outside the roi."""
+        return self._full(self.crop("variance"), fill=np.nan)
+
+    @property
+    def prior(self) -> Floats:
+        """What the prior adds to the logit, shape (H, W): NaN outside the roi."""
+        return self._full(self.crop("prior"), fill=np.nan)
+
+    @property
+    def update(self) -> Floats:
+        """What the clicks add to the logit, shape (H, W): NaN outside the roi."""
+        return self._full(self.crop("update"), fill=np.nan)
+
+    def crop(self, name: MapName) -> NDArray[Any]:
+        """Return one map on the roi only.
+
+        Parameters
+        ----------
+        name
+            ``"mask"`` (bool) or ``"probability"``, ``"variance"``, ``"prior"``,
+            ``"update"`` (float32).
+
+        Returns
+        -------
+        ndarray
+            Array of the roi's height and width, for the caller to keep or change.
+
+        Notes
+        -----
+        The Gaussian process interpolates the clicks on the network's grid. On the
+        way back to data pixels, and where clicks share a grid pixel, that can be
+        lost. So the mask has a last step. Each click, in order of its pixel's last
+        click, whose pixel has the wrong label sets this pixel and its four
+        neighbours, save those that were clicked with the other sign. Afterwards
+        each clicked pixel of the roi has the label of the last click on it.
+        (Positive clicks are always in the roi; outside it the mask is false, as a
+        negative click there wants.)
+        """
+        if name == "mask":
+            return self._mask_crop()
+        if name not in GridMaps._fields:
+            accepted = ", ".join(("mask", *GridMaps._fields))
+            msg = f"name must be one of {accepted}, got {name!r}"
+            raise InputError(msg)
+        values = np.empty(self._size, dtype=np.float32)
+        for rows, strip in self._strips(name):
+            values[rows] = strip
+        return values
+
+    def with_threshold(self, threshold: float) -> Prediction:
+        """Return the same prediction with another threshold; nothing is inferred."""
+        return replace(self, threshold=threshold)
+
+    def extent(self, threshold: float) -> Box | None:
+        """Return the box of all pixels with a probability above ``threshold``.
+
+        The step that obeys clicks has no part in it. ``None`` if there are none.
+        """
+        in_rows = np.zeros(self._size[0], dtype=bool)
+        in_cols = np.zeros(self._size[1], dtype=bool)
+        for rows, strip in self._strips("probability"):
+            above = strip > threshold
+            in_rows[rows] = above.any(axis=1)
+            in_cols |= above.any(axis=0)
+        if not in_rows.any():
+            return None
+        (row, col), rows_in, cols_in = (
+            self.roi[:2],
+            *map(np.flatnonzero, (in_rows, in_cols)),
+        )
+        return (
+            row + int(rows_in[0]),
+            col + int(cols_in[0]),
+            row + int(rows_in[-1]) + 1,
+            col + int(cols_in[-1]) + 1,
+        )
+
+    def read(self, rows: Index, cols: Index) -> Floats:
+        """Return the probability ``(1, rows, cols)``, 0 outside the roi."""
+        row, inside_rows = _inside(rows, self.roi[0], self.roi[2])
+        col, inside_cols = _inside(cols, self.roi[1], self.roi[3])
+        values = np.zeros((1, len(inside_rows), len(inside_cols)), dtype=np.float32)
+        values[0][np.ix_(inside_rows, inside_cols)] = self._at("probability", row, col)
+        return values
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.roi[2] - self.roi[0], self.roi[3] - self.roi[1]
+
+    def _at(self, name: str, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> Floats:
+        grid: Floats = getattr(self.maps, name)
+        return enlarge(grid, self._size, rows, cols, half_pixel=self.half_pixel)
+
+    def _strips(self, name: str) -> Iterator[tuple[slice, Floats]]:
+        cols = np.arange(self._size[1])
+        for rows in strips(*self._size):
+            yield rows, self._at(name, np.arange(rows.start, rows.stop), cols)
+
+    def _mask_crop(self) -> NDArray[np.bool_]:
+        mask = np.empty(self._size, dtype=bool)
+        for rows, strip in self._strips("probability"):
+            np.greater(strip, self.threshold, out=mask[rows])
+        inside = [click for click in self.clicks if contains(self.roi, click)]
+        _obey(mask, [_in_roi(click, self.roi) for click in inside])
+        return mask
+
+    def _full(self, crop: NDArray[Any], fill: float) -> NDArray[Any]:
+        full = np.full(self.shape, fill, dtype=crop.dtype)
+        full[self.roi[0] : self.roi[2], self.roi[1] : self.roi[3]] = crop
+        return full
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise `InputError` unless the threshold lies between 0 and 1."""
+    if not 0 < threshold < 1:
+        msg = f"threshold must lie between 0 and 1 (both excluded), got {threshold!r}"
+        raise InputError(msg)
+
+
+def _inside(
+    index: Index, start: int, stop: int
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return which of the pixels lie in the range, and where in it."""
+    if isinstance(index, slice):
+        index = np.arange(index.start, index.stop)
+    inside = (index >= start) & (index < stop)
+    return index[inside] - start, cast("NDArray[np.bool_]", inside)
+
+
+def _in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:
+    row, col = click.pixel
+    return (row - roi[0], col - roi[1]), click.positive
+
+
+def _obey(mask: NDArray[np.bool_], clicks: list[tuple[tuple[int, int], bool]]) -> None:
+    """Give each clicked pixel the label of its last click, see `Prediction.crop`."""
+    wanted: dict[tuple[int, int], bool] = {}
+    for pixel, positive in clicks:
+        wanted.pop(pixel, None)  # the last click on a pixel also sets its turn
+        wanted[pixel] = positive
+    for (row, col), positive in wanted.items():
+        if mask[row, col] == positive:
+            continue
+        mask[row, col] = positive
+        for down, right in NEIGHBOURS:
+            near = row + down, col + right
+            inside = 0 <= near[0] < mask.shape[0] and 0 <= near[1] < mask.shape[1]
+            if inside and wanted.get(near, positive) == positive:
+                mask[near] = positive

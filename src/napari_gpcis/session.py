@@ -1,0 +1,426 @@
+"""One image being annotated: its clicks, their history and the finished objects."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_gpcis._history import History, Prompts
+from napari_gpcis._labels import FinishedObject, ObjectLabels
+from napari_gpcis._protocol_io import (
+    SavedObject,
+    SavedSession,
+    read_session,
+    write_session,
+)
+from napari_gpcis._replay import as_tuple, check_same, fingerprint, saved_object
+from napari_gpcis._zoom import Box, check_clicks, clip_box, square_around
+from napari_gpcis.clicks import Click
+from napari_gpcis.errors import InputError
+from napari_gpcis.prediction import Prediction, check_threshold
+from napari_gpcis.segmenter import Request, Segmenter
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["FinishedObject", "Session"]
+
+VIEW_FACTOR = 4
+"""The first view is this many times the median size of the finished objects."""
+MIN_VIEW = 64
+"""Least side of that view, in data pixels."""
+
+
+class Session:
+    """One image being annotated, object after object.
+
+    Parameters
+    ----------
+    segmenter
+        The model.
+    image, contrast, channels
+        See :meth:`Segmenter.prepare`. The image is not copied: do not change it.
+    labels
+        Objects that exist already, integers, shape (H, W), 0 for background. They
+        are copied, and protected like finished objects.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
+
+    Notes
+    -----
+    *Two ways to use it.* `add_click`, `undo`, `redo` predict in place. A program
+    that must not wait calls `push_click`, `undo_click`, `redo_click`, gives what
+    `request` returns to `Segmenter.run` on another thread, and hands the answer to
+    `fulfil`. The session itself belongs to one thread.
+
+    *Errors in the model* are raised as they are, and no click is lost: it stays,
+    `prediction` is ``None``, and the next `add_click` or `request` tries again
+    (`undo` takes it back).
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        image: ArrayLike,
+        *,
+        contrast: Sequence[float] | None = None,
+        channels: int | Sequence[int] | None = None,
+        labels: ArrayLike | None = None,
+    ) -> None:
+        self._segmenter = segmenter
+        self._prepared = segmenter.prepare(image, contrast, channels)
+        self._contrast = None if contrast is None else self._prepared.limits[0]
+        self._channels = channels
+        self._labels = ObjectLabels(self._prepared.shape, labels)
+        self._history = History()
+        self._known: dict[Prompts, Prediction] = {}
+        self._view: Box | None = None
+        self._threshold = segmenter.info.inference.mask_threshold
+        self._generation = 0
+
+    # -- what is there ---------------------------------------------------------
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The model."""
+        return self._segmenter
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self._prepared.shape
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The label image (H, W), int32, 0 for background.
+
+        It may be edited in place (a painted pixel is protected like any other), but
+        such edits are not among the prompts that `save` keeps.
+        """
+        return self._labels.array
+
+    @property
+    def objects(self) -> tuple[FinishedObject, ...]:
+        """The objects accepted in this session, in order."""
+        return tuple(self._labels.objects)
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks of the current object, in order."""
+        return self._history.current.clicks
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The prediction of all current clicks; ``None`` if there is none (yet)."""
+        found = self._known.get(self._history.current)
+        if found is None or found.threshold == self._threshold:
+            return found
+        return found.with_threshold(self._threshold)
+
+    @property
+    def threshold(self) -> float:
+        """Probability above which a pixel is object; may be set, between 0 and 1."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        check_threshold(threshold)
+        self._threshold = float(threshold)
+
+    @property
+    def view(self) -> Box | None:
+        """What the next first click is zoomed to: a box in data pixels; may be set.
+
+        Half-open, ``(row_min, col_min, row_max, col_max)``; what lies outside the
+        image is cut off. With ``None`` the first click is zoomed to a square about
+        it, four times the median size of the finished objects (at least 64 pixels),
+        or to the whole image if there are none.
+        """
+        return self._view
+
+    @view.setter
+    def view(self, view: Sequence[float] | None) -> None:
+        self._view = None if view is None else clip_box(view, self.shape)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` has a step to take back."""
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` has a step to repeat."""
+        return self._history.can_redo
+
+    # -- predicting in place ---------------------------------------------------
+
+    def add_click(self, row: float, col: float, positive: bool = True) -> Prediction:
+        """Add a click and predict.
+
+        Parameters
+        ----------
+        row, col
+            Data pixels, pixel centres at integers.
+        positive
+            On the object, or on what must not belong to it.
+
+        Raises
+        ------
+        InputError
+            If the click lies outside the image (it is not added), or the image has
+            NaN values where it is read.
+        """
+        self.push_click(row, col, positive)
+        self._complete()
+        return self._known[self._history.current].with_threshold(self._threshold)
+
+    def undo(self) -> Prediction | None:
+        """Take the last click, or `clear`, back; nothing happens without one.
+
+        Finished objects are not touched: see `undo_accept`.
+        """
+        self.undo_click()
+        return self._complete()
+
+    def redo(self) -> Prediction | None:
+        """Repeat what was undone; nothing happens if nothing was."""
+        self.redo_click()
+        return self._complete()
+
+    def clear(self) -> Prediction | None:
+        """Remove all clicks of the current object; can be undone."""
+        if self.clicks:
+            self._change(Prompts())
+        return self.prediction
+
+    def _complete(self) -> Prediction | None:
+        """Predict what is missing, here and now."""
+        request = self.request()
+        if request is not None:
+            self.fulfil(request, self._segmenter.run(request))
+        return self.prediction
+
+    # -- predicting elsewhere --------------------------------------------------
+
+    def push_click(self, row: float, col: float, positive: bool = True) -> None:
+        """Add a click without predicting, see `add_click`."""
+        (click,) = check_clicks([Click(row, col, positive)], self.shape)
+        view = self._history.current.view if self.clicks else self._first_view(click)
+        self._change(Prompts((*self.clicks, click), view))
+
+    def undo_click(self) -> bool:
+        """Undo without predicting; ``False`` if there was nothing to undo."""
+        self._generation += 1
+        return self._history.undo()
+
+    def redo_click(self) -> bool:
+        """Redo without predicting; ``False`` if there was nothing to redo."""
+        self._generation += 1
+        return self._history.redo()
+
+    def request(self) -> Request | None:
+        """Return what is to be predicted, or ``None`` if nothing is missing."""
+        current = self._history.current
+        done: list[Prediction] = []
+        for number in range(1, len(current.clicks) + 1):
+            found = self._known.get(current.first(number))
+            if found is None:
+                return Request(
+                    self._prepared,
+                    current.clicks,
+                    tuple(done),
+                    current.view,
+                    self._generation,
+                )
+            done.append(found)
+        return None
+
+    def fulfil(self, request: Request, predictions: Sequence[Prediction]) -> bool:
+        """Take the answer to a request.
+
+        Answers are kept as long as they are of use: for the current clicks, their
+        beginning, or a state that undo and redo can reach. So clicks may have been
+        added meanwhile; then `request` asks only for what is still missing.
+
+        Returns
+        -------
+        bool
+            ``False`` if nothing could be used (stale, or cancelled). If ``True``,
+            `prediction` may still be ``None``: later clicks are missing.
+        """
+        if request.prepared is not self._prepared:
+            return False
+        used = False
+        asked = Prompts(request.clicks, request.view)
+        for number, found in enumerate(predictions, start=len(request.done) + 1):
+            prompts = asked.first(number)
+            if self._history.reaches(prompts):
+                self._known[prompts] = found
+                used = True
+        return used
+
+    def _change(self, prompts: Prompts) -> None:
+        """Make a step, and forget predictions that no undo or redo can reach."""
+        forget = self._history.can_redo
+        self._history.push(prompts)
+        self._generation += 1
+        if forget:
+            kept = filter(self._history.reaches, self._known)
+            self._known = {key: self._known[key] for key in kept}
+
+    def _first_view(self, click: Click) -> Box | None:
+        """Return what the first click of an object is zoomed to."""
+        if self._view is not None or not self._labels.objects:
+            return self._view
+        size = np.median([max(done.size) for done in self._labels.objects])
+        return square_around(
+            click, max(MIN_VIEW, round(VIEW_FACTOR * size)), self.shape
+        )
+
+    # -- finished objects ------------------------------------------------------
+
+    def accept(self, *, label: int | None = None, overwrite: bool = False) -> int:
+        """Write the mask into `labels` and begin the next object.
+
+        Parameters
+        ----------
+        label
+            The id to write; the largest id plus one by default. An id that is in
+            use enlarges that object.
+        overwrite
+            Also take pixels that belong to other objects.
+
+        Returns
+        -------
+        int
+            The id.
+
+        Raises
+        ------
+        InputError
+            If there is no prediction, the mask adds no pixel, or the id cannot be
+            used.
+        """
+        prediction = self.prediction
+        if prediction is None:
+            why = "its prediction is missing" if self.clicks else "there is no click"
+            msg = f"nothing can be accepted: {why}"
+            raise InputError(msg)
+        number = self._labels.write(
+            prediction, self._history.current.view, label, overwrite
+        )
+        self._restart(Prompts())
+        return number
+
+    def undo_accept(self) -> int:
+        """Take the last `accept` back: its pixels are restored, its clicks return.
+
+        Pixels that were changed since stay as they are. The prediction is missing
+        afterwards (see `request`); `undo` cannot go back behind this point.
+
+        Returns
+        -------
+        int
+            The id of the object.
+
+        Raises
+        ------
+        InputError
+            If no object was accepted, or the current object has clicks.
+        """
+        if self.clicks:
+            msg = "the last object cannot return: the current one has clicks"
+            raise InputError(msg)
+        last = self._labels.take_back()
+        self._restart(Prompts(last.clicks, last.view))
+        self._threshold = last.threshold
+        return last.id
+
+    def _restart(self, prompts: Prompts) -> None:
+        self._history.reset(prompts)
+        self._known.clear()
+        self._generation += 1
+
+    # -- prompts on disk -------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the prompts of all objects, and those of the current one, as JSON.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; an older file stays as it was.
+        """
+        current = self._history.current
+        info = self._segmenter.info
+        saved = SavedSession(
+            shape=self.shape,
+            model=info.name,
+            fingerprint=fingerprint(info),
+            contrast=self._contrast,
+            channels=as_tuple(self._channels),
+            initial_labels=self._labels.initial,
+            objects=tuple(map(saved_object, self._labels.objects)),
+            current=SavedObject(current.clicks, current.view, self._threshold),
+        )
+        write_session(path, saved)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        segmenter: Segmenter,
+        image: ArrayLike,
+        *,
+        labels: ArrayLike | None = None,
+        any_model: bool = False,
+    ) -> Session:
+        """Replay saved prompts: the masks and labels are those that were saved.
+
+        Parameters
+        ----------
+        path
+            File from `save`.
+        segmenter
+            The model that was used.
+        image
+            The image; contrast and channels come from the file.
+        labels
+            The labels the saved session began with, if it had any.
+        any_model
+            Accept another model, whose masks will differ.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged, or image, labels or model are not those of the
+            file.
+        OSError
+            If the file cannot be read.
+        """
+        saved = read_session(path)
+        as_seen = partial(cls, contrast=saved.contrast, channels=saved.channels)
+        session = as_seen(segmenter, image, labels=labels)
+        model = None if any_model else segmenter.info
+        check_same(saved, session.shape, session._labels.initial, model)
+        for item in saved.objects:
+            session._replay(item)
+            session.accept(label=item.id, overwrite=item.overwrite)
+        session._replay(saved.current)
+        return session
+
+    def _replay(self, saved: SavedObject) -> None:
+        """Make the saved prompts the current ones, and predict."""
+        self.threshold = saved.threshold
+        clicks = check_clicks(saved.clicks, self.shape)
+        view = None if saved.view is None else clip_box(saved.view, self.shape)
+        self._restart(Prompts(clicks, view))
+        self._complete()
