@@ -2,63 +2,32 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_gpcis._normalise import PreparedImage, prepare_image, to_rgb
-from napari_gpcis._resample import to_network
+from napari_gpcis._inference import ClickModel, Engine
+from napari_gpcis._normalise import PreparedImage, prepare_image
 from napari_gpcis._zoom import (
     Box,
     around_clicks,
     check_clicks,
     clip_box,
-    network_clicks,
     target_box,
     whole_image,
 )
-from napari_gpcis.clicks import points_tensor
-from napari_gpcis.errors import GPCISError, InputError
-from napari_gpcis.prediction import GridMaps, Prediction
+from napari_gpcis.errors import InputError
+from napari_gpcis.prediction import Prediction
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import ArrayLike
-    from torch import Tensor
 
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.clicks import Click
 
 __all__ = ["Box", "ClickModel", "PreparedImage", "Request", "Segmenter"]
-
-KEPT_ENCODINGS = 4
-"""Encoded crops that a segmenter keeps."""
-
-
-class ClickModel(Protocol):
-    """What a segmenter needs of a model; `napari_gpcis.model.GPCIS` has it."""
-
-    epsilon2: float
-    gp_stride: int
-
-    def to(self, device: Any) -> Any:
-        """Move the weights to a device, in place."""
-
-    def eval(self) -> Any:
-        """Switch training behaviour off."""
-
-    def encode(self, rgb: Tensor) -> Any:
-        """Compute what depends on the image alone, (1, 3, H, W) in [0, 1]."""
-
-    def predict(
-        self, encoded: Any, points: Tensor, previous: Tensor, variance: bool = False
-    ) -> tuple[Any, Tensor | None]:
-        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +90,7 @@ class Segmenter:
 
     def __init__(self, model: ClickModel, info: ModelInfo, device: str = "cpu") -> None:
         self._info = info
-        self._device = _find_device(device)
-        self._model = model
-        model.to(self._device)
-        model.eval()
-        model.epsilon2 = info.inference.epsilon2
-        model.gp_stride = info.inference.gp_stride
-        self._encodings: OrderedDict[tuple[int, Box], Any] = OrderedDict()
-        self._lock = Lock()
+        self._engine = Engine(model, info.inference, device)
 
     @classmethod
     def from_pretrained(
@@ -160,7 +122,7 @@ class Segmenter:
     @property
     def device(self) -> str:
         """Where the model runs."""
-        return self._device
+        return self._engine.device
 
     def prepare(
         self,
@@ -289,7 +251,7 @@ class Segmenter:
             roi=roi,
             clicks=checked,
             threshold=self.info.inference.mask_threshold,
-            maps=self._infer(prepared, roi, checked, previous),
+            maps=self._engine.infer(prepared, roi, checked, previous),
             half_pixel=self.info.inference.antialias,
         )
 
@@ -307,72 +269,3 @@ class Segmenter:
             seen = whole_image(shape) if view is None else clip_box(view, shape)
             return around_clicks(seen, clicks)
         return target_box(around_clicks(extent, clicks), shape, settings.expansion)
-
-    def _infer(
-        self,
-        prepared: PreparedImage,
-        roi: Box,
-        clicks: tuple[Click, ...],
-        previous: Prediction | None,
-    ) -> GridMaps:
-        """Run the network on the region of interest."""
-        import torch  # heavy: only when a model is in use
-
-        size, half_pixel = self.info.inference.infer_size, self.info.inference.antialias
-        seen = network_clicks(clicks, roi, size, half_pixel=half_pixel)
-        with torch.inference_mode(), self._lock:
-            if previous is None:
-                before = torch.zeros(1, size, size)
-            else:
-                before = to_network(previous, roi, size, half_pixel=half_pixel)
-            scores, variance = self._model.predict(
-                self._encoded(prepared, roi),
-                points_tensor(seen).to(self._device),
-                before[None].to(self._device),
-                variance=True,
-            )
-            return _grid_maps(scores, variance)
-
-    def _encoded(self, prepared: PreparedImage, roi: Box) -> Any:
-        """Encode a crop, or find it among the last ones. The lock is held."""
-        key = prepared.token, roi
-        if key not in self._encodings:
-            settings = self.info.inference
-            channels = to_network(
-                prepared, roi, settings.infer_size, half_pixel=settings.antialias
-            )
-            rgb = to_rgb(channels)[None].to(self._device)
-            self._encodings[key] = self._model.encode(rgb)
-        self._encodings.move_to_end(key)
-        while len(self._encodings) > KEPT_ENCODINGS:
-            self._encodings.popitem(last=False)
-        return self._encodings[key]
-
-
-def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:
-    """Bring the answer of the model to NumPy."""
-    maps = (scores.logits.sigmoid(), scores.prior, scores.update, variance)
-    arrays = [np.array(m[0, 0].cpu(), np.float32) for m in maps if m is not None]
-    if len(arrays) < len(maps) or not all(np.isfinite(a).all() for a in arrays):
-        msg = (
-            "the model did not return finite scores and variances; its weights "
-            "are damaged or were trained badly"
-        )
-        raise GPCISError(msg)
-    return GridMaps(*arrays)
-
-
-def _find_device(name: str) -> str:
-    """Return the device to use, after a trial."""
-    import torch  # heavy: only when a model is in use
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        msg = f"device must be 'auto' or one PyTorch can use, got {name!r}: {error}"
-        raise InputError(msg) from error
-    return name

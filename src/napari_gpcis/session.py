@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_gpcis._history import History, Prompts
+from napari_gpcis._clicking import Clicking
+from napari_gpcis._history import Prompts
 from napari_gpcis._labels import FinishedObject, ObjectLabels
 from napari_gpcis._protocol_io import (
     SavedObject,
@@ -17,16 +18,16 @@ from napari_gpcis._protocol_io import (
 )
 from napari_gpcis._replay import as_tuple, check_same, fingerprint, saved_object
 from napari_gpcis._zoom import Box, check_clicks, clip_box, square_around
-from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.prediction import Prediction, check_threshold
-from napari_gpcis.segmenter import Request, Segmenter
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from napari_gpcis.clicks import Click
+    from napari_gpcis.segmenter import Segmenter
 
 __all__ = ["FinishedObject", "Session"]
 
@@ -36,7 +37,7 @@ MIN_VIEW = 64
 """Least side of that view, in data pixels."""
 
 
-class Session:
+class Session(Clicking):
     """One image being annotated, object after object.
 
     Parameters
@@ -75,28 +76,13 @@ class Session:
         channels: int | Sequence[int] | None = None,
         labels: ArrayLike | None = None,
     ) -> None:
-        self._segmenter = segmenter
-        self._prepared = segmenter.prepare(image, contrast, channels)
+        super().__init__(segmenter, segmenter.prepare(image, contrast, channels))
         self._contrast = None if contrast is None else self._prepared.limits[0]
         self._channels = channels
-        self._labels = ObjectLabels(self._prepared.shape, labels)
-        self._history = History()
-        self._known: dict[Prompts, Prediction] = {}
+        self._labels = ObjectLabels(self.shape, labels)
         self._view: Box | None = None
-        self._threshold = segmenter.info.inference.mask_threshold
-        self._generation = 0
 
     # -- what is there ---------------------------------------------------------
-
-    @property
-    def segmenter(self) -> Segmenter:
-        """The model."""
-        return self._segmenter
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the image."""
-        return self._prepared.shape
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -113,29 +99,6 @@ class Session:
         return tuple(self._labels.objects)
 
     @property
-    def clicks(self) -> tuple[Click, ...]:
-        """The clicks of the current object, in order."""
-        return self._history.current.clicks
-
-    @property
-    def prediction(self) -> Prediction | None:
-        """The prediction of all current clicks; ``None`` if there is none (yet)."""
-        found = self._known.get(self._history.current)
-        if found is None or found.threshold == self._threshold:
-            return found
-        return found.with_threshold(self._threshold)
-
-    @property
-    def threshold(self) -> float:
-        """Probability above which a pixel is object; may be set, between 0 and 1."""
-        return self._threshold
-
-    @threshold.setter
-    def threshold(self, threshold: float) -> None:
-        check_threshold(threshold)
-        self._threshold = float(threshold)
-
-    @property
     def view(self) -> Box | None:
         """What the next first click is zoomed to: a box in data pixels; may be set.
 
@@ -149,132 +112,6 @@ class Session:
     @view.setter
     def view(self, view: Sequence[float] | None) -> None:
         self._view = None if view is None else clip_box(view, self.shape)
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether `undo` has a step to take back."""
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether `redo` has a step to repeat."""
-        return self._history.can_redo
-
-    # -- predicting in place ---------------------------------------------------
-
-    def add_click(self, row: float, col: float, positive: bool = True) -> Prediction:
-        """Add a click and predict.
-
-        Parameters
-        ----------
-        row, col
-            Data pixels, pixel centres at integers.
-        positive
-            On the object, or on what must not belong to it.
-
-        Raises
-        ------
-        InputError
-            If the click lies outside the image (it is not added), or the image has
-            NaN values where it is read.
-        """
-        self.push_click(row, col, positive)
-        self._complete()
-        return self._known[self._history.current].with_threshold(self._threshold)
-
-    def undo(self) -> Prediction | None:
-        """Take the last click, or `clear`, back; nothing happens without one.
-
-        Finished objects are not touched: see `undo_accept`.
-        """
-        self.undo_click()
-        return self._complete()
-
-    def redo(self) -> Prediction | None:
-        """Repeat what was undone; nothing happens if nothing was."""
-        self.redo_click()
-        return self._complete()
-
-    def clear(self) -> Prediction | None:
-        """Remove all clicks of the current object; can be undone."""
-        if self.clicks:
-            self._change(Prompts())
-        return self.prediction
-
-    def _complete(self) -> Prediction | None:
-        """Predict what is missing, here and now."""
-        request = self.request()
-        if request is not None:
-            self.fulfil(request, self._segmenter.run(request))
-        return self.prediction
-
-    # -- predicting elsewhere --------------------------------------------------
-
-    def push_click(self, row: float, col: float, positive: bool = True) -> None:
-        """Add a click without predicting, see `add_click`."""
-        (click,) = check_clicks([Click(row, col, positive)], self.shape)
-        view = self._history.current.view if self.clicks else self._first_view(click)
-        self._change(Prompts((*self.clicks, click), view))
-
-    def undo_click(self) -> bool:
-        """Undo without predicting; ``False`` if there was nothing to undo."""
-        self._generation += 1
-        return self._history.undo()
-
-    def redo_click(self) -> bool:
-        """Redo without predicting; ``False`` if there was nothing to redo."""
-        self._generation += 1
-        return self._history.redo()
-
-    def request(self) -> Request | None:
-        """Return what is to be predicted, or ``None`` if nothing is missing."""
-        current = self._history.current
-        done: list[Prediction] = []
-        for number in range(1, len(current.clicks) + 1):
-            found = self._known.get(current.first(number))
-            if found is None:
-                return Request(
-                    self._prepared,
-                    current.clicks,
-                    tuple(done),
-                    current.view,
-                    self._generation,
-                )
-            done.append(found)
-        return None
-
-    def fulfil(self, request: Request, predictions: Sequence[Prediction]) -> bool:
-        """Take the answer to a request.
-
-        Answers are kept as long as they are of use: for the current clicks, their
-        beginning, or a state that undo and redo can reach. So clicks may have been
-        added meanwhile; then `request` asks only for what is still missing.
-
-        Returns
-        -------
-        bool
-            ``False`` if nothing could be used (stale, or cancelled). If ``True``,
-            `prediction` may still be ``None``: later clicks are missing.
-        """
-        if request.prepared is not self._prepared:
-            return False
-        used = False
-        asked = Prompts(request.clicks, request.view)
-        for number, found in enumerate(predictions, start=len(request.done) + 1):
-            prompts = asked.first(number)
-            if self._history.reaches(prompts):
-                self._known[prompts] = found
-                used = True
-        return used
-
-    def _change(self, prompts: Prompts) -> None:
-        """Make a step, and forget predictions that no undo or redo can reach."""
-        forget = self._history.can_redo
-        self._history.push(prompts)
-        self._generation += 1
-        if forget:
-            kept = filter(self._history.reaches, self._known)
-            self._known = {key: self._known[key] for key in kept}
 
     def _first_view(self, click: Click) -> Box | None:
         """Return what the first click of an object is zoomed to."""
@@ -317,7 +154,7 @@ class Session:
         number = self._labels.write(
             prediction, self._history.current.view, label, overwrite
         )
-        self._restart(Prompts())
+        self._restart()
         return number
 
     def undo_accept(self) -> int:
@@ -343,11 +180,6 @@ class Session:
         self._restart(Prompts(last.clicks, last.view))
         self._threshold = last.threshold
         return last.id
-
-    def _restart(self, prompts: Prompts) -> None:
-        self._history.reset(prompts)
-        self._known.clear()
-        self._generation += 1
 
     # -- prompts on disk -------------------------------------------------------
 

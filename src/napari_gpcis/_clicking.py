@@ -1,0 +1,208 @@
+"""Clicks on one object: history, and predictions made here or elsewhere."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from napari_gpcis._history import History, Prompts
+from napari_gpcis._zoom import check_clicks
+from napari_gpcis.clicks import Click
+from napari_gpcis.prediction import check_threshold
+from napari_gpcis.segmenter import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_gpcis._zoom import Box
+    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.segmenter import PreparedImage, Segmenter
+
+
+class Clicking(ABC):
+    """The clicks of the current object of one image.
+
+    Parameters
+    ----------
+    segmenter
+        The model.
+    prepared
+        The image.
+    """
+
+    def __init__(self, segmenter: Segmenter, prepared: PreparedImage) -> None:
+        self._segmenter = segmenter
+        self._prepared = prepared
+        self._threshold = segmenter.info.inference.mask_threshold
+        self._history = History()
+        self._known: dict[Prompts, Prediction] = {}
+        self._generation = 0
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The model."""
+        return self._segmenter
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self._prepared.shape
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks of the current object, in order."""
+        return self._history.current.clicks
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The prediction of all current clicks; ``None`` if there is none (yet)."""
+        found = self._known.get(self._history.current)
+        if found is None or found.threshold == self._threshold:
+            return found
+        return found.with_threshold(self._threshold)
+
+    @property
+    def threshold(self) -> float:
+        """Probability above which a pixel is object; may be set, between 0 and 1."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        check_threshold(threshold)
+        self._threshold = float(threshold)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` has a step to take back."""
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` has a step to repeat."""
+        return self._history.can_redo
+
+    # -- predicting in place ---------------------------------------------------
+
+    def add_click(self, row: float, col: float, positive: bool = True) -> Prediction:
+        """Add a click and predict.
+
+        Parameters
+        ----------
+        row, col
+            Data pixels, pixel centres at integers.
+        positive
+            On the object, or on what must not belong to it.
+
+        Raises
+        ------
+        InputError
+            If the click lies outside the image (it is not added), or the image has
+            NaN values where it is read.
+        """
+        self.push_click(row, col, positive)
+        self._complete()
+        found = self._known[self._history.current]
+        return found.with_threshold(self._threshold)
+
+    def undo(self) -> Prediction | None:
+        """Take the last click, or `clear`, back; nothing happens without one.
+
+        Finished objects are not touched: see `undo_accept`.
+        """
+        self.undo_click()
+        return self._complete()
+
+    def redo(self) -> Prediction | None:
+        """Repeat what was undone; nothing happens if nothing was."""
+        self.redo_click()
+        return self._complete()
+
+    def clear(self) -> Prediction | None:
+        """Remove all clicks of the current object; can be undone."""
+        if self.clicks:
+            self._change(Prompts())
+        return self.prediction
+
+    def _complete(self) -> Prediction | None:
+        """Predict what is missing, here and now."""
+        request = self.request()
+        if request is not None:
+            self.fulfil(request, self._segmenter.run(request))
+        return self.prediction
+
+    # -- predicting elsewhere --------------------------------------------------
+
+    def push_click(self, row: float, col: float, positive: bool = True) -> None:
+        """Add a click without predicting, see `add_click`."""
+        (click,) = check_clicks([Click(row, col, positive)], self.shape)
+        view = self._history.current.view if self.clicks else self._first_view(click)
+        self._change(Prompts((*self.clicks, click), view))
+
+    def undo_click(self) -> bool:
+        """Undo without predicting; ``False`` if there was nothing to undo."""
+        self._generation += 1
+        return self._history.undo()
+
+    def redo_click(self) -> bool:
+        """Redo without predicting; ``False`` if there was nothing to redo."""
+        self._generation += 1
+        return self._history.redo()
+
+    def request(self) -> Request | None:
+        """Return what is to be predicted, or ``None`` if nothing is missing."""
+        asked = self._history.current
+        done: list[Prediction] = []
+        for number in range(1, len(asked.clicks) + 1):
+            found = self._known.get(asked.first(number))
+            if found is None:
+                known = tuple(done)
+                return Request(
+                    self._prepared, asked.clicks, known, asked.view, self._generation
+                )
+            done.append(found)
+        return None
+
+    def fulfil(self, request: Request, predictions: Sequence[Prediction]) -> bool:
+        """Take the answer to a request.
+
+        Answers are kept as long as they are of use: for the current clicks, their
+        beginning, or a state that undo and redo can reach. So clicks may have been
+        added meanwhile; then `request` asks only for what is still missing.
+
+        Returns
+        -------
+        bool
+            ``False`` if nothing could be used (stale, or cancelled). If ``True``,
+            `prediction` may still be ``None``: later clicks are missing.
+        """
+        if request.prepared is not self._prepared:
+            return False
+        used = False
+        asked = Prompts(request.clicks, request.view)
+        for number, found in enumerate(predictions, start=len(request.done) + 1):
+            prompts = asked.first(number)
+            if self._history.reaches(prompts):
+                self._known[prompts] = found
+                used = True
+        return used
+
+    # -- steps -----------------------------------------------------------------
+
+    @abstractmethod
+    def _first_view(self, click: Click) -> Box | None:
+        """Return what the first click of an object is zoomed to."""
+
+    def _change(self, prompts: Prompts) -> None:
+        """Make a step, and forget predictions that no undo or redo can reach."""
+        forget = self._history.can_redo
+        self._history.push(prompts)
+        self._generation += 1
+        if forget:
+            kept = filter(self._history.reaches, self._known)
+            self._known = {key: self._known[key] for key in kept}
+
+    def _restart(self, prompts: Prompts | None = None) -> None:
+        """Begin with these prompts: no history, no predictions."""
+        self._history.reset(prompts)
+        self._known.clear()
+        self._generation += 1
