@@ -30,12 +30,16 @@ STAGES = (
     (6, 32, 3, 2, 1),
     (6, 64, 4, 2, 1),
     (6, 96, 3, 1, 1),
-    (6, 160, 3, 1, 2),
+    (6, 160, 1, 1, 1),
+    (6, 160, 2, 1, 2),
     (6, 320, 1, 1, 2),
 )
 _SKIP4, _SKIP8 = 2, 5  # last blocks at strides 4 and 8
 _ASPP = 256
+_NARROW = 96
+_DECODER8 = 64
 _DECODER = 96
+_SKIP8_WIDTH, _SKIP4_WIDTH, _GUIDE_WIDTH = 32, 24, 16
 
 
 class SameConv(nn.Conv2d):
@@ -62,6 +66,41 @@ class SameConv(nn.Conv2d):
         return super().forward(functional.pad(input, pads))
 
 
+class DepthwiseConv(SameConv):
+    """Depthwise 3x3 with two ways round slow CPU kernels of low-precision training.
+
+    A dilated convolution is the plain one on ``d x d`` interleaved sub-images, and a
+    strided one runs in float32; both give the same values.
+    """
+
+    def __init__(self, channels: int, stride: int, dilation: int) -> None:
+        super().__init__(
+            channels, channels, 3, stride, dilation=dilation, groups=channels
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return shape ``(B, C, ceil(H/stride), ceil(W/stride))``."""
+        if not (torch.is_grad_enabled() and input.device.type == "cpu"):
+            return super().forward(input)
+        if self.dilation[0] > 1:
+            return self._interleaved(input, self.dilation[0])
+        if self.stride[0] > 1:
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(input.float())
+        return super().forward(input)
+
+    def _interleaved(self, maps: Tensor, step: int) -> Tensor:
+        height, width = maps.shape[-2:]
+        maps = functional.pad(maps, (0, -width % step, 0, -height % step))
+        shape = (*maps.shape[:2], maps.shape[2] // step, step, -1, step)
+        parts = maps.reshape(shape).permute(3, 5, 0, 1, 2, 4)
+        parts = functional.conv2d(
+            parts.flatten(0, 2), self.weight, self.bias, padding=1, groups=self.groups
+        ).unflatten(0, (step, step, -1))
+        joined = parts.permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
+        return joined[..., :height, :width]
+
+
 class InvertedResidual(nn.Module):
     """Expand 1x1, depthwise 3x3, project 1x1; identity where shapes allow."""
 
@@ -71,9 +110,7 @@ class InvertedResidual(nn.Module):
         super().__init__()
         hidden = inputs * expansion
         self.expand = nn.Conv2d(inputs, hidden, 1) if expansion > 1 else None
-        self.depthwise = SameConv(
-            hidden, hidden, 3, stride, dilation=dilation, groups=hidden
-        )
+        self.depthwise = DepthwiseConv(hidden, stride, dilation)
         self.project = nn.Conv2d(hidden, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
@@ -126,13 +163,14 @@ class MobileNetV2(Backbone):
         self.aspp = nn.Conv2d(inputs, _ASPP, 1)
         self.aspp_pool = nn.Conv2d(inputs, _ASPP, 1)
         self.aspp_project = nn.Conv2d(2 * _ASPP, _ASPP, 1)
-        self.narrow = _pointwise(_ASPP, 128)
-        self.skip8 = _pointwise(32, 32)
-        self.decode8 = _separable(128 + 32, 128)
-        self.skip4 = _pointwise(24, 32)
-        self.guide4 = nn.Conv2d(STEM, 16, 3, stride=2, padding=1)
+        self.narrow = _pointwise(_ASPP, _NARROW)
+        self.skip8 = _pointwise(32, _SKIP8_WIDTH)
+        self.decode8 = _separable(_NARROW + _SKIP8_WIDTH, _DECODER8)
+        self.skip4 = _pointwise(24, _SKIP4_WIDTH)
+        self.guide4 = nn.Conv2d(STEM, _GUIDE_WIDTH, 3, stride=2, padding=1)
+        joined = _DECODER8 + _SKIP4_WIDTH + _GUIDE_WIDTH
         self.decode4 = nn.Sequential(
-            _separable(128 + 32 + 16, _DECODER), _separable(_DECODER, _DECODER)
+            _separable(joined, _DECODER), _separable(_DECODER, _DECODER)
         )
         self.head = nn.Conv2d(_DECODER, self.feature_dim, 1)
 
