@@ -1,0 +1,151 @@
+"""Predictions: maps of image size from the network's grid, and obeyed clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from napari_gpcis import Click, Prediction, _resample
+from napari_gpcis.errors import InputError
+from napari_gpcis.prediction import GridMaps
+
+SHAPE = (40, 50)
+ROI = (10, 20, 34, 44)
+
+
+def predict(probability, clicks=(), roi=ROI, half_pixel=True, threshold=0.5):
+    grid = np.broadcast_to(np.float32(probability), (16, 16)).copy()
+    maps = GridMaps(grid, grid - 1, grid + 1, grid + 2)
+    return Prediction(SHAPE, roi, tuple(clicks), threshold, maps, half_pixel)
+
+
+@pytest.fixture
+def ramp():
+    return predict(np.linspace(0, 1, 16))
+
+
+def test_maps_have_the_shape_of_the_image(ramp):
+    for name in ("mask", "probability", "variance", "prior", "update"):
+        full = getattr(ramp, name)
+        assert full.shape == SHAPE
+        assert_array_equal(full[10:34, 20:44], ramp.crop(name))
+        assert full.dtype == (bool if name == "mask" else np.float32)
+
+
+def test_outside_the_roi(ramp):
+    outside = np.ones(SHAPE, bool)
+    outside[10:34, 20:44] = False
+    assert not ramp.mask[outside].any()
+    assert_array_equal(ramp.probability[outside], 0)
+    for name in ("variance", "prior", "update"):
+        assert np.isnan(getattr(ramp, name)[outside]).all()
+        assert np.isfinite(ramp.crop(name)).all()
+
+
+def test_mask_is_where_the_probability_is_above_the_threshold(ramp):
+    assert_array_equal(ramp.mask, ramp.probability > 0.5)
+    assert_array_equal(ramp.with_threshold(0.8).mask, ramp.probability > 0.8)
+    assert ramp.threshold == 0.5
+
+
+def test_extent_is_the_box_of_the_object(ramp):
+    rows, cols = np.nonzero(ramp.probability > 0.6)
+    expected = (rows.min(), cols.min(), rows.max() + 1, cols.max() + 1)
+    assert ramp.extent(0.6) == expected
+    assert predict(0.3).extent(0.49) is None
+
+
+def test_strips_change_nothing(ramp, monkeypatch):
+    whole = ramp.probability, ramp.mask, ramp.extent(0.6)
+    monkeypatch.setattr(_resample, "STRIP_PIXELS", 50)
+    assert_array_equal(ramp.probability, whole[0])
+    assert_array_equal(ramp.mask, whole[1])
+    assert ramp.extent(0.6) == whole[2]
+
+
+def test_read_anywhere(ramp):
+    rows, cols = np.array([0, 12, 33, 39]), np.array([20, 43, 49])
+    expected = ramp.probability[np.ix_(rows, cols)]
+    assert_allclose(ramp.read(rows, cols)[0], expected, atol=1e-6)
+    assert_allclose(ramp.read(slice(5, 20), slice(0, 50))[0], ramp.probability[5:20])
+
+
+def test_published_convention_aligns_corners():
+    row = predict(np.linspace(0, 1, 16), half_pixel=False).crop("probability")[0]
+    assert_allclose(row, np.linspace(0, 1, 24), atol=1e-6)
+
+
+def test_disobeyed_click_sets_its_pixel_and_four_neighbours():
+    mask = predict(0.2, [Click(20, 30)]).mask
+    expected = {(20, 30), (19, 30), (21, 30), (20, 29), (20, 31)}
+    assert set(zip(*map(list, np.nonzero(mask)), strict=True)) == expected
+    assert not predict(0.8, [Click(20, 30, False)]).mask[20, 29:32].any()
+
+
+def test_obeyed_click_changes_nothing():
+    assert_array_equal(predict(0.8, [Click(20, 30)]).mask, predict(0.8).mask)
+
+
+def test_neighbouring_clicks_of_both_signs_are_all_obeyed():
+    mask = predict(0.2, [Click(20, 30), Click(20, 31, False), Click(20, 32)]).mask
+    assert list(mask[20, 29:34]) == [True, True, False, True, True]
+
+
+def test_last_click_on_a_pixel_wins():
+    there = [Click(20, 30), Click(20.3, 29.8, False)]
+    assert not predict(0.2, there).mask.any()
+    assert predict(0.2, [*there, Click(20, 30)]).mask[20, 30]
+
+
+def test_click_at_the_corner_of_the_roi():
+    mask = predict(0.2, [Click(10, 20), Click(33.4, 43)]).mask
+    assert mask.sum() == 6
+
+
+def test_negative_click_outside_the_roi_needs_nothing():
+    mask = predict(0.8, [Click(2, 2, False)]).mask
+    assert mask.sum() == 24 * 24
+
+
+clicks_in_roi = st.lists(
+    st.builds(
+        Click, st.floats(9.5, 33.49), st.floats(19.5, 43.49), positive=st.booleans()
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(
+    clicks=clicks_in_roi,
+    seed=st.integers(0, 9),
+    half_pixel=st.booleans(),
+    threshold=st.sampled_from([0.3, 0.5, 0.9]),
+)
+def test_every_click_is_obeyed(clicks, seed, half_pixel, threshold):
+    grid = np.random.default_rng(seed).random((16, 16))
+    mask = predict(grid, clicks, half_pixel=half_pixel, threshold=threshold).mask
+    wanted = {click.pixel: click.positive for click in clicks}
+    assert {pixel: bool(mask[pixel]) for pixel in wanted} == wanted
+
+
+def test_arrays_of_a_prediction_are_locked_but_its_maps_are_not(ramp):
+    with pytest.raises(ValueError, match="read-only"):
+        ramp.maps.probability[0, 0] = 1
+    ramp.probability[0, 0] = 1
+    ramp.crop("mask")[0, 0] = True
+    assert ramp.probability[0, 0] == 0
+
+
+def test_wrong_map_name(ramp):
+    with pytest.raises(InputError, match="name must be one of mask, probability"):
+        ramp.crop("logits")
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.1, float("nan")])
+def test_wrong_threshold(ramp, threshold):
+    with pytest.raises(InputError, match="threshold must lie between 0 and 1"):
+        ramp.with_threshold(threshold)
