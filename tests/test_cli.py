@@ -1,0 +1,337 @@
+"""The command line: the same session underneath, and one line for every mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from imageio.v3 import imread, imwrite
+from tifffile import imread as read_tiff
+from tifffile import imwrite as write_tiff
+
+from napari_gpcis import Segmenter, Session
+from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
+from napari_gpcis.cli import main
+from napari_gpcis.model import build_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that has learnt nothing; only the clicks decide."""
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_model("mobilenet_v2")
+    save_checkpoint(path, network, ModelInfo("small", "mobilenet_v2"))
+    return str(path)
+
+
+def disk(row: int, col: int, shape: tuple[int, int] = (90, 120)) -> np.ndarray:
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    return (rows - row) ** 2 + (cols - col) ** 2 <= 15**2
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "cells.tif"
+    noise = np.random.default_rng(0).integers(0, 40, (90, 120))
+    picture = noise + 150 * disk(30, 30) + 120 * disk(60, 80)
+    write_tiff(path, picture.astype(np.uint8))
+    return path
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "labels.tif"
+
+
+def segment(
+    image: Path, output: Path, model: str, *more: str, click: str = "30,30"
+) -> int:
+    words = ["segment", str(image), "-o", str(output), "--model", model]
+    return main([*words, *(["--click", click] if click else []), *more])
+
+
+def complaint(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line on standard error."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("napari-gpcis")
+    return lines[0]
+
+
+def test_labels_are_those_of_the_session(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clicks = [
+        "--click",
+        "60,80,-",
+        "--next",
+        "--click",
+        "60.4,80",
+        "--click",
+        "30,30,-",
+    ]
+    assert segment(image, output, model, *clicks) == 0
+    session = Session(Segmenter.from_pretrained(model, device="cpu"), read_tiff(image))
+    session.add_click(30, 30)
+    session.add_click(60, 80, positive=False)
+    session.accept()
+    session.add_click(60.4, 80)
+    session.add_click(30, 30, positive=False)
+    session.accept()
+    labels = read_tiff(output)
+    assert labels.dtype == np.uint16
+    np.testing.assert_array_equal(labels, session.labels)
+    assert labels[30, 30] == 1
+    assert labels[60, 80] == 2
+    counts = np.bincount(labels.ravel())
+    assert capsys.readouterr().out.splitlines() == [
+        f"object 1: 2 clicks, {counts[1]} pixels",
+        f"object 2: 2 clicks, {counts[2]} pixels",
+        f"wrote {output}",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npy", ".tiff"])
+def test_output_formats(image: Path, output: Path, model: str, suffix: str) -> None:
+    assert segment(image, output, model) == 0
+    other = output.with_suffix(suffix)
+    assert segment(image, other, model) == 0
+    read = {".png": imread, ".npy": np.load, ".tiff": read_tiff}[suffix]
+    np.testing.assert_array_equal(read(other), read_tiff(output))
+
+
+def test_input_formats_give_the_same_labels(
+    image: Path, tmp_path: Path, model: str
+) -> None:
+    picture = read_tiff(image)
+    grey_alpha = np.dstack([picture, np.full_like(picture, 255)])
+    imwrite(tmp_path / "grey.png", picture)
+    imwrite(tmp_path / "alpha.png", grey_alpha)
+    np.save(tmp_path / "array.npy", picture)
+    np.save(tmp_path / "stack.npy", np.stack([picture.T, picture.T])[:, :, :90])
+    write_tiff(tmp_path / "stack.tif", np.stack([picture * 0, picture]))
+    write_tiff(
+        tmp_path / "channels.tif",
+        np.stack([picture, picture * 0]),
+        imagej=True,
+        metadata={"axes": "CYX"},
+    )
+    cases: dict[str, tuple[str, ...]] = {
+        "cells.tif": (),
+        "grey.png": (),
+        "alpha.png": (),
+        "array.npy": (),
+        "stack.tif": ("--plane", "1"),
+        "channels.tif": ("--channels", "0"),
+    }
+    results = {}
+    for name, more in cases.items():
+        output = tmp_path / f"{name}.labels.npy"
+        assert segment(tmp_path / name, output, model, *more) == 0, name
+        results[name] = np.load(output)
+    for name, labels in results.items():
+        np.testing.assert_array_equal(labels, results["cells.tif"], err_msg=name)
+
+
+def test_view_contrast_and_threshold_reach_the_session(
+    image: Path, output: Path, model: str
+) -> None:
+    options = ["--view", "10,10,60,60", "--contrast=-5,90", "--threshold", "0.4"]
+    assert segment(image, output, model, *options) == 0
+    segmenter = Segmenter.from_pretrained(model, device="cpu")
+    session = Session(segmenter, read_tiff(image), contrast=(-5, 90))
+    session.view = (10, 10, 60, 60)
+    session.threshold = 0.4
+    session.add_click(30, 30)
+    session.accept()
+    np.testing.assert_array_equal(read_tiff(output), session.labels)
+
+
+def test_earlier_labels_are_kept(
+    image: Path, output: Path, model: str, tmp_path: Path
+) -> None:
+    earlier = np.where(disk(60, 80), 7, 0).astype(np.uint16)
+    write_tiff(tmp_path / "earlier.tif", earlier)
+    more = ["--labels", str(tmp_path / "earlier.tif")]
+    assert segment(image, output, model, *more) == 0
+    labels = read_tiff(output)
+    assert (labels[earlier == 7] == 7).all()
+    assert labels[30, 30] == 8
+
+
+def test_prompts_replay(image: Path, output: Path, model: str, tmp_path: Path) -> None:
+    prompts = tmp_path / "clicks.json"
+    assert segment(image, output, model, "--prompts", str(prompts)) == 0
+    segmenter = Segmenter.from_pretrained(model, device="cpu")
+    session = Session.load(prompts, segmenter, read_tiff(image))
+    np.testing.assert_array_equal(read_tiff(output), session.labels)
+
+
+def test_an_existing_output_is_kept(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.write_bytes(b"precious")
+    assert segment(image, output, model) == 2
+    assert "exists; --overwrite replaces it" in complaint(capsys)
+    assert output.read_bytes() == b"precious"
+    assert segment(image, output, model, "--overwrite") == 0
+    assert read_tiff(output)[30, 30] == 1
+
+
+def test_the_image_is_never_the_output(
+    image: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = image.read_bytes()
+    assert segment(image, image, model, "--overwrite") == 2
+    assert "is the image itself" in complaint(capsys)
+    assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--click", "500,1"], "500"),
+        (["--click", "10"], "must be ROW,COL"),
+        (["--click", "a,b"], "must be ROW,COL"),
+        (["--click", "nan,1"], "must be ROW,COL"),
+        (["--click", "1,2,3"], "must be ROW,COL"),
+        (["--next"], "object 2 has no clicks"),
+        (["--model", "gpcis-enormous"], "unknown model 'gpcis-enormous'"),
+        (["--model", "none.safetensors"], "none.safetensors does not exist"),
+        (["--device", "abacus"], "abacus"),
+        (["--view", "1,2,3"], "view"),
+        (["--view", "1,2,3,x"], "must be numbers"),
+        (["--contrast", "1"], "contrast"),
+        (["--channels", "9"], "channels"),
+        (["--channels", "1.5"], "must be whole numbers"),
+        (["--plane", "0"], "plane must have 0 indices"),
+        (["--threshold", "2"], "threshold"),
+        (["--threshold", "x"], "--threshold"),
+        (["--labels", "none.tif"], "none.tif does not exist"),
+        (["-o", "labels.jpg"], "labels.jpg must end in .tif, .tiff, .png, .npy"),
+        (["-o", "nowhere/labels.tif"], "the folder nowhere does not exist"),
+        (["--colour", "red"], "--colour"),
+    ],
+)
+def test_mistakes_are_one_line(
+    image: Path,
+    output: Path,
+    model: str,
+    more: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    try:
+        status: object = segment(image, output, model, *more)
+    except SystemExit as stop:  # argparse leaves this way
+        status = stop.code
+    assert status == 2
+    assert message in complaint(capsys)
+    assert not output.exists()
+
+
+def test_no_click(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment(image, output, model, click="") == 2
+    assert "object 1 has no clicks" in complaint(capsys)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg", "a.npy"])
+@pytest.mark.parametrize("content", [b"", b"II*\x00\x08\x00", b"no image at all"])
+def test_damaged_images(
+    name: str,
+    content: bytes,
+    tmp_path: Path,
+    output: Path,
+    model: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert segment(path, output, model) == 2
+    assert f"{name} cannot be read" in complaint(capsys)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((0, 5)), "image"),
+        (np.zeros(5), "plane must have"),
+        (np.full((9, 9), np.nan), "NaN"),
+        (np.zeros((2, 3, 9, 9)), "plane must have 2 indices"),
+        (np.array([{"a": 1}]), "cannot be read"),
+    ],
+)
+def test_unusable_arrays(
+    array: np.ndarray,
+    message: str,
+    tmp_path: Path,
+    output: Path,
+    model: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "array.npy"
+    np.save(path, array, allow_pickle=True)
+    assert segment(path, output, model, click="2,2") == 2
+    assert message in complaint(capsys)
+
+
+def test_plane_outside_the_stack(
+    tmp_path: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = np.zeros((4, 30, 31), np.uint8)
+    write_tiff(tmp_path / "stack.tif", stack, photometric="minisblack")
+    assert segment(tmp_path / "stack.tif", output, model, "--plane", "4") == 2
+    assert "plane index must be from 0 to 3, got 4" in complaint(capsys)
+    assert segment(tmp_path / "stack.tif", output, model) == 2
+    assert "plane must have 1 indices" in complaint(capsys)
+
+
+def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    from napari_gpcis import list_models
+
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line for line in lines if not line.startswith(" ")]
+    assert names == [info.name for info in list_models()]
+
+
+def test_program_and_module_are_the_same(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "napari_gpcis", "segment", "none.tif"]
+    command += ["--click", "1,1", "-o", str(tmp_path / "labels.tif")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "napari-gpcis: image none.tif does not exist\n"
+
+
+def test_importing_is_light() -> None:
+    code = (
+        "import sys, napari_gpcis, napari_gpcis.cli; napari_gpcis.Click(1, 2); "
+        "heavy = {'torch', 'napari', 'qtpy', 'magicgui', 'skimage', 'numpy'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names() -> None:
+    import napari_gpcis
+
+    for name in napari_gpcis.__all__:
+        assert getattr(napari_gpcis, name) is getattr(napari_gpcis, name)
+    assert set(napari_gpcis.__all__) <= set(dir(napari_gpcis))
+    with pytest.raises(AttributeError, match="has no attribute 'Segmentor'"):
+        _ = napari_gpcis.Segmentor
