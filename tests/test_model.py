@@ -308,6 +308,23 @@ def test_training_pass_draws_weights_and_targets(model: GPCIS) -> None:
     assert not torch.equal(first.prior, other.prior)
 
 
+def test_targets_are_drawn_around_their_means() -> None:
+    model = make_toy_model()
+    x, points = _input(), points_tensor(CLICKS)
+    rows, cols = [10, 40, 30, 5, 22], [12, 20, 50, 60, 33]
+    torch.manual_seed(6)
+    with torch.no_grad():
+        mean = _forward(model, x, points).logits[0, 0, rows, cols]
+        draws = torch.stack(
+            [
+                model.forward_train(x, points)[0].logits[0, 0, rows, cols]
+                for _ in range(200)
+            ]
+        )
+    torch.testing.assert_close(draws.mean(0), mean, rtol=0, atol=0.004)
+    torch.testing.assert_close(draws.std(0), torch.full((5,), 0.01), rtol=0, atol=0.002)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_trained(name: str) -> None:
     torch.manual_seed(2)

@@ -212,7 +212,8 @@ class GPCIS(nn.Module):
         with torch.autocast(raw.device.type, enabled=False):
             grid = self._grid(raw.float(), encoded.rgb)
             seen = self._observe(grid, points, encoded.rgb)
-            values, weight = seen.mean, self.omega
+            values: Tensor = seen.mean
+            weight: Tensor = self.omega
             if sample:
                 values = values + CLICK_STD * torch.randn_like(values)
                 weight = gp.sample_weight(self.omega, self.omega_var)
@@ -240,7 +241,7 @@ class GPCIS(nn.Module):
             return scores, None
         diagonal = 1 + self._rgb_weight().to(k_mn)
         spread = gp.variance(k_mn, diagonal, given).float()
-        return scores, _resize(spread.unflatten(1, grid.shape).unsqueeze(1), rgb)
+        return scores, _resize(spread.reshape(len(rgb), 1, *grid.shape), rgb)
 
     def _grid(self, raw: Tensor, rgb: Tensor) -> _Grid:
         """Lay L2-normalised features and colour on the process's grid."""
@@ -293,7 +294,8 @@ class GPCIS(nn.Module):
 
     def _cross_kernel(self, grid: _Grid, seen: _Observations) -> Tensor:
         """Return ``K_mn``; float64 unless gradients are wanted."""
-        arguments = (grid.pixels, seen.pixels, self.logsigma2, self._rgb_weight())
+        arguments: tuple[Tensor, ...] = (grid.pixels, seen.pixels)
+        arguments += (self.logsigma2, self._rgb_weight())
         if not torch.is_grad_enabled():
             arguments = tuple(_double(argument) for argument in arguments)
         return gp.cross_kernel(*arguments)
@@ -305,8 +307,9 @@ class GPCIS(nn.Module):
     @staticmethod
     def _scores(prior: Tensor, update: Tensor, grid: _Grid, rgb: Tensor) -> GPScores:
         """Lay flat scores out as images of the network's size."""
-        both = torch.stack([prior, update.to(prior)], dim=1).unflatten(2, grid.shape)
-        prior_map, update_map = _resize(both, rgb).split(1, dim=1)
+        both = torch.stack([prior, update.to(prior)], dim=1)
+        maps = _resize(both.reshape(len(rgb), 2, *grid.shape), rgb)
+        prior_map, update_map = maps[:, :1], maps[:, 1:]
         return GPScores(prior_map + update_map, prior_map, update_map)
 
 

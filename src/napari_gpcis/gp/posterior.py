@@ -100,6 +100,7 @@ def condition(
 
 def _cholesky(matrix: Tensor, mask: Tensor, epsilon2: float) -> Tensor:
     """Factorise ``matrix + jitter``: the only place where jitter enters."""
+    factor: Tensor
     jitter = torch.full_like(mask[:, :1], epsilon2)
     for _ in range(_MAX_TRIES):
         damped = matrix + torch.diag_embed(jitter * mask)
@@ -114,7 +115,8 @@ def _cholesky(matrix: Tensor, mask: Tensor, epsilon2: float) -> Tensor:
             epsilon2,
             float(jitter.max()),
         )
-    return torch.linalg.cholesky(matrix + torch.diag_embed(jitter * mask))
+    factor = torch.linalg.cholesky(matrix + torch.diag_embed(jitter * mask))
+    return factor
 
 
 def update_mean(k_mn: Tensor, conditioned: Conditioned) -> Tensor:
@@ -163,8 +165,10 @@ def variance(
     mask = conditioned.used.to(k_mn.dtype).unsqueeze(-1)
     factor = conditioned.cholesky.to(k_mn.dtype)
     columns = k_mn.transpose(1, 2) * mask
-    whitened = torch.linalg.solve_triangular(factor, columns, upper=False)
-    solved = torch.linalg.solve_triangular(factor.transpose(1, 2), whitened, upper=True)
+    whitened: Tensor = torch.linalg.solve_triangular(factor, columns, upper=False)
+    solved: Tensor = torch.linalg.solve_triangular(
+        factor.transpose(1, 2), whitened, upper=True
+    )
     explained = whitened.square().sum(dim=1)
     noise = click_variance * solved.square().sum(dim=1)
     return (k_mm_diagonal - explained + noise).clamp(min=0)

@@ -1,9 +1,10 @@
 """The weight-space prior: learned Fourier basis functions and their weights.
 
-Equation 12 of the paper, ``Phi(x) w`` with ``phi_r(x) = sqrt(2/l) cos(theta_r.x + tau_r)``
-and ``w ~ N(mu_w, sigma_w^2 I)``. The published code uses ``sin`` (tau absorbs the
-quarter turn, but stored weights need it), calls ``mu_w`` *omega*, and takes the
-0.025 of the paper's variance as a standard deviation, clamped to [0.01, 0.05].
+Equation 12 of the paper, ``Phi(x) w`` with
+``phi_r(x) = sqrt(2/l) cos(theta_r.x + tau_r)`` and ``w ~ N(mu_w, sigma_w^2 I)``. The
+published code uses ``sin`` (tau absorbs the quarter turn, but stored weights need
+it), calls ``mu_w`` *omega*, and takes the 0.025 of the paper's variance as a standard
+deviation, clamped to [0.01, 0.05].
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def prior_mean(
     """
     if chunk is None or pixels.shape[-2] <= chunk:
         return (fourier_basis(pixels, theta, tau) @ weight).squeeze(-1)
-    parts = pixels.split(chunk, dim=-2)
+    parts = torch.split(pixels, chunk, dim=-2)
     return torch.cat([prior_mean(part, theta, tau, weight) for part in parts], dim=-1)
 
 
