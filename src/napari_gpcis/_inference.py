@@ -125,7 +125,7 @@ class Engine:
 def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:
     """Bring the answer of the model to NumPy."""
     maps = (scores.logits.sigmoid(), scores.prior, scores.update, variance)
-    arrays = [np.array(m[0, 0].cpu(), np.float32) for m in maps if m is not None]
+    arrays = [m[0, 0].float().cpu().numpy().copy() for m in maps if m is not None]
     if len(arrays) < len(maps) or not all(np.isfinite(a).all() for a in arrays):
         msg = (
             "the model did not return finite scores and variances; its weights "
