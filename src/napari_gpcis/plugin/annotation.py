@@ -1,0 +1,188 @@
+"""One image being annotated: the layers on it, and its planes as they are visited."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.painter import Painter
+from napari_gpcis.plugin.plane_annotation import PlaneAnnotation, Surroundings
+from napari_gpcis.plugin.planes import displayed_plane, full_resolution
+from napari_gpcis.plugin.prompts import Prompts
+from napari_gpcis.plugin.work import open_plane
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_gpcis.plugin.layers import ClickLayers
+    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.work import Models, Opened
+    from napari_gpcis.plugin.worker import Answer, InferenceThread
+
+DIMS_EVENTS = ("current_step", "order", "ndisplay")
+
+KEPT_SESSIONS = 4
+"""Planes whose image stays prepared in memory."""
+
+
+class Annotation(QObject):
+    """Clicks in two Points layers become masks in a Labels layer.
+
+    Parameters
+    ----------
+    viewer
+        The viewer; it says which plane is shown.
+    image
+        The image being annotated.
+    layers
+        The points and labels layers on it.
+    worker, models
+        The inference thread and its models.
+    parent
+        Qt parent.
+    """
+
+    changed = Signal()
+    """Emitted when anything a display may show has changed."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        layers: ClickLayers,
+        worker: InferenceThread,
+        models: Models,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.image = image
+        self.layers = layers
+        self.current: PlaneAnnotation | None = None
+        self.message = ""
+        self.prompts = Prompts(image, layers.positive, layers.negative, self)
+        self._viewer = viewer
+        self._worker = worker
+        self._models = models
+        self._painter = Painter(layers.labels)
+        self._around = Surroundings(
+            image, layers, self.prompts, self._painter, worker, self._say
+        )
+        self._planes: dict[Plane, PlaneAnnotation] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self.enter_plane)
+        self.prompts.changed.connect(self._on_points)
+        for name in DIMS_EVENTS:
+            getattr(viewer.dims.events, name).connect(self._on_dims)
+
+    def close(self) -> None:
+        """Stop; what is drawn in the labels layer stays, running objects as well."""
+        for name in DIMS_EVENTS:
+            getattr(self._viewer.dims.events, name).disconnect(self._on_dims)
+        self._timer.stop()
+        self._worker.cancel(self._opening)
+        for plane in self._planes.values():
+            plane.give_up()
+        self.prompts.close()
+        self._painter.close()
+        self.current = None
+
+    @property
+    def drawing(self) -> bool:
+        """Whether the last change of the labels is the running object's."""
+        return self._painter.drawing
+
+    def enter_plane(self) -> None:
+        """Turn to the displayed plane; other planes keep their clicks and masks."""
+        self._painter.end_step()
+        try:
+            plane = displayed_plane(self._viewer, self.image)
+        except InputError as error:
+            self.current = None
+            self._say(str(error))
+            return
+        self._leave_other_axes(plane)
+        self.current = self._planes.pop(plane, None)
+        if self.current is None:
+            self.current = PlaneAnnotation(plane, self._around)
+        self._planes[plane] = self.current  # the order of visits, the latest last
+        self._set_aside()
+        if self.current.session is None:
+            self._open(plane)
+        self.current.synchronise()
+
+    def reopen(self) -> None:
+        """Make all sessions anew, for another model; clicks stay and are replayed."""
+        for plane in self._planes.values():
+            plane.set_aside()
+        self.enter_plane()
+
+    def on_answer(self, answer: Answer) -> None:
+        """Take an answer of the inference thread that is not an error."""
+        if answer.key == self._opening:
+            self._on_opened(answer.value)
+            return
+        for plane in self._planes.values():
+            if plane.key == answer.key and answer.value is not None:
+                plane.found(answer.value, answer.seconds)
+                if plane is not self.current:
+                    self._painter.end_step()
+
+    def on_error(self, answer: Answer) -> None:
+        """Go on after an error: labels and clicks stay as they are."""
+        for plane in self._planes.values():
+            if answer.key in (self._opening, plane.key):
+                plane.failed()
+        self._say("That did not work; the next click tries again.")
+
+    @property
+    def _opening(self) -> Hashable:
+        """Key under which planes are opened: only the latest matters."""
+        return id(self._around), "open"
+
+    def _open(self, plane: Plane) -> None:
+        """Have a plane read and its session made."""
+        data, colour = full_resolution(self.image), bool(self.image.rgb)
+        work = partial(open_plane, self._models, data, plane, colour=colour)
+        self._worker.submit(self._opening, work)
+
+    def _on_opened(self, opened: Opened | None) -> None:
+        plane = None if opened is None else self._planes.get(opened.plane)
+        if plane is not None and opened is not None:
+            plane.opened(opened)
+            plane.synchronise()
+
+    def _on_points(self) -> None:
+        """Follow changed points on the displayed plane."""
+        current = self.current
+        if current is None:
+            self._say(self.message)
+        elif current.session is None and not self._worker.busy(self._opening):
+            self.enter_plane()  # opening failed before: try again
+        else:
+            current.synchronise()
+
+    def _on_dims(self) -> None:
+        self._timer.start()
+
+    def _say(self, message: str) -> None:
+        self.message = message
+        self.changed.emit()
+
+    def _leave_other_axes(self, plane: Plane) -> None:
+        """Finish, as they are, objects that run in planes of another orientation."""
+        for other in [key for key in self._planes if key.axes != plane.axes]:
+            self._planes.pop(other).give_up()
+
+    def _set_aside(self) -> None:
+        """Free the images of planes visited long ago."""
+        opened = [plane for plane in self._planes.values() if plane.session is not None]
+        for plane in opened[:-KEPT_SESSIONS]:
+            plane.set_aside()

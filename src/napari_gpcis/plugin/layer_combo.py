@@ -1,0 +1,106 @@
+"""A combo box of layers that follows the viewer, whatever layers are called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+LAYER_EVENTS = ("inserted", "removed", "reordered")
+
+
+class LayerCombo(QComboBox):
+    """Choose one of the viewer's layers.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    wanted
+        Says which layers are offered.
+    nothing
+        Text of a first entry that stands for no layer; without it there is none.
+    parent
+        Qt parent.
+    """
+
+    picked = Signal()
+    """Emitted when the person chose an entry."""
+
+    refreshed = Signal()
+    """Emitted when layers came, went or were renamed."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        wanted: Callable[[Layer], bool],
+        nothing: str | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._wanted = wanted
+        self._nothing = nothing
+        self._layers: list[Layer | None] = []
+        self._named: list[Layer] = []
+        self.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.setMinimumContentsLength(12)
+        for name in LAYER_EVENTS:
+            getattr(viewer.layers.events, name).connect(self.refresh)
+        self.activated.connect(self._on_activated)
+        self.refresh()
+
+    @property
+    def layer(self) -> Layer | None:
+        """The chosen layer."""
+        index = self.currentIndex()
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    @layer.setter
+    def layer(self, layer: Layer | None) -> None:
+        self.setCurrentIndex(self._find(layer))
+
+    def close_links(self) -> None:
+        """Stop following the viewer."""
+        for name in LAYER_EVENTS:
+            getattr(self._viewer.layers.events, name).disconnect(self.refresh)
+        self._follow_names([])
+
+    def refresh(self, _event: Any = None) -> None:
+        """Offer the layers there are now, keeping the chosen one if it is there."""
+        before = self.layer
+        layers = [layer for layer in self._viewer.layers if self._wanted(layer)]
+        self._follow_names(layers)
+        self._layers = [*layers] if self._nothing is None else [None, *layers]
+        self.clear()
+        if self._nothing is not None:
+            self.addItem(self._nothing)
+        self.addItems([layer.name for layer in layers])
+        self.setCurrentIndex(max(self._find(before), 0 if self._layers else -1))
+        self.refreshed.emit()
+
+    def _find(self, layer: Layer | None) -> int:
+        """Return the place of a layer (layers compare equal through napari's proxy)."""
+        for place, other in enumerate(self._layers):
+            if (other is None) == (layer is None) and other == layer:
+                return place
+        return -1
+
+    def _follow_names(self, layers: list[Layer]) -> None:
+        for layer in self._named:
+            layer.events.name.disconnect(self.refresh)
+        for layer in layers:
+            layer.events.name.connect(self.refresh)
+        self._named = layers
+
+    def _on_activated(self, _index: int) -> None:
+        self.picked.emit()

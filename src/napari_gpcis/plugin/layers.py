@@ -1,0 +1,152 @@
+"""The layers the plugin makes, and how it finds its own earlier ones again.
+
+Layers are recognised by a mark in their metadata and held as objects, never by name:
+a person may rename and reorder them at will.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.planes import layer_shape
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer, Points
+
+MARK = "napari-gpcis"
+"""Key in a layer's metadata under which its role is noted."""
+
+POSITIVE_COLOUR = "#56b4e9"
+NEGATIVE_COLOUR = "#e69f00"
+"""Sky blue and orange: told apart with any colour vision, on light and dark ground."""
+
+_GEOMETRY = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
+
+
+class ClickLayers(NamedTuple):
+    """The layers of one annotated image."""
+
+    positive: Points
+    negative: Points
+    labels: Labels
+
+
+def geometry(image: Layer) -> dict[str, Any]:
+    """Return the arguments that place a new layer exactly on ``image``."""
+    placed = {name: getattr(image, name) for name in _GEOMETRY if hasattr(image, name)}
+    return {**placed, "affine": np.asarray(image.affine)}
+
+
+def lies_on(layer: Layer, image: Layer) -> bool:
+    """Return whether pixels of both layers lie at the same place in the world."""
+    if layer.ndim != image.ndim:
+        return False
+    corners = np.vstack([np.zeros(image.ndim), np.eye(image.ndim)])
+    return all(
+        np.allclose(layer.data_to_world(corner), image.data_to_world(corner))
+        for corner in corners
+    )
+
+
+def check_labels(labels: Layer, image: Layer) -> None:
+    """Check that masks of ``image`` can be written into a labels layer.
+
+    Raises
+    ------
+    InputError
+        If the shape or place differs, or the layer cannot be edited.
+    """
+    want, got = layer_shape(image), layer_shape(labels)
+    if got != want:
+        msg = (
+            f"The labels layer {labels.name!r} has the shape {got}, but the image "
+            f"{image.name!r} has {want}. Choose a labels layer of the same shape, "
+            "or 'new layer'."
+        )
+        raise InputError(msg)
+    if not lies_on(labels, image):
+        msg = (
+            f"The labels layer {labels.name!r} lies elsewhere than the image "
+            f"{image.name!r} (another scale or position). Choose 'new layer'."
+        )
+        raise InputError(msg)
+    if labels.multiscale or not isinstance(labels.data, np.ndarray):
+        kind = "multiscale" if labels.multiscale else type(labels.data).__name__
+        msg = (
+            f"The labels layer {labels.name!r} cannot be edited ({kind}); it must "
+            "hold a NumPy array in memory. Choose 'new layer'."
+        )
+        raise InputError(msg)
+
+
+def claim_layers(
+    viewer: ViewerModel, image: Image, labels: Labels | None
+) -> ClickLayers:
+    """Return the layers for clicks and masks on ``image``: own earlier or new ones.
+
+    Parameters
+    ----------
+    viewer
+        The viewer that shows the image.
+    image
+        The image to annotate.
+    labels
+        The labels layer to write into; ``None`` takes this image's earlier one or
+        makes a new one.
+
+    Raises
+    ------
+    InputError
+        If the given labels layer does not fit the image.
+    """
+    if labels is None:
+        labels = _own(viewer, "labels", image) or _new_labels(viewer, image)
+    check_labels(labels, image)
+    negative = _own(viewer, "negative", image) or _new_points(viewer, image, False)
+    positive = _own(viewer, "positive", image) or _new_points(viewer, image, True)
+    return ClickLayers(positive, negative, labels)
+
+
+def _own(viewer: ViewerModel, role: str, image: Layer) -> Any:
+    """Return the layer made earlier for this role on this image, if it still fits."""
+    mark = {"role": role, "image": str(image.unique_id)}
+    for layer in viewer.layers:
+        if layer.metadata.get(MARK) == mark and lies_on(layer, image):
+            return layer
+    return None
+
+
+def _mark(role: str, image: Layer) -> dict[str, Any]:
+    return {MARK: {"role": role, "image": str(image.unique_id)}}
+
+
+def _new_labels(viewer: ViewerModel, image: Layer) -> Labels:
+    """Add an empty int32 labels layer of the image's shape (never its world extent)."""
+    return viewer.add_labels(
+        np.zeros(layer_shape(image), dtype=np.int32),
+        name=f"{image.name} objects",
+        metadata=_mark("labels", image),
+        **geometry(image),
+    )
+
+
+def _new_points(viewer: ViewerModel, image: Layer, positive: bool) -> Points:
+    """Add an empty points layer; its points keep their size on the screen."""
+    sign = "positive" if positive else "negative"
+    return viewer.add_points(
+        np.empty((0, image.ndim)),
+        ndim=image.ndim,
+        name=f"{image.name} {sign} clicks",
+        metadata=_mark(sign, image),
+        symbol="disc" if positive else "cross",
+        face_color=POSITIVE_COLOUR if positive else NEGATIVE_COLOUR,
+        border_color="black",
+        border_width=0.1,
+        size=max(layer_shape(image)) / 40 + 1,
+        canvas_size_limits=(12, 12),
+        **geometry(image),
+    )

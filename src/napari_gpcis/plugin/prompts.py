@@ -1,0 +1,199 @@
+"""Clicks as points: two Points layers, one per sign, that a person may also edit.
+
+napari's Add mode puts a point at a click of any mouse button into the active layer.
+:class:`Prompts` moves it to the layer its button means (left: positive, right:
+negative) and reports every change, whoever made it: clicks, drags, deletions, scripts.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_gpcis.clicks import Click
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from napari.layers import Image, Points
+
+    from napari_gpcis.plugin.planes import Plane
+
+RIGHT_BUTTON = 2
+CLICK_TRAVEL = 5.0
+"""A press and release further apart (canvas pixels) is a drag (as in napari)."""
+
+
+class Prompts(QObject):
+    """The clicks of one image, as they stand in its two Points layers.
+
+    Parameters
+    ----------
+    image
+        The image the clicks belong to.
+    positive, negative
+        The two layers.
+    parent
+        Qt parent.
+    """
+
+    changed = Signal()
+    """Emitted once per turn of the event loop in which points were changed."""
+
+    def __init__(
+        self,
+        image: Image,
+        positive: Points,
+        negative: Points,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._image = image
+        self.layers = {True: positive, False: negative}
+        self._pressed: bool | None = None
+        self._misplaced: list[tuple[bool, Any]] = []
+        self._arrivals: list[tuple[bool, tuple[float, ...]]] = []
+        self._quiet = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self._settle)
+        for layer in self.layers.values():
+            layer.events.data.connect(self._on_data)
+            layer.mouse_drag_callbacks.append(self._on_press)
+
+    def close(self) -> None:
+        """Let go of the layers."""
+        self._timer.stop()
+        for layer in self.layers.values():
+            layer.events.data.disconnect(self._on_data)
+            if self._on_press in layer.mouse_drag_callbacks:
+                layer.mouse_drag_callbacks.remove(self._on_press)
+
+    def clicks(self, plane: Plane, known: Sequence[Click] = ()) -> tuple[Click, ...]:
+        """Return the clicks on a plane, in the order in which they were made.
+
+        Parameters
+        ----------
+        plane
+            The plane; points beside it do not count.
+        known
+            Clicks whose order is known; they keep it, others follow as they came.
+        """
+        found = [
+            (Click(*pixel, positive), arrival)
+            for positive, point, arrival in self._points()
+            if (pixel := plane.pixel(self._to_image(positive, point))) is not None
+        ]
+        order = {click: place for place, click in enumerate(known)}
+        found.sort(key=lambda item: (order.get(item[0], len(order)), item[1]))
+        return tuple(click for click, _ in found)
+
+    def replace(self, plane: Plane, clicks: Sequence[Click]) -> None:
+        """Make the points on a plane be exactly these clicks; nothing is reported."""
+        with self._silence():
+            for positive, layer in self.layers.items():
+                self._replace_in(layer, plane, positive, clicks)
+
+    def select(self, viewer: Any) -> None:
+        """Make the layers ready for clicks: positive layer active, Add mode on."""
+        for layer in self.layers.values():
+            layer.mode = "add"
+        viewer.layers.selection.active = self.layers[True]
+
+    def _replace_in(
+        self, layer: Points, plane: Plane, positive: bool, clicks: Sequence[Click]
+    ) -> None:
+        """Give one layer the clicks of its sign, leaving points beside the plane."""
+        wanted = [click for click in clicks if click.positive is positive]
+        have = [plane.pixel(self._to_image(positive, point)) for point in layer.data]
+        pixels = [(click.row, click.col) for click in wanted]
+        if [pixel for pixel in have if pixel is not None] == pixels:
+            return
+        beside = [
+            point
+            for point, pixel in zip(layer.data, have, strict=True)
+            if pixel is None
+        ]
+        points = [self._from_image(layer, plane.point(*pixel)) for pixel in pixels]
+        layer.selected_data = set()
+        layer.data = np.array(beside + points).reshape(-1, layer.ndim)
+
+    def _points(self) -> Iterator[tuple[bool, Any, int]]:
+        """Yield sign, coordinates and time of arrival of every point."""
+        arrivals = {key: place for place, key in enumerate(self._arrivals)}
+        for positive, layer in self.layers.items():
+            for point in layer.data:
+                key = positive, tuple(map(float, point))
+                yield positive, point, arrivals.get(key, len(arrivals))
+
+    def _to_image(self, positive: bool, point: Any) -> Any:
+        """Return a point's coordinates in the image's data."""
+        return self._image.world_to_data(self.layers[positive].data_to_world(point))
+
+    def _from_image(self, layer: Points, point: Any) -> Any:
+        """Return coordinates in a points layer for a place in the image's data."""
+        return layer.world_to_data(self._image.data_to_world(point))
+
+    def _on_press(self, layer: Points, event: Any) -> Generator[None, None, None]:
+        """Note which sign a mouse press asks for, until it became a point or not."""
+        wanted = event.button != RIGHT_BUTTON and "Control" not in event.modifiers
+        self._pressed = wanted
+        start = np.asarray(event.pos, dtype=float)
+        yield
+        while event.type == "mouse_move":
+            yield
+        travel = np.linalg.norm(start - np.asarray(event.pos, dtype=float))
+        if travel >= CLICK_TRAVEL or str(layer.mode) != "add":
+            self._pressed = None
+
+    def _on_data(self, event: Any) -> None:
+        """Take note of a change of either layer."""
+        if self._quiet or str(event.action) not in ("added", "removed", "changed"):
+            return
+        positive = self.layers[True] == event.source
+        if str(event.action) == "added":
+            self._on_added(positive, event.source, len(event.data_indices))
+        self._timer.start()
+
+    def _on_added(self, positive: bool, layer: Points, count: int) -> None:
+        """Note the order of new points, and those that belong into the other layer."""
+        pressed, self._pressed = self._pressed, None
+        for point in layer.data[-count:]:
+            sign = positive
+            if count == 1 and pressed is not None and pressed is not positive:
+                self._misplaced.append((positive, np.array(point)))
+                sign = pressed
+            self._arrivals.append((sign, tuple(map(float, point))))
+
+    def _settle(self) -> None:
+        """Bring misplaced points into their layer, then report the change."""
+        misplaced, self._misplaced = self._misplaced, []
+        with self._silence():
+            for positive, point in misplaced:
+                self._move(positive, point)
+        held = {(sign, tuple(map(float, point))) for sign, point, _ in self._points()}
+        self._arrivals = [key for key in self._arrivals if key in held]
+        self.changed.emit()
+
+    def _move(self, positive: bool, point: Any) -> None:
+        """Move one point from a layer to the other."""
+        source, target = self.layers[positive], self.layers[not positive]
+        places = np.flatnonzero(np.all(source.data == point, axis=1))
+        if len(places) == 0:
+            return  # deleted within the same turn of the event loop
+        source.selected_data = set()
+        source.data = np.delete(source.data, places[-1], axis=0)
+        target.add(point)
+
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Report nothing that happens inside."""
+        before, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = before

@@ -1,0 +1,250 @@
+"""The dock widget: layout and wiring only; :mod:`.binding` does the work."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gpcis.checkpoints import list_models
+from napari_gpcis.plugin.binding import Binding
+from napari_gpcis.plugin.commands import COMMANDS, READY_KEY
+from napari_gpcis.plugin.layer_combo import LayerCombo
+from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+from napari_gpcis.plugin.work import load_segmenter
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+
+    from napari_gpcis.plugin.work import SegmenterFactory
+    from napari_gpcis.session import Session
+
+DEFAULT_MODEL = "gpcis-mobilenet-v2"
+
+HELP = (
+    f"<b><span style='color:{POSITIVE_COLOUR}'>\u25cf</span> Left click</b> on what "
+    "belongs to the object.<br>"
+    f"<b><span style='color:{NEGATIVE_COLOUR}'>\u271a</span> Right click</b> (or "
+    "Control-click) on what does not.<br>"
+    "The mask appears after each click. Zoom in on small objects before the first "
+    "click: the model looks at what you see.<br>"
+    "Points can be dragged and deleted. Finished objects are never overwritten."
+)
+IMAGE_HELP = (
+    "The image to annotate. Stacks are annotated plane by plane. Brightness is set "
+    "from the image's own values, so the contrast sliders do not change masks."
+)
+LABELS_HELP = (
+    "Where objects are written. An existing layer of the same shape goes on: its "
+    "objects are kept and new ones are added."
+)
+
+
+class GPCISWidget(QWidget):
+    """Segment objects by clicks.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, given by napari.
+    segmenter_factory
+        Makes a segmenter of a model's name; by default ``Segmenter.from_pretrained``.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        segmenter_factory: SegmenterFactory = load_segmenter,
+    ) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self._closed = False
+        self.model_combo = _model_combo()
+        self.binding = Binding(
+            viewer, segmenter_factory, self.model_combo.currentText(), self
+        )
+        self.image_combo = LayerCombo(viewer, _is_image)
+        self.labels_combo = LayerCombo(viewer, _is_labels, "New layer")
+        self.start_button = QPushButton("Start")
+        self.buttons = {command.name: QPushButton() for command in COMMANDS}
+        self.status = QLabel()
+        self._lay_out()
+        self._connect()
+        active = viewer.layers.selection.active
+        if active is not None and _is_image(active):
+            self.image_combo.layer = active
+        self._show_state()
+
+    @property
+    def session(self) -> Session | None:
+        """The session of the displayed plane; ``None`` until it is open."""
+        return self.binding.session
+
+    def start(self) -> bool:
+        """Annotate the chosen image; return whether that was possible."""
+        image = self.image_combo.layer
+        started = image is not None and self.binding.start(
+            image, self.labels_combo.layer
+        )
+        self._show_layers()
+        return started
+
+    def shut_down(self) -> None:
+        """End the thread, give back keys and layers; the widget is of no more use."""
+        if self._closed:
+            return
+        self._closed = True
+        self.image_combo.close_links()
+        self.labels_combo.close_links()
+        self.binding.close()
+
+    # Layout -----------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        for combo in (self.image_combo, self.labels_combo, self.model_combo):
+            combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        form.addRow("Image", self.image_combo)
+        form.addRow("Objects", self.labels_combo)
+        form.addRow("Model", self.model_combo)
+        self.image_combo.setToolTip(IMAGE_HELP)
+        self.labels_combo.setToolTip(LABELS_HELP)
+        layout.addLayout(form)
+        layout.addWidget(self.start_button)
+        self.status.setWordWrap(True)
+        self.status.setMinimumHeight(self.status.fontMetrics().height() * 2)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        layout.addWidget(self.status)
+        layout.addLayout(self._button_grid())
+        layout.addWidget(_help_text())
+        layout.addStretch()
+
+    def _button_grid(self) -> QGridLayout:
+        """Return the buttons: accept over the whole width, the others in a row."""
+        grid = QGridLayout()
+        for place, command in enumerate(COMMANDS):
+            button = self.buttons[command.name]
+            button.setText(f"{command.title} ({command.anywhere})")
+            keys = " or ".join((command.anywhere, *command.on_points))
+            button.setToolTip(f"{command.help}\nKey: {keys}")
+            row, column, span = (0, 0, 3) if place == 0 else (1, place - 1, 1)
+            grid.addWidget(button, row, column, 1, span)
+        return grid
+
+    def _connect(self) -> None:
+        self.start_button.clicked.connect(self._on_start)
+        self.image_combo.picked.connect(self._on_layer_picked)
+        self.labels_combo.picked.connect(self._on_layer_picked)
+        self.image_combo.refreshed.connect(self._show_state)
+        self.model_combo.currentTextChanged.connect(self._on_model)
+        self.binding.changed.connect(self._show_state)
+        self.destroyed.connect(self.binding.end_thread)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.shut_down)
+        for name, button in self.buttons.items():
+            button.clicked.connect(partial(self._on_button, name))
+
+    # Reactions --------------------------------------------------------------------
+
+    def _on_button(self, name: str) -> None:
+        self.binding.command(name)
+
+    def _on_start(self) -> None:
+        if self.binding.annotation is None:
+            self.start()
+        else:
+            self.binding.stop("Stopped. All masks are kept in the labels layer.")
+
+    def _on_layer_picked(self) -> None:
+        """Go over to another image or labels layer while annotating."""
+        annotation = self.binding.annotation
+        if annotation is None:
+            self._show_state()
+        elif self.image_combo.layer != annotation.image:
+            self.labels_combo.layer = None
+            self.start()
+        elif self.labels_combo.layer != annotation.layers.labels:
+            self.start()
+
+    def _show_layers(self) -> None:
+        """Show the layers that are in use."""
+        annotation = self.binding.annotation
+        if annotation is not None:
+            self.image_combo.layer = annotation.image
+            self.labels_combo.layer = annotation.layers.labels
+
+    def _on_model(self, name: str) -> None:
+        self.binding.model = name
+
+    def _show_state(self) -> None:
+        """Show what is possible now, and what is going on."""
+        running = self.binding.annotation is not None
+        possible = self.image_combo.layer is not None
+        self.start_button.setText("Stop" if running else "Start")
+        self.start_button.setEnabled(running or possible)
+        for button in self.buttons.values():
+            button.setEnabled(running)
+        status = self.binding.status
+        if not running and not status:
+            status = "Press Start, then click on an object." if possible else NO_IMAGE
+        self.status.setText(status)
+
+    # The end ----------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        """Shut down when taken out of the dock: closed for good, not hidden."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+        return bool(super().event(event))
+
+
+NO_IMAGE = (
+    "Open an image first (File > Open Files, or File > Open Sample > GPCIS for one "
+    "to play with)."
+)
+
+
+def _is_image(layer: Layer) -> bool:
+    return isinstance(layer, Image)
+
+
+def _is_labels(layer: Layer) -> bool:
+    return isinstance(layer, Labels)
+
+
+def _model_combo() -> QComboBox:
+    """Return the choice of models, each with what it is for."""
+    combo = QComboBox()
+    combo.setToolTip("The model that turns clicks into masks.")
+    for info in list_models():
+        combo.addItem(info.name)
+        combo.setItemData(
+            combo.count() - 1, info.description, Qt.ItemDataRole.ToolTipRole
+        )
+    if combo.count() == 0:
+        combo.addItem(DEFAULT_MODEL)
+    combo.setCurrentIndex(max(combo.findText(DEFAULT_MODEL), 0))
+    return combo
+
+
+def _help_text() -> QLabel:
+    text = QLabel(f"{HELP}<br><b>{READY_KEY}</b>: back to clicking from any layer.")
+    text.setWordWrap(True)
+    text.setTextFormat(Qt.TextFormat.RichText)
+    return text

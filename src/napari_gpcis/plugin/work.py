@@ -1,0 +1,141 @@
+"""What runs on the inference thread: loading a model, opening a plane, predicting.
+
+Nothing here touches a layer's attributes or a viewer; images come as arrays, answers
+go back as plain values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.segmenter import Request, Segmenter
+    from napari_gpcis.session import Session
+
+    SegmenterFactory = Callable[[str], Segmenter]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A plane that is ready for clicks."""
+
+    plane: Plane
+    session: Session
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to a request, with the mask as it is to be drawn.
+
+    Attributes
+    ----------
+    request, predictions
+        For :meth:`Session.fulfil`; the request is ``None`` where all was known.
+    box, mask
+        The mask of all clicks on its half-open box.
+    """
+
+    request: Request | None
+    predictions: tuple[Prediction, ...]
+    box: Box
+    mask: NDArray[np.bool_]
+
+
+class Models:
+    """The model in use, loaded once.
+
+    Parameters
+    ----------
+    factory
+        Makes a segmenter of a model's name or file.
+    name
+        The model to use; may be set at any time, from any thread.
+    """
+
+    def __init__(self, factory: SegmenterFactory, name: str) -> None:
+        self.name = name
+        self._factory = factory
+        self._loaded: tuple[str, Segmenter] | None = None
+
+    def get(self) -> Segmenter:
+        """Return the segmenter of the model, loading it if need be (on the thread)."""
+        name = self.name
+        if self._loaded is None or self._loaded[0] != name:
+            self._loaded = name, self._factory(name)
+        return self._loaded[1]
+
+
+def load_segmenter(name: str) -> Segmenter:
+    """Load a model by name or file (the default factory)."""
+    from napari_gpcis.segmenter import Segmenter  # heavy: only on the thread
+
+    return Segmenter.from_pretrained(name)
+
+
+def open_plane(
+    models: Models,
+    data: Any,
+    plane: Plane,
+    cancelled: Callable[[], bool],
+    *,
+    colour: bool,
+) -> Opened | None:
+    """Read one plane and make its session.
+
+    Parameters
+    ----------
+    models
+        Gives the model to use.
+    data
+        The layer's array of any kind; only the plane is read.
+    plane
+        Which plane.
+    cancelled
+        If true once the model is there, the answer is ``None``.
+    colour
+        Whether the last axis holds RGB or RGBA; opacity is left out.
+    """
+    from napari_gpcis.session import Session  # heavy: only on the thread
+
+    segmenter = models.get()
+    if cancelled():
+        return None
+    image = np.asarray(plane.take(data))
+    if colour:
+        image = image[..., :3]
+    return Opened(plane, Session(segmenter, image))
+
+
+def infer(
+    segmenter: Segmenter,
+    request: Request | None,
+    known: Prediction | None,
+    cancelled: Callable[[], bool],
+) -> Found | None:
+    """Predict what a request lacks and draw the mask of its last click.
+
+    Parameters
+    ----------
+    segmenter
+        The model.
+    request
+        What is to be predicted; ``None`` if ``known`` is up to date.
+    known
+        The prediction of all clicks, if there is one.
+    cancelled
+        Asked between clicks; if true the answer is ``None``.
+    """
+    predictions = () if request is None else segmenter.run(request, cancelled)
+    last = predictions[-1] if predictions else known
+    if last is None or (request is not None and not predictions) or cancelled():
+        return None
+    return Found(request, predictions, last.roi, last.crop("mask"))
