@@ -90,11 +90,11 @@ def augment(target: Target, options: AugmentOptions, rng: np.random.Generator) -
         box = _box_around(target.mask, options, rng)
     else:
         box = _random_box(target.mask.shape, options, rng)
-    image = _resized(target.image.transpose(2, 0, 1), box, options.size) / 255
+    image = _resized(target.image.transpose(2, 0, 1), box, options.size)
     masks = np.stack([target.mask, target.others]).astype(np.uint8) * 255
     resized = _resized(masks, box, options.size) > 127.5
     flips = _draw_flips(options, rng)
-    image = _colour(_flip(image, flips), options, rng)
+    image = _colour(_flip(image, flips) / 255, options, rng)
     resized = _flip(resized, flips)
     return Crop(np.ascontiguousarray(image), resized[0].copy(), resized[1].copy())
 
@@ -173,7 +173,9 @@ def _flip(planes: npt.NDArray[Any], flips: tuple[bool, bool, bool]) -> npt.NDArr
 
 
 def _colour(
-    image: npt.NDArray[np.float32], options: AugmentOptions, rng: np.random.Generator
+    image: npt.NDArray[np.floating[Any]],
+    options: AugmentOptions,
+    rng: np.random.Generator,
 ) -> npt.NDArray[np.float32]:
     """Change brightness, contrast, gamma and colour balance; maybe grey, negative."""
     if rng.random() < options.colour:
@@ -185,4 +187,4 @@ def _colour(
         image = np.repeat(image.mean(axis=0, keepdims=True), 3, axis=0)
     if rng.random() < options.invert:
         image = 1 - image
-    return np.clip(image, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(image, 0, 1), dtype=np.float32)

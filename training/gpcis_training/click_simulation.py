@@ -55,7 +55,9 @@ class ClickOptions:
     strategies: tuple[float, float, float] = (0.1, 0.4, 0.5)
 
 
-def sample_clicks(crop: Crop, options: ClickOptions, rng: np.random.Generator) -> Points:
+def sample_clicks(
+    crop: Crop, options: ClickOptions, rng: np.random.Generator
+) -> Points:
     """Draw the clicks a sample starts with.
 
     Parameters
@@ -170,7 +172,7 @@ def _negatives(
 
 
 def _border(mask: Mask) -> Mask:
-    """The rim around an object, a tenth of the root of its area wide."""
+    """Return the rim around an object, a tenth of the root of its area wide."""
     width = np.ceil(0.1 * np.sqrt(mask.sum()))
     distance = ndimage.distance_transform_cdt(~mask, metric="chessboard")
     return np.asarray((distance > 0) & (distance <= width))

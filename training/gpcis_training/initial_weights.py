@@ -58,7 +58,8 @@ def encoder_convolutions(backbone: MobileNetV2) -> Iterator[nn.Conv2d]:
     """Yield the encoder's convolutions in the order in which they run."""
     yield backbone.stem
     for block in backbone.blocks:
-        assert isinstance(block, InvertedResidual)
+        if not isinstance(block, InvertedResidual):
+            continue
         if block.expand is not None:
             yield block.expand
         yield block.depthwise
@@ -121,7 +122,9 @@ def _fold(
     """Fold the batch norm that follows convolution ``key`` into it."""
     stem, index = key.removesuffix(".weight").rsplit(".", 1)
     norm = f"{stem}.{int(index) + 1}"
-    scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + _FOLDED_EPS).sqrt()
+    scale = (
+        state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + _FOLDED_EPS).sqrt()
+    )
     bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
     return state[key] * scale.reshape(-1, 1, 1, 1), bias
 
@@ -135,7 +138,4 @@ def _assign(
             f"network's {tuple(layer.weight.shape)}"
         )
         raise CheckpointError(msg)
-    assert layer.bias is not None
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
+    layer.load_state_dict({"weight": weight, "bias": bias})

@@ -68,9 +68,7 @@ class SampleStream(Dataset[Sample]):
         """Draw sample ``index``; crops with hardly any target are drawn again."""
         rng = np.random.default_rng((self.seed, index))
         while True:
-            crop = augment(
-                draw_target(self.folders, rng), self.augment_options, rng
-            )
+            crop = augment(draw_target(self.folders, rng), self.augment_options, rng)
             if MIN_AREA < crop.mask.sum() <= MAX_SHARE * crop.mask.size:
                 break
         points = sample_clicks(crop, self.click_options, rng)

@@ -52,7 +52,7 @@ class InferenceSettings:
         """Check the ranges."""
         self._require("infer_size", int, lambda v: v >= 32, "an integer from 32")
         self._require("epsilon2", float, lambda v: v > 0, "a number above 0")
-        self._require("gp_stride", int, lambda v: v in (1, 4), "1 or 4")
+        self._require("gp_stride", int, lambda v: v in (1, 2, 4), "1, 2 or 4")
         self._require("expansion", float, lambda v: v >= 1, "a number from 1")
         for name in ("crop_threshold", "mask_threshold"):
             self._require(name, float, lambda v: 0 < v < 1, "between 0 and 1")
