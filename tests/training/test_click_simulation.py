@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from gpcis_training.augment import Crop
 from gpcis_training.click_simulation import (
     MAX_CLICKS,

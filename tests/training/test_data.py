@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from skimage.io import imsave
+
 from gpcis_training.augment import AugmentOptions, augment
 from gpcis_training.data import (
     DataFolder,
@@ -9,8 +11,6 @@ from gpcis_training.data import (
     read_image,
     read_labels,
 )
-from skimage.io import imsave
-
 from napari_gpcis.errors import InputError
 from training._folders import write_disks
 

@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from gpcis_training.carry import CarryOver
 from gpcis_training.cli import main
 from gpcis_training.config import load_config
 from gpcis_training.data import DataFolder
 from gpcis_training.engine import Trainer
 from gpcis_training.samples import SampleStream
-
 from napari_gpcis import Click, Segmenter
 from napari_gpcis.errors import CheckpointError, InputError
 from training._folders import write_disks

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from gpcis_training.initial_weights import encoder_convolutions, load_initial_weights
 
+from gpcis_training.initial_weights import encoder_convolutions, load_initial_weights
 from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
 from napari_gpcis.errors import CheckpointError
 
