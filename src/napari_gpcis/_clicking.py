@@ -57,9 +57,7 @@ class Clicking(ABC):
     def prediction(self) -> Prediction | None:
         """The prediction of all current clicks; ``None`` if there is none (yet)."""
         found = self._known.get(self._history.current)
-        if found is None or found.threshold == self._threshold:
-            return found
-        return found.with_threshold(self._threshold)
+        return None if found is None else self._shown(found)
 
     @property
     def threshold(self) -> float:
@@ -101,8 +99,7 @@ class Clicking(ABC):
         """
         self.push_click(row, col, positive)
         self._complete()
-        found = self._known[self._history.current]
-        return found.with_threshold(self._threshold)
+        return self._shown(self._known[self._history.current])
 
     def undo(self) -> Prediction | None:
         """Take the last click, or `clear`, back; nothing happens without one.
@@ -185,6 +182,12 @@ class Clicking(ABC):
                 self._known[prompts] = found
                 used = True
         return used
+
+    def _shown(self, found: Prediction) -> Prediction:
+        """Return a prediction with the threshold of the session."""
+        if found.threshold == self._threshold:
+            return found
+        return found.with_threshold(self._threshold)
 
     # -- steps -----------------------------------------------------------------
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_gpcis.clicks import Click
+    from napari_gpcis.prediction import Prediction
     from napari_gpcis.segmenter import Segmenter
 
 __all__ = ["FinishedObject", "Session"]
@@ -157,11 +158,16 @@ class Session(Clicking):
         self._restart()
         return number
 
-    def undo_accept(self) -> int:
-        """Take the last `accept` back: its pixels are restored, its clicks return.
+    def undo_accept(self) -> Prediction | None:
+        """Take the last `accept` back, see `reopen`, and predict."""
+        self.reopen()
+        return self._complete()
 
-        Pixels that were changed since stay as they are. The prediction is missing
-        afterwards (see `request`); `undo` cannot go back behind this point.
+    def reopen(self) -> int:
+        """Take the last `accept` back without predicting.
+
+        The pixels it wrote are restored (those that were changed since stay as they
+        are) and its clicks return. `undo` cannot go back behind this point.
 
         Returns
         -------

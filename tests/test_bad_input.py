@@ -1,0 +1,201 @@
+"""Bad input: each gets an error that names the argument and what is accepted."""
+
+from __future__ import annotations
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from _toy import toy_segmenter
+from napari_gpcis import Click, Segmenter, Session
+from napari_gpcis import _normalise as normalise
+from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
+from napari_gpcis.errors import (
+    CheckpointError,
+    GPCISError,
+    InputError,
+    UnknownModelError,
+)
+from napari_gpcis.model import build_model
+
+IMAGE = np.random.default_rng(0).random((20, 30))
+
+
+def with_value(value, dtype=float, row=3):
+    image = IMAGE.astype(dtype)
+    image[row, 4] = value
+    return image
+
+
+BAD_IMAGES = {
+    "empty": (np.zeros((0, 10)), r"image must have at least one pixel.*\(0, 10\)"),
+    "no channel": (np.zeros((9, 9, 0)), r"at least one pixel.*\(9, 9, 0\)"),
+    "NaN": (with_value(np.nan), "1 of the 600 values in it are NaN or infinite"),
+    "infinite": (with_value(-np.inf, "f4"), "finite values.*nan_to_num"),
+    "number": (3.0, r"image must have shape \(H, W\) or \(H, W, C\), got shape \(\)"),
+    "1-D": (np.zeros(50), r"image must have shape.*got shape \(50,\)"),
+    "4-D": (np.zeros((2, 9, 9, 3)), r"image must have shape.*\(2, 9, 9, 3\)"),
+    "complex": (IMAGE * 1j, "image must have a boolean, integer or real.*complex128"),
+    "object": (IMAGE.astype(object), "image must have a boolean.*object"),
+    "text": (np.full((4, 4), "a"), "image must have a boolean.*U1"),
+    "dates": (np.zeros((4, 4), "M8[s]"), "image must have a boolean.*datetime64"),
+    "five channels": (np.zeros((9, 9, 5)), "channels must name up to three of the 5"),
+    "channels first": (np.zeros((3, 40, 50)), "channels come last"),
+    "four floats": (np.zeros((9, 9, 4)), "channels must name up to three of the 4"),
+    "range": (np.array([[-1e308, 1e308]] * 9), "image must have a finite range"),
+}
+
+
+def predict_once(segmenter, image):
+    return segmenter.predict(image, [Click(1, 1)])
+
+
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+@pytest.mark.parametrize("use", [Segmenter.prepare, Session, predict_once])
+def test_bad_image(kind, use):
+    image, message = BAD_IMAGES[kind]
+    with pytest.raises(InputError, match=message):
+        use(toy_segmenter(), image)
+
+
+def test_nan_in_a_huge_image_is_found_where_it_is_read(monkeypatch):
+    monkeypatch.setattr(normalise, "CHECKED_PIXELS", 100)
+    monkeypatch.setattr(normalise, "SAMPLE_PIXELS", 100)
+    session = Session(toy_segmenter(), with_value(np.nan, row=5))  # every third
+    session.view = (10, 10, 20, 20)
+    session.add_click(15, 15)
+    session.clear()
+    session.view = None
+    with pytest.raises(InputError, match="part that is being segmented"):
+        session.add_click(15, 15)
+    with pytest.raises(InputError, match="in a subsample of its pixels"):
+        Session(toy_segmenter(), IMAGE * np.nan)
+
+
+def test_nan_in_a_channel_that_is_not_used_does_no_harm():
+    stack = np.stack([IMAGE, IMAGE * np.nan], axis=-1)
+    found = toy_segmenter().predict(stack, [Click(5, 5)], channels=0)
+    assert found.mask[5, 5]
+
+
+@pytest.mark.parametrize(
+    "channels", [(), (0, 1, 2, 3), (5,), (-1,), 1.5, (0, None), "01"]
+)
+def test_bad_channels(channels):
+    with pytest.raises(InputError, match=r"^channels must be"):
+        toy_segmenter().prepare(np.zeros((9, 9, 5)), channels=channels)
+
+
+def test_channels_of_a_grey_image():
+    with pytest.raises(InputError, match="indices from 0 to 0, got 1"):
+        toy_segmenter().prepare(IMAGE, channels=1)
+
+
+@pytest.mark.parametrize(
+    "contrast", [(1, 1), (2, 1), (0, np.nan), (0, np.inf), (1,), 5, "ab", (0, 1, 2)]
+)
+def test_bad_contrast(contrast):
+    with pytest.raises(InputError, match=r"^contrast must be"):
+        Session(toy_segmenter(), IMAGE, contrast=contrast)
+
+
+@pytest.mark.parametrize(
+    ("row", "col"), [(-0.6, 3), (19.5, 3), (3, -1), (3, 29.6), (1e30, 3)]
+)
+def test_click_outside_the_image(row, col):
+    message = r"click must lie inside the image of shape \(20, 30\).*got row"
+    session = Session(toy_segmenter(), IMAGE)
+    with pytest.raises(InputError, match=message):
+        session.add_click(row, col)
+    assert session.clicks == ()
+    with pytest.raises(InputError, match=message):
+        toy_segmenter().predict(IMAGE, [Click(row, col)])
+
+
+@pytest.mark.parametrize("row", [np.nan, np.inf, None, "three"])
+def test_click_that_is_no_position(row):
+    session = Session(toy_segmenter(), IMAGE)
+    with pytest.raises(InputError, match="row of a click must be a finite number"):
+        session.add_click(row, 3)
+    assert session.clicks == ()
+
+
+def test_no_clicks():
+    with pytest.raises(InputError, match="clicks must hold at least one click"):
+        toy_segmenter().predict(IMAGE, [])
+    segmenter = toy_segmenter()
+    with pytest.raises(InputError, match="clicks must hold at least one click"):
+        segmenter.step(segmenter.prepare(IMAGE), [])
+
+
+def test_clicks_that_are_no_clicks():
+    with pytest.raises(InputError, match=r"clicks must be Click objects, got tuple"):
+        toy_segmenter().predict(IMAGE, [(3, 4)])
+
+
+@pytest.mark.parametrize("view", [(0, 0, 0, 0), (50, 50, 60, 60), (1, 2, 3), "view"])
+def test_bad_view(view):
+    session = Session(toy_segmenter(), IMAGE)
+    with pytest.raises(InputError, match=r"^view must"):
+        session.view = view
+    with pytest.raises(InputError, match=r"^view must"):
+        toy_segmenter().predict(IMAGE, [Click(1, 1)], view=view)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros((30, 20), int), r"shape \(20, 30\) of the image.*\(30, 20\)"),
+        (np.zeros((2, 20, 30), int), r"labels must have the shape.*\(2, 20, 30\)"),
+        (np.zeros((20, 30)), "labels must be integers, got dtype float64"),
+        (np.full((20, 30), 2**40), "labels must fit int32"),
+        (np.full((20, 30), 2**32 - 1, np.uint32), "labels must fit int32"),
+    ],
+)
+def test_bad_labels(labels, message):
+    with pytest.raises(InputError, match=message):
+        Session(toy_segmenter(), IMAGE, labels=labels)
+
+
+def test_unknown_model():
+    with pytest.raises(UnknownModelError, match="gpcis-nothing"):
+        Segmenter.from_pretrained("gpcis-nothing")
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code from a checkpoint was executed",)
+
+
+def test_pickle_named_safetensors(tmp_path, capsys):
+    path = tmp_path / "evil.safetensors"
+    path.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        Segmenter.from_pretrained(path)
+    assert capsys.readouterr().out == ""
+
+
+def test_truncated_checkpoint(tmp_path):
+    whole, path = tmp_path / "whole.safetensors", tmp_path / "part.safetensors"
+    torch.manual_seed(0)
+    save_checkpoint(whole, build_model("mobilenet_v2"), ModelInfo("m", "mobilenet_v2"))
+    path.write_bytes(whole.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        Segmenter.from_pretrained(path)
+    path.write_bytes(whole.read_bytes()[:5])
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        Segmenter.from_pretrained(path)
+
+
+def test_missing_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match=r"none\.safetensors"):
+        Segmenter.from_pretrained(tmp_path / "none.safetensors")
+
+
+def test_errors_are_also_what_python_would_raise():
+    assert issubclass(InputError, ValueError)
+    assert issubclass(InputError, GPCISError)
+    assert str(UnknownModelError("no 'x'")) == "no 'x'"
