@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from napari_gpcis import Click, _resample
 from napari_gpcis._normalise import prepare_image
-from napari_gpcis._resample import enlarge, to_network
+from napari_gpcis._resample import heighten, to_network, widen
 from napari_gpcis._zoom import (
     around_clicks,
     clip_box,
@@ -135,9 +135,11 @@ def test_enlarging_equals_interpolate(shape, half_pixel):
     batch = torch.from_numpy(grid)[None, None]
     expected = interpolate(batch, shape, mode="bilinear", **options)[0, 0]
     rows, cols = np.arange(shape[0]), np.arange(shape[1])
-    found = enlarge(grid, shape, rows, cols, half_pixel=half_pixel)
+    across = widen(grid, shape[1], cols, half_pixel=half_pixel)
+    found = heighten(across, shape[0], rows, half_pixel=half_pixel)
     assert_allclose(found, expected, atol=1e-4)  # float32 positions in PyTorch
-    some = enlarge(grid, shape, rows[-1:], cols[::2], half_pixel=half_pixel)
+    some = widen(grid, shape[1], cols[::2], half_pixel=half_pixel)
+    some = heighten(some, shape[0], rows[-1:], half_pixel=half_pixel)
     assert_allclose(some, expected[-1:, ::2], atol=1e-4)
 
 

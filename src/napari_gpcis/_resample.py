@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Floats: TypeAlias = "NDArray[np.float32]"
 Index: TypeAlias = "slice | NDArray[np.intp]"
 
-STRIP_PIXELS = 1 << 21
+STRIP_PIXELS = 1 << 19
 """Pixels handled at once when a large crop is read or written."""
 
 
@@ -40,36 +40,37 @@ def strips(height: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + step, height))
 
 
-def enlarge(
-    grid: Floats,
-    shape: tuple[int, int],
-    rows: NDArray[np.intp],
-    cols: NDArray[np.intp],
-    *,
-    half_pixel: bool,
+def widen(
+    grid: Floats, width: int, cols: NDArray[np.intp], *, half_pixel: bool
 ) -> Floats:
-    """Evaluate a network grid, stretched to ``shape``, at some rows and columns.
+    """Evaluate a network grid, stretched to ``width`` columns, at some of them.
 
     Parameters
     ----------
     grid
         Values on the network grid, shape ``(h, w)``.
-    shape
-        Height and width of the box that the grid covers, in data pixels.
-    rows, cols
-        Rows and columns of that box, counted from its first pixel.
+    width
+        Width of the box that the grid covers, in data pixels.
+    cols
+        Columns of that box, counted from its first.
     half_pixel
         Convention, see the module.
 
     Returns
     -------
     ndarray
-        Bilinear values, shape ``(len(rows), len(cols))``, float32.
+        Shape ``(h, len(cols))``, float32, for :func:`heighten`.
     """
-    col = _sources(cols, shape[1], grid.shape[1], half_pixel)
-    row = _sources(rows, shape[0], grid.shape[0], half_pixel)
-    across = np.ascontiguousarray(_interpolate(np.ascontiguousarray(grid.T), col).T)
-    return _interpolate(across, row)
+    positions = _sources(cols, width, grid.shape[1], half_pixel)
+    across = _interpolate(np.ascontiguousarray(grid.T), positions)
+    return np.ascontiguousarray(across.T)
+
+
+def heighten(
+    across: Floats, height: int, rows: NDArray[np.intp], *, half_pixel: bool
+) -> Floats:
+    """Stretch what :func:`widen` returned to ``height`` rows, at some of them."""
+    return _interpolate(across, _sources(rows, height, len(across), half_pixel))
 
 
 def _sources(
@@ -86,8 +87,10 @@ def _interpolate(values: Floats, positions: NDArray[np.float64]) -> Floats:
     low = np.minimum(positions.astype(np.intp), len(values) - 1)
     high = np.minimum(low + 1, len(values) - 1)
     weight = (positions - low).astype(np.float32)[:, None]
-    first = values[low]
-    first += weight * (values[high] - first)
+    first, second = values[low], values[high]
+    second -= first
+    second *= weight
+    first += second
     return first
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
-from napari_gpcis._resample import enlarge, strips
+from napari_gpcis._resample import heighten, strips, widen
 from napari_gpcis._zoom import contains
 from napari_gpcis.errors import InputError
 
@@ -164,21 +164,28 @@ class Prediction:
         row, inside_rows = _inside(rows, self.roi[0], self.roi[2])
         col, inside_cols = _inside(cols, self.roi[1], self.roi[3])
         values = np.zeros((1, len(inside_rows), len(inside_cols)), dtype=np.float32)
-        values[0][np.ix_(inside_rows, inside_cols)] = self._at("probability", row, col)
+        found = self._down(self._across("probability", col), row)
+        values[0][np.ix_(inside_rows, inside_cols)] = found
         return values
 
     @property
     def _size(self) -> tuple[int, int]:
         return self.roi[2] - self.roi[0], self.roi[3] - self.roi[1]
 
-    def _at(self, name: str, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> Floats:
+    def _across(self, name: str, cols: NDArray[np.intp]) -> Floats:
+        """Return the grid's rows of one map at some columns of the roi."""
         grid: Floats = getattr(self.maps, name)
-        return enlarge(grid, self._size, rows, cols, half_pixel=self.half_pixel)
+        return widen(grid, self._size[1], cols, half_pixel=self.half_pixel)
+
+    def _down(self, across: Floats, rows: NDArray[np.intp]) -> Floats:
+        """Return some rows of the roi."""
+        return heighten(across, self._size[0], rows, half_pixel=self.half_pixel)
 
     def _strips(self, name: str) -> Iterator[tuple[slice, Floats]]:
-        cols = np.arange(self._size[1])
+        """Return one map on the roi in strips of rows."""
+        across = self._across(name, np.arange(self._size[1]))
         for rows in strips(*self._size):
-            yield rows, self._at(name, np.arange(rows.start, rows.stop), cols)
+            yield rows, self._down(across, np.arange(rows.start, rows.stop))
 
     def _mask_crop(self) -> NDArray[np.bool_]:
         mask = np.empty(self._size, dtype=bool)
