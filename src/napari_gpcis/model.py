@@ -13,26 +13,34 @@ from torch import nn
 from torch.nn import functional
 
 from napari_gpcis import gp
-from napari_gpcis.backbones.base import RGB_MEAN, RGB_STD, Backbone, create_backbone
+from napari_gpcis.backbones.base import (
+    Backbone,
+    ColourNormalisation,
+    create_backbone,
+)
 from napari_gpcis.clicks import disk_maps
+from napari_gpcis.gp.kernel import RGB_CHANNELS
 from napari_gpcis.gp.variational import CLICK_STD
+from napari_gpcis.grid import (
+    Cells,
+    GPScores,
+    Grid,
+    double,
+    lay_out,
+    locate,
+    to_network_size,
+    to_scores,
+)
 from napari_gpcis.initialisation import initialise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["GPCIS", "Encoded", "GPScores", "build_model"]
+
 TRAINING_EPSILON2 = 1e-2
-PREDICTION_EPSILON2 = 1e-7
 _CHUNK = 16384
 _CLICK_HIDDEN = 96
-
-
-class GPScores(NamedTuple):
-    """Scores of all pixels, each ``(B, 1, H, W)``; ``logits = prior + update``."""
-
-    logits: Tensor
-    prior: Tensor
-    update: Tensor
 
 
 class Encoded(NamedTuple):
@@ -44,23 +52,12 @@ class Encoded(NamedTuple):
     """From the backbone's ``encode``."""
 
 
-class _Grid(NamedTuple):
-    """The pixels of the Gaussian process: ``m = h w`` of each of ``B`` images."""
-
-    pixels: Tensor  # features and colour, (B, m, d + 3)
-    linear: Tensor | None  # linear part of the prior, (B, m)
-    shape: tuple[int, ...]  # (h, w)
-    stride: int
-
-
 class _Observations(NamedTuple):
     """Clicks as the Gaussian process sees them; ``n`` slots in each image."""
 
     pixels: Tensor  # (B, n, d + 3)
     mean: Tensor  # m, (B, n)
-    labels: Tensor  # +1 or -1, (B, n)
-    used: Tensor  # observations after merging, bool, (B, n)
-    cells: Tensor  # flat grid index, (B, n)
+    cells: Cells
 
 
 class GPCIS(nn.Module):
@@ -104,7 +101,7 @@ class GPCIS(nn.Module):
         self.epsilon2 = TRAINING_EPSILON2
         self.gp_stride = gp_stride
         dim = backbone.feature_dim
-        inputs = dim + len(RGB_MEAN)
+        inputs = dim + RGB_CHANNELS
         self.omega = nn.Parameter(0.25 * torch.randn(basis, 1))
         self.omega_var = nn.Parameter(torch.tensor(0.025))
         self.logsigma2 = nn.Parameter(torch.ones(dim))
@@ -124,10 +121,7 @@ class GPCIS(nn.Module):
             nn.init.normal_(self.theta.weight)
             nn.init.uniform_(self.theta.bias, 0, 2 * torch.pi)
             nn.init.normal_(self.omega, std=0.5)
-        self.register_buffer("_mean", _channel(RGB_MEAN), persistent=False)
-        self.register_buffer("_std", _channel(RGB_STD), persistent=False)
-        self._mean: Tensor
-        self._std: Tensor
+        self.normalise = ColourNormalisation()
 
     # -- the three steps -------------------------------------------------------
 
@@ -139,7 +133,7 @@ class GPCIS(nn.Module):
         rgb
             Shape ``(B, 3, H, W)`` in [0, 1].
         """
-        return Encoded((rgb - self._mean) / self._std, self.model.encode(rgb))
+        return Encoded(self.normalise(rgb), self.model.encode(rgb))
 
     def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
         """Return the raw features of the clicks, previous mask and image.
@@ -192,8 +186,7 @@ class GPCIS(nn.Module):
         points
             Clicks, shape ``(B, 2 N, 3)``.
         """
-        scores, _ = self.predict(self.encode(x[:, :3]), points, x[:, 3:])
-        return scores
+        return self.predict(self.encode(x[:, :3]), points, x[:, 3:])[0]
 
     def forward_train(
         self, x: Tensor, points: Tensor, *, sample: bool = True
@@ -210,7 +203,7 @@ class GPCIS(nn.Module):
         encoded = self.encode(x[:, :3])
         raw = self.pixels(encoded, points, x[:, 3:])
         with torch.autocast(raw.device.type, enabled=False):
-            grid = self._grid(raw.float(), encoded.rgb)
+            grid = lay_out(raw.float(), encoded.rgb, self.gp_stride, self.linear)
             seen = self._observe(grid, points, encoded.rgb)
             values: Tensor = seen.mean
             weight: Tensor = self.omega
@@ -221,9 +214,9 @@ class GPCIS(nn.Module):
             k_mn = self._cross_kernel(grid, seen)
             update = gp.update_mean(k_mn, given)
             loss = gp.variational_loss(
-                values, seen.mean, seen.labels, given.cholesky, seen.used
+                values, seen.mean, seen.cells.labels, given.cholesky, seen.cells.used
             )
-            return self._scores(prior, update, grid, encoded.rgb), loss.float()
+            return to_scores(prior, update, grid, encoded.rgb), loss.float()
 
     # -- the Gaussian process --------------------------------------------------
 
@@ -231,52 +224,28 @@ class GPCIS(nn.Module):
         self, raw: Tensor, rgb: Tensor, points: Tensor, *, variance: bool
     ) -> tuple[GPScores, Tensor | None]:
         """Condition on the clicks; no sampling: ``w = mu_w`` and ``f_n = m``."""
-        grid = self._grid(raw.float(), rgb)
+        grid = lay_out(raw.float(), rgb, self.gp_stride, self.linear)
         seen = self._observe(grid, points, rgb)
         prior, given = self._condition(grid, seen, seen.mean, self.omega)
         k_mn = self._cross_kernel(grid, seen)
         update = gp.update_mean(k_mn, given).float()
-        scores = self._scores(prior, update, grid, rgb)
+        scores = to_scores(prior, update, grid, rgb)
         if not variance:
             return scores, None
         diagonal = 1 + self._rgb_weight().to(k_mn)
         spread = gp.variance(k_mn, diagonal, given).float()
-        return scores, _resize(spread.reshape(len(rgb), 1, *grid.shape), rgb)
+        return scores, to_network_size(spread.reshape(len(rgb), 1, *grid.shape), rgb)
 
-    def _grid(self, raw: Tensor, rgb: Tensor) -> _Grid:
-        """Lay L2-normalised features and colour on the process's grid."""
-        stride = self.gp_stride
-        shape = tuple(-(-size // stride) for size in rgb.shape[-2:])
-        features = functional.normalize(raw, dim=1, eps=1e-12)
-        linear = None
-        if self.linear is not None:
-            score = functional.linear(
-                raw.movedim(1, -1), self.linear.weight, self.linear.bias
-            ).movedim(-1, 1)
-            linear = _to_shape(score, shape, stride).flatten(1)
-        colour = rgb
-        if stride > 1:
-            colour = functional.interpolate(rgb, size=shape, mode="area")
-        stacked = torch.cat([_to_shape(features, shape, stride), colour], dim=1)
-        return _Grid(stacked.flatten(2).transpose(1, 2), linear, shape, stride)
-
-    def _observe(self, grid: _Grid, points: Tensor, rgb: Tensor) -> _Observations:
-        """Look the clicks up on the grid; clicks outside are no observations."""
-        height, width = rgb.shape[-2:]
-        rows, cols, order = points.unbind(-1)
-        inside = (rows >= 0) & (cols >= 0) & (rows < height) & (cols < width)
-        cells = (rows.long() // grid.stride) * grid.shape[1]
-        cells = (cells + cols.long() // grid.stride) * inside
-        used = gp.observed(cells, order, inside)
-        index = cells.unsqueeze(-1).expand(-1, -1, grid.pixels.shape[-1])
+    def _observe(self, grid: Grid, points: Tensor, rgb: Tensor) -> _Observations:
+        """Look features and amortised means of the clicks up."""
+        cells = locate(points, rgb.shape[-2:], grid)
+        index = cells.position.unsqueeze(-1).expand(-1, -1, grid.pixels.shape[-1])
         pixels = grid.pixels.gather(1, index)
-        labels = torch.ones_like(rows)
-        labels[:, labels.shape[1] // 2 :] = -1
-        mean = gp.amortised_mean(self.u_mlp(pixels).squeeze(-1), labels)
-        return _Observations(pixels, mean, labels, used, cells)
+        mean = gp.amortised_mean(self.u_mlp(pixels).squeeze(-1), cells.labels)
+        return _Observations(pixels, mean, cells)
 
     def _condition(
-        self, grid: _Grid, seen: _Observations, values: Tensor, weight: Tensor
+        self, grid: Grid, seen: _Observations, values: Tensor, weight: Tensor
     ) -> tuple[Tensor, gp.Conditioned]:
         """Return the prior ``Phi(x) w`` of all pixels and the solved clicks."""
         chunk = None if torch.is_grad_enabled() else _CHUNK
@@ -285,60 +254,24 @@ class GPCIS(nn.Module):
         )
         if grid.linear is not None:
             prior = prior + grid.linear
-        residual = values - prior.gather(1, seen.cells)
+        residual = values - prior.gather(1, seen.cells.position)
         k_nn = gp.click_kernel(
-            _double(seen.pixels), _double(self.logsigma2), _double(self._rgb_weight())
+            double(seen.pixels), double(self.logsigma2), double(self._rgb_weight())
         )
-        used = seen.used.to(k_nn.device)
-        return prior, gp.condition(k_nn, _double(residual), used, self.epsilon2)
+        used = seen.cells.used.to(k_nn.device)
+        return prior, gp.condition(k_nn, double(residual), used, self.epsilon2)
 
-    def _cross_kernel(self, grid: _Grid, seen: _Observations) -> Tensor:
+    def _cross_kernel(self, grid: Grid, seen: _Observations) -> Tensor:
         """Return ``K_mn``; float64 unless gradients are wanted."""
         arguments: tuple[Tensor, ...] = (grid.pixels, seen.pixels)
         arguments += (self.logsigma2, self._rgb_weight())
         if not torch.is_grad_enabled():
-            arguments = tuple(_double(argument) for argument in arguments)
+            arguments = tuple(double(argument) for argument in arguments)
         return gp.cross_kernel(*arguments)
 
     def _rgb_weight(self) -> Tensor:
         """``eta_0``, the weight of the colour kernel."""
         return functional.softplus(self.weights)
-
-    @staticmethod
-    def _scores(prior: Tensor, update: Tensor, grid: _Grid, rgb: Tensor) -> GPScores:
-        """Lay flat scores out as images of the network's size."""
-        both = torch.stack([prior, update.to(prior)], dim=1)
-        maps = _resize(both.reshape(len(rgb), 2, *grid.shape), rgb)
-        prior_map, update_map = maps[:, :1], maps[:, 1:]
-        return GPScores(prior_map + update_map, prior_map, update_map)
-
-
-def _channel(values: tuple[float, ...]) -> Tensor:
-    """Return a constant per channel, shape ``(1, C, 1, 1)``."""
-    return torch.tensor(values).reshape(1, -1, 1, 1)
-
-
-def _to_shape(maps: Tensor, shape: tuple[int, ...], stride: int) -> Tensor:
-    """Resize features to the grid; the published way aligns corners."""
-    if tuple(maps.shape[-2:]) == shape:
-        return maps
-    return functional.interpolate(
-        maps, size=shape, mode="bilinear", align_corners=stride == 1
-    )
-
-
-def _resize(maps: Tensor, like: Tensor) -> Tensor:
-    """Bring scores of the grid to the size of the network input."""
-    if maps.shape[-2:] == like.shape[-2:]:
-        return maps
-    return functional.interpolate(maps, size=like.shape[-2:], mode="bilinear")
-
-
-def _double(values: Tensor) -> Tensor:
-    """Return float64, on the CPU where the device has none (MPS)."""
-    if values.device.type == "mps":
-        values = values.cpu()
-    return values.double()
 
 
 def build_model(name: str, **options: Any) -> GPCIS:

@@ -62,6 +62,29 @@ class Backbone(nn.Module, ABC):
         """
 
 
+class ColourNormalisation(nn.Module):
+    """Centre and scale colours in [0, 1] as ImageNet networks expect them.
+
+    The constants are no part of the state dict.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", _per_channel(RGB_MEAN), persistent=False)
+        self.register_buffer("std", _per_channel(RGB_STD), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Return ``(rgb - mean) / std``, shape ``(B, 3, H, W)``."""
+        return (rgb - self.mean) / self.std
+
+
+def _per_channel(values: tuple[float, ...]) -> Tensor:
+    """Return one constant per channel, shape ``(1, C, 1, 1)``."""
+    return torch.tensor(values).reshape(1, -1, 1, 1)
+
+
 class ScaleLayer(nn.Module):
     """Multiply by ``|scale|``, a learned scalar that starts small."""
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 from torch.nn import functional
 
 from napari_gpcis.backbones._deeplab import ASPP, SeparableHead, SkipProject
 from napari_gpcis.backbones._resnet import STEM_CHANNELS, DilatedResNet50
 from napari_gpcis.backbones.base import (
-    RGB_MEAN,
-    RGB_STD,
     Backbone,
+    ColourNormalisation,
     ScaleLayer,
     register,
 )
@@ -59,10 +57,7 @@ class ResNet50(Backbone):
         self.aspp = ASPP(inputs=2048)
         self.skip_project = SkipProject(inputs=256)
         self.head = SeparableHead(self.feature_dim)
-        self.register_buffer("_mean", _channel(RGB_MEAN), persistent=False)
-        self.register_buffer("_std", _channel(RGB_STD), persistent=False)
-        self._mean: Tensor
-        self._std: Tensor
+        self.normalise = ColourNormalisation()
         initialise(self)
 
     def make_maps_transform(self) -> nn.Module:
@@ -95,7 +90,7 @@ class ResNet50(Backbone):
         tuple of Tensor
             One tensor, ``(B, 128, ceil(H/2), ceil(W/2))``.
         """
-        return (self.backbone.stem((rgb - self._mean) / self._std),)
+        return (self.backbone.stem(self.normalise(rgb)),)
 
     def fuse(self, encoded: tuple[Tensor, ...], guidance: Tensor) -> Tensor:
         """Return the features of the image under the clicks.
@@ -116,11 +111,6 @@ class ResNet50(Backbone):
         c1, c4 = self.backbone.trunk(stem + guidance)
         features: Tensor = self.head(self.aspp(c4), self.skip_project(c1))
         return features
-
-
-def _channel(values: tuple[float, ...]) -> Tensor:
-    """Return a constant per channel, shape ``(1, C, 1, 1)``."""
-    return torch.tensor(values).reshape(1, -1, 1, 1)
 
 
 register("resnet50", ResNet50)

@@ -70,7 +70,7 @@ def variational_loss(
         return sample.sum() * 0
     targets = (labels[used] + 1) / 2
     fit = functional.binary_cross_entropy_with_logits(sample[used], targets)
-    masked = (mean * used).to(factor.dtype).unsqueeze(-1)
+    masked = (mean * used).to(factor).unsqueeze(-1)  # another device on MPS
     solved = torch.cholesky_solve(masked, factor.detach())
     penalty = (masked * solved).sum()
-    return LOSS_WEIGHT * (fit + (penalty / count).to(fit.dtype))
+    return LOSS_WEIGHT * (fit + (penalty / int(count)).to(fit))

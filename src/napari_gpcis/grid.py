@@ -1,0 +1,124 @@
+"""The grid on which the Gaussian process lives: pixels, clicks, scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn import functional
+
+from napari_gpcis import gp
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class GPScores(NamedTuple):
+    """Scores of all pixels, each ``(B, 1, H, W)``; ``logits = prior + update``."""
+
+    logits: Tensor
+    prior: Tensor
+    update: Tensor
+
+
+class Grid(NamedTuple):
+    """The pixels of the Gaussian process: ``m = h w`` of each of ``B`` images."""
+
+    pixels: Tensor
+    """L2-normalised features and colour, shape ``(B, m, d + 3)``."""
+    linear: Tensor | None
+    """Linear part of the prior, shape ``(B, m)``."""
+    shape: tuple[int, ...]
+    """Height and width ``(h, w)``."""
+    stride: int
+    """Network pixels per pixel of the grid."""
+
+
+class Cells(NamedTuple):
+    """Where the clicks lie on the grid; ``n`` slots in each image."""
+
+    position: Tensor
+    """Flat index into the grid, 0 for clicks outside, shape ``(B, n)``."""
+    labels: Tensor
+    """+1 or -1, shape ``(B, n)``."""
+    used: Tensor
+    """Observations: inside the image and not overruled, bool, shape ``(B, n)``."""
+
+
+def lay_out(raw: Tensor, rgb: Tensor, stride: int, linear: nn.Linear | None) -> Grid:
+    """Lay L2-normalised features and colour on the grid.
+
+    Parameters
+    ----------
+    raw
+        Features of the network, shape ``(B, d, ceil(H/4), ceil(W/4))``.
+    rgb
+        Normalised colour, shape ``(B, 3, H, W)``.
+    stride
+        Network pixels per pixel of the grid.
+    linear
+        Layer that scores the raw features (not in the paper).
+    """
+    shape = tuple(-(-size // stride) for size in rgb.shape[-2:])
+    features = functional.normalize(raw, dim=1, eps=1e-12)
+    scores = None
+    if linear is not None:
+        score = linear(raw.movedim(1, -1)).movedim(-1, 1)
+        scores = _to_shape(score, shape, stride).flatten(1)
+    colour = rgb
+    if stride > 1:
+        colour = functional.interpolate(rgb, size=shape, mode="area")
+    stacked = torch.cat([_to_shape(features, shape, stride), colour], dim=1)
+    return Grid(stacked.flatten(2).transpose(1, 2), scores, shape, stride)
+
+
+def locate(points: Tensor, size: tuple[int, ...], grid: Grid) -> Cells:
+    """Look the clicks up on the grid; clicks outside are no observations.
+
+    Parameters
+    ----------
+    points
+        Shape ``(B, 2 N, 3)``, network pixels; positives, then negatives.
+    size
+        Height and width of the network input.
+    grid
+        From :func:`lay_out`.
+    """
+    rows, cols, order = points.unbind(-1)
+    inside = (rows >= 0) & (cols >= 0) & (rows < size[0]) & (cols < size[1])
+    cells = (rows.long() // grid.stride) * grid.shape[1]
+    cells = (cells + cols.long() // grid.stride) * inside
+    labels = torch.ones_like(rows)
+    labels[:, labels.shape[1] // 2 :] = -1
+    return Cells(cells, labels, gp.observed(cells, order, inside))
+
+
+def to_scores(prior: Tensor, update: Tensor, grid: Grid, like: Tensor) -> GPScores:
+    """Lay flat scores, each ``(B, m)``, out as images of the size of ``like``."""
+    both = torch.stack([prior, update.to(prior)], dim=1)
+    maps = to_network_size(both.reshape(len(like), 2, *grid.shape), like)
+    prior_map, update_map = maps[:, :1], maps[:, 1:]
+    return GPScores(prior_map + update_map, prior_map, update_map)
+
+
+def to_network_size(maps: Tensor, like: Tensor) -> Tensor:
+    """Bring scores of the grid, ``(B, C, h, w)``, to the size of the network input."""
+    if maps.shape[-2:] == like.shape[-2:]:
+        return maps
+    return functional.interpolate(maps, size=like.shape[-2:], mode="bilinear")
+
+
+def double(values: Tensor) -> Tensor:
+    """Return float64, on the CPU where the device has none (MPS)."""
+    if values.device.type == "mps":
+        values = values.cpu()
+    return values.double()
+
+
+def _to_shape(maps: Tensor, shape: tuple[int, ...], stride: int) -> Tensor:
+    """Resize features to the grid; the published way aligns corners."""
+    if tuple(maps.shape[-2:]) == shape:
+        return maps
+    return functional.interpolate(
+        maps, size=shape, mode="bilinear", align_corners=stride == 1
+    )
