@@ -140,13 +140,12 @@ def _new_points(viewer: ViewerModel, image: Layer, positive: bool) -> Points:
     return viewer.add_points(
         np.empty((0, image.ndim)),
         ndim=image.ndim,
-        name=f"{image.name} {sign} clicks",
+        name=f"{sign} clicks",
         metadata=_mark(sign, image),
         symbol="disc" if positive else "cross",
         face_color=POSITIVE_COLOUR if positive else NEGATIVE_COLOUR,
-        border_color="black",
-        border_width=0.1,
+        border_width=0,
         size=max(layer_shape(image)) / 40 + 1,
-        canvas_size_limits=(12, 12),
+        canvas_size_limits=(14, 14),
         **geometry(image),
     )

@@ -201,7 +201,7 @@ class PlaneAnnotation:
         if session.undo_click():
             self._show_clicks(session)
         elif session.objects and not session.clicks:
-            label = session.undo_accept()
+            label = session.reopen()
             self.held = self._around.painter.held(self.plane, label)
             self._show_clicks(session)
         else:

@@ -1,0 +1,113 @@
+"""A robot at the mouse: clicks on the canvas of a real viewer, as a person would.
+
+For the demo without a screen and for tests. Where to click is computed from a known
+mask: first the middle of the object, then the middle of what is most wrong.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
+from scipy import ndimage
+
+from napari_gpcis.clicks import Click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+
+
+class Robot:
+    """Mouse and keyboard on the canvas of a viewer.
+
+    Parameters
+    ----------
+    viewer
+        A viewer with a window; not the proxy a plugin gets.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._canvas: QWidget = viewer.window._qt_viewer.canvas.native
+
+    def position(self, layer: Layer, point: Any) -> QPoint:
+        """Return where a point of a layer lies on the canvas."""
+        dims, camera = self._viewer.dims, self._viewer.camera
+        world = np.asarray(layer.data_to_world(point))
+        shown = world[[axis - dims.ndim for axis in dims.displayed]]
+        size = np.array([self._canvas.height(), self._canvas.width()])
+        row, col = (shown - np.asarray(camera.center[-2:])) * camera.zoom + size / 2
+        return QPoint(round(float(col)), round(float(row)))
+
+    def click(
+        self,
+        layer: Layer,
+        point: Any,
+        button: Qt.MouseButton = Qt.MouseButton.LeftButton,
+        modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+    ) -> None:
+        """Move the mouse to a point of a layer and click."""
+        place = self.position(layer, point)
+        QTest.mouseMove(self._canvas, place)
+        QApplication.processEvents()
+        QTest.mouseClick(self._canvas, button, modifier, place)
+
+    def drag(self, layer: Layer, start: Any, end: Any) -> None:
+        """Drag with the left button from one point of a layer to another."""
+        begin, finish = self.position(layer, start), self.position(layer, end)
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QTest.mouseMove(self._canvas, begin)
+        QApplication.processEvents()
+        QTest.mousePress(self._canvas, left, none, begin)
+        for part in (0.3, 0.6, 1.0):
+            step = begin + (finish - begin) * part
+            QTest.mouseMove(self._canvas, step)
+            QApplication.processEvents()
+        QTest.mouseRelease(self._canvas, left, none, finish)
+
+    def press(
+        self,
+        key: Qt.Key,
+        modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+    ) -> None:
+        """Press a key over the canvas."""
+        QTest.keyClick(self._canvas, key, modifier)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    """Let the window work until a condition holds; return whether it came to hold."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        QApplication.processEvents()
+        time.sleep(0.002)
+    return True
+
+
+def next_click(wanted: Mask, mask: Mask) -> Click | None:
+    """Return the click in the middle of the largest error, ``None`` without one."""
+    wrong, count = ndimage.label(wanted != mask)
+    if count == 0:
+        return None
+    sizes = np.bincount(wrong.ravel())[1:]
+    region = np.pad(wrong == int(sizes.argmax()) + 1, 1)
+    depth = ndimage.distance_transform_edt(region)[1:-1, 1:-1]
+    row, col = np.unravel_index(int(depth.argmax()), depth.shape)
+    return Click(int(row), int(col), bool(wanted[row, col]))
+
+
+def intersection_over_union(one: Mask, other: Mask) -> float:
+    """Return how well two masks agree, 1 if they are equal."""
+    union = int(np.count_nonzero(one | other))
+    return int(np.count_nonzero(one & other)) / union if union else 1.0
