@@ -1,9 +1,8 @@
-"""Which objects are evaluated: folders of images and label images, fixed object lists.
+"""Which objects are evaluated: fixed object lists, and any folder of labels.
 
-A folder is ``images/NAME.(jpg|png|tif)`` with ``labels/NAME.png``; several annotations
-of one image are ``labels/NAME__0.png``, ``labels/NAME__1.png``, ...  Labels are integers,
-0 where nothing is labelled. An object is one label, or the union of several; it is taken
-as it is, so the parts of an object that something else cuts in two stay one object.
+Folders are those of :mod:`gpcis_training.data`. An object is one label, or the union of
+several; it is taken as it is, so the parts of an object that something else cuts in two
+stay one object.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from skimage.io import imread
 
+from gpcis_training.data import find_pairs, read_labels
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 
@@ -108,24 +106,6 @@ RULES: dict[str, tuple[str, DrawingRule]] = {
 """The validation protocol: name -> folder below the data root, rule of its list."""
 
 
-def _pairs(folder: Path, annotation: int) -> Iterator[tuple[Path, Path]]:
-    """Yield images and label files with the wanted annotation, sorted by name."""
-    images = sorted(
-        path
-        for path in (folder / "images").glob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-    )
-    if not images:
-        msg = f"folder must hold images/ and labels/, found no image in {folder}"
-        raise InputError(msg)
-    for image in images:
-        single = folder / "labels" / f"{image.stem}.png"
-        several = folder / "labels" / f"{image.stem}__{annotation}.png"
-        label = single if single.exists() else several
-        if label.exists():
-            yield image, label
-
-
 def _candidates(
     labels: NDArray[np.integer], rule: DrawingRule
 ) -> list[tuple[int, ...]]:
@@ -144,7 +124,7 @@ def _candidates(
 
 
 def draw_objects(
-    folder: str | Path, rule: DrawingRule = DrawingRule()
+    folder: str | Path, rule: DrawingRule | None = None
 ) -> tuple[EvaluationObject, ...]:
     """Draw the objects of a folder: the same ones every time.
 
@@ -156,10 +136,17 @@ def draw_objects(
     folder
         Folder with ``images`` and ``labels``.
     rule
-        What is accepted and how many.
+        What is accepted and how many; by default every label is an object.
+
+    Raises
+    ------
+    InputError
+        If the folder is no data folder, or holds no accepted object.
     """
-    drawn = []
-    for image, label in _pairs(Path(folder), rule.annotation):
+    rule = rule or DrawingRule()
+    drawn: list[EvaluationObject] = []
+    for image, labels in find_pairs(Path(folder)):
+        label = labels[min(rule.annotation, len(labels) - 1)]
         candidates = _candidates(read_labels(label), rule)
         if rule.per_image is not None and len(candidates) > rule.per_image:
             seed = [rule.seed, zlib.crc32(label.name.encode())]
@@ -209,26 +196,14 @@ def save_objects(path: str | Path, drawn: ObjectSet) -> None:
 
 
 def read_image(path: str | Path) -> NDArray[np.generic]:
-    """Read an image file: ``(H, W)`` or ``(H, W, C)``."""
+    """Read an image file as it is: ``(H, W)`` or ``(H, W, C)``, any dtype."""
     return np.asarray(imread(path))
 
 
-def read_labels(path: str | Path) -> NDArray[np.integer]:
-    """Read a label image of integers, shape ``(H, W)``.
-
-    Raises
-    ------
-    InputError
-        If the file does not hold a plane of integers.
-    """
-    labels = np.asarray(imread(path))
-    if labels.ndim != 2 or labels.dtype.kind not in "iu":
-        msg = (
-            f"labels must be an (H, W) image of integers, got {labels.shape} "
-            f"{labels.dtype} in {path}"
-        )
-        raise InputError(msg)
-    return labels
+def folder_objects(folder: str, root: Path, rule: DrawingRule | None) -> ObjectSet:
+    """Return the objects of a folder below ``root`` as a set named after it."""
+    rule = rule or DrawingRule()
+    return ObjectSet(folder, folder, rule, draw_objects(root / folder, rule))
 
 
 def ground_truth(folder: str | Path, item: EvaluationObject) -> NDArray[np.int8]:

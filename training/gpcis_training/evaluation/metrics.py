@@ -44,8 +44,8 @@ def iou(gt: NDArray[np.integer], mask: NDArray[np.bool_]) -> float:
     0.3333333333333333
     """
     is_object = gt == 1
-    union = np.count_nonzero((mask | is_object) & (gt != -1))
-    return np.count_nonzero(mask & is_object) / union if union else 1.0
+    union = int(np.count_nonzero((mask | is_object) & (gt != -1)))
+    return int(np.count_nonzero(mask & is_object)) / union if union else 1.0
 
 
 def noc(ious: Sequence[float], target: float, max_clicks: int = 20) -> int:
@@ -105,7 +105,7 @@ def nof(
 
 
 def iou_at(ious: Sequence[float], clicks: int) -> float:
-    """Return the IoU after ``clicks`` clicks (IoU&n), the last known if fewer were made.
+    """Return the IoU after so many clicks (IoU&n), the last one if fewer were made.
 
     Examples
     --------
@@ -119,7 +119,11 @@ def iou_at(ious: Sequence[float], clicks: int) -> float:
 
 
 def noic(
-    run: ClickRun, target: float | None = 0.9, max_clicks: int = 20, *, steps: bool = False
+    run: ClickRun,
+    target: float | None = 0.9,
+    max_clicks: int = 20,
+    *,
+    steps: bool = False,
 ) -> int:
     """Return the number of incorrectly classified clicks (NoIC) of one object.
 

@@ -1,10 +1,10 @@
 """Classical interactive methods for comparison, driven by the same robot user.
 
 All of them take the clicks as disks of seeds, need no training, and obey every click.
-While there is no negative click the border of the image serves as background seeds, as
-far as no positive disk covers it. The default settings were chosen on training images
-of the natural data sets for the fewest clicks; they are no product of a few guesses that
-make a comparison easy to win. What is not connected to a positive click is left out.
+While there is no negative click, the border of the image serves as background seeds
+where no positive disk covers it. Parts without a positive click are left out. The
+default settings are those that needed the fewest clicks on training images of the
+natural data sets.
 
 These are for benchmarks only. GrabCut needs OpenCV, which is imported when it is used.
 """
@@ -16,14 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
-from skimage.color import gray2rgb, rgb2lab
-from skimage.draw import disk
-from skimage.filters import sobel
-from skimage.measure import label as connected_components
+from scipy.ndimage import gaussian_filter, label, sobel, zoom
+from skimage.color import rgb2lab
 from skimage.segmentation import random_walker, watershed
-from skimage.transform import resize
-from skimage.util import img_as_float
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
@@ -35,18 +30,50 @@ if TYPE_CHECKING:
 
     from gpcis_training.evaluation.robot import Predictor
 
+_flood: Callable[..., NDArray[np.int32]] = watershed  # which declares no types
+_walk: Callable[..., NDArray[np.float64]] = random_walker
+
 OBJECT, BACKGROUND = 1, 2
 """Seed labels; 0 is undecided."""
 
 
 def as_rgb(image: NDArray[np.generic]) -> NDArray[np.float64]:
     """Return an image as RGB in [0, 1], grey planes repeated."""
-    plane = img_as_float(np.asarray(image)[..., :3])
-    return gray2rgb(plane) if image.ndim == 2 else plane
+    colours = image[..., :3] if image.ndim == 3 else np.stack([image] * 3, axis=-1)
+    integers = np.issubdtype(image.dtype, np.integer)
+    top = np.iinfo(image.dtype.name).max if integers else 1
+    return colours.astype(np.float64) / top
+
+
+def disk(
+    click: Click, radius: float, shape: tuple[int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the pixels of an image no further from a click than ``radius``."""
+    row, col = click.pixel
+    reach = int(radius)
+    rows = np.arange(max(row - reach, 0), min(row + reach + 1, shape[0]))
+    cols = np.arange(max(col - reach, 0), min(col + reach + 1, shape[1]))
+    square = (rows[:, None] - row) ** 2 + (cols - col) ** 2
+    inside = np.nonzero(square <= radius**2)
+    return rows[inside[0]], cols[inside[1]]
+
+
+def rescale(plane: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Resize a plane, linearly between pixel centres; it is smoothed if it shrinks."""
+    factors = [new / old for new, old in zip(shape, plane.shape, strict=True)]
+    sigma = [max(0.0, (1 / factor - 1) / 2) for factor in factors]
+    smooth = gaussian_filter(plane, sigma, mode="nearest")
+    resized: NDArray[np.float64] = zoom(
+        smooth, factors, order=1, mode="nearest", grid_mode=True
+    )
+    return resized
 
 
 def draw_seeds(
-    clicks: Sequence[Click], shape: tuple[int, int], radius: float, border: bool
+    clicks: Sequence[Click],
+    shape: tuple[int, int],
+    radius: float,
+    border: bool = True,
 ) -> NDArray[np.int32]:
     """Draw the seeds: disks in the order of the clicks, their centres last.
 
@@ -66,7 +93,7 @@ def draw_seeds(
         seeds[[0, -1], :] = seeds[:, [0, -1]] = BACKGROUND
     for size in (radius, 0.0):
         for click in clicks:
-            spot = disk(click.pixel, size + 1e-6, shape=shape)
+            spot = disk(click, size, shape)
             seeds[spot] = OBJECT if click.positive else BACKGROUND
     return seeds
 
@@ -75,7 +102,7 @@ def keep_clicked_parts(
     mask: NDArray[np.bool_], clicks: Sequence[Click]
 ) -> NDArray[np.bool_]:
     """Drop the connected parts of a mask that hold no positive click."""
-    parts = connected_components(mask, connectivity=1)
+    parts, _ = label(mask)
     wanted = {int(parts[click.pixel]) for click in clicks if click.positive}
     return np.isin(parts, sorted(wanted - {0}))
 
@@ -87,40 +114,62 @@ class ClassicalMethod(ABC):
     Parameters
     ----------
     radius
-        Radius in pixels of the disk of seeds that a click stands for.
+        Radius in image pixels of the disk of seeds that a click stands for.
+    longest_side
+        Larger images are worked on at this size, and the answer is resized back.
     """
 
     radius: float = 5.0
+    longest_side: int = 100_000
     _clicks: list[Click] = field(default_factory=list, init=False, repr=False)
 
     def start(
         self,
         image: NDArray[np.generic],
-        first_view: tuple[int, int, int, int] | None,  # noqa: ARG002
+        first_view: tuple[int, int, int, int] | None,
     ) -> None:
         """Begin a new object; these methods always see the whole image."""
+        del first_view
         self._clicks = []
-        self._shape = image.shape[:2]
-        self._prepare(as_rgb(image))
+        self._shape: tuple[int, int] = (image.shape[0], image.shape[1])
+        self._factor = min(1.0, self.longest_side / max(self._shape))
+        height, width = (max(1, round(size * self._factor)) for size in self._shape)
+        self._grid = height, width
+        planes = np.moveaxis(as_rgb(image), -1, 0)
+        self._prepare(np.stack([rescale(plane, self._grid) for plane in planes], -1))
 
     def click(self, row: int, col: int, positive: bool) -> NDArray[np.bool_]:
         """Add a click and return the mask."""
         self._clicks.append(Click(row, col, positive))
-        if not any(click.positive for click in self._clicks):
-            return np.zeros(self._shape, dtype=bool)
-        seeds = draw_seeds(self._clicks, self._shape, self.radius, border=True)
-        mask = self._segment(seeds)
-        for click in self._clicks:
-            mask[click.pixel] = click.positive
+        moved = [self._moved(click) for click in self._clicks]
+        seeds = draw_seeds(moved, self._grid, self.radius * self._factor)
+        if not (seeds == OBJECT).any() or not (seeds == BACKGROUND).any():
+            mask = np.zeros(self._shape, dtype=bool)
+        else:
+            mask = rescale(self._segment(seeds, moved), self._shape) > 0.5
+        certain = draw_seeds(self._clicks, self._shape, self.radius, border=False)
+        mask[certain != 0] = certain[certain != 0] == OBJECT
         return keep_clicked_parts(mask, self._clicks)
+
+    def _moved(self, click: Click) -> Click:
+        """Return a click in pixels of the grid that is worked on."""
+        row, col = (
+            min((place + 0.5) * small / size - 0.5, small - 1)
+            for place, small, size in zip(
+                click.pixel, self._grid, self._shape, strict=True
+            )
+        )
+        return Click(row, col, click.positive)
 
     @abstractmethod
     def _prepare(self, rgb: NDArray[np.float64]) -> None:
         """Compute what depends on the image alone."""
 
     @abstractmethod
-    def _segment(self, seeds: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Return the mask for the seeds of all clicks so far."""
+    def _segment(
+        self, seeds: NDArray[np.int32], clicks: Sequence[Click]
+    ) -> NDArray[np.float64]:
+        """Return the object's probability, on the grid of the seeds."""
 
 
 @dataclass
@@ -129,21 +178,25 @@ class Watershed(ClassicalMethod):
 
     Parameters
     ----------
+    radius, longest_side
+        See :class:`ClassicalMethod`.
     sigma
         Standard deviation in pixels of the smoothing before the gradient.
     """
 
-    radius: float = 5.0
     sigma: float = 1.0
 
     def _prepare(self, rgb: NDArray[np.float64]) -> None:
         smooth = gaussian_filter(rgb2lab(rgb), (self.sigma, self.sigma, 0))
-        edges = [sobel(smooth[..., channel]) for channel in range(3)]
-        self._edges = np.sqrt(np.sum(np.square(edges), axis=0))
+        gradients = np.stack([sobel(smooth, axis=axis) for axis in (0, 1)])
+        self._edges = np.sqrt(np.square(gradients).sum(axis=(0, 3)))
 
-    def _segment(self, seeds: NDArray[np.int32]) -> NDArray[np.bool_]:
-        mask: NDArray[np.bool_] = watershed(self._edges, seeds) == OBJECT
-        return mask
+    def _segment(
+        self, seeds: NDArray[np.int32], clicks: Sequence[Click]
+    ) -> NDArray[np.float64]:
+        del clicks
+        found = _flood(self._edges, seeds)
+        return np.asarray(found == OBJECT, dtype=np.float64)
 
 
 @dataclass
@@ -152,52 +205,31 @@ class RandomWalker(ClassicalMethod):
 
     Parameters
     ----------
+    radius, longest_side
+        See :class:`ClassicalMethod`.
     beta
         How much colour differences hinder the walker.
-    longest_side
-        Larger images are walked at this size and the probability is resized back.
-    sigma
-        Standard deviation in pixels (of the walked size) of a smoothing before.
     """
 
-    radius: float = 5.0
-    beta: float = 300.0
-    longest_side: int = 240
-    sigma: float = 0.0
+    longest_side: int = 160
+    beta: float = 30.0
 
     def _prepare(self, rgb: NDArray[np.float64]) -> None:
-        self._factor = min(1.0, self.longest_side / max(rgb.shape[:2]))
-        height, width = (max(1, round(n * self._factor)) for n in rgb.shape[:2])
-        small = resize(rgb, (height, width), order=1, anti_aliasing=True)
-        self._lab = gaussian_filter(rgb2lab(small), (self.sigma, self.sigma, 0))
+        self._lab = rgb2lab(rgb)
 
-    def _segment(self, seeds: NDArray[np.int32]) -> NDArray[np.bool_]:
-        rows, cols = self._lab.shape[:2]
-        scale = rows / seeds.shape[0], cols / seeds.shape[1]
-        moved = [
-            Click(
-                min((c.row + 0.5) * scale[0] - 0.5, rows - 1),
-                min((c.col + 0.5) * scale[1] - 0.5, cols - 1),
-                c.positive,
-            )
-            for c in self._clicks
-        ]
-        small = draw_seeds(moved, (rows, cols), self.radius * self._factor, border=True)
-        if not (small == OBJECT).any() or not (small == BACKGROUND).any():
-            return seeds == OBJECT
-        walked = random_walker(
+    def _segment(
+        self, seeds: NDArray[np.int32], clicks: Sequence[Click]
+    ) -> NDArray[np.float64]:
+        del clicks
+        probability = _walk(
             self._lab,
-            small,
+            seeds,
             beta=self.beta,
-            mode="cg_j",
-            tol=1e-3,
+            mode="bf",
             channel_axis=-1,
             return_full_prob=True,
         )
-        mask = resize(walked[0], seeds.shape, order=1) > 0.5
-        mask[seeds == OBJECT] = True
-        mask[seeds == BACKGROUND] = False
-        return mask
+        return np.asarray(probability[0])
 
 
 @dataclass
@@ -210,6 +242,8 @@ class GrabCut(ClassicalMethod):
 
     Parameters
     ----------
+    radius, longest_side
+        See :class:`ClassicalMethod`.
     reach
         Radius of the probable object, as a fraction of the image's shorter side.
     iterations
@@ -218,35 +252,40 @@ class GrabCut(ClassicalMethod):
         Start each click from the disks again rather than from the last mask.
     """
 
-    radius: float = 5.0
+    longest_side: int = 320
     reach: float = 0.15
     iterations: int = 2
     restart: bool = False
 
     def _prepare(self, rgb: NDArray[np.float64]) -> None:
         self._bgr = np.ascontiguousarray(np.round(rgb[..., ::-1] * 255), np.uint8)
-        self._last: NDArray[np.bool_] | None = None
+        self._probable = np.zeros(self._grid, dtype=bool)
 
-    def _segment(self, seeds: NDArray[np.int32]) -> NDArray[np.bool_]:
+    def _segment(
+        self, seeds: NDArray[np.int32], clicks: Sequence[Click]
+    ) -> NDArray[np.float64]:
         import cv2
 
-        if self._last is None or self.restart:
-            probable = np.zeros(seeds.shape, dtype=bool)
-        else:
-            probable = self._last.copy()
-        near = self.reach * min(seeds.shape)
-        for click in self._clicks if self.restart else self._clicks[-1:]:
+        if self.restart:
+            self._probable[:] = False
+        near = self.reach * min(self._grid)
+        for click in clicks if self.restart else clicks[-1:]:
             if click.positive:
-                probable[disk(click.pixel, near, shape=seeds.shape)] = True
-        trimap = np.where(probable, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+                self._probable[disk(click, near, self._grid)] = True
+        trimap = np.where(self._probable, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
         trimap[seeds == OBJECT] = cv2.GC_FGD
         trimap[seeds == BACKGROUND] = cv2.GC_BGD
-        models = np.zeros((1, 65)), np.zeros((1, 65))
         cv2.grabCut(
-            self._bgr, trimap, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK
+            self._bgr,
+            trimap,
+            (0, 0, 0, 0),
+            np.zeros((1, 65)),
+            np.zeros((1, 65)),
+            self.iterations,
+            cv2.GC_INIT_WITH_MASK,
         )
-        self._last = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
-        return self._last.copy()
+        self._probable = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
+        return np.asarray(self._probable, dtype=np.float64)
 
 
 PEERS: dict[str, Callable[[], ClassicalMethod]] = {
