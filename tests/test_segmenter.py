@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from _rule_weights import rule_state_dict
 from _toy import ToyModel, toy_info, toy_segmenter
 from napari_gpcis import Click, Segmenter
+from napari_gpcis._inference import find_device
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.model import build_model
@@ -231,6 +234,21 @@ def test_unknown_device(device):
         Segmenter(ToyModel(), toy_info(), device)
 
 
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(False, False, "cpu"), (False, True, "mps"), (True, True, "cuda")],
+)
+def test_automatic_device(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert find_device("auto") == expected
+
+
+def test_torch_waits_for_a_model():
+    code = "import sys, napari_gpcis.session; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_checkpoint_file_to_mask(tmp_path, image):
     torch.manual_seed(0)
     model = build_model("mobilenet_v2")
@@ -301,7 +319,7 @@ def test_channels_are_chosen_in_order():
     limits = {"contrast": (0, 1)}
     chosen = seen_by_model(stack, channels=(4, 0, 2), **limits)
     assert_allclose(chosen, np.moveaxis(stack[..., [4, 0, 2]], -1, 0), atol=1e-6)
-    one = seen_by_model(stack, channels=3, **limits)
+    one = seen_by_model(stack, channels=np.int64(3), **limits)
     assert_allclose(one, np.stack([stack[..., 3]] * 3), atol=1e-6)
     assert_array_equal(seen_by_model(stack[..., 3:4], **limits), one)
     red, green, blue = seen_by_model(stack[..., :2], **limits)

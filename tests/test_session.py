@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 
 from _toy import ToyModel, toy_info, toy_segmenter
 from napari_gpcis import Click, Segmenter, Session
+from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
 from napari_gpcis.errors import InputError
+from napari_gpcis.model import build_model
 
 SHAPE = (60, 80)
 
@@ -437,6 +440,20 @@ def test_saved_prompts_replay_to_identical_masks(busy, image, tmp_path):
     loaded.save(tmp_path / "again.json")
     first, second = (tmp_path / name for name in ("prompts.json", "again.json"))
     assert first.read_text() == second.read_text()
+
+
+def test_real_network_replays(image, tmp_path):
+    torch.manual_seed(0)
+    info = ModelInfo("random", "mobilenet_v2", inference=InferenceSettings(96))
+    segmenter = Segmenter(build_model("mobilenet_v2"), info)
+    session = Session(segmenter, image)
+    session.add_click(30, 40)
+    session.add_click(12, 70, positive=False)
+    session.accept()
+    session.add_click(50, 10)
+    session.add_click(50.5, 20, positive=False)
+    session.save(tmp_path / "prompts.json")
+    same(session, Session.load(tmp_path / "prompts.json", segmenter, image))
 
 
 def test_accept_taken_back_is_not_saved(busy, image, tmp_path):

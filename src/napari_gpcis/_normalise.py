@@ -170,10 +170,16 @@ def _choose_channels(
     raise InputError(msg)
 
 
+def channel_indices(channels: int | Sequence[int]) -> tuple[int, ...]:
+    """Return one channel or several as plain integers; `TypeError` for others."""
+    if isinstance(channels, (int, np.integer)):
+        return (int(channels),)
+    return tuple(operator.index(channel) for channel in channels)
+
+
 def _checked_channels(channels: int | Sequence[int], number: int) -> tuple[int, ...]:
     try:
-        several = (channels,) if isinstance(channels, int) else tuple(channels)
-        indices = tuple(operator.index(channel) for channel in several)
+        indices = channel_indices(channels)
     except TypeError:
         msg = f"channels must be an integer or a sequence of them, got {channels!r}"
         raise InputError(msg) from None

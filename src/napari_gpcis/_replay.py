@@ -8,8 +8,6 @@ from napari_gpcis._protocol_io import SavedObject, SavedSession
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_gpcis._labels import FinishedObject
     from napari_gpcis.checkpoints import ModelInfo
 
@@ -17,14 +15,6 @@ if TYPE_CHECKING:
 def fingerprint(info: ModelInfo) -> str | None:
     """Return what identifies the weights of a model, if it says so."""
     return info.extra.get("fingerprint")
-
-
-def as_tuple(channels: int | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Return the channels in the form that is saved."""
-    if channels is None:
-        return None
-    several = (channels,) if isinstance(channels, int) else channels
-    return tuple(int(channel) for channel in several)
 
 
 def saved_object(done: FinishedObject) -> SavedObject:

@@ -10,13 +10,14 @@ import numpy as np
 from napari_gpcis._clicking import Clicking
 from napari_gpcis._history import Prompts
 from napari_gpcis._labels import FinishedObject, ObjectLabels
+from napari_gpcis._normalise import channel_indices
 from napari_gpcis._protocol_io import (
     SavedObject,
     SavedSession,
     read_session,
     write_session,
 )
-from napari_gpcis._replay import as_tuple, check_same, fingerprint, saved_object
+from napari_gpcis._replay import check_same, fingerprint, saved_object
 from napari_gpcis._zoom import Box, check_clicks, clip_box, square_around
 from napari_gpcis.errors import InputError
 
@@ -79,7 +80,7 @@ class Session(Clicking):
     ) -> None:
         super().__init__(segmenter, segmenter.prepare(image, contrast, channels))
         self._contrast = None if contrast is None else self._prepared.limits[0]
-        self._channels = channels
+        self._channels = None if channels is None else channel_indices(channels)
         self._labels = ObjectLabels(self.shape, labels)
         self._view: Box | None = None
 
@@ -204,7 +205,7 @@ class Session(Clicking):
             model=info.name,
             fingerprint=fingerprint(info),
             contrast=self._contrast,
-            channels=as_tuple(self._channels),
+            channels=self._channels,
             initial_labels=self._labels.initial,
             objects=tuple(map(saved_object, self._labels.objects)),
             current=SavedObject(current.clicks, current.view, self._threshold),
