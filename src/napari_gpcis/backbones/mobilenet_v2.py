@@ -45,17 +45,17 @@ _SKIP8_WIDTH, _SKIP4_WIDTH, _GUIDE_WIDTH = 32, 24, 16
 class SameConv(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding (more at the bottom and right)."""
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor:
         """Return shape ``(B, C, ceil(H/stride), ceil(W/stride))``."""
         pads: list[int] = []
         for axis in (1, 0):  # functional.pad starts with the last axis
-            size, stride = input.shape[2 + axis], self.stride[axis]
+            size, stride = maps.shape[2 + axis], self.stride[axis]
             span = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
             total = max((-(-size // stride) - 1) * stride + span - size, 0)
             pads += [total // 2, total - total // 2]
         if pads[0] == pads[1] and pads[2] == pads[3]:
             return functional.conv2d(
-                input,
+                maps,
                 self.weight,
                 self.bias,
                 self.stride,
@@ -63,7 +63,7 @@ class SameConv(nn.Conv2d):
                 self.dilation,
                 self.groups,
             )
-        return super().forward(functional.pad(input, pads))
+        return super().forward(functional.pad(maps, pads))
 
 
 class DepthwiseConv(SameConv):
@@ -78,16 +78,16 @@ class DepthwiseConv(SameConv):
             channels, channels, 3, stride, dilation=dilation, groups=channels
         )
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor:
         """Return shape ``(B, C, ceil(H/stride), ceil(W/stride))``."""
-        if not (torch.is_grad_enabled() and input.device.type == "cpu"):
-            return super().forward(input)
+        if not (torch.is_grad_enabled() and maps.device.type == "cpu"):
+            return super().forward(maps)
         if self.dilation[0] > 1:
-            return self._interleaved(input, self.dilation[0])
+            return self._interleaved(maps, self.dilation[0])
         if self.stride[0] > 1:
             with torch.autocast("cpu", enabled=False):
-                return super().forward(input.float())
-        return super().forward(input)
+                return super().forward(maps.float())
+        return super().forward(maps)
 
     def _interleaved(self, maps: Tensor, step: int) -> Tensor:
         height, width = maps.shape[-2:]
@@ -96,7 +96,8 @@ class DepthwiseConv(SameConv):
         parts = maps.reshape(shape).permute(3, 5, 0, 1, 2, 4)
         parts = functional.conv2d(
             parts.flatten(0, 2), self.weight, self.bias, padding=1, groups=self.groups
-        ).unflatten(0, (step, step, -1))
+        )
+        parts = parts.reshape(step, step, -1, *parts.shape[1:])
         joined = parts.permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
         return joined[..., :height, :width]
 
@@ -119,8 +120,8 @@ class InvertedResidual(nn.Module):
         hidden = maps
         if self.expand is not None:
             hidden = functional.relu6(self.expand(hidden))
-        hidden = self.project(functional.relu6(self.depthwise(hidden)))
-        return maps + hidden if self.residual else hidden
+        projected: Tensor = self.project(functional.relu6(self.depthwise(hidden)))
+        return maps + projected if self.residual else projected
 
 
 def _pointwise(inputs: int, outputs: int) -> nn.Sequential:
