@@ -73,6 +73,10 @@ class FitConfig:
     max_extra_clicks
         A sample stays 1 to ``1 + max_extra_clicks`` steps; its own output becomes the
         previous mask and gives the next click.
+    epsilon2_start, epsilon2_share
+        ``epsilon^2`` falls geometrically from its start to the published 1e-2 within
+        this share of the run. Features of an early network are nearly parallel and
+        ``K_nn`` nearly singular; a large start lets the prior learn first.
     checkpoint_minutes
         Time between checkpoints.
     workers
@@ -91,6 +95,8 @@ class FitConfig:
     batch_size: int = 8
     seed: int = 0
     max_extra_clicks: int = 2
+    epsilon2_start: float = 1e-2
+    epsilon2_share: float = 0.5
     checkpoint_minutes: float = 5.0
     workers: int = 1
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

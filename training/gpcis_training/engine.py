@@ -15,20 +15,17 @@ from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
 from gpcis_training.carry import Batch, CarryOver
-from gpcis_training.initial_weights import load_initial_weights
 from gpcis_training.losses import normalised_focal_loss
 from gpcis_training.samples import Sample, SampleStream
-from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
-from napari_gpcis.checkpoints import load_checkpoint
+from gpcis_training.start import parameter_groups, start_model, to_channels_last
 from napari_gpcis.errors import CheckpointError, InputError
-from napari_gpcis.model import GPCIS, build_model
+from napari_gpcis.model import GPCIS, TRAINING_EPSILON2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gpcis_training.config import FitConfig
 
-ENCODER_PREFIXES = ("model.stem.", "model.blocks.", "model.aspp")
 _LOG_EVERY = 50
 
 
@@ -82,9 +79,11 @@ class Trainer:
         self.fabric.launch()
         self.fabric.seed_everything(config.seed + self.fabric.global_rank)
         self.folders = [entry.open(Path(data_root)) for entry in config.data]
-        model = _start_model(config, initial_weights, start)
+        model = start_model(config, initial_weights, start)
         to_channels_last(model)
-        optimiser = torch.optim.Adam(_groups(model, config), lr=config.optimiser.lr)
+        optimiser = torch.optim.Adam(
+            parameter_groups(model, config), lr=config.optimiser.lr
+        )
         self.bare: GPCIS = model
         self.model, self.optimiser = self.fabric.setup(model, optimiser)
         self.model.mark_forward_method("forward_train")
@@ -146,11 +145,13 @@ class Trainer:
         bar = tqdm(total=self.config.steps, initial=self.step, unit="step")
         while self.progress() < 1:
             self._set_rate()
+            self.bare.epsilon2 = self._epsilon2()
             window.append(self._train_step(stream))
             self.step += 1
             bar.update()
             self.drawn = stream.started
-            self.minutes = before + (time.monotonic() - began) / 60
+            elapsed = before + (time.monotonic() - began) / 60
+            self.minutes = self.fabric.broadcast(elapsed)  # one clock, one schedule
             if self.step % _LOG_EVERY == 0:
                 self._log(window, bar)
                 window = []
@@ -222,6 +223,12 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = optimiser.lr * group["factor"] * factor
 
+    def _epsilon2(self) -> float:
+        """Return the noise of this step: from the start down to the published one."""
+        start, share = self.config.epsilon2_start, self.config.epsilon2_share
+        left = max(0.0, 1 - self.progress() / share) if share > 0 else 0.0
+        return float(TRAINING_EPSILON2 * (start / TRAINING_EPSILON2) ** left)
+
     def _log(self, window: list[dict[str, float]], bar: Any) -> None:
         names = sorted({name for entry in window for name in entry})
         means = {
@@ -238,15 +245,6 @@ class Trainer:
         if self.fabric.is_global_zero:
             with (self.output / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(entry) + "\n")
-
-
-def to_channels_last(model: torch.nn.Module) -> None:
-    """Lay 4-D parameters out channels last, in place: faster on CPUs and GPUs."""
-    for parameter in model.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(
-                memory_format=torch.channels_last
-            )
 
 
 def _one_thread(worker: int) -> None:
@@ -266,33 +264,3 @@ def _batch_iou(probability: torch.Tensor, batch: Batch) -> dict[str, float]:
         if bool((batch.turn == turn).any()):
             means[f"iou_{turn}"] = float(iou[batch.turn == turn].mean())
     return means
-
-
-def _start_model(
-    config: FitConfig, initial_weights: str | Path | None, start: str | Path | None
-) -> GPCIS:
-    """Build the network and give it the weights it starts from."""
-    model = build_model(config.network, **config.options)
-    if start is not None:
-        loaded, _ = load_checkpoint(start)
-        model.load_state_dict(loaded.state_dict())
-    elif initial_weights is not None:
-        if not isinstance(model.model, MobileNetV2):
-            msg = f"initial weights for {config.network!r} are not supported yet"
-            raise InputError(msg)
-        load_initial_weights(model.model, initial_weights)
-    return model
-
-
-def _groups(model: GPCIS, config: FitConfig) -> list[dict[str, Any]]:
-    """Split the parameters: pre-trained encoder at a lower rate, rest at full."""
-    encoder: list[torch.nn.Parameter] = []
-    rest: list[torch.nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        (encoder if name.startswith(ENCODER_PREFIXES) else rest).append(parameter)
-    factors = (config.optimiser.encoder_lr, 1.0)
-    return [
-        {"params": parameters, "factor": factor}
-        for parameters, factor in zip((encoder, rest), factors, strict=True)
-        if parameters
-    ]

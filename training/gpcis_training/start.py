@@ -1,0 +1,59 @@
+"""How a run starts: the network, its first weights, its parameter groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gpcis_training.initial_weights import load_initial_weights
+from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
+from napari_gpcis.checkpoints import load_checkpoint
+from napari_gpcis.errors import InputError
+from napari_gpcis.model import GPCIS, build_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpcis_training.config import FitConfig
+
+ENCODER_PREFIXES = ("model.stem.", "model.blocks.", "model.aspp")
+
+
+def to_channels_last(model: torch.nn.Module) -> None:
+    """Lay 4-D parameters out channels last, in place: faster on CPUs and GPUs."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(
+                memory_format=torch.channels_last
+            )
+
+
+def start_model(
+    config: FitConfig, initial_weights: str | Path | None, start: str | Path | None
+) -> GPCIS:
+    """Build the network and give it the weights it starts from."""
+    model = build_model(config.network, **config.options)
+    if start is not None:
+        loaded, _ = load_checkpoint(start)
+        model.load_state_dict(loaded.state_dict())
+    elif initial_weights is not None:
+        if not isinstance(model.model, MobileNetV2):
+            msg = f"initial weights for {config.network!r} are not supported yet"
+            raise InputError(msg)
+        load_initial_weights(model.model, initial_weights)
+    return model
+
+
+def parameter_groups(model: GPCIS, config: FitConfig) -> list[dict[str, Any]]:
+    """Split the parameters: pre-trained encoder at a lower rate, rest at full."""
+    encoder: list[torch.nn.Parameter] = []
+    rest: list[torch.nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        (encoder if name.startswith(ENCODER_PREFIXES) else rest).append(parameter)
+    factors = (config.optimiser.encoder_lr, 1.0)
+    return [
+        {"params": parameters, "factor": factor}
+        for parameters, factor in zip((encoder, rest), factors, strict=True)
+        if parameters
+    ]
