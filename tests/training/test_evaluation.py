@@ -320,6 +320,8 @@ def test_objects_that_are_not_in_the_labels(root):
         evaluate("peer:watershed", root, wrong, progress=False)
     with pytest.raises(InputError, match="workers must be at least 1"):
         evaluate("peer:watershed", root, "disks", workers=0)
+    with pytest.raises(InputError, match="limit must be at least 1"):
+        evaluate("peer:watershed", root, "disks", limit=0)
 
 
 # -- the command ---------------------------------------------------------------

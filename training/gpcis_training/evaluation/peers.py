@@ -211,8 +211,8 @@ class RandomWalker(ClassicalMethod):
         How much colour differences hinder the walker.
     """
 
-    longest_side: int = 160
-    beta: float = 30.0
+    longest_side: int = 240
+    beta: float = 60.0
 
     def _prepare(self, rgb: NDArray[np.float64]) -> None:
         self._lab = rgb2lab(rgb)

@@ -197,14 +197,19 @@ def evaluate(
     InputError
         If an argument cannot be used.
     """
-    if workers < 1:
-        msg = f"workers must be at least 1, got {workers}"
-        raise InputError(msg)
+    for name, number in (("workers", workers), ("limit", limit)):
+        if number is not None and number < 1:
+            msg = f"{name} must be at least 1, got {number}"
+            raise InputError(msg)
     chosen = os.fspath(method) if isinstance(method, str | os.PathLike) else method
     chosen_set = _object_set(objects, Path(root), rule).limited(limit)
     window = chosen_set.rule.window if zoom else None
     protocol = Protocol(max_clicks, target, min_clicks, window)
-    settings: dict[str, Any] = {**_identity(chosen), "protocol": asdict(protocol)}
+    settings: dict[str, Any] = {
+        **_identity(chosen),
+        "folder": chosen_set.folder,
+        "protocol": asdict(protocol),
+    }
     keep = PartialFile(None if partial is None else Path(partial), settings)
     done = keep.read()
     jobs = _jobs(chosen_set, Path(root), done)
