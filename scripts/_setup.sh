@@ -38,7 +38,7 @@ apt_install() {
     say "$reason Installing $*"
     $prefix apt-get update -qq >&2 || say "apt-get update failed; trying without it"
     $prefix env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "$@" >&2 ||
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
         fail "$reason" "This failed: $line"
 }
 
