@@ -69,6 +69,8 @@ def test_view_that_is_no_box_in_the_image(box):
 def test_published_clicks_are_scaled_by_size_over_height():
     (click,) = network_clicks([Click(30, 50)], (10, 20, 110, 70), 256, half_pixel=False)
     assert (click.row, click.col) == (20 * 2.56, 30 * 5.12)
+    (last,) = network_clicks([Click(999, 0)], (0, 0, 1000, 9), 256, half_pixel=False)
+    assert last.row == 999 * 0.256  # beyond the last pixel's centre, still in it
 
 
 def test_half_pixel_clicks_lie_on_the_network_pixel_that_contains_them():

@@ -164,7 +164,7 @@ def _digest(labels: NDArray[np.int32]) -> str | None:
     """Identify labels; ``None`` if there are none."""
     if not labels.any():
         return None
-    return hashlib.sha256(np.ascontiguousarray(labels)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
 
 
 def _slices(box: Box) -> tuple[slice, slice]:

@@ -70,8 +70,9 @@ class PreparedImage:
         InputError
             If one of these pixels is NaN or infinite.
         """
-        whole = isinstance(rows, slice) or isinstance(cols, slice)
-        index: Any = (rows, cols) if whole else np.ix_(rows, cols)
+        index: Any = (rows, cols)
+        if not isinstance(rows, slice) and not isinstance(cols, slice):
+            index = np.ix_(rows, cols)
         channels = zip(self.planes, self.limits, strict=True)
         return np.stack([_normalise(plane[index], lim) for plane, lim in channels])
 
@@ -275,11 +276,14 @@ def _normalise(values: NDArray[Any], limits: Limits) -> Floats:
     """Map the limits to 0 and 1 and clip; in float64 where float32 is too coarse."""
     floating = values.dtype.kind == "f"
     wide = floating or values.dtype.itemsize > 2 or max(map(abs, limits)) > _COARSE
-    scaled = values.astype(np.float64 if wide else np.float32)
+    scaled: NDArray[np.floating[Any]] = values.astype(
+        np.float64 if wide else np.float32
+    )
     if floating and not np.isfinite(scaled).all():
         bad = int((~np.isfinite(scaled)).sum())
         raise _not_finite(bad, scaled.size, "the part that is being segmented")
     np.clip(scaled, *limits, out=scaled)
-    scaled -= limits[0]
-    scaled /= limits[1] - limits[0]
-    return np.clip(scaled, 0, 1).astype(np.float32, copy=False)
+    np.subtract(scaled, limits[0], out=scaled)
+    np.divide(scaled, limits[1] - limits[0], out=scaled)
+    np.clip(scaled, 0, 1, out=scaled)
+    return scaled.astype(np.float32, copy=False)

@@ -78,8 +78,9 @@ def _sources(
 ) -> NDArray[np.float64]:
     """Return where on a grid of ``size`` the pixels of a box of ``length`` lie."""
     if half_pixel:
-        return np.clip((targets + 0.5) * (size / length) - 0.5, 0, size - 1)
-    return targets * ((size - 1) / max(1, length - 1))
+        centres = (targets.astype(np.float64) + 0.5) * (size / length) - 0.5
+        return np.clip(centres, 0, size - 1)
+    return targets.astype(np.float64) * ((size - 1) / max(1, length - 1))
 
 
 def _interpolate(values: Floats, positions: NDArray[np.float64]) -> Floats:

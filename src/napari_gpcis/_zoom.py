@@ -120,18 +120,17 @@ def network_clicks(
 def _on_grid(
     click: Click, box: Box, size: int, scale: tuple[float, float], half_pixel: bool
 ) -> Click:
-    position = [click.row - box[0], click.col - box[1]]
+    row, col = click.row - box[0], click.col - box[1]
     if half_pixel:
-        position = [
-            math.floor((x + 0.5) * s) for x, s in zip(position, scale, strict=True)
-        ]
+        row = math.floor((row + 0.5) * scale[0])
+        col = math.floor((col + 0.5) * scale[1])
         last = size - 1.0
     else:
-        position = [x * s for x, s in zip(position, scale, strict=True)]
+        row, col = row * scale[0], col * scale[1]
         last = size - 1e-3  # the network truncates: still the last pixel
     if contains(box, click):
-        position = [min(max(x, 0.0), last) for x in position]
-    return Click(*position, click.positive)
+        row, col = min(max(row, 0.0), last), min(max(col, 0.0), last)
+    return Click(row, col, click.positive)
 
 
 def contains(box: Box, click: Click) -> bool:

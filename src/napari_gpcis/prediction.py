@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -214,8 +214,8 @@ def _inside(
     """Return which of the pixels lie in the range, and where in it."""
     if isinstance(index, slice):
         index = np.arange(index.start, index.stop)
-    inside = (index >= start) & (index < stop)
-    return index[inside] - start, cast("NDArray[np.bool_]", inside)
+    inside: NDArray[np.bool_] = np.logical_and(index >= start, index < stop)
+    return index[inside] - start, inside
 
 
 def _in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:
