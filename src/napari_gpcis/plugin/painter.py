@@ -58,17 +58,19 @@ class Painter:
         self.labels = labels
         self._history = ExitStack()
         self._open = False
-        self._ending = False
+        self._ending = self._writing = False
         self._highest = int(labels.data.max(initial=0))
         self._stale = False
         labels.events.paint.connect(self._edited)
         labels.events.data.connect(self._edited)
+        labels.events.labels_update.connect(self._drawn)
 
     def close(self) -> None:
         """End the running undo step and let go of the layer."""
         self.end_step()
         self.labels.events.paint.disconnect(self._edited)
         self.labels.events.data.disconnect(self._edited)
+        self.labels.events.labels_update.disconnect(self._drawn)
 
     @property
     def drawing(self) -> bool:
@@ -135,7 +137,13 @@ class Painter:
             self._history.enter_context(self.labels.block_history())
             self._open = True
         indices = plane.indices(rows + box[0], cols + box[1])
+        self._writing = True
         self.labels.data_setitem(indices, label)
+        self._writing = False
+
+    def _drawn(self) -> None:
+        """Note a change of pixels, which may have brought new ids."""
+        self._stale = self._stale or not self._writing
 
     def _edited(self) -> None:
         """Note an edit by someone else: new ids may be in, our undo step was ended."""

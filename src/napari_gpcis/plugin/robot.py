@@ -62,18 +62,24 @@ class Robot:
         QApplication.processEvents()
         QTest.mouseClick(self._canvas, button, modifier, place)
 
-    def drag(self, layer: Layer, start: Any, end: Any) -> None:
-        """Drag with the left button from one point of a layer to another."""
+    def drag(
+        self,
+        layer: Layer,
+        start: Any,
+        end: Any,
+        button: Qt.MouseButton = Qt.MouseButton.LeftButton,
+    ) -> None:
+        """Drag from one point of a layer to another."""
         begin, finish = self.position(layer, start), self.position(layer, end)
-        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        none = Qt.KeyboardModifier.NoModifier
         QTest.mouseMove(self._canvas, begin)
         QApplication.processEvents()
-        QTest.mousePress(self._canvas, left, none, begin)
+        QTest.mousePress(self._canvas, button, none, begin)
         for part in (0.3, 0.6, 1.0):
             step = begin + (finish - begin) * part
             QTest.mouseMove(self._canvas, step)
             QApplication.processEvents()
-        QTest.mouseRelease(self._canvas, left, none, finish)
+        QTest.mouseRelease(self._canvas, button, none, finish)
 
     def press(
         self,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_gpcis.segmenter import Request
 
 RADIUS = 12
-HOLE = 6
+HOLE = 5
 
 
 def disks(shape: tuple[int, int], clicks: tuple[Click, ...]) -> np.ndarray:

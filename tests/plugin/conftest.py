@@ -1,0 +1,168 @@
+"""Fixtures: a binding on a viewer model, and a widget in a real viewer."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from _fake_segmenter import FakeSegmenter
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
+
+from napari_gpcis.plugin.binding import Binding
+from napari_gpcis.plugin.robot import Robot
+from napari_gpcis.plugin.widget import GPCISWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari.layers import Image, Labels, Points
+
+    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+
+os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
+WAIT = 20_000
+"""Milliseconds; long, for a slow and busy machine."""
+
+
+class Layers:
+    """Short names for what an annotation works on."""
+
+    binding: Binding
+    qtbot: Any
+
+    @property
+    def positive(self) -> Points:
+        assert self.binding.annotation is not None
+        return self.binding.annotation.layers.positive
+
+    @property
+    def negative(self) -> Points:
+        assert self.binding.annotation is not None
+        return self.binding.annotation.layers.negative
+
+    @property
+    def labels(self) -> Labels:
+        assert self.binding.annotation is not None
+        return self.binding.annotation.layers.labels
+
+    @property
+    def current(self) -> PlaneAnnotation:
+        assert self.binding.annotation is not None
+        assert self.binding.annotation.current is not None
+        return self.binding.annotation.current
+
+    def until(self, condition: Callable[[], object]) -> None:
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=WAIT)
+
+    def settled(self, clicks: int) -> None:
+        """Wait until the mask of so many clicks is drawn."""
+        self.until(lambda: self._drawn(clicks))
+
+    def _drawn(self, clicks: int) -> bool:
+        annotation = self.binding.annotation
+        if annotation is None or annotation.current is None:
+            return False
+        session = annotation.current.session
+        return (
+            session is not None
+            and not annotation.current.busy
+            and len(session.clicks) == clicks
+            and len(annotation.current.clicks) == clicks
+            and (clicks == 0 or session.prediction is not None)
+        )
+
+
+@dataclass
+class Bench(Layers):
+    """A binding on a viewer without a window."""
+
+    viewer: ViewerModel
+    binding: Binding
+    segmenter: FakeSegmenter
+    qtbot: Any
+
+    def start(self, data: Any = None, **options: Any) -> Image:
+        """Add an image and annotate it."""
+        data = np.zeros((80, 100), dtype=np.uint8) if data is None else data
+        image = self.viewer.add_image(data, **options)
+        assert self.binding.start(image)
+        self.until(lambda: self.binding.session is not None)
+        return image
+
+
+@dataclass
+class Desk(Layers):
+    """A widget in a real viewer, with a robot at the mouse."""
+
+    viewer: Any
+    widget: GPCISWidget
+    robot: Robot
+    segmenter: FakeSegmenter
+    image: Image
+    qtbot: Any
+
+    @property
+    def binding(self) -> Binding:
+        return self.widget.binding
+
+
+@pytest.fixture
+def segmenter() -> FakeSegmenter:
+    return FakeSegmenter()
+
+
+@pytest.fixture
+def errors() -> Iterator[list[str]]:
+    """Texts of the notifications shown as errors."""
+    seen: list[str] = []
+
+    def note(notification: Any) -> None:
+        if str(notification.severity) == "error":
+            seen.append(notification.message)
+
+    notification_manager.notification_ready.connect(note)
+    yield seen
+    notification_manager.notification_ready.disconnect(note)
+
+
+@pytest.fixture
+def bench(qtbot: Any, segmenter: FakeSegmenter) -> Iterator[Bench]:
+    viewer = ViewerModel()
+    binding = Binding(viewer, lambda name: segmenter, "fake")
+    yield Bench(viewer, binding, segmenter, qtbot)
+    segmenter.gate.set()
+    assert binding.close()
+
+
+@pytest.fixture
+def open_desk(
+    make_napari_viewer_proxy: Any, qtbot: Any, segmenter: FakeSegmenter
+) -> Iterator[Callable[..., Desk]]:
+    """Open a real viewer with an image and the started widget."""
+    desks: list[Desk] = []
+
+    def open_it(data: Any = None, **options: Any) -> Desk:
+        data = np.zeros((80, 100), dtype=np.uint8) if data is None else data
+        proxy = make_napari_viewer_proxy(show=True)
+        viewer = proxy.__wrapped__
+        image = viewer.add_image(data, **options)
+        widget = GPCISWidget(proxy, lambda name: segmenter)
+        viewer.window.add_dock_widget(widget, name="GPCIS")
+        viewer.window.resize(1200, 700)
+        qtbot.waitUntil(viewer.window._qt_window.isVisible, timeout=WAIT)
+        viewer.reset_view()
+        desk = Desk(viewer, widget, Robot(viewer), segmenter, image, qtbot)
+        assert widget.start()
+        desk.until(lambda: widget.session is not None)
+        desks.append(desk)
+        return desk
+
+    yield open_it
+    segmenter.gate.set()
+    for desk in desks:
+        desk.widget.shut_down()
+        assert not desk.binding.thread_alive

@@ -1,0 +1,392 @@
+"""The binding on a viewer without a window: what becomes of clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+from _fake_segmenter import disks
+from napari.components import ViewerModel
+
+from napari_gpcis.clicks import Click
+
+
+def masks(*clicks: tuple[int, int] | tuple[int, int, bool]) -> np.ndarray:
+    return disks((80, 100), tuple(Click(*click) for click in clicks))
+
+
+def test_each_click_makes_a_mask(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+    bench.negative.add([30, 46])
+    bench.settled(2)
+    wanted = masks((30, 40), (30, 46, False))
+    np.testing.assert_array_equal(bench.labels.data == 1, wanted)
+    assert bench.binding.status.startswith("2 clicks · object 1 · ")
+
+
+def test_undo_and_redo_bring_points_and_masks_back(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.negative.add([30, 46])
+    bench.settled(2)
+    runs = len(bench.segmenter.runs)
+    bench.binding.command("undo")
+    bench.until(lambda: not bench.current.busy)
+    assert len(bench.negative.data) == 0
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+    bench.binding.command("undo")
+    assert len(bench.positive.data) == 0
+    assert not bench.labels.data.any()
+    for _ in range(2):
+        bench.binding.command("redo")
+    bench.until(lambda: not bench.current.busy)
+    wanted = masks((30, 40), (30, 46, False))
+    np.testing.assert_array_equal(bench.labels.data == 1, wanted)
+    assert len(bench.segmenter.runs) == runs  # nothing was predicted twice
+
+
+def test_undo_gives_up_a_running_prediction(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.segmenter.gate.clear()
+    bench.positive.add([30, 60])
+    bench.until(lambda: len(bench.segmenter.runs) == 2)
+    bench.binding.command("undo")
+    bench.segmenter.gate.set()
+    bench.until(lambda: not bench.current.busy)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+    assert len(bench.positive.data) == 1
+
+
+def test_clear_removes_the_mask_and_can_be_undone(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.binding.command("clear")
+    assert len(bench.positive.data) == 0
+    assert not bench.labels.data.any()
+    bench.binding.command("undo")
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+
+
+def test_a_second_object_does_not_overwrite_the_first(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.binding.command("accept")
+    assert len(bench.positive.data) == 0
+    first = bench.labels.data.copy()
+    bench.positive.add([30, 50])
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, first == 1)
+    wanted = masks((30, 50)) & ~(first == 1)
+    np.testing.assert_array_equal(bench.labels.data == 2, wanted)
+    bench.binding.command("accept")
+    assert [done.id for done in bench.binding.session.objects] == [1, 2]
+    np.testing.assert_array_equal(bench.binding.session.labels, bench.labels.data)
+
+
+def test_one_accepted_object_is_one_undo_step_of_the_labels(bench) -> None:
+    bench.start()
+    for place in ([30, 40], [30, 50], [30, 60]):
+        bench.positive.add(place)
+        bench.settled(len(bench.positive.data))
+    bench.binding.command("accept")
+    bench.positive.add([60, 80])
+    bench.settled(1)
+    bench.binding.command("accept")
+    bench.binding.travel_in_labels("undo")
+    assert set(np.unique(bench.labels.data)) == {0, 1}
+    bench.binding.travel_in_labels("undo")
+    assert not bench.labels.data.any()
+    bench.binding.travel_in_labels("redo")
+    wanted = masks((30, 40), (30, 50), (30, 60))
+    np.testing.assert_array_equal(bench.labels.data == 1, wanted)
+
+
+def test_undo_in_the_labels_takes_back_the_running_click(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.binding.command("accept")
+    bench.positive.add([60, 80])
+    bench.settled(1)
+    bench.binding.travel_in_labels("undo")
+    assert set(np.unique(bench.labels.data)) == {0, 1}
+    assert len(bench.positive.data) == 0
+
+
+def test_undo_without_clicks_reopens_the_last_object(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.binding.command("accept")
+    bench.binding.command("undo")
+    bench.settled(1)
+    bench.positive.add([30, 60])
+    bench.settled(2)
+    wanted = masks((30, 40), (30, 60))
+    np.testing.assert_array_equal(bench.labels.data == 1, wanted)
+    assert set(np.unique(bench.labels.data)) == {0, 1}
+
+
+def test_accept_before_the_mask_is_there_waits_for_it(bench) -> None:
+    bench.start()
+    bench.segmenter.gate.clear()
+    bench.positive.add([30, 40])
+    bench.until(lambda: bench.segmenter.runs)
+    bench.binding.command("accept")
+    bench.positive.add([60, 80])  # the next object's first click
+    bench.segmenter.gate.set()
+    bench.until(lambda: len(bench.binding.session.objects) == 1)
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+    np.testing.assert_array_equal(bench.labels.data == 2, masks((60, 80)))
+
+
+def test_accept_without_clicks_says_so(bench) -> None:
+    bench.start()
+    bench.binding.command("accept")
+    assert "Nothing to accept" in bench.binding.status
+    assert not bench.labels.data.any()
+
+
+def test_deleted_and_dragged_points_are_followed(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.positive.add([60, 80])
+    bench.settled(2)
+    bench.positive.selected_data = {0}
+    bench.positive.remove_selected()
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((60, 80)))
+    bench.positive.data = [[20, 20]]
+    bench.until(lambda: bench.binding.session.clicks == (Click(20, 20),))
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((20, 20)))
+
+
+def test_the_order_of_clicks_is_kept_across_both_layers(bench) -> None:
+    bench.start()
+    bench.negative.add([30, 46])
+    bench.positive.add([30, 40])
+    bench.negative.add([30, 34])
+    bench.settled(3)
+    signs = [click.positive for click in bench.binding.session.clicks]
+    assert signs == [False, True, False]
+
+
+def test_a_click_outside_is_removed_with_a_word(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 140])
+    bench.until(lambda: len(bench.positive.data) == 0)
+    assert "outside the image" in bench.binding.status
+    assert not bench.labels.data.any()
+
+
+def test_a_model_that_raises_leaves_labels_and_clicks(bench, errors) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    before = bench.labels.data.copy()
+    bench.segmenter.error = RuntimeError("no memory left")
+    bench.negative.add([30, 46])
+    bench.until(lambda: errors)
+    np.testing.assert_array_equal(bench.labels.data, before)
+    assert len(bench.negative.data) == 1
+    assert errors == ["GPCIS could not compute the mask: no memory left"]
+    bench.segmenter.error = None
+    bench.negative.add([30, 34])
+    bench.settled(3)
+    wanted = masks((30, 40), (30, 46, False), (30, 34, False))
+    np.testing.assert_array_equal(bench.labels.data == 1, wanted)
+    assert len(errors) == 1
+
+
+def test_a_model_that_does_not_load_is_tried_again(bench, errors) -> None:
+    failing, good = [True], bench.binding._models._factory
+
+    def factory(name: str) -> object:
+        if failing[0]:
+            msg = "weights are missing"
+            raise OSError(msg)
+        return good(name)
+
+    bench.binding._models._factory = factory
+    image = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
+    assert bench.binding.start(image)
+    bench.until(lambda: errors)
+    assert "weights are missing" in errors[0]
+    failing[0] = False
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+
+
+def test_an_answer_to_clicks_that_changed_meanwhile_is_dropped(bench) -> None:
+    bench.start()
+    bench.segmenter.gate.clear()
+    bench.positive.add([30, 40])
+    bench.until(lambda: len(bench.segmenter.runs) == 1)
+    bench.positive.data = np.array([[60.0, 80.0]])
+    bench.until(lambda: bench.binding.session.clicks == (Click(60, 80),))
+    bench.segmenter.gate.set()
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((60, 80)))
+
+
+def test_the_gui_thread_never_predicts(bench) -> None:
+    import threading
+
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    assert bench.segmenter.threads
+    assert threading.get_ident() not in bench.segmenter.threads
+
+
+def test_the_image_removed_while_a_prediction_runs(bench, errors) -> None:
+    image = bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    labels, before = bench.labels, bench.labels.data.copy()
+    bench.segmenter.gate.clear()
+    bench.positive.add([60, 80])
+    bench.until(lambda: len(bench.segmenter.runs) == 2)
+    bench.viewer.layers.remove(image)
+    assert bench.binding.annotation is None
+    assert "image was removed" in bench.binding.status
+    bench.segmenter.gate.set()
+    other = bench.start()  # the thread is free again
+    assert other in bench.viewer.layers
+    np.testing.assert_array_equal(labels.data, before)
+    assert errors == []
+
+
+def test_layers_removed_by_the_person(bench) -> None:
+    image = bench.start()
+    for role in ("positive", "negative", "labels"):
+        bench.positive.add([30, 40])
+        bench.settled(1)
+        labels = bench.labels
+        bench.viewer.layers.remove(getattr(bench, role))
+        assert bench.binding.annotation is None
+        assert "removed" in bench.binding.status
+        assert np.count_nonzero(labels.data)  # the mask is kept
+        assert bench.binding.start(image)
+        bench.until(lambda: bench.binding.session is not None)
+    assert len(bench.viewer.layers) == 4
+
+
+def test_labels_replaced_by_another_shape(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.labels.data = np.zeros((5, 5), np.int32)
+    assert bench.binding.annotation is None
+    assert "another shape" in bench.binding.status
+
+
+def test_labels_of_a_wrong_shape_leave_everything_as_it_was(bench, errors) -> None:
+    image = bench.start()
+    annotation = bench.binding.annotation
+    wrong = bench.viewer.add_labels(np.zeros((9, 9), np.int32), name="cells")
+    assert not bench.binding.start(image, wrong)
+    assert bench.binding.annotation is annotation
+    assert len(errors) == 1
+    assert "'cells' has the shape (9, 9)" in errors[0]
+
+
+def test_existing_labels_are_protected_and_continued(bench) -> None:
+    data = np.zeros((80, 100), np.int32)
+    data[25:35, 40:50] = 17
+    labels = bench.viewer.add_labels(data.copy())
+    image = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
+    assert bench.binding.start(image, labels)
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    np.testing.assert_array_equal(labels.data == 17, data == 17)
+    np.testing.assert_array_equal(labels.data == 18, masks((30, 40)) & (data == 0))
+
+
+def test_labels_edited_by_hand_meanwhile_are_kept(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    rows, cols = np.nonzero(masks((30, 60)))
+    bench.labels.data_setitem((rows, cols), 9)
+    bench.positive.add([30, 52])
+    bench.settled(2)
+    bench.binding.command("accept")
+    np.testing.assert_array_equal(bench.labels.data == 9, masks((30, 60)))
+    bench.positive.add([70, 90])
+    bench.settled(1)
+    assert bench.labels.data[70, 90] == 10
+
+
+def test_stopping_keeps_the_running_mask(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    labels, points = bench.labels, bench.positive
+    bench.binding.stop("enough")
+    np.testing.assert_array_equal(labels.data == 1, masks((30, 40)))
+    assert len(points.data) == 0
+    assert bench.binding.status == "enough"
+    points.add([60, 80])  # a plain layer again
+    assert not (labels.data == 2).any()
+
+
+def test_another_image_can_follow(bench) -> None:
+    first = bench.start(name="first")
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    labels = bench.labels
+    second = bench.start(name="second")
+    assert bench.labels != labels
+    bench.positive.add([60, 80])
+    bench.settled(1)
+    np.testing.assert_array_equal(labels.data == 1, masks((30, 40)))
+    assert bench.binding.start(first)
+    assert bench.labels == labels
+    assert second in bench.viewer.layers
+
+
+def test_another_model_replays_the_clicks(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.binding.command("accept")
+    bench.positive.add([60, 80])
+    bench.settled(1)
+    bench.binding.model = "other"
+    bench.until(lambda: bench.binding.session is not None)
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+    np.testing.assert_array_equal(bench.labels.data == 2, masks((60, 80)))
+
+
+def test_close_while_busy(bench) -> None:
+    bench.start()
+    bench.segmenter.gate.clear()
+    bench.positive.add([30, 40])
+    bench.until(lambda: bench.segmenter.runs)
+    labels = bench.labels
+    bench.segmenter.gate.set()
+    assert bench.binding.thread_alive
+    bench.binding.stop()
+    assert not labels.data.any()
+
+
+def test_without_an_annotation_commands_do_nothing(bench) -> None:
+    for name in ("accept", "undo", "redo", "clear"):
+        bench.binding.command(name)
+    bench.binding.ready()
+    bench.binding.travel_in_labels("undo")
+    assert bench.binding.session is None
+    assert isinstance(bench.viewer, ViewerModel)

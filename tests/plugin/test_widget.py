@@ -1,0 +1,307 @@
+"""The widget in a real viewer: real mouse clicks and keys on the canvas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from _fake_segmenter import disks
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QPushButton
+
+from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.commands import COMMANDS
+from napari_gpcis.plugin.layers import claim_layers
+from napari_gpcis.plugin.widget import GPCISWidget
+
+LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+def near(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether masks agree but for the pixel a mouse can miss by."""
+    shared = np.count_nonzero(one & other)
+    return shared / max(np.count_nonzero(one | other), 1) > 0.8
+
+
+def masks(*clicks: tuple[int, int] | tuple[int, int, bool]) -> np.ndarray:
+    return disks((80, 100), tuple(Click(*click) for click in clicks))
+
+
+def drawn(desk, label: int) -> np.ndarray:
+    return desk.labels.data == label
+
+
+def test_a_person_segments_two_objects(open_desk) -> None:
+    desk = open_desk()
+    first = desk.image
+    desk.robot.click(first, (30, 40))
+    desk.settled(1)
+    assert near(drawn(desk, 1), masks((30, 40)))
+    desk.robot.click(first, (30, 45), RIGHT)
+    desk.settled(2)
+    assert [click.positive for click in desk.current.clicks] == [True, False]
+    assert len(desk.negative.data) == 1
+    assert drawn(desk, 1)[30, 38]
+    assert not drawn(desk, 1)[30, 45]
+    desk.robot.press(Qt.Key.Key_Z, CONTROL)
+    desk.settled(1)
+    assert drawn(desk, 1)[30, 45]
+    desk.robot.press(Qt.Key.Key_Return)
+    desk.settled(0)
+    kept = drawn(desk, 1).copy()
+    desk.robot.click(first, (30, 50))
+    desk.settled(1)
+    np.testing.assert_array_equal(drawn(desk, 1), kept)
+    assert near(drawn(desk, 2), masks((30, 50)) & ~kept)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    assert [done.id for done in desk.widget.session.objects] == [1, 2]
+
+
+def test_the_button_counts_whichever_points_layer_is_active(open_desk) -> None:
+    desk = open_desk(scale=(0.5, 0.5), translate=(3, -20))
+    desk.viewer.layers.selection.active = desk.negative
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    assert (len(desk.positive.data), len(desk.negative.data)) == (1, 0)
+    desk.robot.click(desk.image, (30, 46), LEFT, CONTROL)
+    desk.settled(2)
+    assert (len(desk.positive.data), len(desk.negative.data)) == (1, 1)
+    assert near(drawn(desk, 1), masks((30, 40), (30, 46, False)))
+    assert abs(desk.positive.data[0] - (30, 40)).max() < 1
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(1)
+    assert len(desk.negative.data) == 0
+
+
+def test_a_right_drag_adds_nothing_and_does_not_turn_the_next_click(open_desk) -> None:
+    desk = open_desk()
+    desk.robot.drag(desk.image, (20, 20), (60, 60), RIGHT)
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    assert (len(desk.positive.data), len(desk.negative.data)) == (1, 0)
+
+
+def test_points_are_dragged_and_deleted(open_desk) -> None:
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    desk.positive.mode = "select"
+    desk.robot.drag(desk.image, desk.positive.data[0], (60, 80))
+    desk.until(lambda: desk.labels.data[60, 80] == 1)
+    assert not desk.labels.data[30, 40]
+    desk.robot.press(Qt.Key.Key_Delete)
+    desk.settled(0)
+    assert not desk.labels.data.any()
+    desk.robot.press(Qt.Key.Key_G)
+    assert desk.positive.mode == "add"
+
+
+def test_a_plane_of_a_stack_with_turned_axes(open_desk) -> None:
+    desk = open_desk(np.zeros((80, 5, 100), np.uint8), scale=(1, 4, 1))
+    desk.viewer.dims.order = (1, 0, 2)
+    desk.viewer.dims.set_current_step(1, 3)
+    desk.viewer.reset_view()
+    desk.until(lambda: desk.current.plane.steps == (0, 3, 0))
+    desk.robot.click(desk.image, (30, 3, 40))
+    desk.settled(1)
+    assert near(drawn(desk, 1)[:, 3], masks((30, 40)))
+    assert not desk.labels.data[:, [0, 1, 2, 4]].any()
+    np.testing.assert_array_equal(desk.positive.data[0][1], 3)
+
+
+def test_the_view_is_what_is_seen(open_desk) -> None:
+    desk = open_desk(np.zeros((400, 400), np.uint8))
+    desk.viewer.camera.zoom *= 4
+    desk.viewer.camera.center = (0, 100, 100)
+    desk.until(lambda: desk.labels.corner_pixels[1].max() < 250)
+    desk.robot.click(desk.image, (100, 100))
+    desk.settled(1)
+    view = desk.segmenter.runs[-1].view
+    assert view is not None
+    assert view[0] <= 60 < 140 <= view[2] < 250
+    assert view[1] <= 60 < 140 <= view[3] < 250
+
+
+def test_buttons_and_words(open_desk) -> None:
+    desk = open_desk()
+    widget = desk.widget
+    assert widget.status.text() == "Ready: click on an object."
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    assert widget.status.text().startswith("1 click · object 1 · ")
+    for name, points in (("undo", 0), ("redo", 1), ("clear", 0), ("undo", 1)):
+        widget.buttons[name].click()
+        desk.settled(points)
+        assert drawn(desk, 1).any() == bool(points), name
+    widget.buttons["accept"].click()
+    assert "Object 1 is done" in widget.status.text()
+    for button in widget.findChildren(QPushButton):
+        assert button.toolTip(), button.text()
+        assert button.width() >= button.sizeHint().width(), button.text()
+    for command in COMMANDS:
+        assert command.anywhere in widget.buttons[command.name].toolTip()
+    for label in widget.findChildren(QLabel):
+        assert label.height() >= label.heightForWidth(label.width()), label.text()
+    widget.start_button.click()
+    assert desk.binding.annotation is None
+    assert not widget.buttons["accept"].isEnabled()
+    assert drawn(desk, 1).any()
+
+
+def test_layers_renamed_reordered_and_deleted(open_desk) -> None:
+    desk = open_desk()
+    widget, image = desk.widget, desk.image
+    for number, layer in enumerate(list(desk.viewer.layers)):
+        layer.name = f"layer {number}"
+    desk.viewer.layers.move(0, 4)
+    assert widget.image_combo.currentText() == image.name == "layer 0"
+    assert widget.labels_combo.currentText() == desk.labels.name == "layer 1"
+    desk.robot.press(Qt.Key.Key_G)
+    desk.viewer.layers.selection.active = desk.positive
+    desk.robot.click(image, (30, 40))
+    desk.settled(1)
+    assert near(drawn(desk, 1), masks((30, 40)))
+    desk.viewer.layers.remove(desk.negative)
+    assert "negative" in widget.status.text()
+    assert widget.start_button.text() == "Start"
+    assert widget.start()
+    desk.until(lambda: widget.session is not None)
+    desk.viewer.layers.remove(image)
+    assert "image was removed" in widget.status.text()
+    assert widget.image_combo.count() == 0
+    assert not widget.start_button.isEnabled()
+    desk.viewer.layers.clear()
+
+
+def test_layers_are_chosen_in_the_combos(open_desk, errors) -> None:
+    desk = open_desk(name="first")
+    widget = desk.widget
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    old, labels = desk.image, desk.labels
+    wrong = desk.viewer.add_labels(np.zeros((9, 9), np.int32), name="wrong")
+    cells = desk.viewer.add_labels(np.zeros((80, 100), np.int32), name="cells")
+    pick(widget.labels_combo, wrong.name)
+    assert len(errors) == 1
+    assert "'wrong' has the shape (9, 9)" in errors[0]
+    assert widget.labels_combo.currentText() == labels.name
+    assert desk.labels == labels
+    pick(widget.labels_combo, "cells")
+    assert desk.labels == cells
+    desk.viewer.add_image(np.zeros((80, 100), np.uint8), name="second")
+    pick(widget.image_combo, "second")
+    assert desk.binding.annotation.image.name == "second"
+    assert desk.labels not in (labels, cells)
+    pick(widget.image_combo, "first")
+    assert desk.binding.annotation.image == old
+    assert near(labels.data == 1, masks((30, 40)))
+
+
+def pick(combo, text: str) -> None:
+    """Choose an entry as a person does."""
+    combo.setCurrentIndex(combo.findText(text))
+    combo.activated.emit(combo.currentIndex())
+
+
+def test_a_model_that_raises(open_desk, errors) -> None:
+    desk = open_desk()
+    desk.segmenter.error = RuntimeError("no memory left")
+    desk.robot.click(desk.image, (30, 40))
+    desk.until(lambda: errors)
+    assert errors == ["GPCIS could not compute the mask: no memory left"]
+    assert not desk.labels.data.any()
+    assert len(desk.positive.data) == 1
+    desk.segmenter.error = None
+    desk.robot.click(desk.image, (30, 60))
+    desk.settled(2)
+    assert near(drawn(desk, 1), masks((30, 40), (30, 60)))
+
+
+def test_the_window_closed_while_a_prediction_runs(open_desk) -> None:
+    desk = open_desk()
+    desk.segmenter.gate.clear()
+    desk.robot.click(desk.image, (30, 40))
+    desk.until(lambda: desk.segmenter.runs)
+    labels, queue = desk.labels, desk.binding._worker._queue
+    assert queue.alive
+    desk.segmenter.gate.set()
+    desk.viewer.close()
+    desk.until(lambda: not queue.alive)
+    assert not labels.data.any()
+
+
+def test_the_dock_closed_gives_everything_back(open_desk) -> None:
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    labels, points = desk.labels, desk.positive
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    assert not desk.binding.thread_alive
+    assert drawn_in(labels, 1)
+    assert not points.keymap
+    assert not any(str(key) in "NUKG" for key in desk.viewer.keymap)
+    desk.viewer.add_image(np.zeros((4, 4)))  # nobody listens any more
+
+
+def drawn_in(labels, label: int) -> bool:
+    return bool((labels.data == label).any())
+
+
+def test_without_an_image_there_is_a_hint(
+    make_napari_viewer_proxy, segmenter, qtbot
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    widget = GPCISWidget(viewer, lambda name: segmenter)
+    qtbot.addWidget(widget)
+    assert "Open an image" in widget.status.text()
+    assert not widget.start_button.isEnabled()
+    assert not widget.start()
+    viewer.__wrapped__.add_image(np.zeros((80, 100)), name="a")
+    assert widget.start_button.isEnabled()
+    assert "Press Start" in widget.status.text()
+    assert widget.image_combo.currentText() == "a"
+    widget.shut_down()
+
+
+def test_the_selected_image_is_adopted(
+    make_napari_viewer_proxy, segmenter, qtbot
+) -> None:
+    proxy = make_napari_viewer_proxy()
+    viewer = proxy.__wrapped__
+    for name in "abc":
+        viewer.add_image(np.zeros((80, 100)), name=name)
+    viewer.layers.selection.active = viewer.layers["b"]
+    widget = GPCISWidget(proxy, lambda name: segmenter)
+    qtbot.addWidget(widget)
+    assert widget.image_combo.currentText() == "b"
+    claim_layers(viewer, viewer.layers["a"], None)
+    assert widget.image_combo.currentText() == "b"
+    widget.shut_down()
+
+
+def test_keys_of_others_are_left_alone(
+    make_napari_viewer_proxy, segmenter, qtbot
+) -> None:
+    proxy = make_napari_viewer_proxy()
+    viewer, pressed = proxy.__wrapped__, []
+    viewer.bind_key("N", lambda viewer: pressed.append("theirs"))
+    widget = GPCISWidget(proxy, lambda name: segmenter)
+    qtbot.addWidget(widget)
+    widget.shut_down()
+    assert len(viewer.keymap) == 1
+    next(iter(viewer.keymap.values()))(viewer)
+    assert pressed == ["theirs"]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_nothing_is_clipped_in_a_small_window(open_desk, theme) -> None:
+    desk = open_desk()
+    desk.viewer.theme = theme
+    desk.viewer.window.resize(1280, 720)
+    desk.until(lambda: desk.viewer.window._qt_window.height() <= 720)
+    widget = desk.widget
+    bottom = widget.layout().contentsRect().bottom()
+    for child in widget.findChildren(QLabel) + widget.findChildren(QPushButton):
+        assert child.geometry().bottom() <= bottom
+        assert child.geometry().right() <= widget.width()
