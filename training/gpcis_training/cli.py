@@ -87,6 +87,8 @@ def _fit(arguments: argparse.Namespace) -> int:
     if not arguments.restart and trainer.resume():
         print(f"resuming at step {trainer.step} of {config.steps}")
     trainer.fit()
+    if not trainer.fabric.is_global_zero:
+        return 0
     destination = arguments.output / f"{config.name}.safetensors"
     export_checkpoint(trainer.state_file, config, destination)
     print(f"trained {trainer.step} steps in {trainer.minutes:.0f} min: {destination}")

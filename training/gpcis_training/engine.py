@@ -142,7 +142,12 @@ class Trainer:
         window: list[dict[str, float]] = []
         began, before = time.monotonic(), self.minutes
         saved = before
-        bar = tqdm(total=self.config.steps, initial=self.step, unit="step")
+        bar = tqdm(
+            total=self.config.steps,
+            initial=self.step,
+            unit="step",
+            disable=not self.fabric.is_global_zero,
+        )
         while self.progress() < 1:
             self._set_rate()
             self.bare.epsilon2 = self._epsilon2()
@@ -160,6 +165,7 @@ class Trainer:
                 saved = self.minutes
         bar.close()
         self.save()
+        self.fabric.barrier()
         return self.bare
 
     def _carry_over(self) -> CarryOver:
