@@ -193,6 +193,9 @@ def test_few_encodings_are_kept(image):
     for view in [*views, views[-1], views[0]]:
         segmenter.step(prepared, [Click(10, 40)], view=view)
     assert len(model.encoded) == 7
+    for view in (views[3], (0, 0, 50, 60), (0, 0, 51, 60), (0, 0, 52, 60), views[3]):
+        segmenter.step(prepared, [Click(10, 40)], view=view)
+    assert len(model.encoded) == 10  # the one last used was kept
 
 
 def test_threads_share_a_segmenter(image):
@@ -338,9 +341,16 @@ def test_contrast_clips():
     assert_allclose(found, np.clip((GREY * 100 - 20) / 40, 0, 1), atol=1e-6)
 
 
-def test_offset_beyond_float32_keeps_its_contrast():
-    found = seen_by_model((GREY * 100).astype(np.int64) + 2**40)
-    assert len(np.unique(found)) > 50
+@pytest.mark.parametrize(
+    "image", [(GREY * 100).astype(np.int64) + 2**40, GREY * 1e-2 + 1e5]
+)
+def test_offset_beyond_float32_keeps_its_contrast(image):
+    assert len(np.unique(seen_by_model(image))) > 50
+
+
+def test_contrast_beyond_float32():
+    image = (GREY * 200).astype(np.uint8)
+    assert_array_equal(seen_by_model(image, contrast=(-1e300, 1e300)), 0.5)
 
 
 @pytest.mark.parametrize("value", [0, 7, 65535])
@@ -350,8 +360,8 @@ def test_constant_image_is_black(value):
 
 def test_rare_bright_pixels_are_not_lost():
     sparse = np.zeros((64, 64), np.uint16)
-    sparse[5, 5] = 900
-    assert seen_by_model(sparse)[0, 5, 5] == 1
+    sparse[5, 5], sparse[5, 6] = 900, 450
+    assert list(seen_by_model(sparse)[0, 5, 4:7]) == [0, 1, 0.5]
 
 
 def test_lists_and_fortran_order_and_views_are_images():

@@ -377,10 +377,10 @@ def test_accept_can_be_taken_back(session):
     clicks = session.clicks
     session.accept(overwrite=True)
     session.view = None
-    session.labels[0, 0] = 5
+    session.labels[0, 0] = session.labels[30, 44] = 5
     assert session.reopen() == 2
     assert session.prediction is None
-    before[0, 0] = 5
+    before[0, 0] = before[30, 44] = 5
     assert_array_equal(session.labels, before)
     assert session.clicks == clicks
     assert len(session.objects) == 1

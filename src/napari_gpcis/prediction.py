@@ -113,10 +113,10 @@ class Prediction:
         -----
         The Gaussian process interpolates the clicks on the network's grid. On the
         way back to data pixels, and where clicks share a grid pixel, that can be
-        lost. So the mask has a last step. Each click, in order of its pixel's last
-        click, whose pixel has the wrong label sets this pixel and its four
+        lost. So the mask has a last step. Each clicked pixel in turn, if it has not the
+        label of the last click on it, gets that label together with its four
         neighbours, save those that were clicked with the other sign. Afterwards
-        each clicked pixel of the roi has the label of the last click on it.
+        every clicked pixel of the roi has the label of the last click on it.
         (Positive clicks are always in the roi; outside it the mask is false, as a
         negative click there wants.)
         """
@@ -225,10 +225,7 @@ def _in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:
 
 def _obey(mask: NDArray[np.bool_], clicks: list[tuple[tuple[int, int], bool]]) -> None:
     """Give each clicked pixel the label of its last click, see `Prediction.crop`."""
-    wanted: dict[tuple[int, int], bool] = {}
-    for pixel, positive in clicks:
-        wanted.pop(pixel, None)  # the last click on a pixel also sets its turn
-        wanted[pixel] = positive
+    wanted = dict(clicks)
     for (row, col), positive in wanted.items():
         if mask[row, col] == positive:
             continue
