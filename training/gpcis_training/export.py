@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,10 @@ from napari_gpcis.errors import CheckpointError
 from napari_gpcis.model import build_model
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from torch import Tensor
 
     from gpcis_training.config import FitConfig
 
@@ -63,6 +67,7 @@ def export_checkpoint(
     inference = settings or InferenceSettings(infer_size=config.augment.size)
     inference = replace(inference, gp_stride=model.gp_stride)
     notes = {
+        "fingerprint": _fingerprint(model.state_dict()),
         "steps": str(state["step"]),
         "samples": str(state["step"] * config.batch_size),
         "minutes": f"{state['minutes']:.0f}",
@@ -80,3 +85,12 @@ def export_checkpoint(
     )
     save_checkpoint(destination, model, info)
     return info
+
+
+def _fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Return a digest of the weights: saved prompts name the model that made them."""
+    digest = sha256()
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
