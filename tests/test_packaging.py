@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
 from pathlib import Path
 from zipfile import ZipFile
@@ -131,7 +130,7 @@ def test_from_source_distribution_to_wheel(tmp_path: Path) -> None:
     tree = copy_tree(tmp_path / "project")
     archive = build(tree, tmp_path / "sdist", "build_sdist")
     # Python before 3.11.4 has no filters, later ones warn where none is chosen.
-    chosen = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    chosen = {"filter": "data"} if sys.version_info >= (3, 11, 4) else {}
     shutil.unpack_archive(archive, tmp_path / "unpacked", **chosen)
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     wheel = build(unpacked, tmp_path / "wheel", "build_wheel")
