@@ -343,7 +343,10 @@ def test_command(root, tmp_path, capsys):
     assert len(load_results(output)) == 2
     assert list(tmp_path.glob("*.partial")) == []
     assert command("--peer", "watershed", *base[:4], "--compare", output) == 0
-    assert "+0.00 ± 0.00" in capsys.readouterr().out
+    assert "+0.00 ± 0.00; ratio 1.00 ± 0.00 (4 objects)" in capsys.readouterr().out
+    fewer = ("--peer", "grabcut", *base[:4], "--limit", "3", "--compare", output)
+    assert command(*fewer) == 0
+    assert "(3 objects)" in capsys.readouterr().out
 
 
 def test_command_explains_errors(root, tmp_path, capsys):

@@ -71,12 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
             for objects in arguments.objects
             for method in methods
         ]
-        print(table(results))
-        for line in comparisons(results, others):
-            print(line)
         if arguments.output is not None:
             save_results(arguments.output, results)
             _partial_file(arguments.output).unlink(missing_ok=True)
+        print(table(results))
+        for line in comparisons(results, others):
+            print(line)
     except (GPCISError, OSError) as error:
         print(f"gpcis-train evaluate: {error}", file=sys.stderr)
         return 1
@@ -116,16 +116,23 @@ def _signed(value: Estimate, sign: str = "") -> str:
 def comparisons(
     results: list[EvaluationResult], others: list[EvaluationResult]
 ) -> list[str]:
-    """Return a line for each pair of first method and another one on the same set."""
+    """Return a line for each pair of first method and another one on the same set.
+
+    Only objects that both have seen are compared.
+    """
     lines = []
     firsts: dict[str, EvaluationResult] = {}
     for result in [*results, *others]:
         first = firsts.setdefault(result.objects, result)
         if first is result:
             continue
-        found = compare(first, result)
+        shared = set(first.items) & set(result.items)
+        if not shared:
+            continue
+        found = compare(first.only(shared), result.only(shared))
         lines.append(
             f"{result.objects}: NoC@85 of {first.method} - {result.method}: "
-            f"{_signed(found.difference, '+')}; ratio {_signed(found.ratio)}"
+            f"{_signed(found.difference, '+')}; ratio {_signed(found.ratio)} "
+            f"({len(shared)} objects)"
         )
     return lines

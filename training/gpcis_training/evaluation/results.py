@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 NOTE = (
     "NoC: mean clicks to reach an IoU (± standard error, objects of one image taken "
@@ -103,6 +103,13 @@ class EvaluationResult:
         targets = [t for t in TARGETS if t <= last] or [last]
         images = [item.image for item in self.items]
         return summarise(self.runs, images, targets, self.max_clicks)
+
+    def only(self, wanted: Collection[EvaluationObject]) -> EvaluationResult:
+        """Return the result on some of the objects, in their order here."""
+        pairs = zip(self.items, self.runs, strict=True)
+        kept = [pair for pair in pairs if pair[0] in wanted]
+        items = tuple(item for item, _ in kept)
+        return replace(self, items=items, runs=tuple(run for _, run in kept))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, figures included."""
