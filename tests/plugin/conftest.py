@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from _fake_segmenter import FakeSegmenter
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
+from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.binding import Binding
 from napari_gpcis.plugin.robot import Robot
 from napari_gpcis.plugin.widget import GPCISWidget

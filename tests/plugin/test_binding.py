@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from _fake_segmenter import disks
 from napari.components import ViewerModel
 
+from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
-from _fake_segmenter import disks
 
+from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 
 MASK = disks((80, 100), (Click(30, 40),))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from _fake_segmenter import disks
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton
 
+from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.commands import COMMANDS
 from napari_gpcis.plugin.layers import claim_layers
+from napari_gpcis.plugin.robot import camera_of
 from napari_gpcis.plugin.widget import GPCISWidget
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
@@ -112,8 +113,9 @@ def test_a_plane_of_a_stack_with_turned_axes(open_desk) -> None:
 
 def test_the_view_is_what_is_seen(open_desk) -> None:
     desk = open_desk(np.zeros((400, 400), np.uint8))
-    desk.viewer.camera.zoom *= 4
-    desk.viewer.camera.center = (0, 100, 100)
+    camera = camera_of(desk.viewer)
+    camera.zoom *= 4
+    camera.center = (0, 100, 100)
     desk.until(lambda: desk.labels.corner_pixels[1].max() < 250)
     desk.robot.click(desk.image, (100, 100))
     desk.settled(1)
@@ -143,10 +145,11 @@ def test_buttons_and_words(open_desk) -> None:
         assert command.anywhere in widget.buttons[command.name].toolTip()
     for label in widget.findChildren(QLabel):
         assert label.height() >= label.heightForWidth(label.width()), label.text()
+    labels = desk.labels
     widget.start_button.click()
     assert desk.binding.annotation is None
     assert not widget.buttons["accept"].isEnabled()
-    assert drawn(desk, 1).any()
+    assert drawn_in(labels, 1)
 
 
 def test_layers_renamed_reordered_and_deleted(open_desk) -> None:

@@ -42,7 +42,7 @@ class Robot:
 
     def position(self, layer: Layer, point: Any) -> QPoint:
         """Return where a point of a layer lies on the canvas."""
-        dims, camera = self._viewer.dims, self._viewer.camera
+        dims, camera = self._viewer.dims, camera_of(self._viewer)
         world = np.asarray(layer.data_to_world(point))
         shown = world[[axis - dims.ndim for axis in dims.displayed]]
         size = np.array([self._canvas.height(), self._canvas.width()])
@@ -88,6 +88,11 @@ class Robot:
     ) -> None:
         """Press a key over the canvas."""
         QTest.keyClick(self._canvas, key, modifier)
+
+
+def camera_of(viewer: Viewer) -> Any:
+    """Return the camera, which napari 0.9 has moved into the scene."""
+    return getattr(viewer, "scene", viewer).camera
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:

@@ -26,6 +26,8 @@ from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.work import load_segmenter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
     from napari.layers import Layer
 
@@ -46,6 +48,10 @@ HELP = (
 IMAGE_HELP = (
     "The image to annotate. Stacks are annotated plane by plane. Brightness is set "
     "from the image's own values, so the contrast sliders do not change masks."
+)
+START_HELP = (
+    "Start: makes layers for clicks and objects on the image, ready to click.\n"
+    "Stop: ends clicking; all masks are kept."
 )
 LABELS_HELP = (
     "Where objects are written. An existing layer of the same shape goes on: its "
@@ -125,6 +131,7 @@ class GPCISWidget(QWidget):
         self.image_combo.setToolTip(IMAGE_HELP)
         self.labels_combo.setToolTip(LABELS_HELP)
         layout.addLayout(form)
+        self.start_button.setToolTip(START_HELP)
         layout.addWidget(self.start_button)
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(self.status.fontMetrics().height() * 2)
@@ -153,7 +160,7 @@ class GPCISWidget(QWidget):
         self.image_combo.refreshed.connect(self._show_state)
         self.model_combo.currentTextChanged.connect(self._on_model)
         self.binding.changed.connect(self._show_state)
-        self.destroyed.connect(self.binding.end_thread)
+        self.destroyed.connect(partial(self._on_destroyed, self.binding.end_thread))
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.shut_down)
@@ -206,6 +213,11 @@ class GPCISWidget(QWidget):
         self.status.setText(status)
 
     # The end ----------------------------------------------------------------------
+
+    def _on_destroyed(self, end_thread: Callable[..., None], *_: object) -> None:
+        """End the thread with the window (Qt has deleted all objects here by now)."""
+        self._closed = True
+        end_thread()
 
     def event(self, event: QEvent) -> bool:
         """Shut down when taken out of the dock: closed for good, not hidden."""
