@@ -187,6 +187,13 @@ def _answered(widget: GPCISWidget, count: int) -> bool:
     )
 
 
+def _loaded(widget: GPCISWidget) -> bool:
+    """Return whether the model has loaded, or has failed to."""
+    annotation = widget.binding.annotation
+    failed = annotation is None or bool(annotation.message)
+    return failed or widget.session is not None
+
+
 def _headless(viewer: Viewer, widget: GPCISWidget, options: argparse.Namespace) -> int:
     """Let the robot work, print the figures, write labels and a screenshot."""
     folder = Path(options.output)
@@ -195,7 +202,7 @@ def _headless(viewer: Viewer, widget: GPCISWidget, options: argparse.Namespace) 
     viewer.reset_view()
     known = read_sample(f"{SAMPLE}_labels")
     objects = _whole_objects(known)[: options.objects]
-    if not wait_for(lambda: widget.session is not None, PATIENCE):
+    if not wait_for(lambda: _loaded(widget), PATIENCE) or widget.session is None:
         print(f"The model did not load: {widget.status.text()}", file=sys.stderr)
         return 1
     results = segment_objects(
