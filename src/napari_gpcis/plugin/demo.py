@@ -41,6 +41,10 @@ SAMPLE = "nuclei_fluorescence"
 WANTED_IOU = 0.85
 GOOD_IOU = 0.93
 """The robot accepts an object that agrees as well as this."""
+SHARE = 0.4
+"""The robot zooms in until an object takes this share of the canvas."""
+SETTLING = 0.3
+"""Seconds for the window to find its size."""
 PATIENCE = 120.0
 """Seconds to wait for one answer on a very slow machine."""
 
@@ -99,6 +103,8 @@ def open_sample(viewer: Viewer, segmenter_factory: SegmenterFactory) -> GPCISWid
     widget = GPCISWidget(viewer, segmenter_factory)
     viewer.window.add_dock_widget(widget, name="GPCIS", area="right")
     widget.start()
+    wait_for(lambda: False, SETTLING)
+    viewer.reset_view()
     return widget
 
 
@@ -137,6 +143,8 @@ def segment_objects(
             return None
         results.append(result)
         if number == objects[-1] and picture is not None:
+            viewer.reset_view()
+            wait_for(lambda: False, SETTLING)
             viewer.screenshot(str(picture), canvas_only=False, flash=False)
         robot.press(Qt.Key.Key_N)
         if not wait_for(lambda: not _clicks(widget), PATIENCE):
@@ -151,6 +159,8 @@ def _segment_object(
     annotation = widget.binding.annotation
     if annotation is None:
         return None
+    places = np.argwhere(wanted)
+    robot.look_at(annotation.image, places.min(axis=0), places.max(axis=0), SHARE)
     labels, taken = annotation.layers.labels, annotation.layers.labels.data > 0
     mask = np.zeros_like(wanted)
     waited: list[float] = []
@@ -199,7 +209,6 @@ def _headless(viewer: Viewer, widget: GPCISWidget, options: argparse.Namespace) 
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     viewer.window.resize(1280, 800)
-    viewer.reset_view()
     known = read_sample(f"{SAMPLE}_labels")
     objects = _whole_objects(known)[: options.objects]
     if not wait_for(lambda: _loaded(widget), PATIENCE) or widget.session is None:
@@ -224,6 +233,7 @@ def _report(results: Sequence[Result], folder: Path) -> int:
     """Print the figures; return the exit code."""
     print("A robot placed real mouse clicks, computed from the image's known mask:")
     print("the middle of the object first, then the middle of the largest error.")
+    print("It zoomed in on each object before, as a person would.")
     for number, result in enumerate(results, start=1):
         print(
             f"object {number}: {result.clicks} clicks, IoU {result.iou:.3f}, "

@@ -137,14 +137,15 @@ def _new_labels(viewer: ViewerModel, image: Layer) -> Labels:
 def _new_points(viewer: ViewerModel, image: Layer, positive: bool) -> Points:
     """Add an empty points layer; its points keep their size on the screen."""
     sign = "positive" if positive else "negative"
+    colour = POSITIVE_COLOUR if positive else NEGATIVE_COLOUR
     return viewer.add_points(
         np.empty((0, image.ndim)),
         ndim=image.ndim,
         name=f"{sign} clicks",
         metadata=_mark(sign, image),
         symbol="disc" if positive else "cross",
-        face_color=POSITIVE_COLOUR if positive else NEGATIVE_COLOUR,
-        border_width=0,
+        face_color=colour,
+        border_color=colour,
         size=max(layer_shape(image)) / 40 + 1,
         canvas_size_limits=(14, 14),
         **geometry(image),

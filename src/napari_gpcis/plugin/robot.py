@@ -49,6 +49,26 @@ class Robot:
         row, col = (shown - np.asarray(camera.center[-2:])) * camera.zoom + size / 2
         return QPoint(round(float(col)), round(float(row)))
 
+    def look_at(self, layer: Layer, low: Any, high: Any, share: float) -> None:
+        """Zoom so that a box of a layer takes a share of the canvas.
+
+        Parameters
+        ----------
+        layer
+            The layer.
+        low, high
+            Opposite corners of the box, points of the layer.
+        share
+            Share of the canvas' smaller side that the box's larger side takes.
+        """
+        dims, camera = self._viewer.dims, camera_of(self._viewer)
+        corners = np.array([layer.data_to_world(low), layer.data_to_world(high)])
+        shown = corners[:, [axis - dims.ndim for axis in dims.displayed]]
+        side = float(np.abs(shown[1] - shown[0]).max())
+        camera.zoom = share * min(self._canvas.height(), self._canvas.width()) / side
+        camera.center = (0, *shown.mean(axis=0))
+        QApplication.processEvents()  # layers learn what is visible when drawn
+
     def click(
         self,
         layer: Layer,
