@@ -227,8 +227,8 @@ class GPCISWidget(QWidget):
 
 
 NO_IMAGE = (
-    "Open an image first (File > Open Files, or File > Open Sample > GPCIS for one "
-    "to play with)."
+    "Open an image first: File > Open File(s), or File > Open Sample > GPCIS "
+    "interactive segmentation."
 )
 
 
