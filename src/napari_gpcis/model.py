@@ -280,8 +280,8 @@ def build_model(name: str, **options: Any) -> GPCIS:
     Parameters
     ----------
     name
-        ``"resnet50"`` (the published network) or ``"mobilenet_v2"`` (small; the
-        default of the plugin).
+        ``"resnet50"`` (the published network), ``"hrnet18s"``, ``"segformer_b0"`` or
+        ``"mobilenet_v2"`` (small; the default of the plugin).
     **options
         Options of :class:`GPCIS`, overriding the defaults of that network.
 

@@ -99,6 +99,8 @@ class ScaleLayer(nn.Module):
 
 _MODULES = {
     "resnet50": "napari_gpcis.backbones.resnet50",
+    "hrnet18s": "napari_gpcis.backbones.hrnet18s",
+    "segformer_b0": "napari_gpcis.backbones.segformer_b0",
     "mobilenet_v2": "napari_gpcis.backbones.mobilenet_v2",
 }
 _FACTORIES: dict[str, Callable[..., Backbone]] = {}
