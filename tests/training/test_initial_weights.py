@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from gpcis_training.initial_weights import encoder_convolutions, load_initial_weights
-from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
+from gpcis_training.initial_weights import load_initial_weights
+from gpcis_training.initial_weights._mobilenet_v2 import encoder_convolutions
 from napari_gpcis.errors import CheckpointError
+from napari_gpcis.model import build_model
 
 
 def _operators(backbone, extra=()):
@@ -23,10 +24,11 @@ def _operators(backbone, extra=()):
 
 
 def test_operator_order(tmp_path):
-    backbone = MobileNetV2()
+    model = build_model("mobilenet_v2")
+    backbone = model.model
     arrays = _operators(backbone)
     np.savez(tmp_path / "w.npz", **arrays)
-    assert load_initial_weights(backbone, tmp_path / "w.npz") == 51
+    assert load_initial_weights(model, tmp_path / "w.npz") == 51
     assert np.allclose(
         backbone.blocks[0].depthwise.weight.detach().numpy()[:, 0],
         arrays["01_DEPTHWISE_CONV_2D_w"][0].transpose(2, 0, 1),
@@ -36,7 +38,8 @@ def test_operator_order(tmp_path):
 
 
 def test_torch_layout_folds_batch_norm(tmp_path):
-    backbone = MobileNetV2()
+    model = build_model("mobilenet_v2")
+    backbone = model.model
     state, generator = {}, torch.Generator().manual_seed(0)
     layers = list(encoder_convolutions(backbone))
     names = ["features.0.0"]
@@ -56,7 +59,7 @@ def test_torch_layout_folds_batch_norm(tmp_path):
         state[f"{norm}.running_mean"] = torch.randn(channels, generator=generator)
         state[f"{norm}.running_var"] = torch.rand(channels, generator=generator) + 0.5
     torch.save(state, tmp_path / "w.pth")
-    assert load_initial_weights(backbone, tmp_path / "w.pth") == 51
+    assert load_initial_weights(model, tmp_path / "w.pth") == 51
     maps = torch.randn(1, 24, 8, 8, generator=generator)
     convolved = torch.nn.functional.conv2d(maps, state["features.3.conv.0.0.weight"])
     expected = torch.nn.functional.batch_norm(
@@ -70,14 +73,15 @@ def test_torch_layout_folds_batch_norm(tmp_path):
 
 
 def test_missing_and_foreign_files_are_refused(tmp_path):
-    backbone = MobileNetV2()
+    model = build_model("mobilenet_v2")
+    backbone = model.model
     with pytest.raises(CheckpointError, match="no file"):
-        load_initial_weights(backbone, tmp_path / "none.npz")
+        load_initial_weights(model, tmp_path / "none.npz")
     torch.save({"layer1.weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="no MobileNetV2 state dict"):
-        load_initial_weights(backbone, tmp_path / "other.pth")
+        load_initial_weights(model, tmp_path / "other.pth")
     arrays = _operators(backbone)
     arrays["02_CONV_2D_w"] = np.zeros((5, 1, 1, 32), np.float32)
     np.savez(tmp_path / "w.npz", **arrays)
     with pytest.raises(CheckpointError, match=r"\(5, 32, 1, 1\) does not fit"):
-        load_initial_weights(backbone, tmp_path / "w.npz")
+        load_initial_weights(model, tmp_path / "w.npz")

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gpcis_training.initial_weights import load_initial_weights
-from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
 from napari_gpcis.checkpoints import load_checkpoint
-from napari_gpcis.errors import InputError
 from napari_gpcis.model import GPCIS, build_model
 
 if TYPE_CHECKING:
@@ -17,7 +15,13 @@ if TYPE_CHECKING:
 
     from gpcis_training.config import FitConfig
 
-ENCODER_PREFIXES = ("model.stem.", "model.blocks.", "model.aspp")
+ENCODER_PREFIXES = {
+    "mobilenet_v2": ("model.stem.", "model.blocks.", "model.aspp"),
+    "resnet50": ("model.",),  # decoder included, as published
+    "hrnet18s": ("model.backbone.",),
+    "segformer_b0": ("model.backbone.", "maps_transform."),  # as in FocalClick
+}
+"""Names of the parameters of each network that learn at the encoder's rate."""
 
 
 def to_channels_last(model: torch.nn.Module) -> None:
@@ -38,19 +42,17 @@ def start_model(
         loaded, _ = load_checkpoint(start)
         model.load_state_dict(loaded.state_dict())
     elif initial_weights is not None:
-        if not isinstance(model.model, MobileNetV2):
-            msg = f"initial weights for {config.network!r} are not supported yet"
-            raise InputError(msg)
-        load_initial_weights(model.model, initial_weights)
+        load_initial_weights(model, initial_weights)
     return model
 
 
 def parameter_groups(model: GPCIS, config: FitConfig) -> list[dict[str, Any]]:
     """Split the parameters: pre-trained encoder at a lower rate, rest at full."""
+    prefixes = ENCODER_PREFIXES.get(config.network, ("model.",))
     encoder: list[torch.nn.Parameter] = []
     rest: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        (encoder if name.startswith(ENCODER_PREFIXES) else rest).append(parameter)
+        (encoder if name.startswith(prefixes) else rest).append(parameter)
     factors = (config.optimiser.encoder_lr, 1.0)
     return [
         {"params": parameters, "factor": factor}

@@ -8,47 +8,36 @@ exported from TensorFlow), and a PyTorch state dict in the common
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
+from gpcis_training.initial_weights._files import read_state_dict
 from napari_gpcis.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2
 from napari_gpcis.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from napari_gpcis.model import GPCIS
 
 _FOLDED_EPS = 1e-5
 _VOC_OPERATORS = 55
 
 
-def load_initial_weights(backbone: MobileNetV2, path: str | Path) -> int:
-    """Copy published encoder weights into a network, in place.
-
-    Parameters
-    ----------
-    backbone
-        The network to start.
-    path
-        ``.npz`` in operator order, or ``.pth``/``.pt``/``.safetensors`` state dict.
-
-    Returns
-    -------
-    int
-        Number of convolutions that were set.
+def load(model: GPCIS, path: Path) -> int:
+    """Fill the encoder; return the number of convolutions that were set.
 
     Raises
     ------
     CheckpointError
         If the file holds no such weights or a shape differs.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        msg = f"initial weights: no file {str(path)!r}"
-        raise CheckpointError(msg)
+    backbone = model.model
+    assert isinstance(backbone, MobileNetV2)
     if path.suffix == ".npz":
         return _load_operators(backbone, path)
     return _load_state_dict(backbone, path)
@@ -93,12 +82,7 @@ def _torch_layout(name: str, array: np.ndarray) -> torch.Tensor:
 
 
 def _load_state_dict(backbone: MobileNetV2, path: Path) -> int:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_state_dict(path)
     kernels = [key for key in state if key.startswith("features.")]
     kernels = [key for key in kernels if state[key].ndim == 4]
     kernels.sort(key=_running_order)

@@ -1,0 +1,78 @@
+"""First weights of a network from published files.
+
+No file is ever executed: state dicts are read with ``weights_only=True`` or come as
+safetensors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpcis_training.initial_weights import (
+    _hrnet18s,
+    _mobilenet_v2,
+    _resnet50,
+    _segformer_b0,
+)
+from napari_gpcis.backbones.hrnet18s import HRNet18s
+from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
+from napari_gpcis.backbones.resnet50 import ResNet50
+from napari_gpcis.backbones.segformer_b0 import SegFormerB0
+from napari_gpcis.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_gpcis.backbones import Backbone
+    from napari_gpcis.model import GPCIS
+
+__all__ = ["load_initial_weights"]
+
+_LOADERS: dict[type[Backbone], Callable[[GPCIS, Path], int]] = {
+    MobileNetV2: _mobilenet_v2.load,
+    ResNet50: _resnet50.load,
+    HRNet18s: _hrnet18s.load,
+    SegFormerB0: _segformer_b0.load,
+}
+
+
+def load_initial_weights(model: GPCIS, path: str | Path) -> int:
+    """Copy published weights into a network, in place.
+
+    Parameters
+    ----------
+    model
+        The network to start. The Gaussian process keeps its random weights.
+    path
+        ``.pth``, ``.pt`` or ``.safetensors`` state dict as published:
+
+        - `mobilenet_v2`: ``features.N.conv...``, or an ``.npz`` in operator order;
+        - `resnet50`: ``gluon_resnet50_v1s``;
+        - `hrnet18s`: ``hrnet_w18_small_model_v2``, or FocalClick's ``hrnet18s_s2``;
+        - `segformer_b0`: ``mit_b0`` in NVIDIA's or the transformers naming, or
+          FocalClick's ``segformerB0_s2``. The licence of these weights is
+          non-commercial.
+
+    Returns
+    -------
+    int
+        Number of layers that were set.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, unreadable, holds no such weights or a shape differs.
+    InputError
+        If no published weights are known for the network.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        msg = f"initial weights: no file {str(path)!r}"
+        raise CheckpointError(msg)
+    kind = type(model.model)
+    if kind not in _LOADERS:
+        known = ", ".join(network.__name__ for network in _LOADERS)
+        msg = f"initial weights are known for {known}, not for {kind.__name__}"
+        raise InputError(msg)
+    return _LOADERS[kind](model, path)
