@@ -15,6 +15,10 @@ class CheckpointError(GPCISError, RuntimeError):
     """A checkpoint file that is missing, damaged or of another kind."""
 
 
+class DownloadError(CheckpointError):
+    """A model that could not be fetched: no network, another file, no space."""
+
+
 class UnknownModelError(GPCISError, KeyError):
     """A model or backbone name that is not known here."""
 

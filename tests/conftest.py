@@ -1,0 +1,22 @@
+"""What holds for all tests: the user's own models stay out, and so does the web."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def an_empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Models are kept in a folder of the test run; only this machine is asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_GPCIS_HOME", str(tmp_path_factory.mktemp("home")))
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            patch.delenv(name)
+        patch.setenv("NO_PROXY", "*")
+        yield
