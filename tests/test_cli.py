@@ -304,8 +304,11 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    names = [line for line in lines if not line.startswith(" ")]
-    assert names == [info.name for info in list_models()]
+    rows = [line.split() for line in lines if not line.startswith(" ")]
+    assert rows[0] == ["name", "size", "here", "licence"]
+    assert [row[0] for row in rows[1:]] == [model.name for model in list_models()]
+    assert rows[-1][:4] == ["gpcis-resnet50-sbd", "158", "MB", "no"]
+    assert "get it: napari-gpcis models download gpcis-resnet50-sbd" in lines[-1]
 
 
 def test_program_and_module_are_the_same(tmp_path: Path) -> None:

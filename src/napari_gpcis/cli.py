@@ -1,4 +1,4 @@
-"""The command line: ``napari-gpcis segment | models | demo``."""
+"""The command line: ``napari-gpcis segment | models | convert | demo``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_gpcis import __version__
+from napari_gpcis._model_commands import add_model_commands
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
@@ -110,18 +111,6 @@ def _segment_object(session: Session, clicks: Sequence[Click]) -> None:
     number = session.accept()
     pixels = int((session.labels == number).sum())
     print(f"object {number}: {len(clicks)} clicks, {pixels} pixels")
-
-
-def _models(_: argparse.Namespace) -> None:
-    """Describe the models that come with the package."""
-    from napari_gpcis.checkpoints import list_models
-
-    for info in list_models():
-        print(info.name)
-        facts = (info.description, info.training_data, info.licence)
-        for title, fact in zip(("", "trained on: ", "licence: "), facts, strict=True):
-            if fact:
-                print(f"    {title}{fact}")
 
 
 def _demo(arguments: list[str]) -> int:
@@ -238,8 +227,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     _add_segment_arguments(segment)
     segment.set_defaults(command=_segment)
-    models = commands.add_parser("models", help="list the models")
-    models.set_defaults(command=_models)
+    add_model_commands(commands)
     commands.add_parser("demo", help="open napari on a sample image", add_help=False)
     return parser
 

@@ -100,12 +100,15 @@ class Segmenter:
     ) -> Segmenter:
         """Load a model by name, or from a ``.safetensors`` file.
 
+        A published model that is not here is downloaded (see `list_models`).
+
         Raises
         ------
         UnknownModelError
             If no model has that name.
         CheckpointError
-            If the file is missing, damaged or of another kind.
+            If the file is missing, damaged or of another kind; its subclass
+            `DownloadError` if the model cannot be downloaded.
         InputError
             If the device is unknown or not there.
         """

@@ -7,18 +7,24 @@ holds a :class:`ModelInfo`. Listing and describing checkpoints needs no PyTorch.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from napari_gpcis.checkpoints._header import read_info
 from napari_gpcis.checkpoints._info import InferenceSettings, ModelInfo
-from napari_gpcis.checkpoints._known import find_checkpoint, list_models
+from napari_gpcis.checkpoints._known import ModelEntry, find_checkpoint, list_models
+from napari_gpcis.checkpoints._obtain import download_model
 
 if TYPE_CHECKING:
+    from napari_gpcis.checkpoints._convert import convert_checkpoint
     from napari_gpcis.checkpoints._weights import load_checkpoint, save_checkpoint
 
 __all__ = [
     "InferenceSettings",
+    "ModelEntry",
     "ModelInfo",
+    "convert_checkpoint",
+    "download_model",
     "find_checkpoint",
     "list_models",
     "load_checkpoint",
@@ -27,11 +33,16 @@ __all__ = [
 ]
 
 
+_NEED_TORCH = {
+    "convert_checkpoint": "napari_gpcis.checkpoints._convert",
+    "load_checkpoint": "napari_gpcis.checkpoints._weights",
+    "save_checkpoint": "napari_gpcis.checkpoints._weights",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Import what needs PyTorch when it is first asked for."""
-    if name in {"load_checkpoint", "save_checkpoint"}:
-        from napari_gpcis.checkpoints import _weights
-
-        return getattr(_weights, name)
+    if name in _NEED_TORCH:
+        return getattr(import_module(_NEED_TORCH[name]), name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -68,7 +68,8 @@ def _check_container(file: Path) -> None:
     if start.startswith(_PICKLES):
         msg = (
             f"checkpoint {file} is a pickle (as torch.save writes), whatever its name; "
-            "it may contain code and is not opened. A safetensors file is needed"
+            "it may contain code and is not opened. A safetensors file is needed: "
+            "napari-gpcis convert makes one of published weights"
         )
         raise CheckpointError(msg)
     if len(start) > _LENGTH_BYTES and start[-1:] != b"{":

@@ -11,6 +11,9 @@ from safetensors.torch import load_file, save
 
 from napari_gpcis.checkpoints._header import make_header, read_info
 from napari_gpcis.checkpoints._known import find_checkpoint
+from napari_gpcis.checkpoints._obtain import download_model
+from napari_gpcis.checkpoints._progress import ProgressBar
+from napari_gpcis.checkpoints._published import PUBLISHED
 from napari_gpcis.errors import CheckpointError, UnknownModelError
 from napari_gpcis.files import replacing
 from napari_gpcis.model import build_model
@@ -63,12 +66,13 @@ def save_checkpoint(
 def load_checkpoint(path_or_name: str | os.PathLike[str]) -> tuple[GPCIS, ModelInfo]:
     """Load a model that is ready to predict.
 
-    Nothing in the file is executed, and the random state is left as it was.
+    Nothing in the file is executed, and the random state is left as it was. A
+    published model that is not here is downloaded, with a bar on the terminal.
 
     Parameters
     ----------
     path_or_name
-        Name of a bundled model, or a path that ends in ``.safetensors``.
+        Name of a model, or a path that ends in ``.safetensors``.
 
     Returns
     -------
@@ -81,17 +85,26 @@ def load_checkpoint(path_or_name: str | os.PathLike[str]) -> tuple[GPCIS, ModelI
     Raises
     ------
     UnknownModelError
-        If a name is not that of a bundled model.
+        If no model has that name.
     CheckpointError
-        If the file is missing, damaged, or does not fit the network it names.
+        If the file is missing, damaged, or does not fit the network it names; its
+        subclass `DownloadError` if a model cannot be downloaded.
     """
-    file = find_checkpoint(path_or_name)
+    file = _locate(path_or_name)
     info = read_info(file)
-    model = _build(info, file)
-    _fill(model, _read(file), file)
+    model = build_network(info, file)
+    fill_network(model, _read(file), file)
     model.epsilon2 = info.inference.epsilon2
     model.gp_stride = info.inference.gp_stride
     return model.eval(), info
+
+
+def _locate(path_or_name: str | os.PathLike[str]) -> Path:
+    """Return the file of a model, downloaded if it is a published one."""
+    if isinstance(path_or_name, str) and path_or_name in PUBLISHED:
+        with ProgressBar(path_or_name) as bar:
+            return download_model(path_or_name, bar)
+    return find_checkpoint(path_or_name)
 
 
 def _stored(tensor: Tensor, half: bool) -> Tensor:
@@ -114,7 +127,7 @@ def _read(file: Path) -> dict[str, Tensor]:
     return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
 
 
-def _build(info: ModelInfo, file: Path) -> GPCIS:
+def build_network(info: ModelInfo, file: Path) -> GPCIS:
     """Return the network that a checkpoint names, weights still random."""
     try:
         with torch.random.fork_rng(devices=[]):
@@ -124,7 +137,7 @@ def _build(info: ModelInfo, file: Path) -> GPCIS:
         raise CheckpointError(msg) from error
 
 
-def _fill(model: GPCIS, state: dict[str, Tensor], file: Path) -> None:
+def fill_network(model: GPCIS, state: dict[str, Tensor], file: Path) -> None:
     """Copy the weights into the network, all of them or none."""
     expected = model.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in state]

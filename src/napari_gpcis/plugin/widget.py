@@ -241,13 +241,16 @@ def _is_labels(layer: Layer) -> bool:
 
 
 def _model_combo() -> QComboBox:
-    """Return the choice of models, each with what it is for."""
+    """Return the choice of the models that are here, each with what it is for."""
     combo = QComboBox()
-    combo.setToolTip("The model that turns clicks into masks.")
-    for info in list_models():
-        combo.addItem(info.name)
+    combo.setToolTip(
+        "The model that turns clicks into masks.\n"
+        "More can be downloaded: type napari-gpcis models in a terminal."
+    )
+    for model in filter(lambda model: model.is_here, list_models()):
+        combo.addItem(model.name)
         combo.setItemData(
-            combo.count() - 1, info.description, Qt.ItemDataRole.ToolTipRole
+            combo.count() - 1, model.info.description, Qt.ItemDataRole.ToolTipRole
         )
     if combo.count() == 0:
         combo.addItem(DEFAULT_MODEL)
