@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
@@ -15,7 +16,7 @@ _DECODER = {
     "linear_fuse": "fuse",
     "batch_norm": "norm",
     "classifier": "predict",
-    **{f"linear_projections.{i}.proj": f"project.{i}" for i in range(4)},
+    **{f"linear_c.{i}.proj": f"project.{i}" for i in range(4)},
 }
 
 
@@ -49,10 +50,17 @@ def model(
     reference.save_pretrained(folder)
     model = build_model("segformer_b0")
     load_initial_weights(model, folder / "model.safetensors")
-    head = reference.decode_head
+    written = load_file(folder / "model.safetensors")
     for theirs, ours in _DECODER.items():
         layer = model.get_submodule(f"model.decoder.{ours}")
-        layer.load_state_dict(head.get_submodule(theirs).state_dict())
+        prefix = f"decode_head.{theirs}."
+        layer.load_state_dict(
+            {
+                key.removeprefix(prefix): value
+                for key, value in written.items()
+                if key.startswith(prefix)
+            }
+        )
     return model.eval()
 
 
