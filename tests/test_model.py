@@ -14,7 +14,7 @@ from napari_gpcis.clicks import Click, points_tensor
 from napari_gpcis.errors import GPCISError, UnknownModelError
 from napari_gpcis.model import GPCIS, GPScores, build_model
 
-NAMES = ["mobilenet_v2", "resnet50"]
+NAMES = ["mobilenet_v2", "resnet50", "hrnet18s", "segformer_b0"]
 SIZE = (48, 64)
 CLICKS = [
     Click(10, 12),
@@ -88,6 +88,22 @@ def test_encode_then_predict_equals_forward(model: GPCIS) -> None:
     assert variance is None
     for scores in (first, again):
         assert all(map(torch.equal, scores, expected))
+
+
+def test_encoding_is_kept_whatever_the_clicks(model: GPCIS) -> None:
+    x = _input(size=(45, 70))
+    with torch.no_grad():
+        kept = model.encode(x[:, :3])
+        copies = [tensor.clone() for tensor in kept.features]
+        for count in (1, 5, 2):
+            points = points_tensor(CLICKS[:count])
+            previous = torch.rand(1, 1, 45, 70)
+            cached, _ = model.predict(kept, points, previous)
+            fresh = _forward(model, torch.cat([x[:, :3], previous], dim=1), points)
+            assert all(map(torch.equal, cached, fresh))
+    assert all(map(torch.equal, kept.features, copies))
+    other = model.encode(x[:, :3].flip(3)).features
+    assert not torch.equal(other[0], kept.features[0])
 
 
 def test_logits_are_the_sum_of_prior_and_update(model: GPCIS) -> None:
@@ -333,7 +349,37 @@ def test_every_parameter_is_trained(name: str) -> None:
         _input(batch=2), points_tensor(CLICKS).repeat(2, 1, 1)
     )
     (scores.logits.square().mean() + loss).backward()
+    unseen = {"model.ocr.aux_head.3.bias"}  # a softmax does not see it
     for key, parameter in model.named_parameters():
+        if not parameter.requires_grad or key in unseen:
+            continue
         assert parameter.grad is not None, key
         assert bool(parameter.grad.isfinite().all()), key
         assert parameter.grad.abs().max() > 0, key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_step_lowers_the_loss(name: str) -> None:
+    torch.manual_seed(4)
+    model = build_model(name, gp_stride=4)
+    for layer in model.modules():  # no dropped branches: the steps are compared
+        if isinstance(layer, torch.nn.Dropout2d):
+            layer.p = 0.0
+        if hasattr(layer, "drop_path"):
+            layer.drop_path = 0.0
+    x, points = _input(batch=2), points_tensor(CLICKS).repeat(2, 1, 1)
+    target = (x[:, :1] > 0.5).float()
+    target[..., :32] = 1.0
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-2)
+
+    def loss() -> Tensor:
+        scores, variational = model.forward_train(x, points, sample=False)
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits
+        return entropy(scores.logits, target) + variational
+
+    first = loss()
+    first.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    with torch.no_grad():
+        assert loss() < first
