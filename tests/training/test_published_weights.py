@@ -8,17 +8,21 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from _toy_backbone import make_toy_model
+from gpcis_training.cli import main
 from gpcis_training.config import FitConfig
 from gpcis_training.initial_weights import _focalclick, load_initial_weights
 from gpcis_training.start import parameter_groups, start_model
+from napari_gpcis import Click, Segmenter
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.model import GPCIS, build_model
+from training._folders import write_disks
 
 DATA = Path(__file__).parents[1] / "data"
 FOCALCLICK = {
@@ -318,3 +322,24 @@ def test_a_run_starts_from_the_file_with_a_slow_encoder(
     assert id(model.theta.weight) in {id(parameter) for parameter in fast["params"]}
     count = len(slow["params"]) + len(fast["params"])
     assert count == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_command_line_trains_and_exports_each_network(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_disks(tmp_path / "disks")
+    torch.save(_imagenet(name), tmp_path / "w.pth")
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"network: {name}\nname: tiny\nsteps: 1\nbatch_size: 2\nworkers: 0\n"
+        "data: [{path: disks}]\naugment: {size: 64}\n"
+    )
+    arguments = ["fit", str(config), "--data", str(tmp_path), "-o", str(tmp_path / "r")]
+    assert main([*arguments, "--initial-weights", str(tmp_path / "w.pth")]) == 0
+    assert "trained 1 steps" in capsys.readouterr().out
+    segmenter = Segmenter.from_pretrained(tmp_path / "r" / "tiny.safetensors")
+    assert segmenter.info.architecture == name
+    mask = segmenter.predict(np.zeros((50, 70, 3), np.uint8), [Click(20, 30)]).mask
+    assert mask.shape == (50, 70)
+    assert mask[20, 30]
