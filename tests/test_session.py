@@ -110,6 +110,60 @@ def test_clear_of_nothing_is_no_step(session):
     assert not session.can_undo
 
 
+def test_replaced_clicks_are_one_step(session, model):
+    clicks = [Click(30, 20), Click(30, 40), Click(30, 60, False)]
+    for click in clicks:
+        before = session.add_click(click.row, click.col, click.positive)
+    asked = len(model.points)
+    dragged = [clicks[0], Click(45, 40), clicks[2]]
+    found = session.replace_clicks(dragged)
+    assert session.clicks == tuple(dragged)
+    assert len(model.points) == asked + 2  # the first click's answer is known
+    once = toy_segmenter().predict(session_image(session), dragged)
+    assert_array_equal(found.probability, once.probability)
+    assert session.undo() is before
+    assert session.clicks == tuple(clicks)
+    assert session.redo() is found
+    assert len(model.points) == asked + 2
+    assert session.replace_clicks(clicks[:1]).clicks == (clicks[0],)
+    assert session.undo() is found
+
+
+def test_replaced_by_nothing_is_clear(session):
+    before = session.add_click(30, 40)
+    assert session.replace_clicks([]) is None
+    assert session.clicks == ()
+    assert session.undo() is before
+
+
+def test_replaced_by_the_same_is_no_step(session):
+    session.add_click(30, 40)
+    session.undo()
+    session.redo()
+    session.replace_clicks([Click(30, 40)])
+    session.undo()
+    assert not session.can_undo
+    assert session.can_redo
+
+
+def test_replacing_the_first_click_keeps_its_view(session):
+    session.view = (10, 20, 42, 60)
+    session.replace_clicks([Click(30, 40)])
+    session.view = (0, 0, 5, 5)
+    session.replace_clicks([Click(25, 45)])
+    assert session.prediction.roi == (10, 20, 42, 60)
+
+
+@pytest.mark.parametrize("wrong", [Click(60, 0), Click(0, -1), (1, 2)])
+def test_replacing_by_a_wrong_click_changes_nothing(session, wrong):
+    session.add_click(30, 40)
+    with pytest.raises(InputError, match=r"must lie inside|must be Click objects"):
+        session.replace_clicks([Click(10, 10), wrong])
+    assert session.clicks == (Click(30, 40),)
+    session.undo()
+    assert not session.can_undo
+
+
 def test_unreachable_predictions_are_forgotten(session):
     for col in (20, 40, 60):
         session.add_click(30, col)
@@ -184,6 +238,23 @@ def test_two_phases(session, model):
     assert session.fulfil(request, answer)
     assert session.prediction is answer[-1]
     assert session.request() is None
+
+
+def test_two_phases_of_replacing(session, model):
+    for col in (20, 40, 60):
+        session.add_click(30, col)
+    session.push_clicks([Click(30, 20), Click(30, 60)])
+    assert session.prediction is None
+    request = session.request()
+    assert [found.clicks for found in request.done] == [(Click(30, 20),)]
+    assert session.undo_click()
+    asked = len(model.points)
+    assert session.request() is None
+    answer = session.segmenter.run(request)
+    assert session.fulfil(request, answer)  # redo can reach it
+    assert session.redo_click()
+    assert session.prediction is answer[-1]
+    assert len(model.points) == asked + 1
 
 
 def test_answer_is_of_use_after_another_click(session):

@@ -12,7 +12,7 @@ from napari_gpcis.prediction import check_threshold
 from napari_gpcis.segmenter import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from napari_gpcis._zoom import Box
     from napari_gpcis.prediction import Prediction
@@ -102,7 +102,7 @@ class Clicking(ABC):
         return self._shown(self._known[self._history.current])
 
     def undo(self) -> Prediction | None:
-        """Take the last click, or `clear`, back; nothing happens without one.
+        """Take the last change of the clicks back; nothing happens without one.
 
         Finished objects are not touched: see `undo_accept`.
         """
@@ -116,9 +116,28 @@ class Clicking(ABC):
 
     def clear(self) -> Prediction | None:
         """Remove all clicks of the current object; can be undone."""
-        if self.clicks:
-            self._change(Prompts())
+        self.push_clicks(())
         return self.prediction
+
+    def replace_clicks(self, clicks: Iterable[Click]) -> Prediction | None:
+        """Make these the clicks of the current object, and predict.
+
+        However many clicks differ, `undo` takes it back in one step. What is known of
+        an unchanged beginning is not predicted again.
+
+        Parameters
+        ----------
+        clicks
+            All clicks, in order; none at all is `clear`.
+
+        Raises
+        ------
+        InputError
+            If a click lies outside the image (nothing is changed), or the image has
+            NaN values where it is read.
+        """
+        self.push_clicks(clicks)
+        return self._complete()
 
     def _complete(self) -> Prediction | None:
         """Predict what is missing, here and now."""
@@ -131,9 +150,20 @@ class Clicking(ABC):
 
     def push_click(self, row: float, col: float, positive: bool = True) -> None:
         """Add a click without predicting, see `add_click`."""
-        (click,) = check_clicks([Click(row, col, positive)], self.shape)
-        view = self._history.current.view if self.clicks else self._first_view(click)
-        self._change(Prompts((*self.clicks, click), view))
+        self.push_clicks((*self.clicks, Click(row, col, positive)))
+
+    def push_clicks(self, clicks: Iterable[Click]) -> None:
+        """Replace all clicks without predicting, see `replace_clicks`."""
+        checked = check_clicks(clicks, self.shape)
+        if checked == self.clicks:
+            return
+        if not checked:
+            view = None
+        elif self.clicks:
+            view = self._history.current.view
+        else:
+            view = self._first_view(checked[0])
+        self._change(Prompts(checked, view))
 
     def undo_click(self) -> bool:
         """Undo without predicting; ``False`` if there was nothing to undo."""

@@ -59,10 +59,11 @@ class Session(Clicking):
 
     Notes
     -----
-    *Two ways to use it.* `add_click`, `undo`, `redo` predict in place. A program
-    that must not wait calls `push_click`, `undo_click`, `redo_click`, gives what
-    `request` returns to `Segmenter.run` on another thread, and hands the answer to
-    `fulfil`. The session itself belongs to one thread.
+    *Two ways to use it.* `add_click`, `replace_clicks`, `undo`, `redo` predict in
+    place. A program that must not wait calls `push_click`, `push_clicks`,
+    `undo_click`, `redo_click`, gives what `request` returns to `Segmenter.run` on
+    another thread, and hands the answer to `fulfil`. The session itself belongs to
+    one thread.
 
     *Errors in the model* are raised as they are, and no click is lost: it stays,
     `prediction` is ``None``, and the next `add_click` or `request` tries again
