@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_gpcis import Click, Prediction, _resample
+from napari_gpcis._resample import mask_to_network, to_network
 from napari_gpcis.errors import InputError
 from napari_gpcis.prediction import GridMaps
 
@@ -71,6 +72,16 @@ def test_read_anywhere(ramp):
     expected = ramp.probability[np.ix_(rows, cols)]
     assert_allclose(ramp.read(rows, cols)[0], expected, atol=1e-6)
     assert_allclose(ramp.read(slice(5, 20), slice(0, 50))[0], ramp.probability[5:20])
+
+
+@pytest.mark.parametrize("half_pixel", [False, True])
+@pytest.mark.parametrize("box", [(0, 0, *SHAPE), (12, 25, 30, 40), (0, 30, 20, 50)])
+def test_resized_for_the_network(box, half_pixel):
+    found = predict(np.random.default_rng(0).random((16, 16)), half_pixel=half_pixel)
+    for size in (8, 16, 100):
+        pixels = to_network(found, box, size, half_pixel=half_pixel)
+        quick = mask_to_network(found, box, size, half_pixel=half_pixel)
+        assert_allclose(quick, pixels, atol=1e-6)
 
 
 def test_published_convention_aligns_corners():

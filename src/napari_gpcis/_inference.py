@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_gpcis._normalise import to_rgb
-from napari_gpcis._resample import to_network
+from napari_gpcis._resample import mask_to_network, to_network
 from napari_gpcis._zoom import network_clicks
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import GPCISError, InputError
@@ -98,7 +98,7 @@ class Engine:
         with torch.inference_mode(), self._lock:
             before = torch.zeros(1, size, size)
             if previous is not None:
-                before = to_network(previous, roi, size, half_pixel=half_pixel)
+                before = mask_to_network(previous, roi, size, half_pixel=half_pixel)
             scores, variance = self._model.predict(
                 self._encoded(prepared, roi),
                 points_tensor(seen).to(self.device),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis._zoom import Box
+    from napari_gpcis.prediction import Prediction
 
 Floats: TypeAlias = "NDArray[np.float32]"
 Index: TypeAlias = "slice | NDArray[np.intp]"
@@ -106,6 +107,31 @@ def to_network(source: Reader, box: Box, size: int, *, half_pixel: bool) -> Tens
     if half_pixel:
         return _shrink_filtered(source, box, size)
     return _shrink_published(source, box, size)
+
+
+def mask_to_network(
+    previous: Prediction, box: Box, size: int, *, half_pixel: bool
+) -> Tensor:
+    """Resize the probability of a prediction, as :func:`to_network` would.
+
+    In the half-pixel convention all steps are linear along one axis, so columns are
+    brought to the network's grid before the rows are made: much less work.
+    """
+    if not half_pixel:
+        return _shrink_published(previous, box, size)
+    import torch  # heavy: only when a model is in use
+    from torch.nn.functional import interpolate
+
+    across = torch.from_numpy(previous.read_cols(slice(box[1], box[3])))[None, None]
+    target = (across.shape[2], size)
+    narrow = interpolate(across, target, mode="bilinear", antialias=True)[0, 0]
+    whole = previous.read_rows(narrow.numpy(), slice(box[0], box[2]))
+    return interpolate(
+        torch.from_numpy(whole)[None, None],
+        (size, size),
+        mode="bilinear",
+        antialias=True,
+    )[0]
 
 
 def _shrink_published(source: Reader, box: Box, size: int) -> Tensor:

@@ -161,11 +161,20 @@ class Prediction:
 
     def read(self, rows: Index, cols: Index) -> Floats:
         """Return the probability ``(1, rows, cols)``, 0 outside the roi."""
-        row, inside_rows = _inside(rows, self.roi[0], self.roi[2])
-        col, inside_cols = _inside(cols, self.roi[1], self.roi[3])
-        values = np.zeros((1, len(inside_rows), len(inside_cols)), dtype=np.float32)
-        found = self._down(self._across("probability", col), row)
-        values[0][np.ix_(inside_rows, inside_cols)] = found
+        return self.read_rows(self.read_cols(cols), rows)[None]
+
+    def read_cols(self, cols: Index) -> Floats:
+        """Return the grid's rows of the probability at some columns of the image."""
+        col, inside = _inside(cols, self.roi[1], self.roi[3])
+        values = np.zeros((len(self.maps.probability), len(inside)), dtype=np.float32)
+        values[:, inside] = self._across("probability", col)
+        return values
+
+    def read_rows(self, across: Floats, rows: Index) -> Floats:
+        """Stretch what `read_cols` returned to some rows of the image."""
+        row, inside = _inside(rows, self.roi[0], self.roi[2])
+        values = np.zeros((len(inside), across.shape[1]), dtype=np.float32)
+        values[inside] = self._down(across, row)
         return values
 
     @property
