@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from napari.components import ViewerModel
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.binding import Binding
 
 
 def masks(*clicks: tuple[int, int] | tuple[int, int, bool]) -> np.ndarray:
@@ -171,6 +173,31 @@ def test_deleted_and_dragged_points_are_followed(bench) -> None:
     np.testing.assert_array_equal(bench.labels.data == 1, masks((20, 20)))
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_one_undo_takes_a_dragged_or_deleted_point_back(bench, deleted) -> None:
+    bench.start()
+    for count, point in enumerate([(30, 40), (60, 80), (20, 80)], start=1):
+        bench.positive.add(point)
+        bench.settled(count)
+    before, clicks = bench.labels.data.copy(), bench.binding.session.clicks
+    if deleted:
+        bench.positive.selected_data = {1}
+        bench.positive.remove_selected()
+    else:
+        bench.positive.data = [[30, 40], [50, 20], [20, 80]]
+    bench.until(lambda: bench.binding.session.clicks != clicks)
+    bench.settled(2 if deleted else 3)
+    after = bench.labels.data.copy()
+    assert not np.array_equal(before, after)
+    bench.binding.command("undo")
+    bench.settled(3)
+    assert bench.binding.session.clicks == clicks
+    np.testing.assert_array_equal(bench.labels.data, before)
+    bench.binding.command("redo")
+    bench.settled(2 if deleted else 3)
+    np.testing.assert_array_equal(bench.labels.data, after)
+
+
 def test_the_order_of_clicks_is_kept_across_both_layers(bench) -> None:
     bench.start()
     bench.negative.add([30, 46])
@@ -289,7 +316,7 @@ def test_labels_replaced_by_another_shape(bench) -> None:
     bench.settled(1)
     bench.labels.data = np.zeros((5, 5), np.int32)
     assert bench.binding.annotation is None
-    assert "another shape" in bench.binding.status
+    assert "same shape and place" in bench.binding.status
 
 
 def test_labels_of_a_wrong_shape_leave_everything_as_it_was(bench, errors) -> None:
@@ -390,3 +417,105 @@ def test_without_an_annotation_commands_do_nothing(bench) -> None:
     bench.binding.travel_in_labels("undo")
     assert bench.binding.session is None
     assert isinstance(bench.viewer, ViewerModel)
+
+
+def test_labels_without_a_free_id_say_so(bench, errors) -> None:
+    data = np.zeros((80, 100), np.uint8)
+    data[0, 0] = 255
+    labels = bench.viewer.add_labels(data.copy(), name="full")
+    image = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
+    assert not bench.binding.start(image, labels)
+    assert len(errors) == 1
+    assert "'full' has no id left: uint8 holds ids up to 255" in errors[0]
+    labels.data = np.where(data == 255, 254, data).astype(np.uint8)
+    assert bench.binding.start(image, labels)
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.binding.command("accept")
+    bench.positive.add([60, 80])
+    bench.until(lambda: "no id left" in bench.binding.status)
+    np.testing.assert_array_equal(labels.data == 255, masks((30, 40)))
+    assert labels.data[60, 80] == 0
+    assert not bench.current.busy
+    labels.data = labels.data.astype(np.int32)
+    bench.positive.add([60, 70])
+    bench.settled(2)
+    assert (labels.data == 256).any()
+
+
+def test_a_mask_undone_in_the_labels_is_not_accepted(bench) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.binding.annotation.enter_plane()  # ends the undo step
+    bench.labels.undo()
+    assert not bench.labels.data.any()
+    bench.binding.command("accept")
+    assert "no mask to accept" in bench.binding.status
+    assert not bench.binding.session.objects
+    bench.positive.add([30, 44])
+    bench.settled(2)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40), (30, 44)))
+
+
+def test_new_pixels_of_the_image_are_used(bench) -> None:
+    image = bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    image.data = np.full((80, 100), 9, np.uint8)
+    bench.until(lambda: bench.binding.session is not None)
+    bench.settled(1)
+    assert bench.segmenter.runs[-1].prepared.planes[0][0, 0] == 9
+    image.data = np.zeros((50, 60), np.uint8)
+    assert bench.binding.annotation is None
+    assert "no longer have the same shape" in bench.binding.status
+
+
+def test_an_image_that_is_moved_ends_the_annotation(bench) -> None:
+    image = bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    labels = bench.labels
+    image.translate = (5, 0)
+    bench.until(lambda: bench.binding.annotation is None)
+    assert "same shape and place" in bench.binding.status
+    np.testing.assert_array_equal(labels.data == 1, masks((30, 40)))
+    assert bench.binding.start(image)
+    assert bench.labels != labels
+
+
+def test_two_bindings_do_not_share_an_image(bench, errors) -> None:
+    image = bench.start()
+    other = Binding(bench.viewer, lambda name: bench.segmenter, "fake")
+    assert not other.start(image)
+    assert errors == ["Another GPCIS widget annotates this image: press Stop there."]
+    bench.binding.stop()
+    assert other.start(image)
+    other.close()
+
+
+def test_a_hint_when_clicks_go_elsewhere(bench) -> None:
+    image = bench.start()
+    assert bench.binding.status == "Ready: click on an object."
+    seen = []
+    bench.binding.changed.connect(lambda: seen.append(bench.binding.status))
+    bench.viewer.layers.selection.active = image
+    assert seen[-1].endswith("\nPress G to go on clicking.")
+    bench.binding.ready()
+    assert seen[-1] == "Ready: click on an object."
+    bench.positive.mode = "select"
+    assert seen[-1].endswith("\nPress G to go on clicking.")
+
+
+def test_an_image_with_nan_says_so_until_it_is_mended(bench, errors) -> None:
+    data = np.zeros((80, 100), np.float32)
+    data[3, 4] = np.nan
+    image = bench.viewer.add_image(data)
+    assert bench.binding.start(image)
+    bench.until(lambda: errors)
+    assert "1 of the 8000 values in it are NaN" in bench.binding.status
+    image.data = np.nan_to_num(data)
+    bench.until(lambda: bench.binding.session is not None)
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    assert len(errors) == 1

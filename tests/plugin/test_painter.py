@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
+from napari_gpcis.plugin import painter as painter_module
 from napari_gpcis.plugin.painter import EMPTY, Painted, Painter
 from napari_gpcis.plugin.planes import Plane
 
@@ -126,3 +127,39 @@ def test_a_closed_painter_lets_go(labels: Labels) -> None:
     painter.close()
     labels.undo()
     assert set(np.unique(labels.data)) == {0, 7}
+
+
+def test_very_many_pixels_are_written_without_the_layers_history(
+    labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painter_module, "MAX_STEP", 30)
+    painter, held = Painter(labels), Painted()
+    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
+    assert np.count_nonzero(labels.data == 8) == 36 - 4
+    assert np.count_nonzero(labels.data == 7) == 25
+    assert painter.drawing
+    painter.paint(PLANE, held, EMPTY, NOTHING)
+    assert set(np.unique(labels.data)) == {0, 7}
+    painter.end_step()
+    labels.undo()  # nothing of ours is there
+    assert set(np.unique(labels.data)) == {0, 7}
+
+
+def test_a_stroke_is_an_undo_step_of_its_own(labels: Labels) -> None:
+    painter, held = Painter(labels), Painted()
+    painter.paint(PLANE, held, (8, 8, 12, 12), full(4, 4))
+    press = labels.mouse_drag_callbacks[0]
+    press(labels, None)
+    assert painter.drawing  # in pan mode nothing is painted
+    labels.mode = "paint"
+    assert labels.mouse_drag_callbacks[0] == press
+    press(labels, None)
+    assert not painter.drawing
+    labels.paint((2, 20), 3)
+    assert (labels.data == 3).any()
+    labels.undo()
+    assert not (labels.data == 3).any()
+    assert np.count_nonzero(labels.data == 8) == 16
+    assert painter.shows(PLANE, held)
+    painter.close()
+    assert press not in labels.mouse_drag_callbacks

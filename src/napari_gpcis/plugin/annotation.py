@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Points
 
     from napari_gpcis.plugin.layers import ClickLayers
     from napari_gpcis.plugin.planes import Plane
@@ -81,11 +81,17 @@ class Annotation(QObject):
         self.prompts.changed.connect(self._on_points)
         for name in DIMS_EVENTS:
             getattr(viewer.dims.events, name).connect(self._on_dims)
+        viewer.layers.selection.events.active.connect(self._on_active)
+        for points in self._points:
+            points.events.mode.connect(self._on_active)
 
     def close(self) -> None:
         """Stop; what is drawn in the labels layer stays, running objects as well."""
         for name in DIMS_EVENTS:
             getattr(self._viewer.dims.events, name).disconnect(self._on_dims)
+        self._viewer.layers.selection.events.active.disconnect(self._on_active)
+        for points in self._points:
+            points.events.mode.disconnect(self._on_active)
         self._timer.stop()
         self._worker.cancel(self._opening)
         for plane in self._planes.values():
@@ -98,6 +104,12 @@ class Annotation(QObject):
     def drawing(self) -> bool:
         """Whether the last change of the labels is the running object's."""
         return self._painter.drawing
+
+    @property
+    def clicking(self) -> bool:
+        """Whether a click on the canvas is a click on an object."""
+        active = self._viewer.layers.selection.active
+        return any(points == active and points.mode == "add" for points in self._points)
 
     def enter_plane(self) -> None:
         """Turn to the displayed plane; other planes keep their clicks and masks."""
@@ -140,7 +152,8 @@ class Annotation(QObject):
         for plane in self._planes.values():
             if answer.key in (self._opening, plane.key):
                 plane.failed()
-        self._say("That did not work; the next click tries again.")
+        why = "That did not work; the next click tries again."
+        self._say(str(answer.error) if isinstance(answer.error, InputError) else why)
 
     @property
     def _opening(self) -> Hashable:
@@ -171,6 +184,13 @@ class Annotation(QObject):
 
     def _on_dims(self) -> None:
         self._timer.start()
+
+    def _on_active(self) -> None:
+        self.changed.emit()
+
+    @property
+    def _points(self) -> tuple[Points, Points]:
+        return self.layers.positive, self.layers.negative
 
     def _say(self, message: str) -> None:
         self.message = message

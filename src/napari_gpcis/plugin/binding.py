@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation import Annotation
-from napari_gpcis.plugin.commands import Keys
-from napari_gpcis.plugin.layers import claim_layers
+from napari_gpcis.plugin.commands import READY_KEY, Keys
+from napari_gpcis.plugin.layers import claim_layers, lies_on
 from napari_gpcis.plugin.planes import layer_shape
 from napari_gpcis.plugin.work import Models
 from napari_gpcis.plugin.worker import InferenceThread
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Points
 
+    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.work import SegmenterFactory
     from napari_gpcis.plugin.worker import Answer
     from napari_gpcis.session import Session
+
+
+_BINDINGS: WeakSet[Binding] = WeakSet()
 
 
 class Binding(QObject):
@@ -60,6 +65,11 @@ class Binding(QObject):
         self._worker = InferenceThread(self)
         self._worker.answered.connect(self._on_answer)
         viewer.layers.events.removed.connect(self._on_removed)
+        self._fit_timer = QTimer(self)
+        self._fit_timer.setSingleShot(True)
+        self._fit_timer.setInterval(0)
+        self._fit_timer.timeout.connect(self._check_fit)
+        _BINDINGS.add(self)
 
     # What a person can do ---------------------------------------------------------
 
@@ -78,6 +88,7 @@ class Binding(QObject):
         """
         try:
             layers = claim_layers(self._viewer, image, labels)
+            self._check_unused(layers.positive)
         except InputError as error:
             show_error(str(error))
             return False
@@ -86,7 +97,7 @@ class Binding(QObject):
             self._viewer, image, layers, self._worker, self._models, self
         )
         self.annotation.changed.connect(self.changed)
-        layers.labels.events.data.connect(self._on_labels_replaced)
+        self._watch(self.annotation, "connect")
         self._keys.bind(layers)
         self.annotation.prompts.select(self._viewer)
         self.annotation.enter_plane()
@@ -97,7 +108,7 @@ class Binding(QObject):
         annotation, self.annotation = self.annotation, None
         if annotation is not None:
             self._keys.unbind()
-            annotation.layers.labels.events.data.disconnect(self._on_labels_replaced)
+            self._watch(annotation, "disconnect")
             annotation.close()
             annotation.deleteLater()
         self._message = message
@@ -161,24 +172,14 @@ class Binding(QObject):
 
     @property
     def status(self) -> str:
-        """One line on what is going on."""
+        """What is going on, in a line or two."""
         annotation = self.annotation
-        if annotation is None or annotation.current is None or annotation.message:
-            return self._message if annotation is None else annotation.message
-        current = annotation.current
-        if current.session is None:
-            return "Loading the model and the image ..."
-        count = len(current.clicks)
-        if not count:
-            return "Ready: click on an object."
-        parts = [f"{count} click{'s' if count > 1 else ''}"]
-        if current.held.label:
-            parts.append(f"object {current.held.label}")
-        if current.busy:
-            parts.append("computing ...")
-        elif current.seconds is not None:
-            parts.append(f"{current.seconds * 1000:.0f} ms")
-        return " · ".join(parts)
+        if annotation is None:
+            return self._message
+        lines = [annotation.message or _progress(annotation.current)]
+        if annotation.current is not None and not annotation.clicking:
+            lines.append(f"Press {READY_KEY} to go on clicking.")
+        return "\n".join(lines)
 
     # What happens elsewhere -------------------------------------------------------
 
@@ -205,16 +206,65 @@ class Binding(QObject):
                 self.stop(_GONE[role])
                 return
 
-    def _on_labels_replaced(self) -> None:
-        """End the annotation if the labels got another shape."""
+    def _check_unused(self, points: Points) -> None:
+        """Check that no other widget follows the clicks in a layer."""
+        for other in _BINDINGS - {self}:
+            if other.annotation and other.annotation.layers.positive == points:
+                msg = "Another GPCIS widget annotates this image: press Stop there."
+                raise InputError(msg)
+
+    def _watch(self, annotation: Annotation, way: str) -> None:
+        """Begin or end (``"connect"``, ``"disconnect"``) to watch image and labels."""
+        for layer in (annotation.image, annotation.layers.labels):
+            getattr(layer.events.data, way)(self._on_new_data)
+            for name in _PLACE_EVENTS:
+                getattr(getattr(layer.events, name), way)(self._on_moved)
+
+    def _on_new_data(self, event: Any) -> None:
+        """Read a changed image anew, and replay the running clicks on it."""
         annotation = self.annotation
         if annotation is None:
             return
-        if layer_shape(annotation.layers.labels) == layer_shape(annotation.image):
-            return
-        self.stop("The labels got another shape. Press Start to go on with new ones.")
+        if layer_shape(annotation.layers.labels) != layer_shape(annotation.image):
+            self.stop(_NO_FIT)
+        elif event.source == annotation.image:
+            annotation.reopen()
+
+    def _on_moved(self) -> None:
+        """Check the fit soon: image and labels may be moved one after the other."""
+        self._fit_timer.start()
+
+    def _check_fit(self) -> None:
+        """End the annotation if image and labels no longer lie on each other."""
+        annotation = self.annotation
+        if annotation and not lies_on(annotation.layers.labels, annotation.image):
+            self.stop(_NO_FIT)
 
 
+def _progress(current: PlaneAnnotation | None) -> str:
+    """Say in one line how far the running object is."""
+    if current is None:
+        return ""
+    if current.session is None:
+        return "Loading the model and the image ..."
+    count = len(current.clicks)
+    if not count:
+        return "Ready: click on an object."
+    parts = [f"{count} click{'s' if count > 1 else ''}"]
+    if current.held.label:
+        parts.append(f"object {current.held.label}")
+    if current.busy:
+        parts.append("computing ...")
+    elif current.seconds is not None:
+        parts.append(f"{current.seconds * 1000:.0f} ms")
+    return " · ".join(parts)
+
+
+_PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine")
+_NO_FIT = (
+    "Image and labels no longer have the same shape and place. Masks are kept; press "
+    "Start to go on with new layers."
+)
 _GONE = {
     "image": "The image was removed. Its masks are kept in the labels layer.",
     "labels": "The labels layer was removed. Press Start to begin a new one.",

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.utils.colormaps import CyclicLabelColormap
 
+from napari_gpcis._labels import MAX_ID
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.planes import layer_shape
 
@@ -23,6 +25,25 @@ MARK = "napari-gpcis"
 POSITIVE_COLOUR = "#56b4e9"
 NEGATIVE_COLOUR = "#e69f00"
 """Sky blue and orange: told apart with any colour vision, on light and dark ground."""
+
+OBJECT_COLOURS = (
+    "#7dff3d",
+    "#ffee33",
+    "#ff3df2",
+    "#a970ff",
+    "#ff5c5c",
+    "#2effc0",
+    "#ff9ed8",
+    "#c9ff2e",
+    "#d3b8ff",
+    "#ff2e8a",
+    "#8affd6",
+    "#fff59e",
+)
+"""Bright, so that masks are seen on dark and on grey images, and none of them near
+the colours of clicks."""
+OBJECT_OPACITY = 0.5
+"""What lies under a mask must be seen, to judge its boundary."""
 
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 
@@ -65,20 +86,39 @@ def check_labels(labels: Layer, image: Layer) -> None:
         msg = (
             f"The labels layer {labels.name!r} has the shape {got}, but the image "
             f"{image.name!r} has {want}. Choose a labels layer of the same shape, "
-            "or 'new layer'."
+            "or 'New layer'."
         )
         raise InputError(msg)
     if not lies_on(labels, image):
         msg = (
             f"The labels layer {labels.name!r} lies elsewhere than the image "
-            f"{image.name!r} (another scale or position). Choose 'new layer'."
+            f"{image.name!r} (another scale or position). Choose 'New layer'."
         )
         raise InputError(msg)
     if labels.multiscale or not isinstance(labels.data, np.ndarray):
         kind = "multiscale" if labels.multiscale else type(labels.data).__name__
         msg = (
             f"The labels layer {labels.name!r} cannot be edited ({kind}); it must "
-            "hold a NumPy array in memory. Choose 'new layer'."
+            "hold a NumPy array in memory. Choose 'New layer'."
+        )
+        raise InputError(msg)
+
+
+def check_room(labels: Labels, highest: int) -> None:
+    """Check that an id above ``highest`` fits into a labels layer.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
+    kind = labels.data.dtype
+    limit = min(int(np.iinfo(kind).max), MAX_ID)
+    if highest >= limit:
+        msg = (
+            f"The labels layer {labels.name!r} has no id left: {kind} holds ids up to "
+            f"{limit}, and {highest} is in use. Choose 'New layer', or right-click it "
+            "in the layer list: Convert data type > Convert to int32."
         )
         raise InputError(msg)
 
@@ -101,11 +141,12 @@ def claim_layers(
     Raises
     ------
     InputError
-        If the given labels layer does not fit the image.
+        If the given labels layer does not fit the image, or has no id left.
     """
     if labels is None:
         labels = _own(viewer, "labels", image) or _new_labels(viewer, image)
     check_labels(labels, image)
+    check_room(labels, int(labels.data.max(initial=0)))
     negative = _own(viewer, "negative", image) or _new_points(viewer, image, False)
     positive = _own(viewer, "positive", image) or _new_points(viewer, image, True)
     return ClickLayers(positive, negative, labels)
@@ -130,6 +171,8 @@ def _new_labels(viewer: ViewerModel, image: Layer) -> Labels:
         np.zeros(layer_shape(image), dtype=np.int32),
         name=f"{image.name} objects",
         metadata=_mark("labels", image),
+        colormap=CyclicLabelColormap(["black", *OBJECT_COLOURS]),  # black: never shown
+        opacity=OBJECT_OPACITY,
         **geometry(image),
     )
 
@@ -141,7 +184,7 @@ def _new_points(viewer: ViewerModel, image: Layer, positive: bool) -> Points:
     return viewer.add_points(
         np.empty((0, image.ndim)),
         ndim=image.ndim,
-        name=f"{sign} clicks",
+        name=f"{sign} clicks on {image.name}",
         metadata=_mark(sign, image),
         symbol="disc" if positive else "cross",
         face_color=colour,

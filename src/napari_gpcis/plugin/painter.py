@@ -4,16 +4,19 @@ The object being clicked is drawn straight into the labels layer, under the next
 id, so that whoever saves the layer at any moment has everything that is seen. Only
 pixels that were free are taken, and only pixels taken here are given back; all other
 ids, drawn by hand or accepted before, stay as they are. All changes of one object form
-one undo step of the layer: its history is held open until the object is finished.
+one undo step of the layer: its history is held open until the object is finished, or
+the person begins to paint, whose strokes are steps of their own.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_gpcis.plugin.layers import check_room
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 EMPTY: Box = (0, 0, 0, 0)
+MAX_STEP = 1 << 19
+"""More pixels than these are not written into the layer's own history: that would
+stop the window for seconds. The plugin's undo takes them back all the same."""
+_PAINTING = ("paint", "fill", "erase", "polygon")
+"""Modes of a labels layer in which the mouse changes pixels."""
 
 
 @dataclass
@@ -64,6 +72,7 @@ class Painter:
         labels.events.paint.connect(self._edited)
         labels.events.data.connect(self._edited)
         labels.events.labels_update.connect(self._drawn)
+        labels.mouse_drag_callbacks.insert(0, self._on_press)
 
     def close(self) -> None:
         """End the running undo step and let go of the layer."""
@@ -71,6 +80,8 @@ class Painter:
         self.labels.events.paint.disconnect(self._edited)
         self.labels.events.data.disconnect(self._edited)
         self.labels.events.labels_update.disconnect(self._drawn)
+        if self._on_press in self.labels.mouse_drag_callbacks:
+            self.labels.mouse_drag_callbacks.remove(self._on_press)
 
     @property
     def drawing(self) -> bool:
@@ -78,10 +89,17 @@ class Painter:
         return self._open
 
     def new_label(self) -> int:
-        """Return an id above every id in the layer and every id given before."""
+        """Return an id above every id in the layer and every id given before.
+
+        Raises
+        ------
+        InputError
+            If the layer's dtype cannot hold it.
+        """
         if self._stale:
             self._highest = max(self._highest, int(self.labels.data.max(initial=0)))
             self._stale = False
+        check_room(self.labels, self._highest)
         self._highest += 1
         return self._highest
 
@@ -90,6 +108,11 @@ class Painter:
 
         Pixels of other ids are not taken; what the person erased by hand meanwhile is
         drawn again, what he drew over stays his.
+
+        Raises
+        ------
+        InputError
+            If the object has no id yet and none is left.
         """
         both = _union(held.box, box)
         before = _placed(held.mask, held.box, both)
@@ -102,6 +125,12 @@ class Painter:
         self._write(plane, both, after & ~mine, held.label)
         self._write(plane, both, mine & ~after, 0)
         held.box, held.mask = both, after
+
+    def shows(self, plane: Plane, held: Painted) -> bool:
+        """Return whether any pixel of the running object is still drawn."""
+        box = held.box
+        now = plane.take(self.labels.data)[box[0] : box[2], box[1] : box[3]]
+        return bool((held.mask & (now == held.label)).any())
 
     def end_step(self) -> None:
         """Close the undo step of the running object."""
@@ -129,9 +158,13 @@ class Painter:
 
     def _write(self, plane: Plane, box: Box, where: Mask, label: int) -> None:
         """Set pixels of the plane through the layer's history, if there are any."""
-        rows, cols = np.nonzero(where)
-        if len(rows) == 0:
+        count = np.count_nonzero(where)
+        if count == 0:
             return
+        if count > MAX_STEP:
+            self._write_at_once(plane, box, where, label)
+            return
+        rows, cols = np.nonzero(where)
         if not self._open:
             self.end_step()
             self._history.enter_context(self.labels.block_history())
@@ -140,6 +173,20 @@ class Painter:
         self._writing = True
         self.labels.data_setitem(indices, label)
         self._writing = False
+
+    def _write_at_once(self, plane: Plane, box: Box, where: Mask, label: int) -> None:
+        """Set very many pixels without the layer's history, which is slow at that."""
+        part = plane.take(self.labels.data)[box[0] : box[2], box[1] : box[3]]
+        part[where] = label
+        self._open = True
+        self._writing = True
+        self.labels.refresh(thumbnail=False, highlight=False, extent=False)
+        self._writing = False
+
+    def _on_press(self, labels: Labels, _event: Any) -> None:
+        """Close our undo step before a stroke, which would become part of it."""
+        if str(labels.mode) in _PAINTING:
+            self.end_step()
 
     def _drawn(self) -> None:
         """Note a change of pixels, which may have brought new ids."""

@@ -164,7 +164,12 @@ class PlaneAnnotation:
         if request is not None and not session.fulfil(request, found.predictions):
             return
         self.seconds = seconds
-        self._around.painter.paint(self.plane, self.held, found.box, found.mask)
+        try:
+            self._around.painter.paint(self.plane, self.held, found.box, found.mask)
+        except InputError as error:
+            self.accepting = 0
+            self._around.say(str(error))
+            return
         if self.accepting:
             self._finish(session)
         else:
@@ -222,7 +227,8 @@ class PlaneAnnotation:
     def _finish(self, session: Session) -> None:
         """Accept the object that is drawn, and go on with later clicks."""
         around, self.accepting = self._around, 0
-        if session.prediction is None or not self.held.mask.any():
+        drawn = around.painter.shows(self.plane, self.held)
+        if session.prediction is None or not drawn:
             around.say("There is no mask to accept: click on the object once more.")
             return
         accepted = session.clicks
@@ -269,13 +275,12 @@ class PlaneAnnotation:
 def follow(session: Session, clicks: Sequence[Click]) -> None:
     """Give a session these clicks; nothing is predicted here.
 
-    New clicks at the end are pushed. After any other change (a point was dragged or
-    deleted) all clicks are cleared and pushed again, which undo can take back; what
-    is known of an unchanged beginning is not predicted again.
+    New clicks at the end are pushed one by one. Any other change (points were dragged
+    or deleted) is one step, so that one undo takes it back.
     """
     have = session.clicks
     if tuple(clicks[: len(have)]) != have:
-        session.clear()
-        have = ()
+        session.push_clicks(clicks)
+        return
     for click in clicks[len(have) :]:
         session.push_click(click.row, click.col, click.positive)
