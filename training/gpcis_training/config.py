@@ -77,6 +77,9 @@ class FitConfig:
         ``epsilon^2`` falls geometrically from its start to the published 1e-2 within
         this share of the run. Features of an early network are nearly parallel and
         ``K_nn`` nearly singular; a large start lets the prior learn first.
+    auxiliary
+        Weight of the loss on the coarse guess of a network that makes one
+        (`hrnet18s`; published for RITM: 0.4).
     checkpoint_minutes
         Time between checkpoints.
     workers
@@ -97,6 +100,7 @@ class FitConfig:
     max_extra_clicks: int = 2
     epsilon2_start: float = 1e-2
     epsilon2_share: float = 0.5
+    auxiliary: float = 0.4
     checkpoint_minutes: float = 5.0
     workers: int = 1
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from torch.utils.data import DataLoader, Sampler
 from tqdm import tqdm
 
+from gpcis_training.auxiliary import AuxiliaryLoss
 from gpcis_training.carry import Batch, CarryOver
 from gpcis_training.losses import normalised_focal_loss
 from gpcis_training.samples import Sample, SampleStream
@@ -85,6 +86,7 @@ class Trainer:
             parameter_groups(model, config), lr=config.optimiser.lr
         )
         self.bare: GPCIS = model
+        self.auxiliary = AuxiliaryLoss(model, config.auxiliary)
         self.model, self.optimiser = self.fabric.setup(model, optimiser)
         self.model.mark_forward_method("forward_train")
         self.step = 0
@@ -201,7 +203,7 @@ class Trainer:
         points = batch.points.to(self.fabric.device)
         scores, variational = self.model.forward_train(inputs, points)
         focal = normalised_focal_loss(scores.logits.float(), target)
-        loss = focal + variational
+        loss = focal + variational + self.auxiliary(target)
         if not bool(torch.isfinite(loss)):
             msg = f"the loss became {float(loss.detach())} at step {self.step}"
             raise InputError(msg)
