@@ -325,7 +325,8 @@ def test_no_models_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_listing_imports_no_torch() -> None:
     code = (
         "import sys, napari_gpcis as g; g.list_models(); "
-        "print([m for m in ('torch', 'napari', 'qtpy', 'magicgui') "
+        "heavy = ('torch', 'napari', 'qtpy', 'magicgui', 'requests', 'tqdm'); "
+        "print([m for m in heavy "
         "if m in sys.modules])"
     )
     command = [sys.executable, "-c", code]

@@ -38,6 +38,7 @@ from napari_gpcis.checkpoints import (
 from napari_gpcis.checkpoints._cache import cache_folder
 from napari_gpcis.checkpoints._convert import write_converted
 from napari_gpcis.checkpoints._download import RemoteFile
+from napari_gpcis.checkpoints._progress import ProgressBar
 from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
 from napari_gpcis.cli import main
 from napari_gpcis.errors import CheckpointError, DownloadError, UnknownModelError
@@ -191,6 +192,45 @@ def test_the_command_line(
     assert row[3:] == ["yes", "MIT"]
 
 
+def test_stopping_on_the_command_line(
+    small: PublishedModel,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressBar, "__call__", stop)
+        assert main(["models", "download", "small"]) == 2
+    assert "the same command goes on from here" in capsys.readouterr().err
+    assert files(home) == ["Small.pth.part"]
+    assert main(["models", "download", "small"]) == 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_is_for_people(
+    small: PublishedModel, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = {}
+    for kind in (Terminal, io.StringIO):
+        stream = kind()
+        monkeypatch.setattr(sys, "stderr", stream)
+        with ProgressBar("small") as bar:
+            download_model("small", bar)
+        shown[kind] = stream.getvalue()
+        (home / "small.safetensors").unlink()
+    assert "small: 100%" in shown[Terminal]
+    assert shown[io.StringIO] == ""
+    monkeypatch.setattr(sys, "stderr", None)  # a program without a console
+    load_checkpoint("small")
+
+
 def test_an_unknown_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "download", "large"]) == 2
     error = capsys.readouterr().err
@@ -307,6 +347,7 @@ import json, sys
 from napari_gpcis.checkpoints import ModelInfo, download_model
 from napari_gpcis.checkpoints._convert import write_converted
 from napari_gpcis.checkpoints._download import RemoteFile
+from napari_gpcis.checkpoints._progress import ProgressBar
 from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
 
 name, url, size, digest = json.loads(sys.argv[1])
@@ -351,12 +392,12 @@ def test_models_in_the_folder_are_known_by_their_file_names(
 ) -> None:
     mine = home / "mine.safetensors"
     download_model("small").rename(mine)
-    (home / ".mine.17.safetensors").write_bytes(b"being written")
+    shutil.copy(mine, home / ".mine.17.safetensors")  # as while it is written
     (home / "torn.safetensors").write_bytes(mine.read_bytes()[:-5000])
     assert entry("mine").file == mine
     assert not entry("small").is_here
     names = [model.name for model in list_models()]
-    assert names == sorted({*names, "mine", "small"} - {"torn"})
+    assert names == sorted({*names, "mine", "small"} - {"torn", ".mine.17"})
     assert load_checkpoint("mine")[1].name == "small"
     with pytest.raises(CheckpointError, match=r"torn\.safetensors is damaged"):
         load_checkpoint("torn")

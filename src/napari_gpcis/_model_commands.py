@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
+
+from napari_gpcis.errors import DownloadError
 
 if TYPE_CHECKING:
     import argparse
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints import ModelEntry
 
 _TITLES = ("name", "size", "here", "licence")
+_WIDTH = 76
 
 
 def add_model_commands(commands: Any) -> None:
@@ -66,9 +70,9 @@ def _row(model: ModelEntry) -> tuple[str, ...]:
 
 def _notes(model: ModelEntry) -> list[str]:
     """Return the lines under a model's row."""
-    lines = [model.info.description] if model.info.description else []
+    lines = wrap(model.info.description, _WIDTH)
     if model.info.training_data:
-        lines.append(f"trained on: {model.info.training_data}")
+        lines += wrap(f"trained on: {model.info.training_data}", _WIDTH)
     if not model.is_here:
         lines.append(f"get it: napari-gpcis models download {model.name}")
     return lines
@@ -79,8 +83,12 @@ def _download(arguments: argparse.Namespace) -> None:
     from napari_gpcis.checkpoints import download_model
     from napari_gpcis.checkpoints._progress import ProgressBar
 
-    with ProgressBar(arguments.name) as bar:
-        file = download_model(arguments.name, bar)
+    try:
+        with ProgressBar(arguments.name) as bar:
+            file = download_model(arguments.name, bar)
+    except KeyboardInterrupt:
+        msg = "stopped; the same command goes on from here"
+        raise DownloadError(msg) from None
     print(f"{arguments.name} is in {file}")
 
 
