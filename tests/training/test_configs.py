@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+
+from gpcis_training.config import load_config
+from napari_gpcis.model import build_model
+
+CONFIGS = sorted(
+    (Path(__file__).parents[2] / "training" / "configs").glob("natural_mobilenet*.yaml")
+)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configurations_are_valid(path):
+    config = load_config(path)
+    model = build_model(config.network, **config.options)
+    assert sum(p.numel() for p in model.parameters()) > 1e6
+    assert config.licence
+    assert config.training_data
+
+
+def test_both_stages_build_the_same_network():
+    first, second = (load_config(path) for path in CONFIGS[:2])
+    assert (first.network, first.options) == (second.network, second.options)
+    assert first.augment.size < second.augment.size
