@@ -52,7 +52,7 @@ class ModelServer(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Say nothing of clients that went away."""
 
-    def wait_until_asked(self, seconds: float = 60) -> None:
+    def wait_until_asked(self, seconds: float = 120) -> None:
         """Wait for the first request."""
         end = time.monotonic() + seconds
         while not self.asked and time.monotonic() < end:

@@ -377,7 +377,7 @@ def test_two_processes_at_once(
     assert len(server.asked) == 1
     server.gate.set()
     for process in processes:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=120)
         assert out == f"{home / 'small.safetensors'}\n"
         assert process.returncode == 0
     assert len(server.asked) == 1
