@@ -249,7 +249,7 @@ def test_no_click(
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg", "a.npy"])
-@pytest.mark.parametrize("content", [b"", b"II*\x00\x08\x00", b"no image at all"])
+@pytest.mark.parametrize("content", [b"", b"II*\x00garbage", b"no image at all"])
 def test_damaged_images(
     name: str,
     content: bytes,
@@ -257,18 +257,21 @@ def test_damaged_images(
     output: Path,
     model: str,
     capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     assert segment(path, output, model) == 2
     assert f"{name} cannot be read" in complaint(capsys)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
         (np.zeros((0, 5)), "image"),
-        (np.zeros(5), "plane must have"),
+        (np.zeros(5), "image must have rows and columns, got shape (5,)"),
+        (np.zeros((3, 9, 9)), "choose one plane of a stack with --plane"),
         (np.full((9, 9), np.nan), "NaN"),
         (np.zeros((2, 3, 9, 9)), "plane must have 2 indices"),
         (np.array([{"a": 1}]), "cannot be read"),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_gpcis.session import Session
 
 USAGE_ERROR = 2
+MAX_COLOURS = 4
+"""Images with more on their last axis are stacks, or need ``--channels``."""
 
 _EPILOG = """\
 One object, two clicks (a click ends in ",-" where the object is not):
@@ -75,6 +77,7 @@ def _segment(arguments: argparse.Namespace) -> None:
     for path in filter(None, (arguments.output, arguments.prompts)):
         _check_free(path, arguments)
     image = read_image(arguments.image, arguments.plane)
+    _check_channels(image, arguments.channels)
     labels = arguments.labels and read_image(arguments.labels)
     session = _open_session(arguments, image, labels)
     for clicks in objects:
@@ -110,7 +113,8 @@ def _segment_object(session: Session, clicks: Sequence[Click]) -> None:
         session.add_click(click.row, click.col, click.positive)
     number = session.accept()
     pixels = int((session.labels == number).sum())
-    print(f"object {number}: {len(clicks)} clicks, {pixels} pixels")
+    several = "s" if len(clicks) > 1 else ""
+    print(f"object {number}: {len(clicks)} click{several}, {pixels} pixels")
 
 
 def _demo(arguments: list[str]) -> int:
@@ -133,6 +137,16 @@ def _checked_objects(objects: list[list[Click]] | None) -> list[list[Click]]:
             msg = f"object {number} has no clicks: give --click ROW,COL"
             raise InputError(msg)
     return objects or []
+
+
+def _check_channels(image: Any, channels: Sequence[int] | None) -> None:
+    """Raise `InputError` if a stack was given where one plane is needed."""
+    if image.ndim == 3 and image.shape[2] > MAX_COLOURS and channels is None:
+        msg = (
+            f"image has shape {image.shape}: choose one plane of a stack with --plane, "
+            "or up to three channels (the last axis) with --channels"
+        )
+        raise InputError(msg)
 
 
 def _check_free(path: Path, arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,6 +117,8 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], str]:
     """Read the first series of a TIFF file, its channels moved to the last axis."""
     from tifffile import TiffFile
 
+    # what tifffile logs about a damaged file comes as an exception as well
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(path) as file:
         series = file.series[0]
         image, axes = np.asarray(series.asarray()), str(series.axes)
@@ -145,6 +148,9 @@ def _read_numpy(path: Path) -> tuple[NDArray[Any], str]:
 
 def _choose_plane(image: NDArray[Any], axes: str, plane: Sequence[int]) -> NDArray[Any]:
     """Index the axes before rows and columns."""
+    if image.ndim < 2:
+        msg = f"image must have rows and columns, got shape {image.shape}"
+        raise InputError(msg)
     has_channels = axes.endswith(("S", "C"))
     if axes:
         leading = image.ndim - 2 - has_channels
