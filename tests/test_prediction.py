@@ -96,6 +96,28 @@ def test_disobeyed_click_sets_its_pixel_and_four_neighbours():
     assert not predict(0.8, [Click(20, 30, False)]).mask[20, 29:32].any()
 
 
+def coarse(clicks, probability=0.2):
+    """A prediction whose network pixels are 8 x 16 data pixels."""
+    grid = np.full((16, 16), probability, np.float32)
+    shape = (128, 256)
+    maps = GridMaps(grid, grid, grid, grid)
+    return Prediction(shape, (0, 0, *shape), tuple(clicks), 0.5, maps, True).mask
+
+
+def test_disobeyed_click_sets_the_footprint_of_a_network_pixel():
+    rows, cols = np.indices((128, 256))
+    expected = ((rows - 60) / 4) ** 2 + ((cols - 90) / 8) ** 2 <= 1
+    assert_array_equal(coarse([Click(60, 90)]), expected)
+    assert_array_equal(coarse([Click(60, 90, False)], 0.8), ~expected)
+    assert coarse([Click(0, 255)])[0, 247:].all()
+
+
+def test_footprint_ends_halfway_to_a_click_of_the_other_sign():
+    mask = coarse([Click(60, 90), Click(60, 96, False)])
+    assert mask[60, 82:93].all()
+    assert not mask[60, 93:].any()
+
+
 def test_obeyed_click_changes_nothing():
     assert_array_equal(predict(0.8, [Click(20, 30)]).mask, predict(0.8).mask)
 
@@ -141,6 +163,28 @@ def test_every_click_is_obeyed(clicks, seed, half_pixel, threshold):
     mask = predict(grid, clicks, half_pixel=half_pixel, threshold=threshold).mask
     wanted = {click.pixel: click.positive for click in clicks}
     assert {pixel: bool(mask[pixel]) for pixel in wanted} == wanted
+
+
+@given(
+    clicks=st.lists(
+        st.builds(
+            Click, st.integers(0, 127), st.integers(0, 255), positive=st.booleans()
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    probability=st.sampled_from([0.2, 0.8]),
+)
+def test_footprints_obey_and_stay_near_their_click(clicks, probability):
+    mask = coarse(clicks, probability)
+    wanted = {click.pixel: click.positive for click in clicks}
+    assert {pixel: bool(mask[pixel]) for pixel in wanted} == wanted
+    for row, col in zip(*np.nonzero(mask != (probability > 0.5)), strict=True):
+        square = {p: (p[0] - row) ** 2 + (p[1] - col) ** 2 for p in wanted}
+        mine = [square[p] for p, sign in wanted.items() if sign == mask[row, col]]
+        others = [square[p] for p, sign in wanted.items() if sign != mask[row, col]]
+        assert min(mine) <= 64
+        assert min(mine) < min(others, default=np.inf)
 
 
 def test_arrays_of_a_prediction_are_locked_but_its_maps_are_not(ramp):

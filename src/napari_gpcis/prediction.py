@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
 
 MapName: TypeAlias = Literal["mask", "probability", "variance", "prior", "update"]
-NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 class GridMaps(NamedTuple):
@@ -114,9 +114,10 @@ class Prediction:
         The Gaussian process interpolates the clicks on the network's grid. On the
         way back to data pixels, and where clicks share a grid pixel, that can be
         lost. So the mask has a last step. Each clicked pixel in turn, if it has not the
-        label of the last click on it, gets that label together with its four
-        neighbours, save those that were clicked with the other sign. Afterwards
-        every clicked pixel of the roi has the label of the last click on it.
+        label of the last click on it, gets that label together with the pixels about
+        it: half a network pixel in each direction, at least its four neighbours, save
+        those as near to a click of the other sign. Afterwards every clicked pixel of
+        the roi has the label of the last click on it.
         (Positive clicks are always in the roi; outside it the mask is false, as a
         negative click there wants.)
         """
@@ -201,7 +202,9 @@ class Prediction:
         for rows, strip in self._strips("probability"):
             np.greater(strip, self.threshold, out=mask[rows])
         inside = [click for click in self.clicks if contains(self.roi, click)]
-        _obey(mask, [_in_roi(click, self.roi) for click in inside])
+        rows, cols = self.maps.probability.shape
+        reach = max(1.0, self._size[0] / rows / 2), max(1.0, self._size[1] / cols / 2)
+        _obey(mask, [_in_roi(click, self.roi) for click in inside], reach)
         return mask
 
     def _full(self, crop: NDArray[Any], fill: float) -> NDArray[Any]:
@@ -232,15 +235,36 @@ def _in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:
     return (row - roi[0], col - roi[1]), click.positive
 
 
-def _obey(mask: NDArray[np.bool_], clicks: list[tuple[tuple[int, int], bool]]) -> None:
+def _obey(
+    mask: NDArray[np.bool_],
+    clicks: list[tuple[tuple[int, int], bool]],
+    reach: tuple[float, float],
+) -> None:
     """Give each clicked pixel the label of its last click, see `Prediction.crop`."""
     wanted = dict(clicks)
-    for (row, col), positive in wanted.items():
-        if mask[row, col] == positive:
-            continue
-        mask[row, col] = positive
-        for down, right in NEIGHBOURS:
-            near = row + down, col + right
-            inside = 0 <= near[0] < mask.shape[0] and 0 <= near[1] < mask.shape[1]
-            if inside and wanted.get(near, positive) == positive:
-                mask[near] = positive
+    for place, positive in wanted.items():
+        if mask[place] != positive:
+            others = [other for other, sign in wanted.items() if sign != positive]
+            _repair(mask, place, positive, others, reach)
+
+
+def _repair(
+    mask: NDArray[np.bool_],
+    place: tuple[int, int],
+    positive: bool,
+    others: list[tuple[int, int]],
+    reach: tuple[float, float],
+) -> None:
+    """Give the ellipse about a click its label, where no other click is as near."""
+    box = tuple(
+        slice(max(0, math.ceil(centre - half)), math.floor(centre + half) + 1)
+        for centre, half in zip(place, reach, strict=True)
+    )
+    part = mask[box]
+    rows = np.arange(part.shape[0])[:, None] + box[0].start
+    cols = np.arange(part.shape[1])[None, :] + box[1].start
+    down, right = rows - place[0], cols - place[1]
+    taken = (down / reach[0]) ** 2 + (right / reach[1]) ** 2 <= 1
+    for row, col in others:
+        taken &= down**2 + right**2 < (rows - row) ** 2 + (cols - col) ** 2
+    part[taken] = positive
