@@ -76,7 +76,7 @@ def export_checkpoint(
     info = ModelInfo(
         name=config.name,
         architecture=config.network,
-        options=dict(config.options),
+        options={**model.model.gp_defaults, **config.options},
         inference=inference,
         licence=config.licence,
         training_data=config.training_data,
