@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -131,3 +133,17 @@ def test_bad_configurations_are_explained(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         load_config(path)
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(root, config_file):
+    """Fabric starts the second process itself, by running the program again."""
+    run = root / "run"
+    program = [sys.executable, "-m", "gpcis_training.cli", "fit", str(config_file)]
+    arguments = ["--data", str(root), "-o", str(run), "--devices", "2"]
+    done = subprocess.run(
+        [*program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained 3 steps") == 1
+    assert Segmenter.from_pretrained(run / "tiny.safetensors").info.name == "tiny"
