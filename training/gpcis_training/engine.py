@@ -20,6 +20,7 @@ from gpcis_training.losses import normalised_focal_loss
 from gpcis_training.samples import Sample, SampleStream
 from gpcis_training.start import parameter_groups, start_model, to_channels_last
 from napari_gpcis.errors import CheckpointError, InputError
+from napari_gpcis.files import replacing
 from napari_gpcis.model import GPCIS, TRAINING_EPSILON2
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the state; a crash while writing leaves the previous one."""
+        if not self.fabric.is_global_zero:
+            return
         state = {
             "model": self.bare.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -124,11 +127,8 @@ class Trainer:
             "minutes": self.minutes,
             "rng": torch.get_rng_state(),
         }
-        if not self.fabric.is_global_zero:
-            return
-        draft = self.state_file.with_suffix(".tmp")
-        torch.save(state, draft)
-        draft.replace(self.state_file)
+        with replacing(self.state_file) as draft:
+            torch.save(state, draft)
 
     def progress(self) -> float:
         """Return the finished share of the schedule, by steps or by the clock."""

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-
-
 @dataclass(frozen=True)
 class EvaluationObject:
     """One object: file names inside the folder, and the labels that make it up."""
