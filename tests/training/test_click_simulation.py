@@ -82,7 +82,9 @@ def test_error_click_hits_the_larger_error(crop):
     predicted = crop.mask.astype(np.float32)
     predicted[16:40, 20:28] = 0  # missed: 24 x 8
     predicted[0:4, 0:4] = 1  # excess: 4 x 4
-    add_error_click(points, crop.mask, predicted, np.random.default_rng(0))
+    add_error_click(
+        points, crop.mask, predicted, ClickOptions(), np.random.default_rng(0)
+    )
     row, col, order = points[1]
     assert 16 <= row < 40
     assert 20 <= col < 28
@@ -94,7 +96,9 @@ def test_error_click_is_negative_on_excess(crop):
     points = np.full((48, 3), -1, dtype=np.float32)
     predicted = crop.mask.astype(np.float32)
     predicted[50:64, 40:64] = 1
-    add_error_click(points, crop.mask, predicted, np.random.default_rng(0))
+    add_error_click(
+        points, crop.mask, predicted, ClickOptions(), np.random.default_rng(0)
+    )
     assert points[MAX_CLICKS, 0] >= 50
     assert (points[:MAX_CLICKS] == -1).all()
 
@@ -102,7 +106,11 @@ def test_error_click_is_negative_on_excess(crop):
 def test_no_error_no_click(crop):
     points = np.full((48, 3), -1, dtype=np.float32)
     add_error_click(
-        points, crop.mask, crop.mask.astype(np.float32), np.random.default_rng(0)
+        points,
+        crop.mask,
+        crop.mask.astype(np.float32),
+        ClickOptions(),
+        np.random.default_rng(0),
     )
     assert (points == -1).all()
 
@@ -111,7 +119,39 @@ def test_a_full_side_loses_its_last_click(crop):
     points = np.full((48, 3), -1, dtype=np.float32)
     points[:MAX_CLICKS] = (28, 30, 0)
     add_error_click(
-        points, crop.mask, np.zeros((64, 64), np.float32), np.random.default_rng(0)
+        points,
+        crop.mask,
+        np.zeros((64, 64), np.float32),
+        ClickOptions(),
+        np.random.default_rng(0),
     )
     assert points[MAX_CLICKS - 1, 2] == 1
     assert (points[: MAX_CLICKS - 1, 2] == 0).all()
+
+
+def test_off_centre_clicks_reach_the_rim_and_stay_inside(crop):
+    def shares(off_centre):
+        options = ClickOptions(single_start=1.0, erode=0.0, off_centre=off_centre)
+        rng = np.random.default_rng(0)
+        starts = [sample_clicks(crop, options, rng)[0, :2] for _ in range(200)]
+        on_rim = 0
+        for start in starts:
+            row, col = start.astype(int)
+            assert crop.mask[row, col]
+            on_rim += min(row - 15, 40 - row, col - 19, 50 - col) <= 3
+        return on_rim / len(starts)
+
+    assert shares(0.0) == 0
+    assert 0.2 < shares(1.0) < 0.8
+
+
+def test_off_centre_clicks_on_errors_reach_the_rim_of_the_error(crop):
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(100):
+        points = np.full((48, 3), -1, dtype=np.float32)
+        nothing = np.zeros((64, 64), np.float32)
+        add_error_click(points, crop.mask, nothing, ClickOptions(off_centre=1.0), rng)
+        rows.append(points[0, 0])
+    assert min(rows) <= 17
+    assert max(rows) >= 38

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from gpcis_training.click_simulation import MAX_CLICKS, add_error_click
+from gpcis_training.click_simulation import (
+    MAX_CLICKS,
+    ClickOptions,
+    add_error_click,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +62,8 @@ class CarryOver:
         A sample stays between 1 and ``1 + max_extra_clicks`` steps.
     rng
         Source of randomness.
+    options
+        Where clicks on errors fall.
     """
 
     def __init__(
@@ -66,7 +72,9 @@ class CarryOver:
         batch_size: int,
         max_extra_clicks: int,
         rng: np.random.Generator,
+        options: ClickOptions | None = None,
     ) -> None:
+        self._options = options or ClickOptions()
         self._samples = samples
         self._max_extra = max_extra_clicks
         self._rng = rng
@@ -107,6 +115,7 @@ class CarryOver:
                 slot.points,
                 slot.sample.mask.numpy(),
                 probability[index, 0].numpy(),
+                self._options,
                 self._rng,
             )
 

@@ -47,11 +47,16 @@ class ClickOptions:
         Probability of keeping positive clicks off the object's rim.
     strategies
         Shares of negatives on the background, on other objects, along the border.
+    off_centre
+        Share of first clicks and of clicks on errors that fall anywhere in their
+        region instead of its middle part, as hurried people click; 0 is the
+        published law.
     """
 
     gamma: float = 0.7
     single_start: float = 0.0
     erode: float = 0.9
+    off_centre: float = 0.0
     strategies: tuple[float, float, float] = (0.1, 0.4, 0.5)
 
 
@@ -80,7 +85,8 @@ def sample_clicks(
     law = options.gamma ** np.arange(MAX_CLICKS + 1)
     negatives = 0 if single else int(rng.choice(MAX_CLICKS + 1, p=law / law.sum()))
     inside = _eroded(crop.mask) if rng.random() < options.erode else crop.mask
-    places = [_first_click(inside, rng), *_uniform(inside, more, rng)]
+    first = _middle(_depth(inside), _INNER_FIRST, options, rng)
+    places = [*_uniform(first, 1, rng), *_uniform(inside, more, rng)]
     points = np.full((2 * MAX_CLICKS, 3), -1, dtype=np.float32)
     for slot, place in enumerate(places):
         points[slot] = (*place, slot)
@@ -93,6 +99,7 @@ def add_error_click(
     points: Points,
     mask: Mask,
     probability: npt.NDArray[np.float32],
+    options: ClickOptions,
     rng: np.random.Generator,
 ) -> None:
     """Add a click on the largest error, in place; nothing if there is none.
@@ -105,6 +112,8 @@ def add_error_click(
         Target, ``(S, S)``.
     probability
         Prediction, ``(S, S)``.
+    options
+        The laws.
     rng
         Source of randomness.
     """
@@ -115,7 +124,7 @@ def add_error_click(
     depth = missed if positive else excess
     if depth.max() <= 0:
         return
-    place = _uniform(depth > depth.max() / _INNER_ERROR, 1, rng)[0]
+    place = _uniform(_middle(depth, _INNER_ERROR, options, rng), 1, rng)[0]
     half = points[:MAX_CLICKS] if positive else points[MAX_CLICKS:]
     free = np.flatnonzero(half[:, 0] < 0)
     half[free[0] if len(free) else -1] = (*place, points[:, 2].max() + 1)
@@ -140,9 +149,15 @@ def _eroded(mask: Mask) -> Mask:
     return inner if inner.sum() > 10 else mask
 
 
-def _first_click(mask: Mask, rng: np.random.Generator) -> tuple[int, int]:
-    depth = _depth(mask)
-    return _uniform(depth > depth.max() / _INNER_FIRST, 1, rng)[0]
+def _middle(
+    depth: npt.NDArray[np.float64],
+    divisor: float,
+    options: ClickOptions,
+    rng: np.random.Generator,
+) -> Mask:
+    """Return the part of a region where a click may fall: its middle, or all of it."""
+    anywhere = options.off_centre > 0 and rng.random() < options.off_centre
+    return np.asarray(depth > (0 if anywhere else depth.max() / divisor))
 
 
 def _uniform(mask: Mask, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from skimage.io import imread
 
+from napari_gpcis._normalise import prepare_image, to_rgb
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,38 +91,29 @@ def find_pairs(root: Path) -> tuple[Pair, ...]:
 
 @lru_cache(maxsize=4096)
 def read_image(path: Path) -> Image:
-    """Read an image as RGB.
+    """Read an image as the colours that predicting would see.
 
     Returns
     -------
     array
-        Shape ``(H, W, 3)``, uint8; other types are stretched between their 0.1 and
-        99.9 percentiles.
+        Shape ``(H, W, 3)``, uint8: colour with 8 bits as it is, everything else
+        stretched as :meth:`napari_gpcis.Segmenter.prepare` does.
 
     Raises
     ------
     InputError
-        If the file holds neither a grey nor a colour image.
+        If the file is no image plane of one, three or four channels.
     """
     array = np.asarray(imread(path))
     if array.ndim == 3 and array.shape[-1] in (2, 4):
         array = array[..., : array.shape[-1] - 1]
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim == 2:
-        array = np.repeat(array[..., None], 3, axis=-1)
-    if array.ndim != 3 or array.shape[-1] != 3:
-        msg = f"{path.name}: shape {array.shape} is neither grey nor RGB"
-        raise InputError(msg)
-    if array.dtype != np.uint8:
-        array = _stretch(array.astype(np.float32))
-    return np.ascontiguousarray(array)
-
-
-def _stretch(array: npt.NDArray[np.float32]) -> Image:
-    low, high = np.percentile(array, (0.1, 99.9))
-    scaled = (array - low) / max(high - low, 1e-12)
-    return np.asarray(np.clip(scaled, 0, 1) * 255 + 0.5).astype(np.uint8)
+    try:
+        channels = prepare_image(array).read(slice(None), slice(None))
+    except InputError as error:
+        msg = f"{path.name}: {error}"
+        raise InputError(msg) from error
+    rgb = np.asarray(to_rgb(channels)).transpose(1, 2, 0)
+    return np.ascontiguousarray((rgb * 255 + 0.5).astype(np.uint8))
 
 
 @lru_cache(maxsize=8192)

@@ -191,7 +191,13 @@ class Trainer:
             worker_init_fn=_one_thread,
         )
         rng = np.random.default_rng((config.seed, rank, self.step))
-        carry = CarryOver(iter(loader), config.batch_size, config.max_extra_clicks, rng)
+        carry = CarryOver(
+            iter(loader),
+            config.batch_size,
+            config.max_extra_clicks,
+            rng,
+            config.clicks,
+        )
         carry.started += self.drawn
         return carry
 
