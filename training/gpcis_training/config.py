@@ -84,6 +84,9 @@ class FitConfig:
         Time between checkpoints.
     workers
         Data loading processes.
+    frozen_statistics
+        Whether batch norm keeps the mean and variance it starts with, as suits few
+        images and tiny batches.
     """
 
     network: str
@@ -103,6 +106,7 @@ class FitConfig:
     auxiliary: float = 0.4
     checkpoint_minutes: float = 5.0
     workers: int = 1
+    frozen_statistics: bool = False
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     clicks: ClickOptions = field(default_factory=ClickOptions)

@@ -18,15 +18,23 @@ from gpcis_training.auxiliary import AuxiliaryLoss
 from gpcis_training.carry import Batch, CarryOver
 from gpcis_training.losses import normalised_focal_loss
 from gpcis_training.samples import Sample, SampleStream
-from gpcis_training.start import parameter_groups, start_model, to_channels_last
+from gpcis_training.start import (
+    freeze_statistics,
+    parameter_groups,
+    start_model,
+    to_channels_last,
+)
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.model import GPCIS, TRAINING_EPSILON2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gpcis_training.config import FitConfig
+
+    Watch = Callable[["Trainer", dict[str, float]], bool]
+    """Called after each step with its figures; ``False`` ends the training there."""
 
 _LOG_EVERY = 50
 
@@ -61,6 +69,12 @@ class Trainer:
         A checkpoint (name or .safetensors) to start from instead.
     precision, devices
         For Fabric, e.g. ``"bf16-mixed"`` and ``1``.
+
+    Attributes
+    ----------
+    watch
+        Called after each step with the trainer and the step's figures; training ends
+        when it returns ``False``. It must leave the network in training mode.
     """
 
     def __init__(
@@ -93,6 +107,7 @@ class Trainer:
         self.step = 0
         self.drawn = 0
         self.minutes = 0.0
+        self.watch: Watch | None = None
 
     @property
     def state_file(self) -> Path:
@@ -140,6 +155,8 @@ class Trainer:
     def fit(self) -> GPCIS:
         """Train to the end of the schedule and return the network."""
         self.model.train()
+        if self.config.frozen_statistics:
+            freeze_statistics(self.bare)
         stream = self._carry_over()
         window: list[dict[str, float]] = []
         began, before = time.monotonic(), self.minutes
@@ -153,7 +170,8 @@ class Trainer:
         while self.progress() < 1:
             self._set_rate()
             self.bare.epsilon2 = self._epsilon2()
-            window.append(self._train_step(stream))
+            figures = self._train_step(stream)
+            window.append(figures)
             self.step += 1
             bar.update()
             self.drawn = stream.started
@@ -165,6 +183,8 @@ class Trainer:
             if self.minutes - saved >= self.config.checkpoint_minutes:
                 self.save()
                 saved = self.minutes
+            if self.watch is not None and not self.watch(self, figures):
+                break
         bar.close()
         self.save()
         self.fabric.barrier()

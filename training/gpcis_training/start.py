@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gpcis_training.initial_weights import load_initial_weights
 from napari_gpcis.checkpoints import load_checkpoint
@@ -31,6 +32,17 @@ def to_channels_last(model: torch.nn.Module) -> None:
             parameter.data = parameter.data.contiguous(
                 memory_format=torch.channels_last
             )
+
+
+def freeze_statistics(model: torch.nn.Module) -> None:
+    """Let batch norm layers keep their mean and variance, in place.
+
+    Scale and shift still learn. Statistics of tiny batches of few images are worse
+    than those that the network comes with.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 def start_model(
