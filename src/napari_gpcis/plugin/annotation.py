@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.events import AnnotationEvents
 from napari_gpcis.plugin.painter import Painter
 from napari_gpcis.plugin.plane_annotation import PlaneAnnotation, Surroundings
 from napari_gpcis.plugin.planes import displayed_plane, full_resolution
@@ -65,13 +66,20 @@ class Annotation(QObject):
         self.layers = layers
         self.current: PlaneAnnotation | None = None
         self.message = ""
+        self.events = AnnotationEvents(self)
         self.prompts = Prompts(image, layers.positive, layers.negative, self)
         self._viewer = viewer
         self._worker = worker
         self._models = models
         self._painter = Painter(layers.labels)
         self._around = Surroundings(
-            image, layers, self.prompts, self._painter, worker, self._say
+            image,
+            layers,
+            self.prompts,
+            self._painter,
+            worker,
+            self.events,
+            self._say,
         )
         self._planes: dict[Plane, PlaneAnnotation] = {}
         self._timer = QTimer(self)
@@ -129,6 +137,7 @@ class Annotation(QObject):
         if self.current.session is None:
             self._open(plane)
         self.current.synchronise()
+        self.events.plane_entered.emit()
 
     def reopen(self) -> None:
         """Make all sessions anew, for another model; clicks stay and are replayed."""

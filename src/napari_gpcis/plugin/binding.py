@@ -48,6 +48,10 @@ class Binding(QObject):
 
     changed = Signal()
     """Emitted when anything a display may show has changed."""
+    started = Signal(object)
+    """An :class:`.Annotation` has begun; its layers are there."""
+    stopped = Signal()
+    """The annotation has ended; its layers may be gone."""
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Binding(QObject):
         super().__init__(parent)
         self.annotation: Annotation | None = None
         self._message = ""
+        self._commands: dict[str, Callable[[], None]] = {}
         self._viewer = viewer
         self._models = Models(factory, model)
         self._keys = Keys(viewer, self)
@@ -100,6 +105,7 @@ class Binding(QObject):
         self._watch(self.annotation, "connect")
         self._keys.bind(layers)
         self.annotation.prompts.select(self._viewer)
+        self.started.emit(self.annotation)
         self.annotation.enter_plane()
         return True
 
@@ -111,6 +117,7 @@ class Binding(QObject):
             self._watch(annotation, "disconnect")
             annotation.close()
             annotation.deleteLater()
+            self.stopped.emit()
         self._message = message
         self.changed.emit()
 
@@ -122,9 +129,19 @@ class Binding(QObject):
         return self._worker.close()
 
     def command(self, name: str) -> None:
-        """Run ``accept``, ``undo``, ``redo`` or ``clear`` on the displayed plane."""
-        if self.annotation is not None and self.annotation.current is not None:
+        """Run a command by its name, see :data:`.COMMANDS`.
+
+        Commands that no other part has registered are methods of the displayed
+        plane's :class:`.PlaneAnnotation`.
+        """
+        if name in self._commands:
+            self._commands[name]()
+        elif self.annotation is not None and self.annotation.current is not None:
             getattr(self.annotation.current, name)()
+
+    def register(self, name: str, run: Callable[[], None]) -> None:
+        """Let ``run`` carry out the command of this name."""
+        self._commands[name] = run
 
     def ready(self) -> None:
         """Make the points layers ready for clicks again."""

@@ -29,6 +29,8 @@ class Command(NamedTuple):
         Key that works whatever layer is active.
     on_points
         Keys that work while a points layer of ours is active.
+    button
+        Whether it has a button among the main ones; a section may have others.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Command(NamedTuple):
     help: str
     anywhere: str
     on_points: tuple[str, ...]
+    button: bool = True
 
 
 COMMANDS = (

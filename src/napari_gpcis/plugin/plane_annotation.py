@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_gpcis.clicks import Click
+    from napari_gpcis.plugin.events import AnnotationEvents
     from napari_gpcis.plugin.layers import ClickLayers
     from napari_gpcis.plugin.painter import Painter
     from napari_gpcis.plugin.planes import Box, Plane
@@ -44,6 +45,8 @@ class Surroundings:
         The clicks in the points layers and the writer of the labels layer.
     worker
         The inference thread.
+    events
+        Where to report what others may want to hear.
     say
         Tells the person something; an empty message tells that something changed.
     """
@@ -53,6 +56,7 @@ class Surroundings:
     prompts: Prompts
     painter: Painter
     worker: InferenceThread
+    events: AnnotationEvents
     say: Callable[[str], None]
 
 
@@ -136,6 +140,7 @@ class PlaneAnnotation:
                 self._view = self._view or self._visible()
                 session.view = self._view
             follow(session, clicks)
+            self._around.events.clicks_changed.emit(self)
             self.predict()
         self._around.say(outside)
 
@@ -154,6 +159,7 @@ class PlaneAnnotation:
             nothing = np.zeros((0, 0), dtype=bool)
             around.painter.paint(self.plane, self.held, EMPTY, nothing)
             self._view = self.seconds = None
+            around.events.predicted.emit(self)
         around.say("")
 
     def found(self, found: Found, seconds: float) -> None:
@@ -170,6 +176,7 @@ class PlaneAnnotation:
             self.accepting = 0
             self._around.say(str(error))
             return
+        self._around.events.predicted.emit(self)
         if self.accepting:
             self._finish(session)
         else:
@@ -208,6 +215,7 @@ class PlaneAnnotation:
         elif session.objects and not session.clicks:
             label = session.reopen()
             self.held = self._around.painter.held(self.plane, label)
+            self._around.events.objects_changed.emit()
             self._show_clicks(session)
         else:
             self._around.say("Nothing to undo.")
@@ -243,6 +251,8 @@ class PlaneAnnotation:
         later = [click for click in self.clicks if click not in accepted]
         around.prompts.replace(self.plane, later)
         self.synchronise()
+        around.events.accepted.emit(self, label)
+        around.events.objects_changed.emit()
         around.say(f"Object {label} is done. Click on the next one.")
 
     def _show_clicks(self, session: Session) -> None:

@@ -17,12 +17,14 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 
 from napari_gpcis.checkpoints import list_models
 from napari_gpcis.plugin.binding import Binding
 from napari_gpcis.plugin.commands import COMMANDS, READY_KEY
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+from napari_gpcis.plugin.panels import PANELS
 from napari_gpcis.plugin.work import load_segmenter
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
+    from napari_gpcis.plugin.panels.base import Panel
     from napari_gpcis.plugin.work import SegmenterFactory
     from napari_gpcis.session import Session
 
@@ -85,7 +88,8 @@ class GPCISWidget(QWidget):
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, "New layer")
         self.start_button = QPushButton("Start")
-        self.buttons = {command.name: QPushButton() for command in COMMANDS}
+        self.buttons = {command.name: QPushButton() for command in _BUTTONS}
+        self.panels = tuple(panel(self.binding) for panel in PANELS)
         self.status = QLabel()
         self._lay_out()
         self._connect()
@@ -138,13 +142,15 @@ class GPCISWidget(QWidget):
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.status)
         layout.addLayout(self._button_grid())
+        for panel in self.panels:
+            layout.addWidget(_folded(panel))
         layout.addWidget(_help_text())
         layout.addStretch()
 
     def _button_grid(self) -> QGridLayout:
         """Return the buttons: accept over the whole width, the others in a row."""
         grid = QGridLayout()
-        for place, command in enumerate(COMMANDS):
+        for place, command in enumerate(_BUTTONS):
             button = self.buttons[command.name]
             button.setText(f"{command.title} ({command.anywhere})")
             keys = " or ".join((command.anywhere, *command.on_points))
@@ -211,6 +217,8 @@ class GPCISWidget(QWidget):
         if not running and not status:
             status = "Press Start, then click on an object." if possible else NO_IMAGE
         self.status.setText(status)
+        for panel in self.panels:
+            panel.show_state()
 
     # The end ----------------------------------------------------------------------
 
@@ -225,6 +233,8 @@ class GPCISWidget(QWidget):
             self.shut_down()
         return bool(super().event(event))
 
+
+_BUTTONS = tuple(command for command in COMMANDS if command.button)
 
 NO_IMAGE = (
     "Open an image first: File > Open File(s), or File > Open Sample > GPCIS "
@@ -256,6 +266,14 @@ def _model_combo() -> QComboBox:
         combo.addItem(DEFAULT_MODEL)
     combo.setCurrentIndex(max(combo.findText(DEFAULT_MODEL), 0))
     return combo
+
+
+def _folded(panel: Panel) -> QCollapsible:
+    """Return a section under a header that folds it."""
+    section = QCollapsible(panel.title)
+    section.addWidget(panel)
+    section.collapse(animate=False)
+    return section
 
 
 def _help_text() -> QLabel:

@@ -1,0 +1,135 @@
+"""What all networks that clicks steer have in common: from an image to features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+from napari_gpcis.backbones.base import ColourNormalisation
+from napari_gpcis.clicks import disk_maps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_gpcis.backbones.base import Backbone
+    from napari_gpcis.grid import GPScores
+
+TRAINING_EPSILON2 = 1e-2
+
+
+class Encoded(NamedTuple):
+    """What depends on the image alone."""
+
+    rgb: Tensor
+    """ImageNet-normalised colour, ``(B, 3, H, W)``."""
+    features: tuple[Tensor, ...]
+    """From the backbone's ``encode``."""
+
+
+class ClickNetwork(nn.Module, ABC):
+    """A feature network with clicks fused into it; subclasses score its features.
+
+    Parameters
+    ----------
+    backbone
+        Feature network.
+    gp_stride
+        Network pixels per pixel at which features are scored, see
+        :class:`napari_gpcis.model.GPCIS`.
+
+    Attributes
+    ----------
+    model : Backbone
+        The feature network.
+    maps_transform : torch.nn.Module
+        From previous mask and clicks to the guidance that the backbone takes.
+    epsilon2 : float
+        Noise added to ``K_nn``: 1e-2 for training (the default), 1e-7 to predict.
+    """
+
+    def __init__(self, backbone: Backbone, gp_stride: int) -> None:
+        super().__init__()
+        self.epsilon2 = TRAINING_EPSILON2
+        self.gp_stride = gp_stride
+        self.model = backbone
+        self.maps_transform = backbone.make_maps_transform()
+        self.normalise = ColourNormalisation()
+
+    def encode(self, rgb: Tensor) -> Encoded:
+        """Compute what depends on the image alone.
+
+        Parameters
+        ----------
+        rgb
+            Shape ``(B, 3, H, W)`` in [0, 1].
+        """
+        return Encoded(self.normalise(rgb), self.model.encode(rgb))
+
+    def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
+        """Return the raw features of the clicks, previous mask and image.
+
+        Parameters
+        ----------
+        encoded
+            From :meth:`encode`.
+        points
+            Clicks, shape ``(B, 2 N, 3)``.
+        previous
+            Previous mask probability, shape ``(B, 1, H, W)``.
+
+        Returns
+        -------
+        Tensor
+            Shape ``(B, d, ceil(H/4), ceil(W/4))``.
+        """
+        height, width = encoded.rgb.shape[-2:]
+        disks = disk_maps(points, (height, width))
+        guidance = self.maps_transform(torch.cat([previous, disks], dim=1))
+        return self.model.fuse(encoded.features, guidance)
+
+    def forward(self, x: Tensor, points: Tensor) -> GPScores:
+        """Return scores for image and previous mask in one tensor.
+
+        Parameters
+        ----------
+        x
+            Shape ``(B, 4, H, W)``: RGB in [0, 1], previous mask probability.
+        points
+            Clicks, shape ``(B, 2 N, 3)``.
+        """
+        return self.predict(self.encode(x[:, :3]), points, x[:, 3:])[0]
+
+    @abstractmethod
+    def predict(
+        self,
+        encoded: Encoded,
+        points: Tensor,
+        previous: Tensor,
+        variance: bool = False,
+    ) -> tuple[GPScores, Tensor | None]:
+        """Return the scores given clicks and previous mask; nothing is drawn.
+
+        Parameters
+        ----------
+        encoded, points, previous
+            See :meth:`pixels`.
+        variance
+            Also return the variance, ``(B, 1, H, W)``.
+        """
+
+    @abstractmethod
+    def forward_train(
+        self, x: Tensor, points: Tensor, *, sample: bool = True
+    ) -> tuple[GPScores, Tensor]:
+        """Return scores and a loss of the network's own, a scalar.
+
+        Parameters
+        ----------
+        x, points
+            See :meth:`forward`.
+        sample
+            Draw what is random in training; its mean otherwise.
+        """

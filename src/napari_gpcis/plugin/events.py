@@ -1,0 +1,20 @@
+"""What other parts may want to hear of an annotation."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject, Signal
+
+
+class AnnotationEvents(QObject):
+    """Signals of one annotation; all are emitted in the GUI thread."""
+
+    plane_entered = Signal()
+    """Another plane is displayed (or the same one anew)."""
+    clicks_changed = Signal(object)
+    """Clicks of a plane (:class:`.PlaneAnnotation`) are not what they were."""
+    predicted = Signal(object)
+    """A plane (:class:`.PlaneAnnotation`) has a new mask, or none any more."""
+    accepted = Signal(object, int)
+    """A plane's running object was finished under this id."""
+    objects_changed = Signal()
+    """Finished objects were added, reopened, changed or deleted."""

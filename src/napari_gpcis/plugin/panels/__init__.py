@@ -1,0 +1,11 @@
+"""Sections of the dock widget below the main buttons, each folded until wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_gpcis.plugin.panels.base import Panel
+
+PANELS: tuple[type[Panel], ...] = ()
+"""The sections, in their order from top to bottom."""
