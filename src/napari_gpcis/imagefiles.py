@@ -45,16 +45,40 @@ def read_image(path: Path, plane: Sequence[int] = ()) -> NDArray[Any]:
         If the file is missing, of another kind or damaged, or `plane` does not
         choose one plane.
     """
+    image, axes = read_array(path)
+    return _choose_plane(image, axes, plane)
+
+
+def read_array(path: Path) -> tuple[NDArray[Any], str]:
+    """Read all of an image file.
+
+    Parameters
+    ----------
+    path
+        A TIFF, PNG, JPEG or NumPy file. An alpha channel of PNG is left out.
+
+    Returns
+    -------
+    array : ndarray
+        Any shape; channels that the file declares are the last axis.
+    axes : str
+        One letter for each axis, ``S`` or ``C`` for channels; empty for a NumPy file,
+        whose axes are not known.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another kind or damaged.
+    """
     _check_suffix(path, READABLE, "image")
     if not path.is_file():
         msg = f"image {path} does not exist"
         raise InputError(msg)
     try:
-        image, axes = _reader(path)(path)
+        return _reader(path)(path)
     except Exception as error:  # decoders of damaged files raise what they like
         msg = f"image {path} cannot be read: {str(error) or type(error).__name__}"
         raise InputError(msg) from error
-    return _choose_plane(image, axes, plane)
 
 
 def write_labels(path: Path, labels: NDArray[np.int32]) -> None:
