@@ -50,8 +50,9 @@ def patch_mean(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:
     inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
     index = ((rows * width + cols) * inside).flatten(1)
     picked = values.gather(1, index.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
-    picked = picked.unflatten(1, inside.shape[1:]) * inside.unsqueeze(-1)
-    return picked.sum(2) / inside.sum(2).unsqueeze(-1)
+    picked = picked.reshape(*inside.shape, -1) * inside.unsqueeze(-1)
+    total: Tensor = picked.sum(2)
+    return total / inside.sum(2).unsqueeze(-1)
 
 
 def patch_spread(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:

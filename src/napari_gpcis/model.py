@@ -6,23 +6,20 @@ Tensors only. Clicks come as points ``(B, 2 N, 3)`` in network pixels (see
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from napari_gpcis import gp
-from napari_gpcis.backbones.base import (
-    Backbone,
-    ColourNormalisation,
-    create_backbone,
-)
-from napari_gpcis.clicks import disk_maps
-from napari_gpcis.gp.kernel import RGB_CHANNELS
+from napari_gpcis._gp_network import GPNetwork
+from napari_gpcis._linear import LinearNetwork
+from napari_gpcis._network import TRAINING_EPSILON2, ClickNetwork, Encoded
+from napari_gpcis._observing import Observations, patch_mean, patch_spread
+from napari_gpcis.backbones.base import create_backbone
+from napari_gpcis.errors import InputError
 from napari_gpcis.gp.variational import CLICK_STD
 from napari_gpcis.grid import (
-    Cells,
     GPScores,
     Grid,
     double,
@@ -31,131 +28,33 @@ from napari_gpcis.grid import (
     to_network_size,
     to_scores,
 )
-from napari_gpcis.initialisation import initialise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["GPCIS", "Encoded", "GPScores", "build_model"]
+    from napari_gpcis.backbones.base import Backbone
 
-TRAINING_EPSILON2 = 1e-2
+__all__ = [
+    "GPCIS",
+    "TRAINING_EPSILON2",
+    "ClickNetwork",
+    "Encoded",
+    "GPScores",
+    "LinearNetwork",
+    "build_model",
+    "model_options",
+]
+
 _CHUNK = 16384
-_CLICK_HIDDEN = 96
+_NOISE_PATCH = 3
 
 
-class Encoded(NamedTuple):
-    """What depends on the image alone."""
-
-    rgb: Tensor
-    """ImageNet-normalised colour, ``(B, 3, H, W)``."""
-    features: tuple[Tensor, ...]
-    """From the backbone's ``encode``."""
-
-
-class _Observations(NamedTuple):
-    """Clicks as the Gaussian process sees them; ``n`` slots in each image."""
-
-    pixels: Tensor  # (B, n, d + 3)
-    mean: Tensor  # m, (B, n)
-    cells: Cells
-
-
-class GPCIS(nn.Module):
+class GPCIS(GPNetwork):
     """Gaussian process classification on deep features (equation 11).
 
-    Attribute names of parameters are those of the published checkpoint.
-
-    Parameters
-    ----------
-    backbone
-        Feature network.
-    basis
-        Number ``l`` of Fourier basis functions.
-    gp_stride
-        Network pixels per pixel of the Gaussian process: 1 is the published way
-        (features are upsampled first); the backbone's stride evaluates it on the
-        features as they are and upsamples the scores.
-    linear_basis
-        Add the raw features themselves to the basis of the weight-space prior
-        (``Phi(x) w + b.x``); not in the paper.
-    paper_init
-        Draw ``theta``, ``tau`` and ``mu_w`` as the paper says (N(0, I), U(0, 2 pi),
-        N(0, 1/4)); the published code starts from much smaller frequencies.
-
-    Attributes
-    ----------
-    epsilon2 : float
-        Noise added to ``K_nn``: 1e-2 for training (the default), 1e-7 to predict.
+    Takes a backbone and the options that
+    :class:`napari_gpcis._gp_network.GPNetwork` lists.
     """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        basis: int = 256,
-        gp_stride: int = 1,
-        *,
-        linear_basis: bool = False,
-        paper_init: bool = False,
-    ) -> None:
-        super().__init__()
-        self.epsilon2 = TRAINING_EPSILON2
-        self.gp_stride = gp_stride
-        dim = backbone.feature_dim
-        inputs = dim + RGB_CHANNELS
-        self.omega = nn.Parameter(0.25 * torch.randn(basis, 1))
-        self.omega_var = nn.Parameter(torch.tensor(0.025))
-        self.logsigma2 = nn.Parameter(torch.ones(dim))
-        self.weights = nn.Parameter(torch.zeros(1))
-        self.model = backbone
-        self.maps_transform = backbone.make_maps_transform()
-        self.theta = nn.Linear(inputs, basis)
-        self.u_mlp = nn.Sequential(
-            nn.Linear(inputs, _CLICK_HIDDEN),
-            nn.ReLU(inplace=True),
-            nn.Linear(_CLICK_HIDDEN, 1),
-        )
-        self.linear = nn.Linear(dim, 1) if linear_basis else None
-        initialise(self.theta)
-        initialise(self.u_mlp)
-        if paper_init:
-            nn.init.normal_(self.theta.weight)
-            nn.init.uniform_(self.theta.bias, 0, 2 * torch.pi)
-            nn.init.normal_(self.omega, std=0.5)
-        self.normalise = ColourNormalisation()
-
-    # -- the three steps -------------------------------------------------------
-
-    def encode(self, rgb: Tensor) -> Encoded:
-        """Compute what depends on the image alone.
-
-        Parameters
-        ----------
-        rgb
-            Shape ``(B, 3, H, W)`` in [0, 1].
-        """
-        return Encoded(self.normalise(rgb), self.model.encode(rgb))
-
-    def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
-        """Return the raw features of the clicks, previous mask and image.
-
-        Parameters
-        ----------
-        encoded
-            From :meth:`encode`.
-        points
-            Clicks, shape ``(B, 2 N, 3)``.
-        previous
-            Previous mask probability, shape ``(B, 1, H, W)``.
-
-        Returns
-        -------
-        Tensor
-            Shape ``(B, d, ceil(H/4), ceil(W/4))``.
-        """
-        height, width = encoded.rgb.shape[-2:]
-        disks = disk_maps(points, (height, width))
-        guidance = self.maps_transform(torch.cat([previous, disks], dim=1))
-        return self.model.fuse(encoded.features, guidance)
 
     def predict(
         self,
@@ -176,18 +75,6 @@ class GPCIS(nn.Module):
         raw = self.pixels(encoded, points, previous)
         return self._posterior(raw, encoded.rgb, points, variance=variance)
 
-    def forward(self, x: Tensor, points: Tensor) -> GPScores:
-        """Return scores for image and previous mask in one tensor.
-
-        Parameters
-        ----------
-        x
-            Shape ``(B, 4, H, W)``: RGB in [0, 1], previous mask probability.
-        points
-            Clicks, shape ``(B, 2 N, 3)``.
-        """
-        return self.predict(self.encode(x[:, :3]), points, x[:, 3:])[0]
-
     def forward_train(
         self, x: Tensor, points: Tensor, *, sample: bool = True
     ) -> tuple[GPScores, Tensor]:
@@ -203,7 +90,7 @@ class GPCIS(nn.Module):
         encoded = self.encode(x[:, :3])
         raw = self.pixels(encoded, points, x[:, 3:])
         with torch.autocast(raw.device.type, enabled=False):
-            grid = lay_out(raw.float(), encoded.rgb, self.gp_stride, self.linear)
+            grid = self._lay_out(raw, encoded.rgb)
             seen = self._observe(grid, points, encoded.rgb)
             values: Tensor = seen.mean
             weight: Tensor = self.omega
@@ -224,7 +111,7 @@ class GPCIS(nn.Module):
         self, raw: Tensor, rgb: Tensor, points: Tensor, *, variance: bool
     ) -> tuple[GPScores, Tensor | None]:
         """Condition on the clicks; no sampling: ``w = mu_w`` and ``f_n = m``."""
-        grid = lay_out(raw.float(), rgb, self.gp_stride, self.linear)
+        grid = self._lay_out(raw, rgb)
         seen = self._observe(grid, points, rgb)
         prior, given = self._condition(grid, seen, seen.mean, self.omega)
         k_mn = self._cross_kernel(grid, seen)
@@ -236,16 +123,22 @@ class GPCIS(nn.Module):
         spread = gp.variance(k_mn, diagonal, given).float()
         return scores, to_network_size(spread.reshape(len(rgb), 1, *grid.shape), rgb)
 
-    def _observe(self, grid: Grid, points: Tensor, rgb: Tensor) -> _Observations:
+    def _lay_out(self, raw: Tensor, rgb: Tensor) -> Grid:
+        """Lay features, and colour if it is to be seen, on the grid."""
+        grid = lay_out(raw.float(), rgb, self.gp_stride, self.linear)
+        if self.weights is None:
+            grid = grid._replace(pixels=grid.pixels[..., : raw.shape[1]])
+        return grid
+
+    def _observe(self, grid: Grid, points: Tensor, rgb: Tensor) -> Observations:
         """Look features and amortised means of the clicks up."""
         cells = locate(points, rgb.shape[-2:], grid)
-        index = cells.position.unsqueeze(-1).expand(-1, -1, grid.pixels.shape[-1])
-        pixels = grid.pixels.gather(1, index)
+        pixels = patch_mean(grid.pixels, grid, cells, self.click_patch)
         mean = gp.amortised_mean(self.u_mlp(pixels).squeeze(-1), cells.labels)
-        return _Observations(pixels, mean, cells)
+        return Observations(pixels, mean, cells)
 
     def _condition(
-        self, grid: Grid, seen: _Observations, values: Tensor, weight: Tensor
+        self, grid: Grid, seen: Observations, values: Tensor, weight: Tensor
     ) -> tuple[Tensor, gp.Conditioned]:
         """Return the prior ``Phi(x) w`` of all pixels and the solved clicks."""
         chunk = None if torch.is_grad_enabled() else _CHUNK
@@ -254,14 +147,30 @@ class GPCIS(nn.Module):
         )
         if grid.linear is not None:
             prior = prior + grid.linear
-        residual = values - prior.gather(1, seen.cells.position)
+        residual = values - self._prior_at_clicks(grid, seen, prior, weight)
         k_nn = gp.click_kernel(
             double(seen.pixels), double(self.logsigma2), double(self._rgb_weight())
         )
+        if self.click_noise > 0:
+            features = grid.pixels[..., : len(self.logsigma2)]
+            spread = patch_spread(features, grid, seen.cells, _NOISE_PATCH)
+            k_nn = k_nn + torch.diag_embed(self.click_noise * double(spread))
         used = seen.cells.used.to(k_nn.device)
         return prior, gp.condition(k_nn, double(residual), used, self.epsilon2)
 
-    def _cross_kernel(self, grid: Grid, seen: _Observations) -> Tensor:
+    def _prior_at_clicks(
+        self, grid: Grid, seen: Observations, prior: Tensor, weight: Tensor
+    ) -> Tensor:
+        """Return the prior at the features of the clicks, ``(B, n)``."""
+        if self.click_patch == 1:
+            return prior.gather(1, seen.cells.position)
+        own = gp.prior_mean(seen.pixels, self.theta.weight, self.theta.bias, weight)
+        if grid.linear is None:
+            return own
+        linear = grid.linear.unsqueeze(-1)
+        return own + patch_mean(linear, grid, seen.cells, self.click_patch).squeeze(-1)
+
+    def _cross_kernel(self, grid: Grid, seen: Observations) -> Tensor:
         """Return ``K_mn``; float64 unless gradients are wanted."""
         arguments: tuple[Tensor, ...] = (grid.pixels, seen.pixels)
         arguments += (self.logsigma2, self._rgb_weight())
@@ -270,11 +179,30 @@ class GPCIS(nn.Module):
         return gp.cross_kernel(*arguments)
 
     def _rgb_weight(self) -> Tensor:
-        """``eta_0``, the weight of the colour kernel."""
+        """``eta_0``, the weight of the colour kernel; 0 without colour."""
+        if self.weights is None:
+            return self.logsigma2.new_zeros(1)
         return functional.softplus(self.weights)
 
 
-def build_model(name: str, **options: Any) -> GPCIS:
+def model_options(backbone: Backbone, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that a network is built with.
+
+    Parameters
+    ----------
+    backbone
+        The feature network; its ``gp_defaults`` hold for a Gaussian process.
+    options
+        Those asked for; they override.
+    """
+    if options.get("head", "gp") == "gp":
+        return {**backbone.gp_defaults, **options}
+    return dict(options)
+
+
+def build_model(
+    name: str, *, head: Literal["gp", "linear"] = "gp", **options: Any
+) -> ClickNetwork:
     """Build a network with random weights.
 
     Parameters
@@ -282,18 +210,30 @@ def build_model(name: str, **options: Any) -> GPCIS:
     name
         ``"resnet50"`` (the published network), ``"hrnet18s"``, ``"segformer_b0"`` or
         ``"mobilenet_v2"`` (small; the default of the plugin).
+    head
+        ``"gp"``: a :class:`GPCIS`. ``"linear"``: a :class:`LinearNetwork`, the
+        control without a Gaussian process.
     **options
-        Options of :class:`GPCIS`, overriding the defaults of that network.
+        Options of that class, overriding the defaults of the network.
 
     Returns
     -------
-    GPCIS
+    ClickNetwork
         In training mode, ``epsilon2 = 1e-2``.
 
     Raises
     ------
     UnknownModelError
         If no network has that name.
+    InputError
+        If there is no such head, or an option is out of range.
+    TypeError
+        If the head has no such option.
     """
     backbone = create_backbone(name)
-    return GPCIS(backbone, **{**backbone.gp_defaults, **options})
+    if head == "gp":
+        return GPCIS(backbone, **model_options(backbone, options))
+    if head == "linear":
+        return LinearNetwork(backbone, **options)
+    msg = f"head must be 'gp' or 'linear', got {head!r}"
+    raise InputError(msg)

@@ -26,7 +26,7 @@ from gpcis_training.start import (
 )
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.files import replacing
-from napari_gpcis.model import GPCIS, TRAINING_EPSILON2
+from napari_gpcis.model import TRAINING_EPSILON2, ClickNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ class Trainer:
         optimiser = torch.optim.Adam(
             parameter_groups(model, config), lr=config.optimiser.lr
         )
-        self.bare: GPCIS = model
+        self.bare: ClickNetwork = model
         self.auxiliary = AuxiliaryLoss(model, config.auxiliary)
         self.model, self.optimiser = self.fabric.setup(model, optimiser)
         self.model.mark_forward_method("forward_train")
@@ -152,7 +152,7 @@ class Trainer:
             share = max(share, self.minutes / self.config.max_minutes)
         return min(share, 1.0)
 
-    def fit(self) -> GPCIS:
+    def fit(self) -> ClickNetwork:
         """Train to the end of the schedule and return the network."""
         self.model.train()
         if self.config.frozen_statistics:

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gpcis_training.initial_weights import load_initial_weights
 from napari_gpcis.checkpoints import load_checkpoint
-from napari_gpcis.model import GPCIS, build_model
+from napari_gpcis.model import ClickNetwork, build_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def freeze_statistics(model: torch.nn.Module) -> None:
 
 def start_model(
     config: FitConfig, initial_weights: str | Path | None, start: str | Path | None
-) -> GPCIS:
+) -> ClickNetwork:
     """Build the network and give it the weights it starts from."""
     model = build_model(config.network, **config.options)
     if start is not None:
@@ -58,7 +58,7 @@ def start_model(
     return model
 
 
-def parameter_groups(model: GPCIS, config: FitConfig) -> list[dict[str, Any]]:
+def parameter_groups(model: ClickNetwork, config: FitConfig) -> list[dict[str, Any]]:
     """Split the parameters: pre-trained encoder at a lower rate, rest at full."""
     prefixes = ENCODER_PREFIXES.get(config.network, ("model.",))
     encoder: list[torch.nn.Parameter] = []

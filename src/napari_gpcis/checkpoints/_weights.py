@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis.checkpoints._info import ModelInfo
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model import ClickNetwork
 
 
 def save_checkpoint(
-    path: str | os.PathLike[str], model: GPCIS, info: ModelInfo, *, half: bool = True
+    path: str | os.PathLike[str],
+    model: ClickNetwork,
+    info: ModelInfo,
+    *,
+    half: bool = True,
 ) -> None:
     """Write a model and its description to one safetensors file.
 
@@ -63,7 +67,9 @@ def save_checkpoint(
         raise CheckpointError(msg) from error
 
 
-def load_checkpoint(path_or_name: str | os.PathLike[str]) -> tuple[GPCIS, ModelInfo]:
+def load_checkpoint(
+    path_or_name: str | os.PathLike[str],
+) -> tuple[ClickNetwork, ModelInfo]:
     """Load a model that is ready to predict.
 
     Nothing in the file is executed, and the random state is left as it was. A
@@ -76,7 +82,7 @@ def load_checkpoint(path_or_name: str | os.PathLike[str]) -> tuple[GPCIS, ModelI
 
     Returns
     -------
-    model : GPCIS
+    model : ClickNetwork
         In evaluation mode, float32, on the CPU, `epsilon2` and `gp_stride` set as
         the checkpoint says.
     info : ModelInfo
@@ -127,7 +133,7 @@ def _read(file: Path) -> dict[str, Tensor]:
     return {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
 
 
-def build_network(info: ModelInfo, file: Path) -> GPCIS:
+def build_network(info: ModelInfo, file: Path) -> ClickNetwork:
     """Return the network that a checkpoint names, weights still random."""
     try:
         with torch.random.fork_rng(devices=[]):
@@ -137,7 +143,7 @@ def build_network(info: ModelInfo, file: Path) -> GPCIS:
         raise CheckpointError(msg) from error
 
 
-def fill_network(model: GPCIS, state: dict[str, Tensor], file: Path) -> None:
+def fill_network(model: ClickNetwork, state: dict[str, Tensor], file: Path) -> None:
     """Copy the weights into the network, all of them or none."""
     expected = model.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in state]

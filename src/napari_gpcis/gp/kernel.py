@@ -28,7 +28,7 @@ def scaled_features(pixels: Tensor, log_precision: Tensor) -> tuple[Tensor, Tens
     Parameters
     ----------
     pixels
-        Shape ``(..., m, d + 3)``: deep features, then colour.
+        Shape ``(..., m, d + 3)``: deep features, then colour, if there is any.
     log_precision
         Shape ``(d,)``: ``-log eta_t``.
 
@@ -37,8 +37,8 @@ def scaled_features(pixels: Tensor, log_precision: Tensor) -> tuple[Tensor, Tens
     tuple of Tensor
         Shapes ``(..., m, d)`` and ``(..., m, 3)``.
     """
-    deep = pixels[..., :-RGB_CHANNELS] * (0.5 * log_precision).exp()
-    return deep, pixels[..., -RGB_CHANNELS:]
+    dim = len(log_precision)
+    return pixels[..., :dim] * (0.5 * log_precision).exp(), pixels[..., dim:]
 
 
 def click_kernel(clicks: Tensor, log_precision: Tensor, rgb_weight: Tensor) -> Tensor:

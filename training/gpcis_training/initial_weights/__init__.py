@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_gpcis.backbones import Backbone
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model import ClickNetwork
 
 __all__ = ["load_initial_weights"]
 
-_LOADERS: dict[type[Backbone], Callable[[GPCIS, Path], int]] = {
+_LOADERS: dict[type[Backbone], Callable[[ClickNetwork, Path], int]] = {
     MobileNetV2: _mobilenet_v2.load,
     ResNet50: _resnet50.load,
     HRNet18s: _hrnet18s.load,
@@ -37,7 +37,7 @@ _LOADERS: dict[type[Backbone], Callable[[GPCIS, Path], int]] = {
 }
 
 
-def load_initial_weights(model: GPCIS, path: str | Path) -> int:
+def load_initial_weights(model: ClickNetwork, path: str | Path) -> int:
     """Copy published weights into a network, in place.
 
     Parameters

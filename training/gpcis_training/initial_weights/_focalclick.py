@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model import ClickNetwork
 
 _NETWORK = "feature_extractor."
 _GUIDANCE = "maps_transform."
@@ -64,7 +64,7 @@ def segformer_b0_name(key: str) -> str | None:
     return None
 
 
-def names_to_fill(model: GPCIS) -> list[str]:
+def names_to_fill(model: ClickNetwork) -> list[str]:
     """Return all names of a network that such a checkpoint has weights for."""
     return [
         name
@@ -74,7 +74,7 @@ def names_to_fill(model: GPCIS) -> list[str]:
 
 
 def load(
-    model: GPCIS,
+    model: ClickNetwork,
     state: Mapping[str, Tensor],
     rename: Callable[[str], str | None],
     source: str,

@@ -10,13 +10,13 @@ from gpcis_training.initial_weights._files import fill, read_state_dict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model import ClickNetwork
 
 _PREFIX = "model."
 _CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
 
 
-def load(model: GPCIS, path: Path) -> int:
+def load(model: ClickNetwork, path: Path) -> int:
     """Fill the encoder from ``hrnet_w18_small_model_v2``, without its classifier.
 
     A FocalClick checkpoint (``hrnet18s_s2``) gives the OCR head and Conv1S, too.

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model import ClickNetwork
 
 _FOLDED_EPS = 1e-5
 _VOC_OPERATORS = 55
 
 
-def load(model: GPCIS, path: Path) -> int:
+def load(model: ClickNetwork, path: Path) -> int:
     """Fill the encoder; return the number of convolutions that were set.
 
     Raises

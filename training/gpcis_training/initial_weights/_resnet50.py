@@ -9,12 +9,12 @@ from gpcis_training.initial_weights._files import fill, read_state_dict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model import ClickNetwork
 
 _CLASSIFIER = "fc."
 
 
-def load(model: GPCIS, path: Path) -> int:
+def load(model: ClickNetwork, path: Path) -> int:
     """Fill the encoder from ``gluon_resnet50_v1s``; its classifier is left out."""
     state = {
         key: value

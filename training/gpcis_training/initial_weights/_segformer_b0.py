@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model import ClickNetwork
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _LICENCE = (
 _KEYS = re.compile(r"(.*\.attention\.self\.)key(\..*)")
 
 
-def load(model: GPCIS, path: Path) -> int:
+def load(model: ClickNetwork, path: Path) -> int:
     """Fill the encoder from ``mit_b0``, without its classifier, and log the licence.
 
     The names may be NVIDIA's (``block1.0.attn.q``) or those of transformers
