@@ -118,6 +118,18 @@ def test_footprint_ends_halfway_to_a_click_of_the_other_sign():
     assert not mask[60, 93:].any()
 
 
+def test_clicks_that_only_the_last_step_obeys_are_named(ramp):
+    obeyed = [Click(20, 42), Click(20, 22, positive=False)]
+    missed = [Click(12, 22), Click(30, 42, positive=False)]
+    overruled = [Click(14, 22), Click(14, 22, positive=False)]
+    outside = [Click(2, 2, positive=False)]
+    clicks = [*obeyed, *missed, *overruled, *outside]
+    prediction = predict(ramp.maps.probability, clicks)
+    assert prediction.ignored == tuple(missed)
+    assert prediction.with_threshold(0.999).ignored == (obeyed[0], missed[0])
+    assert predict(0.9, obeyed).ignored == (obeyed[1],)
+
+
 def test_obeyed_click_changes_nothing():
     assert_array_equal(predict(0.8, [Click(20, 30)]).mask, predict(0.8).mask)
 

@@ -95,6 +95,17 @@ class Prediction:
         """What the clicks add to the logit, shape (H, W): NaN outside the roi."""
         return self._full(self.crop("update"), fill=np.nan)
 
+    @property
+    def ignored(self) -> tuple[Click, ...]:
+        """The clicks that the probability disobeys; only the mask's last step obeys.
+
+        Of clicks on one pixel the last counts. None of them lies outside the roi.
+        """
+        mask = self._scored_mask()
+        inside = [click for click in self.clicks if contains(self.roi, click)]
+        last = {_in_roi(click, self.roi)[0]: click for click in inside}
+        return tuple(c for place, c in last.items() if mask[place] != c.positive)
+
     def crop(self, name: MapName) -> NDArray[Any]:
         """Return one map on the roi only.
 
@@ -197,10 +208,15 @@ class Prediction:
         for rows in strips(*self._size):
             yield rows, self._down(across, np.arange(rows.start, rows.stop))
 
-    def _mask_crop(self) -> NDArray[np.bool_]:
+    def _scored_mask(self) -> NDArray[np.bool_]:
+        """Return where the probability is above the threshold, on the roi."""
         mask = np.empty(self._size, dtype=bool)
         for rows, strip in self._strips("probability"):
             np.greater(strip, self.threshold, out=mask[rows])
+        return mask
+
+    def _mask_crop(self) -> NDArray[np.bool_]:
+        mask = self._scored_mask()
         inside = [click for click in self.clicks if contains(self.roi, click)]
         rows, cols = self.maps.probability.shape
         reach = max(1.0, self._size[0] / rows / 2), max(1.0, self._size[1] / cols / 2)
