@@ -49,7 +49,7 @@ def add_model_commands(commands: Any) -> None:
 
 def _list(_: argparse.Namespace) -> None:
     """Print one row for each model, and under it what it is."""
-    from napari_gpcis.checkpoints import list_models
+    from napari_gpcis.checkpoints import broken_user_models, list_models
 
     models = list_models()
     rows = [_TITLES, *(_row(model) for model in models)]
@@ -60,6 +60,8 @@ def _list(_: argparse.Namespace) -> None:
         print("  ".join(cells).rstrip())
         for line in lines:
             print(f"    {line}")
+    for reason in broken_user_models().values():
+        print(f"cannot be used: {reason}")
 
 
 def _row(model: ModelEntry) -> tuple[str, ...]:

@@ -14,6 +14,11 @@ from napari_gpcis.checkpoints._header import read_info
 from napari_gpcis.checkpoints._info import InferenceSettings, ModelInfo
 from napari_gpcis.checkpoints._known import ModelEntry, find_checkpoint, list_models
 from napari_gpcis.checkpoints._obtain import download_model
+from napari_gpcis.checkpoints._user_models import (
+    broken_user_models,
+    user_model_file,
+    user_model_folder,
+)
 
 if TYPE_CHECKING:
     from napari_gpcis.checkpoints._convert import convert_checkpoint
@@ -23,6 +28,7 @@ __all__ = [
     "InferenceSettings",
     "ModelEntry",
     "ModelInfo",
+    "broken_user_models",
     "convert_checkpoint",
     "download_model",
     "find_checkpoint",
@@ -30,6 +36,8 @@ __all__ = [
     "load_checkpoint",
     "read_info",
     "save_checkpoint",
+    "user_model_file",
+    "user_model_folder",
 ]
 
 

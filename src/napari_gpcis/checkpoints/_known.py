@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_gpcis.checkpoints._cache import cache_folder
 from napari_gpcis.checkpoints._header import read_info
 from napari_gpcis.checkpoints._published import PUBLISHED
+from napari_gpcis.checkpoints._user_models import user_models
 from napari_gpcis.errors import CheckpointError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ class ModelEntry:
 
 
 def list_models() -> list[ModelEntry]:
-    """Return all models by name: bundled, downloaded, and those to be downloaded.
+    """Return all models by name: bundled, downloaded, to be downloaded, the user's own.
 
     Reads file headers only; PyTorch is not imported, and the network is not asked.
-    A damaged file in the user's folder is left out.
+    A damaged file in the user's folder is left out; `broken_user_models` names it.
 
     Examples
     --------
@@ -71,6 +72,9 @@ def list_models() -> list[ModelEntry]:
             entries[file.stem] = _entry(file)
     for file in _bundled_files():
         entries[file.stem] = _entry(file)
+    for name, (file, info) in user_models(entries).items():
+        size = file.stat().st_size
+        entries[name] = ModelEntry(replace(info, name=name), size, file)
     return [entries[name] for name in sorted(entries)]
 
 
@@ -99,6 +103,9 @@ def find_checkpoint(path_or_name: str | os.PathLike[str]) -> Path:
     cached = cache_folder() / f"{path_or_name}{SUFFIX}"
     if cached.is_file():
         return cached
+    own = user_models(reserved_names()).get(path_or_name)
+    if own is not None:
+        return own[0]
     if path_or_name not in PUBLISHED:
         raise unknown(path_or_name)
     msg = (
@@ -125,13 +132,19 @@ def is_usable(file: Path) -> bool:
 
 def unknown(name: str) -> UnknownModelError:
     """Return the error for a name that no model has."""
-    files = (*_bundled_files(), *_cached_files())
-    names = sorted({*(file.stem for file in files), *PUBLISHED})
+    reserved = reserved_names()
+    names = sorted({*reserved, *user_models(reserved)})
     msg = (
         f"unknown model {name!r}; known models: {', '.join(names) or 'none'}. A path "
         f"to a checkpoint must end in {SUFFIX}"
     )
     return UnknownModelError(msg)
+
+
+def reserved_names() -> set[str]:
+    """Return the names of all models but the user's own."""
+    files = (*_bundled_files(), *_cached_files())
+    return {*(file.stem for file in files), *PUBLISHED}
 
 
 def _entry(file: Path) -> ModelEntry:
