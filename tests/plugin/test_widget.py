@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
@@ -141,7 +142,7 @@ def test_buttons_and_words(open_desk) -> None:
     for button in widget.findChildren(QPushButton):
         assert button.toolTip(), button.text()
         assert button.width() >= button.sizeHint().width(), button.text()
-    for command in COMMANDS:
+    for command in filter(lambda command: command.button, COMMANDS):
         assert command.anywhere in widget.buttons[command.name].toolTip()
     for label in widget.findChildren(QLabel):
         assert label.height() >= label.heightForWidth(label.width()), label.text()
@@ -304,7 +305,27 @@ def test_nothing_is_clipped_in_a_small_window(open_desk, theme) -> None:
     desk.viewer.window.resize(1280, 720)
     desk.until(lambda: desk.viewer.window._qt_window.height() <= 720)
     widget = desk.widget
-    bottom = widget.layout().contentsRect().bottom()
+    for section in widget.sections:
+        section.unfolded = True
+    QApplication.processEvents()
+    for button in (widget.start_button, *widget.buttons.values()):
+        assert button.visibleRegion().boundingRect().size() == button.size()
     for child in widget.findChildren(QLabel) + widget.findChildren(QPushButton):
-        assert child.geometry().bottom() <= bottom
-        assert child.geometry().right() <= widget.width()
+        if child.isVisible():
+            place = child.mapTo(widget, child.rect().bottomRight())
+            assert place.x() <= widget.width(), child.text()
+    inner, shown = widget.scrolled.widget(), widget.scrolled.viewport()
+    assert inner.width() <= shown.width()
+    widget.scrolled.verticalScrollBar().setValue(10_000)
+    last = widget.sections[-1]
+    assert last.mapTo(shown, last.rect().bottomLeft()).y() <= shown.height()
+
+
+def test_sections_fold_and_unfold(open_desk) -> None:
+    section = open_desk().widget.sections[0]
+    assert section.content.isVisible()
+    QTest.mouseClick(section.header, LEFT)
+    assert not section.content.isVisible()
+    assert section.header.text().endswith(section.title)
+    QTest.mouseClick(section.header, LEFT)
+    assert section.content.isVisible()

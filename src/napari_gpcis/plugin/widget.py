@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_gpcis.checkpoints import list_models
 from napari_gpcis.plugin.binding import Binding
@@ -25,6 +24,7 @@ from napari_gpcis.plugin.commands import COMMANDS, READY_KEY
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.panels import PANELS
+from napari_gpcis.plugin.sections import Scrolled, Section
 from napari_gpcis.plugin.work import load_segmenter
 
 if TYPE_CHECKING:
@@ -142,10 +142,12 @@ class GPCISWidget(QWidget):
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.status)
         layout.addLayout(self._button_grid())
-        for panel in self.panels:
-            layout.addWidget(_folded(panel))
-        layout.addWidget(_help_text())
-        layout.addStretch()
+        self.sections = (
+            Section("How to click", _help_text(), unfolded=True),
+            *map(_section, self.panels),
+        )
+        self.scrolled = Scrolled(self.sections)
+        layout.addWidget(self.scrolled, stretch=1)
 
     def _button_grid(self) -> QGridLayout:
         """Return the buttons: accept over the whole width, the others in a row."""
@@ -268,11 +270,10 @@ def _model_combo() -> QComboBox:
     return combo
 
 
-def _folded(panel: Panel) -> QCollapsible:
-    """Return a section under a header that folds it."""
-    section = QCollapsible(panel.title)
-    section.addWidget(panel)
-    section.collapse(animate=False)
+def _section(panel: Panel) -> Section:
+    """Return the section of a panel."""
+    section = Section(panel.title, panel, unfolded=panel.unfolded)
+    panel.wanted.connect(section.setVisible)
     return section
 
 

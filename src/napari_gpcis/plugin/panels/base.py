@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Panel(QWidget):
-    """One foldable section: shows the state of the binding and sends it commands.
+    """The content of one section: shows the state of the binding, sends it commands.
 
     A section computes nothing. Work belongs to the binding, the annotation or an
     object of its own that follows :attr:`Binding.started` and :attr:`Binding.stopped`.
@@ -25,15 +26,24 @@ class Panel(QWidget):
     ----------
     title : str
         What the section's header says.
+    unfolded : bool
+        Whether the section is open when the widget is.
     """
 
     title: ClassVar[str]
+    unfolded: ClassVar[bool] = False
+
+    wanted = Signal(bool)
+    """Emit it to show the whole section, or to hide it with its header."""
 
     def __init__(self, binding: Binding) -> None:
         super().__init__()
         self.binding = binding
         self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setContentsMargins(8, 0, 0, 4)
 
     def show_state(self) -> None:
         """Show what is possible now; called whenever something may have changed."""
+
+    def close_links(self) -> None:
+        """Let go of what outlives the widget; called once, when it is closed."""
