@@ -13,6 +13,7 @@ from napari.utils.notifications import notification_manager
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.binding import Binding
+from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.robot import Robot
 from napari_gpcis.plugin.widget import GPCISWidget
 
@@ -166,3 +167,11 @@ def open_desk(
     for desk in desks:
         desk.widget.shut_down()
         assert not desk.binding.thread_alive
+
+
+@pytest.fixture(autouse=True)
+def usual_preferences() -> Iterator[None]:
+    """Each test begins with the usual preferences."""
+    PREFERENCES.reset()
+    yield
+    PREFERENCES.reset()

@@ -169,6 +169,12 @@ class Binding(QObject):
             if self.annotation is not None:
                 self.annotation.reopen()
 
+    def reload_model(self) -> None:
+        """Load the model anew, for another device; running clicks are replayed."""
+        self._models.reload()
+        if self.annotation is not None:
+            self.annotation.reopen()
+
     # What a display shows ---------------------------------------------------------
 
     @property

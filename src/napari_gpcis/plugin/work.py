@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_gpcis.plugin.preferences import PREFERENCES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -64,21 +66,26 @@ class Models:
     def __init__(self, factory: SegmenterFactory, name: str) -> None:
         self.name = name
         self._factory = factory
-        self._loaded: tuple[str, Segmenter] | None = None
+        self._round = 0
+        self._loaded: tuple[tuple[str, int], Segmenter] | None = None
 
     def get(self) -> Segmenter:
         """Return the segmenter of the model, loading it if need be (on the thread)."""
-        name = self.name
-        if self._loaded is None or self._loaded[0] != name:
-            self._loaded = name, self._factory(name)
+        wanted = self.name, self._round
+        if self._loaded is None or self._loaded[0] != wanted:
+            self._loaded = wanted, self._factory(wanted[0])
         return self._loaded[1]
+
+    def reload(self) -> None:
+        """Have the model loaded anew when it is next needed, for another device."""
+        self._round += 1
 
 
 def load_segmenter(name: str) -> Segmenter:
-    """Load a model by name or file (the default factory)."""
+    """Load a model by name or file to the preferred device (the default factory)."""
     from napari_gpcis.segmenter import Segmenter  # heavy: only on the thread
 
-    return Segmenter.from_pretrained(name)
+    return Segmenter.from_pretrained(name, device=PREFERENCES.device)
 
 
 def open_plane(

@@ -1,0 +1,241 @@
+"""Choosing a model: one that is not here yet is downloaded, and the old one goes on."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gpcis.checkpoints._facts import facts, megabytes
+from napari_gpcis.plugin.downloads import Download
+from napari_gpcis.plugin.model_list import MODELS, Choice
+from napari_gpcis.plugin.preferences import DEFAULT_MODEL, PREFERENCES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+HELP = (
+    "The model that turns clicks into masks. One marked 'download' is fetched when "
+    "you choose it; until it is here the old one goes on. The section Models below "
+    "says what each is for."
+)
+_STEPS = 1000
+
+
+class ModelChoice(QWidget):
+    """A combo box of all models, and under it the download that is going on, if any.
+
+    Parameters
+    ----------
+    parent
+        Qt parent.
+
+    Attributes
+    ----------
+    model : str
+        The model in use: a name, or a file.
+    """
+
+    picked = Signal(str)
+    """A model that is here is to be used."""
+    shown = Signal()
+    """Another entry is shown, or the list has changed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.combo = QComboBox()
+        self.combo.setToolTip(HELP)
+        self.combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.combo.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.combo.setMinimumContentsLength(12)
+        self.download = Download(self)
+        self.note = DownloadNote()
+        self._choices: list[Choice] = []
+        self.model = ""
+        self.refresh()
+        self.model = self._first()
+        self._show_model()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.combo)
+        column.addWidget(self.note)
+        self._connect()
+
+    @property
+    def choice(self) -> Choice | None:
+        """The entry that is shown, which may be on its way only."""
+        place = self.combo.currentIndex()
+        return self._choices[place] if 0 <= place < len(self._choices) else None
+
+    @property
+    def end_thread(self) -> Callable[..., None]:
+        """Ends a download, even after Qt has deleted this object."""
+        return self.download.end_thread
+
+    def close_links(self) -> None:
+        """End the download and stop following the list."""
+        MODELS.changed.disconnect(self.refresh)
+        self.download.stop()
+        self.download.end_thread()
+
+    def use(self, key: str) -> None:
+        """Use a model, downloading it first if need be; an unknown key does nothing."""
+        place = next((n for n, c in enumerate(self._choices) if c.key == key), -1)
+        if place >= 0:
+            self.combo.setCurrentIndex(place)
+            self._on_activated(place)
+
+    def refresh(self) -> None:
+        """Read the list of models anew; the entry shown stays."""
+        shown = self.choice.key if self.choice else self.model
+        with QSignalBlocker(self.combo):
+            self._choices = MODELS.choices() or [Choice(DEFAULT_MODEL, None)]
+            self.combo.clear()
+            for place, choice in enumerate(self._choices):
+                self.combo.addItem(choice.title)
+                self.combo.setItemData(
+                    place, _tooltip(choice), Qt.ItemDataRole.ToolTipRole
+                )
+            self._show(shown)
+        self.shown.emit()
+
+    def event(self, event: QEvent) -> bool:
+        """Look for models that came while the widget was out of sight."""
+        if event.type() == QEvent.Type.Show:
+            self.refresh()
+        return bool(super().event(event))
+
+    def _connect(self) -> None:
+        self.combo.activated.connect(self._on_activated)
+        self.combo.currentIndexChanged.connect(lambda _: self.shown.emit())
+        self.download.progressed.connect(self.note.show_progress)
+        self.download.succeeded.connect(self._on_succeeded)
+        self.download.failed.connect(self._on_failed)
+        self.note.cancel.clicked.connect(self._on_cancel)
+        self.note.retry.clicked.connect(self._on_retry)
+        MODELS.changed.connect(self.refresh)
+
+    def _first(self) -> str:
+        """Return the model to begin with: the preferred one, if it is here."""
+        here = [choice.key for choice in self._choices if choice.is_here]
+        for key in (PREFERENCES.model, DEFAULT_MODEL, *here):
+            if key in here:
+                return key
+        return self._choices[0].key
+
+    def _show(self, key: str) -> None:
+        """Turn the combo box to an entry."""
+        keys = [choice.key for choice in self._choices]
+        self.combo.setCurrentIndex(keys.index(key) if key in keys else 0)
+
+    def _show_model(self) -> None:
+        self._show(self.model)
+
+    def _on_activated(self, place: int) -> None:
+        choice = self._choices[place]
+        self.download.stop()
+        self.note.hide()
+        if choice.is_here:
+            self._take(choice.key)
+        elif choice.entry is None:
+            self.note.show_error(choice.title, f"{choice.key} is not there any more.")
+        else:
+            self._begin(choice.key)
+
+    def _take(self, key: str) -> None:
+        self.model = key
+        PREFERENCES.model = key
+        self.picked.emit(key)
+
+    def _begin(self, name: str) -> None:
+        self.note.show_start(name)
+        self.download.start(name)
+
+    def _on_succeeded(self, name: str) -> None:
+        self.note.hide()
+        MODELS.changed.emit()
+        self._show(name)
+        self._take(name)
+
+    def _on_failed(self, name: str, why: str) -> None:
+        self.note.show_error(name, f"{why}. {self.model} stays in use.")
+
+    def _on_cancel(self) -> None:
+        """Keep the old model."""
+        self.download.stop()
+        self.note.hide()
+        self._show_model()
+
+    def _on_retry(self) -> None:
+        if self.choice is not None:
+            self._on_activated(self.combo.currentIndex())
+
+
+class DownloadNote(QWidget):
+    """How far a download is, or why it failed; hidden while there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setToolTip("How much of the model is here.")
+        self.retry = QPushButton("Try again")
+        self.retry.setToolTip("Go on with what came before; it is not fetched twice.")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Keep the model in use. What came so far is kept, too.")
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(self.text, 0, 0, 1, 3)
+        grid.addWidget(self.bar, 1, 0)
+        grid.addWidget(self.retry, 1, 1)
+        grid.addWidget(self.cancel, 1, 2)
+        grid.setColumnStretch(0, 1)
+        self.hide()
+
+    def show_start(self, name: str) -> None:
+        """Say that a download begins."""
+        self._turn(f"Asking for {name} ...", failed=False)
+        self.bar.setRange(0, 0)
+
+    def show_progress(self, done: int, total: int) -> None:
+        """Say how far it is; the last step is the conversion."""
+        if done < total:
+            text = f"Downloading: {megabytes(done)} of {megabytes(total)}"
+        else:
+            text = "Downloaded; checking and converting ..."
+        self._turn(text, failed=False)
+        self.bar.setRange(0, _STEPS)
+        self.bar.setValue(round(_STEPS * done / max(total, 1)))
+
+    def show_error(self, name: str, why: str) -> None:
+        """Say why a model is not here."""
+        self._turn(f"<b>{escape(name)} is not here.</b> {escape(why)}", failed=True)
+
+    def _turn(self, text: str, *, failed: bool) -> None:
+        self.text.setText(text)
+        self.bar.setVisible(not failed)
+        self.retry.setVisible(failed)
+        self.show()
+
+
+def _tooltip(choice: Choice) -> str:
+    """Return what the combo box says of an entry while the mouse rests on it."""
+    if choice.entry is None:
+        return choice.key
+    return facts(choice.entry).purpose

@@ -1,0 +1,120 @@
+"""The models a person can choose: bundled, published, and files of her own."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from psygnal import Signal
+
+from napari_gpcis.checkpoints import ModelEntry, list_models, read_info
+from napari_gpcis.checkpoints._facts import megabytes
+from napari_gpcis.errors import CheckpointError
+from napari_gpcis.files import replacing
+from napari_gpcis.plugin.state import state_folder
+
+FILE_NAME = "model-files.json"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One entry of the list.
+
+    Attributes
+    ----------
+    key
+        What `Segmenter.from_pretrained` is called with: a name, or a file.
+    entry
+        What is known of the model; ``None`` for a file that is not there any more.
+    """
+
+    key: str
+    entry: ModelEntry | None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the model can be used at once."""
+        return self.entry is not None and self.entry.is_here
+
+    @property
+    def title(self) -> str:
+        """What the combo box says."""
+        if self.entry is None:
+            return f"{Path(self.key).name} (file not found)"
+        if self.entry.is_here:
+            return self.entry.name
+        return f"{self.entry.name} (download, {megabytes(self.entry.size)})"
+
+
+class ModelList:
+    """The list, shared by all widgets of the process.
+
+    Files that a person has opened are remembered by their path; they are not copied.
+    """
+
+    changed = Signal()
+    """Emitted when a model came, or a file was added."""
+
+    def choices(self) -> list[Choice]:
+        """Return all models: those of `list_models`, then the person's files."""
+        named = [Choice(entry.name, entry) for entry in list_models()]
+        known = {choice.entry.file for choice in named if choice.entry is not None}
+        own = [_choice(file) for file in _remembered() if file not in known]
+        return named + own
+
+    def find(self, key: str) -> Choice | None:
+        """Return the entry of a key, if there is one."""
+        return next((one for one in self.choices() if one.key == key), None)
+
+    def add_file(self, file: Path) -> Choice:
+        """Remember a checkpoint file and return its entry.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not a checkpoint of this program; nothing is remembered.
+        """
+        file = file.expanduser().resolve()
+        choice = Choice(str(file), _describe(file))
+        files = [other for other in _remembered() if other != file]
+        with suppress(OSError):  # a read-only home: it is there until napari is closed
+            _remember([*files, file])
+        _THIS_TIME.add(file)
+        self.changed.emit()
+        return choice
+
+
+def _choice(file: Path) -> Choice:
+    """Return the entry of a remembered file."""
+    try:
+        return Choice(str(file), _describe(file))
+    except CheckpointError:
+        return Choice(str(file), None)
+
+
+def _describe(file: Path) -> ModelEntry:
+    """Describe a file under its own name."""
+    info = replace(read_info(file), name=file.stem)
+    return ModelEntry(info, file.stat().st_size, file)
+
+
+def _remembered() -> list[Path]:
+    """Return the files that were added, this time or another."""
+    files: list[Path] = []
+    with suppress(OSError, ValueError, TypeError):
+        content = json.loads((state_folder() / FILE_NAME).read_text(encoding="utf-8"))
+        files = [Path(str(name)) for name in content]
+    return files + sorted(_THIS_TIME - set(files))
+
+
+def _remember(files: list[Path]) -> None:
+    with replacing(state_folder() / FILE_NAME) as temporary:
+        temporary.write_text(json.dumps([str(file) for file in files]), "utf-8")
+
+
+_THIS_TIME: set[Path] = set()
+
+MODELS = ModelList()
+"""The list that all widgets share."""

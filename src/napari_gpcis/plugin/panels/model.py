@@ -1,0 +1,176 @@
+"""Section "Model": what the model is for, where it runs, and files of one's own."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton
+
+from napari_gpcis.checkpoints._facts import facts
+from napari_gpcis.errors import CheckpointError
+from napari_gpcis.plugin.model_list import MODELS
+from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.preferences import PREFERENCES
+
+if TYPE_CHECKING:
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.model_choice import ModelChoice
+
+DEVICES = {
+    "auto": "automatic",
+    "cpu": "processor (CPU)",
+    "cuda": "graphics card (CUDA)",
+    "mps": "graphics chip (MPS)",
+}
+DEVICE_HELP = (
+    "Where the model runs. Automatic: the graphics card if there is one that PyTorch "
+    "can use, else the processor."
+)
+LOAD_HELP = (
+    "Use a model you have fine-tuned: a .safetensors file, from gpcis-train finetune "
+    "or napari-gpcis convert. It stays in the list."
+)
+
+
+class ModelPanel(Panel):
+    """Facts about the model that is chosen.
+
+    Parameters
+    ----------
+    binding
+        What runs the model.
+    """
+
+    title: ClassVar[str] = "Models"
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self._choice: ModelChoice | None = None
+        self.facts = QLabel()
+        self.facts.setWordWrap(True)
+        self.facts.setToolTip("About the model that is shown above.")
+        self.device = _device_combo()
+        self.load = QPushButton("Load my fine-tuned file ...")
+        self.load.setToolTip(LOAD_HELP)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.hide()
+        form = QFormLayout()
+        form.addRow("Runs on", self.device)
+        self.column.addWidget(self.facts)
+        self.column.addLayout(form)
+        self.column.addWidget(self.load)
+        self.column.addWidget(self.message)
+        self.device.activated.connect(self._on_device)
+        self.load.clicked.connect(self._on_load)
+        PREFERENCES.events.device.connect(self._show_device)
+
+    def follow(self, choice: ModelChoice) -> None:
+        """Show the facts about what is chosen there."""
+        self._choice = choice
+        choice.shown.connect(self._show_facts)
+        self._show_facts()
+
+    def close_links(self) -> None:
+        """Stop following the preferences."""
+        PREFERENCES.events.device.disconnect(self._show_device)
+
+    def load_file(self, file: Path) -> None:
+        """Use a checkpoint file; what is wrong with it is said in the section."""
+        self.message.hide()
+        try:
+            added = MODELS.add_file(file)
+        except CheckpointError as error:
+            self.message.setText(str(error))
+            self.message.show()
+            return
+        if self._choice is not None:
+            self._choice.use(added.key)
+
+    def _show_facts(self) -> None:
+        choice = None if self._choice is None else self._choice.choice
+        if choice is None or choice.entry is None:
+            self.facts.setText("")
+            return
+        known = facts(choice.entry)
+        here = "here" if choice.is_here else "not here yet: choose it to download it"
+        lines = (
+            f"<b>{escape(known.name)}</b><br>{escape(known.purpose)}",
+            f"Size: {known.size}, {here}",
+            f"Licence: {escape(known.licence)}",
+            f"Trained on: {escape(known.training_data)}",
+        )
+        self.facts.setText("<br>".join(lines))
+
+    def _on_device(self, place: int) -> None:
+        PREFERENCES.device = tuple(DEVICES)[place]
+
+    def _show_device(self, *_: Any) -> None:
+        with QSignalBlocker(self.device):
+            self.device.setCurrentIndex(tuple(DEVICES).index(PREFERENCES.device))
+
+    def _on_load(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Load a model", "", "Models (*.safetensors)"
+        )
+        if name:
+            self.load_file(Path(name))
+
+
+def devices_here() -> set[str]:
+    """Return the devices that this computer has."""
+    import torch  # heavy: never in the GUI thread
+
+    here = {"auto", "cpu"}
+    if torch.cuda.is_available():
+        here.add("cuda")
+    if torch.backends.mps.is_available():
+        here.add("mps")
+    return here
+
+
+class _DeviceCombo(QComboBox):
+    """Devices; those that this computer lacks cannot be chosen.
+
+    PyTorch is asked when the section is first seen, on a thread: importing it takes a
+    second.
+    """
+
+    _found = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = False
+        self._found.connect(self.mark, Qt.ConnectionType.QueuedConnection)
+
+    def event(self, event: QEvent) -> bool:
+        """Ask which devices there are when first seen."""
+        if event.type() == QEvent.Type.Show and not self._asked:
+            self._asked = True
+            threading.Thread(target=self._ask, daemon=True).start()
+        return bool(super().event(event))
+
+    def mark(self, here: set[str]) -> None:
+        """Grey out what is not there."""
+        model: Any = self.model()
+        for place, name in enumerate(DEVICES):
+            model.item(place).setEnabled(name in here)
+
+    def _ask(self) -> None:
+        """Find the devices (on the thread)."""
+        here = devices_here()
+        with suppress(RuntimeError):  # the widget was closed meanwhile
+            self._found.emit(here)
+
+
+def _device_combo() -> _DeviceCombo:
+    combo = _DeviceCombo()
+    combo.setToolTip(DEVICE_HELP)
+    combo.addItems(list(DEVICES.values()))
+    combo.setCurrentIndex(tuple(DEVICES).index(PREFERENCES.device))
+    return combo

@@ -1,0 +1,150 @@
+"""What a person prefers: kept by napari (from 0.9 on), followed by all open widgets.
+
+napari shows the preferences of the manifest's ``configurations`` in its own dialog and
+keeps them. Here they are mirrored into one typed object, :data:`PREFERENCES`, whose
+events tell of every change, wherever it was made. Older versions of napari keep none;
+then a change holds until napari is closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, ClassVar
+
+from psygnal import SignalGroupDescriptor
+
+from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+
+PLUGIN = "napari-gpcis"
+DEFAULT_MODEL = "gpcis-mobilenet-v2"
+
+SECTIONS = {
+    "models": ("model", "device"),
+    "clicking": (
+        "threshold",
+        "hover_preview",
+        "protect",
+        "positive_colour",
+        "negative_colour",
+    ),
+    "saving": ("autosave", "autosave_seconds"),
+}
+"""Sections of the manifest's ``configurations``, and what each holds."""
+
+SHORTCUTS = "shortcuts"
+"""The section that holds one key for each command."""
+
+
+@dataclass
+class Preferences:
+    """What a person prefers.
+
+    Attributes
+    ----------
+    model, device
+        What new widgets begin with; the device is one of ``auto``, ``cpu``, ``cuda``
+        and ``mps``.
+    threshold
+        Probability above which a pixel is object, for new objects.
+    hover_preview
+        Whether the mask that a click would give follows the mouse.
+    protect
+        Whether new objects never cover finished ones.
+    positive_colour, negative_colour
+        Of the clicks, for new layers and those in use.
+    autosave, autosave_seconds
+        Whether running work is kept for recovery, and how often at most.
+    shortcuts
+        Keys of commands that are not the usual ones, by the command's name.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    model: str = DEFAULT_MODEL
+    device: str = "auto"
+    threshold: float = 0.5
+    hover_preview: bool = False
+    protect: bool = True
+    positive_colour: str = POSITIVE_COLOUR
+    negative_colour: str = NEGATIVE_COLOUR
+    autosave: bool = True
+    autosave_seconds: int = 30
+    shortcuts: dict[str, str] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Go back to what is usual."""
+        for item in fields(Preferences):
+            setattr(self, item.name, getattr(Preferences(), item.name))
+
+
+PREFERENCES = Preferences()
+"""The preferences of this process."""
+
+_LINKED: list[Any] = []
+
+
+def link_to_napari() -> bool:
+    """Mirror the preferences that napari keeps; return whether it keeps any.
+
+    What a person changes in napari's dialog is seen here at once, and the other way
+    round. Further calls do nothing.
+    """
+    kept = _kept_by_napari()
+    if kept is None:
+        return False
+    if any(kept is linked for linked in _LINKED):
+        return True
+    _LINKED.append(kept)
+    for section, names in SECTIONS.items():
+        group = getattr(kept, section, None)
+        for name in names:
+            if hasattr(group, name):
+                _mirror(group, name)
+    keys = getattr(kept, SHORTCUTS, None)
+    if keys is not None:
+        read = partial(_read_shortcuts, keys)
+        read()
+        keys.events.connect(read)
+        PREFERENCES.events.shortcuts.connect(partial(_write_shortcuts, keys))
+    return True
+
+
+def _kept_by_napari() -> Any:
+    """Return the settings napari keeps for this plugin, ``None`` if it keeps none."""
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:  # napari before 0.9
+        return None
+    try:
+        return get_plugin_settings(PLUGIN)
+    except KeyError:  # not installed as a plugin, or switched off
+        return None
+
+
+def _mirror(group: Any, name: str) -> None:
+    """Keep one preference equal on both sides, beginning with what napari kept."""
+    setattr(PREFERENCES, name, getattr(group, name))
+
+    def inwards(*_: Any) -> None:
+        if getattr(PREFERENCES, name) != getattr(group, name):
+            setattr(PREFERENCES, name, getattr(group, name))
+
+    def outwards(*_: Any) -> None:
+        if getattr(group, name) != getattr(PREFERENCES, name):
+            setattr(group, name, getattr(PREFERENCES, name))
+
+    getattr(group.events, name).connect(inwards)
+    getattr(PREFERENCES.events, name).connect(outwards)
+
+
+def _read_shortcuts(keys: Any, *_: Any) -> None:
+    """Take over the keys that napari keeps."""
+    PREFERENCES.shortcuts = dict(keys.model_dump())
+
+
+def _write_shortcuts(keys: Any, shortcuts: dict[str, str]) -> None:
+    """Have napari keep the keys."""
+    for name, key in shortcuts.items():
+        if getattr(keys, name, key) != key:
+            setattr(keys, name, key)
