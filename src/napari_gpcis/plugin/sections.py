@@ -73,7 +73,7 @@ class Scrolled(QScrollArea):
 
     def __init__(self, sections: Sequence[Section]) -> None:
         super().__init__()
-        inner = QWidget()
+        self._inner = inner = QWidget()
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, 4, 0)
         for section in sections:
@@ -90,5 +90,5 @@ class Scrolled(QScrollArea):
     def _keep_width(self) -> None:
         """Be as wide as the widest section that is seen: nothing is cut off."""
         bar = self.verticalScrollBar().sizeHint().width()
-        needed = self.widget().minimumSizeHint().width() + bar
+        needed = self._inner.minimumSizeHint().width() + bar
         self.setMinimumWidth(max(self.minimumWidth(), needed))
