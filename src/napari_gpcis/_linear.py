@@ -15,7 +15,7 @@ from napari_gpcis.initialisation import initialise
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_gpcis._network import Encoded
+    from napari_gpcis._network import Draws, Encoded
     from napari_gpcis.backbones.base import Backbone
 
 
@@ -70,7 +70,12 @@ class LinearNetwork(ClickNetwork):
         return scores, probability * (1 - probability)
 
     def forward_train(
-        self, x: Tensor, points: Tensor, *, sample: bool = True
+        self,
+        x: Tensor,
+        points: Tensor,
+        *,
+        sample: bool = True,
+        draws: Draws | None = None,
     ) -> tuple[GPScores, Tensor]:
         """Return scores and a loss of 0: there is no variational term.
 
@@ -78,10 +83,10 @@ class LinearNetwork(ClickNetwork):
         ----------
         x, points
             See :meth:`forward`.
-        sample
-            Changes nothing: nothing is drawn.
+        sample, draws
+            Change nothing: nothing is drawn.
         """
-        del sample
+        del sample, draws
         encoded = self.encode(x[:, :3])
         raw = self.pixels(encoded, points, x[:, 3:])
         with torch.autocast(raw.device.type, enabled=False):

@@ -29,6 +29,15 @@ class Encoded(NamedTuple):
     """From the backbone's ``encode``."""
 
 
+class Draws(NamedTuple):
+    """Standard normal numbers for one training pass."""
+
+    clicks: Tensor
+    """For the target of each click, ``(B, 2 N)``."""
+    basis: Tensor
+    """For the weight of each basis function, ``(l, 1)``."""
+
+
 class ClickNetwork(nn.Module, ABC):
     """A feature network with clicks fused into it; subclasses score its features.
 
@@ -122,7 +131,12 @@ class ClickNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward_train(
-        self, x: Tensor, points: Tensor, *, sample: bool = True
+        self,
+        x: Tensor,
+        points: Tensor,
+        *,
+        sample: bool = True,
+        draws: Draws | None = None,
     ) -> tuple[GPScores, Tensor]:
         """Return scores and a loss of the network's own, a scalar.
 
@@ -132,4 +146,6 @@ class ClickNetwork(nn.Module, ABC):
             See :meth:`forward`.
         sample
             Draw what is random in training; its mean otherwise.
+        draws
+            The random numbers to use; by default new ones.
         """

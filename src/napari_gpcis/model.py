@@ -14,7 +14,7 @@ from torch.nn import functional
 from napari_gpcis import gp
 from napari_gpcis._gp_network import GPNetwork
 from napari_gpcis._linear import LinearNetwork
-from napari_gpcis._network import TRAINING_EPSILON2, ClickNetwork, Encoded
+from napari_gpcis._network import TRAINING_EPSILON2, ClickNetwork, Draws, Encoded
 from napari_gpcis._observing import Observations, patch_mean, patch_spread
 from napari_gpcis.backbones.base import create_backbone
 from napari_gpcis.errors import InputError
@@ -38,6 +38,7 @@ __all__ = [
     "GPCIS",
     "TRAINING_EPSILON2",
     "ClickNetwork",
+    "Draws",
     "Encoded",
     "GPScores",
     "LinearNetwork",
@@ -76,7 +77,12 @@ class GPCIS(GPNetwork):
         return self._posterior(raw, encoded.rgb, points, variance=variance)
 
     def forward_train(
-        self, x: Tensor, points: Tensor, *, sample: bool = True
+        self,
+        x: Tensor,
+        points: Tensor,
+        *,
+        sample: bool = True,
+        draws: Draws | None = None,
     ) -> tuple[GPScores, Tensor]:
         """Return scores and the variational term (already times 1e-3).
 
@@ -86,6 +92,8 @@ class GPCIS(GPNetwork):
             See :meth:`forward`.
         sample
             Draw ``w`` and ``f_n`` (training); their means otherwise.
+        draws
+            The random numbers to use; by default new ones.
         """
         encoded = self.encode(x[:, :3])
         raw = self.pixels(encoded, points, x[:, 3:])
@@ -95,8 +103,9 @@ class GPCIS(GPNetwork):
             values: Tensor = seen.mean
             weight: Tensor = self.omega
             if sample:
-                values = values + CLICK_STD * torch.randn_like(values)
-                weight = gp.sample_weight(self.omega, self.omega_var)
+                clicks, basis = draws or (torch.randn_like(values), None)
+                values = values + CLICK_STD * clicks
+                weight = gp.sample_weight(self.omega, self.omega_var, basis)
             prior, given = self._condition(grid, seen, values, weight)
             k_mn = self._cross_kernel(grid, seen)
             update = gp.update_mean(k_mn, given)

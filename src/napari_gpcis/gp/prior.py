@@ -70,7 +70,7 @@ def prior_mean(
     return torch.cat([prior_mean(part, theta, tau, weight) for part in parts], dim=-1)
 
 
-def sample_weight(mean: Tensor, std: Tensor) -> Tensor:
+def sample_weight(mean: Tensor, std: Tensor, draw: Tensor | None = None) -> Tensor:
     """Draw ``w = mu_w + sigma_w z``, ``z ~ N(0, I)``: one draw per forward pass.
 
     Parameters
@@ -79,10 +79,13 @@ def sample_weight(mean: Tensor, std: Tensor) -> Tensor:
         ``mu_w``, shape ``(l, 1)``.
     std
         ``sigma_w`` before clamping to :data:`WEIGHT_STD_RANGE`, shape ``()``.
+    draw
+        ``z``, shape ``(l, 1)``; by default new random numbers.
 
     Returns
     -------
     Tensor
         Shape ``(l, 1)``.
     """
-    return mean + std.clamp(*WEIGHT_STD_RANGE) * torch.randn_like(mean)
+    z = torch.randn_like(mean) if draw is None else draw
+    return mean + std.clamp(*WEIGHT_STD_RANGE) * z
