@@ -1,26 +1,314 @@
-"""The widget offers the models that can be used at once."""
+"""Choosing a model: all are listed, those far away are fetched while work goes on."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import hashlib
+import io
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
-from napari_gpcis.checkpoints import ModelEntry, ModelInfo
-from napari_gpcis.plugin import widget
+from _model_server import ModelServer, serving
+from napari_gpcis.checkpoints import (
+    ModelInfo,
+    _download,
+    _known,
+    list_models,
+    save_checkpoint,
+)
+from napari_gpcis.checkpoints._download import RemoteFile
+from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
+from napari_gpcis.model import build_model
+from napari_gpcis.plugin import model_list
+from napari_gpcis.plugin.model_choice import ModelChoice
+from napari_gpcis.plugin.model_list import MODELS
+from napari_gpcis.plugin.panels.model import DEVICES, ModelPanel, devices_here
+from napari_gpcis.plugin.preferences import DEFAULT_MODEL, PREFERENCES
+from napari_gpcis.plugin.work import load_segmenter
+from napari_gpcis.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from _fake_segmenter import FakeSegmenter
+
+FAR = "far-away"
 
 
-@pytest.mark.parametrize("here", [["gpcis-mobilenet-v2", "nuclei"], ["nuclei"], []])
-def test_only_models_that_are_here_are_offered(
-    here: list[str], qtbot, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(autouse=True)
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAPARI_GPCIS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(model_list, "_THIS_TIME", set())
+
+
+@pytest.fixture(scope="module")
+def weights() -> bytes:
+    """A file as the published code writes it, of a small network."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = build_model("mobilenet_v2").state_dict()
+    stream = io.BytesIO()
+    torch.save({"state_dict": state}, stream)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def server(weights: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+    """A server that has a published model of the list."""
+    with serving(weights) as running:
+        digest = hashlib.sha256(weights).hexdigest()
+        file = RemoteFile("Far.pth", (running.url,), len(weights), digest)
+        info = ModelInfo(
+            FAR,
+            "mobilenet_v2",
+            licence="MIT",
+            training_data="nothing at all",
+            description="Teaches patience.",
+        )
+        monkeypatch.setitem(PUBLISHED, FAR, PublishedModel(info, file))
+        monkeypatch.setattr(_download, "PAUSES", (0.01,))
+        yield running
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A fine-tuned model of the person's own."""
+    file = tmp_path / "my nuclei.safetensors"
+    info = ModelInfo("x", "mobilenet_v2", description="Nuclei of our own.")
+    save_checkpoint(file, build_model("mobilenet_v2"), info)
+    return file
+
+
+def pick(choice: ModelChoice, name: str) -> None:
+    """Choose an entry with the keyboard, as a person does."""
+    combo = choice.combo
+    place = [one.key for one in choice._choices].index(name)
+    combo.setFocus()
+    QTest.keyClick(combo, Qt.Key.Key_Home)
+    if combo.currentIndex() == place:  # already there: nothing would be activated
+        combo.activated.emit(place)
+    for _ in range(place - combo.currentIndex()):
+        QTest.keyClick(combo, Qt.Key.Key_Down)
+    assert combo.currentIndex() == place
+
+
+def panel_of(widget: Any) -> ModelPanel:
+    (panel,) = (one for one in widget.panels if isinstance(one, ModelPanel))
+    return panel
+
+
+def press(button: Any) -> None:
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_all_models_are_offered_with_their_facts(
+    qtbot: Any, server: ModelServer
 ) -> None:
-    entries = [
-        ModelEntry(ModelInfo(name, "mobilenet_v2"), 1000, Path(name)) for name in here
-    ]
-    far = ModelEntry(ModelInfo("far-away", "resnet50"), 10**8, None)
-    monkeypatch.setattr(widget, "list_models", lambda: [*entries, far])
-    combo = widget._model_combo()
-    qtbot.addWidget(combo)
-    offered = [combo.itemText(index) for index in range(combo.count())]
-    assert offered == (here or [widget.DEFAULT_MODEL])
-    assert combo.currentText() == offered[0]
+    choice = ModelChoice()
+    qtbot.addWidget(choice)
+    titles = [choice.combo.itemText(place) for place in range(choice.combo.count())]
+    assert len(titles) == len(list_models())
+    size = f"{len(server.content) / 1e6:.1f} MB"
+    assert f"{FAR} (download, {size})" in titles
+    assert "gpcis-resnet50-sbd (download, 158 MB)" in titles
+    assert choice.combo.currentText() == choice.model == DEFAULT_MODEL
+    place = titles.index(f"{FAR} (download, {size})")
+    assert choice.combo.itemData(place, Qt.ItemDataRole.ToolTipRole)
+    choice.close_links()
+
+
+def test_the_section_says_what_a_model_is_for(open_desk: Any, server: Any) -> None:
+    desk = open_desk()
+    server.gate.clear()
+    panel = panel_of(desk.widget)
+    assert DEFAULT_MODEL in panel.facts.text()
+    assert "here" in panel.facts.text()
+    pick(desk.widget.model_choice, FAR)
+    for words in ("Teaches patience.", "MIT", "nothing at all", "not here yet"):
+        assert words in panel.facts.text()
+
+
+def test_a_model_that_is_here_is_preferred_else_any_other(
+    qtbot: Any, tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_known, "FOLDER", tmp_path / "none")
+    choice = ModelChoice()
+    qtbot.addWidget(choice)
+    assert not choice.choice.is_here
+    MODELS.add_file(checkpoint)
+    another = ModelChoice()
+    qtbot.addWidget(another)
+    assert another.model == str(checkpoint)
+    for one in (choice, another):
+        one.close_links()
+
+
+def test_first_use_downloads_while_the_old_model_goes_on(
+    open_desk: Any, server: ModelServer, tmp_path: Path
+) -> None:
+    desk = open_desk()
+    asked: list[str] = []
+    desk.binding._models._factory = lambda name: asked.append(name) or desk.segmenter
+    choice = desk.widget.model_choice
+    server.gate.clear()
+    pick(choice, FAR)
+    server.wait_until_asked()
+    assert choice.note.isVisible()
+    assert desk.binding.model == DEFAULT_MODEL
+    desk.robot.click(desk.image, (30, 40))  # nothing blocks
+    desk.settled(1)
+    server.gate.set()
+    desk.until(lambda: desk.binding.model == FAR)
+    desk.until(lambda: asked == [FAR])
+    desk.settled(1)  # the clicks were replayed
+    assert not choice.note.isVisible()
+    assert choice.combo.currentText() == FAR
+    assert (tmp_path / "home" / f"{FAR}.safetensors").is_file()
+    assert PREFERENCES.model == FAR
+
+
+def test_the_downloaded_model_predicts(
+    make_napari_viewer_proxy: Any, server: ModelServer, qtbot: Any
+) -> None:
+    """First use of a published model in the widget: fetch, convert, load, click."""
+    from napari_gpcis.plugin.sample_data import nuclei_fluorescence
+    from napari_gpcis.plugin.widget import GPCISWidget
+
+    proxy = make_napari_viewer_proxy()
+    viewer = proxy.__wrapped__
+    viewer.add_image(nuclei_fluorescence()[0][0])
+    widget = GPCISWidget(proxy)
+    qtbot.addWidget(widget)
+    pick(widget.model_choice, FAR)
+    qtbot.waitUntil(lambda: widget.binding.model == FAR, timeout=60_000)
+    assert widget.start()
+    qtbot.waitUntil(lambda: widget.session is not None, timeout=60_000)
+    assert isinstance(widget.session.segmenter, Segmenter)
+    assert widget.session.segmenter.info.name == FAR
+    widget.shut_down()
+
+
+def test_a_cancelled_download_keeps_the_old_model_and_what_came(
+    open_desk: Any,
+    server: ModelServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = open_desk()
+    choice = desk.widget.model_choice
+    part = tmp_path / "home" / "Far.pth.part"
+    monkeypatch.setattr(_download, "PAUSES", (1.0,))
+    server.cuts = [len(server.content) // 2]
+    pick(choice, FAR)
+    desk.until(lambda: part.is_file() and part.stat().st_size > 0)
+    desk.until(lambda: choice.note.bar.value() > 0)
+    press(choice.note.cancel)
+    assert choice.combo.currentText() == DEFAULT_MODEL == desk.binding.model
+    assert not choice.note.isVisible()
+    desk.qtbot.wait(1500)  # longer than the pause before the next attempt
+    assert desk.binding.model == DEFAULT_MODEL
+    assert part.is_file()
+    pick(choice, FAR)
+    desk.until(lambda: desk.binding.model == FAR)
+    assert server.asked[-1].startswith("bytes=")
+    assert not part.exists()
+
+
+def test_a_broken_connection_is_resumed_and_a_failure_can_be_tried_again(
+    open_desk: Any, server: ModelServer, errors: list[str]
+) -> None:
+    desk = open_desk()
+    choice = desk.widget.model_choice
+    server.cuts = [len(server.content) // 3]
+    server.statuses = [404]
+    pick(choice, FAR)
+    desk.until(choice.note.retry.isVisible)
+    assert "404" in choice.note.text.text()
+    assert f"{DEFAULT_MODEL} stays in use" in choice.note.text.text()
+    assert not errors  # said in place, once
+    assert desk.binding.model == DEFAULT_MODEL
+    press(choice.note.retry)
+    desk.until(lambda: desk.binding.model == FAR)
+    assert [bool(asked) for asked in server.asked] == [False, False, True]
+    assert not choice.note.isVisible()
+
+
+def test_another_choice_gives_the_download_up(
+    open_desk: Any, server: ModelServer
+) -> None:
+    desk = open_desk()
+    choice = desk.widget.model_choice
+    server.gate.clear()
+    pick(choice, FAR)
+    server.wait_until_asked()
+    pick(choice, DEFAULT_MODEL)
+    server.gate.set()
+    desk.qtbot.wait(200)
+    assert not choice.note.isVisible()
+    assert desk.binding.model == DEFAULT_MODEL
+
+
+def test_the_widget_closes_while_a_download_hangs(
+    open_desk: Any, server: ModelServer
+) -> None:
+    desk = open_desk()
+    server.gate.clear()
+    pick(desk.widget.model_choice, FAR)
+    server.wait_until_asked()
+    queue = desk.widget.model_choice.download._queue
+    desk.widget.shut_down()
+    server.gate.set()
+    desk.until(lambda: not queue.alive)
+
+
+def test_a_file_of_ones_own_stays_in_the_list(
+    open_desk: Any, checkpoint: Path, tmp_path: Path
+) -> None:
+    desk = open_desk()
+    panel, choice = panel_of(desk.widget), desk.widget.model_choice
+    (tmp_path / "broken.safetensors").write_bytes(b"no model")
+    panel.load_file(tmp_path / "broken.safetensors")
+    assert "broken.safetensors" in panel.message.text()
+    assert desk.binding.model == DEFAULT_MODEL
+    panel.load_file(checkpoint)
+    assert desk.binding.model == str(checkpoint)
+    assert choice.combo.currentText() == "my nuclei"
+    assert "Nuclei of our own." in panel.facts.text()
+    assert panel.message.isHidden()
+    model_list._THIS_TIME.clear()  # another day
+    assert MODELS.find(str(checkpoint)).is_here
+    checkpoint.unlink()
+    choice.refresh()
+    titles = [choice.combo.itemText(place) for place in range(choice.combo.count())]
+    assert "my nuclei.safetensors (file not found)" in titles
+
+
+def test_the_device_is_a_preference(
+    open_desk: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = open_desk()
+    made: list[str] = []
+
+    def factory(name: str) -> FakeSegmenter:
+        made.append(PREFERENCES.device)
+        return desk.segmenter
+
+    desk.binding._models._factory = factory
+    panel = panel_of(desk.widget)
+    panel.device.mark(devices_here())
+    model = panel.device.model()
+    assert model.item(list(DEVICES).index("cpu")).isEnabled()
+    here = torch.backends.mps.is_available()
+    assert model.item(list(DEVICES).index("mps")).isEnabled() == here
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    panel.device.setCurrentIndex(1)
+    panel.device.activated.emit(1)
+    desk.until(lambda: made == ["cpu"])
+    desk.settled(1)
+    assert load_segmenter(str(checkpoint)).device == "cpu"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from napari.layers import Image, Labels
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import (
-    QComboBox,
     QFormLayout,
     QGridLayout,
     QLabel,
@@ -18,12 +17,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gpcis.checkpoints import list_models
 from napari_gpcis.plugin.binding import Binding
 from napari_gpcis.plugin.commands import COMMANDS, READY_KEY
+from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+from napari_gpcis.plugin.model_choice import ModelChoice
 from napari_gpcis.plugin.panels import PANELS
+from napari_gpcis.plugin.panels.model import ModelPanel
+from napari_gpcis.plugin.preferences import link_to_napari
 from napari_gpcis.plugin.sections import Scrolled, Section
 from napari_gpcis.plugin.work import load_segmenter
 
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.panels.base import Panel
     from napari_gpcis.plugin.work import SegmenterFactory
     from napari_gpcis.session import Session
-
-DEFAULT_MODEL = "gpcis-mobilenet-v2"
 
 HELP = (
     f"<b><span style='color:{POSITIVE_COLOUR}'>\u25cf</span> Left click</b> on what "
@@ -81,10 +81,10 @@ class GPCISWidget(QWidget):
         super().__init__()
         self.viewer = viewer
         self._closed = False
-        self.model_combo = _model_combo()
-        self.binding = Binding(
-            viewer, segmenter_factory, self.model_combo.currentText(), self
-        )
+        link_to_napari()
+        self.model_choice = ModelChoice()
+        self.binding = Binding(viewer, segmenter_factory, self.model_choice.model, self)
+        self.following = Following(self.binding)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, "New layer")
         self.start_button = QPushButton("Start")
@@ -119,6 +119,10 @@ class GPCISWidget(QWidget):
         self._closed = True
         self.image_combo.close_links()
         self.labels_combo.close_links()
+        self.model_choice.close_links()
+        self.following.close()
+        for panel in self.panels:
+            panel.close_links()
         self.binding.close()
 
     # Layout -----------------------------------------------------------------------
@@ -127,11 +131,11 @@ class GPCISWidget(QWidget):
         layout = QVBoxLayout(self)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        for combo in (self.image_combo, self.labels_combo, self.model_combo):
+        for combo in (self.image_combo, self.labels_combo):
             combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         form.addRow("Image", self.image_combo)
         form.addRow("Objects", self.labels_combo)
-        form.addRow("Model", self.model_combo)
+        form.addRow("Model", self.model_choice)
         self.image_combo.setToolTip(IMAGE_HELP)
         self.labels_combo.setToolTip(LABELS_HELP)
         layout.addLayout(form)
@@ -166,9 +170,13 @@ class GPCISWidget(QWidget):
         self.image_combo.picked.connect(self._on_layer_picked)
         self.labels_combo.picked.connect(self._on_layer_picked)
         self.image_combo.refreshed.connect(self._show_state)
-        self.model_combo.currentTextChanged.connect(self._on_model)
+        self.model_choice.picked.connect(self._on_model)
+        for panel in self.panels:
+            if isinstance(panel, ModelPanel):
+                panel.follow(self.model_choice)
         self.binding.changed.connect(self._show_state)
-        self.destroyed.connect(partial(self._on_destroyed, self.binding.end_thread))
+        for end in (self.binding.end_thread, self.model_choice.end_thread):
+            self.destroyed.connect(partial(self._on_destroyed, end))
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.shut_down)
@@ -250,24 +258,6 @@ def _is_image(layer: Layer) -> bool:
 
 def _is_labels(layer: Layer) -> bool:
     return isinstance(layer, Labels)
-
-
-def _model_combo() -> QComboBox:
-    """Return the choice of the models that are here, each with what it is for."""
-    combo = QComboBox()
-    combo.setToolTip(
-        "The model that turns clicks into masks.\n"
-        "More can be downloaded: type napari-gpcis models in a terminal."
-    )
-    for model in filter(lambda model: model.is_here, list_models()):
-        combo.addItem(model.name)
-        combo.setItemData(
-            combo.count() - 1, model.info.description, Qt.ItemDataRole.ToolTipRole
-        )
-    if combo.count() == 0:
-        combo.addItem(DEFAULT_MODEL)
-    combo.setCurrentIndex(max(combo.findText(DEFAULT_MODEL), 0))
-    return combo
 
 
 def _section(panel: Panel) -> Section:

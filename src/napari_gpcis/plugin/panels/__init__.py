@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_gpcis.plugin.panels.model import ModelPanel
+
 if TYPE_CHECKING:
     from napari_gpcis.plugin.panels.base import Panel
 
-PANELS: tuple[type[Panel], ...] = ()
+PANELS: tuple[type[Panel], ...] = (ModelPanel,)
 """The sections, in their order from top to bottom."""
