@@ -66,15 +66,19 @@ def _list(_: argparse.Namespace) -> None:
 
 def _row(model: ModelEntry) -> tuple[str, ...]:
     """Return the cells of a model's row."""
-    here = "yes" if model.is_here else "no"
-    return model.name, f"{model.size / 1e6:.0f} MB", here, model.info.licence
+    from napari_gpcis.checkpoints._facts import facts
+
+    known = facts(model)
+    return known.name, known.size, known.here, known.licence
 
 
 def _notes(model: ModelEntry) -> list[str]:
     """Return the lines under a model's row."""
-    lines = wrap(model.info.description, _WIDTH)
-    if model.info.training_data:
-        lines += wrap(f"trained on: {model.info.training_data}", _WIDTH)
+    from napari_gpcis.checkpoints._facts import facts
+
+    known = facts(model)
+    lines = wrap(f"for: {known.purpose}", _WIDTH)
+    lines += wrap(f"trained on: {known.training_data}", _WIDTH)
     if not model.is_here:
         lines.append(f"get it: napari-gpcis models download {model.name}")
     return lines
