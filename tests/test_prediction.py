@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from skimage.draw import polygon2mask
 
 from napari_gpcis import Click, Prediction, _resample
 from napari_gpcis._resample import mask_to_network, to_network
@@ -216,3 +217,27 @@ def test_wrong_map_name(ramp):
 def test_wrong_threshold(ramp, threshold):
     with pytest.raises(InputError, match="threshold must lie between 0 and 1"):
         ramp.with_threshold(threshold)
+
+
+@pytest.mark.parametrize("half_pixel", [False, True])
+def test_outlines_surround_the_object(half_pixel):
+    rows, cols = np.mgrid[:32, :32]
+    disk = 1 / (1 + np.exp(np.hypot(rows - 15.5, cols - 10) - 7))
+    grid = disk.astype(np.float32)
+    maps = GridMaps(grid, grid.copy(), grid.copy(), grid.copy())
+    found = Prediction((200, 300), (20, 40, 148, 232), (), 0.5, maps, half_pixel)
+    (curve,) = found.outlines()
+    assert_array_equal(curve[0], curve[-1])
+    inside = polygon2mask((200, 300), curve)
+    overlap = (inside & found.mask).sum() / (inside | found.mask).sum()
+    assert overlap > 0.99
+
+
+def test_outlines_close_at_the_border_of_the_region():
+    grid = np.full((16, 16), 0.9, dtype=np.float32)
+    maps = GridMaps(grid, grid.copy(), grid.copy(), grid.copy())
+    found = Prediction((50, 60), (10, 10, 42, 58), (), 0.5, maps, half_pixel=True)
+    (curve,) = found.outlines()
+    assert_array_equal(curve[0], curve[-1])
+    assert_allclose(curve.min(axis=0), (9.5, 9.5), atol=1)
+    assert_allclose(curve.max(axis=0), (41.5, 57.5), atol=1)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from napari_gpcis._normalise import to_rgb
+from napari_gpcis._recent import Recent
 from napari_gpcis._resample import mask_to_network, to_network
 from napari_gpcis._zoom import network_clicks
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import GPCISError, InputError
-from napari_gpcis.prediction import GridMaps
+from napari_gpcis.prediction import GridMaps, Pass
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from torch import Tensor
 
     from napari_gpcis._normalise import PreparedImage
@@ -26,6 +28,17 @@ if TYPE_CHECKING:
 
 KEPT_ENCODINGS = 4
 """Encoded crops that a segmenter keeps."""
+KEPT_SURFACES = 3
+"""Passes of the network whose features a segmenter keeps."""
+
+
+class ClickSurface(Protocol):
+    """The features of one pass of the network, to be conditioned on clicks."""
+
+    def scores(
+        self, points: Tensor, variance: bool = False
+    ) -> tuple[Any, Tensor | None]:
+        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
 
 
 class ClickModel(Protocol):
@@ -47,6 +60,17 @@ class ClickModel(Protocol):
         self, encoded: Any, points: Tensor, previous: Tensor, variance: bool = False
     ) -> tuple[Any, Tensor | None]:
         """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
+
+
+@runtime_checkable
+class SurfaceModel(Protocol):
+    """A model whose features serve more clicks than those they were made with."""
+
+    def pixels(self, encoded: Any, points: Tensor, previous: Tensor) -> Tensor:
+        """Return the features of image, clicks and previous mask."""
+
+    def surface(self, encoded: Any, raw: Tensor) -> ClickSurface:
+        """Prepare the features to be conditioned on any clicks."""
 
 
 class Engine:
@@ -72,7 +96,8 @@ class Engine:
         model.eval()
         model.epsilon2 = settings.epsilon2
         model.gp_stride = settings.gp_stride
-        self._encodings: OrderedDict[tuple[int, Box], Any] = OrderedDict()
+        self._encodings: Recent[Any] = Recent(KEPT_ENCODINGS)
+        self._surfaces: Recent[ClickSurface] = Recent(KEPT_SURFACES)
         self._lock = Lock()
 
     def infer(
@@ -81,8 +106,8 @@ class Engine:
         roi: Box,
         clicks: tuple[Click, ...],
         previous: Prediction | None,
-    ) -> GridMaps:
-        """Run the network on the region of interest.
+    ) -> tuple[GridMaps, Pass]:
+        """Run the network on the region of interest and condition on the clicks.
 
         Raises
         ------
@@ -93,33 +118,105 @@ class Engine:
         """
         import torch  # heavy: only when a model is in use
 
-        size, half_pixel = self._size, self._half_pixel
-        seen = network_clicks(clicks, roi, size, half_pixel=half_pixel)
         with torch.inference_mode(), self._lock:
-            before = torch.zeros(1, size, size)
+            before = None
             if previous is not None:
-                before = mask_to_network(previous, roi, size, half_pixel=half_pixel)
-            scores, variance = self._model.predict(
-                self._encoded(prepared, roi),
-                points_tensor(seen).to(self.device),
-                before[None].to(self.device),
-                variance=True,
-            )
-            return _grid_maps(scores, variance)
+                before = mask_to_network(
+                    previous, roi, self._size, half_pixel=self._half_pixel
+                )
+            seen = Pass(roi, clicks, None if before is None else before.numpy())
+            encoded = self._encoded(prepared, roi)
+            surface = self._surface(encoded, seen)
+            self._surfaces.keep((seen, prepared.token), surface)
+            return self._maps(surface, roi, clicks), seen
+
+    def reconsider(
+        self,
+        prepared: PreparedImage,
+        seen: Pass,
+        clicks: tuple[Click, ...],
+        key: Hashable | None = None,
+    ) -> GridMaps:
+        """Condition the features of an earlier pass on other clicks.
+
+        Nothing waits for a pass of the network, but for the one that makes the
+        features anew if they are no longer kept.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        seen
+            What the network saw.
+        clicks
+            What to condition on.
+        key
+            What the features are kept under; ``seen`` itself by default.
+        """
+        import torch  # heavy: only when a model is in use
+
+        place = (seen if key is None else key, prepared.token)
+        with torch.inference_mode():
+            surface = self._surfaces.find(place)
+            if surface is None:
+                with self._lock:
+                    encoded = self._encodings.peek((prepared.token, seen.roi))
+                    if encoded is None:
+                        encoded = self._encode(prepared, seen.roi)
+                    surface = self._surface(encoded, seen)
+                self._surfaces.keep(place, surface)
+            return self._maps(surface, seen.roi, clicks)
+
+    def _maps(
+        self, surface: ClickSurface, roi: Box, clicks: tuple[Click, ...]
+    ) -> GridMaps:
+        points = self._points(clicks, roi)
+        return _grid_maps(*surface.scores(points, variance=True))
+
+    def _points(self, clicks: tuple[Click, ...], roi: Box) -> Tensor:
+        """Return the clicks as the network takes them."""
+        seen = network_clicks(clicks, roi, self._size, half_pixel=self._half_pixel)
+        return points_tensor(seen).to(self.device)
+
+    def _surface(self, encoded: Any, seen: Pass) -> ClickSurface:
+        """Run the network. The lock is held."""
+        import torch  # heavy: only when a model is in use
+
+        before = torch.zeros(1, 1, self._size, self._size, device=self.device)
+        if seen.before is not None:
+            before = torch.from_numpy(seen.before)[None].to(self.device)
+        if not isinstance(self._model, SurfaceModel):
+            return _Repeated(self._model, encoded, before)
+        points = self._points(seen.clicks, seen.roi)
+        raw = self._model.pixels(encoded, points, before)
+        return self._model.surface(encoded, raw)
+
+    def _encode(self, prepared: PreparedImage, roi: Box) -> Any:
+        channels = to_network(prepared, roi, self._size, half_pixel=self._half_pixel)
+        return self._model.encode(to_rgb(channels)[None].to(self.device))
 
     def _encoded(self, prepared: PreparedImage, roi: Box) -> Any:
         """Encode a crop, or find it among the last ones. The lock is held."""
         key = prepared.token, roi
-        if key not in self._encodings:
-            channels = to_network(
-                prepared, roi, self._size, half_pixel=self._half_pixel
-            )
-            rgb = to_rgb(channels)[None].to(self.device)
-            self._encodings[key] = self._model.encode(rgb)
-        self._encodings.move_to_end(key)
-        while len(self._encodings) > KEPT_ENCODINGS:
-            self._encodings.popitem(last=False)
-        return self._encodings[key]
+        encoded = self._encodings.find(key)
+        if encoded is None:
+            encoded = self._encode(prepared, roi)
+            self._encodings.keep(key, encoded)
+        return encoded
+
+
+class _Repeated:
+    """The surface of a model that has none: the network runs for all clicks."""
+
+    def __init__(self, model: ClickModel, encoded: Any, before: Tensor) -> None:
+        self._arguments = model, encoded, before
+
+    def scores(
+        self, points: Tensor, variance: bool = False
+    ) -> tuple[Any, Tensor | None]:
+        """Return what the model predicts."""
+        model, encoded, before = self._arguments
+        return model.predict(encoded, points, before, variance)
 
 
 def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:

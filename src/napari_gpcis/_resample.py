@@ -84,6 +84,15 @@ def _sources(
     return targets.astype(np.float64) * ((size - 1) / max(1, length - 1))
 
 
+def from_grid(
+    places: NDArray[np.float64], length: int, size: int, *, half_pixel: bool
+) -> NDArray[np.float64]:
+    """Return where places on a grid of ``size`` lie in a box of ``length`` pixels."""
+    if half_pixel:
+        return (places + 0.5) * (length / size) - 0.5
+    return places * ((length - 1) / max(1, size - 1))
+
+
 def _interpolate(values: Floats, positions: NDArray[np.float64]) -> Floats:
     """Interpolate linearly along the first axis."""
     low = np.minimum(positions.astype(np.intp), len(values) - 1)

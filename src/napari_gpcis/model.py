@@ -16,10 +16,12 @@ from napari_gpcis._gp_network import GPNetwork
 from napari_gpcis._linear import LinearNetwork
 from napari_gpcis._network import TRAINING_EPSILON2, ClickNetwork, Draws, Encoded
 from napari_gpcis._observing import Observations, patch_mean, patch_spread
+from napari_gpcis._surface import Seen, Surface
 from napari_gpcis.backbones.base import create_backbone
 from napari_gpcis.errors import InputError
 from napari_gpcis.gp.variational import CLICK_STD
 from napari_gpcis.grid import (
+    Cells,
     GPScores,
     Grid,
     double,
@@ -114,6 +116,33 @@ class GPCIS(GPNetwork):
             )
             return to_scores(prior, update, grid, encoded.rgb), loss.float()
 
+    def surface(self, encoded: Encoded, raw: Tensor) -> Surface:
+        """Prepare one image's features to be conditioned on any clicks.
+
+        Parameters
+        ----------
+        encoded
+            From :meth:`encode`, one image.
+        raw
+            From :meth:`pixels`, shape ``(1, d, ceil(H/4), ceil(W/4))``.
+        """
+        grid = self._lay_out(raw, encoded.rgb)
+        prior = self._prior(grid, self.omega)
+        field = gp.Field(
+            grid.pixels[0],
+            double(self.logsigma2),
+            double(self._rgb_weight()),
+            self.epsilon2,
+        )
+
+        def observe(points: Tensor) -> Seen:
+            seen = self._observe(grid, points, encoded.rgb)
+            known = self._prior_at_clicks(grid, seen, prior, self.omega)
+            noise = self._noise(grid, seen.cells)
+            return Seen(seen.pixels, seen.mean - known, noise, seen.cells)
+
+        return Surface(grid, prior, field, encoded.rgb, observe)
+
     # -- the Gaussian process --------------------------------------------------
 
     def _posterior(
@@ -150,22 +179,30 @@ class GPCIS(GPNetwork):
         self, grid: Grid, seen: Observations, values: Tensor, weight: Tensor
     ) -> tuple[Tensor, gp.Conditioned]:
         """Return the prior ``Phi(x) w`` of all pixels and the solved clicks."""
-        chunk = None if torch.is_grad_enabled() else _CHUNK
-        prior = gp.prior_mean(
-            grid.pixels, self.theta.weight, self.theta.bias, weight, chunk
-        )
-        if grid.linear is not None:
-            prior = prior + grid.linear
+        prior = self._prior(grid, weight)
         residual = values - self._prior_at_clicks(grid, seen, prior, weight)
         k_nn = gp.click_kernel(
             double(seen.pixels), double(self.logsigma2), double(self._rgb_weight())
         )
         if self.click_noise > 0:
-            features = grid.pixels[..., : len(self.logsigma2)]
-            spread = patch_spread(features, grid, seen.cells, _NOISE_PATCH)
-            k_nn = k_nn + torch.diag_embed(self.click_noise * double(spread))
+            k_nn = k_nn + torch.diag_embed(double(self._noise(grid, seen.cells)))
         used = seen.cells.used.to(k_nn.device)
         return prior, gp.condition(k_nn, double(residual), used, self.epsilon2)
+
+    def _prior(self, grid: Grid, weight: Tensor) -> Tensor:
+        """Return ``Phi(x) w`` and the linear part of all pixels, ``(B, m)``."""
+        chunk = None if torch.is_grad_enabled() else _CHUNK
+        prior = gp.prior_mean(
+            grid.pixels, self.theta.weight, self.theta.bias, weight, chunk
+        )
+        return prior if grid.linear is None else prior + grid.linear
+
+    def _noise(self, grid: Grid, cells: Cells) -> Tensor:
+        """Return what each click adds to ``epsilon^2``, ``(B, n)``."""
+        if self.click_noise == 0:
+            return torch.zeros_like(cells.labels)
+        features = grid.pixels[..., : len(self.logsigma2)]
+        return self.click_noise * patch_spread(features, grid, cells, _NOISE_PATCH)
 
     def _prior_at_clicks(
         self, grid: Grid, seen: Observations, prior: Tensor, weight: Tensor

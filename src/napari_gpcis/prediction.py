@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from napari_gpcis._resample import heighten, strips, widen
+from napari_gpcis._obeying import in_roi, obey
+from napari_gpcis._resample import from_grid, heighten, strips, widen
 from napari_gpcis._zoom import contains
 from napari_gpcis.errors import InputError
 
@@ -34,6 +34,25 @@ class GridMaps(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Pass:
+    """What the network saw, so that its features can be made again.
+
+    Attributes
+    ----------
+    roi
+        The box of the image.
+    clicks
+        The clicks that it saw.
+    before
+        The previous mask on its grid, float32, shape (1, h, w); ``None`` for none.
+    """
+
+    roi: Box
+    clicks: tuple[Click, ...] = ()
+    before: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The posterior after a sequence of clicks, on one box of the image.
 
@@ -55,6 +74,8 @@ class Prediction:
     half_pixel
         How the grid lies on the roi: ``True`` about pixel centres, ``False`` with
         aligned corners as published.
+    seen
+        What the network saw; of a preview, that of the prediction before.
     """
 
     shape: tuple[int, int]
@@ -63,6 +84,7 @@ class Prediction:
     threshold: float
     maps: GridMaps
     half_pixel: bool
+    seen: Pass | None = None
 
     def __post_init__(self) -> None:
         """Check the threshold and lock the arrays."""
@@ -103,7 +125,7 @@ class Prediction:
         """
         mask = self._scored_mask()
         inside = [click for click in self.clicks if contains(self.roi, click)]
-        last = {_in_roi(click, self.roi)[0]: click for click in inside}
+        last = {in_roi(click, self.roi)[0]: click for click in inside}
         return tuple(c for place, c in last.items() if mask[place] != c.positive)
 
     def crop(self, name: MapName) -> NDArray[Any]:
@@ -146,6 +168,30 @@ class Prediction:
     def with_threshold(self, threshold: float) -> Prediction:
         """Return the same prediction with another threshold; nothing is inferred."""
         return replace(self, threshold=threshold)
+
+    def outlines(self) -> list[NDArray[np.float64]]:
+        """Return the border of the object as closed curves, for drawing.
+
+        Made on the network's grid, so it takes the same short time however large the
+        roi is. The last step of the mask has no part in it.
+
+        Returns
+        -------
+        list of ndarray
+            Rows and columns in data pixels, each of shape (k, 2).
+        """
+        from skimage.measure import find_contours  # slow to import
+
+        padded = np.pad(self.maps.probability, 1)
+        curves = [curve - 1 for curve in find_contours(padded, self.threshold)]
+        for curve in curves:
+            for axis, size in enumerate(self.maps.probability.shape):
+                length = self._size[axis]
+                place = from_grid(
+                    curve[:, axis], length, size, half_pixel=self.half_pixel
+                )
+                curve[:, axis] = self.roi[axis] + np.clip(place, -0.5, length - 0.5)
+        return curves
 
     def extent(self, threshold: float) -> Box | None:
         """Return the box of all pixels with a probability above ``threshold``.
@@ -220,7 +266,7 @@ class Prediction:
         inside = [click for click in self.clicks if contains(self.roi, click)]
         rows, cols = self.maps.probability.shape
         reach = max(1.0, self._size[0] / rows / 2), max(1.0, self._size[1] / cols / 2)
-        _obey(mask, [_in_roi(click, self.roi) for click in inside], reach)
+        obey(mask, [in_roi(click, self.roi) for click in inside], reach)
         return mask
 
     def _full(self, crop: NDArray[Any], fill: float) -> NDArray[Any]:
@@ -244,43 +290,3 @@ def _inside(
         index = np.arange(index.start, index.stop)
     inside: NDArray[np.bool_] = np.logical_and(index >= start, index < stop)
     return index[inside] - start, inside
-
-
-def _in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:
-    row, col = click.pixel
-    return (row - roi[0], col - roi[1]), click.positive
-
-
-def _obey(
-    mask: NDArray[np.bool_],
-    clicks: list[tuple[tuple[int, int], bool]],
-    reach: tuple[float, float],
-) -> None:
-    """Give each clicked pixel the label of its last click, see `Prediction.crop`."""
-    wanted = dict(clicks)
-    for place, positive in wanted.items():
-        if mask[place] != positive:
-            others = [other for other, sign in wanted.items() if sign != positive]
-            _repair(mask, place, positive, others, reach)
-
-
-def _repair(
-    mask: NDArray[np.bool_],
-    place: tuple[int, int],
-    positive: bool,
-    others: list[tuple[int, int]],
-    reach: tuple[float, float],
-) -> None:
-    """Give the ellipse about a click its label, where no other click is as near."""
-    box = tuple(
-        slice(max(0, math.ceil(centre - half)), math.floor(centre + half) + 1)
-        for centre, half in zip(place, reach, strict=True)
-    )
-    part = mask[box]
-    rows = np.arange(part.shape[0])[:, None] + box[0].start
-    cols = np.arange(part.shape[1])[None, :] + box[1].start
-    down, right = rows - place[0], cols - place[1]
-    taken = (down / reach[0]) ** 2 + (right / reach[1]) ** 2 <= 1
-    for row, col in others:
-        taken &= down**2 + right**2 < (rows - row) ** 2 + (cols - col) ** 2
-    part[taken] = positive

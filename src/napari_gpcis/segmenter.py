@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_gpcis._inference import ClickModel, Engine
 from napari_gpcis._normalise import PreparedImage, prepare_image
-from napari_gpcis._zoom import (
-    Box,
-    around_clicks,
-    check_clicks,
-    clip_box,
-    target_box,
-    whole_image,
-)
+from napari_gpcis._region import region
+from napari_gpcis._request import Request
+from napari_gpcis._zoom import Box, check_clicks, clip_box, whole_image
 from napari_gpcis.errors import InputError
-from napari_gpcis.prediction import Prediction
+from napari_gpcis.prediction import Pass, Prediction
 
 if TYPE_CHECKING:
     import os
@@ -26,33 +20,9 @@ if TYPE_CHECKING:
 
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.clicks import Click
+    from napari_gpcis.prediction import GridMaps
 
 __all__ = ["Box", "ClickModel", "PreparedImage", "Request", "Segmenter"]
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """A snapshot of what there is to predict; may cross threads.
-
-    Attributes
-    ----------
-    prepared
-        The image.
-    clicks
-        All clicks of the object, in order.
-    done
-        The predictions known already, of the first ``len(done)`` clicks.
-    view
-        What the first click is zoomed to; ``None`` for the whole image.
-    generation
-        State of the session that asked; larger is later.
-    """
-
-    prepared: PreparedImage
-    clicks: tuple[Click, ...]
-    done: tuple[Prediction, ...] = ()
-    view: Box | None = None
-    generation: int = 0
 
 
 class Segmenter:
@@ -205,7 +175,9 @@ class Segmenter:
         tuple of Prediction
             One for each click after ``request.done``, in order; empty if cancelled.
         """
-        previous = request.done[-1] if request.done else None
+        previous = None if request.start is None else request.start.prediction
+        if request.done:
+            previous = request.done[-1]
         found: list[Prediction] = []
         for number in range(len(request.done) + 1, len(request.clicks) + 1):
             if cancelled is not None and cancelled():
@@ -248,27 +220,83 @@ class Segmenter:
         if not checked:
             msg = "clicks must hold at least one click, got none"
             raise InputError(msg)
-        roi = self._region(prepared.shape, checked, previous, view)
+        roi = region(prepared.shape, checked, previous, view, self.info.inference)
+        maps, seen = self._engine.infer(prepared, roi, checked, previous)
+        return self._prediction(prepared, checked, maps, seen)
+
+    def preview(
+        self,
+        prepared: PreparedImage,
+        click: Click,
+        previous: Prediction | None = None,
+        view: Box | None = None,
+    ) -> Prediction:
+        """Predict what one more click would give, from the Gaussian process alone.
+
+        The features of the pass of the network that made ``previous`` are conditioned
+        on its clicks and the new one: one more kernel column and Cholesky row, and no
+        pass of the network. Without ``previous``, they are those of the view without
+        any click. The features are kept for a few predictions and views; the first
+        preview of another one makes them anew, which takes as long as a click.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        click
+            The click to try. Outside the region of interest, which does not follow
+            it, it has no effect.
+        previous
+            The prediction of the click before, or a preview; ``None`` if there is
+            none.
+        view
+            What the first click is zoomed to, used without ``previous`` only;
+            ``None`` for the whole image.
+
+        Returns
+        -------
+        Prediction
+            On the roi of ``previous`` or the view. It has the clicks of ``previous``
+            and the new one, and may be given as ``previous`` to `preview`.
+
+        Raises
+        ------
+        InputError
+            If the click is outside the image, or the image has NaN values in the
+            region of interest.
+        GPCISError
+            If the model returns NaN.
+
+        Notes
+        -----
+        It waits for another thread's `step` only if features have to be made.
+        """
+        earlier = () if previous is None else previous.clicks
+        clicks = check_clicks((*earlier, click), prepared.shape)
+        key = None
+        if previous is None:
+            shape = prepared.shape
+            roi = whole_image(shape) if view is None else clip_box(view, shape)
+            seen, key = Pass(roi), roi
+        else:
+            seen = previous.seen or Pass(previous.roi, previous.clicks)
+        maps = self._engine.reconsider(prepared, seen, clicks, key)
+        return self._prediction(prepared, clicks, maps, seen)
+
+    def _prediction(
+        self,
+        prepared: PreparedImage,
+        clicks: tuple[Click, ...],
+        maps: GridMaps,
+        seen: Pass,
+    ) -> Prediction:
+        settings = self.info.inference
         return Prediction(
             shape=prepared.shape,
-            roi=roi,
-            clicks=checked,
-            threshold=self.info.inference.mask_threshold,
-            maps=self._engine.infer(prepared, roi, checked, previous),
-            half_pixel=self.info.inference.antialias,
+            roi=seen.roi,
+            clicks=clicks,
+            threshold=settings.mask_threshold,
+            maps=maps,
+            half_pixel=settings.antialias,
+            seen=seen,
         )
-
-    def _region(
-        self,
-        shape: tuple[int, int],
-        clicks: tuple[Click, ...],
-        previous: Prediction | None,
-        view: Box | None,
-    ) -> Box:
-        """Return the region of interest, see the notes of the class."""
-        settings = self.info.inference
-        extent = None if previous is None else previous.extent(settings.crop_threshold)
-        if extent is None:
-            seen = whole_image(shape) if view is None else clip_box(view, shape)
-            return around_clicks(seen, clicks)
-        return target_box(around_clicks(extent, clicks), shape, settings.expansion)

@@ -92,14 +92,31 @@ def condition(
     mask = used.to(k_nn.dtype)
     both = mask.unsqueeze(2) * mask.unsqueeze(1)
     matrix = k_nn * both + torch.diag_embed(1 - mask)
-    factor = _cholesky(matrix, mask, epsilon2)
+    factor, _ = factorise(matrix, mask, epsilon2)
     right = (residual.to(k_nn.dtype) * mask).unsqueeze(-1)
     weights = torch.cholesky_solve(right, factor).squeeze(-1) * mask
     return Conditioned(factor, weights, used)
 
 
-def _cholesky(matrix: Tensor, mask: Tensor, epsilon2: float) -> Tensor:
-    """Factorise ``matrix + jitter``: the only place where jitter enters."""
+def factorise(
+    matrix: Tensor, mask: Tensor, epsilon2: float
+) -> tuple[Tensor, Tensor]:
+    """Factorise ``matrix + jitter``: the only place where jitter enters.
+
+    Parameters
+    ----------
+    matrix
+        Float64, shape ``(B, n, n)``.
+    mask
+        1 where the diagonal gets jitter, shape ``(B, n)``.
+    epsilon2
+        The least jitter; grows tenfold, logged, where the factor fails.
+
+    Returns
+    -------
+    tuple of Tensor
+        Lower factor, shape ``(B, n, n)``, and jitter, shape ``(B, 1)``.
+    """
     factor: Tensor
     jitter = torch.full_like(mask[:, :1], epsilon2)
     for _ in range(_MAX_TRIES):
@@ -107,7 +124,7 @@ def _cholesky(matrix: Tensor, mask: Tensor, epsilon2: float) -> Tensor:
         factor, info = torch.linalg.cholesky_ex(damped)
         failed = info > 0
         if not bool(failed.any()):
-            return factor
+            return factor, jitter
         grown = 10 * jitter.clamp(min=_SMALLEST_JITTER)
         jitter = torch.where(failed.unsqueeze(1), grown, jitter)
         _logger.warning(
@@ -116,7 +133,7 @@ def _cholesky(matrix: Tensor, mask: Tensor, epsilon2: float) -> Tensor:
             float(jitter.max()),
         )
     factor = torch.linalg.cholesky(matrix + torch.diag_embed(jitter * mask))
-    return factor
+    return factor, jitter
 
 
 def update_mean(k_mn: Tensor, conditioned: Conditioned) -> Tensor:

@@ -1,0 +1,41 @@
+"""What a session asks of a segmenter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_gpcis._normalise import PreparedImage
+    from napari_gpcis._start import Start
+    from napari_gpcis._zoom import Box
+    from napari_gpcis.clicks import Click
+    from napari_gpcis.prediction import Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A snapshot of what there is to predict; may cross threads.
+
+    Attributes
+    ----------
+    prepared
+        The image.
+    clicks
+        All clicks of the object, in order.
+    done
+        The predictions known already, of the first ``len(done)`` clicks.
+    view
+        What the first click is zoomed to; ``None`` for the whole image.
+    generation
+        State of the session that asked; larger is later.
+    start
+        The mask before the first click; ``None`` for none.
+    """
+
+    prepared: PreparedImage
+    clicks: tuple[Click, ...]
+    done: tuple[Prediction, ...] = ()
+    view: Box | None = None
+    generation: int = 0
+    start: Start | None = None

@@ -1,0 +1,122 @@
+"""Kernel columns and Cholesky rows, one observation at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from _gp_problems import Problem, make_problem, problems
+from napari_gpcis.gp import Columns, Field, columns, condition, update_mean, variance
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def field_of(problem: Problem, epsilon2: float = 1e-7) -> Field:
+    return Field(problem.pixels[0], problem.log_precision, problem.rgb_weight, epsilon2)
+
+
+def observe(state: Columns, cells: list[int], noise: float = 0.0) -> Columns:
+    clicked = state.field.pixels[cells]
+    return state.observing(cells, clicked, torch.full((len(cells),), noise).double())
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@given(problems)
+@settings(deadline=None, max_examples=40)
+def test_appended_rows_are_the_full_factor(problem: Problem) -> None:
+    clicks = problem.targets.shape[1]
+    state = Columns.none(field_of(problem))
+    for count in range(1, clicks + 1):
+        state = observe(state, list(range(count)))
+    full = problem.condition(1e-7)
+    torch.testing.assert_close(state.cholesky, full.cholesky[0], rtol=0, atol=1e-9)
+    torch.testing.assert_close(state.k_nm, problem.k_mn[0].T, rtol=0, atol=1e-12)
+    assert_close(state.update(problem.targets[0]), update_mean(problem.k_mn, full)[0])
+    assert_close(
+        state.variance(), variance(problem.k_mn, problem.k_mm_diagonal, full)[0]
+    )
+
+
+def test_noise_is_that_of_each_observation() -> None:
+    problem = make_problem(seed=7, batch=1)
+    noise = torch.tensor([0.0, 0.1, 0.2, 0.0, 1.0], dtype=torch.float64)
+    state = Columns.none(field_of(problem))
+    state = state.observing(range(5), problem.clicks[0], noise)
+    noisy = problem.k_nn + torch.diag(noise)
+    full = condition(noisy, problem.targets, problem.used, 1e-7)
+    assert_close(state.update(problem.targets[0]), update_mean(problem.k_mn, full)[0])
+
+
+def test_undo_drops_the_row() -> None:
+    problem = make_problem(seed=8, batch=1)
+    state = Columns.none(field_of(problem))
+    two = observe(state, [4, 9])
+    three = observe(two, [4, 9, 2])
+    undone = observe(three, [4, 9])
+    assert undone.keys == (4, 9)
+    assert torch.equal(undone.cholesky, two.cholesky)
+    assert torch.equal(undone.k_nm, two.k_nm)
+    other = observe(three, [4, 9, 17])
+    assert torch.equal(other.cholesky, observe(state, [4, 9, 17]).cholesky)
+    assert observe(three, []).update(torch.zeros(0).double()).eq(0).all()
+
+
+def test_only_what_is_new_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem(seed=9, batch=1)
+    asked: list[int] = []
+    against_all = Field.against_all
+
+    def counting(field: Field, clicked: torch.Tensor) -> torch.Tensor:
+        asked.append(len(clicked))
+        return against_all(field, clicked)
+
+    monkeypatch.setattr(Field, "against_all", counting)
+    state = Columns.none(field_of(problem))
+    for cells in ([1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 5], [1, 2], [1, 7, 3]):
+        state = observe(state, cells)
+    assert asked == [3, 1, 1, 2]
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(0, 8), unique=True, max_size=6), min_size=1, max_size=5
+    )
+)
+@settings(deadline=None, max_examples=40)
+def test_the_way_does_not_matter(history: list[list[int]]) -> None:
+    problem = make_problem(seed=10, batch=1)
+    state = start = Columns.none(field_of(problem))
+    for cells in history:
+        state = observe(state, cells)
+    direct = observe(start, history[-1])
+    targets = torch.linspace(-1, 1, len(history[-1]), dtype=torch.float64)
+    assert_close(state.update(targets), direct.update(targets))
+    assert_close(state.variance(), direct.variance())
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem(seed=11, batch=1)
+    whole = observe(Columns.none(field_of(problem)), [0, 5, 11])
+    monkeypatch.setattr(columns, "_CHUNK", 7)
+    parts = observe(Columns.none(field_of(problem)), [0, 5, 11])
+    torch.testing.assert_close(parts.k_nm, whole.k_nm, rtol=0, atol=1e-14)
+    torch.testing.assert_close(parts.variance(), whole.variance(), rtol=0, atol=1e-14)
+
+
+def test_equal_vectors_are_damped_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    problem = make_problem(seed=12, batch=1)
+    problem.pixels[0, 1] = problem.pixels[0, 0]
+    state = observe(Columns.none(field_of(problem, epsilon2=0.0)), [0, 1, 2])
+    assert "not positive definite" in caplog.text
+    assert state.jitter > 0
+    targets = torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
+    assert_close(state.update(targets)[:3], targets)
