@@ -98,9 +98,7 @@ def condition(
     return Conditioned(factor, weights, used)
 
 
-def factorise(
-    matrix: Tensor, mask: Tensor, epsilon2: float
-) -> tuple[Tensor, Tensor]:
+def factorise(matrix: Tensor, mask: Tensor, epsilon2: float) -> tuple[Tensor, Tensor]:
     """Factorise ``matrix + jitter``: the only place where jitter enters.
 
     Parameters
