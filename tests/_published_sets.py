@@ -58,3 +58,51 @@ def write_instances(path: Path, labels: np.ndarray) -> None:
         "Categories": np.full((count, 1), 15, np.uint8),
     }
     savemat(path, {"GTinst": content}, do_compression=True)
+
+
+def trimap(labels: np.ndarray) -> np.ndarray:
+    """Return the first disk as 255 with a rim of 128, as three equal channels."""
+    row, col = np.argwhere(labels == 1).mean(axis=0)
+    plane = np.zeros(labels.shape, np.uint8)
+    plane[disk((row, col), RADIUS + 2, shape=labels.shape)] = 128
+    plane[labels == 1] = 255
+    return np.repeat(plane[..., None], 3, axis=-1)
+
+
+def write_masks(
+    root: Path, folders: tuple[str, str], names: tuple[str, ...], suffix: str
+) -> Path:
+    """Write images and masks of the first disk; return ``root``."""
+    for part in folders:
+        (root / part).mkdir(parents=True)
+    for shift, name in enumerate(names):
+        labels = instances(shift)
+        image, mask = (root / part for part in folders)
+        imsave(image / name, picture(labels), check_contrast=False)
+        stem = name.split(".")[0]
+        imsave(mask / f"{stem}{suffix}", trimap(labels), check_contrast=False)
+    return root
+
+
+def write_grabcut(root: Path) -> Path:
+    """Write ``data_GT`` and ``boundary_GT``."""
+    names = ("banana1.bmp", "person2.jpg", "sheep.jpg")
+    return write_masks(root, ("data_GT", "boundary_GT"), names, ".bmp")
+
+
+def write_berkeley(root: Path) -> Path:
+    """Write ``images`` and ``masks``."""
+    return write_masks(root, ("images", "masks"), ("101027.jpg", "3096.jpg"), ".png")
+
+
+def write_davis(root: Path) -> Path:
+    """Write ``img`` and ``gt``, both disks of a frame in colours of their own."""
+    for part in ("img", "gt"):
+        (root / part).mkdir(parents=True)
+    colours = np.array([(0, 0, 0), (0, 128, 0), (0, 0, 1)], np.uint8)
+    for shift in range(2):
+        labels = instances(shift)
+        name = f"bear_0000{shift}"
+        imsave(root / "img" / f"{name}.jpg", picture(labels), check_contrast=False)
+        imsave(root / "gt" / f"{name}.png", colours[labels], check_contrast=False)
+    return root

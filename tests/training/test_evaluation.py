@@ -36,7 +36,7 @@ from gpcis_training.evaluation.datasets import (
 )
 from gpcis_training.evaluation.peers import PEERS
 from gpcis_training.evaluation.predictors import create_predictor
-from gpcis_training.evaluation.results import NOTE
+from gpcis_training.evaluation.tables import NOTE, cells
 from napari_gpcis.errors import InputError, UnknownModelError
 
 SETS = {
@@ -279,7 +279,7 @@ def test_results_survive_the_disk(root, tmp_path):
     result = evaluate("peer:watershed", root, "disks", progress=False)
     save_results(tmp_path / "out.json", [result])
     (again,) = load_results(tmp_path / "out.json")
-    assert again.row() == result.row()
+    assert cells(again) == cells(result)
     assert again.items == result.items
     assert json.loads((tmp_path / "out.json").read_text())["results"][0]["summary"]
     (tmp_path / "out.json").write_text('{"results": [{}]}')
@@ -291,8 +291,8 @@ def test_table_says_what_it_is_not(root):
     result = evaluate("peer:watershed", root, "disks", progress=False)
     lines = table([result]).splitlines()
     assert lines[0] == "**disks**"
-    assert [line.count("|") for line in lines[2:5]] == [11, 11, 11]
-    assert lines[4].startswith("| peer:watershed | 4 | ")
+    assert [line.count("|") for line in lines[2:5]] == [12, 12, 12]
+    assert lines[4].startswith("| peer:watershed | 4 | whole image | ")
     assert lines[-1] == NOTE
     assert "not comparable with the paper" in NOTE
 
@@ -338,7 +338,7 @@ def test_command(root, tmp_path, capsys):
     base = ("--root", root, "--objects", "disks", "-o", output)
     assert command("peer:watershed", "--peer", "grabcut", *base) == 0
     shown = capsys.readouterr().out
-    assert "| peer:watershed | 4 |" in shown
+    assert "| peer:watershed | 4 | whole image |" in shown
     assert "NoC@85 of peer:watershed - peer:grabcut:" in shown
     assert len(load_results(output)) == 2
     assert list(tmp_path.glob("*.partial")) == []
@@ -350,7 +350,7 @@ def test_command(root, tmp_path, capsys):
 
 
 def test_command_explains_errors(root, tmp_path, capsys):
-    assert command("--root", root) == 2
+    assert command("--root", root) == 1
     assert "name a model or --peer" in capsys.readouterr().err
     assert command("peer:watershed", "--root", root, "--objects", "nothing") == 1
     assert "objects must be a folder or one of" in capsys.readouterr().err

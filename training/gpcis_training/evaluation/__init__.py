@@ -16,17 +16,19 @@ from gpcis_training.evaluation.datasets import (
     object_sets,
 )
 from gpcis_training.evaluation.peers import create_peer
-from gpcis_training.evaluation.predictors import SessionPredictor
+from gpcis_training.evaluation.predictors import Overrides, SessionPredictor
+from gpcis_training.evaluation.published_sets import published_objects
 from gpcis_training.evaluation.results import (
     Comparison,
     EvaluationResult,
     compare,
     load_results,
     save_results,
-    table,
 )
 from gpcis_training.evaluation.robot import ClickRun, Predictor, next_click, run_robot
+from gpcis_training.evaluation.robustness import Robustness, robustness
 from gpcis_training.evaluation.runner import evaluate
+from gpcis_training.evaluation.tables import table
 
 __all__ = [
     "ClickRun",
@@ -35,7 +37,9 @@ __all__ = [
     "EvaluationObject",
     "EvaluationResult",
     "ObjectSet",
+    "Overrides",
     "Predictor",
+    "Robustness",
     "SessionPredictor",
     "compare",
     "create_peer",
@@ -45,6 +49,8 @@ __all__ = [
     "load_results",
     "next_click",
     "object_sets",
+    "published_objects",
+    "robustness",
     "run_robot",
     "save_results",
     "table",

@@ -3,84 +3,119 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
 
-from gpcis_training.evaluation.datasets import DrawingRule, object_sets
-from gpcis_training.evaluation.peers import PEERS
-from gpcis_training.evaluation.predictors import PEER_PREFIX
+from gpcis_training.evaluation._arguments import add_arguments
+from gpcis_training.evaluation._partial import partial_files
+from gpcis_training.evaluation.clickers import CENTRE
+from gpcis_training.evaluation.curves import save_curves
+from gpcis_training.evaluation.datasets import DrawingRule
+from gpcis_training.evaluation.distributed import Ranks, process_group
+from gpcis_training.evaluation.predictors import PEER_PREFIX, Overrides
+from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
 from gpcis_training.evaluation.results import (
+    PUBLISHED_CLICKS,
     compare,
     load_results,
     save_results,
-    table,
 )
-from gpcis_training.evaluation.runner import evaluate
-from napari_gpcis.errors import GPCISError
+from gpcis_training.evaluation.robustness import robustness_table
+from gpcis_training.evaluation.runner import evaluate, find_objects
+from gpcis_training.evaluation.tables import MANY_CLICKS, csv_text, table
+from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
 
+    from gpcis_training.evaluation.datasets import ObjectSet
     from gpcis_training.evaluation.metrics import Estimate
     from gpcis_training.evaluation.results import EvaluationResult
 
+__all__ = ["add_arguments", "comparisons", "run"]
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``gpcis-train evaluate``."""
-    add = parser.add_argument
-    add("model", nargs="?", help="name of a model, path of a checkpoint, or peer:NAME")
-    add(
-        "--peer",
-        nargs="+",
-        default=[],
-        choices=sorted(PEERS),
-        help="classical methods to measure as well",
-    )
-    add("--root", type=Path, required=True, help="folder that holds the data sets")
-    add(
-        "--objects",
-        nargs="+",
-        default=["bsds500_val"],
-        metavar="SET",
-        help=f"lists ({', '.join(object_sets())}) or data folders below the root",
-    )
-    add("--per-image", type=int, help="of a folder: objects drawn from each image")
-    add("--min-area", type=int, default=1, help="of a folder: least area in pixels")
-    add("--max-clicks", type=int, default=20)
-    add("--target", type=float, default=0.9, help="IoU at which the robot stops")
-    add("--whole-image", action="store_true", help="first view: always the whole image")
-    add("--workers", type=int, default=1, help="processes, each with one thread")
-    add("--device", default="cpu", help="where a model runs (cpu, cuda, mps, auto)")
-    add("--limit", type=int, help="use the first objects of each set only")
-    add("-o", "--output", type=Path, help="write all results as JSON; also resumes")
-    add("--compare", type=Path, help="results of another day to compare with")
+
+class _Plan(NamedTuple):
+    """One evaluation of many."""
+
+    method: str
+    objects: ObjectSet
+    overrides: Overrides
+    zoom: bool
+    clicks: str
+    repeat: int
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``gpcis-train evaluate`` and return the exit status."""
-    methods = [f"{PEER_PREFIX}{name}" for name in arguments.peer]
-    if arguments.model is not None:
-        methods.insert(0, arguments.model)
-    if not methods:
-        print("gpcis-train evaluate: name a model or --peer", file=sys.stderr)
-        return 2
     try:
-        others = load_results(arguments.compare) if arguments.compare else []
-        results = [
-            _evaluate(arguments, method, objects)
-            for objects in arguments.objects
-            for method in methods
-        ]
-        if arguments.output is not None:
-            save_results(arguments.output, results)
-            _partial_file(arguments.output).unlink(missing_ok=True)
-        print(table(results))
-        for line in comparisons(results, others):
-            print(line)
+        with process_group() as ranks:
+            others = load_results(arguments.compare) if arguments.compare else []
+            plans = list(_plans(arguments))
+            results = [_evaluate(arguments, plan, ranks) for plan in plans]
+            if ranks.is_first:
+                _report(arguments, results, others)
     except (GPCISError, OSError) as error:
         print(f"gpcis-train evaluate: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _methods(arguments: argparse.Namespace) -> list[str]:
+    """Return what is to be measured."""
+    methods = [f"{PEER_PREFIX}{name}" for name in arguments.peer]
+    if arguments.model is not None:
+        methods.insert(0, arguments.model)
+    if not methods:
+        msg = "name a model or --peer"
+        raise InputError(msg)
+    return methods
+
+
+def _plans(arguments: argparse.Namespace) -> Iterator[_Plan]:
+    """Yield all evaluations that are asked for."""
+    methods = _methods(arguments)
+    rule = DrawingRule(arguments.per_image, min_area=arguments.min_area)
+    for name in arguments.objects:
+        objects = find_objects(name, arguments.root, rule, arguments.limit)
+        for zoom, method in product(_zooms(arguments.view, objects), methods):
+            for given, (clicks, repeat) in product(
+                _overrides(arguments, method, objects), _draws(arguments)
+            ):
+                yield _Plan(method, objects, given, zoom, clicks, repeat)
+
+
+def _zooms(view: str, objects: ObjectSet) -> tuple[bool, ...]:
+    """Return the first views: with the set's window or without."""
+    if objects.rule.window is None or view == "whole":
+        return (False,)
+    return (True,) if view == "set" else (True, False)
+
+
+def _overrides(
+    arguments: argparse.Namespace, method: str, objects: ObjectSet
+) -> list[Overrides]:
+    """Return the settings under which a method is measured."""
+    if method.startswith(PEER_PREFIX):
+        return [Overrides()]
+    usual = objects.form in PUBLISHED_SETS or arguments.epsilon2 is not None
+    raw = usual if arguments.mask is None else arguments.mask == "raw"
+    return [
+        Overrides(epsilon2, arguments.infer_size, raw)
+        for epsilon2 in arguments.epsilon2 or [None]
+    ]
+
+
+def _draws(arguments: argparse.Namespace) -> list[tuple[str, int]]:
+    """Return the laws of the clicks, with the numbers of their repeats."""
+    return [
+        (law, repeat)
+        for law in arguments.clicks
+        for repeat in range(1 if law == CENTRE else arguments.repeats)
+    ]
 
 
 def _partial_file(output: Path) -> Path:
@@ -89,23 +124,54 @@ def _partial_file(output: Path) -> Path:
 
 
 def _evaluate(
-    arguments: argparse.Namespace, method: str, objects: str
+    arguments: argparse.Namespace, plan: _Plan, ranks: Ranks
 ) -> EvaluationResult:
-    """Evaluate one method on one set as the arguments say."""
+    """Do one evaluation."""
     output: Path | None = arguments.output
+    many = plan.objects.form in PUBLISHED_SETS and plan.clicks == CENTRE
     return evaluate(
-        method,
+        plan.method,
         arguments.root,
-        objects,
-        max_clicks=arguments.max_clicks,
+        plan.objects,
+        max_clicks=arguments.max_clicks or (MANY_CLICKS if many else PUBLISHED_CLICKS),
         target=arguments.target,
-        zoom=not arguments.whole_image,
-        limit=arguments.limit,
-        rule=DrawingRule(arguments.per_image, min_area=arguments.min_area),
+        zoom=plan.zoom,
+        clicks=plan.clicks,
+        seed=arguments.seed,
+        repeat=plan.repeat,
+        overrides=plan.overrides,
         workers=arguments.workers,
         device=arguments.device,
         partial=None if output is None else _partial_file(output),
+        ranks=ranks,
     )
+
+
+def _report(
+    arguments: argparse.Namespace,
+    results: list[EvaluationResult],
+    others: list[EvaluationResult],
+) -> None:
+    """Write and print what was found."""
+    if arguments.output is not None:
+        _save(arguments.output, results)
+    if any(result.clicks == CENTRE for result in results):
+        print(table(results))
+    if any(result.clicks != CENTRE for result in results):
+        print(f"\n{robustness_table(results)}")
+    for line in comparisons(results, others):
+        print(line)
+
+
+def _save(output: Path, results: list[EvaluationResult]) -> None:
+    """Write JSON, CSV and the picture; what was kept on the way can go then."""
+    save_results(output, results)
+    with replacing(output.with_suffix(".csv")) as temporary:
+        temporary.write_text(csv_text(results), encoding="utf-8")
+    with replacing(output.with_suffix(".png")) as temporary:
+        save_curves(temporary, results)
+    for path in partial_files(_partial_file(output)):
+        path.unlink()
 
 
 def _signed(value: Estimate, sign: str = "") -> str:
@@ -118,20 +184,21 @@ def comparisons(
 ) -> list[str]:
     """Return a line for each pair of first method and another one on the same set.
 
-    Only objects that both have seen are compared.
+    Only objects that both have seen are compared, from the same first view and with
+    clicks in the centre.
     """
     lines = []
-    firsts: dict[str, EvaluationResult] = {}
+    firsts: dict[tuple[str, str], EvaluationResult] = {}
     for result in [*results, *others]:
-        first = firsts.setdefault(result.objects, result)
-        if first is result:
+        if result.clicks != CENTRE:
             continue
+        first = firsts.setdefault((result.objects, result.view), result)
         shared = set(first.items) & set(result.items)
-        if not shared:
+        if first is result or first.max_clicks != result.max_clicks or not shared:
             continue
         found = compare(first.only(shared), result.only(shared))
         lines.append(
-            f"{result.objects}: NoC@85 of {first.method} - {result.method}: "
+            f"{result.objects}: NoC@85 of {first.label} - {result.label}: "
             f"{_signed(found.difference, '+')}; ratio {_signed(found.ratio)} "
             f"({len(shared)} objects)"
         )

@@ -18,6 +18,7 @@ import numpy as np
 from skimage.io import imread
 
 from gpcis_training.data import find_pairs, read_labels
+from gpcis_training.evaluation.forms import FORMS, LABELS
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class ObjectSet:
     folder: str
     rule: DrawingRule
     objects: tuple[EvaluationObject, ...]
+    form: str = LABELS
+    """How the folder is laid out, see :data:`gpcis_training.evaluation.forms.FORMS`."""
 
     def limited(self, limit: int | None) -> ObjectSet:
         """Return the set with its first ``limit`` objects only (``None``: all)."""
@@ -203,10 +206,12 @@ def folder_objects(folder: str, root: Path, rule: DrawingRule | None) -> ObjectS
     return ObjectSet(folder, folder, rule, draw_objects(root / folder, rule))
 
 
-def ground_truth(folder: str | Path, item: EvaluationObject) -> NDArray[np.int8]:
-    """Return the ground truth of one object: 1 on it, else 0."""
-    labels = read_labels(Path(folder) / "labels" / item.label)
-    return np.isin(labels, item.ids).astype(np.int8)
+def ground_truth(
+    folder: str | Path, item: EvaluationObject, form: str = LABELS
+) -> NDArray[np.int8]:
+    """Return the ground truth of one object: 1 on it, -1 ignored, else 0."""
+    layout = FORMS[form]
+    return layout.read(Path(folder) / layout.labels / item.label, item.ids)
 
 
 def first_view(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpcis_training.evaluation.peers import create_peer
 from napari_gpcis.checkpoints import find_checkpoint, read_info
+from napari_gpcis.errors import InputError
 from napari_gpcis.session import Session
 
 if TYPE_CHECKING:
@@ -15,10 +17,53 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpcis_training.evaluation.robot import Predictor
+    from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.segmenter import Segmenter
 
 PEER_PREFIX = "peer:"
 """``peer:watershed`` and so on stand for classical methods."""
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What is done otherwise than a checkpoint says; by default nothing.
+
+    Parameters
+    ----------
+    epsilon2
+        Noise variance of the Gaussian process at the clicks.
+    infer_size
+        Side of the square that the network sees.
+    raw_mask
+        The robot sees where the probability exceeds the threshold, as published,
+        without the last step that makes the mask obey every click.
+    """
+
+    epsilon2: float | None = None
+    infer_size: int | None = None
+    raw_mask: bool = False
+
+    def apply(self, info: ModelInfo) -> ModelInfo:
+        """Return what a model says of itself with the settings in force.
+
+        Raises
+        ------
+        InputError
+            If a value is outside its range.
+        """
+        wanted = {"epsilon2": self.epsilon2, "infer_size": self.infer_size}
+        given: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
+        return replace(info, inference=replace(info.inference, **given))
+
+    def __str__(self) -> str:
+        """Return what differs, for a table; empty if nothing does."""
+        parts = []
+        if self.epsilon2 is not None:
+            parts.append(f"ε²={self.epsilon2:g}")
+        if self.infer_size is not None:
+            parts.append(f"input {self.infer_size}")
+        return ", ".join(parts)
 
 
 class SessionPredictor:
@@ -28,10 +73,13 @@ class SessionPredictor:
     ----------
     segmenter
         The model.
+    raw_mask
+        See :class:`Overrides`.
     """
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: Segmenter, *, raw_mask: bool = False) -> None:
         self._segmenter = segmenter
+        self._raw_mask = raw_mask
         self._session: Session | None = None
 
     def start(
@@ -46,10 +94,13 @@ class SessionPredictor:
         if self._session is None:
             msg = "start must be called before click"
             raise RuntimeError(msg)
-        return self._session.add_click(row, col, positive).mask
+        found = self._session.add_click(row, col, positive)
+        return found.probability > found.threshold if self._raw_mask else found.mask
 
 
-def create_predictor(method: str, device: str = "cpu") -> Predictor:
+def create_predictor(
+    method: str, device: str = "cpu", overrides: Overrides | None = None
+) -> Predictor:
     """Return the predictor of a method.
 
     Parameters
@@ -58,28 +109,74 @@ def create_predictor(method: str, device: str = "cpu") -> Predictor:
         Name of a model, path of a checkpoint, or ``"peer:NAME"``.
     device
         Where a model runs.
+    overrides
+        What is done otherwise than the checkpoint says. Classical methods always obey
+        the clicks.
+
+    Raises
+    ------
+    InputError
+        If the overrides are no settings of the method.
     """
+    given = overrides or Overrides()
     if method.startswith(PEER_PREFIX):
+        if str(given):
+            msg = f"overrides ({given}) must be for a model, got {method!r}"
+            raise InputError(msg)
         return create_peer(method.removeprefix(PEER_PREFIX))
+    from napari_gpcis.checkpoints import load_checkpoint
     from napari_gpcis.segmenter import Segmenter
 
-    return SessionPredictor(Segmenter.from_pretrained(method, device))
+    model, info = load_checkpoint(method)
+    segmenter = Segmenter(model, given.apply(info), device)
+    return SessionPredictor(segmenter, raw_mask=given.raw_mask)
 
 
-def describe(method: str) -> dict[str, str]:
+def describe(method: str, overrides: Overrides | None = None) -> dict[str, Any]:
     """Return what a method is, in full: settings of a peer, identity of a checkpoint.
 
     The result is kept with the figures, and decides whether figures of an interrupted
     evaluation still hold.
     """
+    given = overrides or Overrides()
     if method.startswith(PEER_PREFIX):
-        return {"method": method, "settings": repr(create_predictor(method))}
+        predictor = create_predictor(method, overrides=given)
+        return {"method": method, "settings": repr(predictor)}
     path = find_checkpoint(method)
     info = read_info(path)
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return {
-        "method": info.name,
-        "settings": repr(info.inference),
-        "training_data": info.training_data,
+        **describe_model(info, given),
         "sha256": digest,
+        "parameters": count_parameters(path),
     }
+
+
+def describe_model(info: ModelInfo, overrides: Overrides) -> dict[str, Any]:
+    """Return what a model is and how it is run."""
+    settings = overrides.apply(info).inference
+    return {
+        "method": info.name,
+        "architecture": info.architecture,
+        "settings": repr(settings),
+        "inference": asdict(settings),
+        "variant": str(overrides),
+        "raw_mask": overrides.raw_mask,
+        "training_data": info.training_data,
+    }
+
+
+def count_parameters(checkpoint: Path) -> int:
+    """Return the number of trained parameters in a checkpoint (no batch statistics)."""
+    from safetensors import safe_open
+
+    count = 0
+    with safe_open(checkpoint, framework="numpy") as file:
+        names = file.keys()
+        for name in names:
+            if not name.endswith(_BUFFERS):
+                size = 1
+                for length in file.get_slice(name).get_shape():
+                    size *= length
+                count += size
+    return count

@@ -1,4 +1,4 @@
-"""Results of an evaluation: on disk, in a table, and compared pair by pair."""
+"""Results of an evaluation: on disk, and compared pair by pair."""
 
 from __future__ import annotations
 
@@ -24,26 +24,10 @@ from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Hashable, Sequence
 
-NOTE = (
-    "NoC: mean clicks to reach an IoU (± standard error, objects of one image taken "
-    "together); NoF: objects that needed all clicks (never reached it); NoIC: clicks "
-    "the final mask disobeys. The training data differ from those of the published "
-    "GPCIS models: these figures are not comparable with the paper's tables."
-)
-HEADER = (
-    "Method",
-    "Objects",
-    "NoC@80",
-    "NoC@85",
-    "NoC@90",
-    "NoF@90",
-    "IoU&1",
-    "IoU&5",
-    "NoIC",
-    "s/click",
-)
+PUBLISHED_CLICKS = 20
+"""The number of clicks that the usual NoC allows."""
 
 
 def run_to_json(run: ClickRun) -> dict[str, Any]:
@@ -97,12 +81,34 @@ class EvaluationResult:
     target: float | None = 0.9
 
     @property
+    def label(self) -> str:
+        """The method's name with what is done otherwise than its checkpoint says."""
+        variant = self.settings.get("variant", "")
+        return f"{self.method}, {variant}" if variant else self.method
+
+    @property
+    def view(self) -> str:
+        """What the first click is zoomed to."""
+        window = self.settings["protocol"]["window"]
+        return "whole image" if window is None else f"{window} px window"
+
+    @property
+    def clicks(self) -> str:
+        """Where clicks fall, one of :data:`gpcis_training.evaluation.clickers.LAWS`."""
+        return str(self.settings["protocol"].get("clicks", "centre"))
+
+    @property
     def summary(self) -> Summary:
         """The figures of merit, without targets above the one that ended the runs."""
+        return self.summary_at(self.max_clicks)
+
+    def summary_at(self, max_clicks: int) -> Summary:
+        """Return the figures of merit as if no more clicks had been allowed."""
         last = 1.0 if self.target is None else self.target
         targets = [t for t in TARGETS if t <= last] or [last]
         images = [item.image for item in self.items]
-        return summarise(self.runs, images, targets, self.max_clicks)
+        allowed = min(max_clicks, self.max_clicks)
+        return summarise(self.runs, images, targets, allowed)
 
     def only(self, wanted: Collection[EvaluationObject]) -> EvaluationResult:
         """Return the result on some of the objects, in their order here."""
@@ -123,8 +129,7 @@ class EvaluationResult:
             "settings": self.settings,
             "max_clicks": self.max_clicks,
             "target": self.target,
-            "note": NOTE,
-            "summary": asdict(self.summary),
+            "summary": asdict(self.summary_at(PUBLISHED_CLICKS)),
             "results": items,
         }
 
@@ -144,27 +149,6 @@ class EvaluationResult:
             max_clicks=data["max_clicks"],
             target=data["target"],
         )
-
-    def row(self) -> tuple[str, ...]:
-        """Return the cells of the table, see :func:`table`."""
-        s = self.summary
-        nocs = [str(s.noc[t]) if t in s.noc else "" for t in TARGETS]
-        last = TARGETS[-1]
-        failures = f"{s.nof[last]} ({s.nof_strict[last]})" if last in s.nof else ""
-        ious = [str(s.iou_at[n]) for n in s.iou_at]
-        noic, seconds = str(s.noic), f"{s.seconds_per_click:.3f}"
-        return (self.method, str(s.objects), *nocs, failures, *ious, noic, seconds)
-
-
-def table(results: Sequence[EvaluationResult]) -> str:
-    """Return a Markdown table for each object set, and how to read it."""
-    parts = []
-    for name in dict.fromkeys(result.objects for result in results):
-        rows = [result.row() for result in results if result.objects == name]
-        lines = [HEADER, ("---",) * len(HEADER), *rows]
-        text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        parts.append(f"**{name}**\n\n{text}\n")
-    return "\n".join([*parts, NOTE])
 
 
 @dataclass(frozen=True)
@@ -212,12 +196,27 @@ def compare(
     value = measure or partial(_clicks_to, 0.85, first.max_clicks)
     ours = [value(run) for run in first.runs]
     theirs = [value(run) for run in second.runs]
-    images = [item.image for item in first.items]
-    difference = estimate([a - b for a, b in zip(ours, theirs, strict=True)], images)
-    mean = sum(theirs) / len(theirs)
-    ratio = sum(ours) / sum(theirs)
-    rest = [(a - ratio * b) / mean for a, b in zip(ours, theirs, strict=True)]
-    return Comparison(difference, Estimate(ratio, estimate(rest, images).error))
+    return compare_values(ours, theirs, [item.image for item in first.items])
+
+
+def compare_values(
+    first: Sequence[float], second: Sequence[float], groups: Sequence[Hashable]
+) -> Comparison:
+    """Compare two measurements of the same objects.
+
+    Parameters
+    ----------
+    first, second
+        A value for each object.
+    groups
+        The image of each object; see :func:`estimate`.
+    """
+    pairs = list(zip(first, second, strict=True))
+    difference = estimate([a - b for a, b in pairs], groups)
+    mean = sum(second) / len(second)
+    ratio = sum(first) / sum(second)
+    rest = [(a - ratio * b) / mean for a, b in pairs]
+    return Comparison(difference, Estimate(ratio, estimate(rest, groups).error))
 
 
 def _clicks_to(target: float, max_clicks: int, run: ClickRun) -> float:

@@ -24,9 +24,14 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from numpy.typing import NDArray
+
+    Truth: TypeAlias = NDArray[np.integer]
+    Mask: TypeAlias = NDArray[np.bool_]
+    Clicker: TypeAlias = Callable[[Truth, Mask, Mask], Click | None]
 
 IGNORE = -1
 """Label of ground-truth pixels that count neither as object nor as background."""
@@ -79,6 +84,14 @@ class ClickRun:
     seconds: tuple[float, ...]
 
 
+def depth_map(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the Euclidean distance of each pixel to the region's outside.
+
+    What lies beyond the array counts as outside.
+    """
+    return distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+
+
 def _depth(error: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[int, int]]:
     """Return distances to the region's outside and where that array begins.
 
@@ -91,8 +104,7 @@ def _depth(error: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[int, in
         return np.zeros((0, 0)), (0, 0)
     cols = np.flatnonzero(error.any(axis=0))
     box = error[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    distance = distance_transform_edt(np.pad(box, 1))
-    return distance[1:-1, 1:-1], (int(rows[0]), int(cols[0]))
+    return depth_map(box), (int(rows[0]), int(cols[0]))
 
 
 def _deepest(
@@ -162,6 +174,7 @@ def run_robot(
     max_clicks: int = 20,
     target: float | None = 0.9,
     min_clicks: int = 1,
+    clicker: Clicker = next_click,
 ) -> ClickRun:
     """Let the robot segment one object with a predictor that was started before.
 
@@ -178,6 +191,8 @@ def run_robot(
     min_clicks
         Do not stop at the target before so many clicks were made, so that IoU after
         ``min_clicks`` clicks is exact. The run also ends when no error is left.
+    clicker
+        Places the clicks; by default as published.
 
     Returns
     -------
@@ -200,7 +215,7 @@ def run_robot(
     clicks: list[Click] = []
     steps: list[tuple[float, int, bool, float]] = []
     while len(clicks) < max_clicks:
-        click = next_click(gt, mask, not_clicked)
+        click = clicker(gt, mask, not_clicked)
         if click is None:
             break
         clicks.append(click)

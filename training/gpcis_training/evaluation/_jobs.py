@@ -1,0 +1,182 @@
+"""The work of an evaluation: objects image by image, in one process or in several."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from gpcis_training.evaluation.clickers import CENTRE, make_clicker
+from gpcis_training.evaluation.datasets import (
+    EvaluationObject,
+    ObjectSet,
+    first_view,
+    ground_truth,
+    read_image,
+)
+from gpcis_training.evaluation.forms import FORMS
+from gpcis_training.evaluation.predictors import Overrides, create_predictor
+from gpcis_training.evaluation.robot import ClickRun, run_robot
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from gpcis_training.evaluation.robot import Predictor
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the robot behaves; see :func:`run_robot` and :func:`make_clicker`."""
+
+    max_clicks: int = 20
+    target: float | None = 0.9
+    min_clicks: int = 5
+    window: int | None = None
+    clicks: str = CENTRE
+    seed: int = 0
+    repeat: int = 0
+
+
+class Method(NamedTuple):
+    """What is evaluated, in a form that another process can make it from."""
+
+    method: str | Predictor
+    device: str = "cpu"
+    overrides: Overrides = Overrides()
+
+    def create(self) -> Predictor:
+        """Return the predictor."""
+        if isinstance(self.method, str):
+            return create_predictor(self.method, self.device, self.overrides)
+        return self.method
+
+
+class Job(NamedTuple):
+    """Objects of one image."""
+
+    folder: Path
+    form: str
+    items: tuple[EvaluationObject, ...]
+
+
+def jobs_of(
+    chosen: ObjectSet, root: Path, shard: tuple[int, int] = (0, 1)
+) -> list[Job]:
+    """Return what is to be done, image by image.
+
+    Parameters
+    ----------
+    chosen
+        The objects.
+    root
+        Folder that holds the set.
+    shard
+        ``(k, n)``: image k, k + n, k + 2 n and so on only.
+    """
+    images: defaultdict[str, list[EvaluationObject]] = defaultdict(list)
+    for item in chosen.objects:
+        images[item.image].append(item)
+    number, count = shard
+    folder = root / chosen.folder
+    every = [Job(folder, chosen.form, tuple(items)) for items in images.values()]
+    return every[number::count]
+
+
+def left_of(jobs: Sequence[Job], done: Collection[EvaluationObject]) -> list[Job]:
+    """Return the jobs without objects that are done."""
+    left = [
+        job._replace(items=tuple(item for item in job.items if item not in done))
+        for job in jobs
+    ]
+    return [job for job in left if job.items]
+
+
+def evaluate_image(
+    predictor: Predictor, job: Job, protocol: Protocol
+) -> list[tuple[EvaluationObject, ClickRun]]:
+    """Let the robot segment objects of one image, each from scratch."""
+    path = job.folder / FORMS[job.form].images / job.items[0].image
+    image = read_image(path)
+    runs = []
+    for item in job.items:
+        gt = ground_truth(job.folder, item, job.form)
+        if image.shape[:2] != gt.shape:
+            msg = (
+                f"{item.label} must have the size of {item.image}, "
+                f"{image.shape[:2]}, got {gt.shape}"
+            )
+            raise InputError(msg)
+        law = (protocol.clicks, item, protocol.seed, protocol.repeat)
+        nothing = np.zeros(gt.shape, dtype=bool)
+        click = make_clicker(*law)(gt, nothing, ~nothing)
+        if click is None:
+            what = f"ids {item.ids}" if item.ids else "an object"
+            msg = f"{what} of {item.label} must be in the label image"
+            raise InputError(msg)
+        predictor.start(image, first_view(gt.shape, click.pixel, protocol.window))
+        run = run_robot(
+            predictor,
+            gt,
+            protocol.max_clicks,
+            protocol.target,
+            protocol.min_clicks,
+            make_clicker(*law),
+        )
+        runs.append((item, run))
+    return runs
+
+
+class _Worker:
+    """The predictor of a worker process, made once."""
+
+    predictor: Predictor
+    protocol: Protocol
+
+    @classmethod
+    def begin(cls, method: Method, protocol: Protocol) -> None:
+        """Make the predictor; each worker computes on one thread."""
+        import torch
+
+        torch.set_num_threads(1)
+        cls.predictor = method.create()
+        cls.protocol = protocol
+
+    @classmethod
+    def work(cls, job: Job) -> list[tuple[EvaluationObject, ClickRun]]:
+        """Evaluate one image."""
+        return evaluate_image(cls.predictor, job, cls.protocol)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread, so that figures do not depend on the machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def evaluated(
+    method: Method, jobs: Sequence[Job], protocol: Protocol, workers: int
+) -> Iterator[list[tuple[EvaluationObject, ClickRun]]]:
+    """Yield the runs image by image, in this process or in several others."""
+    if workers == 1 or len(jobs) <= 1:
+        with _one_thread():
+            predictor = method.create()
+            for job in jobs:
+                yield evaluate_image(predictor, job, protocol)
+        return
+    context = multiprocessing.get_context("spawn")  # PyTorch's threads forbid fork
+    processes = min(workers, len(jobs))
+    with context.Pool(processes, _Worker.begin, (method, protocol)) as pool:
+        yield from pool.imap_unordered(_Worker.work, jobs)

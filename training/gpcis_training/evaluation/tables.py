@@ -1,0 +1,226 @@
+"""Results as a table, with what is needed to read it, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+from gpcis_training.evaluation.clickers import CENTRE
+from gpcis_training.evaluation.metrics import TARGETS
+from gpcis_training.evaluation.published import hardware, published_rows, source
+from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
+from gpcis_training.evaluation.results import PUBLISHED_CLICKS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpcis_training.evaluation.published import PublishedRow
+    from gpcis_training.evaluation.results import EvaluationResult
+
+MANY_CLICKS = 100
+"""The number of clicks that NoC100 allows."""
+LAST = TARGETS[-1]
+TERMS = (
+    "NoC@t: mean clicks to reach an IoU of t % within 20 clicks (± standard error, "
+    "objects of one image taken together); NoF: objects that needed all clicks (never "
+    "reached it); NoC100, NoF100: the same within 100 clicks; IoU&n: mean IoU after n "
+    "clicks; NoIC: clicks that the mask disobeys when a run ends."
+)
+NOTE = (
+    "The training data differ from those of the published GPCIS models, and so do the "
+    "objects: these figures are not comparable with the paper's tables."
+)
+
+Cells = dict[str, str]
+
+
+def cells(result: EvaluationResult) -> Cells:
+    """Return the cells of a result by column; what was not measured is left out."""
+    s = result.summary_at(PUBLISHED_CLICKS)
+    row = {
+        "Method": result.label,
+        "Objects": str(s.objects),
+        "First view": result.view,
+    }
+    row |= {f"NoC@{100 * t:.0f}": str(value) for t, value in s.noc.items()}
+    if LAST in s.nof:
+        row["NoF@90"] = f"{s.nof[LAST]} ({s.nof_strict[LAST]})"
+    if result.max_clicks >= MANY_CLICKS and LAST in s.noc:
+        many = result.summary_at(MANY_CLICKS)
+        row["NoC100@90"] = str(many.noc[LAST])
+        row["NoF100@90"] = f"{many.nof[LAST]} ({many.nof_strict[LAST]})"
+    row |= {f"IoU&{n}": f"{value}" for n, value in s.iou_at.items()}
+    row["NoIC"] = str(s.noic)
+    parameters = result.settings.get("parameters")
+    if parameters is not None:
+        row["Parameters"] = f"{parameters / 1e6:.2f} M"
+    row["s/click"] = f"{s.seconds_per_click:.3f}"
+    return row
+
+
+def published_cells(row: PublishedRow) -> Cells:
+    """Return the cells of a row of the paper."""
+    values = {
+        "NoC@85": (row.noc85, "{:.2f}"),
+        "NoC@90": (row.noc90, "{:.2f}"),
+        "NoC100@90": (row.noc100, "{:.2f}"),
+        "NoF100@90": (row.nof100, "{}"),
+        "IoU&1": (None if row.iou1 is None else row.iou1 / 100, "{:.2f}"),
+        "IoU&5": (None if row.iou5 is None else row.iou5 / 100, "{:.2f}"),
+        "NoIC": (row.noic, "{}"),
+        "Parameters": (row.parameters, "{:.2f} M"),
+        "s/click": (row.seconds, "{:.3f}"),
+    }
+    return {
+        "Method": f"*{row.method}, {row.architecture} (paper)*",
+        "Objects": str(PUBLISHED_SETS[row.set].objects),
+        "First view": "whole image",
+        **{k: form.format(v) for k, (v, form) in values.items() if v is not None},
+    }
+
+
+def markdown(rows: Sequence[Cells]) -> str:
+    """Return rows as a Markdown table, with the columns that any of them has."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    order = [name for name in COLUMNS if name in names]
+    order += [name for name in names if name not in COLUMNS]
+    body = [[row.get(name, "") for name in order] for row in rows]
+    lines = [order, ["---"] * len(order), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+COLUMNS = (
+    "Method",
+    "Objects",
+    "First view",
+    "NoC@80",
+    "NoC@85",
+    "NoC@90",
+    "NoF@90",
+    "NoC100@90",
+    "NoF100@90",
+    "IoU&1",
+    "IoU&5",
+    "NoIC",
+    "Parameters",
+    "s/click",
+)
+
+
+def table(results: Sequence[EvaluationResult]) -> str:
+    """Return a Markdown table for each object set, and how to read it.
+
+    Results with clicks off the centre are left out, see
+    :mod:`gpcis_training.evaluation.robustness`. Below the results on a data set of the
+    paper stand the paper's own figures.
+    """
+    parts = []
+    centred = [result for result in results if result.clicks == CENTRE]
+    for name in dict.fromkeys(result.objects for result in centred):
+        chosen = [result for result in centred if result.objects == name]
+        rows = [cells(result) for result in chosen]
+        if is_published(chosen[0]):
+            shown = {
+                row: None
+                for result in chosen
+                for row in published_rows(name, result.settings.get("architecture"))
+            }
+            rows += [published_cells(row) for row in shown]
+        parts.append(f"**{name}**\n\n{markdown(rows)}\n")
+    return "\n".join([*parts, *notes(centred)])
+
+
+def is_published(result: EvaluationResult) -> bool:
+    """Return whether the objects are those of a data set of the paper."""
+    form = result.settings.get("form")
+    return form in PUBLISHED_SETS and form == result.objects
+
+
+def notes(results: Sequence[EvaluationResult]) -> list[str]:
+    """Return what a reader must know: terms, how it was run, what compares."""
+    lines = [TERMS, *dict.fromkeys(protocol(result) for result in results)]
+    published = [result for result in results if is_published(result)]
+    if published:
+        lines.append(f"Paper: {source()}; its seconds per click: {hardware()}.")
+    lines += dict.fromkeys(line for r in published for line in differences(r))
+    if len(published) < len(results):
+        lines.append(NOTE)
+    return lines
+
+
+def protocol(result: EvaluationResult) -> str:
+    """Return in one line how a method was run."""
+    settings = result.settings.get("inference")
+    if settings is None:
+        return f"{result.label}: {result.settings['settings']}"
+    size = settings["infer_size"]
+    crop, expansion = settings["crop_threshold"], settings["expansion"]
+    mask = "as predicted" if result.settings["raw_mask"] else "made to obey every click"
+    return (
+        f"{result.label}: input {size} x {size}, ε² {settings['epsilon2']:g}, "
+        f"Gaussian process at stride {settings['gp_stride']}, region "
+        f"{expansion:g} x the box where p > {crop:g}, "
+        f"mask p > {settings['mask_threshold']:g}, {mask}, "
+        f"{'with' if settings['antialias'] else 'no'} low-pass filter; at most "
+        f"{result.max_clicks} clicks."
+    )
+
+
+def differences(result: EvaluationResult) -> list[str]:
+    """Return what sets a result on a data set of the paper apart from its figures."""
+    published = PUBLISHED_SETS[result.objects]
+    settings: dict[str, Any] = result.settings.get("inference", {})
+    size = settings.get("infer_size", published.infer_size)
+    lines = []
+    if len(result.items) != published.objects:
+        lines.append(f"{len(result.items)} of the paper's {published.objects} objects")
+    if size != published.infer_size:
+        lines.append(f"input {size} instead of {published.infer_size}")
+    if settings and not result.settings["raw_mask"]:
+        lines.append("a mask made to obey every click, so that NoIC is 0")
+    trained_on = str(result.settings.get("training_data", ""))
+    if settings and not trained_on.startswith("SBD"):
+        lines.append(f"other training data ({trained_on or 'not stated'})")
+    differs = "; ".join(lines)
+    if not differs:
+        return []
+    return [f"Not as in the paper, {result.label} on {result.objects}: {differs}."]
+
+
+def numbers(result: EvaluationResult) -> dict[str, Any]:
+    """Return a result as one row of figures, for a CSV file."""
+    s = result.summary_at(PUBLISHED_CLICKS)
+    row: dict[str, Any] = {
+        "method": result.method,
+        "variant": result.settings.get("variant", ""),
+        "set": result.objects,
+        "objects": s.objects,
+        "first_view": result.view,
+        "clicks": result.clicks,
+        "repeat": result.settings["protocol"].get("repeat", 0),
+    }
+    for target, value in s.noc.items():
+        percent = f"{100 * target:.0f}"
+        row |= {f"noc{percent}": value.mean, f"noc{percent}_error": value.error}
+        row[f"nof{percent}"] = s.nof[target]
+        row[f"nof{percent}_strict"] = s.nof_strict[target]
+    if result.max_clicks >= MANY_CLICKS and LAST in s.noc:
+        many = result.summary_at(MANY_CLICKS)
+        row |= {"noc100_90": many.noc[LAST].mean, "nof100_90": many.nof[LAST]}
+    row |= {f"iou{n}": value.mean for n, value in s.iou_at.items()}
+    row |= {"noic": s.noic, "noic_steps": s.noic_steps}
+    row["parameters"] = result.settings.get("parameters", "")
+    row["seconds_per_click"] = s.seconds_per_click
+    return row
+
+
+def csv_text(results: Sequence[EvaluationResult]) -> str:
+    """Return the figures as CSV, one row a result."""
+    rows = [numbers(result) for result in results]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
