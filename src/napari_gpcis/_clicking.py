@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_gpcis._history import History, Prompts
@@ -14,6 +15,7 @@ from napari_gpcis.segmenter import Request
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from napari_gpcis._start import Start
     from napari_gpcis._zoom import Box
     from napari_gpcis.prediction import Prediction
     from napari_gpcis.segmenter import PreparedImage, Segmenter
@@ -56,8 +58,13 @@ class Clicking(ABC):
     @property
     def prediction(self) -> Prediction | None:
         """The prediction of all current clicks; ``None`` if there is none (yet)."""
-        found = self._known.get(self._history.current)
+        found = self._find(self._history.current)
         return None if found is None else self._shown(found)
+
+    @property
+    def start(self) -> Start | None:
+        """The mask that the current object began with; ``None`` for none."""
+        return self._history.current.start
 
     @property
     def threshold(self) -> float:
@@ -115,7 +122,7 @@ class Clicking(ABC):
         return self._complete()
 
     def clear(self) -> Prediction | None:
-        """Remove all clicks of the current object; can be undone."""
+        """Remove all clicks of the current object and its start; can be undone."""
         self.push_clicks(())
         return self.prediction
 
@@ -158,12 +165,11 @@ class Clicking(ABC):
         if checked == self.clicks:
             return
         if not checked:
-            view = None
+            self._change(Prompts())
         elif self.clicks:
-            view = self._history.current.view
+            self._change(replace(self._history.current, clicks=checked))
         else:
-            view = self._first_view(checked[0])
-        self._change(Prompts(checked, view))
+            self._change(Prompts(checked, self._first_view(checked[0])))
 
     def undo_click(self) -> bool:
         """Undo without predicting; ``False`` if there was nothing to undo."""
@@ -180,11 +186,15 @@ class Clicking(ABC):
         asked = self._history.current
         done: list[Prediction] = []
         for number in range(1, len(asked.clicks) + 1):
-            found = self._known.get(asked.first(number))
+            found = self._find(asked.first(number))
             if found is None:
-                known = tuple(done)
                 return Request(
-                    self._prepared, asked.clicks, known, asked.view, self._generation
+                    self._prepared,
+                    asked.clicks,
+                    tuple(done),
+                    asked.view,
+                    self._generation,
+                    asked.start,
                 )
             done.append(found)
         return None
@@ -205,13 +215,20 @@ class Clicking(ABC):
         if request.prepared is not self._prepared:
             return False
         used = False
-        asked = Prompts(request.clicks, request.view)
+        asked = Prompts(request.clicks, request.view, request.start)
         for number, found in enumerate(predictions, start=len(request.done) + 1):
             prompts = asked.first(number)
             if self._history.reaches(prompts):
                 self._known[prompts] = found
                 used = True
         return used
+
+    def _find(self, prompts: Prompts) -> Prediction | None:
+        """Return what is known for these prompts."""
+        start = prompts.start
+        if start is not None and start.settles(prompts.clicks):
+            return start.after(prompts.clicks)
+        return self._known.get(prompts)
 
     def _shown(self, found: Prediction) -> Prediction:
         """Return a prediction with the threshold of the session."""

@@ -8,20 +8,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_gpcis._start import Start
     from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """The clicks of one object, and the view that its first click was zoomed to."""
+    """The clicks of one object, and what it began with.
+
+    Attributes
+    ----------
+    clicks
+        The clicks, in order.
+    view
+        What the first click was zoomed to.
+    start
+        The mask before the first click; ``None`` for none.
+    """
 
     clicks: tuple[Click, ...] = ()
     view: Box | None = None
+    start: Start | None = None
 
     def first(self, number: int) -> Prompts:
-        """Return the first ``number`` clicks with the same view."""
-        return Prompts(self.clicks[:number], self.view)
+        """Return the first ``number`` clicks with the same beginning."""
+        return Prompts(self.clicks[:number], self.view, self.start)
 
     def begins_with(self, other: Prompts) -> bool:
         """Tell whether the other prompts are the first of these."""

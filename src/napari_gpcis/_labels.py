@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from napari_gpcis._boxes import EMPTY, box_of, placed, slices, union
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_gpcis._boxes import Mask
+    from napari_gpcis._history import Prompts
+    from napari_gpcis._start import Start
     from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
     from napari_gpcis.prediction import Prediction
 
 MAX_ID = int(np.iinfo(np.int32).max)
+
+How: TypeAlias = Literal["add", "cut", "replace"]
+"""What a mask does to an object, see `Session.accept`."""
+Step: TypeAlias = Literal["add", "cut", "replace", "delete"]
+"""What can be done to the labels."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,11 @@ class FinishedObject:
         Whether it took pixels of other objects.
     size
         Height and width of its mask.
+    how
+        What its mask did: ``"add"``, ``"cut"``, ``"replace"``, see `Session.accept`.
+        With ``"delete"`` (among `Session.steps` only) the object was removed.
+    start
+        The mask it began with; ``None`` for none.
     """
 
     id: int
@@ -46,15 +60,28 @@ class FinishedObject:
     threshold: float
     overwrite: bool
     size: tuple[int, int]
+    how: Step = "add"
+    start: Start | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class _Patch:
-    """The pixels that one object changed."""
+class LabelChange:
+    """The pixels that one step changed.
+
+    Attributes
+    ----------
+    box
+        Half-open box of the image.
+    where
+        Which of its pixels were changed, bool.
+    before, after
+        Their values, in the order of ``np.nonzero(where)``.
+    """
 
     box: Box
-    written: NDArray[np.bool_]
+    where: Mask
     before: NDArray[np.int32]
+    after: NDArray[np.int32]
 
 
 class ObjectLabels:
@@ -76,60 +103,132 @@ class ObjectLabels:
     def __init__(self, shape: tuple[int, int], labels: ArrayLike | None) -> None:
         self.array = _adopt(shape, labels)
         self.initial = _digest(self.array) if labels is not None else None
-        self.objects: list[FinishedObject] = []
-        self._patches: list[_Patch] = []
+        self.steps: list[FinishedObject] = []
+        self.changes: list[LabelChange] = []
+
+    @property
+    def objects(self) -> tuple[FinishedObject, ...]:
+        """The steps whose masks still count: not deleted, not replaced since."""
+        found: list[FinishedObject] = []
+        for step in self.steps:
+            if step.how in ("replace", "delete"):
+                found = [done for done in found if done.id != step.id]
+            if step.how != "delete":
+                found.append(step)
+        return tuple(found)
+
+    def find(self, label: int) -> tuple[Box, Mask]:
+        """Return the smallest box around an object, and its mask there.
+
+        Raises
+        ------
+        InputError
+            If no pixel has this id.
+        """
+        mask = self.array == _checked_id(label)
+        box = box_of(mask)
+        if box is None:
+            msg = f"label must be the id of an object in the labels, got {label!r}"
+            raise InputError(msg)
+        return box, mask[slices(box)]
 
     def write(
         self,
         prediction: Prediction,
-        view: Box | None,
+        prompts: Prompts,
         label: int | None,
+        how: How | None,
         overwrite: bool,
     ) -> int:
         """Write a mask, see `Session.accept`; all or nothing."""
-        number = self._next_id() if label is None else _checked_id(label)
-        mask = prediction.crop("mask")
-        region = self.array[_slices(prediction.roi)]
-        written = mask & (region != number)
-        if not overwrite:
-            written &= region == 0
-        if not written.any():
-            why = "the mask is empty"
-            if mask.any():
-                why = "all its pixels belong to objects already (overwrite=True)"
-            msg = f"the object adds no pixel and cannot be accepted: {why}"
-            raise InputError(msg)
-        self._patches.append(_Patch(prediction.roi, written, region[written]))
-        region[written] = number
-        self.objects.append(
+        number, way = self._target(prompts, label, how)
+        box, mask = prediction.roi, prediction.crop("mask")
+        if way == "replace":
+            old = box_of(self.array == number) or EMPTY
+            box, mask = union(box, old), placed(mask, box, union(box, old))
+        region = self.array[slices(box)]
+        mine = region == number
+        taken = mask & ~mine if overwrite else mask & (region == 0)
+        if way == "cut":
+            taken, freed = np.zeros_like(mask), mask & mine
+        else:
+            freed = mine & ~mask if way == "replace" else np.zeros_like(mask)
+        kept = taken | (mine & mask) if way == "replace" else taken | freed
+        if not kept.any():
+            raise InputError(_nothing(way, number, bool(mask.any())))
+        self._change(box, taken | freed, np.where(taken, np.int32(number), np.int32(0)))
+        size = _size(mask)
+        self.steps.append(
             FinishedObject(
                 number,
                 prediction.clicks,
-                view,
+                prompts.view,
                 prediction.threshold,
                 overwrite,
-                _size(mask),
+                size,
+                way,
+                prompts.start,
             )
         )
         return number
 
+    def delete(self, label: int) -> None:
+        """Remove an object, see `Session.delete`."""
+        box, mask = self.find(label)
+        self._change(box, mask, np.zeros(mask.shape, dtype=np.int32))
+        self.steps.append(
+            FinishedObject(int(label), (), None, 0.5, False, mask.shape, "delete")
+        )
+
     def take_back(self) -> FinishedObject:
-        """Restore what the last object changed, where it has not changed since."""
-        if not self.objects:
+        """Restore what the last step changed, where it has not changed since."""
+        if not self.steps:
             msg = "no object was accepted that could be taken back"
             raise InputError(msg)
-        last, patch = self.objects.pop(), self._patches.pop()
-        region = self.array[_slices(patch.box)]
-        now = region[patch.written]
-        region[patch.written] = np.where(now == last.id, patch.before, now)
+        last, change = self.steps.pop(), self.changes.pop()
+        region = self.array[slices(change.box)]
+        now = region[change.where]
+        region[change.where] = np.where(now == change.after, change.before, now)
         return last
 
+    def _target(
+        self, prompts: Prompts, label: int | None, how: How | None
+    ) -> tuple[int, How]:
+        """Return the id to write and what is to be done, checked."""
+        refined = None if prompts.start is None else prompts.start.label
+        way: How = how or ("add" if refined is None else "replace")
+        if way not in get_args(How):
+            msg = f"how must be one of {', '.join(get_args(How))}, got {how!r}"
+            raise InputError(msg)
+        if label is None:
+            label = refined
+        if label is None and way != "add":
+            msg = f"label must be given with how={way!r}: the object it changes"
+            raise InputError(msg)
+        return self._next_id() if label is None else _checked_id(label), way
+
+    def _change(self, box: Box, where: Mask, values: NDArray[np.int32]) -> None:
+        """Set pixels of a box, and note what was there."""
+        region = self.array[slices(box)]
+        self.changes.append(LabelChange(box, where, region[where], values[where]))
+        region[where] = values[where]
+
     def _next_id(self) -> int:
-        largest = max([0, int(self.array.max()), *(done.id for done in self.objects)])
+        largest = max([0, int(self.array.max()), *(done.id for done in self.steps)])
         if largest >= MAX_ID:
             msg = f"no label is left: the largest is {largest}; choose one with label="
             raise InputError(msg)
         return largest + 1
+
+
+def _nothing(way: How, number: int, any_mask: bool) -> str:
+    """Say why a mask changes nothing."""
+    if way == "cut":
+        return f"nothing can be cut: the mask covers no pixel of object {number}"
+    why = "the mask is empty"
+    if any_mask:
+        why = "all its pixels belong to objects already (overwrite=True)"
+    return f"the object adds no pixel and cannot be accepted: {why}"
 
 
 def _checked_id(label: Any) -> int:
@@ -165,10 +264,6 @@ def _digest(labels: NDArray[np.int32]) -> str | None:
     if not labels.any():
         return None
     return hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
-
-
-def _slices(box: Box) -> tuple[slice, slice]:
-    return slice(box[0], box[2]), slice(box[1], box[3])
 
 
 def _size(mask: NDArray[np.bool_]) -> tuple[int, int]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from napari_gpcis._labels import Step
+from napari_gpcis._start import from_runs
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
@@ -17,19 +19,36 @@ if TYPE_CHECKING:
     from napari_gpcis._zoom import Box
 
 FORMAT = "napari-gpcis-prompts"
-VERSION = 1
+VERSION = 2
+"""Version 1 had no starts and no ways but "add"."""
 _MAX_ID = 2**31 - 1
 
 
 @dataclass(frozen=True)
+class SavedStart:
+    """The mask that an object began with: its box, and its runs row after row."""
+
+    box: Box
+    runs: tuple[int, ...]
+    clicks: tuple[Click, ...]
+    label: int | None
+
+
+@dataclass(frozen=True)
 class SavedObject:
-    """The prompts of one object; ``id`` is ``None`` while it is not finished."""
+    """The prompts of one object; ``id`` is ``None`` while it is not finished.
+
+    ``how`` says what was done with its mask, see `Session.accept`; with ``"delete"``
+    there is none.
+    """
 
     clicks: tuple[Click, ...]
     view: Box | None
     threshold: float
     id: int | None = None
     overwrite: bool = False
+    how: Step = "add"
+    start: SavedStart | None = None
 
 
 @dataclass(frozen=True)
@@ -79,10 +98,10 @@ def read_session(path: str | os.PathLike[str]) -> SavedSession:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         msg = f"{file} is not a file of saved prompts (format {FORMAT!r})"
         raise InputError(msg)
-    if data.get("version") != VERSION:
+    if data.get("version") not in (1, VERSION):
         msg = (
             f"{file} has version {data.get('version')!r} of the format; this version "
-            f"of napari-gpcis reads {VERSION}"
+            f"of napari-gpcis reads 1 and {VERSION}"
         )
         raise InputError(msg)
     try:
@@ -117,16 +136,41 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
     if number is not None and not 1 <= number <= _MAX_ID:
         msg = f"id must lie between 1 and {_MAX_ID}, got {number}"
         raise ValueError(msg)
-    view = data["view"]
-    if view is not None:
-        top, left, bottom, right = (_typed(value, int) for value in view)
-        view = top, left, bottom, right
-    clicks = tuple(_click(click) for click in data["clicks"])
-    if finished and not clicks:
+    clicks = _clicks(data["clicks"])
+    how = data.get("how", "add")
+    if how not in get_args(Step):
+        msg = f"how must be one of {', '.join(get_args(Step))}, got {how!r}"
+        raise ValueError(msg)
+    if finished and not clicks and how != "delete":
         msg = f"object {number} has no clicks"
         raise ValueError(msg)
-    threshold = _typed(data["threshold"], float)
-    return SavedObject(clicks, view, threshold, number, _typed(data["overwrite"], bool))
+    start = data.get("start")
+    return SavedObject(
+        clicks,
+        None if data["view"] is None else _box(data["view"]),
+        _typed(data["threshold"], float),
+        number,
+        _typed(data["overwrite"], bool),
+        how,
+        None if start is None else _start(start),
+    )
+
+
+def _start(data: dict[str, Any]) -> SavedStart:
+    box = _box(data["box"])
+    runs = tuple(_typed(run, int) for run in data["runs"])
+    from_runs(runs, (box[2] - box[0], box[3] - box[1]))
+    label = _optional(data["label"], int)
+    return SavedStart(box, runs, _clicks(data["clicks"]), label)
+
+
+def _box(values: list[Any]) -> Box:
+    top, left, bottom, right = (_typed(value, int) for value in values)
+    return top, left, bottom, right
+
+
+def _clicks(values: list[Any]) -> tuple[Click, ...]:
+    return tuple(map(_click, values))
 
 
 def _click(data: dict[str, Any]) -> Click:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_gpcis._protocol_io import SavedObject, SavedSession
+from napari_gpcis._history import Prompts
+from napari_gpcis._protocol_io import SavedObject, SavedSession, SavedStart
+from napari_gpcis._start import Start, from_runs, to_runs
+from napari_gpcis._zoom import check_clicks, clip_box
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,8 +21,51 @@ def fingerprint(info: ModelInfo) -> str | None:
 
 
 def saved_object(done: FinishedObject) -> SavedObject:
-    """Return the saved form of a finished object."""
-    return SavedObject(done.clicks, done.view, done.threshold, done.id, done.overwrite)
+    """Return the saved form of a step."""
+    return SavedObject(
+        done.clicks,
+        done.view,
+        done.threshold,
+        done.id,
+        done.overwrite,
+        done.how,
+        _saved_start(done.start),
+    )
+
+
+def saved_prompts(prompts: Prompts, threshold: float) -> SavedObject:
+    """Return the saved form of an object that is not finished."""
+    start = _saved_start(prompts.start)
+    return SavedObject(prompts.clicks, prompts.view, threshold, start=start)
+
+
+def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
+    """Return saved prompts, checked against the shape of the image.
+
+    Raises
+    ------
+    InputError
+        If a click, the view or the start lies outside the image.
+    """
+    clicks = check_clicks(saved.clicks, shape)
+    view = None if saved.view is None else clip_box(saved.view, shape)
+    found = saved.start
+    if found is None:
+        return Prompts(clicks, view)
+    row, col, row_end, col_end = found.box
+    if not (0 <= row < row_end <= shape[0] and 0 <= col < col_end <= shape[1]):
+        msg = f"a starting mask must lie inside the image {shape}, got {found.box}"
+        raise InputError(msg)
+    mask = from_runs(found.runs, (row_end - row, col_end - col))
+    mask.flags.writeable = False
+    settled = check_clicks(found.clicks, shape)
+    return Prompts(clicks, view, Start(shape, found.box, mask, settled, found.label))
+
+
+def _saved_start(start: Start | None) -> SavedStart | None:
+    if start is None:
+        return None
+    return SavedStart(start.box, to_runs(start.mask), start.clicks, start.label)
 
 
 def check_same(

@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_gpcis._clicking import Clicking
-from napari_gpcis._history import Prompts
-from napari_gpcis._labels import FinishedObject, ObjectLabels
+from napari_gpcis._finishing import Finishing
+from napari_gpcis._labels import FinishedObject
 from napari_gpcis._normalise import channel_indices
-from napari_gpcis._protocol_io import (
-    SavedObject,
-    SavedSession,
-    read_session,
-    write_session,
+from napari_gpcis._protocol_io import SavedSession, read_session, write_session
+from napari_gpcis._replay import (
+    check_same,
+    fingerprint,
+    prompts_of,
+    saved_object,
+    saved_prompts,
 )
-from napari_gpcis._replay import check_same, fingerprint, saved_object
-from napari_gpcis._zoom import Box, check_clicks, clip_box, square_around
-from napari_gpcis.errors import InputError
+from napari_gpcis._zoom import Box, clip_box, square_around
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from napari_gpcis._protocol_io import SavedObject
     from napari_gpcis.clicks import Click
-    from napari_gpcis.prediction import Prediction
     from napari_gpcis.segmenter import Segmenter
 
 __all__ = ["FinishedObject", "Session"]
@@ -39,7 +38,7 @@ MIN_VIEW = 64
 """Least side of that view, in data pixels."""
 
 
-class Session(Clicking):
+class Session(Finishing):
     """One image being annotated, object after object.
 
     Parameters
@@ -79,27 +78,14 @@ class Session(Clicking):
         channels: int | Sequence[int] | None = None,
         labels: ArrayLike | None = None,
     ) -> None:
-        super().__init__(segmenter, segmenter.prepare(image, contrast, channels))
+        super().__init__(
+            segmenter, segmenter.prepare(image, contrast, channels), labels
+        )
         self._contrast = None if contrast is None else self._prepared.limits[0]
         self._channels = None if channels is None else channel_indices(channels)
-        self._labels = ObjectLabels(self.shape, labels)
         self._view: Box | None = None
 
     # -- what is there ---------------------------------------------------------
-
-    @property
-    def labels(self) -> NDArray[np.int32]:
-        """The label image (H, W), int32, 0 for background.
-
-        It may be edited in place (a painted pixel is protected like any other), but
-        such edits are not among the prompts that `save` keeps.
-        """
-        return self._labels.array
-
-    @property
-    def objects(self) -> tuple[FinishedObject, ...]:
-        """The objects accepted in this session, in order."""
-        return tuple(self._labels.objects)
 
     @property
     def view(self) -> Box | None:
@@ -118,76 +104,13 @@ class Session(Clicking):
 
     def _first_view(self, click: Click) -> Box | None:
         """Return what the first click of an object is zoomed to."""
-        if self._view is not None or not self._labels.objects:
+        sizes = [max(done.size) for done in self.objects if done.how != "cut"]
+        if self._view is not None or not sizes:
             return self._view
-        size = np.median([max(done.size) for done in self._labels.objects])
+        size = np.median(sizes)
         return square_around(
             click, max(MIN_VIEW, round(VIEW_FACTOR * size)), self.shape
         )
-
-    # -- finished objects ------------------------------------------------------
-
-    def accept(self, *, label: int | None = None, overwrite: bool = False) -> int:
-        """Write the mask into `labels` and begin the next object.
-
-        Parameters
-        ----------
-        label
-            The id to write; the largest id plus one by default. An id that is in
-            use enlarges that object.
-        overwrite
-            Also take pixels that belong to other objects.
-
-        Returns
-        -------
-        int
-            The id.
-
-        Raises
-        ------
-        InputError
-            If there is no prediction, the mask adds no pixel, or the id cannot be
-            used.
-        """
-        prediction = self.prediction
-        if prediction is None:
-            why = "its prediction is missing" if self.clicks else "there is no click"
-            msg = f"nothing can be accepted: {why}"
-            raise InputError(msg)
-        number = self._labels.write(
-            prediction, self._history.current.view, label, overwrite
-        )
-        self._restart()
-        return number
-
-    def undo_accept(self) -> Prediction | None:
-        """Take the last `accept` back, see `reopen`, and predict."""
-        self.reopen()
-        return self._complete()
-
-    def reopen(self) -> int:
-        """Take the last `accept` back without predicting.
-
-        The pixels it wrote are restored (those that were changed since stay as they
-        are) and its clicks return. `undo` cannot go back behind this point.
-
-        Returns
-        -------
-        int
-            The id of the object.
-
-        Raises
-        ------
-        InputError
-            If no object was accepted, or the current object has clicks.
-        """
-        if self.clicks:
-            msg = "the last object cannot return: the current one has clicks"
-            raise InputError(msg)
-        last = self._labels.take_back()
-        self._restart(Prompts(last.clicks, last.view))
-        self._threshold = last.threshold
-        return last.id
 
     # -- prompts on disk -------------------------------------------------------
 
@@ -208,8 +131,8 @@ class Session(Clicking):
             contrast=self._contrast,
             channels=self._channels,
             initial_labels=self._labels.initial,
-            objects=tuple(map(saved_object, self._labels.objects)),
-            current=SavedObject(current.clicks, current.view, self._threshold),
+            objects=tuple(map(saved_object, self._labels.steps)),
+            current=saved_prompts(current, self._threshold),
         )
         write_session(path, saved)
 
@@ -252,15 +175,21 @@ class Session(Clicking):
         model = None if any_model else segmenter.info
         check_same(saved, session.shape, session._labels.initial, model)
         for item in saved.objects:
-            session._replay(item)
-            session.accept(label=item.id, overwrite=item.overwrite)
+            session._redo_step(item)
         session._replay(saved.current)
         return session
+
+    def _redo_step(self, saved: SavedObject) -> None:
+        """Do what was done to the labels."""
+        if saved.how == "delete":
+            if saved.id is not None:
+                self.delete(saved.id)
+            return
+        self._replay(saved)
+        self.accept(label=saved.id, how=saved.how, overwrite=saved.overwrite)
 
     def _replay(self, saved: SavedObject) -> None:
         """Make the saved prompts the current ones, and predict."""
         self.threshold = saved.threshold
-        clicks = check_clicks(saved.clicks, self.shape)
-        view = None if saved.view is None else clip_box(saved.view, self.shape)
-        self._restart(Prompts(clicks, view))
+        self._restart(prompts_of(saved, self.shape))
         self._complete()

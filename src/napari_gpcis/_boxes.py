@@ -1,0 +1,53 @@
+"""Masks on boxes: half-open ``(row_min, col_min, row_max, col_max)``, see `_zoom`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_gpcis._zoom import Box
+
+    Mask = NDArray[np.bool_]
+
+EMPTY: Box = (0, 0, 0, 0)
+
+
+def slices(box: Box) -> tuple[slice, slice]:
+    """Return the index that takes a box out of a plane."""
+    return slice(box[0], box[2]), slice(box[1], box[3])
+
+
+def box_of(mask: Mask) -> Box | None:
+    """Return the smallest box around a mask; ``None`` if it is empty."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if len(rows) == 0:
+        return None
+    cols = np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
+
+
+def union(one: Box, other: Box) -> Box:
+    """Return the smallest box around both; an empty box adds nothing."""
+    boxes = [box for box in (one, other) if box[2] > box[0] and box[3] > box[1]]
+    if not boxes:
+        return EMPTY
+    low = [min(box[side] for box in boxes) for side in (0, 1)]
+    high = [max(box[side] for box in boxes) for side in (2, 3)]
+    return low[0], low[1], high[0], high[1]
+
+
+def placed(mask: Mask, box: Box, frame: Box) -> Mask:
+    """Return the mask of a box on the larger ``frame``, false elsewhere."""
+    full = np.zeros((frame[2] - frame[0], frame[3] - frame[1]), dtype=bool)
+    row, col = box[0] - frame[0], box[1] - frame[1]
+    full[row : row + mask.shape[0], col : col + mask.shape[1]] = mask
+    return full
+
+
+def moved(box: Box, by: tuple[int, int]) -> Box:
+    """Return the box moved down and right."""
+    return box[0] + by[0], box[1] + by[1], box[2] + by[0], box[3] + by[1]
