@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpcis_training.evaluation import _cli as evaluation_cli
+from gpcis_training.finetuning import _cli as finetuning_cli
 from napari_gpcis.errors import GPCISError
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("run_folder", type=Path, help="folder of the run")
     export.add_argument("-o", "--output", type=Path, required=True)
     export.set_defaults(run=_export)
+    finetune = commands.add_parser("finetune", help="adapt a model to your own labels")
+    finetuning_cli.add_arguments(finetune)
+    finetune.set_defaults(run=finetuning_cli.run)
     evaluate = commands.add_parser("evaluate", help="clicks needed by a robot user")
     evaluation_cli.add_arguments(evaluate)
     evaluate.set_defaults(run=evaluation_cli.run)

@@ -1,0 +1,31 @@
+"""Fine-tuning on the user's own labels: images in, a model with its card out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpcis_training.finetuning._options import FinetuneOptions
+    from gpcis_training.finetuning._planning import StoppedError
+    from gpcis_training.finetuning._run import finetune
+    from gpcis_training.finetuning._training import FinetuneResult
+    from gpcis_training.finetuning._validation import Figures
+
+__all__ = ["Figures", "FinetuneOptions", "FinetuneResult", "StoppedError", "finetune"]
+
+_HOMES = {
+    "Figures": "_validation",
+    "FinetuneOptions": "_options",
+    "FinetuneResult": "_training",
+    "StoppedError": "_planning",
+    "finetune": "_run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: the engine is heavy."""
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,152 @@
+"""``gpcis-train finetune``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpcis_training.finetuning._events import print_json, print_words
+from gpcis_training.finetuning._options import ON_ERROR, PRECISIONS
+from gpcis_training.finetuning._reading import COMPONENTS
+from napari_gpcis.errors import GPCISError, InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+_DEFAULT_MODEL = "gpcis-mobilenet-v2"
+_OWN = ("model", "images", "labels", "output", "resume", "overwrite", "events", "run")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``gpcis-train finetune``."""
+    add = parser.add_argument
+    add(
+        "model",
+        nargs="?",
+        default=_DEFAULT_MODEL,
+        help=f"name or file of the model to start from (default {_DEFAULT_MODEL})",
+    )
+    add("--images", type=Path, required=True, help="folder of tif, png, jpg or npy")
+    add("--labels", type=Path, required=True, help="folder of label images")
+    add(
+        "-o",
+        "--output",
+        required=True,
+        help="a .safetensors file, or a name: the model is then listed by that name",
+    )
+    add(
+        "--pairs", type=Path, help="CSV (columns image,labels) or JSON, if names differ"
+    )
+    add("--channels", type=_channels, help="of many channels, up to three: 0 or 0,2,1")
+    add("--on-error", choices=ON_ERROR, default="refuse", help="files of no use")
+    add(
+        "--components",
+        choices=COMPONENTS,
+        default="auto",
+        help="are connected pieces of one id objects of their own? auto: if an image "
+        "has a single id",
+    )
+    add(
+        "--union",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of samples whose target is all objects of the image together",
+    )
+    add("--split", type=Path, help="JSON with the lists train and val")
+    add("--seed", type=int, default=0)
+    add("--max-minutes", type=float, default=15.0, help="of everything (default 15)")
+    add("--resume", action="store_true", help="go on with an unfinished run")
+    add("--overwrite", action="store_true", help="replace what is at the output")
+    _add_training(parser)
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """Add what is decided from the images unless it is given."""
+    group = parser.add_argument_group("training (decided from the images by default)")
+    add = group.add_argument
+    add("--steps", type=int, help="optimiser steps")
+    add("--batch-size", type=int, default=8)
+    add("--size", type=int, help="side of the training crops, pixels")
+    add("--lr", type=float, help="peak learning rate")
+    add("--encoder-lr", type=float, help="factor on it for the encoder")
+    add("--patience", type=int, default=6, help="validations without improvement")
+    add("--objects", type=int, default=32, help="evaluated before and after")
+    add("--precision", choices=PRECISIONS, default="auto")
+    add("--workers", type=int, default=1, help="data loading processes")
+    add(
+        "--events",
+        action="store_true",
+        help="print JSON lines; a line 'stop' on standard input keeps the best so far, "
+        "its end ends the program",
+    )
+
+
+def _channels(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``gpcis-train finetune`` and return the exit status."""
+    try:
+        from gpcis_training.finetuning import finetune
+    except ImportError as error:
+        msg = (
+            f"fine-tuning needs {error.name}: pip install 'napari-gpcis[training]' "
+            "(or, in its repository, pip install '.[training]')"
+        )
+        raise InputError(msg) from error
+    options = {k: v for k, v in vars(arguments).items() if k not in _OWN}
+    asked = threading.Event()
+    if arguments.events:
+        _listen(asked)
+    else:
+        _stop_on_interrupt(asked)
+    try:
+        finetune(
+            arguments.model,
+            arguments.images,
+            arguments.labels,
+            arguments.output,
+            resume=arguments.resume,
+            overwrite=arguments.overwrite,
+            listener=print_json if arguments.events else print_words,
+            stop=asked.is_set,
+            **options,
+        )
+    except (GPCISError, OSError) as error:
+        if not arguments.events:
+            raise
+        print_json({"event": "error", "message": str(error)})
+        return 2
+    return 0
+
+
+def _listen(asked: threading.Event) -> None:
+    """Wait for ``stop`` on standard input; end with whoever is at the other end."""
+
+    def wait() -> None:
+        for line in sys.stdin:
+            if line.strip() == "stop":
+                asked.set()
+
+        os._exit(3)  # the viewer is gone; the last checkpoint stays
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _stop_on_interrupt(asked: threading.Event) -> None:
+    """Let the first Control-C end training, a second one the program."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def interrupted(*_: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("stopping: the best state so far is kept", file=sys.stderr)
+
+    signal.signal(signal.SIGINT, interrupted)

@@ -1,0 +1,215 @@
+"""From files of any kind to planes: colours as predicting sees them, and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from skimage import measure
+
+from napari_gpcis._normalise import prepare_image, to_rgb
+from napari_gpcis.errors import InputError
+from napari_gpcis.imagefiles import PICTURES, read_array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from gpcis_training.finetuning._pairing import PairOfFiles
+
+    Labels = NDArray[np.uint16]
+
+COMPONENTS = ("auto", "always", "never")
+_MOST_CHANNELS = 16
+"""An undeclared leading axis of more entries is taken for planes, not channels."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One two-dimensional training image.
+
+    Parameters
+    ----------
+    source
+        Name of its file.
+    index
+        Which plane of the file, from 0; ``None`` if it has only one.
+    image
+        Shape ``(H, W, 3)``, uint8.
+    labels
+        One label image ``(H, W)`` for each annotator, ids from 1, 0 = nothing.
+    """
+
+    source: str
+    index: int | None
+    image: NDArray[np.uint8]
+    labels: tuple[Labels, ...]
+
+    @property
+    def name(self) -> str:
+        """What the plane is called in splits and messages."""
+        return self.source if self.index is None else f"{self.source}[{self.index}]"
+
+
+@dataclass(frozen=True)
+class ReadingRule:
+    """How files become planes.
+
+    Parameters
+    ----------
+    channels
+        Up to three channels, as for :meth:`napari_gpcis.Segmenter.predict`.
+    components
+        Whether the connected pieces of one id are objects of their own: ``"auto"``
+        does so in label images with a single id (a black and white mask).
+    """
+
+    channels: tuple[int, ...] | None = None
+    components: str = "auto"
+
+
+def read_planes(pair: PairOfFiles, rule: ReadingRule) -> Iterator[Plane]:
+    """Read the labelled planes of one image file; others are passed over.
+
+    Raises
+    ------
+    InputError
+        If image or labels cannot be used, their shapes differ, or nothing is
+        labelled.
+    """
+    image, axes = read_array(pair.image)
+    label_stacks = [read_label_file(path) for path in pair.labels]
+    yield from planes_of(pair.image.name, image, axes, label_stacks, rule)
+
+
+def planes_of(
+    source: str,
+    image: NDArray[Any],
+    axes: str,
+    labels: Sequence[NDArray[Any]],
+    rule: ReadingRule,
+) -> Iterator[Plane]:
+    """Yield the labelled planes of arrays; see :func:`read_planes`."""
+    stacks = [_checked_labels(stack) for stack in labels]
+    shape = stacks[0].shape
+    if any(stack.shape != shape for stack in stacks):
+        msg = f"its label files differ in shape: {[s.shape for s in stacks]}"
+        raise InputError(msg)
+    planes, coloured = _stacked(image, axes, shape)
+    height_width = shape[-2:]
+    flat = [stack.reshape(-1, *height_width) for stack in stacks]
+    used = [k for k in range(len(planes)) if any(stack[k].any() for stack in flat)]
+    if not used:
+        msg = "its labels are empty: 0 everywhere"
+        raise InputError(msg)
+    channels = rule.channels if coloured else None
+    for k in used:
+        annotations = [stack[k] for stack in flat if stack[k].any()]
+        yield Plane(
+            source,
+            k if len(planes) > 1 else None,
+            _colours(planes[k], channels),
+            tuple(_objects(one, rule.components) for one in annotations),
+        )
+
+
+def read_label_file(path: Path) -> NDArray[Any]:
+    """Read a label file; palette pictures give their indices, not their colours.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    if path.suffix.lower() not in PICTURES:
+        return read_array(path)[0]
+    try:
+        with Image.open(path) as picture:
+            array = np.asarray(picture)
+    except (OSError, ValueError, SyntaxError) as error:
+        msg = f"its labels {path.name} cannot be read: {error}"
+        raise InputError(msg) from error
+    if array.ndim == 3 and (array[..., :3] == array[..., :1]).all():
+        return array[..., 0]  # a grey picture saved as colour
+    return array
+
+
+def _checked_labels(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return whole numbers from 0, without leading axes of one plane."""
+    while labels.ndim > 2 and labels.shape[0] == 1:
+        labels = labels[0]
+    if labels.ndim == 3 and labels.shape[-1] in (3, 4) and labels.dtype == np.uint8:
+        msg = f"its labels are a colour picture of shape {labels.shape}, not numbers"
+        raise InputError(msg)
+    if labels.ndim < 2 or labels.dtype.kind not in "buif":
+        msg = f"its labels have dtype {labels.dtype} and shape {labels.shape}"
+        raise InputError(msg)
+    if labels.dtype.kind == "f":
+        whole = np.isfinite(labels).all() and (labels == np.round(labels)).all()
+        if not whole:
+            msg = "its labels are not whole numbers (or NaN)"
+            raise InputError(msg)
+    if labels.size and labels.min() < 0:
+        msg = f"its labels must be 0 or above, got {labels.min()}"
+        raise InputError(msg)
+    return labels
+
+
+def _stacked(
+    image: NDArray[Any], axes: str, shape: tuple[int, ...]
+) -> tuple[NDArray[Any], bool]:
+    """Return the image as planes ``(n, H, W)`` or ``(n, H, W, C)``, and which."""
+    while image.ndim > len(shape) and image.shape[0] == 1 and image.shape != shape:
+        image, axes = image[0], axes[1:]
+    if image.shape == shape:
+        return image.reshape(-1, *shape[-2:]), False
+    axis = _channel_axis(image.shape, axes, shape)
+    if axis is None:
+        msg = f"its shape {image.shape} does not fit that of its labels, {shape}"
+        raise InputError(msg)
+    image = np.moveaxis(image, axis, -1)
+    return image.reshape(-1, *shape[-2:], image.shape[-1]), True
+
+
+def _channel_axis(
+    image: Sequence[int], axes: str, labels: Sequence[int]
+) -> int | None:
+    """Return the axis that the image has and the labels lack."""
+    if len(image) != len(labels) + 1:
+        return None
+    order = (len(image) - 1, *range(len(image) - 2))
+    for axis in order:
+        if [*image[:axis], *image[axis + 1 :]] != list(labels):
+            continue
+        declared = axes[axis : axis + 1] in ("S", "C")
+        if declared or image[axis] <= _MOST_CHANNELS:
+            return int(axis)
+    return None
+
+
+def _colours(
+    plane: NDArray[Any], channels: tuple[int, ...] | None
+) -> NDArray[np.uint8]:
+    """Return what the network sees of a plane, rounded to 8 bits."""
+    prepared = prepare_image(plane, channels=channels)
+    rgb = np.asarray(to_rgb(prepared.read(slice(None), slice(None))))
+    whole: NDArray[np.uint8] = (rgb.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8)
+    return whole
+
+
+def _objects(labels: NDArray[Any], components: str) -> Labels:
+    """Return the label image with its objects numbered from 1."""
+    values, places = np.unique(labels, return_inverse=True)
+    numbers: NDArray[Any] = places.reshape(labels.shape) + int(values[0] > 0)
+    objects = len(values) - int(values[0] == 0)
+    if components == "always" or (components == "auto" and objects == 1):
+        pieces: Any = measure.label  # skimage publishes no types
+        numbers = pieces(numbers)
+    if numbers.max() > np.iinfo(np.uint16).max:
+        msg = f"its labels have {numbers.max()} objects; at most 65535 can be used"
+        raise InputError(msg)
+    return numbers.astype(np.uint16)

@@ -1,0 +1,88 @@
+"""The function :func:`gpcis_training.finetune`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpcis_training.finetuning._events import EventLog
+from gpcis_training.finetuning._options import make_options
+from gpcis_training.finetuning._places import make_room, places_of
+from gpcis_training.finetuning._plan import read_plan
+from gpcis_training.finetuning._planning import make_plan
+from gpcis_training.finetuning._training import FinetuneResult, train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpcis_training.finetuning._events import Event
+
+
+def finetune(
+    model: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Callable[[Event], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    **options: Any,
+) -> FinetuneResult:
+    """Fine-tune a model on labelled images.
+
+    Images are normalised as predicting does. Part of them is kept for validation,
+    where a robot user counts clicks before, during and after training; the state that
+    needs the fewest is kept. Beside the checkpoint ``my_model.safetensors`` lie the
+    model card ``my_model.md``, the curves ``my_model.png`` and the record
+    ``my_model.json`` with the split. Until it is finished, everything is in the folder
+    ``my_model.unfinished``.
+
+    Parameters
+    ----------
+    model
+        Name or file of the model to start from.
+    images, labels
+        Folders of TIFF, PNG, JPEG or NumPy files. Label files have the names of their
+        images; other names need the option ``pairs``. Stacks count as many planes.
+    output
+        A file ending in ``.safetensors``, or the name of a new model of the user.
+    resume
+        Go on with an unfinished run of this output; options are those it began with.
+    overwrite
+        Replace a model, or an unfinished run, of this output.
+    listener
+        Called with what happens, as dictionaries with the entry ``event``.
+    stop
+        Asked between steps; when it returns true training ends, and the best state so
+        far is kept.
+    **options
+        See :class:`FinetuneOptions`.
+
+    Returns
+    -------
+    FinetuneResult
+
+    Raises
+    ------
+    GPCISError
+        If model, images, labels, output or an option cannot be used; with
+        ``on_error="refuse"`` also if a single file cannot.
+    """
+    chosen = make_options(options)
+    places = places_of(output)
+    resumed = make_room(places, resume=resume, overwrite=overwrite)
+    log = EventLog(places.run / "events.jsonl", listener)
+    asked = stop or _never
+    if resumed:
+        plan = read_plan(places)
+    else:
+        folders = Path(images).expanduser(), Path(labels).expanduser()
+        plan = make_plan(os.fspath(model), *folders, chosen, places, log, asked)
+    return train(plan, places, log, asked)
+
+
+def _never() -> bool:
+    return False

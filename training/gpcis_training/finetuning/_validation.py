@@ -1,0 +1,195 @@
+"""Clicks per object on the validation planes: before, during and after."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from gpcis_training.evaluation import (
+    DrawingRule,
+    EvaluationObject,
+    EvaluationResult,
+    ObjectSet,
+    draw_objects,
+    evaluate,
+)
+from gpcis_training.evaluation.metrics import noc
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_gpcis.segmenter import Segmenter
+
+MAX_CLICKS = 20
+TARGET = 0.9
+_LEVELS = (0.8, 0.85, 0.9)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the robot user needed.
+
+    Parameters
+    ----------
+    clicks80, clicks85, clicks90
+        Mean clicks until the mask overlaps the truth by so many percent (NoC).
+    error85
+        Standard error of ``clicks85``; ``None`` with a single image.
+    iou1, iou5
+        Mean overlap after one and five clicks.
+    failures
+        Objects that did not reach 85 % within 20 clicks.
+    disobeyed
+        Clicks that the mask does not obey (NoIC).
+    objects, images
+        How many were evaluated.
+    """
+
+    clicks80: float
+    clicks85: float
+    clicks90: float
+    error85: float | None
+    iou1: float
+    iou5: float
+    failures: int
+    disobeyed: int
+    objects: int
+    images: int
+
+    @property
+    def score(self) -> float:
+        """What decides between two states of a training: mean of the three clicks."""
+        return (self.clicks80 + self.clicks85 + self.clicks90) / len(_LEVELS)
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def figures_of(result: EvaluationResult) -> Figures:
+    """Sum up an evaluation."""
+    summary = result.summary
+    error = summary.noc[0.85].error
+    return Figures(
+        clicks80=summary.noc[0.8].mean,
+        clicks85=summary.noc[0.85].mean,
+        clicks90=summary.noc[0.9].mean,
+        error85=None if error != error else error,
+        iou1=summary.iou_at[1].mean,
+        iou5=summary.iou_at[5].mean,
+        failures=sum(max(run.ious) < 0.85 for run in result.runs),
+        disobeyed=summary.noic,
+        objects=summary.objects,
+        images=len({item.image for item in result.items}),
+    )
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The objects on which models are compared.
+
+    Parameters
+    ----------
+    root
+        Folder of the data, with ``val`` in it.
+    rule
+        How objects were drawn and viewed.
+    objects
+        All of them.
+    """
+
+    root: Path
+    rule: DrawingRule
+    objects: tuple[EvaluationObject, ...]
+
+    @classmethod
+    def draw(cls, root: Path, rule: DrawingRule, *, union: bool) -> Validation:
+        """Draw objects of the validation planes.
+
+        Parameters
+        ----------
+        root, rule
+            See the class.
+        union
+            Evaluate the union of all objects of a plane as well.
+
+        Raises
+        ------
+        InputError
+            If no object there is large enough.
+        """
+        try:
+            drawn = draw_objects(root / "val", rule)
+        except InputError as error:
+            msg = (
+                f"the validation images hold no object of at least {rule.min_area} "
+                "pixels: label more images, or give another split"
+            )
+            raise InputError(msg) from error
+        if union:
+            whole = draw_objects(root / "val", replace(rule, combine="all"))
+            drawn = (*drawn, *(item for item in whole if item not in drawn))
+        return cls(root, rule, drawn)
+
+    def few(self, count: int) -> tuple[EvaluationObject, ...]:
+        """Return some objects, evenly spread, for repeated validation."""
+        step = max(1, len(self.objects) / count)
+        places = {int(k * step) for k in range(min(count, len(self.objects)))}
+        return tuple(self.objects[place] for place in sorted(places))
+
+    def run(
+        self,
+        segmenter: Segmenter,
+        objects: tuple[EvaluationObject, ...] | None = None,
+        report: Callable[[int, int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> EvaluationResult | None:
+        """Let the robot user segment objects; ``None`` if it did not finish any.
+
+        Parameters
+        ----------
+        segmenter
+            The model.
+        objects
+            By default all.
+        report
+            Called with the number of objects done and in total.
+        stop
+            Asked before each image; the result is then that of the images so far.
+        """
+        chosen = self.objects if objects is None else objects
+        parts: list[EvaluationResult] = []
+        done = 0
+        for image in dict.fromkeys(item.image for item in chosen):
+            if stop is not None and stop():
+                break
+            items = tuple(item for item in chosen if item.image == image)
+            parts.append(self._run_image(segmenter, items))
+            done += len(items)
+            if report is not None:
+                report(done, len(chosen))
+        if not parts:
+            return None
+        items = tuple(item for part in parts for item in part.items)
+        runs = tuple(run for part in parts for run in part.runs)
+        return replace(parts[0], objects="validation", items=items, runs=runs)
+
+    def _run_image(
+        self, segmenter: Segmenter, items: tuple[EvaluationObject, ...]
+    ) -> EvaluationResult:
+        chosen = ObjectSet("validation", "val", self.rule, items)
+        return evaluate(
+            segmenter,
+            self.root,
+            chosen,
+            max_clicks=MAX_CLICKS,
+            target=TARGET,
+            progress=False,
+        )
+
+
+def clicks_each(result: EvaluationResult) -> list[int]:
+    """Return the clicks to 85 % of each object, in order."""
+    return [noc(run.ious, 0.85, MAX_CLICKS) for run in result.runs]
