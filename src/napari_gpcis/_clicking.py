@@ -39,6 +39,7 @@ class Clicking(ABC):
         self._history = History()
         self._known: dict[Prompts, Prediction] = {}
         self._generation = 0
+        self._last_shown: tuple[Prediction, Prediction] | None = None
 
     @property
     def segmenter(self) -> Segmenter:
@@ -234,7 +235,10 @@ class Clicking(ABC):
         """Return a prediction with the threshold of the session."""
         if found.threshold == self._threshold:
             return found
-        return found.with_threshold(self._threshold)
+        last = self._last_shown
+        if last is None or last[0] is not found or last[1].threshold != self._threshold:
+            last = self._last_shown = found, found.with_threshold(self._threshold)
+        return last[1]
 
     # -- steps -----------------------------------------------------------------
 

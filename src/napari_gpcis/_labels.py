@@ -142,7 +142,8 @@ class ObjectLabels:
     ) -> int:
         """Write a mask, see `Session.accept`; all or nothing."""
         number, way = self._target(prompts, label, how)
-        box, mask = prediction.roi, prediction.crop("mask")
+        box, mask = prediction.trimmed
+        size = mask.shape
         if way == "replace":
             old = box_of(self.array == number) or EMPTY
             box, mask = union(box, old), placed(mask, box, union(box, old))
@@ -157,7 +158,6 @@ class ObjectLabels:
         if not kept.any():
             raise InputError(_nothing(way, number, bool(mask.any())))
         self._change(box, taken | freed, np.where(taken, np.int32(number), np.int32(0)))
-        size = _size(mask)
         self.steps.append(
             FinishedObject(
                 number,
@@ -264,9 +264,3 @@ def _digest(labels: NDArray[np.int32]) -> str | None:
     if not labels.any():
         return None
     return hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
-
-
-def _size(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    rows = np.flatnonzero(mask.any(axis=1))
-    cols = np.flatnonzero(mask.any(axis=0))
-    return int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1

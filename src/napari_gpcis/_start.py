@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,7 @@ class Start:
     mask: Mask
     clicks: tuple[Click, ...] = ()
     label: int | None = None
+    _settled: dict[tuple[Click, ...], Prediction] = field(default_factory=dict)
 
     @property
     def view(self) -> Box:
@@ -70,7 +71,9 @@ class Start:
 
     def after(self, clicks: tuple[Click, ...]) -> Prediction:
         """Return the mask as the prediction of clicks that it settles."""
-        return replace(self.prediction, clicks=clicks)
+        if clicks not in self._settled:
+            self._settled[clicks] = replace(self.prediction, clicks=clicks)
+        return self._settled[clicks]
 
 
 def start_from(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from napari_gpcis._boxes import EMPTY, box_of, moved, slices
 from napari_gpcis._obeying import in_roi, obey
 from napari_gpcis._resample import from_grid, heighten, strips, widen
 from napari_gpcis._zoom import contains
@@ -96,6 +98,17 @@ class Prediction:
     def mask(self) -> NDArray[np.bool_]:
         """The object, bool, shape (H, W): false outside the roi, obeys every click."""
         return self._full(self.crop("mask"), fill=False)
+
+    @cached_property
+    def trimmed(self) -> tuple[Box, NDArray[np.bool_]]:
+        """The smallest box around the mask, and the mask on it; kept, read-only."""
+        mask = self._mask_crop()
+        inside = box_of(mask)
+        if inside is None:
+            return EMPTY, np.zeros((0, 0), dtype=bool)
+        part = mask[slices(inside)].copy()
+        part.flags.writeable = False
+        return moved(inside, self.roi[:2]), part
 
     @property
     def probability(self) -> Floats:
@@ -206,16 +219,9 @@ class Prediction:
             in_cols |= above.any(axis=0)
         if not in_rows.any():
             return None
-        (row, col), rows_in, cols_in = (
-            self.roi[:2],
-            *map(np.flatnonzero, (in_rows, in_cols)),
-        )
-        return (
-            row + int(rows_in[0]),
-            col + int(cols_in[0]),
-            row + int(rows_in[-1]) + 1,
-            col + int(cols_in[-1]) + 1,
-        )
+        down, right = map(np.flatnonzero, (in_rows, in_cols))
+        box = int(down[0]), int(right[0]), int(down[-1]) + 1, int(right[-1]) + 1
+        return moved(box, self.roi[:2])
 
     def read(self, rows: Index, cols: Index) -> Floats:
         """Return the probability ``(1, rows, cols)``, 0 outside the roi."""
