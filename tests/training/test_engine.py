@@ -11,6 +11,7 @@ from gpcis_training.cli import main
 from gpcis_training.config import load_config
 from gpcis_training.data import DataFolder
 from gpcis_training.engine import Trainer
+from gpcis_training.roster import ComingSamples, Roster
 from gpcis_training.samples import SampleStream
 from napari_gpcis import Click, Segmenter
 from napari_gpcis.errors import CheckpointError, InputError
@@ -43,17 +44,18 @@ def config_file(tmp_path):
 
 def test_samples_are_a_function_of_seed_and_index(root):
     folders = [DataFolder(root / "disks")]
-    first, second = SampleStream(folders, 10, seed=3), SampleStream(folders, 10, seed=3)
-    other = SampleStream(folders, 10, seed=4)
+    first, second = SampleStream(folders, seed=3), SampleStream(folders, seed=3)
+    other = SampleStream(folders, seed=4)
     assert torch.equal(first[5].image, second[5].image)
     assert torch.equal(first[5].points, second[5].points)
     assert not torch.equal(first[5].image, other[5].image)
 
 
 def test_carried_samples_keep_their_mask_and_get_a_click(root):
-    stream = SampleStream([DataFolder(root / "disks")], 100)
-    samples = (stream[index] for index in range(100))
-    carry = CarryOver(samples, 2, 3, np.random.default_rng(0))
+    stream = SampleStream([DataFolder(root / "disks")])
+    roster = Roster(0, 2, 3)
+    coming = ComingSamples(roster, range(2))
+    carry = CarryOver((stream[index] for index in coming), roster)
     carried = 0
     for _ in range(8):
         before = carry.batch()

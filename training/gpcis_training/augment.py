@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch.nn import functional
+
+from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -46,6 +49,17 @@ class AugmentOptions:
         Probability of removing the colour.
     invert
         Probability of a negative image (useful for microscopy).
+    object_in_crop
+        Draw the object among those that a crop of the image shows, as published; with
+        ``zoom`` 0. Otherwise the object comes first, and a crop without it is drawn
+        again.
+    min_part
+        Connected parts of the target with fewer pixels of the crop are removed
+        (published: 900 of 256 x 256, there after the clicks were drawn, so that some
+        lay on removed parts; here before).
+    to_border
+        Let crops reach from their left side to the right border, as the published
+        code does by a slip.
     """
 
     size: int = 256
@@ -58,6 +72,15 @@ class AugmentOptions:
     colour: float = 0.75
     grey: float = 0.1
     invert: float = 0.0
+    object_in_crop: bool = False
+    min_part: int = 0
+    to_border: bool = False
+
+    def __post_init__(self) -> None:
+        """Check options that exclude each other."""
+        if self.object_in_crop and self.zoom > 0:
+            msg = f"object_in_crop needs zoom 0, got {self.zoom}"
+            raise InputError(msg)
 
 
 class Crop(NamedTuple):
@@ -74,7 +97,12 @@ class Crop(NamedTuple):
 Box = tuple[int, int, int, int]
 
 
-def augment(target: Target, options: AugmentOptions, rng: np.random.Generator) -> Crop:
+def augment(
+    target: Target,
+    options: AugmentOptions,
+    rng: np.random.Generator,
+    box: Box | None = None,
+) -> Crop:
     """Cut, resize, flip and colour a target.
 
     Parameters
@@ -85,18 +113,32 @@ def augment(target: Target, options: AugmentOptions, rng: np.random.Generator) -
         How.
     rng
         Source of randomness.
+    box
+        What to cut; drawn by default.
     """
-    if rng.random() < options.zoom:
+    if box is None and rng.random() < options.zoom:
         box = _box_around(target.mask, options, rng)
-    else:
-        box = _random_box(target.mask.shape, options, rng)
+    elif box is None:
+        box = random_box(target.mask.shape, options, rng)
     image = _resized(target.image.transpose(2, 0, 1), box, options.size)
     masks = np.stack([target.mask, target.others]).astype(np.uint8) * 255
     resized = _resized(masks, box, options.size) > 127.5
     flips = _draw_flips(options, rng)
     image = _colour(_flip(image, flips) / 255, options, rng)
     resized = _flip(resized, flips)
-    return Crop(np.ascontiguousarray(image), resized[0].copy(), resized[1].copy())
+    mask = _large_parts(resized[0], options.min_part)
+    return Crop(np.ascontiguousarray(image), mask, resized[1].copy())
+
+
+def _large_parts(mask: npt.NDArray[np.bool_], smallest: int) -> npt.NDArray[np.bool_]:
+    """Return a copy without the connected parts that are too small."""
+    if smallest <= 1:
+        return mask.copy()
+    parts, count = ndimage.label(mask)
+    areas = np.bincount(parts.ravel(), minlength=count + 1)
+    large = areas >= smallest
+    large[0] = False
+    return np.asarray(large[parts])
 
 
 def _box_around(
@@ -114,10 +156,25 @@ def _box_around(
     return box[0], box[1], box[2], box[3]
 
 
-def _random_box(
+def random_box(
     shape: tuple[int, ...], options: AugmentOptions, rng: np.random.Generator
 ) -> Box:
-    """Return the published random box; it may reach beyond the image."""
+    """Return the published random box; it may reach beyond the image.
+
+    Parameters
+    ----------
+    shape
+        Of the image.
+    options
+        How.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    tuple of int
+        First row, row after the last, first column, column after the last.
+    """
     mean, std, low, high = options.ratio
     box = []
     for size in shape[:2]:
@@ -128,6 +185,8 @@ def _random_box(
         room = size - length
         start = int(rng.integers(min(room, 0), max(room, 0) + 1))
         box += [start, start + length]
+    if options.to_border:
+        box[3] = max(box[3], shape[1])
     return box[0], box[1], box[2], box[3]
 
 

@@ -3,7 +3,8 @@
 The published trainer runs the network up to three times without gradients to simulate
 earlier clicks. Here a sample keeps its place in the batch for one to three steps: its
 training output becomes the previous mask, and its largest error the next click. Every
-forward pass is thus also a training step.
+forward pass is thus also a training step. (The published way is an option, see
+:mod:`gpcis_training.steps`.)
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from gpcis_training.click_simulation import (
     ClickOptions,
     add_error_click,
 )
+from gpcis_training.roster import Purpose, Roster, generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy.typing as npt
 
     from gpcis_training.samples import Sample
 
@@ -36,17 +40,26 @@ class Batch(NamedTuple):
     """Masks, ``(B, 1, S, S)``, float."""
     turn: torch.Tensor
     """How many times each sample was seen before, ``(B,)``."""
+    noise: torch.Tensor
+    """Standard normal numbers, one for each click, ``(B, 2 N)``."""
 
 
-class _Slot:
+class Standing(NamedTuple):
+    """What the places hold beside their samples: enough to go on after a stop."""
+
+    points: torch.Tensor
+    """Clicks so far, ``(B, 48, 3)``."""
+    previous: torch.Tensor
+    """Previous masks, ``(B, 1, S, S)``."""
+
+
+class _Place:
     """One sample on its way through the batch."""
 
-    def __init__(self, sample: Sample, visits: int) -> None:
+    def __init__(self, sample: Sample) -> None:
         self.sample = sample
         self.points = sample.points.numpy().copy()
         self.previous = torch.zeros_like(sample.image[:1])
-        self.turn = 0
-        self.visits = visits
 
 
 class CarryOver:
@@ -55,47 +68,51 @@ class CarryOver:
     Parameters
     ----------
     samples
-        Endless or finite source of new samples.
-    batch_size
-        Number of places.
-    max_extra_clicks
-        A sample stays between 1 and ``1 + max_extra_clicks`` steps.
-    rng
-        Source of randomness.
+        The samples that :class:`gpcis_training.roster.ComingSamples` lists.
+    roster
+        Who stands where, places of other processes included. It is advanced with
+        each step.
+    mine
+        The places of this process; by default all.
     options
         Where clicks on errors fall.
+    standing
+        Clicks and masks to go on with, for all of these places.
     """
 
     def __init__(
         self,
         samples: Iterator[Sample],
-        batch_size: int,
-        max_extra_clicks: int,
-        rng: np.random.Generator,
+        roster: Roster,
+        mine: range | None = None,
         options: ClickOptions | None = None,
+        standing: Standing | None = None,
     ) -> None:
+        self.roster = roster
+        self._mine = range(len(roster.indices)) if mine is None else mine
         self._options = options or ClickOptions()
         self._samples = samples
-        self._max_extra = max_extra_clicks
-        self._rng = rng
-        self.started = 0
-        self._slots = [self._new() for _ in range(batch_size)]
-
-    def _new(self) -> _Slot:
-        self.started += 1
-        visits = 1 + int(self._rng.integers(self._max_extra + 1))
-        return _Slot(next(self._samples), visits)
+        self._places = [_Place(next(samples)) for _ in self._mine]
+        if standing is not None:
+            self._restore(standing)
 
     def batch(self) -> Batch:
         """Return the input of the next step."""
-        slots = self._slots
-        images = torch.stack([slot.sample.image for slot in slots])
-        previous = torch.stack([slot.previous for slot in slots])
-        masks = torch.stack([slot.sample.mask for slot in slots])
-        points = torch.from_numpy(_trimmed(np.stack([s.points for s in slots])))
-        turn = torch.tensor([slot.turn for slot in slots])
-        inputs = torch.cat([images, previous], dim=1)
-        return Batch(inputs, points, masks[:, None].float(), turn)
+        places = self._places
+        images = torch.stack([place.sample.image for place in places])
+        previous = torch.stack([place.previous for place in places])
+        masks = torch.stack([place.sample.mask for place in places])
+        clicks = np.stack([place.points for place in places])
+        noise = np.stack([self._noise(number) for number in self._mine])
+        points = _trimmed(np.concatenate([clicks, noise], axis=2), clicks)
+        turn = torch.tensor([self.roster.turns[number] for number in self._mine])
+        return Batch(
+            torch.cat([images, previous], dim=1),
+            points[..., :3].contiguous(),
+            masks[:, None].float(),
+            turn,
+            points[..., 3].contiguous(),
+        )
 
     def advance(self, probability: torch.Tensor) -> None:
         """Give the step's output back: next clicks, or new samples.
@@ -105,25 +122,64 @@ class CarryOver:
         probability
             Shape ``(B, 1, S, S)``, detached, on the CPU.
         """
-        for index, slot in enumerate(self._slots):
-            slot.turn += 1
-            if slot.turn >= slot.visits:
-                self._slots[index] = self._new()
-                continue
-            slot.previous = probability[index]
-            add_error_click(
-                slot.points,
-                slot.sample.mask.numpy(),
-                probability[index, 0].numpy(),
-                self._options,
-                self._rng,
-            )
+        renewed = set(self.roster.advance())
+        for offset, number in enumerate(self._mine):
+            if number in renewed:
+                self._places[offset] = _Place(next(self._samples))
+            else:
+                self._click(offset, probability[offset])
+
+    def click(self, probability: torch.Tensor, turn: int) -> None:
+        """Add a click to each sample without making a step.
+
+        Parameters
+        ----------
+        probability
+            See :meth:`advance`.
+        turn
+            How many clicks were added so to these samples before.
+        """
+        for offset in range(len(self._places)):
+            self._click(offset, probability[offset], turn + 1)
+
+    def standing(self) -> Standing:
+        """Return what is needed, beside the roster, to go on after a stop."""
+        points = np.stack([place.points for place in self._places])
+        previous = torch.stack([place.previous for place in self._places])
+        return Standing(torch.from_numpy(points), previous)
+
+    def _click(self, offset: int, probability: torch.Tensor, extra: int = 0) -> None:
+        """Make an output the previous mask, and its largest error the next click."""
+        place, number = self._places[offset], self._mine[offset]
+        index, turn = self.roster.indices[number], self.roster.turns[number]
+        place.previous = probability
+        add_error_click(
+            place.points,
+            place.sample.mask.numpy(),
+            probability[0].numpy(),
+            self._options,
+            generator(self.roster.seed, Purpose.CLICK, index, turn, extra),
+        )
+
+    def _noise(self, number: int) -> npt.NDArray[np.float32]:
+        index, turn = self.roster.indices[number], self.roster.turns[number]
+        rng = generator(self.roster.seed, Purpose.NOISE, index, turn)
+        return rng.standard_normal((2 * MAX_CLICKS, 1), dtype=np.float32)
+
+    def _restore(self, standing: Standing) -> None:
+        """Give the samples that stood already their clicks and masks back."""
+        for offset, number in enumerate(self._mine):
+            if self.roster.turns[number] > 0:
+                self._places[offset].points = standing.points[offset].numpy().copy()
+                self._places[offset].previous = standing.previous[offset].clone()
 
 
-def _trimmed(points: np.ndarray) -> np.ndarray:
+def _trimmed(
+    slots: npt.NDArray[np.float32], points: npt.NDArray[np.float32]
+) -> torch.Tensor:
     """Drop the slots that no image of the batch uses, both halves alike."""
-    halves = points.reshape(len(points), 2, MAX_CLICKS, 3)
-    used = int((halves[..., 0] >= 0).sum(axis=2).max())
-    return np.ascontiguousarray(
-        halves[:, :, : max(used, 1)].reshape(len(points), -1, 3)
-    )
+    halves = slots.reshape(len(slots), 2, MAX_CLICKS, -1)
+    taken = points[..., 0].reshape(len(points), 2, MAX_CLICKS) >= 0
+    used = max(int(taken.sum(axis=2).max()), 1)
+    kept = halves[:, :, :used].reshape(len(slots), 2 * used, -1)
+    return torch.from_numpy(np.ascontiguousarray(kept))

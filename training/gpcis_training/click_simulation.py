@@ -51,12 +51,17 @@ class ClickOptions:
         Share of first clicks and of clicks on errors that fall anywhere in their
         region instead of its middle part, as hurried people click; 0 is the
         published law.
+    jitter
+        Standard deviation, in network pixels, of a random shift of every click. A
+        click that it would carry over the object's border or out of the image stays
+        where it was. 0 is the published law.
     """
 
     gamma: float = 0.7
     single_start: float = 0.0
     erode: float = 0.9
     off_centre: float = 0.0
+    jitter: float = 0.0
     strategies: tuple[float, float, float] = (0.1, 0.4, 0.5)
 
 
@@ -89,10 +94,27 @@ def sample_clicks(
     places = [*_uniform(first, 1, rng), *_uniform(inside, more, rng)]
     points = np.full((2 * MAX_CLICKS, 3), -1, dtype=np.float32)
     for slot, place in enumerate(places):
-        points[slot] = (*place, slot)
+        points[slot] = (*_shifted(place, crop.mask, options, rng), slot)
     for slot, place in enumerate(_negatives(crop, negatives, options, rng)):
-        points[MAX_CLICKS + slot] = (*place, len(places) + slot)
+        points[MAX_CLICKS + slot] = (
+            *_shifted(place, crop.mask, options, rng),
+            len(places) + slot,
+        )
     return points
+
+
+def _shifted(
+    place: tuple[int, int],
+    mask: Mask,
+    options: ClickOptions,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    """Return a click's place after a tremble that keeps its label right."""
+    if options.jitter <= 0:
+        return place
+    row, col = np.rint(place + rng.normal(0, options.jitter, size=2)).astype(int)
+    inside = 0 <= row < mask.shape[0] and 0 <= col < mask.shape[1]
+    return (row, col) if inside and mask[row, col] == mask[place] else place
 
 
 def add_error_click(
@@ -125,6 +147,7 @@ def add_error_click(
     if depth.max() <= 0:
         return
     place = _uniform(_middle(depth, _INNER_ERROR, options, rng), 1, rng)[0]
+    place = _shifted(place, mask, options, rng)
     half = points[:MAX_CLICKS] if positive else points[MAX_CLICKS:]
     free = np.flatnonzero(half[:, 0] < 0)
     half[free[0] if len(free) else -1] = (*place, points[:, 2].max() + 1)

@@ -10,27 +10,46 @@ import yaml
 
 from gpcis_training.augment import AugmentOptions
 from gpcis_training.click_simulation import ClickOptions
-from gpcis_training.data import DataFolder
+from gpcis_training.data import FORMS, DataFolder
+from napari_gpcis.checkpoints import InferenceSettings
 from napari_gpcis.errors import InputError
+
+_FOLDER_OPTIONS = ("weight", "union", "merge", "form", "split", "min_fill")
 
 
 @dataclass(frozen=True)
 class FolderConfig:
-    """One data set: ``path`` is relative to the data root given when running."""
+    """One data set.
+
+    Parameters
+    ----------
+    path
+        Relative to the data root given when running.
+    weight, union, merge, form, split, min_fill
+        See :class:`gpcis_training.data.DataFolder`.
+    """
 
     path: str
     weight: float = 1.0
     union: float = 0.0
     merge: float = 0.15
+    form: str = "folder"
+    split: str = "train"
+    min_fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the form."""
+        _one_of("form", self.form, FORMS)
 
     def open(self, root: Path) -> DataFolder:
         """List the files of the set below ``root``."""
-        return DataFolder(root / self.path, self.weight, self.union, self.merge)
+        options = {name: getattr(self, name) for name in _FOLDER_OPTIONS}
+        return DataFolder(root / self.path, **options)
 
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """Adam with a warm-up and a cosine.
+    """Adam with a warm-up, then a cosine or a staircase.
 
     Parameters
     ----------
@@ -38,16 +57,34 @@ class OptimiserConfig:
         Peak learning rate.
     encoder_lr
         Factor on the pre-trained encoder (published: 0.1 on the whole DeepLab).
+    encoder
+        Beginnings of the names of the parameters that learn at the encoder's rate; by
+        default those that suit the network.
     warmup
         Share of the run.
     clip
-        Largest norm of the gradient.
+        Largest norm of the gradient; 0 for no limit.
+    schedule
+        ``"cosine"``: half a cosine down to 0. ``"steps"``: the rate is multiplied by
+        ``decay`` at each of the milestones.
+    milestones
+        In epochs if the run is measured in them, otherwise in steps.
+    decay
+        See ``schedule``.
     """
 
     lr: float = 3e-3
     encoder_lr: float = 0.12
+    encoder: tuple[str, ...] = ()
     warmup: float = 0.03
     clip: float = 5.0
+    schedule: str = "cosine"
+    milestones: tuple[float, ...] = ()
+    decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the schedule."""
+        _one_of("schedule", self.schedule, ("cosine", "steps"))
 
 
 @dataclass(frozen=True)
@@ -66,13 +103,29 @@ class FitConfig:
         For the exported checkpoint.
     steps
         Optimiser steps of the schedule.
+    epochs
+        Length of the schedule in passes over the images of all sets, instead of
+        ``steps``: so many times the number of images, divided by the batch (rounded
+        down, as incomplete batches are dropped).
     max_minutes
         Wall-clock limit; the schedule then follows the clock where that is faster.
-    batch_size, seed
-        As usual.
+    batch_size
+        Samples of a step on each device.
+    seed
+        Of all randomness.
+    iteration
+        How earlier clicks are simulated. ``"carry"``: a sample stays 1 to
+        ``1 + max_extra_clicks`` steps; its own output becomes the previous mask and
+        gives the next click. ``"passes"``, as published: 0 to ``max_extra_clicks``
+        passes without gradients before each step, as many for the whole batch.
     max_extra_clicks
-        A sample stays 1 to ``1 + max_extra_clicks`` steps; its own output becomes the
-        previous mask and gives the next click.
+        See ``iteration``.
+    in_order
+        Draw each image once per pass (published), instead of any at any time. For
+        one data set.
+    variational
+        Weight of the variational term, which has the published factor 1e-3 already;
+        0 leaves it out (variant a of the paper's Table 4).
     epsilon2_start, epsilon2_share
         ``epsilon^2`` falls geometrically from its start to the published 1e-2 within
         this share of the run. Features of an early network are nearly parallel and
@@ -87,6 +140,12 @@ class FitConfig:
     frozen_statistics
         Whether batch norm keeps the mean and variance it starts with, as suits few
         images and tiny batches.
+    sync_statistics
+        Whether batch norm takes mean and variance over the batches of all devices
+        (GPUs only); each device has its own otherwise, as published.
+    inference
+        Settings of the exported checkpoint, see
+        :class:`napari_gpcis.checkpoints.InferenceSettings`.
     """
 
     network: str
@@ -97,19 +156,66 @@ class FitConfig:
     training_data: str = ""
     description: str = ""
     steps: int = 10000
+    epochs: float | None = None
     max_minutes: float | None = None
     batch_size: int = 8
     seed: int = 0
+    iteration: str = "carry"
     max_extra_clicks: int = 2
+    in_order: bool = False
+    variational: float = 1.0
     epsilon2_start: float = 1e-2
     epsilon2_share: float = 0.5
     auxiliary: float = 0.4
     checkpoint_minutes: float = 5.0
     workers: int = 1
     frozen_statistics: bool = False
+    sync_statistics: bool = False
+    inference: dict[str, Any] = field(default_factory=dict)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     clicks: ClickOptions = field(default_factory=ClickOptions)
+
+    def __post_init__(self) -> None:
+        """Check what would only be found out in the middle of a run."""
+        _one_of("iteration", self.iteration, ("carry", "passes"))
+        if self.in_order and len(self.data) != 1:
+            msg = f"in_order needs one data set, got {len(self.data)}"
+            raise InputError(msg)
+        if self.frozen_statistics and self.sync_statistics:
+            msg = "frozen_statistics and sync_statistics exclude each other"
+            raise InputError(msg)
+        if self.variational < 0:
+            msg = f"variational must be a number from 0, got {self.variational}"
+            raise InputError(msg)
+        self.settings()
+
+    def settings(self) -> InferenceSettings:
+        """Return how the exported checkpoint is to be run.
+
+        By default at the size it is trained with.
+        """
+        try:
+            return InferenceSettings(
+                **{"infer_size": self.augment.size, **self.inference}
+            )
+        except TypeError as error:
+            msg = f"inference: {error}"
+            raise InputError(msg) from error
+
+    def count_steps(self, images: int, places: int) -> int:
+        """Return the steps of the schedule.
+
+        Parameters
+        ----------
+        images
+            Number of images of all sets.
+        places
+            Samples of a step on all devices together.
+        """
+        if self.epochs is None:
+            return self.steps
+        return max(round(self.epochs * max(images // places, 1)), 1)
 
 
 def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> FitConfig:
@@ -141,6 +247,13 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Fi
         raise InputError(msg)
     config: FitConfig = _build(FitConfig, {**content, **(overrides or {})}, path.name)
     return config
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise `InputError` unless a value is one of those known."""
+    if value not in known:
+        msg = f"{name} must be one of {', '.join(known)}, got {value!r}"
+        raise InputError(msg)
 
 
 def _build(kind: Any, content: Any, where: str) -> Any:

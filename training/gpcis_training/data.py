@@ -2,18 +2,20 @@
 
 A set is ``ROOT/images/NAME.(jpg|png|tif|...)`` with ``ROOT/labels/NAME.png`` (integers,
 0 = nothing labelled); several annotations of one image stand as ``NAME__0.png``,
-``NAME__1.png`` and so on.
+``NAME__1.png`` and so on. The Semantic Boundaries Dataset is read in its own form.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy import ndimage
 from skimage.io import imread
 
+from gpcis_training.cache import ArrayCache
+from gpcis_training.sbd import list_sbd, read_sbd_instances
 from napari_gpcis._normalise import prepare_image, to_rgb
 from napari_gpcis.errors import InputError
 
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.integer]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+FORMS = ("folder", "sbd")
+"""How a set lies on disk."""
+
+_images: ArrayCache[npt.NDArray[np.uint8]] = ArrayCache(1024**3)
+_labels: ArrayCache[npt.NDArray[np.integer]] = ArrayCache(512 * 1024**2)
 
 
 class Pair(NamedTuple):
@@ -51,17 +58,40 @@ class DataFolder:
         garments, a cell of nucleus and cytoplasm).
     merge
         Probability of two objects as one target (0.15 in the published code).
+    form
+        ``"folder"``: images and labels as above. ``"sbd"``: ``img``, ``inst`` and
+        lists of names, see :mod:`gpcis_training.sbd`.
+    split
+        The list, for ``"sbd"``.
+    min_fill
+        Objects that fill a smaller share of their bounding box are left out (0.08
+        in the published code).
     """
 
     root: Path
     weight: float = 1.0
     union: float = 0.0
     merge: float = 0.15
+    form: str = "folder"
+    split: str = "train"
+    min_fill: float = 0.0
     pairs: tuple[Pair, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """List the files."""
-        object.__setattr__(self, "pairs", find_pairs(self.root))
+        if self.form == "sbd":
+            files = list_sbd(self.root, self.split)
+            pairs = tuple(Pair(file.image, (file.instances,)) for file in files)
+        else:
+            pairs = find_pairs(self.root)
+        object.__setattr__(self, "pairs", pairs)
+
+    def labels(self, path: Path) -> Labels:
+        """Read a label image of the set, without the objects that are left out."""
+        if self.min_fill <= 0:
+            return read_labels(path)
+        key = (path, self.min_fill)
+        return _labels.get(key, lambda: _compact(read_labels(path), self.min_fill))
 
 
 def find_pairs(root: Path) -> tuple[Pair, ...]:
@@ -89,9 +119,8 @@ def find_pairs(root: Path) -> tuple[Pair, ...]:
     return tuple(Pair(path, tuple(by_stem[path.stem])) for path in files)
 
 
-@lru_cache(maxsize=4096)
 def read_image(path: Path) -> Image:
-    """Read an image as the colours that predicting would see.
+    """Read an image as the colours that predicting would see; kept, read-only.
 
     Returns
     -------
@@ -104,6 +133,10 @@ def read_image(path: Path) -> Image:
     InputError
         If the file is no image plane of one, three or four channels.
     """
+    return _images.get(path, lambda: _read_image(path))
+
+
+def _read_image(path: Path) -> Image:
     array = np.asarray(imread(path))
     if array.ndim == 3 and array.shape[-1] in (2, 4):
         array = array[..., : array.shape[-1] - 1]
@@ -116,15 +149,22 @@ def read_image(path: Path) -> Image:
     return np.ascontiguousarray((rgb * 255 + 0.5).astype(np.uint8))
 
 
-@lru_cache(maxsize=8192)
 def read_labels(path: Path) -> Labels:
     """Read a label image, shape ``(H, W)``, the smallest unsigned integer type.
+
+    It is kept and read-only. A ``.mat`` file is one of the Semantic Boundaries Dataset.
 
     Raises
     ------
     InputError
         If the file is not one plane of integers.
     """
+    return _labels.get(path, lambda: _read_labels(path))
+
+
+def _read_labels(path: Path) -> Labels:
+    if path.suffix == ".mat":
+        return read_sbd_instances(path)
     array = np.asarray(imread(path))
     if array.ndim == 3 and (array == array[..., :1]).all():
         array = array[..., 0]
@@ -134,6 +174,18 @@ def read_labels(path: Path) -> Labels:
     largest = int(array.max(initial=0))
     small = np.min_scalar_type(max(largest, 1))
     return np.ascontiguousarray(array.astype(small))
+
+
+def _compact(labels: Labels, min_fill: float) -> Labels:
+    """Return labels without the objects that hardly fill their bounding box."""
+    kept = labels.copy()
+    areas = np.bincount(labels.ravel())
+    boxes = ndimage.find_objects(labels)
+    for ident in np.flatnonzero(areas[1:]) + 1:
+        box = boxes[ident - 1]
+        if areas[ident] < min_fill * labels[box].size:
+            kept[box][labels[box] == ident] = 0
+    return kept
 
 
 class Target(NamedTuple):
@@ -171,21 +223,51 @@ def draw_target(
     for _ in range(tries):
         folder = folders[rng.choice(len(folders), p=shares / shares.sum())]
         pair = folder.pairs[rng.integers(len(folder.pairs))]
-        labels = read_labels(pair.labels[rng.integers(len(pair.labels))])
-        ids = _draw_ids(labels, folder, rng)
+        labels = folder.labels(pair.labels[rng.integers(len(pair.labels))])
+        ids = draw_ids(np.bincount(labels.ravel()), folder, rng)
         if ids is None:
             continue
-        mask = np.isin(labels, ids)
-        return Target(read_image(pair.image), mask, (labels > 0) & ~mask)
+        return make_target(pair, labels, ids)
     msg = f"no object of at least {MIN_OBJECT} pixels in {tries} drawn annotations"
     raise InputError(msg)
 
 
-def _draw_ids(
-    labels: Labels, folder: DataFolder, rng: np.random.Generator
+def make_target(pair: Pair, labels: Labels, ids: npt.NDArray[np.intp]) -> Target:
+    """Return the target of some objects of an image.
+
+    Raises
+    ------
+    InputError
+        If image and labels differ in size.
+    """
+    image = read_image(pair.image)
+    if image.shape[:2] != labels.shape:
+        msg = (
+            f"{pair.image.name} has {image.shape[:2]} pixels, but its labels "
+            f"{labels.shape}"
+        )
+        raise InputError(msg)
+    mask = np.isin(labels, ids)
+    return Target(image, mask, (labels > 0) & ~mask)
+
+
+def draw_ids(
+    areas: npt.NDArray[np.integer | np.floating],
+    folder: DataFolder,
+    rng: np.random.Generator,
 ) -> npt.NDArray[np.intp] | None:
-    """Return the ids of one target, or ``None`` if none is large enough."""
-    areas = np.bincount(labels.ravel())
+    """Return the ids of one target, or ``None`` if none is large enough.
+
+    Parameters
+    ----------
+    areas
+        Pixels of each id, of the background first.
+    folder
+        With its probabilities.
+    rng
+        Source of randomness.
+    """
+    areas = areas.copy()
     areas[0] = 0
     if rng.random() < folder.union:
         ids = np.flatnonzero(areas)

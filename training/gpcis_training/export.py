@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
+from gpcis_training.state import read_state
+from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.errors import CheckpointError
-from napari_gpcis.model import build_model
+from napari_gpcis.model import build_model, model_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gpcis_training.config import FitConfig
+    from napari_gpcis.checkpoints import InferenceSettings
 
 
 def export_checkpoint(
@@ -40,7 +41,7 @@ def export_checkpoint(
     destination
         The file to write (float16).
     settings
-        How the model is to be run; by default at the size it was trained with.
+        How the model is to be run; by default as the configuration says.
     extra
         Further notes for the checkpoint.
 
@@ -54,29 +55,28 @@ def export_checkpoint(
     CheckpointError
         If the state is missing, damaged or of another network.
     """
-    if not state_file.is_file():
-        msg = f"no training state {str(state_file)!r}"
-        raise CheckpointError(msg)
+    state = read_state(state_file)
     try:
-        state = torch.load(state_file, map_location="cpu", weights_only=True)
         model = build_model(config.network, **config.options)
         model.load_state_dict(state["model"])
-    except (RuntimeError, KeyError, EOFError, OSError) as error:
+    except (RuntimeError, KeyError) as error:
         msg = f"training state {str(state_file)!r} cannot be used: {error}"
         raise CheckpointError(msg) from error
-    inference = settings or InferenceSettings(infer_size=config.augment.size)
-    inference = replace(inference, gp_stride=model.gp_stride)
+    stride = config.inference.get("gp_stride", model.gp_stride)
+    inference = replace(settings or config.settings(), gp_stride=stride)
+    places = state.get("places", {}).get("index", range(config.batch_size))
     notes = {
         "fingerprint": _fingerprint(model.state_dict()),
         "steps": str(state["step"]),
-        "samples": str(state["step"] * config.batch_size),
+        "samples": str(state["step"] * len(places)),
         "minutes": f"{state['minutes']:.0f}",
         "training_size": str(config.augment.size),
+        "recipe": json.dumps(_recipe(config), sort_keys=True),
     }
     info = ModelInfo(
         name=config.name,
         architecture=config.network,
-        options={**model.model.gp_defaults, **config.options},
+        options=model_options(model.model, config.options),
         inference=inference,
         licence=config.licence,
         training_data=config.training_data,
@@ -85,6 +85,13 @@ def export_checkpoint(
     )
     save_checkpoint(destination, model, info)
     return info
+
+
+def _recipe(config: FitConfig) -> dict[str, Any]:
+    """Return how the network was trained, apart from where the data lay."""
+    told_elsewhere = ("data", "name", "licence", "training_data", "description")
+    entries = asdict(config)
+    return {name: entries[name] for name in entries if name not in told_elsewhere}
 
 
 def _fingerprint(state: Mapping[str, Tensor]) -> str:

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gpcis_training.initial_weights import load_initial_weights
 from napari_gpcis.checkpoints import load_checkpoint
+from napari_gpcis.errors import InputError
 from napari_gpcis.model import ClickNetwork, build_model
 
 if TYPE_CHECKING:
@@ -45,11 +46,32 @@ def freeze_statistics(model: torch.nn.Module) -> None:
             module.eval()
 
 
+def synchronise_statistics(model: ClickNetwork, device: torch.device) -> ClickNetwork:
+    """Let batch norm layers take mean and variance over the batches of all devices.
+
+    Raises
+    ------
+    InputError
+        If the device is not a GPU: PyTorch synchronises on GPUs only.
+    """
+    if device.type != "cuda":
+        msg = f"sync_statistics needs GPUs, this run is on {device.type!r}"
+        raise InputError(msg)
+    layer: Any = torch.nn.SyncBatchNorm  # PyTorch types it half
+    converted = layer.convert_sync_batchnorm(model)
+    assert isinstance(converted, ClickNetwork)
+    return converted
+
+
 def start_model(
     config: FitConfig, initial_weights: str | Path | None, start: str | Path | None
 ) -> ClickNetwork:
     """Build the network and give it the weights it starts from."""
-    model = build_model(config.network, **config.options)
+    try:
+        model = build_model(config.network, **config.options)
+    except TypeError as error:
+        msg = f"options of {config.network}: {error}"
+        raise InputError(msg) from error
     if start is not None:
         loaded, _ = load_checkpoint(start)
         model.load_state_dict(loaded.state_dict())
@@ -60,7 +82,8 @@ def start_model(
 
 def parameter_groups(model: ClickNetwork, config: FitConfig) -> list[dict[str, Any]]:
     """Split the parameters: pre-trained encoder at a lower rate, rest at full."""
-    prefixes = ENCODER_PREFIXES.get(config.network, ("model.",))
+    prefixes = config.optimiser.encoder
+    prefixes = prefixes or ENCODER_PREFIXES.get(config.network, ("model.",))
     encoder: list[torch.nn.Parameter] = []
     rest: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():

@@ -1,0 +1,179 @@
+"""One training step: forward, loss, backward, next clicks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from gpcis_training.auxiliary import AuxiliaryLoss
+from gpcis_training.losses import normalised_focal_loss
+from gpcis_training.roster import Purpose, generator
+from gpcis_training.start import freeze_statistics
+from napari_gpcis.errors import InputError
+from napari_gpcis.grid import Grid, locate
+from napari_gpcis.model import GPCIS, Draws
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
+
+    from gpcis_training.carry import Batch, CarryOver
+    from gpcis_training.config import FitConfig
+    from napari_gpcis.model import ClickNetwork, GPScores
+
+_LARGEST_SEED = 2**31
+
+
+class Stepper:
+    """Makes the steps of a run.
+
+    Random numbers of a step depend on the seed, the step and, where they belong to a
+    sample, on the sample. So a resumed run and a run on several devices draw those of
+    an uninterrupted one. Only layers that drop branches or channels draw differently
+    on each device.
+
+    Parameters
+    ----------
+    fabric
+        Runs on one device or many.
+    model, optimiser
+        As set up by Fabric.
+    bare
+        The network itself.
+    config
+        The run.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: _FabricModule,
+        optimiser: _FabricOptimizer,
+        bare: ClickNetwork,
+        config: FitConfig,
+    ) -> None:
+        self._fabric, self._config = fabric, config
+        self._model, self._optimiser, self._bare = model, optimiser, bare
+        self._auxiliary = AuxiliaryLoss(bare, config.auxiliary)
+
+    def train_mode(self) -> None:
+        """Switch training behaviour on, batch norm as the configuration says."""
+        self._model.train()
+        if self._config.frozen_statistics:
+            freeze_statistics(self._bare)
+
+    def __call__(self, carry: CarryOver, step: int) -> dict[str, float]:
+        """Make a step and return its figures.
+
+        Parameters
+        ----------
+        carry
+            The batch; it is given the output.
+        step
+            Number of the step.
+
+        Raises
+        ------
+        InputError
+            If the loss is not finite.
+        """
+        began = time.perf_counter()
+        if self._config.iteration == "passes":
+            self._passes(carry, step)
+        batch = carry.batch()
+        scores, losses = self.learn(batch, step)
+        probability = scores.logits.detach().float().sigmoid().cpu()
+        trained = time.perf_counter()
+        carry.advance(probability)
+        return {
+            **losses,
+            **_batch_iou(probability, batch),
+            "compute": trained - began,
+            "loading": time.perf_counter() - trained,
+        }
+
+    def learn(self, batch: Batch, step: int) -> tuple[GPScores, dict[str, float]]:
+        """Change the weights by one batch; return its scores and losses."""
+        device = self._fabric.device
+        inputs = batch.inputs.to(device, memory_format=torch.channels_last)
+        points, target = batch.points.to(device), batch.target.to(device)
+        draws = self._draws(batch, step)
+        scores, variational = self._model.forward_train(inputs, points, draws=draws)
+        focal = normalised_focal_loss(scores.logits.float(), target)
+        loss = focal + self._auxiliary(target)
+        if self._config.variational > 0:
+            share = self._config.variational * self._share(batch)
+            loss = loss + share * variational
+        if not bool(torch.isfinite(loss)):
+            msg = f"the loss became {float(loss.detach())} at step {step}"
+            raise InputError(msg)
+        self._fabric.backward(loss)
+        if self._config.optimiser.clip > 0:
+            self._fabric.clip_gradients(
+                self._model, self._optimiser, max_norm=self._config.optimiser.clip
+            )
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        focal, variational = focal.detach(), variational.detach()
+        return scores, {"loss": float(focal), "variational": float(variational)}
+
+    def _draws(self, batch: Batch, step: int) -> Draws | None:
+        """Return the random numbers of a step, and seed the layers that draw some."""
+        seed, device = self._config.seed, self._fabric.device
+        layers = generator(seed, Purpose.LAYERS, step, self._fabric.global_rank)
+        torch.manual_seed(int(layers.integers(_LARGEST_SEED)))
+        if not isinstance(self._bare, GPCIS):
+            return None
+        weight = generator(seed, Purpose.WEIGHT, step)
+        basis = weight.standard_normal(tuple(self._bare.omega.shape), dtype="float32")
+        return Draws(batch.noise.to(device), torch.from_numpy(basis).to(device))
+
+    def _share(self, batch: Batch) -> float:
+        """Return the weight of this device's mean over clicks in that over all."""
+        if self._fabric.world_size == 1 or not isinstance(self._bare, GPCIS):
+            return 1.0
+        stride, size = self._bare.gp_stride, tuple(batch.target.shape[-2:])
+        shape = tuple(-(-side // stride) for side in size)
+        cells = locate(batch.points, size, Grid(batch.points, None, shape, stride))
+        own = cells.used.sum().to(self._fabric.device, torch.float64)
+        everyone = self._fabric.all_reduce(own.clone(), reduce_op="sum")
+        assert isinstance(everyone, torch.Tensor)
+        return float(own / everyone) * self._fabric.world_size
+
+    @torch.no_grad()
+    def _passes(self, carry: CarryOver, step: int) -> None:
+        """Simulate earlier clicks by passes of the network, as published.
+
+        The number of passes is drawn for the whole batch; the network is in
+        evaluation mode meanwhile and keeps the noise of training.
+        """
+        most = self._config.max_extra_clicks
+        rng = generator(self._config.seed, Purpose.PASSES, step)
+        count = int(rng.integers(most + 1))
+        if count == 0:
+            return
+        self._bare.eval()
+        for turn in range(count):
+            batch = carry.batch()
+            inputs = batch.inputs.to(
+                self._fabric.device, memory_format=torch.channels_last
+            )
+            with self._fabric.autocast():
+                scores = self._bare(inputs, batch.points.to(self._fabric.device))
+            carry.click(scores.logits.float().sigmoid().cpu(), turn)
+        self.train_mode()
+
+
+def _batch_iou(probability: torch.Tensor, batch: Batch) -> dict[str, float]:
+    """Return the mean IoU, and that of samples at each visit."""
+    predicted, target = probability > 0.5, batch.target > 0.5
+    both = (predicted & target).sum(dim=(1, 2, 3))
+    either = (predicted | target).sum(dim=(1, 2, 3)).clamp(min=1)
+    iou = both / either
+    means = {"iou": float(iou.mean())}
+    for turn in range(int(batch.turn.max()) + 1):
+        if bool((batch.turn == turn).any()):
+            means[f"iou_{turn}"] = float(iou[batch.turn == turn].mean())
+    return means
