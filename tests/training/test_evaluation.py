@@ -293,7 +293,7 @@ def test_table_says_what_it_is_not(root):
     assert lines[0] == "**disks**"
     assert [line.count("|") for line in lines[2:5]] == [12, 12, 12]
     assert lines[4].startswith("| peer:watershed | 4 | whole image | ")
-    assert lines[-1] == NOTE
+    assert lines[-1] == f"- {NOTE}"
     assert "not comparable with the paper" in NOTE
 
 

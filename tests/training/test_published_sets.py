@@ -225,11 +225,12 @@ def test_the_row_of_the_paper_stands_below_ours(root, tmp_path, capsys):
 
 def test_what_differs_from_the_paper_is_said(root):
     result = evaluate(toy_segmenter(), root, "sbd", max_clicks=3, progress=False)
-    (line,) = differences(result)
-    assert "4 of the paper's 6671 objects" in line
-    assert "input 64 instead of 256" in line
-    assert "a mask made to obey every click" in line
-    assert "other training data (not stated)" in line
+    assert differences(result) == [
+        "sbd has 4 of the paper's 6671 objects",
+        "toy on sbd: input 64 instead of 256",
+        "toy: the mask is made to obey every click, so NoIC is 0",
+        "toy: the training data differ (not stated)",
+    ]
     assert "NoC100@90" not in cells(result)
 
 

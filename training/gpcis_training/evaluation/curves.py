@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +42,8 @@ def save_curves(path: Path, results: Sequence[EvaluationResult]) -> None:
     path
         The picture; its suffix says which kind.
     results
-        What was measured, one line each.
+        What was measured. Each method, view and law of clicks is one line, its
+        repeats averaged.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -67,19 +69,21 @@ def _draw(axes: Axes, name: str, results: Sequence[EvaluationResult]) -> None:
     longest = max(len(run.ious) for result in results for run in result.runs)
     views = {result.view for result in results}
     laws = {result.clicks for result in results}
+    lines: defaultdict[str, list[NDArray[np.float64]]] = defaultdict(list)
     for result in results:
         parts = [result.label]
         parts += [result.view] if len(views) > 1 else []
         parts += [f"{result.clicks} clicks"] if len(laws) > 1 else []
-        clicks = range(1, longest + 1)
-        axes.plot(clicks, mean_curve(result, longest), ".-", label=", ".join(parts))
+        lines[", ".join(parts)].append(mean_curve(result, longest))
+    for label, repeats in lines.items():
+        axes.plot(range(1, longest + 1), np.mean(repeats, axis=0), ".-", label=label)
     targets = [result.target for result in results if result.target is not None]
     axes.set_title(f"{name} ({len(results[0].items)} objects)")
     ends = f" (runs end at {min(targets):.2f})" if targets else ""
     axes.set_xlabel("clicks")
     axes.set_ylabel(f"mean IoU{ends}")
     axes.set_xlim(0.5, longest + 0.5)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right", fontsize="small")

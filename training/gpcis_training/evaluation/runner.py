@@ -85,6 +85,15 @@ def _driven(
     return Method(method)
 
 
+def _title(settings: dict[str, Any], objects: str) -> str:
+    """Return what the progress bar says."""
+    protocol = settings["protocol"]
+    parts = [settings["method"], settings.get("variant", "")]
+    if protocol["clicks"] != CENTRE:
+        parts.append(f"{protocol['clicks']} clicks {protocol['repeat'] + 1}")
+    return f"{', '.join(filter(None, parts))} on {objects}"
+
+
 def evaluate(
     method: str | os.PathLike[str] | Segmenter | Predictor,
     root: str | os.PathLike[str],
@@ -185,7 +194,7 @@ def evaluate(
     bar = tqdm(
         total=total,
         initial=total - left,
-        desc=f"{settings['method']} on {wanted.name}",
+        desc=_title(settings, wanted.name),
         disable=not (progress and ranks.is_first),
         unit="object",
     )

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from gpcis_training.evaluation.clickers import CENTRE
 from gpcis_training.evaluation.metrics import TARGETS
-from gpcis_training.evaluation.published import hardware, published_rows, source
+from gpcis_training.evaluation.published import (
+    hardware,
+    published_noic,
+    published_rows,
+    source,
+)
 from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
 from gpcis_training.evaluation.results import PUBLISHED_CLICKS
 
@@ -52,11 +57,22 @@ def cells(result: EvaluationResult) -> Cells:
         row["NoF100@90"] = f"{many.nof[LAST]} ({many.nof_strict[LAST]})"
     row |= {f"IoU&{n}": f"{value}" for n, value in s.iou_at.items()}
     row["NoIC"] = str(s.noic)
+    row |= _published_noic(result)
     parameters = result.settings.get("parameters")
     if parameters is not None:
         row["Parameters"] = f"{parameters / 1e6:.2f} M"
     row["s/click"] = f"{s.seconds_per_click:.3f}"
     return row
+
+
+def _published_noic(result: EvaluationResult) -> Cells:
+    """Return the paper's NoIC for the same ε² (Table 1), if there is one."""
+    settings = result.settings.get("inference", {})
+    if not is_published(result) or "ε²=" not in result.label:
+        return {}
+    known = published_noic(result.objects, result.settings["architecture"])
+    found = [noic for value, noic in known.items() if value == settings["epsilon2"]]
+    return {"NoIC (paper)": str(found[0])} if found else {}
 
 
 def published_cells(row: PublishedRow) -> Cells:
@@ -103,6 +119,7 @@ COLUMNS = (
     "IoU&1",
     "IoU&5",
     "NoIC",
+    "NoIC (paper)",
     "Parameters",
     "s/click",
 )
@@ -128,7 +145,7 @@ def table(results: Sequence[EvaluationResult]) -> str:
             }
             rows += [published_cells(row) for row in shown]
         parts.append(f"**{name}**\n\n{markdown(rows)}\n")
-    return "\n".join([*parts, *notes(centred)])
+    return "\n".join([*parts, *(f"- {line}" for line in notes(centred))])
 
 
 def is_published(result: EvaluationResult) -> bool:
@@ -142,8 +159,9 @@ def notes(results: Sequence[EvaluationResult]) -> list[str]:
     lines = [TERMS, *dict.fromkeys(protocol(result) for result in results)]
     published = [result for result in results if is_published(result)]
     if published:
-        lines.append(f"Paper: {source()}; its seconds per click: {hardware()}.")
-    lines += dict.fromkeys(line for r in published for line in differences(r))
+        lines.append(f"Paper: {source()}. Its seconds per click: {hardware()}.")
+        for line in dict.fromkeys(line for r in published for line in differences(r)):
+            lines.append(f"Not as in the paper: {line}.")
     if len(published) < len(results):
         lines.append(NOTE)
     return lines
@@ -153,12 +171,14 @@ def protocol(result: EvaluationResult) -> str:
     """Return in one line how a method was run."""
     settings = result.settings.get("inference")
     if settings is None:
-        return f"{result.label}: {result.settings['settings']}"
+        return f"{result.method}: {result.settings['settings']}."
     size = settings["infer_size"]
+    varied = "ε²=" in result.label
+    epsilon2 = "as in its row" if varied else f"{settings['epsilon2']:g}"
     crop, expansion = settings["crop_threshold"], settings["expansion"]
     mask = "as predicted" if result.settings["raw_mask"] else "made to obey every click"
     return (
-        f"{result.label}: input {size} x {size}, ε² {settings['epsilon2']:g}, "
+        f"{result.method}: input {size} x {size}, ε² {epsilon2}, "
         f"Gaussian process at stride {settings['gp_stride']}, region "
         f"{expansion:g} x the box where p > {crop:g}, "
         f"mask p > {settings['mask_threshold']:g}, {mask}, "
@@ -172,28 +192,30 @@ def differences(result: EvaluationResult) -> list[str]:
     published = PUBLISHED_SETS[result.objects]
     settings: dict[str, Any] = result.settings.get("inference", {})
     size = settings.get("infer_size", published.infer_size)
-    lines = []
+    name, lines = result.method, []
     if len(result.items) != published.objects:
-        lines.append(f"{len(result.items)} of the paper's {published.objects} objects")
+        count = f"{len(result.items)} of the paper's {published.objects} objects"
+        lines.append(f"{result.objects} has {count}")
     if size != published.infer_size:
-        lines.append(f"input {size} instead of {published.infer_size}")
+        change = f"{size} instead of {published.infer_size}"
+        lines.append(f"{name} on {result.objects}: input {change}")
     if settings and not result.settings["raw_mask"]:
-        lines.append("a mask made to obey every click, so that NoIC is 0")
+        lines.append(f"{name}: the mask is made to obey every click, so NoIC is 0")
     trained_on = str(result.settings.get("training_data", ""))
     if settings and not trained_on.startswith("SBD"):
-        lines.append(f"other training data ({trained_on or 'not stated'})")
-    differs = "; ".join(lines)
-    if not differs:
-        return []
-    return [f"Not as in the paper, {result.label} on {result.objects}: {differs}."]
+        data = trained_on or "not stated"
+        lines.append(f"{name}: the training data differ ({data})")
+    return lines
 
 
 def numbers(result: EvaluationResult) -> dict[str, Any]:
     """Return a result as one row of figures, for a CSV file."""
     s = result.summary_at(PUBLISHED_CLICKS)
+    settings = result.settings.get("inference", {})
     row: dict[str, Any] = {
         "method": result.method,
-        "variant": result.settings.get("variant", ""),
+        "infer_size": settings.get("infer_size", ""),
+        "epsilon2": settings.get("epsilon2", ""),
         "set": result.objects,
         "objects": s.objects,
         "first_view": result.view,

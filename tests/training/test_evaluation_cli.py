@@ -1,0 +1,345 @@
+"""``gpcis-train evaluate``: views, sweeps, clicks, processes, files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+from skimage.io import imsave
+
+from _published_sets import write_davis, write_sbd
+from gpcis_training.cli import main
+from gpcis_training.evaluation import evaluate, load_results
+from gpcis_training.evaluation.curves import mean_curve
+from gpcis_training.evaluation.datasets import RULES, DrawingRule, folder_objects
+from gpcis_training.evaluation.distributed import Ranks, local_device
+from gpcis_training.evaluation.predictors import Overrides, count_parameters
+from gpcis_training.evaluation.published import published_noic
+from napari_gpcis.checkpoints import (
+    InferenceSettings,
+    ModelInfo,
+    load_checkpoint,
+    save_checkpoint,
+)
+from napari_gpcis.errors import InputError
+from napari_gpcis.model import build_model
+from training._folders import write_disks
+
+MODEL = "gpcis-mobilenet-v2"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Folders of disks and miniature sets of the paper."""
+    folder = tmp_path_factory.mktemp("sets")
+    write_disks(folder / "disks", images=3)
+    write_davis(folder / "DAVIS")
+    write_sbd(folder / "SBD")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A network with random weights that runs at 64 pixels."""
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    settings = InferenceSettings(infer_size=64)
+    info = ModelInfo("tiny", "mobilenet_v2", inference=settings)
+    save_checkpoint(path, build_model("mobilenet_v2"), info)
+    return path
+
+
+def command(*arguments):
+    return main(["evaluate", *map(str, arguments)])
+
+
+def rows_of(text):
+    """Return the rows of the first Markdown table as dictionaries."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+def curves(path):
+    return [[run.ious for run in result.runs] for result in load_results(path)]
+
+
+# -- first views -----------------------------------------------------------------
+
+
+@pytest.fixture
+def plane(tmp_path, monkeypatch):
+    """A set with a window of 64 pixels around the first click."""
+    folder = tmp_path / "cells" / "val"
+    labels = np.zeros((90, 160), np.uint8)
+    labels[disk((40, 120), 9)] = 1
+    for part, array in (("images", labels * 200 + 20), ("labels", labels)):
+        (folder / part).mkdir(parents=True)
+        imsave(folder / part / "a.png", array, check_contrast=False)
+    rule = DrawingRule(window=64)
+    monkeypatch.setitem(RULES, "cells_val", ("cells/val", rule))
+    monkeypatch.setattr(
+        "gpcis_training.evaluation.runner.load_objects",
+        lambda _: folder_objects("cells/val", tmp_path, rule),
+    )
+    return tmp_path
+
+
+class Recorder:
+    """Keeps the first views."""
+
+    def __init__(self):
+        self.views = []
+
+    def start(self, image, first_view):
+        self.shape = image.shape
+        self.views.append(first_view)
+
+    def click(self, row, col, positive):
+        return np.zeros(self.shape[:2], bool)
+
+
+@pytest.mark.parametrize(
+    ("option", "views", "seen"),
+    [
+        ("set", ["64 px window"], [(8, 88, 72, 152)]),
+        ("whole", ["whole image"], [None]),
+        ("both", ["64 px window", "whole image"], [(8, 88, 72, 152), None]),
+    ],
+)
+def test_the_table_says_which_view_was_used(
+    plane, capsys, monkeypatch, option, views, seen
+):
+    recorder = Recorder()
+    monkeypatch.setattr(
+        "gpcis_training.evaluation._jobs.create_predictor", lambda *_: recorder
+    )
+    arguments = ["peer:watershed", "--root", plane, "--dataset", "cells_val"]
+    assert command(*arguments, "--view", option, "--max-clicks", 2) == 0
+    assert [row["First view"] for row in rows_of(capsys.readouterr().out)] == views
+    assert recorder.views == seen
+
+
+def test_sets_without_a_window_are_seen_whole(root, capsys):
+    arguments = ["peer:watershed", "--root", root, "--dataset", "disks"]
+    assert command(*arguments, "--view", "both", "--limit", 1) == 0
+    (row,) = rows_of(capsys.readouterr().out)
+    assert row["First view"] == "whole image"
+
+
+# -- settings ----------------------------------------------------------------------
+
+
+def test_one_row_for_each_epsilon(root, tmp_path, capsys):
+    output = tmp_path / "sweep.json"
+    arguments = [MODEL, "--root", root, "--dataset", "disks", "--limit", 1]
+    arguments += ["--epsilon2", 1e-7, 0.5, "--max-clicks", 3, "-o", output]
+    assert command(*arguments) == 0
+    text = capsys.readouterr().out
+    names = [row["Method"] for row in rows_of(text)]
+    assert names == [f"{MODEL}, ε²=1e-07", f"{MODEL}, ε²=0.5"]
+    assert "ε² as in its row" in text
+    assert "as predicted" in text
+    small, large = load_results(output)
+    assert small.settings["inference"]["epsilon2"] == 1e-7
+    assert large.settings["inference"]["epsilon2"] == 0.5
+    assert small.runs[0].ious != large.runs[0].ious
+    rows = list(csv.DictReader(output.with_suffix(".csv").read_text().splitlines()))
+    assert [float(row["epsilon2"]) for row in rows] == [1e-7, 0.5]
+
+
+def test_a_large_epsilon_disobeys_unless_the_mask_is_mended(root, tiny):
+    def noic(raw_mask):
+        overrides = Overrides(epsilon2=1e6, raw_mask=raw_mask)
+        return evaluate(
+            tiny,
+            root,
+            "disks",
+            overrides=overrides,
+            max_clicks=4,
+            target=None,
+            progress=False,
+        ).summary.noic_steps
+
+    assert noic(raw_mask=False) == 0
+    assert noic(raw_mask=True) > 0
+
+
+def test_the_settings_of_the_checkpoint_are_used_and_printed(root, tiny, capsys):
+    arguments = [tiny, "--root", root, "--dataset", "davis", "--max-clicks", 1]
+    assert command(*arguments) == 0
+    text = capsys.readouterr().out
+    assert "tiny: input 64 x 64, ε² 1e-07, Gaussian process at stride 4" in text
+    assert "tiny on davis: input 64 instead of 384" in text
+    assert command(*arguments, "--infer-size", 96, "--mask", "obeying") == 0
+    text = capsys.readouterr().out
+    assert rows_of(text)[0]["Method"] == "tiny, input 96"
+    assert "input 96 x 96" in text
+    assert "made to obey every click" in text
+
+
+def test_table_1_of_the_paper_stands_beside_a_sweep(root, tmp_path, capsys):
+    path = tmp_path / "net.safetensors"
+    info = ModelInfo("net", "resnet50", inference=InferenceSettings(infer_size=32))
+    save_checkpoint(path, build_model("resnet50"), info)
+    arguments = [path, "--root", root, "--dataset", "davis", "--max-clicks", 1]
+    assert command(*arguments, "--epsilon2", 1e-7, 1e-1, 0.5) == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert [row["NoIC (paper)"] for row in rows[:3]] == ["2", "36", ""]
+    assert published_noic("davis", "resnet50")[1e-7] == 2
+
+
+def test_bad_settings(root, tiny, capsys):
+    base = ["--root", root, "--dataset", "disks"]
+    assert command(tiny, *base, "--epsilon2", 0) == 1
+    assert "epsilon2 must be a number above 0" in capsys.readouterr().err
+    with pytest.raises(InputError, match="must be for a model, got 'peer:watershed'"):
+        evaluate("peer:watershed", root, "disks", overrides=Overrides(infer_size=64))
+
+
+def test_parameters_are_counted_without_statistics(tiny):
+    model, _ = load_checkpoint(tiny)
+    assert count_parameters(tiny) == sum(p.numel() for p in model.parameters())
+
+
+# -- clicks, files -------------------------------------------------------------------
+
+
+def test_robustness_in_one_command(root, tmp_path, capsys):
+    output = tmp_path / "clicks.json"
+    arguments = ["peer:watershed", "--root", root, "--dataset", "disks"]
+    arguments += ["--limit", 2, "--repeats", 2, "--robustness", "-o", output]
+    assert command(*arguments) == 0
+    text = capsys.readouterr().out
+    assert "**Clicks off the centre**" in text
+    assert len(rows_of(text.split("**Clicks off")[0])) == 1
+    laws = [(r.clicks, r.settings["protocol"]["repeat"]) for r in load_results(output)]
+    assert laws == [("centre", 0)] + [
+        (law, repeat)
+        for law in ("inside", "easy", "middle", "hard")
+        for repeat in (0, 1)
+    ]
+    assert output.with_suffix(".png").stat().st_size > 5000
+
+
+def test_a_finished_part_is_not_done_again(root, tmp_path, monkeypatch):
+    output = tmp_path / "out.json"
+    arguments = ["peer:watershed", "--root", root, "--dataset", "disks", "-o", output]
+    with monkeypatch.context() as patch:
+        patch.setattr("gpcis_training.evaluation._cli.save_results", _disk_is_full)
+        assert command(*arguments) == 1
+    kept = tmp_path / "out.json.partial"
+    assert len(kept.read_text().split()) > 6
+    with monkeypatch.context() as patch:
+        patch.setattr("gpcis_training.evaluation._jobs.evaluate_image", _never)
+        assert command(*arguments) == 0
+    assert not kept.exists()
+    assert len(load_results(output)[0].runs) == 6
+
+
+def _disk_is_full(*_):
+    raise OSError(28, "No space left on device")
+
+
+def _never(*_):
+    raise AssertionError("this image was done before")
+
+
+def test_the_curve_keeps_the_last_value(root):
+    result = evaluate("peer:watershed", root, "disks", progress=False, min_clicks=1)
+    curve = mean_curve(result, 20)
+    assert curve.shape == (20,)
+    assert curve[-1] == pytest.approx(np.mean([run.ious[-1] for run in result.runs]))
+    assert curve[0] == pytest.approx(result.summary.iou_at[1].mean)
+
+
+# -- processes -------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_figures(root, tiny, tmp_path):
+    arguments = [tiny, "--root", root, "--dataset", "disks", "--max-clicks", 3]
+    assert command(*arguments, "-o", tmp_path / "one.json") == 0
+    assert command(*arguments, "--jobs", 2, "-o", tmp_path / "two.json") == 0
+    assert curves(tmp_path / "one.json") == curves(tmp_path / "two.json")
+
+
+@pytest.mark.slow
+def test_ranks_give_the_same_figures(root, tmp_path):
+    output = tmp_path / "ranks.json"
+    arguments = ["peer:watershed", "--root", root, "--dataset", "sbd", "disks"]
+    arguments += ["--max-clicks", 4]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launch += ["--nproc-per-node", "2", "-m", "gpcis_training.cli", "evaluate"]
+    found = subprocess.run(
+        [*launch, *map(str, arguments), "-o", str(output)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("**disks**") == 1
+    assert command(*arguments, "-o", tmp_path / "one.json") == 0
+    assert curves(output) == curves(tmp_path / "one.json")
+    items = [result.items for result in load_results(output)]
+    assert items == [result.items for result in load_results(tmp_path / "one.json")]
+    assert list(tmp_path.glob("*.partial*")) == []
+
+
+def test_shards_are_disjoint_and_make_the_whole(root):
+    seen = []
+
+    class Noting(Ranks):
+        def union(self, part):
+            seen.append(dict(part))
+            return {item: next(iter(part.values())) for item in wanted}
+
+    whole = evaluate("peer:watershed", root, "disks", progress=False, limit=5)
+    wanted = whole.items
+    for rank in range(2):
+        evaluate(
+            "peer:watershed",
+            root,
+            "disks",
+            progress=False,
+            limit=5,
+            ranks=Noting(rank, 2),
+        )
+    assert not set(seen[0]) & set(seen[1])
+    union = seen[0] | seen[1]
+    assert [union[item].ious for item in wanted] == [run.ious for run in whole.runs]
+
+
+def test_each_rank_has_its_gpu(monkeypatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert local_device("cuda") == "cuda"
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert [local_device(name) for name in ("cuda", "cpu")] == ["cuda:3", "cpu"]
+
+
+def test_ranks_keep_runs_apart_and_read_all(root, tmp_path):
+    kept = tmp_path / "x.partial"
+    options = {"partial": kept, "progress": False}
+
+    class Alone(Ranks):
+        def union(self, part):
+            return part | {item: next(iter(part.values())) for item in wanted}
+
+    wanted = evaluate("peer:watershed", root, "disks", progress=False).items
+    for rank in range(2):
+        evaluate("peer:watershed", root, "disks", ranks=Alone(rank, 2), **options)
+    assert {path.name for path in tmp_path.iterdir()} == {"x.partial", "x.partial.1"}
+    lines = [
+        json.loads(line)["object"][0]
+        for path in sorted(tmp_path.iterdir())
+        for line in path.read_text().splitlines()
+        if line
+    ]
+    assert lines == ["p0.png", "p0.png", "p2.png", "p2.png", "p1.png", "p1.png"]
