@@ -1,0 +1,157 @@
+"""The process that trains: started, listened to, stopped; it never outlives napari.
+
+The child is ``gpcis-train finetune --events``: it prints one JSON object a line. A line
+``stop`` on its standard input keeps the best so far; the end of its input, as when
+napari crashes, ends it. Its state stays on disk in any case.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NEEDED = ("lightning_fabric", "matplotlib", "torchmetrics", "yaml")
+INSTALL = 'pip install "napari-gpcis[training]"'
+_ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    "TQDM_DISABLE": "1",
+    # keep memory between steps: giving it back and asking again costs a third
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+_TAIL = 4000
+_KILL_MS = 3000
+
+
+def missing_packages() -> list[str]:
+    """Return what the ``training`` extra would bring and is not installed."""
+    return [name for name in NEEDED if find_spec(name) is None]
+
+
+class TrainingProcess(QObject):
+    """One training in a process of its own.
+
+    Parameters
+    ----------
+    parent
+        Qt parent.
+    """
+
+    told = Signal(dict)
+    """Emitted with each event of the child."""
+    succeeded = Signal(dict)
+    """Emitted once when the model is there, with the last event."""
+    failed = Signal(str)
+    """Emitted once when the child ended without a model, unless it was made to."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._process: QProcess | None = None
+        self._line = b""
+        self._errors = b""
+        self._last: dict[str, Any] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether the child is there."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """Number of the child's process, 0 if there is none."""
+        return 0 if self._process is None else int(self._process.processId())
+
+    def start(self, arguments: Sequence[str]) -> None:
+        """Start the child.
+
+        Parameters
+        ----------
+        arguments
+            Those of ``gpcis-train finetune``, without ``--events``.
+        """
+        self._line = self._errors = b""
+        self._last = {}
+        environment = QProcessEnvironment.systemEnvironment()
+        for name, value in _ENVIRONMENT.items():
+            environment.insert(name, value)
+        self._process = process = QProcess(self)
+        process.setProcessEnvironment(environment)
+        process.readyReadStandardOutput.connect(self._read)
+        process.readyReadStandardError.connect(self._read_errors)
+        process.finished.connect(self._on_finished)
+        process.errorOccurred.connect(self._on_error)
+        program = ["-m", "gpcis_training.cli", "finetune", *arguments, "--events"]
+        process.start(sys.executable, program)
+
+    def stop(self) -> None:
+        """Ask the child to end and to keep the best so far."""
+        if self._process is not None:
+            self._process.write(b"stop\n")
+
+    def kill(self) -> None:
+        """End the child at once and silently; its last checkpoint stays."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.finished.disconnect(self._on_finished)
+        process.errorOccurred.disconnect(self._on_error)
+        process.kill()
+        process.waitForFinished(_KILL_MS)
+        process.deleteLater()
+
+    def _read(self) -> None:
+        """Take complete lines apart; anything but an event is passed over."""
+        if self._process is None:
+            return
+        self._line += bytes(self._process.readAllStandardOutput().data())
+        *lines, self._line = self._line.split(b"\n")
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and "event" in event:
+                if event["event"] in ("done", "error"):
+                    self._last = event
+                self.told.emit(event)
+
+    def _read_errors(self) -> None:
+        if self._process is not None:
+            new = bytes(self._process.readAllStandardError().data())
+            self._errors = (self._errors + new)[-_TAIL:]
+
+    def _on_error(self, error: QProcess.ProcessError) -> None:
+        """Tell of a child that could not be started (other ends come as finished)."""
+        if error == QProcess.ProcessError.FailedToStart:
+            self._forget()
+            self.failed.emit(f"{sys.executable} cannot be started.")
+
+    def _on_finished(self, code: int, _status: QProcess.ExitStatus) -> None:
+        self._read()
+        self._read_errors()
+        self._forget()
+        if self._last.get("event") == "done":
+            self.succeeded.emit(self._last)
+        elif self._last.get("event") == "error":
+            self.failed.emit(str(self._last["message"]))
+        else:
+            self.failed.emit(self._unexpected(code))
+
+    def _unexpected(self, code: int) -> str:
+        """Say what is known of a child that ended without a word."""
+        lines = self._errors.decode(errors="replace").strip().splitlines()
+        last = f" Its last words: {lines[-1]}" if lines else ""
+        return f"The training process ended unexpectedly (code {code}).{last}"
+
+    def _forget(self) -> None:
+        if self._process is not None:
+            self._process.deleteLater()
+        self._process = None

@@ -1,0 +1,201 @@
+"""Where images and labels come from: layers of the viewer, or folders."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
+from napari_gpcis.plugin.layer_combo import LayerCombo
+from napari_gpcis.plugin.planes import layer_shape
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+
+class LayerPairs(QWidget):
+    """Rows of an image layer and a labels layer.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    """
+
+    changed = Signal()
+    """Emitted when there may be another choice."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.rows: list[tuple[LayerCombo, LayerCombo, QPushButton]] = []
+        self._grid = QGridLayout()
+        self._grid.setColumnStretch(0, 1)
+        self._grid.setColumnStretch(1, 1)
+        for place, title in enumerate(("Image", "Labels")):
+            self._grid.addWidget(QLabel(title), 0, place)
+        self.more = QPushButton("Another pair")
+        self.more.setToolTip("Add a row. The planes of a stack count one by one.")
+        self.more.clicked.connect(self.add_row)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(self._grid)
+        column.addWidget(self.more, alignment=Qt.AlignmentFlag.AlignLeft)
+        self.add_row()
+
+    def add_row(self) -> None:
+        """Add a row; it proposes labels that are not chosen yet, and their image."""
+        taken = [labels.layer for _, labels, _ in self.rows]
+        image = LayerCombo(self._viewer, _is_image)
+        labels = LayerCombo(self._viewer, _is_labels)
+        remove = QPushButton("\u2715")
+        remove.setFixedWidth(28)
+        remove.setToolTip("Remove this pair.")
+        remove.clicked.connect(partial(self._remove, remove))
+        for combo in (image, labels):
+            combo.refreshed.connect(self.changed)
+            combo.activated.connect(self.changed)
+        labels.activated.connect(partial(self._propose_image, image, labels))
+        self.rows.append((image, labels, remove))
+        row = self._grid.rowCount()
+        for place, widget in enumerate((image, labels, remove)):
+            self._grid.addWidget(widget, row, place)
+        free = [
+            layer
+            for layer in self._viewer.layers
+            if _is_labels(layer) and not any(layer == other for other in taken)
+        ]
+        if free:
+            labels.layer = free[0]
+        self._propose_image(image, labels)
+        self._show_buttons()
+        self.changed.emit()
+
+    def pairs(self) -> list[Pair]:
+        """Return the chosen layers.
+
+        Raises
+        ------
+        InputError
+            If one is missing, shapes differ, or a pair is chosen twice.
+        """
+        found: list[tuple[Layer, Layer]] = []
+        for image, labels, _ in self.rows:
+            if image.layer is None or labels.layer is None:
+                msg = "choose an image and its labels; open or make them first"
+                raise InputError(msg)
+            if any(labels.layer == other for _, other in found):
+                msg = f"the labels {labels.layer.name!r} are chosen twice"
+                raise InputError(msg)
+            found.append((image.layer, labels.layer))
+        return [pair_of(image, labels) for image, labels in found]
+
+    def close_links(self) -> None:
+        """Stop following the viewer."""
+        for image, labels, _ in self.rows:
+            image.close_links()
+            labels.close_links()
+
+    def _propose_image(
+        self, image: LayerCombo, labels: LayerCombo, _place: int = 0
+    ) -> None:
+        """Choose an image of the labels' shape, unless that is so already."""
+        if labels.layer is None:
+            return
+        shape = layer_shape(labels.layer)
+        if image.layer is not None and layer_shape(image.layer) == shape:
+            return
+        for layer in self._viewer.layers:
+            if _is_image(layer) and layer_shape(layer) == shape:
+                image.layer = layer
+                return
+
+    def _remove(self, button: QPushButton) -> None:
+        place = next(n for n, row in enumerate(self.rows) if row[2] is button)
+        image, labels, _ = row = self.rows.pop(place)
+        image.close_links()
+        labels.close_links()
+        for widget in row:
+            self._grid.removeWidget(widget)
+            widget.deleteLater()
+        self._show_buttons()
+        self.changed.emit()
+
+    def _show_buttons(self) -> None:
+        for _, _, remove in self.rows:
+            remove.setVisible(len(self.rows) > 1)
+
+
+class Folders(QWidget):
+    """Two folders, of images and of label images."""
+
+    changed = Signal()
+    """Emitted when there may be another choice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images, self.labels = QLineEdit(), QLineEdit()
+        self.skip = QCheckBox("Leave out files that cannot be used")
+        self.skip.setToolTip("Otherwise nothing begins until all files can be used.")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for title, line in (("Images", self.images), ("Labels", self.labels)):
+            line.setPlaceholderText(f"folder of {title.lower()} (tif, png, jpg, npy)")
+            line.textChanged.connect(self.changed)
+            browse = QPushButton("...")
+            browse.setFixedWidth(32)
+            browse.setToolTip(f"Choose the folder of {title.lower()}.")
+            browse.clicked.connect(partial(self._browse, title, line))
+            row = QHBoxLayout()
+            row.addWidget(QLabel(title))
+            row.addWidget(line)
+            row.addWidget(browse)
+            column.addLayout(row)
+        column.addWidget(self.skip)
+
+    def folders(self) -> tuple[Path, Path]:
+        """Return both folders.
+
+        Raises
+        ------
+        InputError
+            If one is not there.
+        """
+        found = []
+        for name, line in (("images", self.images), ("labels", self.labels)):
+            folder = Path(line.text().strip()).expanduser()
+            if not line.text().strip() or not folder.is_dir():
+                msg = f"choose the folder of {name}"
+                raise InputError(msg)
+            found.append(folder)
+        return found[0], found[1]
+
+    def _browse(self, title: str, line: QLineEdit) -> None:
+        folder = QFileDialog.getExistingDirectory(self, title, line.text())
+        if folder:
+            line.setText(folder)
+
+
+def _is_image(layer: Layer) -> bool:
+    return isinstance(layer, Image)
+
+
+def _is_labels(layer: Layer) -> bool:
+    return isinstance(layer, Labels)

@@ -1,0 +1,295 @@
+"""The dock widget "Fine-tune": choose labels, train, use the new model."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gpcis.errors import GPCISError
+from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
+from napari_gpcis.plugin.finetune.layer_files import write_pairs
+from napari_gpcis.plugin.finetune.process import (
+    INSTALL,
+    TrainingProcess,
+    missing_packages,
+)
+from napari_gpcis.plugin.finetune.progress import Progress
+from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs
+from napari_gpcis.plugin.model_list import MODELS
+from napari_gpcis.plugin.preferences import DEFAULT_MODEL
+from napari_gpcis.plugin.worker import InferenceThread
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_gpcis.plugin.worker import Answer
+
+LAYERS, FOLDERS = "Layers of this viewer", "Folders of files"
+HELP = (
+    "Teach the model your images: label some objects in at least a few images (with "
+    "GPCIS, or any labels you have), then train. Ten images with some objects each "
+    "are a good start."
+)
+
+
+class FinetuneWidget(QWidget):
+    """Fine-tune a model on labels of one's own.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, given by napari.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self._closed = False
+        self._temporary: Path | None = None
+        self._job: Job | None = None
+        self.more_arguments: list[str] = []
+        self.process = TrainingProcess(self)
+        self.reader = InferenceThread(self)
+        self.source = QComboBox()
+        self.source.addItems([LAYERS, FOLDERS])
+        self.layers, self.folders = LayerPairs(viewer), Folders()
+        self.pages = QStackedWidget()
+        self.model = QComboBox()
+        self.name = QLineEdit(free_name())
+        self.minutes = QDoubleSpinBox()
+        self.start_button = QPushButton("Start training")
+        self.resume_button = QPushButton("Go on where it stopped")
+        self.stop_button = QPushButton("Stop, keep the best")
+        self.progress = Progress()
+        self._lay_out()
+        self._fill_models()
+        self._connect()
+        self._show_theme()
+        self._show_state()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training goes on, or its layers are being read."""
+        return self.process.running or self.reader.busy("files")
+
+    def start(self, *, resume: bool = False) -> None:
+        """Start training with what is chosen; what is wrong is said in the widget."""
+        try:
+            check_name(self.name.text().strip())
+            if resume:
+                self._train(Path.cwd(), Path.cwd(), resume=True)
+            elif self.source.currentText() == FOLDERS:
+                self._train(*self.folders.folders())
+            else:
+                self._read_layers()
+        except GPCISError as error:
+            self.progress.say(f"Not started: {error}.")
+        self._show_state()
+
+    def stop(self) -> None:
+        """End the training and keep the best so far."""
+        if self.reader.busy("files"):
+            self.reader.cancel("files")
+            self._forget_files()
+            self.progress.end("Stopped before training began.")
+        else:
+            self.process.stop()
+            self.progress.say("Stopping: the best model so far is being saved ...")
+        self.stop_button.setEnabled(False)
+        self._show_state()
+
+    def shut_down(self) -> None:
+        """End the child and the thread; the last checkpoint stays on disk."""
+        if self._closed:
+            return
+        self._closed = True
+        self.layers.close_links()
+        MODELS.changed.disconnect(self._fill_models)
+        self.viewer.events.theme.disconnect(self._show_theme)
+        self.process.kill()
+        self.reader.close()
+        self._forget_files()
+
+    # Layout -----------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        text = QLabel(HELP)
+        text.setWordWrap(True)
+        column.addWidget(text)
+        column.addWidget(self.source)
+        for page in (self.layers, self.folders):
+            self.pages.addWidget(page)
+        column.addWidget(self.pages)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow("Start from", self.model)
+        form.addRow("Name", self.name)
+        form.addRow("Minutes", self.minutes)
+        column.addLayout(form)
+        self.model.setMinimumContentsLength(12)
+        self.model.setToolTip("The model that goes on learning. It is not changed.")
+        self.name.setToolTip("The new model is listed by this name.")
+        self.minutes.setRange(0.5, 1440)
+        self.minutes.setDecimals(1)
+        self.minutes.setValue(15)
+        self.minutes.setToolTip(
+            "The longest time for everything. It may end earlier, when more training "
+            "does not help."
+        )
+        buttons = QHBoxLayout()
+        for button in (self.start_button, self.resume_button, self.stop_button):
+            buttons.addWidget(button)
+        self.start_button.setToolTip(
+            "Train in a process of its own: you can go on working here."
+        )
+        self.resume_button.setToolTip("An unfinished training of this name is here.")
+        self.stop_button.setToolTip("End now; the best model so far is saved.")
+        column.addLayout(buttons)
+        column.addWidget(self.progress)
+        column.addStretch()
+
+    def _connect(self) -> None:
+        self.source.currentIndexChanged.connect(self.pages.setCurrentIndex)
+        self.name.textChanged.connect(self._show_state)
+        self.start_button.clicked.connect(lambda: self.start())
+        self.resume_button.clicked.connect(lambda: self.start(resume=True))
+        self.stop_button.clicked.connect(self.stop)
+        self.progress.use_wanted.connect(self.use_model)
+        self.process.told.connect(self._on_event)
+        self.process.succeeded.connect(self._on_success)
+        self.process.failed.connect(self._on_failure)
+        self.reader.answered.connect(self._on_files)
+        MODELS.changed.connect(self._fill_models)
+        self.viewer.events.theme.connect(self._show_theme)
+        self.destroyed.connect(self.reader.end_thread)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.shut_down)
+
+    def _fill_models(self) -> None:
+        """Offer the models that are here, keeping the chosen one."""
+        shown = self.model.currentText() or DEFAULT_MODEL
+        self.model.clear()
+        for choice in MODELS.choices():
+            if choice.is_here:
+                self.model.addItem(choice.title, choice.key)
+        self.model.setCurrentIndex(max(self.model.findText(shown), 0))
+
+    # Training ---------------------------------------------------------------------
+
+    def _read_layers(self) -> None:
+        """Write the labelled planes to files, on the thread."""
+        pairs = self.layers.pairs()
+        self._temporary = folder = Path(tempfile.mkdtemp(prefix="napari-gpcis-"))
+        self.progress.reset("Reading the layers ...")
+        self.reader.submit("files", partial(write_pairs, pairs, folder))
+
+    def _on_files(self, answer: Answer) -> None:
+        if answer.error is not None:
+            self._forget_files()
+            self.progress.end(f"Not started: {answer.error}.")
+        elif answer.value is not None:
+            self._train(*answer.value)
+        self._show_state()
+
+    def _train(self, images: Path, labels: Path, *, resume: bool = False) -> None:
+        self._job = Job(
+            start=str(self.model.currentData()),
+            name=self.name.text().strip(),
+            minutes=self.minutes.value(),
+            images=images,
+            labels=labels,
+            skip=self.folders.skip.isChecked(),
+            resume=resume,
+        )
+        self.progress.reset("Starting ...")
+        self.process.start([*self._job.arguments(), *self.more_arguments])
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        self.progress.take(event)
+        if event["event"] == "prepared":
+            self._forget_files()  # the child has its own copy by now
+
+    def _on_success(self, event: dict[str, Any]) -> None:
+        better = "" if event["improved"] else " It needs no fewer clicks than before."
+        self.progress.end(f"<b>{event['name']}</b> is ready.{better}")
+        show_info(f"The model {event['name']} is ready.")
+        MODELS.changed.emit()
+        self._finish()
+
+    def _on_failure(self, message: str) -> None:
+        kept = ""
+        if self._job is not None and is_unfinished(self._job.name):
+            kept = " What was learnt is kept: press 'Go on where it stopped'."
+        self.progress.end(f"{message}{kept}")
+        show_error(f"Fine-tuning: {message}{kept}")
+        self._finish()
+
+    def _finish(self) -> None:
+        self._forget_files()
+        self._show_state()
+
+    def use_model(self) -> None:
+        """Choose the new model in the annotation widget, opened if need be."""
+        if self._job is not None:
+            _, widget = self.viewer.window.add_plugin_dock_widget(
+                "napari-gpcis", "GPCIS"
+            )
+            widget.model_choice.use(self._job.name)
+
+    # What is shown ----------------------------------------------------------------
+
+    def _show_state(self) -> None:
+        missing = missing_packages()
+        if missing and not self.busy:
+            self.progress.say(
+                f"Training needs more packages ({', '.join(missing)}). In a terminal: "
+                f"<b>{INSTALL}</b>, then start napari again."
+            )
+        waiting = not self.busy and is_unfinished(self.name.text().strip())
+        self.start_button.setText("Begin again" if waiting else "Start training")
+        self.start_button.setEnabled(not self.busy and not missing)
+        self.resume_button.setVisible(waiting and not missing)
+        self.stop_button.setVisible(self.busy)
+        if not self.busy:
+            self.stop_button.setEnabled(True)
+        for widget in (self.source, self.pages, self.model, self.name, self.minutes):
+            widget.setEnabled(not self.busy)
+
+    def _show_theme(self, _event: Any = None) -> None:
+        colour = get_theme(self.viewer.theme).text.as_rgb_tuple()
+        self.progress.curves.set_text_colour(QColor(*colour[:3]))
+
+    # The end ----------------------------------------------------------------------
+
+    def _forget_files(self) -> None:
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
+    def event(self, event: QEvent) -> bool:
+        """Shut down when taken out of the dock: closed for good, not hidden."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+        return bool(super().event(event))

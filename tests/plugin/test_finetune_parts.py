@@ -1,0 +1,263 @@
+"""Parts of the fine-tuning widget, without a window: process, files, curves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from qtpy.QtCore import QRectF
+from qtpy.QtGui import QColor, QImage
+
+from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.finetune import process as process_module
+from napari_gpcis.plugin.finetune.chart import Curves, Point, placed_in, smoothed
+from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
+from napari_gpcis.plugin.finetune.layer_files import pair_of, write_pairs
+from napari_gpcis.plugin.finetune.process import TrainingProcess, missing_packages
+from napari_gpcis.plugin.finetune.progress import Progress
+from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs
+
+CHILD = Path(__file__).with_name("_finetune_child.py")
+WAIT = 60_000
+
+
+@pytest.fixture
+def child(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Start a stand-in for the training process."""
+    training = TrainingProcess()
+    real = process_module.QProcess.start
+
+    def begin(mode: str) -> TrainingProcess:
+        monkeypatch.setattr(
+            process_module.QProcess,
+            "start",
+            lambda self, program, _: real(self, program, [str(CHILD), mode]),
+        )
+        training.start([])
+        return training
+
+    yield begin
+    training.kill()
+
+
+def test_events_come_in_order_and_the_end_is_told_once(qtbot: Any, child: Any) -> None:
+    told: list[dict[str, Any]] = []
+    training = child("quick")
+    training.told.connect(told.append)
+    with qtbot.waitSignal(training.succeeded, timeout=WAIT) as done:
+        pass
+    assert done.args[0]["name"] == "new"
+    assert [event["event"] for event in told[:2]] == ["prepared", "before"]
+    assert [e["step"] for e in told if e["event"] == "step"] == list(range(1, 30))
+    assert not training.running
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("error", "labels must be a folder, got 'x'"),
+        ("crash", r"unexpectedly (code 1). Its last words: RuntimeError: out of"),
+    ],
+)
+def test_failures_are_told_with_their_reason(
+    qtbot: Any, child: Any, mode: str, words: str
+) -> None:
+    training = child(mode)
+    with qtbot.waitSignal(training.failed, timeout=WAIT) as failed:
+        pass
+    assert words in failed.args[0]
+
+
+def test_stop_is_heard(qtbot: Any, child: Any) -> None:
+    training = child("until stopped")
+    with qtbot.waitSignal(training.told, timeout=WAIT):
+        pass
+    with qtbot.waitSignal(training.succeeded, timeout=WAIT):
+        training.stop()
+
+
+def test_a_killed_child_is_gone_and_says_nothing(qtbot: Any, child: Any) -> None:
+    failures: list[str] = []
+    training = child("for ever")
+    training.failed.connect(failures.append)
+    with qtbot.waitSignal(training.told, timeout=WAIT):
+        pass
+    pid = training.pid
+    assert Path(f"/proc/{pid}").exists() or sys.platform != "linux"
+    training.kill()
+    assert not training.running
+    assert not Path(f"/proc/{pid}").exists()
+    assert failures == []
+
+
+def test_a_program_that_cannot_start_is_told(
+    qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module.sys, "executable", "/no/such/python")
+    training = TrainingProcess()
+    with qtbot.waitSignal(training.failed, timeout=WAIT) as failed:
+        training.start([])
+    assert "cannot be started" in failed.args[0]
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert missing_packages() == []
+    monkeypatch.setattr(process_module, "NEEDED", ("json", "no_such_package"))
+    assert missing_packages() == ["no_such_package"]
+
+
+def stack() -> tuple[np.ndarray, np.ndarray]:
+    labels = np.zeros((2, 3, 20, 30), dtype=np.int32)
+    labels[0, 1, 5:9, 5:9] = 1
+    labels[1, 2, 2:9, 5:9] = 7
+    image = np.arange(labels.size, dtype=np.uint16).reshape(labels.shape)
+    return image, labels
+
+
+def test_only_labelled_planes_are_written(tmp_path: Path) -> None:
+    image, labels = stack()
+    pair = pair_of(Image(image, name="a/b__0"), Labels(labels))
+    folders = write_pairs([pair], tmp_path, lambda: False)
+    assert folders is not None
+    images, marks = (np.load(next(folder.iterdir())) for folder in folders)
+    np.testing.assert_array_equal(images, image[[0, 1], [1, 2]])
+    np.testing.assert_array_equal(marks, labels[[0, 1], [1, 2]])
+    assert next(folders[0].iterdir()).name == "00 a_b_0.npy"
+
+
+def test_colour_and_multiscale_layers_are_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 255, (2, 20, 30, 4), dtype=np.uint8)
+    grey = [colour[..., 0], colour[:, ::2, ::2, 0]]
+    labels = np.ones((2, 20, 30), dtype=np.uint8)
+    pairs = [
+        pair_of(Image(colour, name="colour", rgb=True), Labels(labels)),
+        pair_of(Image(grey, name="grey", multiscale=True), Labels(labels)),
+    ]
+    folders = write_pairs(pairs, tmp_path, lambda: False)
+    assert folders is not None
+    first, second = (np.load(file) for file in sorted(folders[0].iterdir()))
+    np.testing.assert_array_equal(first, colour[..., :3])
+    np.testing.assert_array_equal(second, grey[0])
+
+
+def test_pairs_that_cannot_be_used_are_explained(tmp_path: Path) -> None:
+    image, labels = stack()
+    with pytest.raises(InputError, match="must be the same"):
+        pair_of(Image(image[0]), Labels(labels))
+    empty = pair_of(Image(image, name="cells"), Labels(labels * 0))
+    with pytest.raises(InputError, match="labels of 'cells' are empty"):
+        write_pairs([empty], tmp_path, lambda: False)
+    assert write_pairs([empty], tmp_path / "new", lambda: True) is None
+
+
+def test_pairs_follow_the_layers_of_a_viewer(qtbot: Any) -> None:
+    viewer = ViewerModel()
+    rows = LayerPairs(viewer)
+    qtbot.addWidget(rows)
+    with pytest.raises(InputError, match="open or make them first"):
+        rows.pairs()
+    image, labels = stack()
+    viewer.add_image(image[0, 0], name="other")
+    viewer.add_image(image, name="cells")
+    viewer.add_labels(labels, name="marks")
+    rows.rows[0][1].activated.emit(0)
+    assert rows.rows[0][0].layer.name == "cells"
+    (pair,) = rows.pairs()
+    assert pair.name == "cells"
+    viewer.add_labels(labels[0, 0], name="plane")
+    rows.add_row()
+    assert rows.rows[1][1].layer.name == "plane"
+    assert [pair.name for pair in rows.pairs()] == ["cells", "other"]
+    rows.rows[1][1].layer = viewer.layers["marks"]
+    rows.rows[1][0].layer = viewer.layers["cells"]
+    with pytest.raises(InputError, match="chosen twice"):
+        rows.pairs()
+    rows.rows[1][2].click()
+    assert len(rows.pairs()) == 1
+    rows.close_links()
+
+
+def test_folders_must_be_there(qtbot: Any, tmp_path: Path) -> None:
+    folders = Folders()
+    qtbot.addWidget(folders)
+    folders.images.setText(str(tmp_path))
+    with pytest.raises(InputError, match="choose the folder of labels"):
+        folders.folders()
+    folders.labels.setText(f" {tmp_path} ")
+    assert folders.folders() == (tmp_path, tmp_path)
+
+
+def test_names_and_arguments_of_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_GPCIS_HOME", str(tmp_path))
+    assert free_name() == "my-model"
+    folder = tmp_path / "models"
+    (folder / "my-model.unfinished").mkdir(parents=True)
+    assert not is_unfinished("my-model")
+    (folder / "my-model.unfinished" / "plan.json").write_text("{}")
+    assert is_unfinished("my-model")
+    (folder / "my-model.safetensors").write_bytes(b"")
+    assert free_name() == "my-model-2"
+    with pytest.raises(InputError, match="choose another name"):
+        check_name("my-model")
+    job = Job("start", "x", 3.0, tmp_path / "i", tmp_path / "l", skip=True)
+    assert job.arguments() == [
+        "start",
+        "--images",
+        str(tmp_path / "i"),
+        "--labels",
+        str(tmp_path / "l"),
+        "--output=x",
+        "--max-minutes=3",
+        "--on-error=skip",
+        "--overwrite",
+    ]
+
+
+def test_points_are_placed_from_the_lower_left_corner() -> None:
+    frame = QRectF(10, 20, 100, 50)
+    places = placed_in(frame, [Point(0, 0), Point(2, 10)], minutes=4, highest=10)
+    assert [(p.x(), p.y()) for p in places] == [(10, 70), (60, 20)]
+    assert smoothed([Point(0, 3), Point(1, 3)]) == [
+        Point(0, pytest.approx(3)),
+        Point(1, pytest.approx(3)),
+    ]
+
+
+def test_curves_are_drawn_in_the_colour_of_the_theme(qtbot: Any) -> None:
+    curves = Curves()
+    qtbot.addWidget(curves)
+    curves.resize(260, 210)
+    curves.set_text_colour(QColor(255, 0, 0))
+    for minute in range(5):
+        curves.add_loss(minute, 1 / (minute + 1))
+        curves.add_clicks(minute, 9 - minute)
+    picture = QImage(curves.size(), QImage.Format.Format_RGB32)
+    picture.fill(QColor("black"))
+    curves.render(picture)
+    seen = {QColor(picture.pixel(x, y)).name() for x in range(260) for y in range(210)}
+    assert {"#ff0000", "#56b4e9", "#e69f00"} <= seen
+
+
+def test_progress_shows_before_and_after(qtbot: Any) -> None:
+    progress = Progress()
+    qtbot.addWidget(progress)
+    progress.reset("Starting ...")
+    figures = {"clicks85": 9.5}
+    progress.take({"event": "before", "figures": figures, "few": figures})
+    assert "<b>9.5</b> before" in progress.figures.text()
+    progress.take({"event": "after", "figures": {"clicks85": 3.25}})
+    assert "<b>3.2</b> after" in progress.figures.text()
+    assert not progress.use.isVisibleTo(progress)
+    progress.take(
+        {"event": "done", "before": figures, "after": {"clicks85": 3.25}, "name": "x"}
+    )
+    assert progress.use.isVisibleTo(progress)
+    assert [point.value for point in progress.curves.clicks] == [9.5]
