@@ -174,7 +174,7 @@ def test_the_settings_of_the_checkpoint_are_used_and_printed(root, tiny, capsys)
     arguments = [tiny, "--root", root, "--dataset", "davis", "--max-clicks", 1]
     assert command(*arguments) == 0
     text = capsys.readouterr().out
-    assert "tiny: input 64 x 64, ε² 1e-07, Gaussian process at stride 4" in text
+    assert "tiny: input 64 x 64, Gaussian process at stride 4 with ε² 1e-07" in text
     assert "tiny on davis: input 64 instead of 384" in text
     assert command(*arguments, "--infer-size", 96, "--mask", "obeying") == 0
     text = capsys.readouterr().out

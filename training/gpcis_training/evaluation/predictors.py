@@ -158,6 +158,7 @@ def describe_model(info: ModelInfo, overrides: Overrides) -> dict[str, Any]:
     return {
         "method": info.name,
         "architecture": info.architecture,
+        "options": info.options,
         "settings": repr(settings),
         "inference": asdict(settings),
         "variant": str(overrides),

@@ -173,18 +173,25 @@ def protocol(result: EvaluationResult) -> str:
     if settings is None:
         return f"{result.method}: {result.settings['settings']}."
     size = settings["infer_size"]
-    varied = "ε²=" in result.label
-    epsilon2 = "as in its row" if varied else f"{settings['epsilon2']:g}"
     crop, expansion = settings["crop_threshold"], settings["expansion"]
     mask = "as predicted" if result.settings["raw_mask"] else "made to obey every click"
     return (
-        f"{result.method}: input {size} x {size}, ε² {epsilon2}, "
-        f"Gaussian process at stride {settings['gp_stride']}, region "
+        f"{result.method}: input {size} x {size}, {_head(result)}, region "
         f"{expansion:g} x the box where p > {crop:g}, "
         f"mask p > {settings['mask_threshold']:g}, {mask}, "
         f"{'with' if settings['antialias'] else 'no'} low-pass filter; at most "
         f"{result.max_clicks} clicks."
     )
+
+
+def _head(result: EvaluationResult) -> str:
+    """Return what makes scores of the features."""
+    if result.settings.get("options", {}).get("head", "gp") == "linear":
+        return "linear head"
+    settings = result.settings["inference"]
+    varied = "ε²=" in result.label
+    epsilon2 = "as in its row" if varied else f"{settings['epsilon2']:g}"
+    return f"Gaussian process at stride {settings['gp_stride']} with ε² {epsilon2}"
 
 
 def differences(result: EvaluationResult) -> list[str]:
