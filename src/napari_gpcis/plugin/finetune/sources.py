@@ -58,6 +58,7 @@ class LayerPairs(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(self._grid)
         column.addWidget(self.more, alignment=Qt.AlignmentFlag.AlignLeft)
+        column.addStretch()
         self.add_row()
 
     def add_row(self) -> None:

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -140,6 +141,9 @@ class FinetuneWidget(QWidget):
         column.addWidget(self.source)
         for page in (self.layers, self.folders):
             self.pages.addWidget(page)
+        self.pages.setSizePolicy(
+            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum
+        )
         column.addWidget(self.pages)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
@@ -148,6 +152,8 @@ class FinetuneWidget(QWidget):
         form.addRow("Minutes", self.minutes)
         column.addLayout(form)
         self.model.setMinimumContentsLength(12)
+        for field in (self.model, self.minutes):
+            field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.model.setToolTip("The model that goes on learning. It is not changed.")
         self.name.setToolTip("The new model is listed by this name.")
         self.minutes.setRange(0.5, 1440)
@@ -236,7 +242,7 @@ class FinetuneWidget(QWidget):
         self.progress.end(f"<b>{event['name']}</b> is ready.{better}")
         show_info(f"The model {event['name']} is ready.")
         MODELS.changed.emit()
-        self._finish()
+        self._show_state()
 
     def _on_failure(self, message: str) -> None:
         kept = ""
@@ -244,9 +250,6 @@ class FinetuneWidget(QWidget):
             kept = " What was learnt is kept: press 'Go on where it stopped'."
         self.progress.end(f"{message}{kept}")
         show_error(f"Fine-tuning: {message}{kept}")
-        self._finish()
-
-    def _finish(self) -> None:
         self._forget_files()
         self._show_state()
 
