@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +17,14 @@ from skimage.draw import disk
 from skimage.io import imsave
 
 from _published_sets import write_davis, write_sbd
-from gpcis_training.cli import main
-from gpcis_training.evaluation import evaluate, load_results
+from gpcis_training.cli import _parser, main
+from gpcis_training.evaluation import evaluate, load_results, object_sets
 from gpcis_training.evaluation.curves import mean_curve
 from gpcis_training.evaluation.datasets import RULES, DrawingRule, folder_objects
 from gpcis_training.evaluation.distributed import Ranks, local_device
 from gpcis_training.evaluation.predictors import Overrides, count_parameters
 from gpcis_training.evaluation.published import published_noic
+from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
 from napari_gpcis.checkpoints import (
     InferenceSettings,
     ModelInfo,
@@ -343,3 +347,28 @@ def test_ranks_keep_runs_apart_and_read_all(root, tmp_path):
         if line
     ]
     assert lines == ["p0.png", "p0.png", "p2.png", "p2.png", "p1.png", "p1.png"]
+
+
+# -- documentation ---------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
+
+
+def test_commands_of_the_documentation_are_understood():
+    commands = re.findall(r"^    gpcis-train (evaluate .*)$", PAGE.read_text(), re.M)
+    assert len(commands) >= 6
+    parsed = [_parser().parse_args(shlex.split(line)) for line in commands]
+    assert {name for one in parsed for name in one.objects} >= {
+        "grabcut",
+        "berkeley",
+        "davis",
+        "sbd",
+    }
+    assert [one.epsilon2 for one in parsed if one.epsilon2] == [
+        [10.0**-n for n in range(1, 8)]
+    ]
+
+
+def test_every_object_list_is_documented():
+    text = PAGE.read_text()
+    assert all(f"`{name}`" in text for name in (*object_sets(), *PUBLISHED_SETS))
