@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.binding import Binding
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.preferences import PREFERENCES, unlink
 from napari_gpcis.plugin.robot import Robot
 from napari_gpcis.plugin.widget import GPCISWidget
 
@@ -171,7 +171,9 @@ def open_desk(
 
 @pytest.fixture(autouse=True)
 def usual_preferences() -> Iterator[None]:
-    """Each test begins with the usual preferences."""
+    """Each test begins with the usual preferences, which napari does not keep."""
+    unlink()
     PREFERENCES.reset()
     yield
+    unlink()
     PREFERENCES.reset()

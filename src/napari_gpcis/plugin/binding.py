@@ -10,9 +10,10 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation import Annotation
-from napari_gpcis.plugin.commands import READY_KEY, Keys
+from napari_gpcis.plugin.keys import Keys
 from napari_gpcis.plugin.layers import claim_layers, lies_on
 from napari_gpcis.plugin.planes import layer_shape
+from napari_gpcis.plugin.shortcuts import key_of
 from napari_gpcis.plugin.work import Models
 from napari_gpcis.plugin.worker import InferenceThread
 
@@ -184,6 +185,11 @@ class Binding(QObject):
         return None if current is None else current.session
 
     @property
+    def refused_keys(self) -> list[str]:
+        """Keys that somebody else has bound in this viewer, in words."""
+        return self._keys.refused
+
+    @property
     def end_thread(self) -> Callable[..., None]:
         """Ends the inference thread, even after Qt has deleted this object."""
         return self._worker.end_thread
@@ -201,7 +207,7 @@ class Binding(QObject):
             return self._message
         lines = [annotation.message or _progress(annotation.current)]
         if annotation.current is not None and not annotation.clicking:
-            lines.append(f"Press {READY_KEY} to go on clicking.")
+            lines.append(f"Press {key_of('ready')} to go on clicking.")
         return "\n".join(lines)
 
     # What happens elsewhere -------------------------------------------------------

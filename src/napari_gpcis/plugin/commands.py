@@ -1,19 +1,12 @@
-"""What a person can do by key: bound where napari leaves the keys free.
+"""What a person can do by key or button: one table for keys, buttons and docs.
 
-Keys on the viewer work whatever layer is active; a layer's own keys go first, so the
-familiar ones (Enter, Control-Z) are bound on our layers themselves.
+The keys here are the usual ones, free in napari; a person may prefer others, see
+:mod:`.shortcuts`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from napari.components import ViewerModel
-
-    from napari_gpcis.plugin.layers import ClickLayers
+from typing import NamedTuple, Protocol
 
 
 class Command(NamedTuple):
@@ -87,59 +80,3 @@ class Target(Protocol):
 
     def travel_in_labels(self, direction: str) -> None:
         """Undo or redo as a person means it while the labels layer is active."""
-
-
-class Keys:
-    """Binds the keys of all commands, and gives them back.
-
-    Parameters
-    ----------
-    viewer
-        The viewer; keys that are taken there already are left alone.
-    target
-        What carries the commands out.
-    """
-
-    def __init__(self, viewer: ViewerModel, target: Target) -> None:
-        self._viewer = viewer
-        self._target = target
-        self._taken: list[tuple[Any, str]] = []
-        for command in COMMANDS:
-            self._take(viewer, command.anywhere, self._runner(command.name))
-        self._take(viewer, READY_KEY, lambda *_: target.ready())
-        self._on_viewer = len(self._taken)
-
-    def bind(self, layers: ClickLayers) -> None:
-        """Bind the keys of the points layers, and undo on the labels layer."""
-        for command in COMMANDS:
-            for key in command.on_points:
-                for layer in (layers.positive, layers.negative):
-                    self._take(layer, key, self._runner(command.name))
-        self._take(layers.labels, "Control-Z", self._labels_runner("undo"))
-        self._take(layers.labels, "Control-Shift-Z", self._labels_runner("redo"))
-
-    def unbind(self) -> None:
-        """Give back the keys of the layers."""
-        self._give_back(self._on_viewer)
-
-    def close(self) -> None:
-        """Give back all keys."""
-        self._give_back(0)
-
-    def _runner(self, name: str) -> Callable[..., None]:
-        return lambda *_: self._target.command(name)
-
-    def _labels_runner(self, direction: str) -> Callable[..., None]:
-        return lambda *_: self._target.travel_in_labels(direction)
-
-    def _take(self, owner: Any, key: str, function: Callable[..., None]) -> None:
-        try:
-            owner.bind_key(key, function)
-        except ValueError:  # bound by the person or another plugin: theirs stays
-            return
-        self._taken.append((owner, key))
-
-    def _give_back(self, keep: int) -> None:
-        while len(self._taken) > keep:
-            owner, key = self._taken.pop()
-            owner.bind_key(key, None)

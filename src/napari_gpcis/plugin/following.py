@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.colormaps.standardize_color import transform_color
+
+from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.preferences import PREFERENCES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Points
+    from psygnal import SignalInstance
+
     from napari_gpcis.plugin.binding import Binding
 
 
@@ -17,15 +25,58 @@ class Following:
     ----------
     binding
         What follows.
+    show_keys
+        Called when keys have changed.
     """
 
-    def __init__(self, binding: Binding) -> None:
+    def __init__(self, binding: Binding, show_keys: Callable[[], None]) -> None:
         self._binding = binding
-        PREFERENCES.events.device.connect(self._on_device)
+        self._show_keys = show_keys
+        events = PREFERENCES.events
+        self._links: tuple[tuple[SignalInstance, Callable[..., None]], ...] = (
+            (events.device, self._on_device),
+            (events.shortcuts, self._on_shortcuts),
+            (events.positive_colour, self._on_colours),
+            (events.negative_colour, self._on_colours),
+        )
+        for signal, slot in self._links:
+            signal.connect(slot)
+        binding.started.connect(self._on_colours)
 
     def close(self) -> None:
         """Stop following."""
-        PREFERENCES.events.device.disconnect(self._on_device)
+        for signal, slot in self._links:
+            signal.disconnect(slot)
 
     def _on_device(self, *_: Any) -> None:
         self._binding.reload_model()
+
+    def _on_shortcuts(self, *_: Any) -> None:
+        self._show_keys()
+
+    def _on_colours(self, *_: Any) -> None:
+        """Give the clicks their preferred colours, those that are there as well."""
+        annotation = self._binding.annotation
+        if annotation is None:
+            return
+        colours = (
+            (annotation.layers.positive, PREFERENCES.positive_colour, POSITIVE_COLOUR),
+            (annotation.layers.negative, PREFERENCES.negative_colour, NEGATIVE_COLOUR),
+        )
+        for layer, colour, usual in colours:
+            paint_points(layer, colour if is_colour(colour) else usual)
+
+
+def is_colour(text: str) -> bool:
+    """Return whether a text names a colour: ``"#56b4e9"``, ``"orange"``."""
+    try:
+        transform_color(text)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def paint_points(layer: Points, colour: str) -> None:
+    """Give all points of a layer, and those to come, one colour."""
+    layer.face_color = layer.border_color = colour
+    layer.current_face_color = layer.current_border_color = colour

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
 from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PLUGIN = "napari-gpcis"
 DEFAULT_MODEL = "gpcis-mobilenet-v2"
@@ -82,6 +85,7 @@ PREFERENCES = Preferences()
 """The preferences of this process."""
 
 _LINKED: list[Any] = []
+_LINKS: list[tuple[Any, Callable[..., None]]] = []
 
 
 def link_to_napari() -> bool:
@@ -103,11 +107,23 @@ def link_to_napari() -> bool:
                 _mirror(group, name)
     keys = getattr(kept, SHORTCUTS, None)
     if keys is not None:
-        read = partial(_read_shortcuts, keys)
-        read()
-        keys.events.connect(read)
-        PREFERENCES.events.shortcuts.connect(partial(_write_shortcuts, keys))
+        _read_shortcuts(keys)
+        _link(keys.events, partial(_read_shortcuts, keys))
+        _link(PREFERENCES.events.shortcuts, partial(_write_shortcuts, keys))
     return True
+
+
+def unlink() -> None:
+    """Mirror nothing any more."""
+    for signal, slot in _LINKS:
+        signal.disconnect(slot)
+    _LINKS.clear()
+    _LINKED.clear()
+
+
+def _link(signal: Any, slot: Callable[..., None]) -> None:
+    signal.connect(slot)
+    _LINKS.append((signal, slot))
 
 
 def _kept_by_napari() -> Any:
@@ -134,8 +150,8 @@ def _mirror(group: Any, name: str) -> None:
         if getattr(group, name) != getattr(PREFERENCES, name):
             setattr(group, name, getattr(PREFERENCES, name))
 
-    getattr(group.events, name).connect(inwards)
-    getattr(PREFERENCES.events, name).connect(outwards)
+    _link(getattr(group.events, name), inwards)
+    _link(getattr(PREFERENCES.events, name), outwards)
 
 
 def _read_shortcuts(keys: Any, *_: Any) -> None:

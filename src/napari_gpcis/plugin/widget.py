@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.plugin.binding import Binding
-from napari_gpcis.plugin.commands import COMMANDS, READY_KEY
+from napari_gpcis.plugin.commands import COMMANDS
 from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
@@ -27,6 +27,7 @@ from napari_gpcis.plugin.panels import PANELS
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.preferences import link_to_napari
 from napari_gpcis.plugin.sections import Scrolled, Section
+from napari_gpcis.plugin.shortcuts import key_of, table
 from napari_gpcis.plugin.work import load_segmenter
 
 if TYPE_CHECKING:
@@ -84,18 +85,20 @@ class GPCISWidget(QWidget):
         link_to_napari()
         self.model_choice = ModelChoice()
         self.binding = Binding(viewer, segmenter_factory, self.model_choice.model, self)
-        self.following = Following(self.binding)
+        self.following = Following(self.binding, self._show_keys)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, "New layer")
         self.start_button = QPushButton("Start")
         self.buttons = {command.name: QPushButton() for command in _BUTTONS}
         self.panels = tuple(panel(self.binding) for panel in PANELS)
         self.status = QLabel()
+        self.help = _help_text()
         self._lay_out()
         self._connect()
         active = viewer.layers.selection.active
         if active is not None and _is_image(active):
             self.image_combo.layer = active
+        self._show_keys()
         self._show_state()
 
     @property
@@ -147,7 +150,7 @@ class GPCISWidget(QWidget):
         layout.addWidget(self.status)
         layout.addLayout(self._button_grid())
         self.sections = (
-            Section("How to click", _help_text(), unfolded=True),
+            Section("How to click", self.help, unfolded=True),
             *map(_section, self.panels),
         )
         self.scrolled = Scrolled(self.sections)
@@ -158,9 +161,6 @@ class GPCISWidget(QWidget):
         grid = QGridLayout()
         for place, command in enumerate(_BUTTONS):
             button = self.buttons[command.name]
-            button.setText(f"{command.title} ({command.anywhere})")
-            keys = " or ".join((command.anywhere, *command.on_points))
-            button.setToolTip(f"{command.help}\nKey: {keys}")
             row, column, span = (0, 0, 3) if place == 0 else (1, place - 1, 1)
             grid.addWidget(button, row, column, 1, span)
         return grid
@@ -215,6 +215,18 @@ class GPCISWidget(QWidget):
     def _on_model(self, name: str) -> None:
         self.binding.model = name
 
+    def _show_keys(self) -> None:
+        """Show the keys there are now on the buttons and in the help."""
+        for row in table():
+            button = self.buttons.get(row.command.name)
+            if button is not None:
+                key = f" ({row.anywhere})" if row.anywhere else ""
+                button.setText(f"{row.command.title}{key}")
+                keys = " or ".join(row.keys)
+                button.setToolTip(f"{row.command.help}\nKey: {keys}")
+        back = f"<b>{key_of('ready')}</b>: back to clicking from any layer."
+        self.help.setText(f"{HELP}<br>{back}")
+
     def _show_state(self) -> None:
         """Show what is possible now, and what is going on."""
         running = self.binding.annotation is not None
@@ -268,7 +280,7 @@ def _section(panel: Panel) -> Section:
 
 
 def _help_text() -> QLabel:
-    text = QLabel(f"{HELP}<br><b>{READY_KEY}</b>: back to clicking from any layer.")
+    text = QLabel()
     text.setWordWrap(True)
     text.setTextFormat(Qt.TextFormat.RichText)
     return text

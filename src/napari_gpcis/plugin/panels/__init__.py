@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_gpcis.plugin.panels.model import ModelPanel
+from napari_gpcis.plugin.panels.shortcuts import ShortcutsPanel
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.panels.base import Panel
 
-PANELS: tuple[type[Panel], ...] = (ModelPanel,)
+PANELS: tuple[type[Panel], ...] = (ModelPanel, ShortcutsPanel)
 """The sections, in their order from top to bottom."""

@@ -1,0 +1,108 @@
+"""Section "Shortcuts": all keys in one table, each of which can be changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton
+
+from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.shortcuts import Shortcut, change, commands, table, usual
+
+if TYPE_CHECKING:
+    from napari_gpcis.plugin.binding import Binding
+
+HELP = (
+    "Type other keys and press Enter; several with a space between them. The first "
+    "works whatever layer is active, the others while the clicks' layer is. "
+    "Examples: N, Shift-N, Control-Z, F5. Nothing: the usual key."
+)
+
+
+class ShortcutsPanel(Panel):
+    """The shortcut table.
+
+    Parameters
+    ----------
+    binding
+        What the keys command.
+    """
+
+    title: ClassVar[str] = "Shortcuts"
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self.fields: dict[str, QLineEdit] = {}
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.reset = QPushButton("Usual keys")
+        self.reset.setToolTip("Go back to the keys that napari-gpcis comes with.")
+        help_text = QLabel(HELP)
+        help_text.setWordWrap(True)
+        grid = QGridLayout()
+        grid.setVerticalSpacing(2)
+        grid.setColumnStretch(0, 1)
+        for place, row in enumerate(table()):
+            self._add_row(grid, place, row)
+        self.column.addWidget(help_text)
+        self.column.addLayout(grid)
+        self.column.addWidget(self.message)
+        self.column.addWidget(self.reset)
+        self.reset.clicked.connect(self._on_reset)
+        PREFERENCES.events.shortcuts.connect(self._show_keys)
+        self._show_keys()
+
+    def close_links(self) -> None:
+        """Stop following the preferences."""
+        PREFERENCES.events.shortcuts.disconnect(self._show_keys)
+
+    def _add_row(self, grid: QGridLayout, place: int, row: Shortcut) -> None:
+        command = row.command
+        words, field = QLabel(command.title), _KeyEdit()
+        words.setWordWrap(True)
+        field.setMaximumWidth(130)
+        for part in (words, field):
+            part.setToolTip(f"{command.help}\nUsual: {usual(command)}")
+        field.editingFinished.connect(lambda: self._on_edited(command.name))
+        self.fields[command.name] = field
+        grid.addWidget(words, place, 0)
+        grid.addWidget(field, place, 1)
+
+    def _on_edited(self, name: str) -> None:
+        """Take other keys, or say why not."""
+        field = self.fields[name]
+        if not field.isModified():
+            return
+        field.setModified(False)
+        try:
+            change(name, field.text())
+        except InputError as error:
+            self._show_keys()
+            self.message.setText(str(error))
+
+    def _on_reset(self) -> None:
+        PREFERENCES.shortcuts = {one.name: usual(one) for one in commands()}
+
+    def _show_keys(self, *_: Any) -> None:
+        """Show the keys that work now, and what keeps others from working."""
+        rows = table()
+        for row in rows:
+            keys = " ".join((row.anywhere or "-", *row.on_points))
+            self.fields[row.command.name].setText(keys)
+        problems = [row.problem for row in rows if row.problem]
+        self.message.setText("\n".join([*problems, *self.binding.refused_keys]))
+
+
+class _KeyEdit(QLineEdit):
+    """A line whose Enter key is its own: napari would pass it on as a shortcut."""
+
+    def event(self, event: QEvent) -> bool:
+        """Keep all keys."""
+        done = bool(super().event(event))
+        if event.type() in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
+            event.accept()
+            return True
+        return done

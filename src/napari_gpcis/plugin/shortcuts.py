@@ -1,0 +1,204 @@
+"""The shortcut table: which keys run which command, as the person prefers it.
+
+The usual keys stand in :data:`.COMMANDS`. A preference is a text such as ``"N Enter"``:
+the first key works whatever layer is active, the others while a layer with clicks is.
+A key that is none, or is taken, is refused with a reason; the usual keys stay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from app_model import Application
+from app_model.types import KeyCode
+from napari.layers import Image, Labels, Points, Shapes, Surface, Tracks, Vectors
+from napari.utils.key_bindings import coerce_keybinding
+
+from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.commands import COMMANDS, READY_KEY, Command
+from napari_gpcis.plugin.preferences import PREFERENCES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+READY = Command(
+    "ready",
+    "Back to clicking",
+    "Make the clicks' layer active again, ready for the next click.",
+    READY_KEY,
+    (),
+    button=False,
+)
+
+_MODIFIERS = {
+    KeyCode.UNKNOWN,
+    KeyCode.Shift,
+    KeyCode.Ctrl,
+    KeyCode.Alt,
+    KeyCode.Meta,
+}
+KINDS = (Points, Image, Labels, Shapes, Vectors, Tracks, Surface)
+
+
+class Shortcut(NamedTuple):
+    """One row of the table.
+
+    Attributes
+    ----------
+    command
+        What the keys run.
+    anywhere
+        Key that works whatever layer is active; empty if there is none.
+    on_points
+        Keys that work while a layer with clicks is active.
+    problem
+        Why the preferred keys are not used; empty if they are.
+    """
+
+    command: Command
+    anywhere: str
+    on_points: tuple[str, ...]
+    problem: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys."""
+        return tuple(filter(None, (self.anywhere, *self.on_points)))
+
+
+def commands() -> tuple[Command, ...]:
+    """Return all commands that have keys."""
+    return (*COMMANDS, READY)
+
+
+def usual(command: Command) -> str:
+    """Return the usual keys of a command, in the form of the preference."""
+    return " ".join((command.anywhere or "-", *command.on_points))
+
+
+def table() -> tuple[Shortcut, ...]:
+    """Return the keys of all commands as they are now."""
+    rows = {command.name: _wanted(command) for command in commands()}
+    while clash := _clash(rows):
+        loser, winner, key = clash
+        why = f"{key} runs {winner.command.title!r} already"
+        rows[loser.command.name] = _refused(loser.command, why)
+    return tuple(rows.values())
+
+
+def key_of(name: str) -> str:
+    """Return the key that runs a command from anywhere."""
+    return next(row.anywhere for row in table() if row.command.name == name)
+
+
+def change(name: str, text: str) -> None:
+    """Prefer other keys for a command; an empty text goes back to the usual ones.
+
+    Raises
+    ------
+    InputError
+        If a key is none, or is taken; nothing is changed.
+    """
+    before = dict(PREFERENCES.shortcuts)
+    command = next(one for one in commands() if one.name == name)
+    PREFERENCES.shortcuts = {**before, name: text.strip() or usual(command)}
+    row = next(row for row in table() if row.command.name == name)
+    if row.problem:
+        PREFERENCES.shortcuts = before
+        raise InputError(row.problem)
+
+
+def spelt(key: str) -> str:
+    """Return a key as napari spells it in menus, such as ``"Ctrl+Z"``.
+
+    Raises
+    ------
+    InputError
+        If it is no key.
+    """
+    if not key:
+        return ""
+    parts = coerce_keybinding(key).parts
+    if len(parts) != 1 or parts[0].key in _MODIFIERS:
+        msg = f"{key!r} is not a key; examples: N, Shift-N, Control-Z, F5"
+        raise InputError(msg)
+    return str(coerce_keybinding(key))
+
+
+def _wanted(command: Command) -> Shortcut:
+    """Return the preferred keys of a command, or the usual ones and what was wrong."""
+    text = PREFERENCES.shortcuts.get(command.name, "").strip()
+    if not text or text == usual(command):
+        return Shortcut(command, command.anywhere, command.on_points)
+    first, *others = ("" if word == "-" else word for word in text.split())
+    try:
+        _check_free(first, anywhere=True)
+        for key in others:
+            _check_free(key, anywhere=False)
+    except InputError as error:
+        return _refused(command, str(error))
+    return Shortcut(command, first, tuple(filter(None, others)))
+
+
+def _refused(command: Command, why: str) -> Shortcut:
+    """Return the usual keys, and why others are not used."""
+    stays = usual(command).replace("-", "no key") if command.anywhere == "" else ""
+    problem = f"{command.title}: {why}; {stays or usual(command)} stays."
+    return Shortcut(command, command.anywhere, command.on_points, problem)
+
+
+def _check_free(key: str, *, anywhere: bool) -> None:
+    """Raise `InputError` if a key is none, or napari uses it where it should work."""
+    if not key:
+        return
+    spelling = spelt(key)
+    others = _layer_keys()
+    points = others.pop("points")
+    if spelling in points:
+        msg = f"{key} is napari's key on points layers"
+        raise InputError(msg)
+    for kind, taken in others.items():
+        if spelling in taken:
+            if anywhere:
+                msg = f"{key} is napari's key on {kind} layers"
+                raise InputError(msg)
+            return
+    if spelling in _general_keys():
+        msg = f"{key} is a key of napari itself"
+        raise InputError(msg)
+
+
+def _layer_keys() -> dict[str, set[str]]:
+    """Return the keys of each kind of layer, which a person may have changed."""
+    return {
+        kind.__name__.lower(): {str(key) for key in kind.class_keymap} for kind in KINDS
+    }
+
+
+def _general_keys() -> set[str]:
+    """Return the keys of the viewer and of the menus."""
+    from napari.settings import get_settings
+
+    shortcuts = get_settings().shortcuts.shortcuts.values()
+    found = {str(key) for keys in shortcuts for key in keys}
+    app = Application.get_app("napari")
+    if app is not None:
+        found |= {str(bound.keybinding) for bound in app.keybindings}
+    return found
+
+
+def _clash(rows: Mapping[str, Shortcut]) -> tuple[Shortcut, Shortcut, str] | None:
+    """Return a row that must give way, the one it collides with, and the key."""
+    owners: dict[str, Shortcut] = {}
+    for row in sorted(rows.values(), key=_is_changed):
+        for key in row.keys:
+            other = owners.setdefault(spelt(key), row)
+            if other is not row and _is_changed(row):
+                return row, other, key
+    return None
+
+
+def _is_changed(row: Shortcut) -> bool:
+    return row.keys != tuple(
+        filter(None, (row.command.anywhere, *row.command.on_points))
+    )

@@ -1,0 +1,154 @@
+"""Preferences: kept by napari, seen by open widgets, reachable from its menus."""
+
+from __future__ import annotations
+
+import runpy
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from npe2 import PluginManifest
+
+from napari_gpcis.plugin import palette
+from napari_gpcis.plugin.layers import POSITIVE_COLOUR
+from napari_gpcis.plugin.preferences import PREFERENCES, SECTIONS, link_to_napari
+from napari_gpcis.plugin.shortcuts import commands, key_of
+from napari_gpcis.plugin.widget import GPCISWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def manifest() -> PluginManifest:
+    return PluginManifest.from_file(ROOT / "napari.yaml")
+
+
+@pytest.fixture
+def kept(plugin_settings: None, npe2pm: Any, manifest: PluginManifest) -> Any:
+    """The preferences as napari keeps them, in a file of the test's."""
+    from napari.settings import get_plugin_settings
+
+    npe2pm.register(manifest)
+    return get_plugin_settings("napari-gpcis")
+
+
+def test_what_is_made_from_the_table_of_commands_is_up_to_date() -> None:
+    made = runpy.run_path(str(ROOT / "scripts" / "update_tables.py"))["made"]
+    for file, text in made().items():
+        assert file.read_text() == text, f"run scripts/update_tables.py: {file}"
+
+
+def test_the_manifest_has_all_preferences_with_their_usual_values(
+    manifest: PluginManifest,
+) -> None:
+    sections = manifest.contributions.configurations
+    for section, names in SECTIONS.items():
+        assert set(sections[section].properties) == set(names)
+        for name in names:
+            found = sections[section].properties[name]
+            assert found.default == getattr(PREFERENCES, name), name
+            assert found.description, name
+            assert type(found.default) is type(getattr(PREFERENCES, name))
+    assert [*sections] == [*SECTIONS, "shortcuts"]
+
+
+def test_changes_are_seen_on_both_sides_and_kept(kept: Any) -> None:
+    assert link_to_napari()
+    assert link_to_napari()  # once is enough
+    kept.models.device = "cpu"
+    assert PREFERENCES.device == "cpu"
+    PREFERENCES.threshold = 0.7
+    assert kept.clicking.threshold == 0.7
+    kept.shortcuts.undo = "F6 Control-Z"
+    assert key_of("undo") == "F6"
+    PREFERENCES.shortcuts = {**PREFERENCES.shortcuts, "undo": "F7"}
+    assert kept.shortcuts.undo == "F7"
+    with pytest.raises(ValueError, match="not one of the allowed"):
+        kept.models.device = "abacus"
+    assert "threshold: 0.7" in Path(kept.config_path).read_text()
+
+
+def test_what_was_kept_is_there_the_next_time(kept: Any) -> None:
+    kept.clicking.protect = False
+    kept.saving.autosave_seconds = 99
+    assert link_to_napari()
+    assert (PREFERENCES.protect, PREFERENCES.autosave_seconds) == (False, 99)
+
+
+def test_an_older_napari_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import napari.settings
+
+    monkeypatch.delattr(napari.settings, "get_plugin_settings")
+    assert not link_to_napari()
+    PREFERENCES.threshold = 0.6  # holds until napari is closed
+    assert PREFERENCES.threshold == 0.6
+
+
+def test_a_plugin_that_is_not_installed_keeps_nothing(plugin_settings: None) -> None:
+    assert not link_to_napari()
+
+
+def test_colours_change_at_once(open_desk: Callable[..., Any]) -> None:
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    PREFERENCES.positive_colour = "magenta"
+    np.testing.assert_allclose(desk.positive.face_color, [[1, 0, 1, 1]])
+    desk.robot.click(desk.image, (50, 40))
+    desk.settled(2)
+    np.testing.assert_allclose(desk.positive.face_color, [[1, 0, 1, 1]] * 2)
+    PREFERENCES.positive_colour = "no colour at all"
+    shown = desk.positive.face_color[0]
+    usual = [int(POSITIVE_COLOUR[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    np.testing.assert_allclose(shown[:3], usual, atol=0.01)
+
+
+def test_commands_of_the_palette(
+    make_napari_viewer_proxy: Any, manifest: PluginManifest, qtbot: Any
+) -> None:
+    proxy = make_napari_viewer_proxy()
+    viewer = proxy.__wrapped__
+    viewer.add_image(np.zeros((40, 40), np.uint8))
+    palette.open_widget(proxy)
+    (widget,) = (w for w in viewer.window.dock_widgets.values() if is_ours(w))
+    assert widget.binding.annotation is not None
+    ran: list[str] = []
+    for command in commands():
+        widget.binding.register(command.name, partial(ran.append, command.name))
+        getattr(palette, command.name)(proxy)
+    assert ran == [command.name for command in commands() if command.name != "ready"]
+    assert viewer.layers.selection.active == widget.binding.annotation.layers.positive
+    assert palette.widget_of(proxy) is widget
+    with pytest.raises(AttributeError, match="no attribute 'fly'"):
+        _ = palette.fly
+    widget.shut_down()
+
+
+def is_ours(widget: Any) -> bool:
+    return isinstance(widget, GPCISWidget)
+
+
+def test_the_menus_and_the_palette_reach_the_viewer(
+    make_napari_viewer: Callable[..., Any],
+) -> None:
+    from napari._app_model import get_app_model
+
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((40, 40), np.uint8))
+    app = get_app_model()
+    for menu in ("napari/layers/segment", "napari/layers/annotate"):
+        entries = {item.command.id for item in app.menus.get_menu(menu)}
+        assert "napari-gpcis.open_widget" in entries
+    app.commands.execute_command("napari-gpcis.open_widget").result()
+    (widget,) = (w for w in viewer.window.dock_widgets.values() if is_ours(w))
+    assert widget.binding.annotation is not None
+    app.commands.execute_command("napari-gpcis.accept").result()
+    assert "click on an object first" in widget.status.text()
+    for command in commands():
+        assert f"napari-gpcis.{command.name}" in app.commands
+    widget.shut_down()
