@@ -79,9 +79,9 @@ def test_the_pixel_is_one_of_the_image() -> None:
     assert shifted is not None
     assert shifted.row == 100 + 2 * 32 + 1  # the middle of two rows
     assert 200 + 4 * 27 < shifted.col < 200 + 4 * 34  # on the ridge of the spot
-    small = next_click(predict(grid, roi=(100, 200, 116, 216)), sure=1.0)
+    small = next_click(predict(grid, roi=(100, 200, 132, 232)), sure=1.0)
     assert small is not None
-    assert (small.row, small.col) == (108, 208)
+    assert (small.row, small.col) == (116, 215)
 
 
 def test_a_sure_model_asks_for_nothing() -> None:

@@ -155,7 +155,7 @@ def calibration(runs: Sequence[Run]) -> str:
     """Return as text how true the expected agreement is, and where `SURE` stands."""
     expected = np.concatenate([one.expected for one in runs])
     true = np.concatenate([one.ious for one in runs])
-    parts = np.array_split(np.argsort(expected), 5)
+    parts = np.array_split(np.argsort(expected), min(5, len(expected)))
     pairs = [f"{expected[part].mean():.2f}: {true[part].mean():.2f}" for part in parts]
     sure = expected >= SURE
     share = f"sure in {sure.mean():.0%} of the states"
