@@ -126,11 +126,16 @@ def disk_maps(
     batch, slots, _ = points.shape
     positions = points[..., :2].reshape(batch, 2, slots // 2, 2)
     used = positions.amax(dim=-1) >= 0
-    far = torch.full_like(positions, -1e4)
-    positions = torch.where(used[..., None], positions, far)
-    rows = torch.arange(shape[0], device=points.device, dtype=points.dtype)
-    cols = torch.arange(shape[1], device=points.device, dtype=points.dtype)
-    row_square = (rows - positions[..., 0:1]).square()
-    col_square = (cols - positions[..., 1:2]).square()
-    distance = row_square[..., :, None] + col_square[..., None, :]
-    return (distance.amin(dim=2) <= radius**2).to(points.dtype)
+    reach = math.ceil(radius)
+    steps = torch.arange(-reach, reach + 2, device=points.device, dtype=points.dtype)
+    around = positions.floor()[..., None] + steps  # all that a disk may cover
+    square = (around - positions[..., None]).square()
+    near = square[..., 0, :, None] + square[..., 1, None, :] <= radius**2
+    rows, cols = around[..., 0, :, None], around[..., 1, None, :]
+    inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
+    outside = shape[0] * shape[1]  # one more place, for what is not drawn
+    drawn = near & inside & used[..., None, None]
+    index = torch.where(drawn, rows.long() * shape[1] + cols.long(), outside)
+    maps = points.new_zeros(batch, 2, outside + 1)
+    maps.scatter_(2, index.flatten(2), 1.0)
+    return maps[..., :outside].reshape(batch, 2, *shape)

@@ -48,7 +48,7 @@ __all__ = [
     "model_options",
 ]
 
-_CHUNK = 16384
+_CHUNK = 1024
 _NOISE_PATCH = 3
 
 

@@ -57,17 +57,23 @@ def prior_mean(
         See :func:`fourier_basis`; ``weight`` has shape ``(l, 1)``.
     chunk
         Pixels evaluated at a time (``None``: all), which bounds the memory of the
-        ``m x l`` basis; the values do not depend on it.
+        ``m x l`` basis and lets it stay in the processor's cache; the values do not
+        depend on it. In place, so it is not for training.
 
     Returns
     -------
     Tensor
         Shape ``(..., m)``.
     """
-    if chunk is None or pixels.shape[-2] <= chunk:
+    if chunk is None:
         return (fourier_basis(pixels, theta, tau) @ weight).squeeze(-1)
-    parts = torch.split(pixels, chunk, dim=-2)
-    return torch.cat([prior_mean(part, theta, tau, weight) for part in parts], dim=-1)
+    flat = pixels.reshape(-1, pixels.shape[-1])
+    across, scaled = theta.T.contiguous(), math.sqrt(2.0 / theta.shape[0]) * weight
+    prior = flat.new_empty(len(flat), 1)
+    parts = zip(torch.split(prior, chunk), torch.split(flat, chunk), strict=True)
+    for target, part in parts:
+        target.copy_(torch.addmm(tau, part, across).sin_() @ scaled)
+    return prior.reshape(pixels.shape[:-1])
 
 
 def sample_weight(mean: Tensor, std: Tensor, draw: Tensor | None = None) -> Tensor:
