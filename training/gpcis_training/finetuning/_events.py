@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tqdm import tqdm
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -64,7 +66,7 @@ def print_words(event: Event, stream: TextIO | None = None) -> None:
     """Write an event as a person reads it; frequent ones are left out."""
     line = _words(event)
     if line:
-        print(line, file=stream or sys.stdout, flush=True)
+        tqdm.write(line, file=stream or sys.stdout)  # leaves a progress bar whole
 
 
 def _words(event: Event) -> str:

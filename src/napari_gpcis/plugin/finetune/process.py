@@ -28,6 +28,8 @@ _ENVIRONMENT = {
     "MALLOC_TOP_PAD_": "268435456",
 }
 _TAIL = 4000
+_BAR = "%|"
+"""In lines of a progress bar only."""
 _KILL_MS = 3000
 
 
@@ -147,8 +149,10 @@ class TrainingProcess(QObject):
 
     def _unexpected(self, code: int) -> str:
         """Say what is known of a child that ended without a word."""
-        lines = self._errors.decode(errors="replace").strip().splitlines()
-        last = f" Its last words: {lines[-1]}" if lines else ""
+        text = self._errors.decode(errors="replace")
+        lines = [line.strip() for line in text.splitlines() if _BAR not in line]
+        words = [line for line in lines if line]
+        last = f" Its last words: {words[-1]}" if words else ""
         return f"The training process ended unexpectedly (code {code}).{last}"
 
     def _forget(self) -> None:

@@ -1,0 +1,320 @@
+"""Fine-tuning from beginning to end, on tiny images, with few steps."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gpcis_training
+from gpcis_training.cli import main
+from gpcis_training.finetuning._card import card_text
+from gpcis_training.finetuning._events import EventLog
+from gpcis_training.finetuning._hardware import choose_precision
+from gpcis_training.finetuning._places import places_of
+from gpcis_training.finetuning._plan import read_plan
+from gpcis_training.finetuning._validation import Figures
+from gpcis_training.finetuning._watch import Watch
+from napari_gpcis import Segmenter, list_models
+from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
+from napari_gpcis.errors import InputError
+from napari_gpcis.model import build_model
+from training._label_files import write_set
+
+TINY = {
+    "steps": 4,
+    "batch_size": 2,
+    "size": 64,
+    "workers": 0,
+    "objects": 2,
+    "precision": "32-true",
+}
+ARGUMENTS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_GPCIS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    return write_set(tmp_path / "set")
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A model that has learnt nothing and looks at 64 pixels: quick to evaluate."""
+    path = tmp_path / "start.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_model("mobilenet_v2")
+    info = ModelInfo(
+        "start",
+        "mobilenet_v2",
+        inference=InferenceSettings(infer_size=64),
+        licence="CC0-1.0",
+        training_data="nothing",
+    )
+    save_checkpoint(path, network, info)
+    return path
+
+
+def run(root, start, output, **options):
+    return gpcis_training.finetune(
+        start, root / "images", root / "labels", output, **{**TINY, **options}
+    )
+
+
+def test_a_name_makes_a_model_of_the_user_with_all_that_belongs_to_it(root, start):
+    events = []
+    result = run(root, start, "my cells", listener=events.append)
+    assert "my cells" in [model.name for model in list_models()]
+    segmenter = Segmenter.from_pretrained("my cells")
+    assert segmenter.info.licence == "CC0-1.0"
+    assert segmenter.info.inference.infer_size == 64
+    assert segmenter.info.extra["started_from"] == "start"
+    assert "5 images with 10 objects" in segmenter.info.training_data
+    files = {path.name for path in result.path.parent.iterdir()}
+    assert files == {f"my cells.{end}" for end in ("safetensors", "md", "png", "json")}
+    record = json.loads(result.path.with_suffix(".json").read_text())
+    assert record["before"] == result.before.to_dict()
+    assert record["after"] == result.after.to_dict()
+    assert len(record["split"]["val"]) == 1
+    card = result.path.with_suffix(".md").read_text()
+    assert f"{result.before.clicks85:.2f} | {result.after.clicks85:.2f}" in card
+    assert "CC0-1.0" in card
+    assert np.asarray(Image.open(result.path.with_suffix(".png"))).std() > 10
+    kinds = [event["event"] for event in events]
+    for kind in ("prepared", "before", "validation", "after", "done"):
+        assert kind in kinds
+    assert kinds[-1] == "done"
+
+
+def test_command_line_tells_what_it_does_and_keeps_a_given_split(
+    root, start, tmp_path, capsys
+):
+    split = tmp_path / "split.json"
+    parts = {"train": ["cell 0.png", "cell 1.png"], "val": ["cell 4.png"]}
+    split.write_text(json.dumps(parts))
+    output = tmp_path / "out.safetensors"
+    folders = [f"--images={root / 'images'}", f"--labels={root / 'labels'}"]
+    arguments = ["finetune", str(start), *folders, "-o", str(output), *ARGUMENTS]
+    assert main([*arguments, f"--split={split}"]) == 0
+    text = capsys.readouterr().out
+    assert "5 images with 10 objects: 2 to train on, 1 to validate" in text
+    assert "before training:" in text
+    assert "after training:" in text
+    record = json.loads(output.with_suffix(".json").read_text())
+    assert record["split"]["train"] == parts["train"]
+    assert main(arguments) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_files_of_no_use_are_refused_or_left_out(root, start, tmp_path):
+    (root / "images" / "cell 1.png").write_bytes(b"no picture")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(root / "labels" / "cell 2.png")
+    output = tmp_path / "out.safetensors"
+    with pytest.raises(InputError, match=r"2 of 5 image files cannot be used:\n  cell"):
+        run(root, start, output)
+    result = run(root, start, output, on_error="skip", overwrite=True)
+    assert result.record["data"]["planes"] == 3
+    reasons = result.record["data"]["problems"]
+    assert [reason.split(":")[0] for reason in reasons] == ["cell 1.png", "cell 2.png"]
+    assert all(reason in card_text(result.record) for reason in reasons)
+
+
+def test_stopping_keeps_the_best_so_far(root, start, tmp_path):
+    asked = []
+
+    def listener(event):
+        if event["event"] == "validation":
+            asked.append(True)
+
+    result = run(
+        root,
+        start,
+        tmp_path / "out.safetensors",
+        steps=10_000,
+        listener=listener,
+        stop=lambda: bool(asked),
+        max_minutes=30,
+        patience=1,
+    )
+    assert result.record["training"]["ended_by"] == "a request to stop"
+    assert 0 < result.record["training"]["steps"] < 10_000
+    assert Segmenter.from_pretrained(result.path).info.name == "out"
+
+
+def test_the_best_state_is_kept_and_patience_ends_training(root, tmp_path, monkeypatch):
+    """Scores 5, 3, 4, 4: the second state is kept, the fourth validation ends it."""
+    from gpcis_training.finetuning import _watch
+
+    clicks = iter((5.0, 3.0, 4.0, 4.0))
+    monkeypatch.setattr(_watch, "figures_of", lambda _: figures(next(clicks)))
+    monkeypatch.setattr(Watch, "_due", lambda *_: True)
+    log = EventLog(tmp_path / "events.jsonl")
+    best = tmp_path / "best.pt"
+    info = ModelInfo("start", "mobilenet_v2")
+    watch = Watch(info, FakeValidation(), best, log, figures(6.0), 2, lambda: False)
+    trainer = FakeTrainer()
+    goes_on = []
+    for _ in range(4):
+        trainer.step += 1
+        goes_on.append(watch(trainer, {"loss": 1.0, "iou": 0.5}))
+    assert goes_on == [True, True, True, False]
+    assert torch.load(best, weights_only=True)["step"] == 2
+    assert [entry["best"] for entry in log.kept("validation")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    again = Watch(info, FakeValidation(), best, log, figures(6.0), 3, lambda: False)
+    assert again.best == 3.0  # a resumed run knows what was best
+
+
+def figures(clicks):
+    return Figures(clicks, clicks, clicks, None, 0.5, 0.8, 0, 0, 2, 1)
+
+
+class FakeValidation:
+    """Validates nothing."""
+
+    def few(self, count):
+        return ("object",)
+
+    def run(self, segmenter, objects, stop=None):
+        class Result:
+            items = objects
+
+        return Result()
+
+
+class FakeTrainer:
+    """A trainer of a network that stays as it is."""
+
+    def __init__(self):
+        self.config = SimpleNamespace(steps=100, batch_size=2)
+        self.step = 0
+        self.minutes = 0.0
+        self.bare = build_model("mobilenet_v2")
+
+    def progress(self):
+        return self.step / 100
+
+
+def test_batch_norm_keeps_its_statistics_and_its_scale_learns(root, start, tmp_path):
+    result = run(root, start, tmp_path / "out.safetensors", lr=1e-2)
+    from napari_gpcis.checkpoints import load_checkpoint
+
+    before, after = (
+        load_checkpoint(path)[0].state_dict() for path in (start, result.path)
+    )
+    statistics = [
+        name for name in before if name.endswith(("running_mean", "running_var"))
+    ]
+    assert statistics
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+    scales = [name.replace("running_mean", "weight") for name in statistics[::2]]
+    assert any(not torch.equal(before[name], after[name]) for name in scales)
+
+
+def test_a_killed_run_resumes_where_it_was(root, start, tmp_path):
+    output = tmp_path / "out.safetensors"
+    places = places_of(output)
+    folders = [f"--images={root / 'images'}", f"--labels={root / 'labels'}"]
+    arguments = ["finetune", str(start), *folders, "-o", str(output), *ARGUMENTS]
+    program = [sys.executable, "-m", "gpcis_training.cli", *arguments, "--events"]
+    child = subprocess.Popen(
+        [*program, "--steps=100000"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in child.stdout:
+            if json.loads(line)["event"] == "validation":
+                break
+    finally:
+        child.kill()
+        child.communicate()
+    assert places.best.is_file() or places.plan.is_file()
+    with pytest.raises(InputError, match="unfinished run of 'out'"):
+        run(root, start, output)
+    kept = EventLog(places.run / "events.jsonl").kept("validation")
+    assert kept
+    plan = read_plan(places)
+    assert plan.config.steps == 100_000
+    result = run(root, start, output, resume=True, stop=lambda: True)
+    assert result.before == plan.before
+    assert not places.work.exists()
+
+
+def test_the_child_of_a_viewer_ends_with_it(root, start, tmp_path):
+    folders = [f"--images={root / 'images'}", f"--labels={root / 'labels'}"]
+    arguments = [
+        "finetune",
+        str(start),
+        *folders,
+        "-o",
+        str(tmp_path / "o.safetensors"),
+    ]
+    program = [sys.executable, "-m", "gpcis_training.cli", *arguments, *ARGUMENTS]
+    child = subprocess.Popen(
+        [*program, "--events", "--steps=100000"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    json.loads(child.stdout.readline())
+    child.stdin.close()
+    began = time.monotonic()
+    child.stdout.read()
+    child.stdout.close()
+    assert child.wait(timeout=120) == 3
+    assert time.monotonic() - began < 120
+
+
+def test_errors_of_a_child_are_events(root, start, tmp_path):
+    shutil.rmtree(root / "labels")
+    folders = [f"--images={root / 'images'}", f"--labels={root / 'labels'}"]
+    output = f"--output={tmp_path / 'o.safetensors'}"
+    arguments = ["finetune", str(start), *folders, output, *ARGUMENTS, "--events"]
+    program = [sys.executable, "-m", "gpcis_training.cli", *arguments]
+    with subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        (line,) = child.stdout
+    assert child.returncode == 2
+    event = json.loads(line)
+    assert event["event"] == "error"
+    assert "labels must be a folder" in event["message"]
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("a/b", "must be a name or end in .safetensors"),
+        ("gpcis-mobilenet-v2", "taken by a model that comes with the package"),
+        ("/no/such/folder/a.safetensors", "does not exist"),
+    ],
+)
+def test_outputs_that_cannot_be_used_are_explained(root, start, output, message):
+    with pytest.raises(InputError, match=message):
+        run(root, start, output)
+
+
+def test_there_must_be_a_run_to_resume(root, start, tmp_path):
+    with pytest.raises(InputError, match="nothing to resume"):
+        run(root, start, tmp_path / "out.safetensors", resume=True)
+
+
+def test_precision_is_one_that_fabric_knows():
+    assert choose_precision("32-true") == "32-true"
+    assert choose_precision("auto") in ("32-true", "bf16-mixed")
