@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from itertools import product
 from pathlib import Path
@@ -23,61 +22,12 @@ from napari_gpcis import Click, Segmenter
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.model import GPCIS, build_model
 from training._folders import write_disks
+from training._published_files import CLASSIFIERS, FOCALCLICK
+from training._published_files import imagenet as _imagenet
+from training._published_files import keys as _keys
+from training._published_files import values as _values
 
-DATA = Path(__file__).parents[1] / "data"
-FOCALCLICK = {
-    "hrnet18s": ("focalclick_hrnet18s_s2_keys.json", _focalclick.hrnet18s_name),
-    "segformer_b0": (
-        "focalclick_segformerb0_s2_keys.json",
-        _focalclick.segformer_b0_name,
-    ),
-}
 NETWORKS = ["resnet50", "hrnet18s", "segformer_b0"]
-# What an ImageNet file holds beside the encoder.
-CLASSIFIERS = {
-    "resnet50": {"fc.weight": (1000, 2048), "fc.bias": (1000,)},
-    "hrnet18s": {
-        "incre_modules.0.0.conv1.weight": (32, 18, 1, 1),
-        "downsamp_modules.0.0.bias": (256,),
-        "final_layer.0.weight": (2048, 1024, 1, 1),
-        "classifier.weight": (1000, 2048),
-    },
-    "segformer_b0": {"head.weight": (1000, 256), "head.bias": (1000,)},
-}
-
-
-def _keys(name: str) -> dict[str, tuple[int, ...]]:
-    content = json.loads((DATA / FOCALCLICK[name][0]).read_text())
-    return {key: tuple(shape) for key, shape in content.items()}
-
-
-def _values(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        key: torch.rand(shape, generator=generator)
-        if not key.endswith("num_batches_tracked")
-        else torch.tensor(3)
-        for key, shape in shapes.items()
-    }
-
-
-def _imagenet(name: str) -> dict[str, Tensor]:
-    """The published file: the encoder's official names and shapes, random values."""
-    if name == "resnet50":
-        keys = json.loads((DATA / "gpcis_resnet50_keys.json").read_text())
-        prefix = "model.backbone."
-    else:
-        keys = _keys(name)
-        prefix = {"hrnet18s": "feature_extractor."}.get(
-            name, "feature_extractor.backbone."
-        )
-    other = ("aux_head", "conv3x3_ocr", "ocr_", "cls_head", "patch_embed_side1")
-    shapes = {
-        key.removeprefix(prefix): tuple(shape)
-        for key, shape in keys.items()
-        if key.startswith(prefix) and not key.removeprefix(prefix).startswith(other)
-    }
-    return _values({**shapes, **CLASSIFIERS[name]})
 
 
 def _transformers(nvidia: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -92,6 +92,8 @@ class Crop(NamedTuple):
     """Shape ``(S, S)``."""
     others: npt.NDArray[np.bool_]
     """Other labelled objects, shape ``(S, S)``."""
+    part: npt.NDArray[np.bool_] | None = None
+    """The first of two merged objects, shape ``(S, S)``."""
 
 
 Box = tuple[int, int, int, int]
@@ -121,13 +123,16 @@ def augment(
     elif box is None:
         box = random_box(target.mask.shape, options, rng)
     image = _resized(target.image.transpose(2, 0, 1), box, options.size)
-    masks = np.stack([target.mask, target.others]).astype(np.uint8) * 255
+    planes = [target.mask, target.others]
+    planes += [] if target.part is None else [target.part]
+    masks = np.stack(planes).astype(np.uint8) * 255
     resized = _resized(masks, box, options.size) > 127.5
     flips = _draw_flips(options, rng)
     image = _colour(_flip(image, flips) / 255, options, rng)
     resized = _flip(resized, flips)
     mask = _large_parts(resized[0], options.min_part)
-    return Crop(np.ascontiguousarray(image), mask, resized[1].copy())
+    part = None if target.part is None else resized[2] & mask
+    return Crop(np.ascontiguousarray(image), mask, resized[1].copy(), part)
 
 
 def _large_parts(mask: npt.NDArray[np.bool_], smallest: int) -> npt.NDArray[np.bool_]:

@@ -55,6 +55,9 @@ class ClickOptions:
         Standard deviation, in network pixels, of a random shift of every click. A
         click that it would carry over the object's border or out of the image stays
         where it was. 0 is the published law.
+    each_object
+        Whether a target of two merged objects gets a first click in each, as
+        published; then the number of further ones follows the law of the negatives.
     """
 
     gamma: float = 0.7
@@ -62,6 +65,7 @@ class ClickOptions:
     erode: float = 0.9
     off_centre: float = 0.0
     jitter: float = 0.0
+    each_object: bool = False
     strategies: tuple[float, float, float] = (0.1, 0.4, 0.5)
 
 
@@ -89,9 +93,17 @@ def sample_clicks(
     more = 0 if single else int(rng.choice(MAX_CLICKS, p=law / law.sum()))
     law = options.gamma ** np.arange(MAX_CLICKS + 1)
     negatives = 0 if single else int(rng.choice(MAX_CLICKS + 1, p=law / law.sum()))
-    inside = _eroded(crop.mask) if rng.random() < options.erode else crop.mask
-    first = _middle(_depth(inside), _INNER_FIRST, options, rng)
-    places = [*_uniform(first, 1, rng), *_uniform(inside, more, rng)]
+    regions = _objects(crop, options)
+    if len(regions) == 2 and not single:
+        more = min(int(rng.choice(MAX_CLICKS + 1, p=law / law.sum())), MAX_CLICKS - 2)
+    places = []
+    for region in regions:
+        inside = _eroded(region) if rng.random() < options.erode else region
+        first = _middle(_depth(inside), _INNER_FIRST, options, rng)
+        places += _uniform(first, 1, rng)
+    if len(regions) == 2:
+        inside = _eroded(crop.mask) if rng.random() < options.erode else crop.mask
+    places += _uniform(inside, more, rng)
     points = np.full((2 * MAX_CLICKS, 3), -1, dtype=np.float32)
     for slot, place in enumerate(places):
         points[slot] = (*_shifted(place, crop.mask, options, rng), slot)
@@ -101,6 +113,15 @@ def sample_clicks(
             len(places) + slot,
         )
     return points
+
+
+def _objects(crop: Crop, options: ClickOptions) -> list[Mask]:
+    """Return the regions that get a first click: the target, or the objects in it."""
+    if not options.each_object or crop.part is None:
+        return [crop.mask]
+    parts = [crop.part, crop.mask & ~crop.part]
+    shown = [part for part in parts if part.any()]
+    return shown if len(shown) == 2 else [crop.mask]
 
 
 def _shifted(

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from gpcis_training._mapping import build, set_entry
 from gpcis_training.augment import AugmentOptions
 from gpcis_training.click_simulation import ClickOptions
 from gpcis_training.data import FORMS, DataFolder
 from napari_gpcis.checkpoints import InferenceSettings
 from napari_gpcis.errors import InputError
+from napari_gpcis.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _FOLDER_OPTIONS = ("weight", "union", "merge", "form", "split", "min_fill")
 
@@ -218,7 +224,11 @@ class FitConfig:
         return max(round(self.epochs * max(images // places, 1)), 1)
 
 
-def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> FitConfig:
+def load_config(
+    path: str | Path,
+    overrides: dict[str, Any] | None = None,
+    assignments: Iterable[str] = (),
+) -> FitConfig:
     """Read and check a YAML configuration.
 
     Parameters
@@ -227,6 +237,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Fi
         The file.
     overrides
         Top-level entries that replace those of the file.
+    assignments
+        Single entries, as ``optimiser.lr=1e-3`` or ``options.head=linear``.
 
     Raises
     ------
@@ -245,8 +257,24 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Fi
     if not isinstance(content, dict):
         msg = f"configuration {path.name}: expected a mapping at the top"
         raise InputError(msg)
-    config: FitConfig = _build(FitConfig, {**content, **(overrides or {})}, path.name)
+    content = {**content, **(overrides or {})}
+    for assignment in assignments:
+        set_entry(content, assignment)
+    config: FitConfig = build(FitConfig, content, path.name)
     return config
+
+
+def save_config(path: Path, config: FitConfig) -> None:
+    """Write a configuration as YAML that :func:`load_config` reads.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses.
+    """
+    content = json.loads(json.dumps(asdict(config)))  # tuples become lists
+    with replacing(path) as draft:
+        draft.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -254,44 +282,3 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         msg = f"{name} must be one of {', '.join(known)}, got {value!r}"
         raise InputError(msg)
-
-
-def _build(kind: Any, content: Any, where: str) -> Any:
-    """Turn a mapping into a dataclass, naming what does not fit."""
-    if not isinstance(content, dict):
-        msg = f"{where}: expected a mapping, got {content!r}"
-        raise InputError(msg)
-    known = {entry.name for entry in fields(kind)}
-    unknown = sorted(set(content) - known)
-    if unknown:
-        msg = f"{where}: unknown entries {unknown}; known: {sorted(known)}"
-        raise InputError(msg)
-    hints = get_type_hints(kind)
-    values = {
-        key: _convert(hints[key], value, f"{where}: {key}")
-        for key, value in content.items()
-    }
-    try:
-        return kind(**values)
-    except TypeError as error:
-        msg = f"{where}: {error}"
-        raise InputError(msg) from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        return _build(hint, value, where)
-    if hint == tuple[FolderConfig, ...]:
-        return tuple(_build(FolderConfig, entry, where) for entry in value)
-    if isinstance(value, list):
-        return tuple(value)
-    if hint in (float, float | None) and isinstance(value, int | str):
-        try:
-            return float(value)
-        except ValueError as error:
-            msg = f"{where} must be a number, got {value!r}"
-            raise InputError(msg) from error
-    if hint in (int, str, bool) and not isinstance(value, hint):
-        msg = f"{where} must be of type {hint.__name__}, got {value!r}"
-        raise InputError(msg)
-    return value

@@ -194,6 +194,8 @@ class Target(NamedTuple):
     image: Image
     mask: npt.NDArray[np.bool_]
     others: npt.NDArray[np.bool_]
+    part: npt.NDArray[np.bool_] | None = None
+    """The first of two objects that were merged to the target."""
 
 
 MIN_OBJECT = 80
@@ -248,7 +250,8 @@ def make_target(pair: Pair, labels: Labels, ids: npt.NDArray[np.intp]) -> Target
         )
         raise InputError(msg)
     mask = np.isin(labels, ids)
-    return Target(image, mask, (labels > 0) & ~mask)
+    part = labels == ids[0] if len(ids) == 2 else None
+    return Target(image, mask, (labels > 0) & ~mask, part)
 
 
 def draw_ids(

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from tqdm import tqdm
 
 from gpcis_training.carry import CarryOver
+from gpcis_training.config import save_config
 from gpcis_training.loading import open_loader
 from gpcis_training.roster import ComingSamples
 from gpcis_training.schedule import noise, progress, rate_factor
@@ -56,8 +57,8 @@ class Trainer:
     data_root
         Folder below which the configuration's data paths lie.
     output
-        Folder for checkpoints (``state.pt``) and the log (``log.jsonl``); one that
-        all nodes see.
+        Folder for checkpoints (``state.pt``), the log (``log.jsonl``) and the
+        configuration (``config.yaml``); one that all nodes see.
     initial_weights
         Published encoder weights to start from.
     start
@@ -196,6 +197,7 @@ class Trainer:
         self._stepper.train_mode()
         if self.fabric.is_global_zero:
             clear_drafts(self.state_file)
+            save_config(self.output / "config.yaml", self.config)
         self._carry = carry = self._carry_over()
         began, before = time.monotonic(), self.minutes
         saved = before
