@@ -1,0 +1,231 @@
+"""The ring around the most valuable next click; only when the person asks for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from napari.layers import Points
+from qtpy.QtCore import QObject, Signal
+
+from napari_gpcis.next_click import NextClick, expected_iou, next_click
+from napari_gpcis.plugin.overlays import (
+    DISPLAY,
+    image_to_world,
+    put,
+    same_place,
+    take_away,
+)
+from napari_gpcis.plugin.shortcuts import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.worker import Answer, InferenceThread
+    from napari_gpcis.prediction import Prediction
+
+RING_COLOUR = "#ffffff"
+RING_SIZE = 26
+"""Diameter of the ring on the screen."""
+
+
+class Advice(NamedTuple):
+    """What the model says about a prediction."""
+
+    prediction: Prediction
+    plane: Plane
+    click: NextClick | None
+    agreement: float
+
+
+class NextClickGuide(QObject):
+    """Marks the most valuable next click on the displayed plane.
+
+    Parameters
+    ----------
+    binding
+        What it belongs to.
+
+    Attributes
+    ----------
+    advice
+        The last advice, ``None`` if there is none for the displayed plane.
+    """
+
+    changed = Signal()
+    """Emitted when :attr:`words` or :attr:`wanted` have changed."""
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self.advice: Advice | None = None
+        self._wanted = False
+        self._going = False
+        self._binding = binding
+        self._layer: Points | None = None
+        self._worker: InferenceThread | None = None
+        binding.started.connect(self._on_started)
+        binding.stopped.connect(self._on_stopped)
+        binding.register("next_click", self.go)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the next click is marked; may be set."""
+        return self._wanted
+
+    @wanted.setter
+    def wanted(self, wanted: bool) -> None:
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._refresh()
+
+    @property
+    def words(self) -> str:
+        """The advice, in words."""
+        if not self._wanted:
+            return ""
+        if self.advice is None:
+            return "Click on an object first; then the ring shows where to go on."
+        share = f"{self.advice.agreement:.0%}"
+        if self.advice.click is None:
+            return (
+                f"No click needed: the model expects {share} agreement of the mask "
+                f"with the object. Look, and accept ({key_of('accept')})."
+            )
+        return (
+            f"A click in the ring helps most: left if it belongs to the object, right "
+            f"if not. Expected agreement of the mask now: {share}."
+        )
+
+    def go(self) -> None:
+        """Move the view to the next click; mark it first if it is not marked."""
+        self._going = True
+        if not self._wanted:
+            self.wanted = True
+        elif self.advice is not None:
+            self._look()
+
+    def _on_started(self, annotation: Annotation) -> None:
+        annotation.events.predicted.connect(self._on_predicted)
+        annotation.events.clicks_changed.connect(self._on_predicted)
+        annotation.events.plane_entered.connect(self._refresh)
+        self._binding.viewer.layers.events.removed.connect(self._on_removed)
+        self._worker = annotation.worker
+        self._worker.answered.connect(self._on_answer)
+
+    def _on_stopped(self) -> None:
+        self._binding.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._forget()
+        self._going = False
+        if self._worker is not None:
+            self._worker.answered.disconnect(self._on_answer)
+            self._worker = None
+        layer, self._layer = self._layer, None
+        if layer is not None:
+            take_away(self._binding.viewer, layer)
+
+    def _on_predicted(self, plane: PlaneAnnotation) -> None:
+        annotation = self._binding.annotation
+        if annotation is not None and plane is annotation.current:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Ask for advice on what is known now, or take the ring away."""
+        session, annotation = self._binding.session, self._binding.annotation
+        found = None if session is None else session.prediction
+        current = None if annotation is None else annotation.current
+        if not self._wanted or annotation is None or current is None or found is None:
+            self._forget()
+        elif self.advice is None or self.advice.prediction is not found:
+            self._forget()
+            work = _work(found, current.plane)
+            annotation.worker.submit(self._key, work)
+
+    def _forget(self) -> None:
+        """Take the ring away: it is out of date, or not wanted."""
+        if self._worker is not None:
+            self._worker.cancel(self._key)
+        self.advice = None
+        if self._layer is not None:
+            self._layer.visible = False
+        self.changed.emit()
+
+    def _on_answer(self, answer: Answer) -> None:
+        """Show the advice that was asked for."""
+        annotation = self._binding.annotation
+        if answer.key != self._key or annotation is None or answer.value is None:
+            return
+        self.advice = answer.value
+        self._mark(annotation, answer.value)
+        if self._going:
+            self._look()
+        self.changed.emit()
+
+    def _mark(self, annotation: Annotation, advice: Advice) -> None:
+        """Draw the ring, or hide it if the model is sure."""
+        if self._layer is None:
+            self._layer = _new_layer(annotation)
+            put(self._binding.viewer, self._layer, below=annotation.layers.negative)
+        self._layer.visible = advice.click is not None
+        if advice.click is not None:
+            point = advice.plane.point(advice.click.row, advice.click.col)
+            self._layer.data = point[None]
+            self._layer.selected_data = set()
+
+    def _look(self) -> None:
+        """Move the view so that the ring is in its middle."""
+        self._going = False
+        annotation, advice = self._binding.annotation, self.advice
+        if annotation is None or advice is None or advice.click is None:
+            return
+        point = advice.plane.point(advice.click.row, advice.click.col)
+        dims = self._binding.viewer.dims
+        world = np.zeros(dims.ndim)
+        world[dims.ndim - annotation.image.ndim :] = annotation.image.data_to_world(
+            point
+        )
+        viewer: Any = self._binding.viewer
+        camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 has moved it
+        camera.center = (0.0, *(float(world[axis]) for axis in dims.displayed))
+
+    def _on_removed(self, event: Any) -> None:
+        """Switch off when the person deletes the ring's layer."""
+        if self._layer is not None and self._layer == event.value:
+            self._layer = None
+            self.wanted = False
+
+    @property
+    def _key(self) -> tuple[str, int]:
+        return "next click", id(self)
+
+
+def _work(found: Prediction, plane: Plane) -> Callable[[Callable[[], bool]], Any]:
+    """Return what runs on the inference thread."""
+
+    def advise(cancelled: Callable[[], bool]) -> Advice | None:
+        if cancelled():
+            return None
+        return Advice(found, plane, next_click(found), expected_iou(found))
+
+    return advise
+
+
+def _new_layer(annotation: Annotation) -> Points:
+    """Return the layer of the ring, without a point."""
+    image = annotation.image
+    return Points(
+        np.empty((0, image.ndim)),
+        ndim=image.ndim,
+        name=f"next click on {image.name}",
+        metadata=dict(DISPLAY),
+        symbol="ring",
+        face_color=RING_COLOUR,
+        border_color=RING_COLOUR,
+        size=RING_SIZE,
+        canvas_size_limits=(RING_SIZE, RING_SIZE),
+        affine=image_to_world(image),
+        **same_place(image),
+    )

@@ -1,0 +1,105 @@
+"""Section "Where is the model unsure?": maps with legends, and the next click."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from napari.utils.colormaps import ensure_colormap
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy
+
+from napari_gpcis.plugin.next_click import NextClickGuide
+from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.shortcuts import key_of
+from napari_gpcis.plugin.uncertainty import MAPS, UncertaintyMaps
+
+if TYPE_CHECKING:
+    from napari_gpcis.plugin.binding import Binding
+
+RING_HELP = (
+    "Marks, with a ring, the place where your next click would help most: a wide "
+    "spot where the mask may well be wrong.\nThe model can be wrong where it feels "
+    "sure, so look for yourself as well."
+)
+
+
+class UncertaintyPanel(Panel):
+    """Check boxes for the ring and for each map, with its legend.
+
+    Parameters
+    ----------
+    binding
+        What the section shows and commands.
+    """
+
+    title: ClassVar[str] = "Where is the model unsure?"
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self.maps = UncertaintyMaps(binding)
+        self.guide = NextClickGuide(binding)
+        self.ring = QCheckBox()
+        self.ring.setToolTip(RING_HELP)
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        self.words.setMinimumHeight(self.words.fontMetrics().height() * 4)
+        self.column.addWidget(self.ring)
+        self.column.addWidget(self.words)
+        self.boxes: dict[str, QCheckBox] = {}
+        for name in MAPS:
+            self._add_map(name)
+        self.ring.toggled.connect(self._on_ring)
+        self.guide.changed.connect(self.show_state)
+        self.maps.changed.connect(self.show_state)
+        self.show_state()
+
+    def show_state(self) -> None:
+        """Show what is switched on, the advice and the keys."""
+        running = self.binding.annotation is not None
+        self.ring.setText(f"Where to click next ({key_of('next_click')}: go there)")
+        self._set(self.ring, self.guide.wanted, running)
+        for name, box in self.boxes.items():
+            self._set(box, name in self.maps.shown, running)
+            box.setToolTip(f"{MAPS[name].help}\nOn and off: {key_of('uncertainty')}")
+        self.words.setText(self.guide.words if running else "")
+
+    def _add_map(self, name: str) -> None:
+        """Add the check box of a map and its legend."""
+        kind = MAPS[name]
+        box = QCheckBox(kind.title)
+        box.toggled.connect(partial(self.maps.show, name))
+        self.boxes[name] = box
+        legend = QHBoxLayout()
+        legend.setContentsMargins(22, 0, 0, 4)
+        bar = QLabel()
+        bar.setPixmap(_bar(kind.colormap))
+        bar.setScaledContents(True)
+        bar.setFixedHeight(10)
+        bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        bar.setMinimumWidth(40)
+        for part in (QLabel(kind.ends[0]), bar, QLabel(kind.ends[1])):
+            part.setToolTip(kind.help)
+            legend.addWidget(part)
+        self.column.addWidget(box)
+        self.column.addLayout(legend)
+
+    def _on_ring(self, wanted: bool) -> None:
+        self.guide.wanted = wanted
+
+    def _set(self, box: QCheckBox, checked: bool, enabled: bool) -> None:
+        box.blockSignals(True)
+        box.setChecked(checked)
+        box.blockSignals(False)
+        box.setEnabled(enabled)
+
+
+def _bar(colormap: str) -> QPixmap:
+    """Return the colours of a colormap in a row, from low to high."""
+    colours = ensure_colormap(colormap).map(np.linspace(0, 1, 128))
+    pixels = np.ascontiguousarray((colours * 255).astype(np.uint8))
+    picture = QImage(
+        pixels.tobytes(), len(pixels), 1, 4 * len(pixels), QImage.Format.Format_RGBA8888
+    )
+    return QPixmap.fromImage(picture.copy())
