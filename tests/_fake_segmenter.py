@@ -14,6 +14,8 @@ from napari_gpcis.prediction import GridMaps, Prediction
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_gpcis._normalise import PreparedImage
+    from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
     from napari_gpcis.segmenter import Request
 
@@ -23,16 +25,16 @@ HOLE = 5
 
 def disks(shape: tuple[int, int], clicks: tuple[Click, ...]) -> np.ndarray:
     """The mask the fake gives: disks at positive, holes at negative clicks."""
+    positive = tuple(click for click in clicks if click.positive)
+    negative = tuple(click for click in clicks if not click.positive)
+    return _near(shape, positive, RADIUS) & ~_near(shape, negative, HOLE)
+
+
+def _near(shape: tuple[int, int], clicks: tuple[Click, ...], reach: int) -> np.ndarray:
     rows, cols = np.indices(shape)
     mask = np.zeros(shape, dtype=bool)
     for click in clicks:
-        distance = np.hypot(rows - click.pixel[0], cols - click.pixel[1])
-        if click.positive:
-            mask |= distance <= RADIUS
-    for click in clicks:
-        distance = np.hypot(rows - click.pixel[0], cols - click.pixel[1])
-        if not click.positive:
-            mask &= distance > HOLE
+        mask |= np.hypot(rows - click.pixel[0], cols - click.pixel[1]) <= reach
     return mask
 
 
@@ -40,7 +42,8 @@ class FakeSegmenter:
     """Follows the contract of ``Segmenter`` as far as the plugin and session use it.
 
     ``gate`` stops it before each run until the test opens it; ``error`` is raised
-    instead of an answer. ``runs`` and ``threads`` tell what was asked of it.
+    instead of an answer. ``runs``, ``previews`` and ``threads`` tell what was asked of
+    it. A starting mask stays, but for the holes.
     """
 
     def __init__(self, name: str = "fake") -> None:
@@ -60,6 +63,7 @@ class FakeSegmenter:
         self.entered = threading.Semaphore(0)
         self.error: Exception | None = None
         self.runs: list[Request] = []
+        self.previews: list[tuple[Click, Prediction | None, Box | None]] = []
         self.threads: set[int] = set()
 
     def run(
@@ -79,8 +83,44 @@ class FakeSegmenter:
             for count in range(first, len(request.clicks) + 1)
         )
 
+    def preview(
+        self,
+        prepared: PreparedImage,
+        click: Click,
+        previous: Prediction | None = None,
+        view: Box | None = None,
+    ) -> Prediction:
+        self.previews.append((click, previous, view))
+        self.threads.add(threading.get_ident())
+        if self.error is not None:
+            raise self.error
+        before = () if previous is None else previous.clicks
+        return _prediction(prepared.shape, (*before, click))
+
+    def step(
+        self,
+        prepared: PreparedImage,
+        clicks: tuple[Click, ...],
+        previous: Prediction | None = None,
+        view: Box | None = None,
+    ) -> Prediction:
+        return _prediction(prepared.shape, clicks, previous)
+
     def _predict(self, request: Request, clicks: tuple[Click, ...]) -> Prediction:
-        shape = request.prepared.shape
-        probability = disks(shape, clicks).astype(np.float32)
-        maps = GridMaps(*(probability.copy() for _ in GridMaps._fields))
-        return Prediction(shape, (0, 0, *shape), clicks, 0.5, maps, True)
+        before = None if request.start is None else request.start.prediction
+        return _prediction(request.prepared.shape, clicks, before)
+
+
+def _prediction(
+    shape: tuple[int, int],
+    clicks: tuple[Click, ...],
+    before: Prediction | None = None,
+) -> Prediction:
+    """The prediction of a fake: disks, and the mask before but for the holes."""
+    mask = disks(shape, clicks)
+    if before is not None:
+        holes = tuple(click for click in clicks if not click.positive)
+        mask |= before.mask & ~_near(shape, holes, HOLE)
+    probability = mask.astype(np.float32)
+    maps = GridMaps(*(probability.copy() for _ in GridMaps._fields))
+    return Prediction(shape, (0, 0, *shape), clicks, 0.5, maps, True)

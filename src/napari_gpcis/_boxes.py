@@ -40,6 +40,12 @@ def union(one: Box, other: Box) -> Box:
     return low[0], low[1], high[0], high[1]
 
 
+def overlap(one: Box, other: Box) -> bool:
+    """Return whether two boxes share a pixel."""
+    rows = min(one[2], other[2]) > max(one[0], other[0])
+    return rows and min(one[3], other[3]) > max(one[1], other[1])
+
+
 def placed(mask: Mask, box: Box, frame: Box) -> Mask:
     """Return the mask of a box on the larger ``frame``, false elsewhere."""
     full = np.zeros((frame[2] - frame[0], frame[3] - frame[1]), dtype=bool)

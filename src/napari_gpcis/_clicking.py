@@ -47,6 +47,11 @@ class Clicking(ABC):
         return self._segmenter
 
     @property
+    def prepared(self) -> PreparedImage:
+        """The image as the model reads it."""
+        return self._prepared
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the image."""
         return self._prepared.shape

@@ -108,17 +108,65 @@ def test_only_the_plane_of_a_stack_is_written() -> None:
 def test_others_leaves_the_running_object_out(labels: Labels) -> None:
     painter, held = Painter(labels), Painted()
     painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
-    others = painter.others(PLANE, held)
+    others = painter.others(PLANE, held, (0, 0, 20, 30))
     assert set(np.unique(others)) == {0, 7}
+    assert np.count_nonzero(others == 7) == 25
     assert np.count_nonzero(labels.data == 8) == 32
+    np.testing.assert_array_equal(
+        painter.others(PLANE, held, (4, 2, 7, 8)), others[4:7, 2:8]
+    )
+    np.testing.assert_array_equal(
+        painter.others(PLANE, held, (15, 15, 18, 20)), np.zeros((3, 5))
+    )
 
 
-def test_held_finds_a_finished_object(labels: Labels) -> None:
+def test_find_makes_a_finished_object_the_running_one(labels: Labels) -> None:
     painter = Painter(labels)
-    found = painter.held(PLANE, 7)
+    found = painter.find(PLANE, 7)
     assert found.box == (0, 0, 5, 5)
     assert found.mask.all()
-    assert painter.held(PLANE, 99).mask.size == 0
+    assert painter.find(PLANE, 7, (2, 1, 20, 30)).box == (2, 1, 5, 5)
+    assert painter.find(PLANE, 99) is None
+
+
+def test_a_corrected_object_is_given_back_as_it_was(labels: Labels) -> None:
+    before = labels.data.copy()
+    painter = Painter(labels)
+    held = painter.find(PLANE, 7)
+    painter.paint(PLANE, held, (2, 2, 8, 9), full(6, 7))
+    wanted = np.zeros((20, 30), dtype=bool)
+    wanted[2:8, 2:9] = True
+    np.testing.assert_array_equal(labels.data == 7, wanted)
+    np.testing.assert_array_equal(painter.others(PLANE, held, (0, 0, 20, 30)), before)
+    painter.give_back(PLANE, held)
+    np.testing.assert_array_equal(labels.data, before)
+
+
+def test_covering_takes_other_objects_and_gives_them_back(labels: Labels) -> None:
+    before = labels.data.copy()
+    painter, held = Painter(labels), Painted(cover=True)
+    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
+    assert np.count_nonzero(labels.data == 8) == 36
+    assert np.count_nonzero(labels.data == 7) == 25 - 4
+    painter.paint(PLANE, held, (4, 3, 9, 9), full(5, 6))
+    np.testing.assert_array_equal(labels.data[3, 3:5], [7, 7])
+    painter.give_back(PLANE, held)
+    np.testing.assert_array_equal(labels.data, before)
+
+
+def test_cutting_takes_pixels_of_one_object_only(labels: Labels) -> None:
+    labels.data[5:8, 0:5] = 9
+    before = labels.data.copy()
+    painter, held = Painter(labels), Painted(7, "cut")
+    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
+    cut = np.zeros((20, 30), dtype=bool)
+    cut[3:5, 3:5] = True
+    np.testing.assert_array_equal(labels.data, np.where(cut, 0, before))
+    assert painter.shows(PLANE, held)
+    painter.paint(PLANE, held, (4, 4, 9, 9), full(5, 5))
+    assert np.count_nonzero(labels.data == 7) == 24
+    painter.give_back(PLANE, held)
+    np.testing.assert_array_equal(labels.data, before)
 
 
 def test_a_closed_painter_lets_go(labels: Labels) -> None:

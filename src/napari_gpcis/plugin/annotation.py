@@ -10,21 +10,24 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.events import AnnotationEvents
 from napari_gpcis.plugin.painter import Painter
-from napari_gpcis.plugin.plane_annotation import PlaneAnnotation, Surroundings
+from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
 from napari_gpcis.plugin.planes import displayed_plane, full_resolution
 from napari_gpcis.plugin.prompts import Prompts
+from napari_gpcis.plugin.surroundings import Surroundings
 from napari_gpcis.plugin.work import open_plane
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
     from napari.components import ViewerModel
     from napari.layers import Image, Points
 
+    from napari_gpcis._history import Prompts as SavedPrompts
     from napari_gpcis.plugin.layers import ClickLayers
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.planes import Box, Plane
     from napari_gpcis.plugin.work import Models, Opened
     from napari_gpcis.plugin.worker import Answer, InferenceThread
+    from napari_gpcis.plugin.writing import Writing
 
 DIMS_EVENTS = ("current_step", "order", "ndisplay")
 
@@ -45,6 +48,8 @@ class Annotation(QObject):
         The points and labels layers on it.
     worker, models
         The inference thread and its models.
+    writing
+        What the person has chosen about writing masks.
     parent
         Qt parent.
     """
@@ -59,6 +64,7 @@ class Annotation(QObject):
         layers: ClickLayers,
         worker: InferenceThread,
         models: Models,
+        writing: Writing,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -68,8 +74,8 @@ class Annotation(QObject):
         self.message = ""
         self.events = AnnotationEvents(self)
         self.prompts = Prompts(image, layers.positive, layers.negative, self)
-        self._viewer = viewer
-        self._worker = worker
+        self.viewer = self._viewer = viewer
+        self.worker = self._worker = worker
         self._models = models
         self._painter = Painter(layers.labels)
         self._around = Surroundings(
@@ -79,6 +85,7 @@ class Annotation(QObject):
             self._painter,
             worker,
             self.events,
+            writing,
             self._say,
         )
         self._planes: dict[Plane, PlaneAnnotation] = {}
@@ -107,6 +114,46 @@ class Annotation(QObject):
         self.prompts.close()
         self._painter.close()
         self.current = None
+
+    def say(self, message: str) -> None:
+        """Tell the person something, in the status line."""
+        self._say(message)
+
+    def delete(self, objects: Iterable[tuple[Plane, int, Box | None]]) -> int:
+        """Delete finished objects, as one undo step of the labels layer.
+
+        Parameters
+        ----------
+        objects
+            Plane, id, and a box that contains it, if one is known.
+
+        Returns
+        -------
+        int
+            How many there were.
+        """
+        self._painter.end_step()
+        count = 0
+        for plane, label, near in objects:
+            known = self._planes.get(plane) or PlaneAnnotation(plane, self._around)
+            count += known.delete(label, near)
+        self._painter.end_step()
+        if count:
+            self.events.objects_changed.emit()
+        return count
+
+    def running_labels(self) -> dict[Plane, int]:
+        """Return the ids of the running objects that are new, by their planes."""
+        return {
+            plane: known.held.label
+            for plane, known in self._planes.items()
+            if known.held.label and known.held.how == "add" and known.clicks
+        }
+
+    @property
+    def writing_now(self) -> bool:
+        """Whether it is the running object that changes the labels just now."""
+        return self._painter.writing
 
     @property
     def drawing(self) -> bool:
@@ -138,6 +185,11 @@ class Annotation(QObject):
             self._open(plane)
         self.current.synchronise()
         self.events.plane_entered.emit()
+
+    def recall(self, plane: Plane, prompts: SavedPrompts, threshold: float) -> None:
+        """Go on with saved prompts on a plane, at once or when it is displayed."""
+        known = self._planes.setdefault(plane, PlaneAnnotation(plane, self._around))
+        known.recall(prompts, threshold)
 
     def reopen(self) -> None:
         """Make all sessions anew, for another model; clicks stay and are replayed."""

@@ -13,9 +13,11 @@ from napari_gpcis.plugin.annotation import Annotation
 from napari_gpcis.plugin.keys import Keys
 from napari_gpcis.plugin.layers import claim_layers, lies_on
 from napari_gpcis.plugin.planes import layer_shape
+from napari_gpcis.plugin.progress import progress
 from napari_gpcis.plugin.shortcuts import key_of
 from napari_gpcis.plugin.work import Models
 from napari_gpcis.plugin.worker import InferenceThread
+from napari_gpcis.plugin.writing import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points
 
-    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.work import SegmenterFactory
     from napari_gpcis.plugin.worker import Answer
     from napari_gpcis.session import Session
@@ -63,6 +64,8 @@ class Binding(QObject):
     ) -> None:
         super().__init__(parent)
         self.annotation: Annotation | None = None
+        self.viewer = viewer
+        self.writing = Writing(self)
         self._message = ""
         self._commands: dict[str, Callable[[], None]] = {}
         self._viewer = viewer
@@ -100,7 +103,13 @@ class Binding(QObject):
             return False
         self.stop()
         self.annotation = Annotation(
-            self._viewer, image, layers, self._worker, self._models, self
+            self._viewer,
+            image,
+            layers,
+            self._worker,
+            self._models,
+            self.writing,
+            self,
         )
         self.annotation.changed.connect(self.changed)
         self._watch(self.annotation, "connect")
@@ -126,6 +135,7 @@ class Binding(QObject):
         """End everything; return whether the inference thread has ended."""
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self.stop()
+        self.writing.close()
         self._keys.close()
         return self._worker.close()
 
@@ -176,6 +186,11 @@ class Binding(QObject):
         if self.annotation is not None:
             self.annotation.reopen()
 
+    @property
+    def models(self) -> Models:
+        """The model in use, for work on other threads."""
+        return self._models
+
     # What a display shows ---------------------------------------------------------
 
     @property
@@ -205,7 +220,7 @@ class Binding(QObject):
         annotation = self.annotation
         if annotation is None:
             return self._message
-        lines = [annotation.message or _progress(annotation.current)]
+        lines = [annotation.message or progress(annotation.current)]
         if annotation.current is not None and not annotation.clicking:
             lines.append(f"Press {key_of('ready')} to go on clicking.")
         return "\n".join(lines)
@@ -268,25 +283,6 @@ class Binding(QObject):
         annotation = self.annotation
         if annotation and not lies_on(annotation.layers.labels, annotation.image):
             self.stop(_NO_FIT)
-
-
-def _progress(current: PlaneAnnotation | None) -> str:
-    """Say in one line how far the running object is."""
-    if current is None:
-        return ""
-    if current.session is None:
-        return "Loading the model and the image ..."
-    count = len(current.clicks)
-    if not count:
-        return "Ready: click on an object."
-    parts = [f"{count} click{'s' if count > 1 else ''}"]
-    if current.held.label:
-        parts.append(f"object {current.held.label}")
-    if current.busy:
-        parts.append("computing ...")
-    elif current.seconds is not None:
-        parts.append(f"{current.seconds * 1000:.0f} ms")
-    return " · ".join(parts)
 
 
 _PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine")

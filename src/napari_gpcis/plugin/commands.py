@@ -63,6 +63,46 @@ COMMANDS = (
         "K",
         ("C",),
     ),
+    Command(
+        "toggle_sign",
+        "Turn click",
+        "Turn the selected clicks, or the last one, from object to background or back.",
+        "Q",
+        (),
+        button=False,
+    ),
+    Command(
+        "hover_preview",
+        "Preview under the mouse",
+        "Show what a click under the mouse would give, or stop showing it.",
+        "W",
+        (),
+        button=False,
+    ),
+    Command(
+        "box_tool",
+        "Draw boxes",
+        "Begin objects by boxes drawn around them, or stop that.",
+        "Shift-B",
+        (),
+        button=False,
+    ),
+    Command(
+        "next_object",
+        "Next object",
+        "Go to the next finished object of the list.",
+        "J",
+        (),
+        button=False,
+    ),
+    Command(
+        "refine",
+        "Correct an object",
+        "Correct the finished object under the mouse, or the selected one, by clicks.",
+        "Shift-R",
+        (),
+        button=False,
+    ),
 )
 
 READY_KEY = "G"

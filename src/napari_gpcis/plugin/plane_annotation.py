@@ -1,192 +1,32 @@
-"""The running object on one plane: from clicks to a drawn mask to an accepted object.
-
-Everything here runs in the GUI thread and returns at once; predictions are asked of
-the inference thread and drawn when they come.
-"""
+"""What a person can do with the running object and the finished ones on one plane."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_gpcis._boxes import slices, union
+from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.painter import EMPTY, Painted
-from napari_gpcis.plugin.planes import layer_shape, visible_box
-from napari_gpcis.plugin.work import infer
+from napari_gpcis.plugin.painted import Painted
+from napari_gpcis.plugin.plane_clicks import PlaneClicks, follow
+from napari_gpcis.plugin.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Sequence
 
-    from napari.layers import Image
+    from numpy.typing import ArrayLike
 
-    from napari_gpcis.clicks import Click
-    from napari_gpcis.plugin.events import AnnotationEvents
-    from napari_gpcis.plugin.layers import ClickLayers
-    from napari_gpcis.plugin.painter import Painter
-    from napari_gpcis.plugin.planes import Box, Plane
-    from napari_gpcis.plugin.prompts import Prompts
-    from napari_gpcis.plugin.work import Found, Opened
-    from napari_gpcis.plugin.worker import InferenceThread
+    from napari_gpcis.plugin.planes import Box
     from napari_gpcis.session import Session
 
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What all planes of an image share.
-
-    Attributes
-    ----------
-    image, layers
-        The image and the layers on it.
-    prompts, painter
-        The clicks in the points layers and the writer of the labels layer.
-    worker
-        The inference thread.
-    events
-        Where to report what others may want to hear.
-    say
-        Tells the person something; an empty message tells that something changed.
-    """
-
-    image: Image
-    layers: ClickLayers
-    prompts: Prompts
-    painter: Painter
-    worker: InferenceThread
-    events: AnnotationEvents
-    say: Callable[[str], None]
+__all__ = ["PlaneAnnotation", "Surroundings", "follow"]
 
 
-class PlaneAnnotation:
-    """One plane being annotated.
+class PlaneAnnotation(PlaneClicks):
+    """One plane being annotated; see :class:`.PlaneClicks` for its parameters."""
 
-    Parameters
-    ----------
-    plane
-        The plane.
-    around
-        What it shares with the other planes.
-
-    Attributes
-    ----------
-    session
-        ``None`` until the plane is opened, and after it was set aside.
-    held
-        What the running object shows in the labels layer.
-    accepting
-        The number of clicks to accept as soon as their mask is there, else 0. Later
-        clicks wait: they belong to the next object.
-    seconds
-        How long the last answer took to compute.
-    """
-
-    def __init__(self, plane: Plane, around: Surroundings) -> None:
-        self.plane = plane
-        self.session: Session | None = None
-        self.held = Painted()
-        self.accepting = 0
-        self.seconds: float | None = None
-        self._around = around
-        self._view: Box | None = None
-
-    @property
-    def key(self) -> Hashable:
-        """Key of this plane's requests to the inference thread."""
-        return id(self._around), self.plane
-
-    @property
-    def clicks(self) -> tuple[Click, ...]:
-        """Clicks of the running object, as the points layers hold them."""
-        known = () if self.session is None else self.session.clicks
-        return self._around.prompts.clicks(self.plane, known)
-
-    @property
-    def busy(self) -> bool:
-        """Whether an answer is on its way."""
-        return self.session is None or self._around.worker.busy(self.key)
-
-    # Opening and closing ----------------------------------------------------------
-
-    def opened(self, opened: Opened) -> None:
-        """Take the session that was made for this plane."""
-        self.session = opened.session
-
-    def set_aside(self) -> None:
-        """Free the image's memory; points and masks stay in their layers."""
-        self._around.worker.cancel(self.key)
-        self.session = None
-
-    def give_up(self) -> None:
-        """End the running object: its mask stays drawn, its points go."""
-        self._around.worker.cancel(self.key)
-        self._around.prompts.replace(self.plane, ())
-        self.held = Painted()
-
-    # From points to a mask --------------------------------------------------------
-
-    def synchronise(self) -> None:
-        """Let the session follow the points, and ask for what is missing."""
-        session = self.session
-        if session is None:
-            self._around.say("")
-            return
-        clicks, outside = self._on_image(self.clicks)
-        clicks = clicks[: self.accepting or None]
-        if clicks != session.clicks or self._missing(session):
-            if not session.clicks:
-                self._view = self._view or self._visible()
-                session.view = self._view
-            follow(session, clicks)
-            self._around.events.clicks_changed.emit(self)
-            self.predict()
-        self._around.say(outside)
-
-    def predict(self) -> None:
-        """Ask for the mask of all clicks, or take the mask away if there are none."""
-        session, around = self.session, self._around
-        if session is None:
-            return
-        if session.clicks:
-            work = partial(
-                infer, session.segmenter, session.request(), session.prediction
-            )
-            around.worker.submit(self.key, work)
-        else:
-            around.worker.cancel(self.key)
-            nothing = np.zeros((0, 0), dtype=bool)
-            around.painter.paint(self.plane, self.held, EMPTY, nothing)
-            self._view = self.seconds = None
-            around.events.predicted.emit(self)
-        around.say("")
-
-    def found(self, found: Found, seconds: float) -> None:
-        """Draw the mask that was found, unless the clicks have changed since."""
-        session, request = self.session, found.request
-        if session is None:
-            return
-        if request is not None and not session.fulfil(request, found.predictions):
-            return
-        self.seconds = seconds
-        try:
-            self._around.painter.paint(self.plane, self.held, found.box, found.mask)
-        except InputError as error:
-            self.accepting = 0
-            self._around.say(str(error))
-            return
-        self._around.events.predicted.emit(self)
-        if self.accepting:
-            self._finish(session)
-        else:
-            self._around.say("")
-
-    def failed(self) -> None:
-        """Go on after an error: the clicks stay, the next one tries again."""
-        self.accepting = 0
-
-    # What a person can do ---------------------------------------------------------
+    # Commands ---------------------------------------------------------------------
 
     def accept(self) -> None:
         """Finish the running object, now or as soon as its mask is there."""
@@ -206,17 +46,14 @@ class PlaneAnnotation:
         self.synchronise()
 
     def undo(self) -> None:
-        """Take back the last change; without clicks, reopen the last object."""
+        """Take back the last change; without clicks, the last object or deletion."""
         session, self.accepting = self.session, 0
         if session is None:
             return
         if session.undo_click():
             self._show_clicks(session)
-        elif session.objects and not session.clicks:
-            label = session.reopen()
-            self.held = self._around.painter.held(self.plane, label)
-            self._around.events.objects_changed.emit()
-            self._show_clicks(session)
+        elif session.steps and not session.clicks:
+            self._take_back(session)
         else:
             self._around.say("Nothing to undo.")
 
@@ -230,67 +67,172 @@ class PlaneAnnotation:
         else:
             self._around.say("Nothing to redo.")
 
+    def toggle_sign(self) -> None:
+        """Turn the sign of the selected clicks, or of the last one."""
+        session, clicks = self.session, self.clicks
+        if session is None or not clicks:
+            self._around.say("No click to turn: click on an object first.")
+            return
+        turned = set(self._around.prompts.selected(self.plane)) or {clicks[-1]}
+        self.change_clicks(
+            [
+                replace(click, positive=not click.positive)
+                if click in turned
+                else click
+                for click in clicks
+            ]
+        )
+
+    # What other parts ask for -----------------------------------------------------
+
+    def change_clicks(self, clicks: Sequence[Click]) -> None:
+        """Make these the clicks of the running object, as one step of undo."""
+        self.accepting = 0
+        self._around.prompts.replace(self.plane, clicks)
+        self.synchronise()
+
+    def draw_box(self, box: Box) -> bool:
+        """Begin an object with a box: what is in it is zoomed to, and clicked.
+
+        Returns
+        -------
+        bool
+            ``False`` if an object is running already, or the plane is not open.
+        """
+        if self.session is None or self.clicks:
+            self._around.say(
+                "A box begins an object: accept or clear the running one first."
+            )
+            return False
+        self._view = box
+        middle = (box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2
+        self.change_clicks([Click(*middle)])
+        return True
+
+    def begin_with(
+        self,
+        mask: ArrayLike,
+        corner: tuple[int, int] = (0, 0),
+        *,
+        label: int | None = None,
+        clicks: Sequence[Click] = (),
+    ) -> bool:
+        """Begin an object with a mask, see `Session.push_mask`.
+
+        Returns
+        -------
+        bool
+            ``False`` if an object is running already, or the plane is not open.
+        """
+        session = self.session
+        if session is None or self.clicks:
+            self._around.say("Accept or clear the running object first.")
+            return False
+        session.push_mask(mask, clicks, corner=corner, label=label)
+        self._around.events.clicks_changed.emit(self)
+        self._show_clicks(session)
+        return True
+
+    def set_threshold(self, threshold: float) -> None:
+        """Draw the running mask anew with another threshold; nothing is predicted."""
+        if self.session is not None and self.session.threshold != threshold:
+            self.session.threshold = threshold
+            if self.session.clicks:
+                self.predict()
+
+    def write_otherwise(self) -> None:
+        """Write the running mask in the way that is chosen now."""
+        session = self.session
+        if session is None:
+            return
+        if session.start is None or session.start.label is None:
+            self._around.painter.give_back(self.plane, self.held)
+            self.held = Painted()
+            if session.clicks:
+                self.predict()
+
+    def delete(self, label: int, near: Box | None = None) -> bool:
+        """Delete a finished object of this plane.
+
+        Parameters
+        ----------
+        label
+            Its id.
+        near
+            A box that contains it, if one is known.
+
+        Returns
+        -------
+        bool
+            ``False`` if there is no such object, or it is the running one.
+        """
+        around = self._around
+        found = around.painter.find(self.plane, label, near)
+        if found is None or self.held.label == label:
+            return False
+        if self.session is not None:
+            place = slices(found.box)
+            self.session.labels[place] = around.painter.others(
+                self.plane, self.held, found.box
+            )
+            self.session.delete(label)
+        around.painter.write(self.plane, found.box, found.mask, 0)
+        return True
+
     # Steps ------------------------------------------------------------------------
 
     def _finish(self, session: Session) -> None:
         """Accept the object that is drawn, and go on with later clicks."""
-        around, self.accepting = self._around, 0
-        drawn = around.painter.shows(self.plane, self.held)
+        around, held, self.accepting = self._around, self.held, 0
+        drawn = around.painter.shows(self.plane, held)
         if session.prediction is None or not drawn:
-            around.say("There is no mask to accept: click on the object once more.")
+            around.say(_NOTHING[held.how])
             return
         accepted = session.clicks
-        session.labels[...] = around.painter.others(self.plane, self.held)
+        box = union(held.box, session.prediction.trimmed[0])
+        place = slices(box)
+        session.labels[place] = around.painter.others(self.plane, held, box)
         try:
-            label = session.accept(label=self.held.label)
+            label = session.accept(label=held.label, how=held.how, overwrite=held.cover)
         except InputError as error:
             around.say(str(error))
             return
+        session.labels[place] = self.plane.take(around.layers.labels.data)[place]
         around.painter.end_step()
         self.held, self._view, self.seconds = Painted(), None, None
         later = [click for click in self.clicks if click not in accepted]
         around.prompts.replace(self.plane, later)
         self.synchronise()
+        around.writing.finished()
         around.events.accepted.emit(self, label)
         around.events.objects_changed.emit()
-        around.say(f"Object {label} is done. Click on the next one.")
+        around.say(_DONE[held.how].format(label))
+
+    def _take_back(self, session: Session) -> None:
+        """Reopen the last object, or bring back the last one that was deleted."""
+        step, change = session.steps[-1], session.last_change
+        label = session.reopen()
+        if change is not None and step.how == "delete":
+            self._around.painter.restore(self.plane, change)
+            self._around.say(f"Object {label} is back.")
+        elif change is not None and step.how != "delete":
+            self.held = self._around.painter.reheld(self.plane, label, step.how, change)
+            self._show_clicks(session)
+        self._around.events.objects_changed.emit()
 
     def _show_clicks(self, session: Session) -> None:
         """Bring the session's clicks into the points layers, and its mask."""
         self._around.prompts.replace(self.plane, session.clicks)
         self.predict()
 
-    def _missing(self, session: Session) -> bool:
-        """Return whether the mask of all clicks is neither known nor asked for."""
-        return bool(session.clicks) and session.prediction is None and not self.busy
 
-    def _on_image(self, clicks: Sequence[Click]) -> tuple[tuple[Click, ...], str]:
-        """Return the clicks on the image; points beside it are removed, and why."""
-        rows, cols = self.plane.shape(layer_shape(self._around.image))
-        inside = tuple(
-            click
-            for click in clicks
-            if 0 <= click.pixel[0] < rows and 0 <= click.pixel[1] < cols
-        )
-        if len(inside) == len(clicks):
-            return inside, ""
-        self._around.prompts.replace(self.plane, inside)
-        return inside, "That click was outside the image and has been removed."
-
-    def _visible(self) -> Box | None:
-        shape = self.plane.shape(layer_shape(self._around.image))
-        return visible_box(self._around.layers.labels, self.plane, shape)
-
-
-def follow(session: Session, clicks: Sequence[Click]) -> None:
-    """Give a session these clicks; nothing is predicted here.
-
-    New clicks at the end are pushed one by one. Any other change (points were dragged
-    or deleted) is one step, so that one undo takes it back.
-    """
-    have = session.clicks
-    if tuple(clicks[: len(have)]) != have:
-        session.push_clicks(clicks)
-        return
-    for click in clicks[len(have) :]:
-        session.push_click(click.row, click.col, click.positive)
+_NOTHING = {
+    "add": "There is no mask to accept: click on the object once more.",
+    "cut": "The mask covers nothing of the selected label: nothing can be cut.",
+    "replace": "There is no mask to accept: click on the object once more.",
+}
+_DONE = {
+    "add": "Object {} is done. Click on the next one.",
+    "cut": "Cut from object {}. Click on the next one.",
+    "replace": "Object {} is corrected. Click on the next one.",
+}

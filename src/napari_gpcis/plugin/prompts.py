@@ -38,10 +38,21 @@ class Prompts(QObject):
         The two layers.
     parent
         Qt parent.
+
+    Attributes
+    ----------
+    boxing : bool
+        Whether a drag of the left button draws a box without Shift, too.
     """
 
     changed = Signal()
     """Emitted once per turn of the event loop in which points were changed."""
+    picked = Signal(object)
+    """Emitted with a point of the image that was clicked with Alt held."""
+    dragged = Signal(object, object)
+    """Emitted while a box is drawn, with two opposite corners, points of the image."""
+    boxed = Signal(object, object)
+    """Emitted with two opposite corners when a box was drawn."""
 
     def __init__(
         self,
@@ -53,7 +64,10 @@ class Prompts(QObject):
         super().__init__(parent)
         self._image = image
         self.layers = {True: positive, False: negative}
+        self.boxing = False
         self._pressed: bool | None = None
+        self._alt = False
+        self._unwanted: list[tuple[bool, Any]] = []
         self._misplaced: list[tuple[bool, Any]] = []
         self._arrivals: list[tuple[bool, tuple[float, ...]]] = []
         self._quiet = False
@@ -92,11 +106,38 @@ class Prompts(QObject):
         found.sort(key=lambda item: (order.get(item[0], len(order)), item[1]))
         return tuple(click for click, _ in found)
 
+    def selected(self, plane: Plane) -> tuple[Click, ...]:
+        """Return the clicks on a plane that a person has selected.
+
+        While clicking, napari keeps the newest point of each layer selected: that is
+        not the person's choice and does not count.
+        """
+        return tuple(
+            Click(*pixel, positive)
+            for positive, layer in self.layers.items()
+            if str(layer.mode) == "select"
+            for place in sorted(layer.selected_data)
+            if (pixel := plane.pixel(self._to_image(positive, layer.data[place])))
+        )
+
     def replace(self, plane: Plane, clicks: Sequence[Click]) -> None:
         """Make the points on a plane be exactly these clicks; nothing is reported."""
         with self._silence():
             for positive, layer in self.layers.items():
                 self._replace_in(layer, plane, positive, clicks)
+        self._arrivals += self._in_order(plane, clicks)
+
+    def _in_order(
+        self, plane: Plane, clicks: Sequence[Click]
+    ) -> list[tuple[bool, tuple[float, ...]]]:
+        """Return the points of a plane that are not known yet, in the clicks' order."""
+        found = {
+            Click(*pixel, positive): (positive, tuple(map(float, point)))
+            for positive, point, _ in self._points()
+            if (pixel := plane.pixel(self._to_image(positive, point))) is not None
+        }
+        keys = [found[click] for click in clicks if click in found]
+        return [key for key in keys if key not in self._arrivals]
 
     def select(self, viewer: Any) -> None:
         """Make the layers ready for clicks: positive layer active, Add mode on."""
@@ -139,16 +180,32 @@ class Prompts(QObject):
         return layer.world_to_data(self._image.data_to_world(point))
 
     def _on_press(self, layer: Points, event: Any) -> Generator[None, None, None]:
-        """Note which sign a mouse press asks for, until it became a point or not."""
-        wanted = event.button != RIGHT_BUTTON and "Control" not in event.modifiers
-        self._pressed = wanted
-        start = np.asarray(event.pos, dtype=float)
+        """Note what a mouse press asks for, until it became a point or not."""
+        adding = str(layer.mode) == "add"
+        self._pressed = _is_positive(event)
+        self._alt = adding and "Alt" in event.modifiers
+        boxing = adding and self._draws_box(event)
+        start, place = np.asarray(event.pos, dtype=float), self._in_image(event)
         yield
         while event.type == "mouse_move":
+            if boxing:
+                self.dragged.emit(place, self._in_image(event))
             yield
         travel = np.linalg.norm(start - np.asarray(event.pos, dtype=float))
         if travel >= CLICK_TRAVEL or str(layer.mode) != "add":
-            self._pressed = None
+            self._pressed, self._alt = None, False
+            if boxing:
+                self.boxed.emit(place, self._in_image(event))
+
+    def _draws_box(self, event: Any) -> bool:
+        """Return whether a press begins a box, if the mouse is moved."""
+        return event.button != RIGHT_BUTTON and (
+            self.boxing or "Shift" in event.modifiers
+        )
+
+    def _in_image(self, event: Any) -> Any:
+        """Return the mouse's place in the image's data."""
+        return np.asarray(self._image.world_to_data(event.position))
 
     def _on_data(self, event: Any) -> None:
         """Take note of a change of either layer."""
@@ -162,6 +219,10 @@ class Prompts(QObject):
     def _on_added(self, positive: bool, layer: Points, count: int) -> None:
         """Note the order of new points, and those that belong into the other layer."""
         pressed, self._pressed = self._pressed, None
+        alt, self._alt = self._alt, False
+        if alt and count == 1:
+            self._unwanted.append((positive, np.array(layer.data[-1])))
+            return
         for point in layer.data[-count:]:
             sign = positive
             if count == 1 and pressed is not None and pressed is not positive:
@@ -172,22 +233,32 @@ class Prompts(QObject):
     def _settle(self) -> None:
         """Bring misplaced points into their layer, then report the change."""
         misplaced, self._misplaced = self._misplaced, []
+        unwanted, self._unwanted = self._unwanted, []
         with self._silence():
             for positive, point in misplaced:
                 self._move(positive, point)
+            for positive, point in unwanted:
+                self._remove(positive, point)
         held = {(sign, tuple(map(float, point))) for sign, point, _ in self._points()}
         self._arrivals = [key for key in self._arrivals if key in held]
         self.changed.emit()
+        for positive, point in unwanted:
+            self.picked.emit(np.asarray(self._to_image(positive, point)))
 
     def _move(self, positive: bool, point: Any) -> None:
         """Move one point from a layer to the other."""
-        source, target = self.layers[positive], self.layers[not positive]
-        places = np.flatnonzero(np.all(source.data == point, axis=1))
+        if self._remove(positive, point):
+            self.layers[not positive].add(point)
+
+    def _remove(self, positive: bool, point: Any) -> bool:
+        """Remove one point; ``False`` if it has gone within the same turn."""
+        layer = self.layers[positive]
+        places = np.flatnonzero(np.all(layer.data == point, axis=1))
         if len(places) == 0:
-            return  # deleted within the same turn of the event loop
-        source.selected_data = set()
-        source.data = np.delete(source.data, places[-1], axis=0)
-        target.add(point)
+            return False
+        layer.selected_data = set()
+        layer.data = np.delete(layer.data, places[-1], axis=0)
+        return True
 
     @contextmanager
     def _silence(self) -> Iterator[None]:
@@ -197,3 +268,8 @@ class Prompts(QObject):
             yield
         finally:
             self._quiet = before
+
+
+def _is_positive(event: Any) -> bool:
+    """Return which sign a mouse button with its modifiers asks for."""
+    return event.button != RIGHT_BUTTON and "Control" not in event.modifiers

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 FOLDED, UNFOLDED = "\u25b8", "\u25be"
 """Arrows in front of a header; as text they have the theme's colour."""
+MARGIN = 4
+"""Space between sections and the scroll bar."""
 _PLAIN = "text-align: left; padding: 3px; font-weight: bold; background: transparent;"
 
 
@@ -48,6 +50,13 @@ class Section(QWidget):
         self._show(unfolded)
 
     @property
+    def least_width(self) -> int:
+        """Width that the section needs, folded or not."""
+        return max(
+            part.minimumSizeHint().width() for part in (self.header, self.content)
+        )
+
+    @property
     def unfolded(self) -> bool:
         """Whether the content is seen; may be set."""
         return self.header.isChecked()
@@ -65,6 +74,8 @@ class Section(QWidget):
 class Scrolled(QScrollArea):
     """Sections one under the other, scrolled when the window is too low for them.
 
+    It is as wide as the widest section needs, so that unfolding moves nothing else.
+
     Parameters
     ----------
     sections
@@ -73,9 +84,9 @@ class Scrolled(QScrollArea):
 
     def __init__(self, sections: Sequence[Section]) -> None:
         super().__init__()
-        self._inner = inner = QWidget()
+        inner = QWidget()
         column = QVBoxLayout(inner)
-        column.setContentsMargins(0, 0, 4, 0)
+        column.setContentsMargins(0, 0, MARGIN, 0)
         for section in sections:
             column.addWidget(section)
         column.addStretch()
@@ -83,12 +94,6 @@ class Scrolled(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        for section in sections:
-            section.toggled.connect(self._keep_width)
-        self._keep_width()
-
-    def _keep_width(self) -> None:
-        """Be as wide as the widest section that is seen: nothing is cut off."""
         bar = self.verticalScrollBar().sizeHint().width()
-        needed = self._inner.minimumSizeHint().width() + bar
-        self.setMinimumWidth(max(self.minimumWidth(), needed))
+        widths = [section.least_width for section in sections]
+        self.setMinimumWidth(max(widths, default=0) + MARGIN + bar)

@@ -127,6 +127,8 @@ def infer(
     request: Request | None,
     known: Prediction | None,
     cancelled: Callable[[], bool],
+    *,
+    threshold: float,
 ) -> Found | None:
     """Predict what a request lacks and draw the mask of its last click.
 
@@ -140,9 +142,12 @@ def infer(
         The prediction of all clicks, if there is one.
     cancelled
         Asked between clicks; if true the answer is ``None``.
+    threshold
+        Probability above which a pixel is object.
     """
-    predictions = () if request is None else segmenter.run(request, cancelled)
+    found = () if request is None else segmenter.run(request, cancelled)
+    predictions = tuple(item.with_threshold(threshold) for item in found)
     last = predictions[-1] if predictions else known
     if last is None or (request is not None and not predictions) or cancelled():
         return None
-    return Found(request, predictions, last.roi, last.crop("mask"))
+    return Found(request, predictions, *last.trimmed)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_gpcis.plugin.panels.clicking import ClickingPanel
 from napari_gpcis.plugin.panels.model import ModelPanel
+from napari_gpcis.plugin.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.panels.shortcuts import ShortcutsPanel
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.panels.base import Panel
 
-PANELS: tuple[type[Panel], ...] = (ModelPanel, ShortcutsPanel)
+PANELS: tuple[type[Panel], ...] = (
+    ObjectsPanel,
+    ClickingPanel,
+    ModelPanel,
+    ShortcutsPanel,
+)
 """The sections, in their order from top to bottom."""

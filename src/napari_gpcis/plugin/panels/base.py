@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_gpcis.plugin.shortcuts import key_of
+
 if TYPE_CHECKING:
     from napari_gpcis.plugin.binding import Binding
 
@@ -47,3 +49,9 @@ class Panel(QWidget):
 
     def close_links(self) -> None:
         """Let go of what outlives the widget; called once, when it is closed."""
+
+
+def with_key(text: str, command: str) -> str:
+    """Return a text with the key of a command behind it, if it has one."""
+    key = key_of(command)
+    return f"{text} ({key})" if key else text

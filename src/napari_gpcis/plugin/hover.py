@@ -1,0 +1,206 @@
+"""The mask that a click here would give, as a contour that follows the mouse.
+
+It comes from the Gaussian process alone, conditioned on the features of the last
+prediction, so it keeps up with the mouse. Nothing waits for it: of the places that the
+mouse has been at, only the latest counts.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.contours import Answers, Contour, Question
+from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.sketch import Sketch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.plugin.worker import Answer
+
+PERIOD = 30
+"""Milliseconds between two drawings at least."""
+
+
+class Hover(QObject):
+    """Shows what a click would give, while the preference ``hover_preview`` is on.
+
+    Parameters
+    ----------
+    binding
+        Whose annotation is followed.
+    parent
+        Qt parent.
+    """
+
+    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._binding = binding
+        self._annotation: Annotation | None = None
+        self._sketch: Sketch | None = None
+        self._next: Contour | None = None
+        self._answers = Answers()
+        self._drawn_at = 0.0
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._draw)
+        binding.started.connect(self._on_started)
+        binding.stopped.connect(self._on_stopped)
+        binding.register("hover_preview", self.toggle)
+        PREFERENCES.events.hover_preview.connect(self._on_switched)
+
+    def close(self) -> None:
+        """Stop following."""
+        self._on_stopped()
+        PREFERENCES.events.hover_preview.disconnect(self._on_switched)
+
+    @staticmethod
+    def toggle() -> None:
+        """Switch the preview on or off."""
+        PREFERENCES.hover_preview = not PREFERENCES.hover_preview
+
+    @property
+    def shown(self) -> bool:
+        """Whether a contour is drawn."""
+        return self._sketch is not None and self._sketch.shown
+
+    @property
+    def key(self) -> Hashable:
+        """Key of the requests to the inference thread."""
+        return id(self), "hover"
+
+    # Following --------------------------------------------------------------------
+
+    def _on_started(self, annotation: Annotation) -> None:
+        self._annotation = annotation
+        self._sketch = Sketch(annotation.viewer, annotation.image, "preview")
+        self._watch(annotation, "connect")
+        for layer in annotation.prompts.layers.values():
+            layer.mouse_move_callbacks.append(self._on_move)
+
+    def _on_stopped(self) -> None:
+        annotation, self._annotation = self._annotation, None
+        if annotation is None:
+            return
+        self.clear()
+        self._watch(annotation, "disconnect")
+        for layer in annotation.prompts.layers.values():
+            if self._on_move in layer.mouse_move_callbacks:
+                layer.mouse_move_callbacks.remove(self._on_move)
+        if self._sketch is not None:
+            self._sketch.close()
+        self._sketch = None
+        self._answers = Answers()
+
+    def _watch(self, annotation: Annotation, way: str) -> None:
+        """Begin or end (``"connect"``, ``"disconnect"``) to follow an annotation."""
+        events = annotation.events
+        signals = (events.plane_entered, events.clicks_changed, events.accepted)
+        for signal in signals:
+            getattr(signal, way)(self._on_change)
+        getattr(annotation.worker.answered, way)(self._on_answer)
+        over = annotation.viewer.events.mouse_over_canvas
+        getattr(over, way)(self._on_over)
+        getattr(annotation.changed, way)(self._on_state)
+
+    def _on_switched(self, *_: Any) -> None:
+        if not PREFERENCES.hover_preview:
+            self.clear()
+        self._binding.changed.emit()
+
+    def _on_change(self, *_: Any) -> None:
+        self.clear()
+
+    def _on_state(self) -> None:
+        if self.shown and self._annotation and not self._annotation.clicking:
+            self.clear()
+
+    def _on_over(self, *_: Any) -> None:
+        if self._annotation and not self._annotation.viewer.mouse_over_canvas:
+            self.clear()
+
+    def _on_move(self, _layer: Any, event: Any) -> None:
+        """Ask what a click at the mouse would give."""
+        annotation = self._annotation
+        current = None if annotation is None else annotation.current
+        wanted = PREFERENCES.hover_preview and not event.is_dragging
+        if annotation is None or current is None or not wanted:
+            return
+        place = annotation.image.world_to_data(event.position)
+        pixel = current.plane.pixel(place)
+        work = None if pixel is None else self._work(current, pixel, event.modifiers)
+        if work is None or not annotation.clicking:
+            self.clear()
+        else:
+            annotation.worker.submit(self.key, work)
+
+    # Asking and drawing -----------------------------------------------------------
+
+    def _work(
+        self, current: PlaneAnnotation, pixel: tuple[float, float], modifiers: Any
+    ) -> Callable[[Callable[[], bool]], Contour | None] | None:
+        """Return what is to be computed, ``None`` if nothing can be said now."""
+        session, click = current.session, Click(*pixel, "Control" not in modifiers)
+        inside = all(
+            0 <= place < size
+            for place, size in zip(click.pixel, current.shape, strict=True)
+        )
+        if session is None or not inside:
+            return None
+        previous = session.prediction
+        if session.clicks and previous is None:
+            return None  # the last click is still being computed
+        question = Question(
+            session.segmenter,
+            session.prepared,
+            current.plane,
+            click,
+            session.threshold,
+            previous,
+            current.view,
+            session.start,
+        )
+        return partial(self._answers.find, question)
+
+    def _on_answer(self, answer: Answer) -> None:
+        """Draw the contour, not too often."""
+        if answer.key != self.key or answer.value is None:
+            return
+        self._next = answer.value
+        if not self._timer.isActive():
+            since = (time.monotonic() - self._drawn_at) * 1000
+            self._timer.start(max(0, round(PERIOD - since)))
+
+    def _draw(self) -> None:
+        contour, self._next = self._next, None
+        annotation, sketch = self._annotation, self._sketch
+        if contour is None or annotation is None or sketch is None:
+            return
+        current = annotation.current
+        if current is not None and current.plane == contour.plane:
+            positive = contour.click.positive
+            self._drawn_at = time.monotonic()
+            sketch.show(
+                contour.plane,
+                contour.curves,
+                PREFERENCES.positive_colour
+                if positive
+                else PREFERENCES.negative_colour,
+            )
+
+    def clear(self) -> None:
+        """Show nothing, and drop what is being computed."""
+        self._timer.stop()
+        self._next = None
+        if self._annotation is not None:
+            self._annotation.worker.cancel(self.key)
+        if self._sketch is not None:
+            self._sketch.clear()

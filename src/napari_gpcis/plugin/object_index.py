@@ -1,0 +1,185 @@
+"""The finished objects of the image being annotated, plane by plane.
+
+They are looked up on a thread of their own, never in the GUI thread: all planes once,
+then those that have changed.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_gpcis.plugin.object_scan import Entry, scan
+from napari_gpcis.plugin.planes import Plane, layer_shape
+from napari_gpcis.plugin.worker import InferenceThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.worker import Answer
+
+DELAY = 200
+"""Milliseconds of quiet before changed planes are looked up."""
+
+
+NEWS = 30
+"""Milliseconds in which news is gathered."""
+
+
+class Found(NamedTuple):
+    """One object on one plane."""
+
+    label: int
+    plane: Plane
+    entry: Entry
+
+
+class ObjectIndex(QObject):
+    """Knows the finished objects; the running ones are left out.
+
+    Parameters
+    ----------
+    binding
+        Whose annotation is followed.
+    parent
+        Qt parent.
+    """
+
+    changed = Signal()
+    """Emitted when the objects are not what they were."""
+
+    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._annotation: Annotation | None = None
+        self._planes: dict[Plane, dict[int, Entry]] = {}
+        self._axes: tuple[int, int] | None = None
+        self._waiting: set[Plane] = set()
+        self._thread = InferenceThread(self)
+        self._thread.answered.connect(self._on_answer)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY)
+        self._timer.timeout.connect(self._look)
+        self._news = QTimer(self)
+        self._news.setSingleShot(True)
+        self._news.setInterval(NEWS)
+        self._news.timeout.connect(self.changed)
+        binding.started.connect(self._on_started)
+        binding.stopped.connect(self._on_stopped)
+
+    def close(self) -> None:
+        """Stop following, and end the thread."""
+        self._on_stopped()
+        self._thread.close()
+
+    @property
+    def end_thread(self) -> Callable[..., None]:
+        """Ends the thread, even after Qt has deleted this object."""
+        return self._thread.end_thread
+
+    @property
+    def busy(self) -> bool:
+        """Whether planes are being looked up, or will be soon."""
+        return bool(self._waiting) or self._news.isActive()
+
+    def objects(self) -> list[Found]:
+        """Return all finished objects, plane by plane, by ascending id."""
+        running = {} if self._annotation is None else self._annotation.running_labels()
+        return [
+            Found(label, plane, entry)
+            for plane, entries in sorted(
+                self._planes.items(), key=lambda item: item[0].steps
+            )
+            for label, entry in entries.items()
+            if running.get(plane) != label
+        ]
+
+    def _on_started(self, annotation: Annotation) -> None:
+        self._annotation = annotation
+        events, labels = annotation.events, annotation.layers.labels
+        events.plane_entered.connect(self._on_plane)
+        events.objects_changed.connect(self._on_plane_changed)
+        events.clicks_changed.connect(self._on_running)
+        labels.events.labels_update.connect(self._on_drawn)
+        labels.events.data.connect(self._on_data)
+
+    def _on_stopped(self) -> None:
+        annotation, self._annotation = self._annotation, None
+        self._timer.stop()
+        for plane in self._waiting:
+            self._thread.cancel(plane)
+        self._waiting.clear()
+        self._planes.clear()
+        self._axes = None
+        if annotation is None:
+            return
+        events, labels = annotation.events, annotation.layers.labels
+        events.plane_entered.disconnect(self._on_plane)
+        events.objects_changed.disconnect(self._on_plane_changed)
+        events.clicks_changed.disconnect(self._on_running)
+        labels.events.labels_update.disconnect(self._on_drawn)
+        labels.events.data.disconnect(self._on_data)
+        self.changed.emit()
+
+    def _on_plane(self) -> None:
+        """Look up all planes of a new orientation; the displayed one first."""
+        current = None if self._annotation is None else self._annotation.current
+        if current is None or self._annotation is None:
+            return
+        if current.plane.axes != self._axes:
+            self._axes = current.plane.axes
+            self._planes.clear()
+            shape = layer_shape(self._annotation.layers.labels)
+            self.look_up([current.plane, *planes_of(shape, self._axes)])
+
+    def _on_plane_changed(self) -> None:
+        if self._annotation is not None and self._annotation.current is not None:
+            self.look_up([self._annotation.current.plane])
+
+    def _on_running(self, *_: Any) -> None:
+        self._news.start()
+
+    def _on_drawn(self, *_: Any) -> None:
+        """Follow edits by hand; what the running object draws is of no matter."""
+        if self._annotation is not None and not self._annotation.writing_now:
+            self._on_plane_changed()
+
+    def _on_data(self, *_: Any) -> None:
+        self._axes = None
+        self._on_plane()
+
+    def look_up(self, planes: Iterable[Plane]) -> None:
+        """Look these planes up soon."""
+        self._waiting.update(planes)
+        self._timer.start()
+
+    def _look(self) -> None:
+        """Ask the thread for the planes that wait."""
+        annotation = self._annotation
+        if annotation is None:
+            return
+        data = annotation.layers.labels.data
+        for plane in sorted(self._waiting, key=lambda plane: plane.steps):
+            self._thread.submit(plane, partial(scan, plane.take(data)))
+
+    def _on_answer(self, answer: Answer) -> None:
+        plane = answer.key
+        if not isinstance(plane, Plane):
+            return
+        self._waiting.discard(plane)
+        if answer.value is None or plane.axes != self._axes:
+            return
+        if self._planes.get(plane, {}) != answer.value:
+            self._planes[plane] = answer.value
+        self._news.start()
+
+
+def planes_of(shape: tuple[int, ...], axes: tuple[int, int]) -> list[Plane]:
+    """Return all planes of a layer along these two axes."""
+    rest = [1 if axis in axes else size for axis, size in enumerate(shape)]
+    return [Plane(axes, tuple(map(int, place))) for place in np.ndindex(*rest)]

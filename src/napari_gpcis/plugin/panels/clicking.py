@@ -1,0 +1,118 @@
+"""The section about clicking: preview, mask threshold, boxes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider
+
+from napari_gpcis.plugin.box_tool import BoxTool
+from napari_gpcis.plugin.hover import Hover
+from napari_gpcis.plugin.panels.base import Panel, with_key
+from napari_gpcis.plugin.preferences import PREFERENCES
+
+if TYPE_CHECKING:
+    from napari_gpcis.plugin.binding import Binding
+
+LOWEST, HIGHEST = 10, 90
+"""Thresholds that can be chosen, in hundredths."""
+
+PREVIEW_HELP = (
+    "Shows as a thin line what a click under the mouse would give.\n"
+    "With Control held: what a click on the background would give.\n"
+    "The line is a quick guess: the mask after the click may be a little better."
+)
+THRESHOLD_HELP = (
+    "How sure the model must be that a pixel belongs to the object.\n"
+    "Lower: larger masks. Higher: smaller masks. Usually 0.50 is right.\n"
+    "The running mask follows at once; finished objects stay as they are."
+)
+BOX_HELP = (
+    "Draw a box around an object to begin it: the model looks into the box and takes "
+    "its middle as the first click.\n"
+    "While this is off, hold Shift and drag."
+)
+TURN_HELP = (
+    "Turn the selected clicks, or the last one, from object to background or back."
+)
+
+
+class ClickingPanel(Panel):
+    """Preview under the mouse, threshold of the mask, boxes, sign of a click."""
+
+    title: ClassVar[str] = "Clicking"
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self.hover = Hover(binding, self)
+        self.box_tool = BoxTool(binding, self)
+        self.preview = QCheckBox()
+        self.threshold = QSlider(Qt.Orientation.Horizontal)
+        self.threshold_label = QLabel()
+        self.box_button = QPushButton()
+        self.turn_button = QPushButton()
+        self._lay_out()
+        self.preview.toggled.connect(self._on_preview)
+        self.threshold.valueChanged.connect(self._on_threshold)
+        self.box_button.clicked.connect(self.box_tool.toggle)
+        self.box_tool.changed.connect(self.show_state)
+        self.turn_button.clicked.connect(self._on_turn)
+        PREFERENCES.events.shortcuts.connect(self._show_keys)
+        self._show_keys()
+        self.show_state()
+
+    def _lay_out(self) -> None:
+        self.preview.setToolTip(PREVIEW_HELP)
+        for part in (self.threshold, self.threshold_label):
+            part.setToolTip(THRESHOLD_HELP)
+        self.threshold.setRange(LOWEST, HIGHEST)
+        self.box_button.setCheckable(True)
+        self.box_button.setToolTip(BOX_HELP)
+        self.turn_button.setToolTip(TURN_HELP)
+        row = QHBoxLayout()
+        row.addWidget(self.threshold_label)
+        row.addWidget(self.threshold, stretch=1)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.box_button)
+        buttons.addWidget(self.turn_button)
+        self.column.addWidget(self.preview)
+        self.column.addLayout(row)
+        self.column.addLayout(buttons)
+
+    def show_state(self) -> None:
+        """Show the choices, and the threshold of the running object."""
+        session = self.binding.session
+        threshold = self.binding.writing.threshold
+        if session is not None:
+            threshold = session.threshold
+        with QSignalBlocker(self.threshold), QSignalBlocker(self.preview):
+            self.threshold.setValue(round(threshold * 100))
+            self.preview.setChecked(PREFERENCES.hover_preview)
+        self.threshold_label.setText(f"Mask threshold {threshold:.2f}")
+        self.box_button.setChecked(self.box_tool.on)
+        self.turn_button.setEnabled(self.binding.annotation is not None)
+
+    def _show_keys(self, *_: Any) -> None:
+        self.preview.setText(with_key("Preview under the mouse", "hover_preview"))
+        self.box_button.setText(with_key("Draw a box", "box_tool"))
+        self.turn_button.setText(with_key("Turn click", "toggle_sign"))
+
+    def close_links(self) -> None:
+        """Let go of the viewer and the preferences."""
+        PREFERENCES.events.shortcuts.disconnect(self._show_keys)
+        self.hover.close()
+        self.box_tool.close()
+
+    def _on_preview(self, on: bool) -> None:
+        PREFERENCES.hover_preview = on
+
+    def _on_threshold(self, value: int) -> None:
+        self.binding.writing.threshold = value / 100
+        annotation = self.binding.annotation
+        if annotation is not None and annotation.current is not None:
+            annotation.current.set_threshold(value / 100)
+        self.show_state()
+
+    def _on_turn(self) -> None:
+        self.binding.command("toggle_sign")

@@ -1,0 +1,260 @@
+"""The section about objects: how they are written, and the list of those finished."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qtpy.QtCore import QItemSelectionModel, QSignalBlocker, QSortFilterProxyModel, Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableView,
+)
+
+from napari_gpcis.plugin.journey import go_to
+from napari_gpcis.plugin.object_index import ObjectIndex
+from napari_gpcis.plugin.object_table import ObjectTable
+from napari_gpcis.plugin.panels.base import Panel, with_key
+from napari_gpcis.plugin.picking import Picking
+from napari_gpcis.plugin.preferences import PREFERENCES
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QModelIndex
+
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.object_index import Found
+    from napari_gpcis.plugin.writing import Way
+
+WAYS: tuple[tuple[Way, str], ...] = (
+    ("new", "a new object"),
+    ("add", "more of the selected label"),
+    ("cut", "a cut from the selected label"),
+    ("replace", "a new shape of the selected label"),
+)
+WAY_HELP = (
+    "What becomes of the mask that you click.\n"
+    "The selected label is the one that the labels layer shows as its label; a click "
+    "on a row below selects it too.\n"
+    "A cut and a new shape are done once, then new objects follow again."
+)
+COVER_HELP = (
+    "Off: finished objects are protected, a new mask takes free pixels only.\n"
+    "On: a new mask also takes pixels of finished objects."
+)
+LIST_HELP = "Finished objects. Click on a row to go there, on a heading to sort."
+NEXT_HELP = "Go to the next object of the list."
+REFINE_HELP = (
+    "Correct a finished object by clicks, beginning with its mask: the object under "
+    "the mouse, or else the selected one. Alt-click on an object does the same.\n"
+    "Objects of other labels layers (from Cellpose, StarDist, ...) begin a new object."
+)
+DELETE_HELP = (
+    "Delete the objects that are selected in the list.\n"
+    "Undo brings the last one of the displayed plane back."
+)
+ROWS_SEEN = 5
+_NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+
+
+class ObjectsPanel(Panel):
+    """How masks are written; the finished objects; going to, correcting, deleting."""
+
+    title: ClassVar[str] = "Objects"
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self.index = ObjectIndex(binding, self)
+        self.picking = Picking(binding, self)
+        self.table = ObjectTable()
+        self.sorted = QSortFilterProxyModel(self)
+        self.sorted.setSourceModel(self.table)
+        self.way = QComboBox()
+        self.cover = QCheckBox("New objects may cover finished ones")
+        self.summary = QLabel()
+        self.list = QTableView()
+        self.next_button, self.refine_button = QPushButton(), QPushButton()
+        self.delete_button = QPushButton("Delete")
+        self._lay_out()
+        self._connect()
+        self._show_keys()
+        self.show_state()
+        self._show_objects()
+
+    def _lay_out(self) -> None:
+        for way, words in WAYS:
+            self.way.addItem(words, way)
+        self.way.setToolTip(WAY_HELP)
+        self.way.setSizeAdjustPolicy(_NARROW)
+        self.way.setMinimumContentsLength(14)
+        self.cover.setToolTip(COVER_HELP)
+        self.list.setToolTip(LIST_HELP)
+        self.next_button.setToolTip(NEXT_HELP)
+        self.refine_button.setToolTip(REFINE_HELP)
+        self.delete_button.setToolTip(DELETE_HELP)
+        self._set_up_list()
+        grid = QGridLayout()
+        grid.addWidget(QLabel("Accept as"), 0, 0)
+        grid.addWidget(self.way, 0, 1, 1, 2)
+        grid.setColumnStretch(1, 1)
+        buttons = QGridLayout()
+        for column, button in enumerate(
+            (self.next_button, self.refine_button, self.delete_button)
+        ):
+            buttons.addWidget(button, 0, column)
+        self.column.addLayout(grid)
+        for part in (self.cover, self.summary, self.list):
+            self.column.addWidget(part)
+        self.column.addLayout(buttons)
+
+    def _set_up_list(self) -> None:
+        view = self.list
+        view.setModel(self.sorted)
+        view.setSortingEnabled(True)
+        view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        view.setShowGrid(False)
+        rows, header = view.verticalHeader(), view.horizontalHeader()
+        rows.hide()
+        height = view.fontMetrics().height() + 6
+        rows.setDefaultSectionSize(height)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        view.setMinimumHeight(height * ROWS_SEEN + header.sizeHint().height())
+        view.setMaximumHeight(height * 2 * ROWS_SEEN)
+
+    def _connect(self) -> None:
+        binding = self.binding
+        self.way.activated.connect(self._on_way)
+        self.cover.toggled.connect(self._on_cover)
+        self.list.clicked.connect(self._on_row)
+        self.next_button.clicked.connect(self.go_to_next)
+        self.refine_button.clicked.connect(self._on_refine)
+        self.delete_button.clicked.connect(self.delete_selected)
+        self.index.changed.connect(self._show_objects)
+        self.list.selectionModel().selectionChanged.connect(self._show_buttons)
+        binding.register("next_object", self.go_to_next)
+        binding.writing.changed.connect(self.show_state)
+        binding.started.connect(self._on_started)
+        binding.stopped.connect(self._show_objects)
+        PREFERENCES.events.protect.connect(self._on_protect)
+        PREFERENCES.events.shortcuts.connect(self._show_keys)
+        self.destroyed.connect(partial(_end, self.index.end_thread))
+
+    # State ------------------------------------------------------------------------
+
+    def show_state(self) -> None:
+        """Show the choices."""
+        with QSignalBlocker(self.cover):
+            self.cover.setChecked(not PREFERENCES.protect)
+        self.way.setCurrentIndex(self.way.findData(self.binding.writing.way))
+        self._show_buttons()
+
+    def _show_keys(self, *_: Any) -> None:
+        self.next_button.setText(with_key("Next", "next_object"))
+        self.refine_button.setText(with_key("Correct", "refine"))
+
+    def close_links(self) -> None:
+        """Let go of the viewer and the preferences; end the thread."""
+        PREFERENCES.events.protect.disconnect(self._on_protect)
+        PREFERENCES.events.shortcuts.disconnect(self._show_keys)
+        self.picking.close()
+        self.index.close()
+
+    def _on_started(self, annotation: Any) -> None:
+        stack = annotation.image.ndim > 2
+        self.list.setColumnHidden(2, not stack)
+
+    def _show_objects(self) -> None:
+        """Show the objects there are; selected rows stay selected."""
+        annotation = self.binding.annotation
+        labels = None if annotation is None else annotation.layers.labels
+        chosen = [(found.label, found.plane) for found in self.selected()]
+        self.table.show(self.index.objects(), labels)
+        for found in self.table.rows:
+            if (found.label, found.plane) in chosen:
+                self._select(found, add=True)
+        count = len(self.table.rows)
+        self.summary.setText(f"{count} finished object{'' if count == 1 else 's'}")
+        self._show_buttons()
+
+    def _show_buttons(self, *_: Any) -> None:
+        running = self.binding.annotation is not None
+        self.next_button.setEnabled(bool(self.table.rows))
+        self.refine_button.setEnabled(running)
+        self.delete_button.setEnabled(bool(self.selected()))
+
+    # The list ---------------------------------------------------------------------
+
+    def selected(self) -> list[Found]:
+        """Return the objects whose rows are selected."""
+        places = self.list.selectionModel().selectedRows()
+        return [self.table.rows[self.sorted.mapToSource(p).row()] for p in places]
+
+    def go_to_next(self) -> None:
+        """Go to the object after the selected one; after the last, to the first."""
+        count = self.sorted.rowCount()
+        if count == 0:
+            return
+        rows = [place.row() for place in self.list.selectionModel().selectedRows()]
+        place = self.sorted.index((max(rows, default=-1) + 1) % count, 0)
+        self.list.selectRow(place.row())
+        self._on_row(place)
+
+    def delete_selected(self) -> None:
+        """Delete the selected objects, as one undo step of the labels layer."""
+        annotation, chosen = self.binding.annotation, self.selected()
+        if annotation is None or not chosen:
+            return
+        count = annotation.delete(
+            [(found.plane, found.label, found.entry.box) for found in chosen]
+        )
+        self.index.look_up({found.plane for found in chosen})
+        annotation.say(f"{count} object{'' if count == 1 else 's'} deleted.")
+
+    def _select(self, found: Found, *, add: bool) -> None:
+        place = self.sorted.mapFromSource(
+            self.table.index(self.table.rows.index(found), 0)
+        )
+        flag = QItemSelectionModel.SelectionFlag
+        way = flag.Rows | (flag.Select if add else flag.ClearAndSelect)
+        self.list.selectionModel().select(place, way)
+
+    # Reactions --------------------------------------------------------------------
+
+    def _on_row(self, place: QModelIndex) -> None:
+        """Go to an object, and make its id the selected label."""
+        annotation = self.binding.annotation
+        if annotation is None:
+            return
+        found = self.table.rows[self.sorted.mapToSource(place).row()]
+        annotation.layers.labels.selected_label = found.label
+        go_to(annotation.viewer, annotation.image, found.plane, found.entry.box)
+
+    def _on_refine(self) -> None:
+        self.picking.refine_selected()
+
+    def _on_way(self, _place: int) -> None:
+        self.binding.writing.way = self.way.currentData()
+        annotation = self.binding.annotation
+        if annotation is not None and annotation.current is not None:
+            annotation.current.write_otherwise()
+
+    def _on_cover(self, on: bool) -> None:
+        PREFERENCES.protect = not on
+
+    def _on_protect(self, *_: Any) -> None:
+        self.show_state()
+        annotation = self.binding.annotation
+        if annotation is not None and annotation.current is not None:
+            annotation.current.write_otherwise()
+
+
+def _end(end_thread: Any, *_: object) -> None:
+    """End the thread with the window (Qt has deleted all objects here by now)."""
+    end_thread()

@@ -1,0 +1,162 @@
+"""Objects that are there already, picked with the mouse to be corrected.
+
+An object of the labels layer that is written into becomes the running one. An object
+of any other labels layer begins a new one: that layer is only read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QObject
+
+from napari_gpcis._boxes import box_of, slices
+from napari_gpcis.plugin.planes import displayed_plane, full_resolution, layer_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+    from napari_gpcis._boxes import Mask
+    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.worker import Answer
+
+
+@dataclass(frozen=True)
+class Picked:
+    """An object on a plane; ``label`` is ``None`` if it is not ours to change."""
+
+    plane: Plane
+    corner: tuple[int, int]
+    mask: Mask
+    label: int | None
+
+
+class Picking(QObject):
+    """Makes the object under the mouse the running one: Alt-click, a key, a button.
+
+    Parameters
+    ----------
+    binding
+        Whose annotation is followed.
+    parent
+        Qt parent.
+    """
+
+    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._annotation: Annotation | None = None
+        binding.started.connect(self._on_started)
+        binding.stopped.connect(self.close)
+        binding.register("refine", self.refine_at_cursor)
+
+    @property
+    def key(self) -> Hashable:
+        """Key of the requests to the inference thread."""
+        return id(self), "pick"
+
+    def close(self) -> None:
+        """Let go of the annotation."""
+        annotation, self._annotation = self._annotation, None
+        if annotation is not None:
+            annotation.prompts.picked.disconnect(self._on_picked)
+            annotation.worker.answered.disconnect(self._on_answer)
+            annotation.worker.cancel(self.key)
+
+    def refine_at_cursor(self) -> None:
+        """Refine the object under the mouse; over none, the selected label."""
+        annotation = self._annotation
+        if annotation is None or annotation.current is None:
+            return
+        place = annotation.image.world_to_data(annotation.viewer.cursor.position)
+        found = next(self._under(annotation, np.asarray(place)), None)
+        if found is None:
+            self.refine_selected()
+        else:
+            self._ask(*found)
+
+    def refine_selected(self) -> None:
+        """Refine the object whose id is the selected label."""
+        annotation = self._annotation
+        if annotation is not None and annotation.current is not None:
+            labels = annotation.layers.labels
+            self._ask(labels, annotation.current.plane, int(labels.selected_label))
+
+    def _on_started(self, annotation: Annotation) -> None:
+        self._annotation = annotation
+        annotation.prompts.picked.connect(self._on_picked)
+        annotation.worker.answered.connect(self._on_answer)
+
+    def _on_picked(self, place: Any) -> None:
+        annotation = self._annotation
+        if annotation is None or annotation.current is None:
+            return
+        found = next(self._under(annotation, place), None)
+        if found is None:
+            annotation.say("No object there: Alt-click on one to correct it.")
+        else:
+            self._ask(*found)
+
+    def _under(
+        self, annotation: Annotation, place: Any
+    ) -> Iterator[tuple[Labels, Plane, int]]:
+        """Yield the objects under a point of the image, our own layer's first."""
+        ours = annotation.layers.labels
+        world = annotation.image.data_to_world(place)
+        others = [
+            layer
+            for layer in reversed(annotation.viewer.layers)
+            if isinstance(layer, Labels) and layer.visible and layer != ours
+        ]
+        for layer in (ours, *others):
+            if layer_shape(layer) != layer_shape(annotation.image):
+                continue
+            plane = displayed_plane(annotation.viewer, layer)
+            point = np.floor(np.asarray(layer.world_to_data(world)) + 0.5).astype(int)
+            rows, cols = plane.shape(layer_shape(layer))
+            row, col = (int(point[axis]) for axis in plane.axes)
+            if not (0 <= row < rows and 0 <= col < cols):
+                continue
+            label = int(np.asarray(plane.take(full_resolution(layer))[row, col]))
+            if label > 0:
+                yield layer, plane, label
+
+    def _ask(self, layer: Labels, plane: Plane, label: int) -> None:
+        """Have the object's pixels found, on the inference thread."""
+        annotation = self._annotation
+        if annotation is None or annotation.current is None:
+            return
+        if annotation.current.clicks:
+            annotation.say("Accept or clear the running object first.")
+            return
+        ours = layer == annotation.layers.labels
+        data = plane.take(full_resolution(layer))
+        find = partial(_find, data, label, annotation.current.plane, ours)
+        annotation.worker.submit(self.key, find)
+
+    def _on_answer(self, answer: Answer) -> None:
+        annotation = self._annotation
+        if answer.key != self.key or annotation is None or answer.error is not None:
+            return
+        picked, current = answer.value, annotation.current
+        if picked is None:
+            annotation.say("There is no object with the selected label on this plane.")
+        elif current is not None and current.plane == picked.plane:
+            current.begin_with(picked.mask, picked.corner, label=picked.label)
+
+
+def _find(
+    data: Any, label: int, plane: Plane, ours: bool, _cancelled: Callable[[], bool]
+) -> Picked | None:
+    """Find the pixels of an object in a plane's labels."""
+    mask = np.asarray(data) == label
+    box = box_of(mask)
+    if label <= 0 or box is None:
+        return None
+    part = mask[slices(box)].copy()
+    return Picked(plane, box[:2], part, label if ours else None)

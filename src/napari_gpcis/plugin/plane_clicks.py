@@ -1,0 +1,240 @@
+"""The running object on one plane: from clicks to a drawn mask.
+
+Everything here runs in the GUI thread and returns at once; predictions are asked of
+the inference thread and drawn when they come.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.painted import Painted
+from napari_gpcis.plugin.planes import layer_shape, visible_box
+from napari_gpcis.plugin.work import infer
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from napari_gpcis._history import Prompts
+    from napari_gpcis._start import Start
+    from napari_gpcis.clicks import Click
+    from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.plugin.surroundings import Surroundings
+    from napari_gpcis.plugin.work import Found, Opened
+    from napari_gpcis.session import Session
+
+
+class PlaneClicks(ABC):
+    """The clicks on one plane and the mask they give.
+
+    Parameters
+    ----------
+    plane
+        The plane.
+    around
+        What it shares with the other planes.
+
+    Attributes
+    ----------
+    session
+        ``None`` until the plane is opened, and after it was set aside.
+    held
+        What the running object shows in the labels layer.
+    accepting
+        The number of clicks to accept as soon as their mask is there, else 0. Later
+        clicks wait: they belong to the next object.
+    seconds
+        How long the last answer took to compute.
+    """
+
+    def __init__(self, plane: Plane, around: Surroundings) -> None:
+        self.plane = plane
+        self.session: Session | None = None
+        self.held = Painted()
+        self.accepting = 0
+        self.seconds: float | None = None
+        self._around = around
+        self._view: Box | None = None
+        self._start: Start | None = None
+        self._threshold: float | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """Key of this plane's requests to the inference thread."""
+        return id(self._around), self.plane
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane."""
+        return self.plane.shape(layer_shape(self._around.image))
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """Clicks of the running object, as the points layers hold them."""
+        known = () if self.session is None else self.session.clicks
+        return self._around.prompts.clicks(self.plane, known)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is on its way."""
+        return self.session is None or self._around.worker.busy(self.key)
+
+    @property
+    def view(self) -> Box | None:
+        """What the first click is zoomed to: a box that was drawn, or what is seen."""
+        return self._view or visible_box(
+            self._around.layers.labels, self.plane, self.shape
+        )
+
+    # Opening and closing ----------------------------------------------------------
+
+    def recall(self, prompts: Prompts, threshold: float) -> None:
+        """Go on with saved prompts as soon as the plane is open."""
+        self._view, self._start = prompts.view, prompts.start
+        self._threshold = threshold
+        self._around.prompts.replace(self.plane, prompts.clicks)
+
+    def opened(self, opened: Opened) -> None:
+        """Take the session that was made for this plane."""
+        self.session = opened.session
+        threshold, self._threshold = self._threshold, None
+        self.session.threshold = threshold or self._around.writing.threshold
+        if self._start is not None and self.clicks:
+            row, col = self._start.box[:2]
+            self.session.push_mask(
+                self._start.mask, corner=(row, col), label=self._start.label
+            )
+
+    def set_aside(self) -> None:
+        """Free the image's memory; points and masks stay in their layers."""
+        self._around.worker.cancel(self.key)
+        if self.session is not None:
+            self._start = self.session.start
+        self.session = None
+
+    def give_up(self) -> None:
+        """End the running object: its mask stays drawn, its points go."""
+        self._around.worker.cancel(self.key)
+        self._around.prompts.replace(self.plane, ())
+        self.held = Painted()
+
+    # From points to a mask --------------------------------------------------------
+
+    def synchronise(self) -> None:
+        """Let the session follow the points, and ask for what is missing."""
+        session = self.session
+        if session is None:
+            self._around.say("")
+            return
+        clicks, outside = self._on_image(self.clicks)
+        clicks = clicks[: self.accepting or None]
+        if clicks != session.clicks or self._missing(session):
+            if not session.clicks:
+                self._view = self.view
+                session.view = self._view
+            follow(session, clicks)
+            self._around.events.clicks_changed.emit(self)
+            self.predict()
+        self._around.say(outside)
+
+    def predict(self) -> None:
+        """Ask for the mask of all clicks, or take the mask away if there are none."""
+        session, around = self.session, self._around
+        if session is None:
+            return
+        if session.clicks:
+            work = partial(
+                infer,
+                session.segmenter,
+                session.request(),
+                session.prediction,
+                threshold=session.threshold,
+            )
+            around.worker.submit(self.key, work)
+        else:
+            around.worker.cancel(self.key)
+            self._let_go()
+            self._view = self.seconds = None
+            around.events.predicted.emit(self)
+        around.say("")
+
+    def found(self, found: Found, seconds: float) -> None:
+        """Draw the mask that was found, unless the clicks have changed since."""
+        session, request = self.session, found.request
+        if session is None:
+            return
+        if request is not None and not session.fulfil(request, found.predictions):
+            return
+        self.seconds = seconds
+        try:
+            self._hold(session)
+            self._around.painter.paint(self.plane, self.held, found.box, found.mask)
+        except InputError as error:
+            self.accepting = 0
+            self._around.say(str(error))
+            return
+        self._around.events.predicted.emit(self)
+        if self.accepting:
+            self._finish(session)
+        else:
+            self._around.say("")
+
+    def failed(self) -> None:
+        """Go on after an error: the clicks stay, the next one tries again."""
+        self.accepting = 0
+
+    def _hold(self, session: Session) -> None:
+        """Decide once what the running object does to the labels."""
+        around, start = self._around, session.start
+        if self.held.label:
+            return
+        if start is None or start.label is None:
+            self.held = around.writing.begin(self.plane, around.painter)
+            return
+        found = around.painter.find(self.plane, start.label, start.box)
+        self.held = found or Painted(start.label, "replace")
+        self.held.cover = around.writing.cover
+
+    def _let_go(self) -> None:
+        """Take the mask away; an object that was corrected is as before."""
+        self._around.painter.give_back(self.plane, self.held)
+        if self.held.origin is not None or self._around.writing.way != "new":
+            self.held = Painted()
+
+    @abstractmethod
+    def _finish(self, session: Session) -> None:
+        """Accept the object that is drawn."""
+
+    def _missing(self, session: Session) -> bool:
+        """Return whether the mask of all clicks is neither known nor asked for."""
+        return bool(session.clicks) and session.prediction is None and not self.busy
+
+    def _on_image(self, clicks: Sequence[Click]) -> tuple[tuple[Click, ...], str]:
+        """Return the clicks on the image; points beside it are removed, and why."""
+        rows, cols = self.shape
+        inside = tuple(
+            click
+            for click in clicks
+            if 0 <= click.pixel[0] < rows and 0 <= click.pixel[1] < cols
+        )
+        if len(inside) == len(clicks):
+            return inside, ""
+        self._around.prompts.replace(self.plane, inside)
+        return inside, "That click was outside the image and has been removed."
+
+
+def follow(session: Session, clicks: Sequence[Click]) -> None:
+    """Give a session these clicks; nothing is predicted here.
+
+    New clicks at the end are pushed one by one. Any other change (points were dragged
+    or deleted) is one step, so that one undo takes it back.
+    """
+    have = session.clicks
+    if tuple(clicks[: len(have)]) != have:
+        session.push_clicks(clicks)
+        return
+    for click in clicks[len(have) :]:
+        session.push_click(click.row, click.col, click.positive)

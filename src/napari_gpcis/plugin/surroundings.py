@@ -1,0 +1,48 @@
+"""What all planes of one annotated image share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Image
+
+    from napari_gpcis.plugin.events import AnnotationEvents
+    from napari_gpcis.plugin.layers import ClickLayers
+    from napari_gpcis.plugin.painter import Painter
+    from napari_gpcis.plugin.prompts import Prompts
+    from napari_gpcis.plugin.worker import InferenceThread
+    from napari_gpcis.plugin.writing import Writing
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all planes of an image share.
+
+    Attributes
+    ----------
+    image, layers
+        The image and the layers on it.
+    prompts, painter
+        The clicks in the points layers and the writer of the labels layer.
+    worker
+        The inference thread.
+    events
+        Where to report what others may want to hear.
+    writing
+        What the person has chosen about writing.
+    say
+        Tells the person something; an empty message tells that something changed.
+    """
+
+    image: Image
+    layers: ClickLayers
+    prompts: Prompts
+    painter: Painter
+    worker: InferenceThread
+    events: AnnotationEvents
+    writing: Writing
+    say: Callable[[str], None]
