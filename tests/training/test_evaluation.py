@@ -14,7 +14,6 @@ from _toy import toy_segmenter
 from gpcis_training.evaluation import (
     DrawingRule,
     EvaluationObject,
-    SessionPredictor,
     compare,
     create_peer,
     draw_objects,
@@ -22,7 +21,6 @@ from gpcis_training.evaluation import (
     load_objects,
     load_results,
     object_sets,
-    run_robot,
     save_results,
     table,
 )
@@ -34,10 +32,8 @@ from gpcis_training.evaluation.datasets import (
     ground_truth,
     save_objects,
 )
-from gpcis_training.evaluation.peers import PEERS
-from gpcis_training.evaluation.predictors import create_predictor
 from gpcis_training.evaluation.tables import NOTE, cells
-from napari_gpcis.errors import InputError, UnknownModelError
+from napari_gpcis.errors import InputError
 
 SETS = {
     "bsds500_val": (89, 2),
@@ -158,62 +154,6 @@ def test_nothing_to_draw(root):
 )
 def test_first_view(shape, click, window, expected):
     assert first_view(shape, click, window) == expected
-
-
-# -- methods -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", sorted(PEERS))
-def test_peers_segment_disks_and_obey_clicks(root, name):
-    result = evaluate(f"peer:{name}", root, "disks", target=None, progress=False)
-    assert result.summary.noc[0.9].mean < 3
-    assert result.summary.noic_steps == 0
-    assert all(run.violations[-1] == 0 for run in result.runs)
-
-
-@pytest.mark.parametrize("name", sorted(PEERS))
-def test_peers_forget_the_object_before(root, name):
-    item = draw_objects(root / "disks")[0]
-    gt = ground_truth(root / "disks", item)
-    image = np.where(gt[..., None] == 1, 220, 20).astype(np.uint8).repeat(3, axis=-1)
-    peer = create_peer(name)
-    runs = []
-    for _ in range(2):
-        peer.start(image, None)
-        runs.append(run_robot(peer, gt, max_clicks=3, target=None))
-    assert runs[0].ious == runs[1].ious
-    assert runs[0].clicks == runs[1].clicks
-
-
-@pytest.mark.parametrize("name", sorted(PEERS))
-def test_peers_take_grey_images_and_negative_clicks_first(name):
-    image = np.zeros((40, 30), dtype=np.uint16)
-    image[10:30, 5:25] = 50_000
-    peer = create_peer(name)
-    peer.start(image, None)
-    assert not peer.click(2, 2, False).any()
-    mask = peer.click(20, 15, True)
-    assert mask[20, 15]
-    assert not mask[2, 2]
-
-
-def test_unknown_methods():
-    with pytest.raises(InputError, match="peer must be one of grabcut, random_walker"):
-        create_predictor("peer:lasso")
-    with pytest.raises(UnknownModelError, match="unknown model"):
-        create_predictor("gpcis-nothing")
-
-
-def test_session_predictor_starts_anew_with_the_view():
-    predictor = SessionPredictor(toy_segmenter())
-    with pytest.raises(RuntimeError, match="start must be called"):
-        predictor.click(1, 1, True)
-    image = np.zeros((300, 300, 3), np.uint8)
-    predictor.start(image, (100, 100, 164, 164))
-    seen = predictor.click(130, 130, True)
-    assert not seen[:100].any()
-    predictor.start(image, None)
-    assert predictor.click(130, 130, True).sum() > 4 * seen.sum()
 
 
 # -- evaluations ---------------------------------------------------------------
@@ -354,5 +294,6 @@ def test_command_explains_errors(root, tmp_path, capsys):
     assert "name a model or --peer" in capsys.readouterr().err
     assert command("peer:watershed", "--root", root, "--objects", "nothing") == 1
     assert "objects must be a folder or one of" in capsys.readouterr().err
-    assert command(tmp_path / "no.safetensors", "--root", root) == 1
+    base = ("--root", root, "--objects", "disks")
+    assert command(tmp_path / "no.safetensors", *base) == 1
     assert "no.safetensors" in capsys.readouterr().err

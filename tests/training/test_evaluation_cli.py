@@ -1,14 +1,10 @@
-"""``gpcis-train evaluate``: views, sweeps, clicks, processes, files."""
+"""``gpcis-train evaluate``: views, sweeps, clicks, files, documentation."""
 
 from __future__ import annotations
 
 import csv
-import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +13,10 @@ from skimage.draw import disk
 from skimage.io import imsave
 
 from _published_sets import write_davis, write_sbd
-from gpcis_training.cli import _parser, main
+from gpcis_training.cli import _parser
 from gpcis_training.evaluation import evaluate, load_results, object_sets
 from gpcis_training.evaluation.curves import mean_curve
 from gpcis_training.evaluation.datasets import RULES, DrawingRule, folder_objects
-from gpcis_training.evaluation.distributed import Ranks, local_device
 from gpcis_training.evaluation.predictors import Overrides, count_parameters
 from gpcis_training.evaluation.published import published_noic
 from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
@@ -33,6 +28,7 @@ from napari_gpcis.checkpoints import (
 )
 from napari_gpcis.errors import InputError
 from napari_gpcis.model import build_model
+from training._evaluating import command, rows_of
 from training._folders import write_disks
 
 MODEL = "gpcis-mobilenet-v2"
@@ -58,22 +54,7 @@ def tiny(tmp_path_factory):
     return path
 
 
-def command(*arguments):
-    return main(["evaluate", *map(str, arguments)])
-
-
-def rows_of(text):
-    """Return the rows of the first Markdown table as dictionaries."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
-
-
-def curves(path):
-    return [[run.ious for run in result.runs] for result in load_results(path)]
-
-
-# -- first views -----------------------------------------------------------------
+# -- first views ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -136,7 +117,7 @@ def test_sets_without_a_window_are_seen_whole(root, capsys):
     assert row["First view"] == "whole image"
 
 
-# -- settings ----------------------------------------------------------------------
+# -- settings ------------------------------------------------------------------
 
 
 def test_one_row_for_each_epsilon(root, tmp_path, capsys):
@@ -198,6 +179,19 @@ def test_table_1_of_the_paper_stands_beside_a_sweep(root, tmp_path, capsys):
     assert published_noic("davis", "resnet50")[1e-7] == 2
 
 
+def test_the_fast_copy_is_measured_on_request(root, tiny, capsys, monkeypatch):
+    copied = []
+    monkeypatch.setattr(
+        "napari_gpcis.segmenter.faster", lambda model: copied.append(model) or model
+    )
+    arguments = [tiny, "--root", root, "--dataset", "disks", "--limit", 1]
+    arguments += ["--max-clicks", 1]
+    for options, label, count in (([], "tiny", 0), (["--fast"], "tiny, fast", 1)):
+        assert command(*arguments, *options) == 0
+        assert rows_of(capsys.readouterr().out)[0]["Method"] == label
+        assert len(copied) == count
+
+
 def test_bad_settings(root, tiny, capsys):
     base = ["--root", root, "--dataset", "disks"]
     assert command(tiny, *base, "--epsilon2", 0) == 1
@@ -211,7 +205,7 @@ def test_parameters_are_counted_without_statistics(tiny):
     assert count_parameters(tiny) == sum(p.numel() for p in model.parameters())
 
 
-# -- clicks, files -------------------------------------------------------------------
+# -- clicks, files -------------------------------------------------------------
 
 
 def test_robustness_in_one_command(root, tmp_path, capsys):
@@ -262,94 +256,7 @@ def test_the_curve_keeps_the_last_value(root):
     assert curve[0] == pytest.approx(result.summary.iou_at[1].mean)
 
 
-# -- processes -------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_processes_give_the_same_figures(root, tiny, tmp_path):
-    arguments = [tiny, "--root", root, "--dataset", "disks", "--max-clicks", 3]
-    assert command(*arguments, "-o", tmp_path / "one.json") == 0
-    assert command(*arguments, "--jobs", 2, "-o", tmp_path / "two.json") == 0
-    assert curves(tmp_path / "one.json") == curves(tmp_path / "two.json")
-
-
-@pytest.mark.slow
-def test_ranks_give_the_same_figures(root, tmp_path):
-    output = tmp_path / "ranks.json"
-    arguments = ["peer:watershed", "--root", root, "--dataset", "sbd", "disks"]
-    arguments += ["--max-clicks", 4]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    launch += ["--nproc-per-node", "2", "-m", "gpcis_training.cli", "evaluate"]
-    found = subprocess.run(
-        [*launch, *map(str, arguments), "-o", str(output)],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.count("**disks**") == 1
-    assert command(*arguments, "-o", tmp_path / "one.json") == 0
-    assert curves(output) == curves(tmp_path / "one.json")
-    items = [result.items for result in load_results(output)]
-    assert items == [result.items for result in load_results(tmp_path / "one.json")]
-    assert list(tmp_path.glob("*.partial*")) == []
-
-
-def test_shards_are_disjoint_and_make_the_whole(root):
-    seen = []
-
-    class Noting(Ranks):
-        def union(self, part):
-            seen.append(dict(part))
-            return {item: next(iter(part.values())) for item in wanted}
-
-    whole = evaluate("peer:watershed", root, "disks", progress=False, limit=5)
-    wanted = whole.items
-    for rank in range(2):
-        evaluate(
-            "peer:watershed",
-            root,
-            "disks",
-            progress=False,
-            limit=5,
-            ranks=Noting(rank, 2),
-        )
-    assert not set(seen[0]) & set(seen[1])
-    union = seen[0] | seen[1]
-    assert [union[item].ious for item in wanted] == [run.ious for run in whole.runs]
-
-
-def test_each_rank_has_its_gpu(monkeypatch):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert local_device("cuda") == "cuda"
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    assert [local_device(name) for name in ("cuda", "cpu")] == ["cuda:3", "cpu"]
-
-
-def test_ranks_keep_runs_apart_and_read_all(root, tmp_path):
-    kept = tmp_path / "x.partial"
-    options = {"partial": kept, "progress": False}
-
-    class Alone(Ranks):
-        def union(self, part):
-            return part | {item: next(iter(part.values())) for item in wanted}
-
-    wanted = evaluate("peer:watershed", root, "disks", progress=False).items
-    for rank in range(2):
-        evaluate("peer:watershed", root, "disks", ranks=Alone(rank, 2), **options)
-    assert {path.name for path in tmp_path.iterdir()} == {"x.partial", "x.partial.1"}
-    lines = [
-        json.loads(line)["object"][0]
-        for path in sorted(tmp_path.iterdir())
-        for line in path.read_text().splitlines()
-        if line
-    ]
-    assert lines == ["p0.png", "p0.png", "p2.png", "p2.png", "p1.png", "p1.png"]
-
-
-# -- documentation ---------------------------------------------------------------------
+# -- documentation -------------------------------------------------------------
 
 PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
 

@@ -106,11 +106,11 @@ def test_a_touchy_method_needs_deep_clicks(root):
     The deepest third reaches to 1 - sqrt(1/3) = 0.42 of the depth: three of four easy
     clicks count, and none of the others. The mean number of tries is 1 over the share.
     """
-    (found,) = robustness(measured(Touchy(root), root, repeats=20))
+    (found,) = robustness(measured(Touchy(root), root, repeats=8))
     assert found.noc["centre"].mean == 1
     assert found.noc["hard"].mean == found.noc["middle"].mean == 20
     assert found.noc["easy"].mean == pytest.approx(4 / 3, abs=0.25)
-    assert found.noc["inside"].mean == pytest.approx(4, abs=1)
+    assert found.noc["inside"].mean == pytest.approx(4, abs=1.5)
     assert found.loss.mean == pytest.approx(found.noc["inside"].mean - 1)
     assert found.spread.mean == pytest.approx(20 / found.noc["easy"].mean - 1)
     assert found.deviation["inside"] > 0

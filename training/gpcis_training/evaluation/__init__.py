@@ -15,6 +15,7 @@ from gpcis_training.evaluation.datasets import (
     load_objects,
     object_sets,
 )
+from gpcis_training.evaluation.label_files import file_objects
 from gpcis_training.evaluation.peers import create_peer
 from gpcis_training.evaluation.predictors import Overrides, SessionPredictor
 from gpcis_training.evaluation.published_sets import published_objects
@@ -45,6 +46,7 @@ __all__ = [
     "create_peer",
     "draw_objects",
     "evaluate",
+    "file_objects",
     "load_objects",
     "load_results",
     "next_click",

@@ -51,17 +51,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_objects(parser: argparse.ArgumentParser) -> None:
     """Add what is evaluated."""
     add = parser.add_argument
-    add("--root", type=Path, required=True, help="folder that holds the data sets")
+    add(
+        "--root",
+        type=Path,
+        default=Path(),
+        help="folder that holds the data sets (default: this one)",
+    )
     add(
         "--dataset",
         "--objects",
         dest="objects",
         nargs="+",
-        default=["bsds500_val"],
+        default=[],
         metavar="SET",
         help=f"sets of the paper ({', '.join(PUBLISHED_SETS)}), object lists "
         f"({', '.join(object_sets())}) or data folders below the root",
     )
+    add("--images", type=Path, help="any folder of images, instead of --dataset")
+    add("--labels", type=Path, help="the folder of their label images")
+    add("--pairs", type=Path, help="CSV or JSON file of image and label names")
     add("--per-image", type=int, help="of a folder: objects drawn from each image")
     add("--min-area", type=int, default=1, help="of a folder: least area in pixels")
     add("--limit", type=int, help="use the first objects of each set only")
@@ -116,6 +124,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="noise variance of the Gaussian process; several: one row each",
     )
     add("--infer-size", type=int, help="side of the network's input, pixels")
+    add(
+        "--fast",
+        action="store_true",
+        help="as the plugin runs a model on a CPU; by default it is run as it is",
+    )
     add(
         "--mask",
         choices=("raw", "obeying"),

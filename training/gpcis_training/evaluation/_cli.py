@@ -12,6 +12,8 @@ from gpcis_training.evaluation.clickers import CENTRE
 from gpcis_training.evaluation.curves import save_curves
 from gpcis_training.evaluation.datasets import DrawingRule
 from gpcis_training.evaluation.distributed import Ranks, process_group
+from gpcis_training.evaluation.forms import FILES
+from gpcis_training.evaluation.label_files import file_objects
 from gpcis_training.evaluation.predictors import PEER_PREFIX, Overrides
 from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
 from gpcis_training.evaluation.results import (
@@ -78,14 +80,30 @@ def _methods(arguments: argparse.Namespace) -> list[str]:
 def _plans(arguments: argparse.Namespace) -> Iterator[_Plan]:
     """Yield all evaluations that are asked for."""
     methods = _methods(arguments)
-    rule = DrawingRule(arguments.per_image, min_area=arguments.min_area)
-    for name in arguments.objects:
-        objects = find_objects(name, arguments.root, rule, arguments.limit)
+    for objects in _sets(arguments):
         for zoom, method in product(_zooms(arguments.view, objects), methods):
             for given, (clicks, repeat) in product(
                 _overrides(arguments, method, objects), _draws(arguments)
             ):
                 yield _Plan(method, objects, given, zoom, clicks, repeat)
+
+
+def _sets(arguments: argparse.Namespace) -> Iterator[ObjectSet]:
+    """Yield the objects that are asked for."""
+    rule = DrawingRule(arguments.per_image, min_area=arguments.min_area)
+    folders = (arguments.images, arguments.labels)
+    if (None in folders) != (folders == (None, None)):
+        msg = "--images and --labels must be given together"
+        raise InputError(msg)
+    if None in folders and not arguments.objects:
+        msg = "name --dataset, or --images and --labels"
+        raise InputError(msg)
+    for name in arguments.objects:
+        yield find_objects(name, arguments.root, rule, arguments.limit)
+    if None not in folders:
+        images, labels = (arguments.root / folder for folder in folders)
+        found = file_objects(images, labels, arguments.pairs, rule)
+        yield found.limited(arguments.limit)
 
 
 def _zooms(view: str, objects: ObjectSet) -> tuple[bool, ...]:
@@ -104,7 +122,7 @@ def _overrides(
     usual = objects.form in PUBLISHED_SETS or arguments.epsilon2 is not None
     raw = usual if arguments.mask is None else arguments.mask == "raw"
     return [
-        Overrides(epsilon2, arguments.infer_size, raw)
+        Overrides(epsilon2, arguments.infer_size, raw, fast=arguments.fast)
         for epsilon2 in arguments.epsilon2 or [None]
     ]
 
@@ -131,7 +149,7 @@ def _evaluate(
     many = plan.objects.form in PUBLISHED_SETS and plan.clicks == CENTRE
     return evaluate(
         plan.method,
-        arguments.root,
+        "." if plan.objects.form == FILES else arguments.root,
         plan.objects,
         max_clicks=arguments.max_clicks or (MANY_CLICKS if many else PUBLISHED_CLICKS),
         target=arguments.target,

@@ -16,7 +16,6 @@ from gpcis_training.evaluation.datasets import (
     ObjectSet,
     first_view,
     ground_truth,
-    read_image,
 )
 from gpcis_training.evaluation.forms import FORMS
 from gpcis_training.evaluation.predictors import Overrides, create_predictor
@@ -101,8 +100,8 @@ def evaluate_image(
     predictor: Predictor, job: Job, protocol: Protocol
 ) -> list[tuple[EvaluationObject, ClickRun]]:
     """Let the robot segment objects of one image, each from scratch."""
-    path = job.folder / FORMS[job.form].images / job.items[0].image
-    image = read_image(path)
+    form = FORMS[job.form]
+    image = form.load(job.folder / form.images / job.items[0].image)
     runs = []
     for item in job.items:
         gt = ground_truth(job.folder, item, job.form)

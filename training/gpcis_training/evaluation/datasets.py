@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.io import imread
 
 from gpcis_training.data import find_pairs, read_labels
-from gpcis_training.evaluation.forms import FORMS, LABELS
+from gpcis_training.evaluation.forms import FORMS, LABELS, read_picture
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -67,6 +68,10 @@ class DrawingRule:
     annotation: int = 0
     window: int | None = None
     seed: int = 0
+
+    def choose(self, annotations: Sequence[Path]) -> Path:
+        """Return the annotation of an image that is taken."""
+        return annotations[min(self.annotation, len(annotations) - 1)]
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,28 @@ def _candidates(
     return [ids for ids, area in zip(groups, areas, strict=True) if low <= area <= high]
 
 
+def draw_ids(
+    labels: NDArray[np.integer], name: str, rule: DrawingRule
+) -> list[tuple[int, ...]]:
+    """Draw the objects of one label image.
+
+    Parameters
+    ----------
+    labels
+        Shape ``(H, W)``.
+    name
+        Name of its file, which with the seed decides the draw.
+    rule
+        What is accepted and how many.
+    """
+    candidates = _candidates(labels, rule)
+    if rule.per_image is None or len(candidates) <= rule.per_image:
+        return candidates
+    rng = np.random.default_rng([rule.seed, zlib.crc32(name.encode())])
+    chosen = rng.choice(len(candidates), rule.per_image, replace=False)
+    return [candidates[i] for i in sorted(chosen)]
+
+
 def draw_objects(
     folder: str | Path, rule: DrawingRule | None = None
 ) -> tuple[EvaluationObject, ...]:
@@ -146,15 +173,11 @@ def draw_objects(
     rule = rule or DrawingRule()
     drawn: list[EvaluationObject] = []
     for image, labels in find_pairs(Path(folder)):
-        label = labels[min(rule.annotation, len(labels) - 1)]
-        candidates = _candidates(read_labels(label), rule)
-        if rule.per_image is not None and len(candidates) > rule.per_image:
-            seed = [rule.seed, zlib.crc32(label.name.encode())]
-            chosen = np.random.default_rng(seed).choice(
-                len(candidates), rule.per_image, replace=False
-            )
-            candidates = [candidates[i] for i in sorted(chosen)]
-        drawn += [EvaluationObject(image.name, label.name, ids) for ids in candidates]
+        label = rule.choose(labels)
+        drawn += [
+            EvaluationObject(image.name, label.name, ids)
+            for ids in draw_ids(read_labels(label), label.name, rule)
+        ]
     if not drawn:
         msg = f"folder must hold objects that the rule accepts, found none in {folder}"
         raise InputError(msg)
@@ -197,7 +220,7 @@ def save_objects(path: str | Path, drawn: ObjectSet) -> None:
 
 def read_image(path: str | Path) -> NDArray[np.generic]:
     """Read an image file as it is: ``(H, W)`` or ``(H, W, C)``, any dtype."""
-    return np.asarray(imread(path))
+    return read_picture(Path(path))
 
 
 def folder_objects(folder: str, root: Path, rule: DrawingRule | None) -> ObjectSet:

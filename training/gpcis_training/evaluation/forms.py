@@ -13,6 +13,7 @@ from skimage.io import imread
 
 from gpcis_training.data import read_labels
 from gpcis_training.sbd import read_sbd_instances
+from napari_gpcis import imagefiles
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 LABELS = "labels"
 """The form of this package: ``images`` and ``labels``."""
+FILES = "files"
+"""Any folders: objects name their files."""
 _UNSURE = 128
 
 
@@ -37,6 +40,8 @@ class Form(NamedTuple):
     """Folder of the label files."""
     read: Callable[[Path, tuple[int, ...]], GroundTruth]
     """Returns the ground truth of one object: 1 on it, -1 ignored, 0 elsewhere."""
+    load: Callable[[Path], NDArray[np.generic]]
+    """Reads an image: ``(H, W)`` or ``(H, W, C)``, any dtype."""
 
 
 def _channels(path: Path) -> NDArray[np.integer | np.bool_]:
@@ -86,11 +91,39 @@ def _whole(
     return lambda path, _ids: read(path)
 
 
+def read_picture(path: Path) -> NDArray[np.generic]:
+    """Read an image file as it is."""
+    return np.asarray(imread(path))
+
+
+def read_plane(path: Path) -> NDArray[np.integer]:
+    """Read a label image of any kind that the package reads, shape ``(H, W)``.
+
+    Raises
+    ------
+    InputError
+        If the file is not one plane of integers.
+    """
+    labels = imagefiles.read_image(path)
+    if labels.ndim == 3 and (labels == labels[..., :1]).all():
+        labels = labels[..., 0]
+    if labels.ndim != 2 or labels.dtype.kind not in "bui":
+        msg = f"{path}: {labels.dtype} of shape {labels.shape} is no label image"
+        raise InputError(msg)
+    return labels
+
+
+def _read_plane_ids(path: Path, ids: tuple[int, ...]) -> GroundTruth:
+    """Return the union of some labels of a label image of any kind."""
+    return np.isin(read_plane(path), ids).astype(np.int8)
+
+
 FORMS = {
-    LABELS: Form("images", "labels", read_ids),
-    "grabcut": Form("data_GT", "boundary_GT", _whole(read_trimap)),
-    "berkeley": Form("images", "masks", _whole(read_trimap)),
-    "davis": Form("img", "gt", _whole(read_any)),
-    "sbd": Form("img", "inst", read_instance),
+    LABELS: Form("images", "labels", read_ids, read_picture),
+    FILES: Form("", "", _read_plane_ids, imagefiles.read_image),
+    "grabcut": Form("data_GT", "boundary_GT", _whole(read_trimap), read_picture),
+    "berkeley": Form("images", "masks", _whole(read_trimap), read_picture),
+    "davis": Form("img", "gt", _whole(read_any), read_picture),
+    "sbd": Form("img", "inst", read_instance, read_picture),
 }
 """All forms by name."""

@@ -38,11 +38,15 @@ class Overrides:
     raw_mask
         The robot sees where the probability exceeds the threshold, as published,
         without the last step that makes the mask obey every click.
+    fast
+        Run the copy of the model that the plugin uses on a CPU, rather than the model
+        itself.
     """
 
     epsilon2: float | None = None
     infer_size: int | None = None
     raw_mask: bool = False
+    fast: bool = False
 
     def apply(self, info: ModelInfo) -> ModelInfo:
         """Return what a model says of itself with the settings in force.
@@ -63,6 +67,8 @@ class Overrides:
             parts.append(f"ε²={self.epsilon2:g}")
         if self.infer_size is not None:
             parts.append(f"input {self.infer_size}")
+        if self.fast:
+            parts.append("fast")
         return ", ".join(parts)
 
 
@@ -128,7 +134,7 @@ def create_predictor(
     from napari_gpcis.segmenter import Segmenter
 
     model, info = load_checkpoint(method)
-    segmenter = Segmenter(model, given.apply(info), device)
+    segmenter = Segmenter(model, given.apply(info), device, exact=not given.fast)
     return SessionPredictor(segmenter, raw_mask=given.raw_mask)
 
 

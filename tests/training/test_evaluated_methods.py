@@ -1,0 +1,96 @@
+"""What the robot can drive: classical methods, sessions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+from skimage.io import imsave
+
+from _toy import toy_segmenter
+from gpcis_training.evaluation import (
+    SessionPredictor,
+    create_peer,
+    draw_objects,
+    evaluate,
+    run_robot,
+)
+from gpcis_training.evaluation.datasets import (
+    ground_truth,
+)
+from gpcis_training.evaluation.peers import PEERS
+from gpcis_training.evaluation.predictors import create_predictor
+from napari_gpcis.errors import InputError, UnknownModelError
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two images with two bright disks each, ids 3 and 7, the second one larger."""
+    folder = tmp_path / "disks"
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, labels_name in (("a", "a.png"), ("b", "b__0.png")):
+        labels = np.zeros((60, 90), dtype=np.uint8)
+        labels[disk((20, 22), 9)] = 3
+        labels[disk((36, 62), 14)] = 7
+        image = np.where(labels[..., None] > 0, (200, 120, 60), (30, 40, 70))
+        noisy = image + rng.normal(0, 4, image.shape)
+        imsave(folder / "images" / f"{name}.png", noisy.clip(0, 255).astype(np.uint8))
+        imsave(folder / "labels" / labels_name, labels, check_contrast=False)
+    empty = np.zeros((60, 90), dtype=np.uint8)
+    imsave(folder / "labels" / "b__1.png", empty, check_contrast=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_peers_segment_disks_and_obey_clicks(root, name):
+    result = evaluate(f"peer:{name}", root, "disks", target=None, progress=False)
+    assert result.summary.noc[0.9].mean < 3
+    assert result.summary.noic_steps == 0
+    assert all(run.violations[-1] == 0 for run in result.runs)
+
+
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_peers_forget_the_object_before(root, name):
+    item = draw_objects(root / "disks")[0]
+    gt = ground_truth(root / "disks", item)
+    image = np.where(gt[..., None] == 1, 220, 20).astype(np.uint8).repeat(3, axis=-1)
+    peer = create_peer(name)
+    runs = []
+    for _ in range(2):
+        peer.start(image, None)
+        runs.append(run_robot(peer, gt, max_clicks=3, target=None))
+    assert runs[0].ious == runs[1].ious
+    assert runs[0].clicks == runs[1].clicks
+
+
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_peers_take_grey_images_and_negative_clicks_first(name):
+    image = np.zeros((40, 30), dtype=np.uint16)
+    image[10:30, 5:25] = 50_000
+    peer = create_peer(name)
+    peer.start(image, None)
+    assert not peer.click(2, 2, False).any()
+    mask = peer.click(20, 15, True)
+    assert mask[20, 15]
+    assert not mask[2, 2]
+
+
+def test_unknown_methods():
+    with pytest.raises(InputError, match="peer must be one of grabcut, random_walker"):
+        create_predictor("peer:lasso")
+    with pytest.raises(UnknownModelError, match="unknown model"):
+        create_predictor("gpcis-nothing")
+
+
+def test_session_predictor_starts_anew_with_the_view():
+    predictor = SessionPredictor(toy_segmenter())
+    with pytest.raises(RuntimeError, match="start must be called"):
+        predictor.click(1, 1, True)
+    image = np.zeros((300, 300, 3), np.uint8)
+    predictor.start(image, (100, 100, 164, 164))
+    seen = predictor.click(130, 130, True)
+    assert not seen[:100].any()
+    predictor.start(image, None)
+    assert predictor.click(130, 130, True).sum() > 4 * seen.sum()
