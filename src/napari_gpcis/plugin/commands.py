@@ -103,6 +103,22 @@ COMMANDS = (
         (),
         button=False,
     ),
+    Command(
+        "next_click",
+        "Go to the next click",
+        "Show where a click helps most, and move the view there.",
+        "H",
+        (),
+        button=False,
+    ),
+    Command(
+        "uncertainty",
+        "Uncertainty on, off",
+        "Show or hide the maps of what the model is unsure about.",
+        "Shift-H",
+        (),
+        button=False,
+    ),
 )
 
 READY_KEY = "G"

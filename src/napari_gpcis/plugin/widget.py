@@ -23,6 +23,7 @@ from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.model_choice import ModelChoice
+from napari_gpcis.plugin.overlays import is_display
 from napari_gpcis.plugin.panels import PANELS
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.preferences import link_to_napari
@@ -265,7 +266,7 @@ NO_IMAGE = (
 
 
 def _is_image(layer: Layer) -> bool:
-    return isinstance(layer, Image)
+    return isinstance(layer, Image) and not is_display(layer)
 
 
 def _is_labels(layer: Layer) -> bool:

@@ -8,6 +8,7 @@ from napari_gpcis.plugin.panels.clicking import ClickingPanel
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.panels.shortcuts import ShortcutsPanel
+from napari_gpcis.plugin.panels.uncertainty import UncertaintyPanel
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.panels.base import Panel
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 PANELS: tuple[type[Panel], ...] = (
     ObjectsPanel,
     ClickingPanel,
+    UncertaintyPanel,
     ModelPanel,
     ShortcutsPanel,
 )
