@@ -17,6 +17,7 @@ from napari_gpcis.plugin.overlays import (
     take_away,
 )
 from napari_gpcis.plugin.shortcuts import key_of
+from napari_gpcis.plugin.uncertainty import predicted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ class NextClickGuide(QObject):
     def _refresh(self) -> None:
         """Ask for advice on what is known now, or take the ring away."""
         session, annotation = self._binding.session, self._binding.annotation
-        found = None if session is None else session.prediction
+        found = None if session is None else predicted(session.prediction)
         current = None if annotation is None else annotation.current
         if not self._wanted or annotation is None or current is None or found is None:
             self._forget()

@@ -155,7 +155,7 @@ class UncertaintyMaps(QObject):
         for name in set(self._layers) - self.shown:
             take_away(self._binding.viewer, self._layers.pop(name))
         session = self._binding.session
-        found = None if session is None else session.prediction
+        found = None if session is None else predicted(session.prediction)
         for name in MAPS:
             if name in self.shown and found is not None:
                 self._show(annotation, name, found)
@@ -192,6 +192,13 @@ class UncertaintyMaps(QObject):
         layers, self._layers = self._layers, {}
         for layer in layers.values():
             take_away(viewer, layer)
+
+
+def predicted(found: Prediction | None) -> Prediction | None:
+    """Return a prediction if the model made it, not a mask that was given to it."""
+    if found is None or np.isnan(found.maps.variance).any():
+        return None
+    return found
 
 
 def _new_layer(
