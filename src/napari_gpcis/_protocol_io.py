@@ -105,13 +105,14 @@ def read_session(path: str | os.PathLike[str]) -> SavedSession:
         )
         raise InputError(msg)
     try:
-        return _session(data)
+        return parse_session(data)
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{file} is a damaged file of saved prompts: {error!r}"
         raise InputError(msg) from error
 
 
-def _session(data: dict[str, Any]) -> SavedSession:
+def parse_session(data: dict[str, Any]) -> SavedSession:
+    """Return a session from its JSON form; `KeyError` or so if it is damaged."""
     height, width = (_typed(value, int) for value in data["shape"])
     contrast, channels = data["contrast"], data["channels"]
     if contrast is not None:

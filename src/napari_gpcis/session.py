@@ -122,9 +122,13 @@ class Session(Finishing):
         OSError
             If the file cannot be written; an older file stays as it was.
         """
+        write_session(path, self.saved())
+
+    def saved(self) -> SavedSession:
+        """Return what `save` writes: values that do not change any more."""
         current = self._history.current
         info = self._segmenter.info
-        saved = SavedSession(
+        return SavedSession(
             shape=self.shape,
             model=info.name,
             fingerprint=fingerprint(info),
@@ -134,7 +138,6 @@ class Session(Finishing):
             objects=tuple(map(saved_object, self._labels.steps)),
             current=saved_prompts(current, self._threshold),
         )
-        write_session(path, saved)
 
     @classmethod
     def load(
@@ -175,12 +178,18 @@ class Session(Finishing):
         model = None if any_model else segmenter.info
         check_same(saved, session.shape, session._labels.initial, model)
         for item in saved.objects:
-            session._redo_step(item)
+            session.repeat(item)
         session._replay(saved.current)
         return session
 
-    def _redo_step(self, saved: SavedObject) -> None:
-        """Do what was done to the labels."""
+    def repeat(self, saved: SavedObject) -> None:
+        """Do what a saved step did to the labels.
+
+        Raises
+        ------
+        InputError
+            If it cannot be done: its object is not there, or has no pixel left.
+        """
         if saved.how == "delete":
             if saved.id is not None:
                 self.delete(saved.id)

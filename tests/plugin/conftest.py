@@ -19,6 +19,7 @@ from napari_gpcis.plugin.widget import GPCISWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari.layers import Image, Labels, Points
 
@@ -170,8 +171,11 @@ def open_desk(
 
 
 @pytest.fixture(autouse=True)
-def usual_preferences() -> Iterator[None]:
+def usual_preferences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Each test begins with the usual preferences, which napari does not keep."""
+    monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "state"))
     unlink()
     PREFERENCES.reset()
     yield

@@ -144,7 +144,7 @@ def claim_layers(
         If the given labels layer does not fit the image, or has no id left.
     """
     if labels is None:
-        labels = _own(viewer, "labels", image) or _new_labels(viewer, image)
+        labels = _own(viewer, "labels", image) or new_labels(viewer, image)
     check_labels(labels, image)
     check_room(labels, int(labels.data.max(initial=0)))
     negative = _own(viewer, "negative", image) or _new_points(viewer, image, False)
@@ -165,7 +165,7 @@ def _mark(role: str, image: Layer) -> dict[str, Any]:
     return {MARK: {"role": role, "image": str(image.unique_id)}}
 
 
-def _new_labels(viewer: ViewerModel, image: Layer) -> Labels:
+def new_labels(viewer: ViewerModel, image: Layer) -> Labels:
     """Add an empty int32 labels layer of the image's shape (never its world extent)."""
     return viewer.add_labels(
         np.zeros(layer_shape(image), dtype=np.int32),

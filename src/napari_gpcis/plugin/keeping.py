@@ -1,0 +1,78 @@
+"""Nothing lost: every annotation of a widget is recorded and kept for recovery."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_gpcis.plugin.record import Record
+from napari_gpcis.plugin.recovery import Recovery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.binding import Binding
+
+
+class Keeper(QObject):
+    """Records what is done in one widget.
+
+    Parameters
+    ----------
+    binding
+        What annotates.
+    parent
+        Qt parent.
+
+    Attributes
+    ----------
+    record
+        The latest annotation's, even when it has ended; ``None`` before the first.
+    """
+
+    failed = Signal(str)
+    """Recovery does not work, and why."""
+
+    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.record: Record | None = None
+        self._kept: list[tuple[Record, Recovery]] = []
+        self._ends: list[Callable[[], None]] = []
+        binding.started.connect(self._on_started)
+        binding.stopped.connect(self._on_stopped)
+
+    @property
+    def end(self) -> Callable[..., None]:
+        """Ends cleanly, even after Qt has deleted this object.
+
+        The viewer has all masks: nothing is left to recover.
+        """
+        ends = self._ends
+
+        def end(*_: object) -> None:
+            for one in ends:
+                one()
+
+        return end
+
+    def _on_started(self, annotation: Annotation) -> None:
+        record = Record(annotation, self)
+        labels = annotation.layers.labels
+        for place, (earlier, recovery) in enumerate(self._kept):
+            if earlier.labels == labels:  # stopped before, now it goes on
+                record.add_earlier(earlier.saved())
+                recovery.follow(record)
+                self._kept[place] = record, recovery
+                break
+        else:
+            recovery = Recovery(record, self)
+            recovery.failed.connect(self.failed)
+            self._kept.append((record, recovery))
+            self._ends.append(recovery.end)
+        self.record = record
+
+    def _on_stopped(self) -> None:
+        if self.record is not None:
+            self.record.end()

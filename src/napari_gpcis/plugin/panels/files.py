@@ -1,0 +1,170 @@
+"""Section "Files": clicks and labels saved and opened, exports for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QPushButton
+
+from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.saving import CLICKS, Saver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Image
+
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.keeping import Keeper
+    from napari_gpcis.plugin.restoring import Restorer
+
+
+class _Button(NamedTuple):
+    """One button: its name, what it says, its tooltip, and what it writes."""
+
+    name: str
+    title: str
+    help: str
+    ending: str
+
+
+BUTTONS = (
+    _Button(
+        "save",
+        "Save clicks and labels ...",
+        "Two files: all clicks with the model's name, and the labels beside them. "
+        "Opened again, the clicks give the same masks.",
+        CLICKS,
+    ),
+    _Button(
+        "open",
+        "Open saved clicks ...",
+        "Go on with clicks that were saved: the masks are made again in a new layer.",
+        CLICKS,
+    ),
+    _Button(
+        "labels",
+        "Export labels (TIFF) ...",
+        "The label image with the size of its pixels (OME-TIFF).",
+        ".ome.tif",
+    ),
+    _Button(
+        "table",
+        "Export table (CSV) ...",
+        "One row for each object: area, centroid, bounding box, number of clicks.",
+        ".csv",
+    ),
+    _Button(
+        "coco",
+        "Export COCO ...",
+        "Masks as COCO annotations (JSON), for training other programs.",
+        ".coco.json",
+    ),
+)
+
+
+class FilesPanel(Panel):
+    """Saving, opening, exporting.
+
+    Parameters
+    ----------
+    binding
+        What annotates.
+    """
+
+    title: ClassVar[str] = "Files"
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self._keeper: Keeper | None = None
+        self._restorer: Restorer | None = None
+        self._image: Callable[[], Image | None] = lambda: None
+        self.saver = Saver(self)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.buttons: dict[str, QPushButton] = {}
+        grid = QGridLayout()
+        grid.setVerticalSpacing(2)
+        for place, button in enumerate(BUTTONS):
+            self._add(grid, place, button)
+        self.column.addLayout(grid)
+        self.column.addWidget(self.message)
+        self.saver.saved.connect(self.message.setText)
+        self.saver.failed.connect(self.message.setText)
+        self.show_state()
+
+    def follow(
+        self, keeper: Keeper, restorer: Restorer, image: Callable[[], Image | None]
+    ) -> None:
+        """Save what is recorded there, and open for the image chosen there."""
+        self._keeper, self._restorer, self._image = keeper, restorer, image
+        restorer.said.connect(self.message.setText)
+        keeper.failed.connect(self._on_no_recovery)
+
+    def close_links(self) -> None:
+        """End the thread."""
+        self.saver.close()
+
+    def show_state(self) -> None:
+        """Offer what is possible: saving once there is an annotation."""
+        there = self._keeper is not None and self._keeper.record is not None
+        for name, button in self.buttons.items():
+            button.setEnabled(self._image() is not None if name == "open" else there)
+
+    def write(self, name: str, path: Path) -> None:
+        """Write one of the files; ``name`` is that of the button."""
+        record = None if self._keeper is None else self._keeper.record
+        if record is None:
+            return
+        writers = {
+            "save": self.saver.save,
+            "labels": self.saver.export_labels,
+            "table": self.saver.export_table,
+            "coco": self.saver.export_coco,
+        }
+        self.message.setText("Writing ...")
+        writers[name](path, record)
+
+    def open_file(self, path: Path) -> None:
+        """Open saved clicks for the chosen image."""
+        image = self._image()
+        if image is not None and self._restorer is not None:
+            self._restorer.open_file(path, image)
+
+    def _add(self, grid: QGridLayout, place: int, entry: _Button) -> None:
+        button = QPushButton(entry.title)
+        button.setToolTip(entry.help)
+        button.clicked.connect(lambda: self._on_clicked(entry))
+        self.buttons[entry.name] = button
+        if place < 2:
+            grid.addWidget(button, place, 0, 1, 3)
+        else:
+            button.setText(entry.title.replace("Export ", "").replace(" ...", " ..."))
+            grid.addWidget(button, 3, place - 2)
+        if place == 2:
+            grid.addWidget(QLabel("Export for other programs:"), 2, 0, 1, 3)
+
+    def _on_clicked(self, entry: _Button) -> None:
+        if entry.name == "open":
+            name, _ = QFileDialog.getOpenFileName(
+                self, entry.title, "", "Clicks (*.json)"
+            )
+            if name:
+                self.open_file(Path(name))
+            return
+        image = self._image()
+        proposed = f"{Path(image.name).stem if image else 'objects'}{entry.ending}"
+        name, _ = QFileDialog.getSaveFileName(self, entry.title, proposed)
+        if name:
+            self.write(entry.name, with_ending(Path(name), entry.ending))
+
+    def _on_no_recovery(self, why: str) -> None:
+        self.message.setText(f"Running work is not kept for recovery: {why}")
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """Return a path with an ending, unless the person typed one of that kind."""
+    if path.name.lower().endswith(Path(ending).suffix):
+        return path
+    return path.with_name(path.name + ending)

@@ -1,0 +1,146 @@
+"""What was clicked: kept for all planes of an image, whatever becomes of sessions.
+
+Sessions come and go (the model is changed, planes are set aside to free memory), and
+with them the list of what was done. The record outlives them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import ReferenceType, ref
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_gpcis.plugin.planes import Plane, layer_shape
+from napari_gpcis.prompts import SavedAnnotation, SavedPlane
+
+if TYPE_CHECKING:
+    from napari_gpcis._protocol_io import SavedSession
+    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.session import Session
+
+
+class _PlaneRecord:
+    """The sessions of one plane, one after the other."""
+
+    def __init__(self, earlier: tuple[SavedSession, ...] = ()) -> None:
+        self.earlier = earlier
+        self.now: SavedSession | None = None
+        self.running = 0
+        self._session: ReferenceType[Session] | None = None
+
+    def note(self, session: Session, running: int) -> None:
+        """Take down what a session holds, and the id of the running object."""
+        known = None if self._session is None else self._session()
+        if known is not session:
+            if self.now is not None and self.now.objects:
+                self.earlier = (*self.earlier, self.now)
+            self._session = ref(session)
+        self.now = session.saved()
+        self.running = running
+
+    @property
+    def sessions(self) -> tuple[SavedSession, ...]:
+        """All that is worth keeping."""
+        now = self.now
+        if now is None or not (now.objects or now.current.clicks):
+            return self.earlier
+        return (*self.earlier, now)
+
+
+class Record(QObject):
+    """The prompts of one annotation.
+
+    Parameters
+    ----------
+    annotation
+        What is recorded, until it ends.
+    parent
+        Qt parent.
+
+    Attributes
+    ----------
+    labels, image
+        The layers.
+    """
+
+    changed = Signal()
+    """Clicks or objects are not what they were."""
+    accepted = Signal()
+    """An object was finished."""
+
+    def __init__(self, annotation: Annotation, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.image = annotation.image
+        self.labels = annotation.layers.labels
+        self._annotation: Annotation | None = annotation
+        self._planes: dict[Plane, _PlaneRecord] = {}
+        events = annotation.events
+        events.clicks_changed.connect(self._note)
+        events.predicted.connect(self._note)
+        events.accepted.connect(self._on_accepted)
+        events.objects_changed.connect(self._on_objects)
+
+    def end(self) -> None:
+        """Follow no more: the annotation has ended; what was recorded stays."""
+        self._annotation = None
+
+    def add_earlier(self, saved: SavedAnnotation) -> None:
+        """Take over what was done another time, so that it is kept again."""
+        for plane in saved.planes:
+            done = tuple(one for one in plane.sessions if one.objects)
+            self._planes[Plane(plane.axes, plane.steps)] = _PlaneRecord(done)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to keep."""
+        return not any(plane.sessions for plane in self._planes.values())
+
+    def saved(self, labels_file: str | None = None) -> SavedAnnotation:
+        """Return all prompts, as values that do not change any more."""
+        planes = (
+            SavedPlane(plane.axes, plane.steps, known.sessions, known.running)
+            for plane, known in self._planes.items()
+            if known.sessions
+        )
+        shape = layer_shape(self.labels)
+        return SavedAnnotation(self.image.name, shape, tuple(planes), labels_file)
+
+    def click_counts(self) -> dict[tuple[tuple[int, ...], int], int]:
+        """Return the number of clicks of each object, by plane index and id."""
+        counts: dict[tuple[tuple[int, ...], int], int] = {}
+        for plane in self.saved().planes:
+            index = tuple(
+                step for axis, step in enumerate(plane.steps) if axis not in plane.axes
+            )
+            for done in plane.objects:
+                key = index, done.id or 0
+                if done.how in ("replace", "delete"):
+                    counts.pop(key, None)
+                if done.how != "delete":
+                    counts[key] = counts.get(key, 0) + len(done.clicks)
+        return counts
+
+    @property
+    def axes(self) -> tuple[int, int]:
+        """The two axes of the picture: those of the plane recorded last."""
+        if self._planes:
+            return next(reversed(self._planes)).axes
+        ndim = len(layer_shape(self.labels))
+        return ndim - 2, ndim - 1
+
+    def _note(self, plane: PlaneAnnotation) -> None:
+        if plane.session is not None:
+            known = self._planes.setdefault(plane.plane, _PlaneRecord())
+            known.note(plane.session, plane.held.label if plane.clicks else 0)
+            self.changed.emit()
+
+    def _on_accepted(self, plane: PlaneAnnotation, _label: int) -> None:
+        self._note(plane)
+        self.accepted.emit()
+
+    def _on_objects(self) -> None:
+        current = None if self._annotation is None else self._annotation.current
+        if current is not None:
+            self._note(current)

@@ -1,0 +1,261 @@
+"""Going on with saved work: from a file the person opens, or after a crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_gpcis._replay import fingerprint, prompts_of
+from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.plugin.layers import new_labels
+from napari_gpcis.plugin.planes import Plane, full_resolution, layer_shape
+from napari_gpcis.plugin.worker import InferenceThread
+from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+    from napari_gpcis.checkpoints import ModelInfo
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.keeping import Keeper
+    from napari_gpcis.plugin.recovery import Recovered
+    from napari_gpcis.plugin.work import Models
+    from napari_gpcis.plugin.worker import Answer
+
+    LabelArray = NDArray[np.int32]
+
+SHOWN_IDS = 8
+
+
+@dataclass(frozen=True)
+class Remade:
+    """Labels that were made again.
+
+    Attributes
+    ----------
+    saved
+        Their prompts.
+    labels
+        What is to be shown: the labels file if there is one, else what was remade.
+    note
+        How both compare, in words.
+    """
+
+    saved: SavedAnnotation
+    labels: LabelArray
+    note: str
+
+
+class Restorer(QObject):
+    """Brings saved work back into the viewer, in a labels layer of its own.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    binding
+        What goes on with it.
+    keeper
+        What keeps it again.
+    parent
+        Qt parent.
+    """
+
+    said = Signal(str)
+    """What is going on, or what went wrong, in words."""
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        binding: Binding,
+        keeper: Keeper,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._binding = binding
+        self._keeper = keeper
+        self._image: Image | None = None
+        self._thread = InferenceThread(self)
+        self._thread.answered.connect(self._on_answer)
+
+    @property
+    def end_thread(self) -> Callable[..., None]:
+        """Ends the thread, even after Qt has deleted this object."""
+        return self._thread.end_thread
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.close()
+
+    def open_file(self, file: Path, image: Image) -> None:
+        """Read saved clicks and make their masks again, on a thread."""
+        try:
+            saved = read_prompts(file)
+            _check_shape(saved, image)
+        except (GPCISError, OSError) as error:
+            self.said.emit(str(error))
+            return
+        self._image = image
+        labels = None if saved.labels_file is None else file.parent / saved.labels_file
+        data, colour = full_resolution(image), bool(image.rgb)
+        work = partial(_remake, saved, labels, self._binding.models, data, colour)
+        self.said.emit("Making the masks of the saved clicks ...")
+        self._thread.submit("open", work)
+
+    def recover(self, recovered: Recovered, image: Image) -> bool:
+        """Bring back work that was left behind; return whether it is there."""
+        try:
+            _check_shape(recovered.saved, image)
+            labels = recovered.labels()
+        except (GPCISError, OSError) as error:
+            self.said.emit(str(error))
+            return False
+        return self._bring_back(recovered.saved, labels, image)
+
+    def _on_answer(self, answer: Answer) -> None:
+        image, found = self._image, answer.value
+        if answer.error is not None:
+            self.said.emit(str(answer.error) or type(answer.error).__name__)
+        elif image is not None and found is not None:
+            self._bring_back(found.saved, found.labels, image)
+            self.said.emit(found.note)
+
+    def _bring_back(
+        self, saved: SavedAnnotation, labels: LabelArray, image: Image
+    ) -> bool:
+        """Show the labels in a layer of their own, and go on with what was running."""
+        layer = new_labels(self._viewer, image)
+        layer.data[...] = without_running(saved, labels)
+        layer.refresh()
+        if not self._binding.start(image, layer):
+            return False
+        annotation = self._binding.annotation
+        if annotation is None or self._keeper.record is None:
+            return False
+        self._keeper.record.add_earlier(saved)
+        for plane in saved.planes:
+            running = plane.sessions[-1].current if plane.sessions else None
+            if running is not None and running.clicks:
+                shape = plane.sessions[-1].shape
+                prompts = prompts_of(running, shape)
+                place = Plane(plane.axes, plane.steps)
+                annotation.recall(place, prompts, running.threshold)
+        annotation.enter_plane()
+        self._keeper.record.changed.emit()
+        return True
+
+
+def without_running(saved: SavedAnnotation, labels: LabelArray) -> LabelArray:
+    """Return labels without objects that are not finished; corrected ones as before."""
+    kept = np.array(labels)
+    for plane in saved.planes:
+        values = np.array(kept[plane.index])
+        if plane.running:
+            values[values == plane.running] = 0
+        start = plane.sessions[-1].current.start if plane.sessions else None
+        if start is not None and start.label is not None:
+            known = prompts_of(plane.sessions[-1].current, values.shape).start
+            if known is not None:
+                row, col, row_end, col_end = known.box
+                values[values == start.label] = 0
+                part = values[row:row_end, col:col_end]
+                part[known.mask & (part == 0)] = start.label
+        kept[plane.index] = values
+    return kept
+
+
+def _check_shape(saved: SavedAnnotation, image: Image) -> None:
+    shape = layer_shape(image)
+    if shape != saved.shape:
+        msg = (
+            f"These clicks belong to an image of shape {saved.shape} "
+            f"({saved.image or 'without a name'}); {image.name!r} has {shape}."
+        )
+        raise InputError(msg)
+
+
+def _remake(
+    saved: SavedAnnotation,
+    labels_file: Path | None,
+    models: Models,
+    data: Any,
+    colour: bool,
+    cancelled: Callable[[], bool],
+) -> Remade | None:
+    """Make the masks of saved prompts again, and compare (on the thread)."""
+    kept = None
+    if labels_file is not None and labels_file.is_file():
+        kept = _read_labels(labels_file, saved.shape)
+    segmenter = models.get()
+    made = replay(
+        saved,
+        segmenter,
+        data,
+        labels=kept,
+        colour=colour,
+        any_model=True,
+        cancelled=cancelled,
+    )
+    if cancelled():
+        return None
+    note = _note(saved, kept, made, segmenter.info)
+    return Remade(saved, made if kept is None else kept, note)
+
+
+def _read_labels(file: Path, shape: tuple[int, ...]) -> LabelArray:
+    from tifffile import imread
+
+    try:
+        labels = np.asarray(imread(file)).reshape(shape)
+    except Exception as error:  # decoders of damaged files raise what they like
+        msg = f"the labels {file.name} cannot be read: {error}"
+        raise InputError(msg) from error
+    return labels.astype(np.int32)
+
+
+def _note(
+    saved: SavedAnnotation,
+    kept: LabelArray | None,
+    made: LabelArray,
+    model: ModelInfo,
+) -> str:
+    """Say how the masks that were made again compare with the saved ones."""
+    count = sum(len(plane.objects) for plane in saved.planes)
+    opened = f"Opened the clicks of {count} object{'' if count == 1 else 's'}"
+    others = _other_models(saved, model)
+    if others:
+        opened += f", made with {others}; {model.name} is in use and may differ"
+    if kept is None:
+        return f"{opened}. The masks were made again."
+    finished = without_running(saved, kept)
+    again = without_running(saved, made)
+    differ = np.union1d(finished[finished != again], again[finished != again])
+    ids = [str(number) for number in differ if number]
+    if not ids:
+        return f"{opened}. All masks are as they were saved."
+    named = ", ".join(ids[:SHOWN_IDS]) + (" ..." if len(ids) > SHOWN_IDS else "")
+    return (
+        f"{opened}. Their clicks now give other masks for the objects {named} (edited "
+        "by hand, or another model); all are shown as they were saved."
+    )
+
+
+def _other_models(saved: SavedAnnotation, model: ModelInfo) -> str:
+    """Return the names of models whose masks may differ from those in use."""
+    names = {
+        one.model
+        for plane in saved.planes
+        for one in plane.sessions
+        if (one.model, one.fingerprint) != (model.name, fingerprint(model))
+    }
+    return ", ".join(sorted(names))

@@ -1,0 +1,293 @@
+"""The prompts of an image with any number of planes: one file, replayed anywhere.
+
+`Session.save` keeps the clicks of one plane. The widget keeps those of all planes of a
+stack in one file of this form, beside the labels; :func:`replay` makes the same labels
+again, in a script as well.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_gpcis._protocol_io import (
+    FORMAT,
+    SavedObject,
+    SavedSession,
+    parse_session,
+    read_session,
+)
+from napari_gpcis._replay import check_same
+from napari_gpcis.errors import InputError
+from napari_gpcis.files import replacing
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_gpcis.segmenter import Segmenter
+
+STACK_FORMAT = "napari-gpcis-annotation"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class SavedPlane:
+    """The prompts of one plane.
+
+    Attributes
+    ----------
+    axes
+        The two axes of the plane, ascending: rows, columns.
+    steps
+        Index on every axis of the image; 0 on the two axes of the plane.
+    sessions
+        One after the other, as when the model was changed between objects. What the
+        last one has as current was being clicked.
+    running
+        The id under which that one was drawn in the labels, 0 if it was not.
+    """
+
+    axes: tuple[int, int]
+    steps: tuple[int, ...]
+    sessions: tuple[SavedSession, ...]
+    running: int = 0
+
+    @property
+    def index(self) -> tuple[int | slice, ...]:
+        """Index that takes the plane out of an array."""
+        return tuple(
+            slice(None) if axis in self.axes else step
+            for axis, step in enumerate(self.steps)
+        )
+
+    @property
+    def objects(self) -> tuple[SavedObject, ...]:
+        """All that was done to the labels, in order."""
+        return tuple(done for session in self.sessions for done in session.objects)
+
+
+@dataclass(frozen=True)
+class SavedAnnotation:
+    """The prompts of an image.
+
+    Attributes
+    ----------
+    image
+        What the image was called.
+    shape
+        Its shape without colours.
+    planes
+        Those with prompts.
+    labels_file
+        Name of the label image beside the file, if there is one.
+    """
+
+    image: str
+    shape: tuple[int, ...]
+    planes: tuple[SavedPlane, ...]
+    labels_file: str | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that were used."""
+        names = (one.model for plane in self.planes for one in plane.sessions)
+        return tuple(dict.fromkeys(names))
+
+    def to_json(self) -> str:
+        """Return the content of the file."""
+        head = {"format": STACK_FORMAT, "version": VERSION}
+        return json.dumps({**head, **asdict(self)}, indent=1)
+
+
+def write_prompts(path: str | os.PathLike[str], saved: SavedAnnotation) -> None:
+    """Write the file; a failure leaves an older file as it was.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses.
+    """
+    with replacing(Path(path).expanduser()) as temporary:
+        temporary.write_text(saved.to_json() + "\n", encoding="utf-8")
+
+
+def read_prompts(path: str | os.PathLike[str]) -> SavedAnnotation:
+    """Read a file of the widget, or of `Session.save`.
+
+    Raises
+    ------
+    InputError
+        If it is no such file, of another version, or damaged.
+    OSError
+        If it cannot be read.
+    """
+    file = Path(path).expanduser()
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        msg = f"{file} is not a file of saved clicks: it is no JSON ({error})"
+        raise InputError(msg) from error
+    kind = data.get("format") if isinstance(data, dict) else None
+    if kind == FORMAT:
+        session = read_session(file)
+        plane = SavedPlane((0, 1), (0, 0), (session,))
+        return SavedAnnotation("", session.shape, (plane,))
+    return parse_annotation(data, str(file))
+
+
+def parse_annotation(data: Any, name: str) -> SavedAnnotation:
+    """Return an annotation from its JSON form.
+
+    Raises
+    ------
+    InputError
+        If it is none, of another version, or damaged; ``name`` says which file.
+    """
+    if not isinstance(data, dict) or data.get("format") != STACK_FORMAT:
+        msg = f"{name} is not a file of saved clicks (format {STACK_FORMAT!r})"
+        raise InputError(msg)
+    if data.get("version") != VERSION:
+        msg = (
+            f"{name} has version {data.get('version')!r} of the format; this version "
+            f"of napari-gpcis reads {VERSION}"
+        )
+        raise InputError(msg)
+    try:
+        found = SavedAnnotation(
+            str(data["image"]),
+            tuple(int(size) for size in data["shape"]),
+            tuple(_plane(plane) for plane in data["planes"]),
+            None if data["labels_file"] is None else str(data["labels_file"]),
+        )
+        for plane in found.planes:
+            _check_plane(plane, found.shape)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        msg = f"{name} is a damaged file of saved clicks: {error!r}"
+        raise InputError(msg) from error
+    return found
+
+
+def _plane(data: dict[str, Any]) -> SavedPlane:
+    rows, cols = (int(axis) for axis in data["axes"])
+    steps = tuple(int(step) for step in data["steps"])
+    sessions = tuple(parse_session(session) for session in data["sessions"])
+    return SavedPlane((rows, cols), steps, sessions, int(data["running"]))
+
+
+def _check_plane(plane: SavedPlane, shape: tuple[int, ...]) -> None:
+    """Raise `ValueError` if a plane does not lie in the image."""
+    rows, cols = plane.axes
+    inside = len(plane.steps) == len(shape) and 0 <= rows < cols < len(shape)
+    if not inside or not all(
+        0 <= step < size for step, size in zip(plane.steps, shape, strict=True)
+    ):
+        msg = f"plane {plane.axes} at {plane.steps} is not in an image {shape}"
+        raise ValueError(msg)
+    for session in plane.sessions:
+        if session.shape != (shape[rows], shape[cols]):
+            msg = f"a session of shape {session.shape} in a plane of {shape}"
+            raise ValueError(msg)
+
+
+def replay(
+    saved: SavedAnnotation,
+    segmenter: Segmenter,
+    image: Any,
+    *,
+    labels: ArrayLike | None = None,
+    colour: bool = False,
+    any_model: bool = False,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> NDArray[np.int32]:
+    """Make the labels again from the prompts.
+
+    Parameters
+    ----------
+    saved
+        From `read_prompts`.
+    segmenter
+        The model that was used.
+    image
+        The image, of the saved shape; of a dask or zarr array only the planes with
+        prompts are read.
+    labels
+        Objects that were there before, or the labels as they were saved: pixels of
+        objects without prompts are kept, all others are made anew.
+    colour
+        Whether the image has RGB or RGBA on a further, last axis.
+    any_model
+        Accept another model, whose masks will differ.
+    cancelled
+        Asked between objects; if true, what is done so far is returned.
+
+    Returns
+    -------
+    ndarray
+        int32, of the saved shape. A step whose object is not there any more (it
+        was edited by hand) is left out.
+
+    Raises
+    ------
+    InputError
+        If the image or the model is not that of the file.
+    """
+    data = image if hasattr(image, "shape") else np.asarray(image)
+    shape = tuple(data.shape[:-1] if colour else data.shape)
+    if shape != saved.shape:
+        msg = f"image has shape {shape}, but the clicks were saved for {saved.shape}"
+        raise InputError(msg)
+    made = np.zeros(saved.shape, np.int32) if labels is None else np.array(labels)
+    made = made.astype(np.int32)
+    for plane in saved.planes:
+        if cancelled():
+            break
+        picture = np.asarray(data[plane.index])
+        made[plane.index] = replay_plane(
+            plane,
+            segmenter,
+            picture[..., :3] if colour else picture,
+            made[plane.index],
+            any_model=any_model,
+        )
+    return made
+
+
+def replay_plane(
+    plane: SavedPlane,
+    segmenter: Segmenter,
+    image: NDArray[Any],
+    labels: NDArray[np.int32],
+    *,
+    any_model: bool = False,
+) -> NDArray[np.int32]:
+    """Make the labels of one plane again, see `replay`."""
+    from napari_gpcis.session import Session  # needs PyTorch
+
+    ids = [done.id for done in plane.objects if done.id is not None]
+    ids.append(plane.running)
+    made = np.where(np.isin(labels, ids), 0, labels)
+    for saved in plane.sessions:
+        model = None if any_model else segmenter.info
+        asked = replace(saved, initial_labels=None)
+        check_same(asked, image.shape[:2], None, model)
+        session = Session(
+            segmenter,
+            image,
+            contrast=saved.contrast,
+            channels=saved.channels,
+            labels=made,
+        )
+        for done in saved.objects:
+            try:
+                session.repeat(done)
+            except InputError:  # its pixels were edited away by hand
+                session.clear()
+        made = session.labels
+    return made

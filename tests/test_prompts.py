@@ -1,0 +1,146 @@
+"""Prompts of many planes: one file, the same masks again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from _fake_segmenter import FakeSegmenter
+from napari_gpcis import Segmenter, Session
+from napari_gpcis.errors import InputError
+from napari_gpcis.prompts import (
+    SavedAnnotation,
+    SavedPlane,
+    read_prompts,
+    replay,
+    write_prompts,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STACK = np.random.default_rng(0).integers(0, 255, (2, 3, 60, 70)).astype(np.uint8)
+
+
+def annotate(segmenter: Any) -> tuple[SavedAnnotation, np.ndarray]:
+    """Two objects in one plane, one and a running one in another."""
+    labels = np.zeros(STACK.shape, np.int32)
+    planes = []
+    for steps, places in {
+        (0, 2, 0, 0): ((20, 20), (22, 40)),
+        (1, 0, 0, 0): ((40, 30),),
+    }.items():
+        plane = SavedPlane((2, 3), steps, ())
+        session = Session(segmenter, STACK[plane.index])
+        for row, col in places:
+            session.view = (0, 0, 50, 60)
+            session.add_click(row, col)
+            session.add_click(row + 6, col + 6, False)
+            session.accept()
+        labels[plane.index] = session.labels
+        if steps[0]:
+            session.add_click(10, 50)
+            free = labels[plane.index] == 0
+            labels[plane.index][session.prediction.mask & free] = 9
+            plane = replace(plane, running=9)
+        planes.append(replace(plane, sessions=(session.saved(),)))
+    return SavedAnnotation("stack", STACK.shape, tuple(planes)), labels
+
+
+def test_real_masks_come_back_bit_for_bit(tmp_path: Path) -> None:
+    segmenter = Segmenter.from_pretrained("gpcis-mobilenet-v2", device="cpu")
+    saved, labels = annotate(segmenter)
+    write_prompts(tmp_path / "stack.clicks.json", saved)
+    read = read_prompts(tmp_path / "stack.clicks.json")
+    assert read == saved
+    assert read.models == ("gpcis-mobilenet-v2",)
+    assert read.planes[0].sessions[0].fingerprint == segmenter.info.extra["fingerprint"]
+    finished = np.where(labels == 9, 0, labels)
+    np.testing.assert_array_equal(replay(read, segmenter, STACK), finished)
+    running = Session(segmenter, STACK[1, 0])
+    current = read.planes[1].sessions[-1].current
+    running.view = current.view
+    running.replace_clicks(current.clicks)
+    np.testing.assert_array_equal(
+        running.prediction.mask & (finished[1, 0] == 0), labels[1, 0] == 9
+    )
+
+
+def test_objects_without_prompts_are_kept() -> None:
+    segmenter = FakeSegmenter()
+    saved, labels = annotate(segmenter)
+    by_hand = labels.copy()
+    by_hand[0, 2, 50:, 50:] = 77
+    by_hand[1, 2, :5] = 3
+    made = replay(saved, segmenter, STACK, labels=by_hand)
+    np.testing.assert_array_equal(made == 77, by_hand == 77)
+    np.testing.assert_array_equal(made[1, 2], by_hand[1, 2])
+    assert not (made == 9).any()
+
+
+class Counting:
+    """An array on disk, as it were."""
+
+    def __init__(self) -> None:
+        self.shape, self.asked = STACK.shape, []
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        self.asked.append(index)
+        return STACK[index]
+
+
+def test_only_planes_with_prompts_are_read() -> None:
+    segmenter, image = FakeSegmenter(), Counting()
+    saved, _ = annotate(segmenter)
+    replay(saved, segmenter, image)
+    assert image.asked == [plane.index for plane in saved.planes]
+
+
+def test_a_colour_image_and_a_file_of_a_session(tmp_path: Path) -> None:
+    segmenter = FakeSegmenter()
+    picture = np.zeros((40, 50, 4), np.uint8)
+    session = Session(segmenter, picture[..., :3])
+    session.add_click(20, 20)
+    session.accept()
+    session.save(tmp_path / "clicks.json")
+    saved = read_prompts(tmp_path / "clicks.json")
+    again = replay(saved, segmenter, picture, colour=True)
+    np.testing.assert_array_equal(again, session.labels)
+
+
+def test_another_model_is_refused_unless_it_is_allowed() -> None:
+    saved, labels = annotate(FakeSegmenter("one"))
+    other = FakeSegmenter("another")
+    with pytest.raises(InputError, match=r"model 'another'.*saved with 'one'"):
+        replay(saved, other, STACK)
+    made = replay(saved, other, STACK, any_model=True)
+    np.testing.assert_array_equal(made, np.where(labels == 9, 0, labels))
+    with pytest.raises(InputError, match=r"image has shape \(2, 3\)"):
+        replay(saved, other, STACK[..., 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "else"}, "is not a file of saved clicks"),
+        ({"version": 99}, "has version 99 of the format"),
+        ({"planes": [{}]}, "is a damaged file of saved clicks"),
+        ({"shape": [2, 3, 60, 71]}, "a session of shape"),
+        ({"shape": [2, 1, 60, 70]}, "is not in an image"),
+    ],
+)
+def test_files_that_cannot_be_used(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    saved, _ = annotate(FakeSegmenter())
+    file = tmp_path / "clicks.json"
+    file.write_text(json.dumps({**json.loads(saved.to_json()), **change}))
+    with pytest.raises(InputError, match=words):
+        read_prompts(file)
+    file.write_text("no JSON")
+    with pytest.raises(InputError, match="it is no JSON"):
+        read_prompts(file)
