@@ -9,6 +9,7 @@ from napari.layers import Points
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.next_click import NextClick, expected_iou, next_click
+from napari_gpcis.plugin.journey import go_to
 from napari_gpcis.plugin.overlays import (
     DISPLAY,
     image_to_world,
@@ -182,15 +183,9 @@ class NextClickGuide(QObject):
         annotation, advice = self._binding.annotation, self.advice
         if annotation is None or advice is None or advice.click is None:
             return
-        point = advice.plane.point(advice.click.row, advice.click.col)
-        dims = self._binding.viewer.dims
-        world = np.zeros(dims.ndim)
-        world[dims.ndim - annotation.image.ndim :] = annotation.image.data_to_world(
-            point
-        )
-        viewer: Any = self._binding.viewer
-        camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 has moved it
-        camera.center = (0.0, *(float(world[axis]) for axis in dims.displayed))
+        row, col = advice.click.row, advice.click.col
+        place = row, col, row + 1, col + 1
+        go_to(self._binding.viewer, annotation.image, advice.plane, place)
 
     def _on_removed(self, event: Any) -> None:
         """Switch off when the person deletes the ring's layer."""

@@ -58,7 +58,7 @@ class UncertaintyPanel(Panel):
     def show_state(self) -> None:
         """Show what is switched on, the advice and the keys."""
         running = self.binding.annotation is not None
-        self.ring.setText(f"Where to click next ({key_of("next_click")}: go there)")
+        self.ring.setText(f"Where to click next ({key_of('next_click')}: go there)")
         self._set(self.ring, self.guide.wanted, running)
         for name, box in self.boxes.items():
             self._set(box, name in self.maps.shown, running)
