@@ -192,6 +192,22 @@ def test_the_fast_copy_is_measured_on_request(root, tiny, capsys, monkeypatch):
         assert len(copied) == count
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--repeats", 0], "--repeats must be at least 1, got 0"),
+        (["--max-clicks", 0], "max_clicks must be at least 1, got 0"),
+        (["--infer-size", 8], "infer_size must be an integer from 32, got 8"),
+        (["--limit", 0], "limit must be at least 1"),
+        (["-o", "out.csv"], "--output must be a .json file"),
+        (["-o", "no-such-folder/out.json"], "in a folder that exists"),
+    ],
+)
+def test_numbers_that_cannot_be(root, tiny, capsys, options, message):
+    assert command(tiny, "--root", root, "--dataset", "disks", *options) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_bad_settings(root, tiny, capsys):
     base = ["--root", root, "--dataset", "disks"]
     assert command(tiny, *base, "--epsilon2", 0) == 1

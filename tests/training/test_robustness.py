@@ -123,6 +123,13 @@ def test_what_was_not_measured_is_left_out(root):
     assert "hard" not in robustness_table(results).splitlines()[2]
 
 
+def test_targets_beyond_the_end_of_the_runs_are_left_out(root):
+    results = measured(Indifferent(root), root, repeats=1, target=0.85)
+    table = robustness_table(results)
+    assert "85 %" in table
+    assert "90 %" not in table
+
+
 def test_methods_stand_apart(root):
     results = measured(Indifferent(root), root, repeats=1)
     results += measured(Touchy(root), root, repeats=1)

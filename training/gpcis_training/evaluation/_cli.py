@@ -54,6 +54,7 @@ class _Plan(NamedTuple):
 def run(arguments: argparse.Namespace) -> int:
     """Run ``gpcis-train evaluate`` and return the exit status."""
     try:
+        _check(arguments)
         with process_group() as ranks:
             others = load_results(arguments.compare) if arguments.compare else []
             plans = list(_plans(arguments))
@@ -64,6 +65,17 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"gpcis-train evaluate: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise `InputError` for what would be noticed too late."""
+    if arguments.repeats < 1:
+        msg = f"--repeats must be at least 1, got {arguments.repeats}"
+        raise InputError(msg)
+    output: Path | None = arguments.output
+    if output is not None and (output.suffix != ".json" or not output.parent.is_dir()):
+        msg = f"--output must be a .json file in a folder that exists, got {output}"
+        raise InputError(msg)
 
 
 def _methods(arguments: argparse.Namespace) -> list[str]:
@@ -147,11 +159,13 @@ def _evaluate(
     """Do one evaluation."""
     output: Path | None = arguments.output
     many = plan.objects.form in PUBLISHED_SETS and plan.clicks == CENTRE
+    usual = MANY_CLICKS if many else PUBLISHED_CLICKS
+    given: int | None = arguments.max_clicks
     return evaluate(
         plan.method,
         "." if plan.objects.form == FILES else arguments.root,
         plan.objects,
-        max_clicks=arguments.max_clicks or (MANY_CLICKS if many else PUBLISHED_CLICKS),
+        max_clicks=usual if given is None else given,
         target=arguments.target,
         zoom=plan.zoom,
         clicks=plan.clicks,

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def check_limit(limit: int | None) -> None:
+    """Raise `InputError` unless a number of objects can be asked for."""
+    if limit is not None and limit < 1:
+        msg = f"limit must be at least 1, got {limit}"
+        raise InputError(msg)
+
+
 @dataclass(frozen=True)
 class EvaluationObject:
     """One object: file names inside the folder, and the labels that make it up."""
@@ -87,6 +94,7 @@ class ObjectSet:
 
     def limited(self, limit: int | None) -> ObjectSet:
         """Return the set with its first ``limit`` objects only (``None``: all)."""
+        check_limit(limit)
         return replace(self, objects=self.objects[:limit])
 
 

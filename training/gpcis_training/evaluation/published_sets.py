@@ -16,6 +16,7 @@ from gpcis_training.evaluation.datasets import (
     DrawingRule,
     EvaluationObject,
     ObjectSet,
+    check_limit,
 )
 from gpcis_training.evaluation.forms import FORMS
 from gpcis_training.sbd import list_sbd, read_sbd_instances
@@ -63,6 +64,7 @@ def published_objects(name: str, root: Path, limit: int | None = None) -> Object
     InputError
         If the set is not there, or an image has no mask.
     """
+    check_limit(limit)
     folder = _folder(name, root)
     found = _sbd(root / folder) if name == "sbd" else _masks(name, root / folder)
     objects = tuple(islice(found, limit))

@@ -140,7 +140,8 @@ def _excess(
 def robustness_table(results: Sequence[EvaluationResult]) -> str:
     """Return a Markdown table of all methods, sets and views, and how to read it."""
     rows = []
-    for target in TARGETS:
+    ends = [result.target for result in results if result.target is not None]
+    for target in [t for t in TARGETS if t <= min(ends, default=1)]:
         for found in robustness(results, target):
             row = {
                 "Method": found.method,

@@ -168,10 +168,9 @@ def evaluate(
     InputError
         If an argument cannot be used.
     """
-    for name, number in (("workers", workers), ("limit", limit)):
-        if number is not None and number < 1:
-            msg = f"{name} must be at least 1, got {number}"
-            raise InputError(msg)
+    if workers < 1:
+        msg = f"workers must be at least 1, got {workers}"
+        raise InputError(msg)
     ranks, given = ranks or Ranks(), overrides or Overrides()
     chosen = os.fspath(method) if isinstance(method, str | os.PathLike) else method
     driven = _driven(chosen, device, given)
