@@ -162,6 +162,18 @@ def test_an_answer_for_another_start_is_dropped(session):
     assert session.prediction is None
 
 
+def test_another_session_goes_on_from_the_same_start(session, image, cells):
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[30:38, 5:20] = True
+    want = session.start_from(mask, [Click(33, 8), Click(25, 8, False)]).mask
+    other = Session(session.segmenter, image, labels=cells)
+    other.push_start(session.start)
+    other.replace_clicks(session.clicks)
+    assert_array_equal(other.prediction.mask, want)
+    with pytest.raises(InputError, match="the current one has clicks"):
+        other.push_start(session.start)
+
+
 # -- starting from any mask --------------------------------------------------------
 
 

@@ -172,7 +172,7 @@ class Clicking(ABC):
             return
         if not checked:
             self._change(Prompts())
-        elif self.clicks:
+        elif self.clicks or self.start is not None:
             self._change(replace(self._history.current, clicks=checked))
         else:
             self._change(Prompts(checked, self._first_view(checked[0])))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_gpcis._labels import FinishedObject, How, LabelChange
+    from napari_gpcis._start import Start
     from napari_gpcis.clicks import Click
     from napari_gpcis.prediction import Prediction
     from napari_gpcis.segmenter import PreparedImage, Segmenter
@@ -161,6 +162,13 @@ class Finishing(Clicking, ABC):
             mask, self.shape, corner=corner, settled=not checked, label=label
         )
         self._change(Prompts(checked or start.clicks, start.view, start))
+
+    def push_start(self, start: Start) -> None:
+        """Begin the current object with a start of another session, see `start`."""
+        if self.clicks:
+            msg = "a mask can only begin an object: the current one has clicks"
+            raise InputError(msg)
+        self._change(Prompts(start.clicks, start.view, start))
 
     def refine(self, label: int) -> Prediction | None:
         """Make an object of `labels` the current one, to correct it by clicks.

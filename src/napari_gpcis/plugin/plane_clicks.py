@@ -103,10 +103,7 @@ class PlaneClicks(ABC):
         threshold, self._threshold = self._threshold, None
         self.session.threshold = threshold or self._around.writing.threshold
         if self._start is not None and self.clicks:
-            row, col = self._start.box[:2]
-            self.session.push_mask(
-                self._start.mask, corner=(row, col), label=self._start.label
-            )
+            self.session.push_start(self._start)
 
     def set_aside(self) -> None:
         """Free the image's memory; points and masks stay in their layers."""
