@@ -137,6 +137,8 @@ def test_methods_stand_apart(root):
     lines = robustness_table(results).splitlines()
     rows = [[cell.strip() for cell in line.split("|")] for line in lines[2:8]]
     loss, spread = rows[0].index("Loss"), rows[0].index("Spread")
+    assert rows[2][rows[0].index("Set")] == "disks"
+    assert rows[2][rows[0].index("Objects")] == "6"
     assert rows[2][loss] == rows[2][spread] == "+0 ± 0 %"
     assert rows[3][loss].startswith("+")
     assert rows[3][loss] != "+0 ± 0 %"

@@ -36,7 +36,9 @@ class Robustness:
     Parameters
     ----------
     method, objects, view
-        What was measured.
+        What was measured: names of method and set, and the first view.
+    count
+        How many objects.
     target
         The IoU to reach.
     repeats
@@ -54,6 +56,7 @@ class Robustness:
 
     method: str
     objects: str
+    count: int
     view: str
     target: float
     repeats: int
@@ -105,6 +108,7 @@ def _sum_up(group: Sequence[EvaluationResult], target: float) -> Robustness:
     return Robustness(
         method=first.label,
         objects=first.objects,
+        count=len(first.items),
         view=first.view,
         target=target,
         repeats=max(map(len, tables.values())),
@@ -145,7 +149,8 @@ def robustness_table(results: Sequence[EvaluationResult]) -> str:
         for found in robustness(results, target):
             row = {
                 "Method": found.method,
-                "Objects": found.objects,
+                "Set": found.objects,
+                "Objects": str(found.count),
                 "First view": found.view,
                 "IoU": f"{100 * target:.0f} %",
                 "Repeats": str(found.repeats),
