@@ -35,11 +35,34 @@ def toy_config(**entries: Any) -> FitConfig:
     return FitConfig(**{**defaults, **entries})
 
 
+STARTS: dict[str, str | None] = {"toy": None, "mobilenet_v2": "gpcis-mobilenet-v2"}
+
+
+def comparable(network: str, batch_size: int) -> FitConfig:
+    """A run that is the same on one device and on several, batch norm frozen.
+
+    Adam turns the rounding errors of tiny gradients into steps of up to the learning
+    rate; so it is small, and the larger network a trained one.
+    """
+    return toy_config(
+        network=network,
+        options={"gp_stride": 4},
+        steps=4,
+        batch_size=batch_size,
+        frozen_statistics=True,
+        optimiser=OptimiserConfig(lr=1e-4, encoder_lr=1.0, warmup=0.0),
+    )
+
+
 def train(
-    config: FitConfig, root: Path, run: Path, until: int | None = None
+    config: FitConfig,
+    root: Path,
+    run: Path,
+    until: int | None = None,
+    start: str | None = None,
 ) -> Trainer:
     """Train, resuming what is there; stop after step ``until`` as a person would."""
-    trainer = Trainer(config, root, run)
+    trainer = Trainer(config, root, run, start=start)
     trainer.resume()
     trainer.watch = lambda trainer, figures: trainer.step != until
     trainer.fit()

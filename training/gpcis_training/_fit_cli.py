@@ -54,6 +54,16 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     add("--strategy", default="auto", help="auto or ddp, see the docs of Fabric")
 
 
+def add_throughput_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``throughput``."""
+    add = parser.add_argument
+    add_config_arguments(parser)
+    add("--data", type=Path, required=True, help="folder that holds the data sets")
+    add("--timed", type=int, default=30, help="steps that are timed of each kind")
+    add("--threads", type=int, help="threads of the network")
+    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
+
+
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``export``."""
     add_config_arguments(parser)
@@ -100,6 +110,24 @@ def fit(arguments: argparse.Namespace) -> int:
     destination = arguments.output / f"{config.name}.safetensors"
     export_checkpoint(trainer.state_file, config, destination)
     print(f"trained {trainer.step} steps in {trainer.minutes:.0f} min: {destination}")
+    return 0
+
+
+def throughput(arguments: argparse.Namespace) -> int:
+    """Tell how fast a run would be, with and without loading."""
+    import torch
+
+    from gpcis_training.throughput import measure_throughput
+
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    found = measure_throughput(
+        configured(arguments),
+        arguments.data,
+        arguments.timed,
+        precision=arguments.precision,
+    )
+    print(found)
     return 0
 
 

@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="make a checkpoint of a run's state")
     _fit_cli.add_export_arguments(export)
     export.set_defaults(run=_fit_cli.export)
+    throughput = commands.add_parser(
+        "throughput", help="speed of a run, and of loading"
+    )
+    _fit_cli.add_throughput_arguments(throughput)
+    throughput.set_defaults(run=_fit_cli.throughput)
     finetune = commands.add_parser("finetune", help="adapt a model to your own labels")
     finetuning_cli.add_arguments(finetune)
     finetune.set_defaults(run=finetuning_cli.run)

@@ -140,6 +140,8 @@ def _read_image(path: Path) -> Image:
     array = np.asarray(imread(path))
     if array.ndim == 3 and array.shape[-1] in (2, 4):
         array = array[..., : array.shape[-1] - 1]
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3:
+        return np.ascontiguousarray(array)
     try:
         channels = prepare_image(array).read(slice(None), slice(None))
     except InputError as error:

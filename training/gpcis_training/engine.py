@@ -69,6 +69,8 @@ class Trainer:
 
     Attributes
     ----------
+    stepper
+        Makes the steps.
     watch
         Called after each step with the trainer and the step's figures; training ends
         when it returns ``False``. It must leave the network in training mode.
@@ -111,7 +113,7 @@ class Trainer:
         self.bare: ClickNetwork = model
         self.model, self.optimiser = self.fabric.setup(model, optimiser)
         self.model.mark_forward_method("forward_train")
-        self._stepper = Stepper(
+        self.stepper = Stepper(
             self.fabric, self.model, self.optimiser, model, self.config
         )
         self._state: dict[str, Any] = {}
@@ -194,18 +196,18 @@ class Trainer:
         CheckpointError
             If the disk refuses a state; the previous one is kept.
         """
-        self._stepper.train_mode()
+        self.stepper.train_mode()
         if self.fabric.is_global_zero:
             clear_drafts(self.state_file)
             save_config(self.output / "config.yaml", self.config)
-        self._carry = carry = self._carry_over()
+        self._carry = carry = self._carry or self.open_samples()
         began, before = time.monotonic(), self.minutes
         saved = before
         window: list[dict[str, float]] = []
         with self._bar() as bar:
             while self.progress() < 1:
                 self._set_pace()
-                figures = self._stepper(carry, self.step)
+                figures = self.stepper(carry, self.step)
                 window.append(figures)
                 self.step += 1
                 bar.update()
@@ -231,9 +233,17 @@ class Trainer:
             disable=not self.fabric.is_global_zero,
         )
 
-    def _carry_over(self) -> CarryOver:
-        """Open the samples where the state says, this process's share of them."""
+    def open_samples(self, workers: int | None = None) -> CarryOver:
+        """Open the samples where the state says, this process's share of them.
+
+        Parameters
+        ----------
+        workers
+            Loading processes; by default as configured.
+        """
         config, rank = self.config, self.fabric.global_rank
+        if workers is not None:
+            config = replace(config, workers=workers)
         mine = range(rank * config.batch_size, (rank + 1) * config.batch_size)
         extra = config.max_extra_clicks if config.iteration == "carry" else 0
         roster = restore_roster(self._state, config.seed, self.places, extra)
