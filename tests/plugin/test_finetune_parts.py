@@ -259,5 +259,7 @@ def test_progress_shows_before_and_after(qtbot: Any) -> None:
     progress.take(
         {"event": "done", "before": figures, "after": {"clicks85": 3.25}, "name": "x"}
     )
+    assert not progress.use.isVisibleTo(progress)  # the process still runs
+    progress.end("ready", usable=True)
     assert progress.use.isVisibleTo(progress)
     assert [point.value for point in progress.curves.clicks] == [9.5]

@@ -62,9 +62,10 @@ class Progress(QWidget):
         """Show a sentence."""
         self.words.setText(words)
 
-    def end(self, words: str) -> None:
-        """Show how it ended; what is shown otherwise stays."""
+    def end(self, words: str, *, usable: bool = False) -> None:
+        """Show how it ended, and whether there is a model to use."""
         self.bar.hide()
+        self.use.setVisible(usable)
         self.words.setText(words)
 
     def take(self, event: dict[str, Any]) -> None:
@@ -106,7 +107,6 @@ class Progress(QWidget):
     def _show_done(self, event: dict[str, Any]) -> None:
         self._before = event["before"]["clicks85"]
         self._show_figures(event["after"]["clicks85"])
-        self.use.show()
 
     def _show_figures(self, after: float | None) -> None:
         """Show the clicks per object before, and after when they are known."""

@@ -36,8 +36,8 @@ from napari_gpcis.plugin.finetune.process import (
 )
 from napari_gpcis.plugin.finetune.progress import Progress
 from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs
+from napari_gpcis.plugin.finetune.start_model import StartModel
 from napari_gpcis.plugin.model_list import MODELS
-from napari_gpcis.plugin.preferences import DEFAULT_MODEL
 from napari_gpcis.plugin.worker import InferenceThread
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class FinetuneWidget(QWidget):
         self.source.addItems([LAYERS, FOLDERS])
         self.layers, self.folders = LayerPairs(viewer), Folders()
         self.pages = QStackedWidget()
-        self.model = QComboBox()
+        self.model = StartModel()
         self.name = QLineEdit(free_name())
         self.minutes = QDoubleSpinBox()
         self.start_button = QPushButton("Start training")
@@ -83,7 +83,6 @@ class FinetuneWidget(QWidget):
         self.stop_button = QPushButton("Stop, keep the best")
         self.progress = Progress()
         self._lay_out()
-        self._fill_models()
         self._connect()
         self._show_theme()
         self._show_state()
@@ -125,7 +124,7 @@ class FinetuneWidget(QWidget):
             return
         self._closed = True
         self.layers.close_links()
-        MODELS.changed.disconnect(self._fill_models)
+        self.model.close_links()
         self.viewer.events.theme.disconnect(self._show_theme)
         self.process.kill()
         self.reader.close()
@@ -151,10 +150,9 @@ class FinetuneWidget(QWidget):
         form.addRow("Name", self.name)
         form.addRow("Minutes", self.minutes)
         column.addLayout(form)
-        self.model.setMinimumContentsLength(12)
-        for field in (self.model, self.minutes):
-            field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.model.setToolTip("The model that goes on learning. It is not changed.")
+        self.minutes.setSizePolicy(
+            QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
+        )
         self.name.setToolTip("The new model is listed by this name.")
         self.minutes.setRange(0.5, 1440)
         self.minutes.setDecimals(1)
@@ -186,21 +184,11 @@ class FinetuneWidget(QWidget):
         self.process.succeeded.connect(self._on_success)
         self.process.failed.connect(self._on_failure)
         self.reader.answered.connect(self._on_files)
-        MODELS.changed.connect(self._fill_models)
         self.viewer.events.theme.connect(self._show_theme)
         self.destroyed.connect(self.reader.end_thread)
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.shut_down)
-
-    def _fill_models(self) -> None:
-        """Offer the models that are here, keeping the chosen one."""
-        shown = self.model.currentText() or DEFAULT_MODEL
-        self.model.clear()
-        for choice in MODELS.choices():
-            if choice.is_here:
-                self.model.addItem(choice.title, choice.key)
-        self.model.setCurrentIndex(max(self.model.findText(shown), 0))
 
     # Training ---------------------------------------------------------------------
 
@@ -221,7 +209,7 @@ class FinetuneWidget(QWidget):
 
     def _train(self, images: Path, labels: Path, *, resume: bool = False) -> None:
         self._job = Job(
-            start=str(self.model.currentData()),
+            start=self.model.key,
             name=self.name.text().strip(),
             minutes=self.minutes.value(),
             images=images,
@@ -239,7 +227,8 @@ class FinetuneWidget(QWidget):
 
     def _on_success(self, event: dict[str, Any]) -> None:
         better = "" if event["improved"] else " It needs no fewer clicks than before."
-        self.progress.end(f"<b>{event['name']}</b> is ready.{better}")
+        ready = f"<b>{event['name']}</b> is ready.{better}"
+        self.progress.end(ready, usable=True)
         show_info(f"The model {event['name']} is ready.")
         MODELS.changed.emit()
         self._show_state()
