@@ -1,0 +1,300 @@
+"""The Objects section in a real viewer: the list, jumps, ways of writing, deleting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from _fake_segmenter import disks
+from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.panels.objects import WAYS, ObjectsPanel
+from napari_gpcis.plugin.preferences import PREFERENCES
+
+LEFT = Qt.MouseButton.LeftButton
+RIGHT = Qt.MouseButton.RightButton
+ALT = Qt.KeyboardModifier.AltModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+def panel_of(desk) -> ObjectsPanel:
+    return next(p for p in desk.widget.panels if isinstance(p, ObjectsPanel))
+
+
+def masks(*clicks: tuple) -> np.ndarray:
+    return disks((80, 100), tuple(Click(*click) for click in clicks))
+
+
+def near(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether masks agree but for the pixel a mouse can miss by."""
+    return np.count_nonzero(one != other) < 0.2 * max(1, np.count_nonzero(one | other))
+
+
+def accept(desk, *point: int, click: bool = True) -> None:
+    """Click on an object and accept it."""
+    if click:
+        desk.robot.click(desk.image, point)
+        desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+
+
+def choose(desk, way: str) -> None:
+    """Choose a way of writing as a person does."""
+    combo = panel_of(desk).way
+    combo.setCurrentIndex([name for name, _ in WAYS].index(way))
+    combo.activated.emit(combo.currentIndex())
+
+
+def listed(desk, count: int) -> list[tuple[int, int]]:
+    """The ids and areas of the list, as soon as there are so many."""
+    table = panel_of(desk).table
+    desk.until(lambda: not panel_of(desk).index.busy and len(table.rows) == count)
+    return [(found.label, found.entry.area) for found in table.rows]
+
+
+def press_row(desk, row: int) -> None:
+    """Click on a row of the list."""
+    view = panel_of(desk).list
+    place = view.visualRect(view.model().index(row, 0)).center()
+    QTest.mouseClick(view.viewport(), LEFT, pos=place)
+
+
+@pytest.fixture
+def desk(open_desk):
+    opened = open_desk()
+    next(s for s in opened.widget.sections if s.title == "Objects").unfolded = True
+    return opened
+
+
+# -- the list ----------------------------------------------------------------------
+
+
+def test_finished_objects_are_listed_and_gone_to(desk) -> None:
+    accept(desk, 20, 20)
+    accept(desk, 60, 80)
+    desk.robot.click(desk.image, (20, 80))
+    desk.settled(1)
+    areas = [int((desk.labels.data == label).sum()) for label in (1, 2)]
+    assert listed(desk, 2) == [(1, areas[0]), (2, areas[1])]
+    assert panel_of(desk).summary.text() == "2 finished objects"
+    desk.robot.press(Qt.Key.Key_J)
+    camera = desk.viewer.scene.camera
+    assert np.abs(np.array(camera.center[-2:]) - (20, 20)).max() < 2
+    desk.robot.press(Qt.Key.Key_J)
+    assert np.abs(np.array(camera.center[-2:]) - (60, 80)).max() < 2
+    assert desk.labels.selected_label == 2
+    press_row(desk, 0)
+    assert np.abs(np.array(camera.center[-2:]) - (20, 20)).max() < 2
+    assert desk.viewer.layers.selection.active == desk.positive
+
+
+def test_deleting_is_one_undo_step_and_undo_brings_the_last_back(desk) -> None:
+    accept(desk, 20, 20)
+    accept(desk, 60, 80)
+    before = desk.labels.data.copy()
+    listed(desk, 2)
+    panel = panel_of(desk)
+    panel.list.selectAll()
+    panel.delete_button.click()
+    assert not desk.labels.data.any()
+    assert listed(desk, 0) == []
+    desk.labels.undo()
+    np.testing.assert_array_equal(desk.labels.data, before)
+    desk.labels.redo()
+    desk.robot.press(Qt.Key.Key_U)
+    np.testing.assert_array_equal(desk.labels.data, np.where(before == 2, 2, 0))
+    desk.robot.press(Qt.Key.Key_U)
+    np.testing.assert_array_equal(desk.labels.data, before)
+    assert len(desk.widget.session.clicks) == 0
+    assert len(listed(desk, 2)) == 2
+    np.testing.assert_array_equal(desk.widget.session.labels, before)
+
+
+def test_edits_by_hand_are_listed(desk) -> None:
+    accept(desk, 20, 20)
+    desk.labels.data_setitem((np.array([70, 71]), np.array([5, 5])), 9)
+    assert listed(desk, 2)[1] == (9, 2)
+
+
+def test_planes_of_a_stack_are_listed_and_gone_to(open_desk) -> None:
+    desk = open_desk(np.zeros((3, 80, 100), np.uint8))
+    desk.viewer.dims.set_current_step(0, 2)
+    desk.until(lambda: desk.current.plane.steps == (2, 0, 0) and desk.current.session)
+    desk.robot.click(desk.image, (2, 20, 20))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    listed(desk, 1)
+    panel = panel_of(desk)
+    assert not panel.list.isColumnHidden(2)
+    assert panel.table.data(panel.table.index(0, 2)) == "2"
+    desk.viewer.dims.set_current_step(0, 0)
+    desk.until(lambda: desk.current.plane.steps == (0, 0, 0))
+    desk.robot.press(Qt.Key.Key_J)
+    desk.until(lambda: desk.current.plane.steps == (2, 0, 0))
+    panel.delete_button.click()
+    assert not desk.labels.data.any()
+
+
+# -- ways of writing ---------------------------------------------------------------
+
+
+def test_add_cut_and_replace_change_the_selected_label(desk) -> None:
+    accept(desk, 30, 30)
+    first = desk.labels.data == 1
+    desk.labels.selected_label = 1
+    choose(desk, "add")
+    accept(desk, 30, 45)
+    added = desk.labels.data == 1
+    assert near(added, masks((30, 30), (30, 45)))
+    assert set(np.unique(desk.labels.data)) == {0, 1}
+    choose(desk, "cut")
+    desk.robot.click(desk.image, (30, 30))
+    desk.settled(1)
+    assert "cutting from object 1" in desk.widget.status.text()
+    np.testing.assert_array_equal(desk.labels.data == 1, added & ~first)
+    desk.robot.press(Qt.Key.Key_K)
+    desk.settled(0)
+    np.testing.assert_array_equal(desk.labels.data == 1, added)
+    accept(desk, 30, 30)
+    np.testing.assert_array_equal(desk.labels.data == 1, added & ~first)
+    assert panel_of(desk).way.currentData() == "new"
+    choose(desk, "replace")
+    accept(desk, 60, 60)
+    assert near(desk.labels.data == 1, masks((60, 60)))
+    session = desk.widget.session
+    assert [done.how for done in session.steps] == ["add", "add", "cut", "replace"]
+    np.testing.assert_array_equal(session.labels, desk.labels.data)
+    for _ in range(3):
+        desk.binding.travel_in_labels("undo")
+    np.testing.assert_array_equal(desk.labels.data == 1, first)
+
+
+def test_the_way_may_change_while_an_object_runs(desk) -> None:
+    accept(desk, 30, 30)
+    before = desk.labels.data.copy()
+    desk.labels.selected_label = 1
+    desk.robot.click(desk.image, (30, 45))
+    desk.settled(1)
+    assert set(np.unique(desk.labels.data)) == {0, 1, 2}
+    choose(desk, "cut")
+    desk.settled(1)
+    assert set(np.unique(desk.labels.data)) == {0, 1}
+    assert np.count_nonzero(desk.labels.data) < np.count_nonzero(before)
+    choose(desk, "new")
+    desk.settled(1)
+    np.testing.assert_array_equal(desk.labels.data == 1, before == 1)
+
+
+def test_new_objects_may_cover_finished_ones_if_wanted(desk) -> None:
+    accept(desk, 30, 30)
+    first = desk.labels.data == 1
+    desk.robot.click(desk.image, (30, 42))
+    desk.settled(1)
+    np.testing.assert_array_equal(desk.labels.data == 1, first)
+    panel_of(desk).cover.click()
+    assert not PREFERENCES.protect
+    desk.settled(1)
+    assert near(desk.labels.data > 1, masks((30, 42)))
+    desk.robot.press(Qt.Key.Key_K)
+    desk.settled(0)
+    np.testing.assert_array_equal(desk.labels.data == 1, first)
+    accept(desk, 30, 42)
+    assert desk.widget.session.objects[-1].overwrite
+    np.testing.assert_array_equal(desk.widget.session.labels, desk.labels.data)
+
+
+# -- correcting what is there ------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["click", "key", "button"])
+def test_an_object_is_corrected_and_given_back(desk, by) -> None:
+    desk.labels.data[20:50, 20:60] = 7
+    desk.labels.refresh()
+    before = desk.labels.data.copy()
+    if by == "click":
+        desk.robot.click(desk.image, (25, 25), LEFT, ALT)
+    elif by == "key":
+        desk.robot.move(desk.image, (25, 25))
+        desk.robot.press(Qt.Key.Key_R, SHIFT)
+    else:
+        desk.labels.selected_label = 7
+        panel_of(desk).refine_button.click()
+    desk.settled(1)
+    np.testing.assert_array_equal(desk.labels.data, before)
+    assert "correcting object 7" in desk.widget.status.text()
+    desk.robot.click(desk.image, (45, 55), RIGHT)
+    desk.settled(2)
+    corrected = desk.labels.data.copy()
+    assert not corrected[45, 55]
+    assert corrected[20, 20] == 7
+    assert set(np.unique(corrected)) == {0, 7}
+    for _ in range(2):
+        desk.robot.press(Qt.Key.Key_Z, CONTROL)
+    desk.settled(0)
+    np.testing.assert_array_equal(desk.labels.data, before)
+    for _ in range(2):
+        desk.robot.press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    desk.settled(2)
+    np.testing.assert_array_equal(desk.labels.data, corrected)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    session = desk.widget.session
+    assert [(done.id, done.how) for done in session.objects] == [(7, "replace")]
+    np.testing.assert_array_equal(session.labels == 7, corrected == 7)
+    desk.binding.travel_in_labels("undo")
+    np.testing.assert_array_equal(desk.labels.data, before)
+
+
+def test_a_corrected_object_can_be_reopened(desk) -> None:
+    desk.labels.data[20:50, 20:60] = 7
+    before = desk.labels.data.copy()
+    desk.robot.click(desk.image, (25, 25), LEFT, ALT)
+    desk.settled(1)
+    desk.robot.click(desk.image, (45, 55), RIGHT)
+    desk.settled(2)
+    corrected = desk.labels.data.copy()
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(2)
+    np.testing.assert_array_equal(desk.labels.data, corrected)
+    desk.robot.press(Qt.Key.Key_K)
+    desk.settled(0)
+    np.testing.assert_array_equal(desk.labels.data, before)
+
+
+def test_an_object_of_another_layer_begins_a_new_one(desk) -> None:
+    found = np.zeros((80, 100), dtype=np.uint16)
+    found[10:40, 10:40] = 3
+    other = desk.viewer.add_labels(found.copy(), name="Cellpose")
+    desk.robot.press(Qt.Key.Key_G)
+    desk.robot.click(desk.image, (20, 20), LEFT, ALT)
+    desk.settled(1)
+    np.testing.assert_array_equal(desk.labels.data == 1, found == 3)
+    accept(desk, click=False)
+    np.testing.assert_array_equal(other.data, found)
+    assert [(done.id, done.how) for done in desk.widget.session.objects] == [(1, "add")]
+
+
+def test_alt_click_beside_all_objects_says_so(desk) -> None:
+    desk.robot.click(desk.image, (20, 20), LEFT, ALT)
+    desk.until(lambda: "No object there" in desk.widget.status.text())
+    assert len(desk.positive.data) == len(desk.negative.data) == 0
+    desk.robot.click(desk.image, (20, 20))
+    desk.settled(1)
+
+
+def test_another_model_goes_on_with_the_mask_that_was_begun(desk) -> None:
+    desk.labels.data[20:50, 20:60] = 7
+    before = desk.labels.data.copy()
+    desk.robot.click(desk.image, (25, 25), LEFT, ALT)
+    desk.settled(1)
+    desk.binding.model = "another"
+    desk.until(lambda: desk.widget.session is not None)
+    desk.settled(1)
+    np.testing.assert_array_equal(desk.labels.data, before)
+    assert desk.widget.session.start.label == 7
