@@ -2,6 +2,7 @@
 #
 #   make demo    open napari with a sample image, ready to click
 #   make test    run all tests in a virtual screen
+#   make bench   time clicks as ratios, print the table, write it to docs/speed.md
 #   make lint    check style and types
 #   make format  apply the style
 #   make wheel   build the distribution into dist/
@@ -11,7 +12,7 @@
 
 ARGS ?=
 
-.PHONY: help demo test lint format wheel clean
+.PHONY: help demo test bench lint format wheel clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -21,6 +22,9 @@ demo:
 
 test:
 	@scripts/test $(ARGS)
+
+bench:
+	@scripts/bench $(ARGS)
 
 lint:
 	@scripts/lint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,47 +26,26 @@ _TRIAL = 64
 _BFLOAT16 = ("avx512_bf16", "amx_bf16")
 
 
-def fast_dtype() -> torch.dtype:
-    """Return the precision in which this CPU convolves fastest.
-
-    bfloat16 where it has instructions for it, otherwise float32.
-    """
+def has_bfloat16() -> bool:
+    """Tell whether this CPU has instructions to compute with bfloat16."""
     ask = getattr(torch.cpu, "get_capabilities", None)  # older PyTorch has none
     found: dict[str, bool] = {} if ask is None else ask()
-    low = any(found.get(name, False) for name in _BFLOAT16)
-    return torch.bfloat16 if low else torch.float32
+    return any(found.get(name, False) for name in _BFLOAT16)
 
 
-class FastModel:
-    """The feature network folded, channels last, in low precision; the GP as it is.
+class FasterModel(ABC):
+    """A model of which the feature network runs in another way; the GP as it is.
 
-    It serves a segmenter as `GPCIS` does. Masks agree with those of the model but are
-    not the same bit for bit: features are rounded to 8 bits if the CPU computes with
-    bfloat16. Kernel, prior and posterior stay in float32 and float64.
+    It serves a segmenter as `GPCIS` does.
 
     Parameters
     ----------
     model
-        Not changed, but copied.
-    dtype
-        Precision of the convolutions; by default what suits this CPU.
+        Its Gaussian process is used.
     """
 
-    def __init__(self, model: GPCIS, dtype: torch.dtype | None = None) -> None:
-        self._dtype = dtype or fast_dtype()
-        self._model = copy.deepcopy(model).eval().requires_grad_(False)
-        with torch.no_grad():
-            fold_batch_norm(self._model.model, self._trial)
-        for part in (self._model.model, self._model.maps_transform):
-            lay_channels_last(part)
-            if self._dtype != torch.float32:
-                lower_precision(part, self._dtype)
-
-    def _trial(self) -> Tensor:
-        """Run the feature network on a black image."""
-        empty = torch.zeros(1, 3, _TRIAL, _TRIAL)
-        points = torch.full((1, 2, 3), -1.0)
-        return self._model.pixels(self._model.encode(empty), points, empty[:, :1])
+    def __init__(self, model: GPCIS) -> None:
+        self._model = model
 
     @property
     def epsilon2(self) -> float:
@@ -85,24 +65,23 @@ class FastModel:
     def gp_stride(self, value: int) -> None:
         self._model.gp_stride = value
 
-    def to(self, device: Any) -> FastModel:
+    def to(self, device: Any) -> FasterModel:
         """Move the weights to a device, in place."""
         self._model.to(device)
         return self
 
-    def eval(self) -> FastModel:
-        """Do nothing: it is never trained."""
+    def eval(self) -> FasterModel:
+        """Switch training behaviour off."""
+        self._model.eval()
         return self
 
+    @abstractmethod
     def encode(self, rgb: Tensor) -> Encoded:
         """See :meth:`GPCIS.encode`."""
-        with self._precision():
-            return self._model.encode(rgb.to(memory_format=torch.channels_last))
 
+    @abstractmethod
     def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
         """See :meth:`GPCIS.pixels`; float32."""
-        with self._precision():
-            return self._model.pixels(encoded, points, previous).float()
 
     def surface(self, encoded: Encoded, raw: Tensor) -> Surface:
         """See :meth:`GPCIS.surface`."""
@@ -118,6 +97,48 @@ class FastModel:
         """See :meth:`GPCIS.predict`."""
         raw = self.pixels(encoded, points, previous)
         return self.surface(encoded, raw).scores(points, variance)
+
+
+class FastModel(FasterModel):
+    """The feature network with its batch norms folded, channels last.
+
+    In float32 its features differ from those of the model by 1e-6.
+
+    Parameters
+    ----------
+    model
+        Not changed, but copied.
+    dtype
+        Precision of the convolutions. bfloat16 halves the time again on a CPU that
+        has it, but masks then differ visibly (see ``docs/speed.md``). Kernel, prior
+        and posterior stay in float32 and float64.
+    """
+
+    def __init__(self, model: GPCIS, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(copy.deepcopy(model).eval().requires_grad_(False))
+        self._dtype = dtype
+        with torch.no_grad():
+            fold_batch_norm(self._model.model, self._trial)
+        for part in (self._model.model, self._model.maps_transform):
+            lay_channels_last(part)
+            if self._dtype != torch.float32:
+                lower_precision(part, self._dtype)
+
+    def _trial(self) -> Tensor:
+        """Run the feature network on a black image."""
+        empty = torch.zeros(1, 3, _TRIAL, _TRIAL)
+        points = torch.full((1, 2, 3), -1.0)
+        return self._model.pixels(self._model.encode(empty), points, empty[:, :1])
+
+    def encode(self, rgb: Tensor) -> Encoded:
+        """See :meth:`GPCIS.encode`."""
+        with self._precision():
+            return self._model.encode(rgb.to(memory_format=torch.channels_last))
+
+    def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
+        """See :meth:`GPCIS.pixels`; float32."""
+        with self._precision():
+            return self._model.pixels(encoded, points, previous).float()
 
     def _precision(self) -> torch.autocast:
         low = self._dtype != torch.float32

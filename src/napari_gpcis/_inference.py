@@ -246,11 +246,3 @@ def find_device(name: str) -> str:
         msg = f"device must be 'auto' or one PyTorch can use, got {name!r}: {error}"
         raise InputError(msg) from error
     return name
-
-
-def faster(model: ClickModel) -> ClickModel:
-    """Return a faster copy of one of our models; any other model as it is."""
-    from napari_gpcis._fast import FastModel  # heavy: only when a model is in use
-    from napari_gpcis.model import GPCIS
-
-    return FastModel(model) if isinstance(model, GPCIS) else model

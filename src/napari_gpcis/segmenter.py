@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_gpcis._inference import ClickModel, Engine, faster, find_device
+from napari_gpcis._backends import check_backend, faster
+from napari_gpcis._inference import ClickModel, Engine, find_device
 from napari_gpcis._normalise import PreparedImage, prepare_image
 from napari_gpcis._request import Request
 from napari_gpcis._stepping import Stepper
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from napari_gpcis._backends import Backend
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.clicks import Click
     from napari_gpcis.prediction import Prediction
@@ -38,13 +40,16 @@ class Segmenter(Stepper):
     device
         Where it runs: ``"auto"`` (CUDA, else MPS, else CPU) or a name PyTorch knows.
     exact
-        Run the model as it is (the default here). ``False``: a copy of it runs
-        faster on a CPU, with features that may be rounded to bfloat16.
+        Run the model as it is (the default here). ``False``: a faster form of it runs
+        on a CPU; do not change the model any more then.
+    backend
+        What runs that form: ``"openvino"`` (extra ``fast``), ``"torch"``, or
+        ``"auto"`` for the first of these that is installed.
 
     Raises
     ------
     InputError
-        If the device is unknown or not there.
+        If the device or the backend is unknown or not there.
 
     Notes
     -----
@@ -67,10 +72,12 @@ class Segmenter(Stepper):
         device: str = "cpu",
         *,
         exact: bool = True,
+        backend: Backend = "auto",
     ) -> None:
         found = find_device(device)
+        check_backend(backend, found, exact=exact)
         fast = not exact and found == "cpu"
-        chosen = faster(model) if fast else model
+        chosen = faster(model, backend) if fast else model
         super().__init__(info, Engine(chosen, info.inference, found))
 
     @classmethod
@@ -80,6 +87,7 @@ class Segmenter(Stepper):
         device: str = "auto",
         *,
         exact: bool = False,
+        backend: Backend = "auto",
     ) -> Segmenter:
         """Load a model by name, or from a ``.safetensors`` file.
 
@@ -90,8 +98,10 @@ class Segmenter(Stepper):
         name_or_path, device
             Which model, and where it runs, see `Segmenter`.
         exact
-            Run it as published, in float32. By default it runs about twice as fast on
-            a CPU, and masks agree with the exact ones but for single pixels.
+            Run it as published, by PyTorch in float32. By default a CPU runs it in a
+            faster form.
+        backend
+            What runs that form, see `Segmenter`.
 
         Raises
         ------
@@ -101,12 +111,12 @@ class Segmenter(Stepper):
             If the file is missing, damaged or of another kind; its subclass
             `DownloadError` if the model cannot be downloaded.
         InputError
-            If the device is unknown or not there.
+            If the device or the backend is unknown or not there.
         """
         from napari_gpcis.checkpoints import load_checkpoint
 
         model, info = load_checkpoint(name_or_path)
-        return cls(model, info, device, exact=exact)
+        return cls(model, info, device, exact=exact, backend=backend)
 
     def prepare(
         self,

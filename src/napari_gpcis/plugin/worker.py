@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 
+from napari_gpcis._threads import leave_a_core
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -116,6 +118,7 @@ class LatestWins:
 
     def _serve(self) -> None:
         """Run work until closed (on the thread)."""
+        leave_a_core()
         while True:
             with self._condition:
                 while not self._waiting and not self._closed:

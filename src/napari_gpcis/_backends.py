@@ -1,0 +1,58 @@
+"""What runs the feature network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_gpcis._inference import ClickModel
+
+Backend: TypeAlias = Literal["auto", "torch", "openvino"]
+
+
+def check_backend(backend: str, device: str, *, exact: bool) -> None:
+    """Raise `InputError` unless these can be had together."""
+    accepted = get_args(Backend)
+    if backend not in accepted:
+        msg = f"backend must be one of {', '.join(accepted)}, got {backend!r}"
+        raise InputError(msg)
+    if backend != "openvino":
+        return
+    if exact or device != "cpu":
+        msg = (
+            "backend 'openvino' runs on the CPU and not exactly, got device "
+            f"{device!r} and exact={exact}; 'torch' runs everywhere"
+        )
+        raise InputError(msg)
+    from napari_gpcis._openvino import available  # heavy: imports PyTorch
+
+    if not available():
+        msg = (
+            "backend 'openvino' needs OpenVINO, which is not installed; "
+            "pip install 'napari-gpcis[fast]' installs it, and 'auto' goes on without"
+        )
+        raise InputError(msg)
+
+
+def faster(model: ClickModel, backend: str) -> ClickModel:
+    """Return one of our models in a faster form; any other model as it is.
+
+    Parameters
+    ----------
+    model
+        On the CPU.
+    backend
+        ``"auto"`` takes OpenVINO if it is installed.
+    """
+    # heavy: only when a model is in use
+    from napari_gpcis import _openvino
+    from napari_gpcis._fast import FastModel
+    from napari_gpcis.model import GPCIS
+
+    if not isinstance(model, GPCIS):
+        return model
+    if backend == "openvino" or (backend == "auto" and _openvino.available()):
+        return _openvino.OpenVINOModel(model)
+    return FastModel(model)

@@ -1,0 +1,123 @@
+"""OpenVINO as what runs the feature network: the same masks, and nothing sent."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from _toy import toy_info
+from _toy_backbone import make_toy_model
+from napari_gpcis import Click, Segmenter, _openvino
+from napari_gpcis._fast import FastModel
+from napari_gpcis._openvino import OpenVINOModel
+from napari_gpcis.clicks import points_tensor
+from napari_gpcis.errors import InputError
+
+CLICKS = [Click(45, 50), Click(10, 70, False), Click(60, 40)]
+POINTS = points_tensor([Click(20, 30), Click(50, 9, False)])
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_GPCIS_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+
+
+def features(model, size=64):
+    generator = torch.Generator().manual_seed(1)
+    rgb = torch.rand(1, 3, size, size, generator=generator)
+    previous = torch.rand(1, 1, size, size, generator=generator)
+    with torch.inference_mode():
+        return model.pixels(model.encode(rgb), POINTS, previous)
+
+
+def test_features_are_those_of_the_model():
+    model = make_toy_model(gp_stride=4)
+    compiled = OpenVINOModel(model)
+    for size in (64, 96, 64):
+        assert_allclose(features(compiled, size), features(model, size), atol=1e-5)
+
+
+def test_masks_of_the_shipped_model_are_the_same(image):
+    def load(**options):
+        return Segmenter.from_pretrained("gpcis-mobilenet-v2", "cpu", **options)
+
+    found = load(backend="openvino").predict(image, CLICKS)
+    expected = load(exact=True).predict(image, CLICKS)
+    assert_allclose(found.probability, expected.probability, atol=1e-2)
+    overlap = (found.mask & expected.mask).sum() / (found.mask | expected.mask).sum()
+    assert overlap > 0.999
+
+
+def test_converted_network_is_kept(home, monkeypatch):
+    model = make_toy_model(gp_stride=4)
+    expected = features(OpenVINOModel(model))
+    kept = sorted(path.name for path in (home / "openvino").iterdir())
+    assert [name.split("-")[1] for name in kept] == ["encode", "encode", "fuse", "fuse"]
+
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(_openvino, "_convert", refuse)
+    assert torch.equal(features(OpenVINOModel(model)), expected)
+    with pytest.raises(AssertionError):
+        features(OpenVINOModel(make_toy_model(seed=1, gp_stride=4)))
+
+
+def test_damaged_file_is_made_anew(home, caplog):
+    model = make_toy_model(gp_stride=4)
+    expected = features(OpenVINOModel(model))
+    for path in (home / "openvino").glob("*.xml"):
+        path.write_text("<net")
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(features(OpenVINOModel(model)), expected)
+    assert "is damaged and will be made anew" in caplog.text
+
+
+def test_without_a_folder_it_runs_all_the_same(home, monkeypatch, caplog):
+    (home / "file").write_text("")
+    monkeypatch.setenv("NAPARI_GPCIS_HOME", str(home / "file"))
+    with caplog.at_level(logging.WARNING):
+        features(OpenVINOModel(make_toy_model(gp_stride=4)))
+    assert "cannot be stored" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "abacus"}, "backend must be one of auto, torch, openvino, got"),
+        ({"backend": "openvino", "exact": True}, "not exactly, got .*exact=True"),
+    ],
+)
+def test_unusable_choices_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Segmenter(make_toy_model(), toy_info(), **{"exact": False, **options})
+
+
+def test_absent_openvino(monkeypatch):
+    monkeypatch.setattr(_openvino, "available", lambda: False)
+    model = make_toy_model()
+    with pytest.raises(InputError, match=r"pip install 'napari-gpcis\[fast\]'"):
+        Segmenter(model, toy_info(), exact=False, backend="openvino")
+    automatic = Segmenter(model, toy_info(), exact=False)
+    assert isinstance(automatic._engine._model, FastModel)
+
+
+def test_usage_statistics_stay_off():
+    code = (
+        "import sys; from napari_gpcis import _openvino; "
+        "_openvino._openvino().convert_model; "
+        "sys.exit('openvino_telemetry' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
