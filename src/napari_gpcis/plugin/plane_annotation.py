@@ -11,12 +11,14 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.plane_clicks import PlaneClicks, follow
 from napari_gpcis.plugin.surroundings import Surroundings
+from napari_gpcis.plugin.work import Found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
 
+    from napari_gpcis._labels import How
     from napari_gpcis.plugin.planes import Box
     from napari_gpcis.session import Session
 
@@ -178,6 +180,29 @@ class PlaneAnnotation(PlaneClicks):
             self.session.delete(label)
         around.painter.write(self.plane, found.box, found.mask, 0)
         return True
+
+    def show_session(self) -> None:
+        """Draw at once what the session holds: a script has changed it."""
+        session, around = self.session, self._around
+        if session is None:
+            return
+        around.worker.cancel(self.key)
+        around.prompts.replace(self.plane, session.clicks)
+        around.events.clicks_changed.emit(self)
+        if session.prediction is None:
+            self.predict()
+        else:
+            self.found(Found(None, (), *session.prediction.trimmed), 0.0)
+
+    def hold_as(self, label: int | None, how: How | None, cover: bool | None) -> None:
+        """Write the running mask otherwise than was chosen, see `Session.accept`."""
+        before, painter = self.held, self._around.painter
+        painter.give_back(self.plane, before)
+        number, way = label or before.label or painter.new_label(), how or before.how
+        painter.reserve(number)
+        found = painter.find(self.plane, number) if way == "replace" else None
+        self.held = found or Painted(number, way)
+        self.held.cover = before.cover if cover is None else cover
 
     # Steps ------------------------------------------------------------------------
 

@@ -233,7 +233,10 @@ def read_recovery(file: Path) -> Recovered:
 def _reading(file: Path) -> Iterator[Any]:
     """Open a recovery file; whatever is wrong with it becomes an `InputError`."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with (
+            file.open("rb") as stream,
+            np.load(stream, allow_pickle=False) as archive,
+        ):
             yield archive
     except InputError:
         raise

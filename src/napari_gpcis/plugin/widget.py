@@ -27,6 +27,8 @@ from napari_gpcis.plugin.overlays import is_display
 from napari_gpcis.plugin.panels import PANELS
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.preferences import link_to_napari
+from napari_gpcis.plugin.safekeeping import Safekeeping
+from napari_gpcis.plugin.scripting import ViewerSession
 from napari_gpcis.plugin.sections import Scrolled, Section
 from napari_gpcis.plugin.shortcuts import key_of, table
 from napari_gpcis.plugin.work import load_segmenter
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.panels.base import Panel
     from napari_gpcis.plugin.work import SegmenterFactory
-    from napari_gpcis.session import Session
 
 HELP = (
     f"<b><span style='color:{POSITIVE_COLOUR}'>\u25cf</span> Left click</b> on what "
@@ -91,7 +92,10 @@ class GPCISWidget(QWidget):
         self.labels_combo = LayerCombo(viewer, _is_labels, "New layer")
         self.start_button = QPushButton("Start")
         self.buttons = {command.name: QPushButton() for command in _BUTTONS}
+        self._scripted = ViewerSession(self.binding)
+        self.safekeeping = Safekeeping(viewer, self.binding, self)
         self.panels = tuple(panel(self.binding) for panel in PANELS)
+        self.safekeeping.serve(self.panels, lambda: self.image_combo.layer)
         self.status = QLabel()
         self.help = _help_text()
         self._lay_out()
@@ -103,9 +107,12 @@ class GPCISWidget(QWidget):
         self._show_state()
 
     @property
-    def session(self) -> Session | None:
-        """The session of the displayed plane; ``None`` until it is open."""
-        return self.binding.session
+    def session(self) -> ViewerSession | None:
+        """The session of the displayed plane, for scripts: the viewer follows.
+
+        ``None`` until it is open.
+        """
+        return None if self.binding.session is None else self._scripted
 
     def start(self) -> bool:
         """Annotate the chosen image; return whether that was possible."""
@@ -128,6 +135,7 @@ class GPCISWidget(QWidget):
         for panel in self.panels:
             panel.close_links()
         self.binding.close()
+        self.safekeeping.end()
 
     # Layout -----------------------------------------------------------------------
 
@@ -149,6 +157,7 @@ class GPCISWidget(QWidget):
         self.status.setMinimumHeight(self.status.fontMetrics().height() * 2)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.status)
+        layout.addWidget(self.safekeeping.note)
         layout.addLayout(self._button_grid())
         self.sections = (
             Section("How to click", self.help, unfolded=True),
@@ -176,7 +185,11 @@ class GPCISWidget(QWidget):
             if isinstance(panel, ModelPanel):
                 panel.follow(self.model_choice)
         self.binding.changed.connect(self._show_state)
-        for end in (self.binding.end_thread, self.model_choice.end_thread):
+        for end in (
+            self.binding.end_thread,
+            self.model_choice.end_thread,
+            self.safekeeping.end,
+        ):
             self.destroyed.connect(partial(self._on_destroyed, end))
         application = QCoreApplication.instance()
         if application is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_gpcis.plugin.panels.clicking import ClickingPanel
+from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.panels.shortcuts import ShortcutsPanel
@@ -18,6 +19,7 @@ PANELS: tuple[type[Panel], ...] = (
     ClickingPanel,
     UncertaintyPanel,
     ModelPanel,
+    FilesPanel,
     ShortcutsPanel,
 )
 """The sections, in their order from top to bottom."""

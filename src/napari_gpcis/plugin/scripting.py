@@ -1,0 +1,215 @@
+"""The session of the displayed plane for scripts: what they change is drawn at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_gpcis._labels import How
+    from napari_gpcis.clicks import Click
+    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.session import Session
+
+
+class ViewerSession:
+    """A `Session` whose viewer follows: points, mask and objects are drawn.
+
+    It is that of the plane that is displayed when a method is called. Methods predict
+    in place, so the window waits for them; what is not listed here is that of
+    `Session`.
+
+    Parameters
+    ----------
+    binding
+        The widget's binding.
+    """
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        self._view: tuple[Session, Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the session has by this name."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._session, name)
+
+    def __repr__(self) -> str:
+        """Say which session it is."""
+        return f"<the session of {self._annotation.image.name!r}, {self._plane.plane}>"
+
+    # -- what there is ---------------------------------------------------------
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The objects of the plane as the labels layer shows them, a copy (H, W)."""
+        labels = self._annotation.layers.labels.data
+        return np.array(self._plane.plane.take(labels), dtype=np.int32)
+
+    @property
+    def view(self) -> Any:
+        """What the next first click is zoomed to, see `Session.view`; may be set.
+
+        Otherwise it is the part of the plane that is seen, as for a click of the mouse.
+        """
+        return self._session.view
+
+    @view.setter
+    def view(self, view: Sequence[float] | None) -> None:
+        session = self._session
+        session.view = view
+        self._view = session, session.view
+
+    @property
+    def threshold(self) -> float:
+        """Probability above which a pixel is object; the mask is drawn anew if set."""
+        return float(self._session.threshold)
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        self._session.threshold = threshold
+        self._plane.show_session()
+
+    # -- clicks ----------------------------------------------------------------
+
+    def add_click(self, row: float, col: float, positive: bool = True) -> Prediction:
+        """Add a click and predict, see `Session.add_click`."""
+        session = self._ready()
+        try:
+            return session.add_click(row, col, positive)
+        finally:
+            self._plane.show_session()
+
+    def replace_clicks(self, clicks: Iterable[Click]) -> Prediction | None:
+        """Make these the clicks of the object, see `Session.replace_clicks`."""
+        session = self._ready()
+        try:
+            return session.replace_clicks(clicks)
+        finally:
+            self._plane.show_session()
+
+    def undo(self) -> Prediction | None:
+        """Take the last change of the clicks back, see `Session.undo`."""
+        return self._shown(self._session.undo())
+
+    def redo(self) -> Prediction | None:
+        """Repeat what was undone, see `Session.redo`."""
+        return self._shown(self._session.redo())
+
+    def clear(self) -> Prediction | None:
+        """Remove all clicks, see `Session.clear`."""
+        return self._shown(self._session.clear())
+
+    # -- objects ---------------------------------------------------------------
+
+    def accept(
+        self,
+        *,
+        label: int | None = None,
+        overwrite: bool | None = None,
+        how: How | None = None,
+    ) -> int:
+        """Finish the object, see `Session.accept`; one undo step of the layer.
+
+        Parameters
+        ----------
+        label, how
+            As there; by default what the button would do.
+        overwrite
+            As there; by default the person's preference.
+        """
+        session, plane = self._session, self._plane
+        if session.prediction is None:
+            session.accept()  # raises what is missing
+        if (label, overwrite, how) != (None, None, None):
+            plane.hold_as(label, how, overwrite)
+        before = len(session.steps)
+        plane.show_session()
+        plane.accept()
+        if len(session.steps) == before:
+            raise InputError(self._annotation.message)
+        self._view = None
+        return int(session.steps[-1].id)
+
+    def undo_accept(self) -> Prediction | None:
+        """Take the last `accept` (or `delete`) back, see `Session.undo_accept`."""
+        session = self._session
+        if session.clicks or not session.steps:
+            session.reopen()  # raises why not
+        self._plane.undo()
+        return self._shown(session.replace_clicks(session.clicks))
+
+    def refine(self, label: int) -> None:
+        """Make a finished object the current one, to correct it by clicks."""
+        annotation, plane = self._annotation, self._plane
+        mask = self.labels == label
+        if not mask.any():
+            msg = f"label must be the id of an object in the labels, got {label!r}"
+            raise InputError(msg)
+        rows, cols = np.nonzero(mask)
+        row, col = int(rows.min()), int(cols.min())
+        part = mask[row : rows.max() + 1, col : cols.max() + 1]
+        if not plane.begin_with(part, (row, col), label=int(label)):
+            raise InputError(annotation.message)
+        session = self._session
+        self._shown(session.replace_clicks(session.clicks))
+
+    def delete(self, label: int) -> None:
+        """Delete an object, see `Session.delete`."""
+        if not self._annotation.delete([(self._plane.plane, int(label), None)]):
+            msg = f"label must be the id of a finished object, got {label!r}"
+            raise InputError(msg)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the prompts of this plane, see `Session.save`."""
+        self._session.save(path)
+
+    # -- steps -----------------------------------------------------------------
+
+    @property
+    def _annotation(self) -> Annotation:
+        annotation = self._binding.annotation
+        if annotation is None:
+            msg = "nothing is annotated: call start() first"
+            raise InputError(msg)
+        return annotation
+
+    @property
+    def _plane(self) -> PlaneAnnotation:
+        plane = self._annotation.current
+        if plane is None:
+            raise InputError(self._annotation.message)
+        return plane
+
+    @property
+    def _session(self) -> Session:
+        session = self._plane.session
+        if session is None:
+            msg = "the plane is not open yet: wait until widget.session is not None"
+            raise InputError(msg)
+        return session
+
+    def _ready(self) -> Session:
+        """Return the session; its next first click sees what a person would."""
+        session = self._session
+        if not session.clicks:
+            asked = self._view
+            known = asked is not None and asked[0] is session
+            session.view = asked[1] if asked and known else self._plane.view
+        return session
+
+    def _shown(self, prediction: Prediction | None) -> Prediction | None:
+        self._plane.show_session()
+        return prediction

@@ -1,0 +1,328 @@
+"""Nothing lost: clicks saved and opened, work kept for recovery, exports."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from tifffile import TiffFile, imread
+
+from napari_gpcis.plugin.panels.files import FilesPanel
+from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.recovery import left_behind
+from napari_gpcis.plugin.safekeeping import Safekeeping
+from napari_gpcis.plugin.saving import file_names
+from napari_gpcis.prompts import read_prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def kept(bench: Any, qtbot: Any) -> Iterator[Safekeeping]:
+    """Safekeeping and a section of files on the bench's binding."""
+    keeping = Safekeeping(bench.viewer, bench.binding)
+    bench.panel = FilesPanel(bench.binding)
+    qtbot.addWidget(bench.panel)
+    qtbot.addWidget(keeping.note)
+    keeping.serve([bench.panel], lambda: bench.viewer.layers[0])
+    yield keeping
+    bench.panel.close_links()
+    keeping.end()
+
+
+def click(bench: Any, *place: float, positive: bool = True) -> None:
+    layer = bench.positive if positive else bench.negative
+    layer.add(place)
+
+
+def go_to(bench: Any, plane: int) -> None:
+    bench.viewer.dims.set_current_step(0, plane)
+    bench.until(lambda: bench.current.plane.steps[0] == plane and bench.current.session)
+
+
+def finish(bench: Any, *places: tuple[float, ...]) -> None:
+    """Click, wait, accept."""
+    for place in places:
+        click(bench, *place)
+    bench.settled(len(places))
+    bench.binding.command("accept")
+    bench.settled(0)
+
+
+def test_saved_clicks_give_the_same_masks_and_work_goes_on(
+    bench: Any, kept: Safekeeping, tmp_path: Path
+) -> None:
+    image = bench.start(np.zeros((3, 80, 100), np.uint8), scale=(2, 0.5, 0.5))
+    go_to(bench, 0)
+    finish(bench, (0, 30, 40), (0, 30, 60))
+    finish(bench, (0, 60, 30))
+    go_to(bench, 2)
+    finish(bench, (2, 20, 20))
+    click(bench, 2, 50, 60)
+    bench.settled(1)
+    click(bench, 2, 50, 64, positive=False)
+    bench.settled(2)
+    click(bench, 2, 45, 55)
+    bench.settled(3)
+    shown, order = bench.labels.data.copy(), bench.current.session.clicks
+    bench.panel.write("save", tmp_path / "work")
+    clicks, labels = file_names(tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    np.testing.assert_array_equal(imread(labels), shown)
+    saved = read_prompts(clicks)
+    assert (saved.labels_file, saved.models) == ("work.labels.tif", ("fake",))
+    assert saved.planes[1].running == 4
+    bench.binding.stop()
+    bench.panel.open_file(clicks)
+    bench.until(lambda: "as they were saved" in bench.panel.message.text())
+    assert "Opened the clicks of 3 objects. All masks" in bench.panel.message.text()
+    assert bench.binding.annotation.image == image
+    bench.settled(3)
+    np.testing.assert_array_equal(bench.labels.data, shown)
+    assert bench.current.session.clicks == order
+    bench.binding.command("accept")
+    bench.settled(0)
+    again = kept.keeper.record.saved()
+    assert [len(plane.objects) for plane in again.planes] == [2, 2]
+
+
+def test_masks_are_made_again_without_the_labels(
+    bench: Any, kept: Safekeeping, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    finish(bench, (30, 50))
+    shown = bench.labels.data.copy()
+    bench.panel.write("save", tmp_path / "work")
+    clicks, labels = file_names(tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    labels.unlink()
+    bench.panel.open_file(clicks)
+    bench.until(lambda: "were made again" in bench.panel.message.text())
+    np.testing.assert_array_equal(bench.labels.data, shown)
+
+
+def test_edits_by_hand_and_another_model_are_told(
+    bench: Any, kept: Safekeeping, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    finish(bench, (60, 80))
+    bench.labels.data[58:62, 78:82] = 0
+    shown = bench.labels.data.copy()
+    bench.panel.write("save", tmp_path / "work")
+    clicks, _ = file_names(tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    text = clicks.read_text().replace('"model": "fake"', '"model": "older"')
+    clicks.write_text(text)
+    bench.panel.open_file(clicks)
+    bench.until(lambda: "Opened" in bench.panel.message.text())
+    message = bench.panel.message.text()
+    assert "made with older; fake is in use and may differ" in message
+    assert "other masks for the objects 2 (edited by hand" in message
+    np.testing.assert_array_equal(bench.labels.data, shown)
+
+
+def test_files_that_do_not_fit_are_told(
+    bench: Any, kept: Safekeeping, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    bench.panel.write("save", tmp_path / "no folder" / "work")
+    bench.until(lambda: "was not written" in bench.panel.message.text())
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    clicks, labels = file_names(tmp_path / "work")
+    labels.write_bytes(b"no TIFF")
+    bench.panel.open_file(clicks)
+    bench.until(lambda: "cannot be read" in bench.panel.message.text())
+    data = json.loads(clicks.read_text())
+    clicks.write_text(json.dumps({**data, "shape": [80, 101]}))
+    bench.panel.open_file(clicks)
+    assert "damaged file" in bench.panel.message.text()
+    clicks.write_text(json.dumps({**data, "planes": [], "shape": [9, 9]}))
+    bench.panel.open_file(clicks)
+    assert "belong to an image of shape (9, 9)" in bench.panel.message.text()
+
+
+def test_exports(bench: Any, kept: Safekeeping, tmp_path: Path) -> None:
+    bench.start(scale=(0.5, 0.25), units="um", name="cells")
+    finish(bench, (30, 40), (30, 44))
+    finish(bench, (60, 80))
+    files = {
+        "labels": tmp_path / "a.ome.tif",
+        "table": tmp_path / "a.csv",
+        "coco": tmp_path / "a.json",
+    }
+    for name, file in files.items():
+        bench.panel.write(name, file)
+        bench.until(
+            lambda file=file: bench.panel.message.text().endswith(file.name + ".")
+        )
+    with TiffFile(files["labels"]) as tiff:
+        np.testing.assert_array_equal(tiff.asarray(), bench.labels.data)
+        assert 'PhysicalSizeX="0.25" PhysicalSizeXUnit="µm"' in tiff.ome_metadata
+    with files["table"].open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["id"], row["clicks"]) for row in rows] == [("1", "2"), ("2", "1")]
+    assert float(rows[1]["area_units"]) == (bench.labels.data == 2).sum() / 8
+    coco = json.loads(files["coco"].read_text())
+    assert coco["images"][0]["file_name"] == "cells"
+    assert len(coco["annotations"]) == 2
+
+
+def recovery_files() -> list[Path]:
+    return sorted((Path(os.environ["NAPARI_GPCIS_STATE"]) / "recovery").glob("*"))
+
+
+def test_running_work_is_kept_until_it_ends_cleanly(
+    bench: Any, kept: Safekeeping
+) -> None:
+    bench.start()
+    assert recovery_files() == []
+    finish(bench, (30, 40))
+    bench.until(lambda: len([f for f in recovery_files() if f.suffix == ".npz"]) == 1)
+    assert left_behind() == []  # it is being worked on
+    bench.binding.stop()
+    bench.binding.start(bench.viewer.layers[0], kept.keeper.record.labels)
+    bench.until(lambda: bench.binding.session is not None)
+    finish(bench, (60, 80))
+    assert len([f for f in recovery_files() if f.suffix == ".npz"]) == 1
+    assert len(kept.keeper.record.saved().planes[0].objects) == 2
+    kept.end()
+    assert recovery_files() == []
+
+
+def test_changes_are_kept_after_a_while_and_not_if_unwanted(
+    bench: Any, kept: Safekeeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PREFERENCES.autosave = False
+    PREFERENCES.autosave_seconds = 0
+    bench.start()
+    finish(bench, (30, 40))
+    bench.qtbot.wait(100)
+    assert recovery_files() == []
+    PREFERENCES.autosave = True
+    click(bench, 60, 80)
+    bench.settled(1)
+    bench.until(lambda: len(recovery_files()) == 2)
+
+
+def test_a_folder_that_cannot_be_used_is_told_once(
+    bench: Any, kept: Safekeeping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "file"))
+    bench.start()
+    finish(bench, (30, 40))
+    assert "not kept for recovery" in bench.panel.message.text()
+    bench.panel.message.clear()
+    finish(bench, (60, 40))
+    assert not bench.panel.message.text()
+
+
+VICTIM = """
+    import os, sys
+    sys.path.insert(0, {tests!r})
+    import numpy as np
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QApplication
+    from _fake_segmenter import FakeSegmenter
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.robot import wait_for
+    from napari_gpcis.plugin.safekeeping import Safekeeping
+
+    app, viewer, segmenter = QApplication([]), ViewerModel(), FakeSegmenter()
+    binding = Binding(viewer, lambda name: segmenter, "fake")
+    keeping = Safekeeping(viewer, binding)
+    image = viewer.add_image(np.zeros((80, 100), np.uint8), name="cells")
+    binding.start(image)
+    session = lambda: binding.annotation.current.session
+    assert wait_for(lambda: session() is not None, 60)
+    for number, place in enumerate([(30, 40), (60, 80)]):
+        binding.annotation.layers.positive.add(place)
+        assert wait_for(lambda: session().prediction is not None, 60)
+        binding.command("accept")
+    binding.annotation.layers.positive.add((20, 80))
+    assert wait_for(lambda: session().prediction is not None, 60)
+    assert wait_for(lambda: 3 in binding.annotation.layers.labels.data, 60)
+    keeping.keeper._kept[0][1].write()
+    thread = keeping.keeper._kept[0][1]._thread
+    assert wait_for(lambda: not thread.busy("write"), 60)
+    np.save(sys.argv[1], binding.annotation.layers.labels.data)
+    print("ready", flush=True)
+    wait_for(lambda: False, 600)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> np.ndarray:
+    """Kill a process in the middle of its work; return the labels it showed."""
+    code = textwrap.dedent(VICTIM).format(tests=str(TESTS))
+    shown = tmp_path / "shown.npy"
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(shown)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+    return np.load(shown)
+
+
+def test_a_killed_process_loses_nothing(
+    killed: np.ndarray, open_desk: Callable[..., Any]
+) -> None:
+    desk = open_desk(name="cells")
+    note = desk.widget.safekeeping.note
+    assert note.isVisible()
+    assert "'cells' (2 objects, " in note.text.text()
+    QTest.mouseClick(note.bring_back, Qt.MouseButton.LeftButton)
+    desk.settled(1)  # the running object goes on
+    np.testing.assert_array_equal(desk.labels.data, killed)
+    assert not note.isVisible()
+    desk.until(lambda: left_behind() == [])
+    desk.binding.command("accept")
+    desk.settled(0)
+    assert len(desk.widget.safekeeping.keeper.record.saved().planes[0].objects) == 3
+
+
+def test_work_left_behind_waits_for_its_image_or_is_discarded(
+    killed: np.ndarray, bench: Any, qtbot: Any
+) -> None:
+    keeping = Safekeeping(bench.viewer, bench.binding)
+    qtbot.addWidget(keeping.note)
+    bench.viewer.add_image(np.zeros((9, 9)))
+    keeping.note.bring_back.click()
+    assert keeping.note.hint.text() == "Open its image first: 'cells'."
+    assert len(left_behind()) == 1
+    keeping.note.discard.click()
+    assert left_behind() == []
+    assert keeping.note.isHidden()
+    keeping.end()
+
+
+def test_a_damaged_recovery_file_is_left_alone(killed: np.ndarray) -> None:
+    (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
+    file.write_bytes(file.read_bytes()[:100])
+    assert left_behind() == []
+    assert file.is_file()
