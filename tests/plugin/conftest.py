@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari import settings
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
@@ -174,10 +175,13 @@ def open_desk(
 def usual_preferences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Each test begins with the usual preferences, which napari does not keep."""
+    """Each test begins with the usual preferences; the person's own are not touched."""
     monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    settings._clear_plugin_settings_cache()
     unlink()
     PREFERENCES.reset()
     yield
     unlink()
     PREFERENCES.reset()
+    settings._clear_plugin_settings_cache()
