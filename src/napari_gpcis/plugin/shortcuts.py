@@ -7,6 +7,7 @@ A key that is none, or is taken, is refused with a reason; the usual keys stay.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from app_model import Application
@@ -108,6 +109,7 @@ def change(name: str, text: str) -> None:
         raise InputError(row.problem)
 
 
+@cache
 def spelt(key: str) -> str:
     """Return a key as napari spells it in menus, such as ``"Ctrl+Z"``.
 

@@ -140,7 +140,8 @@ class FilesPanel(Panel):
         if place < 2:
             grid.addWidget(button, place, 0, 1, 3)
         else:
-            button.setText(entry.title.replace("Export ", "").replace(" ...", " ..."))
+            short = entry.title.removeprefix("Export ")
+            button.setText(short[0].upper() + short[1:])
             grid.addWidget(button, 3, place - 2)
         if place == 2:
             grid.addWidget(QLabel("Export for other programs:"), 2, 0, 1, 3)
