@@ -186,11 +186,15 @@ class Prompts(QObject):
         self._alt = adding and "Alt" in event.modifiers
         boxing = adding and self._draws_box(event)
         start, place = np.asarray(event.pos, dtype=float), self._in_image(event)
+        if boxing:
+            layer.mouse_pan = False
         yield
         while event.type == "mouse_move":
             if boxing:
                 self.dragged.emit(place, self._in_image(event))
             yield
+        if boxing and str(layer.mode) == "add":
+            layer.mouse_pan = not self.boxing
         travel = np.linalg.norm(start - np.asarray(event.pos, dtype=float))
         if travel >= CLICK_TRAVEL or str(layer.mode) != "add":
             self._pressed, self._alt = None, False

@@ -82,24 +82,29 @@ class Robot:
         QApplication.processEvents()
         QTest.mouseClick(self._canvas, button, modifier, place)
 
+    def move(self, layer: Layer, point: Any) -> None:
+        """Move the mouse to a point of a layer."""
+        QTest.mouseMove(self._canvas, self.position(layer, point))
+        QApplication.processEvents()
+
     def drag(
         self,
         layer: Layer,
         start: Any,
         end: Any,
         button: Qt.MouseButton = Qt.MouseButton.LeftButton,
+        modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
     ) -> None:
         """Drag from one point of a layer to another."""
         begin, finish = self.position(layer, start), self.position(layer, end)
-        none = Qt.KeyboardModifier.NoModifier
         QTest.mouseMove(self._canvas, begin)
         QApplication.processEvents()
-        QTest.mousePress(self._canvas, button, none, begin)
+        QTest.mousePress(self._canvas, button, modifier, begin)
         for part in (0.3, 0.6, 1.0):
             step = begin + (finish - begin) * part
             QTest.mouseMove(self._canvas, step)
             QApplication.processEvents()
-        QTest.mouseRelease(self._canvas, button, none, finish)
+        QTest.mouseRelease(self._canvas, button, modifier, finish)
 
     def press(
         self,

@@ -1,0 +1,232 @@
+"""The Clicking section in a real viewer: preview, threshold, boxes, turned clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from _fake_segmenter import disks
+from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.panels.clicking import ClickingPanel
+from napari_gpcis.plugin.preferences import PREFERENCES
+
+RIGHT = Qt.MouseButton.RightButton
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+def panel_of(desk) -> ClickingPanel:
+    return next(p for p in desk.widget.panels if isinstance(p, ClickingPanel))
+
+
+def sketches(desk) -> list[str]:
+    return [layer.name for layer in desk.viewer.layers if "preview" in layer.name]
+
+
+def contour(desk) -> np.ndarray:
+    """Where the drawn contour goes, rows and columns."""
+    layer = next(layer for layer in desk.viewer.layers if "preview" in layer.name)
+    return layer.data[:, 0]
+
+
+def hover_at(desk, row: int, col: int) -> None:
+    """Move the mouse about a place, as a hand does, until a contour is seen."""
+    steps = iter(range(10_000))
+
+    def seen() -> bool:
+        desk.robot.move(desk.image, (row, col + next(steps) % 2))
+        return panel_of(desk).hover.shown
+
+    desk.until(seen)
+
+
+# -- preview under the mouse -------------------------------------------------------
+
+
+def test_the_contour_of_a_click_follows_the_mouse(open_desk) -> None:
+    desk = open_desk()
+    hover = panel_of(desk).hover
+    desk.robot.move(desk.image, (30, 40))
+    assert desk.segmenter.previews == []
+    desk.robot.press(Qt.Key.Key_W)
+    assert PREFERENCES.hover_preview
+    assert panel_of(desk).preview.isChecked()
+    desk.robot.move(desk.image, (30, 42))
+    desk.until(lambda: hover.shown)
+    assert np.abs(contour(desk).mean(axis=0) - (30, 42)).max() < 2
+    assert 9 < np.ptp(contour(desk)[:, 0]) / 2 < 14
+    assert desk.viewer.layers.selection.active == desk.positive
+    desk.robot.move(desk.image, (50, 60))
+    desk.until(lambda: np.abs(contour(desk).mean(axis=0) - (50, 60)).max() < 2)
+    assert not desk.labels.data.any()
+    assert len(desk.positive.data) == 0
+    desk.robot.press(Qt.Key.Key_W)
+    assert not hover.shown
+
+
+def test_the_preview_starts_from_the_mask_that_is_there(open_desk) -> None:
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    PREFERENCES.hover_preview = True
+    hover_at(desk, 31, 60)
+    _, previous, _ = desk.segmenter.previews[-1]
+    assert [click.positive for click in previous.clicks] == [True]
+    assert np.ptp(contour(desk)[:, 1]) > 35
+    assert len(desk.segmenter.threads) == 1
+
+
+def test_the_preview_goes_with_the_click_the_mouse_and_the_tool(open_desk) -> None:
+    desk = open_desk()
+    hover = panel_of(desk).hover
+    PREFERENCES.hover_preview = True
+
+    hover_at(desk, 30, 41)
+    desk.robot.click(desk.image, (30, 41))
+    desk.settled(1)
+    assert not hover.shown
+    hover_at(desk, 33, 41)
+    desk.viewer.mouse_over_canvas = False
+    assert not hover.shown
+    desk.viewer.mouse_over_canvas = True
+    hover_at(desk, 36, 41)
+    desk.viewer.layers.selection.active = desk.image
+    assert not hover.shown
+    desk.robot.press(Qt.Key.Key_G)
+    hover_at(desk, 39, 41)
+    desk.widget.start_button.click()
+    assert sketches(desk) == []
+
+
+def test_a_preview_that_fails_is_silent(open_desk, errors) -> None:
+    desk = open_desk()
+    PREFERENCES.hover_preview = True
+    desk.segmenter.error = RuntimeError("no memory left")
+    desk.robot.move(desk.image, (30, 40))
+    desk.robot.move(desk.image, (30, 41))
+    desk.until(lambda: desk.segmenter.previews)
+    hover = panel_of(desk).hover
+    desk.until(lambda: not desk.binding.annotation.worker.busy(hover.key))
+    assert errors == []
+    assert not hover.shown
+
+
+def test_the_layer_of_the_preview_may_be_deleted(open_desk) -> None:
+    desk = open_desk()
+    PREFERENCES.hover_preview = True
+    hover_at(desk, 30, 40)
+    desk.viewer.layers.remove(sketches(desk)[0])
+    assert desk.binding.annotation is not None
+    desk.robot.press(Qt.Key.Key_G)
+    hover_at(desk, 34, 44)
+    assert len(sketches(desk)) == 1
+
+
+# -- threshold ---------------------------------------------------------------------
+
+
+def test_the_slider_redraws_the_running_mask_without_predicting(open_desk) -> None:
+    desk = open_desk()
+    desk.segmenter.soft = True
+    panel = panel_of(desk)
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    runs, area = len(desk.segmenter.runs), np.count_nonzero(desk.labels.data)
+    panel.threshold.setValue(80)
+    desk.until(lambda: np.count_nonzero(desk.labels.data) < 0.7 * area)
+    assert len(desk.segmenter.runs) == runs
+    assert desk.widget.session.threshold == pytest.approx(0.8)
+    assert panel.threshold_label.text() == "Mask threshold 0.80"
+    small = desk.labels.data.copy()
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    assert desk.widget.session.objects[0].threshold == pytest.approx(0.8)
+    panel.threshold.setValue(50)
+    np.testing.assert_array_equal(desk.labels.data, small)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(1)
+    assert panel.threshold.value() == 80
+
+
+# -- boxes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tool", [False, True])
+def test_a_box_sets_the_view_and_clicks_its_middle(open_desk, tool) -> None:
+    desk = open_desk()
+    panel = panel_of(desk)
+    if tool:
+        desk.robot.press(Qt.Key.Key_B, SHIFT)
+        assert panel.box_button.isChecked()
+        desk.robot.drag(desk.image, (20, 30), (50, 70))
+    else:
+        desk.robot.drag(desk.image, (20, 30), (50, 70), modifier=SHIFT)
+    desk.settled(1)
+    view = desk.segmenter.runs[-1].view
+    assert np.abs(np.array(view) - (20, 30, 51, 71)).max() <= 1
+    click = desk.widget.session.clicks[0]
+    assert abs(click.row - 35) <= 1
+    assert abs(click.col - 50) <= 1
+    assert click.positive
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(0)
+    desk.robot.click(desk.image, (60, 80))
+    desk.settled(1)
+    assert desk.segmenter.runs[-1].view != view
+
+
+def test_a_box_is_drawn_while_the_mouse_moves_and_waits_for_its_turn(open_desk) -> None:
+    desk = open_desk()
+    seen = []
+    desk.binding.annotation.prompts.dragged.connect(
+        lambda *_: seen.append(panel_of(desk).box_tool._sketch.shown)
+    )
+    centre = desk.viewer.scene.camera.center
+    desk.robot.drag(desk.image, (20, 30), (50, 70), modifier=SHIFT)
+    assert seen == [True] * len(seen) != []
+    assert desk.viewer.scene.camera.center == centre
+    desk.settled(1)
+    desk.robot.drag(desk.image, (5, 5), (15, 15), modifier=SHIFT)
+    assert len(desk.widget.session.clicks) == 1
+    assert "A box begins an object" in desk.widget.status.text()
+
+
+def test_while_the_box_tool_is_on_a_drag_does_not_move_the_image(open_desk) -> None:
+    desk = open_desk()
+    camera = desk.viewer.scene.camera
+    panel_of(desk).box_button.click()
+    centre = camera.center
+    desk.robot.drag(desk.image, (20, 30), (50, 70))
+    desk.settled(1)
+    assert camera.center == centre
+    panel_of(desk).box_button.click()
+    desk.robot.drag(desk.image, (20, 30), (50, 70))
+    assert camera.center != centre
+    assert len(desk.widget.session.clicks) == 1
+
+
+# -- turned clicks -----------------------------------------------------------------
+
+
+def test_q_turns_the_last_click_and_selected_ones(open_desk) -> None:
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    desk.robot.click(desk.image, (30, 46), RIGHT)
+    desk.settled(2)
+    desk.robot.press(Qt.Key.Key_Q)
+    desk.until(lambda: all(click.positive for click in desk.widget.session.clicks))
+    desk.settled(2)
+    assert desk.labels.data[30, 46] == 1
+    assert (len(desk.positive.data), len(desk.negative.data)) == (2, 0)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.until(lambda: not desk.widget.session.clicks[1].positive)
+    desk.settled(2)
+    assert desk.labels.data[30, 46] == 0
+    desk.positive.mode = "select"
+    desk.positive.selected_data = {0}
+    desk.robot.press(Qt.Key.Key_Q)
+    desk.until(lambda: not any(click.positive for click in desk.widget.session.clicks))
+    desk.settled(2)
+    expected = disks((80, 100), (Click(30, 40, False), Click(30, 46, False)))
+    np.testing.assert_array_equal(desk.labels.data > 0, expected)
