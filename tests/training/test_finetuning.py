@@ -83,6 +83,7 @@ def test_a_name_makes_a_model_of_the_user_with_all_that_belongs_to_it(root, star
     files = {path.name for path in result.path.parent.iterdir()}
     assert files == {f"my cells.{end}" for end in ("safetensors", "md", "png", "json")}
     record = json.loads(result.path.with_suffix(".json").read_text())
+    assert record["validations"][-1]["step"] == 4
     assert record["before"] == result.before.to_dict()
     assert record["after"] == result.after.to_dict()
     assert len(record["split"]["val"]) == 1
@@ -152,10 +153,10 @@ def test_stopping_keeps_the_best_so_far(root, start, tmp_path):
 
 
 def test_the_best_state_is_kept_and_patience_ends_training(root, tmp_path, monkeypatch):
-    """Scores 5, 3, 4, 4: the second state is kept, the fourth validation ends it."""
+    """Scores 5, 3, 3.03, 4: the third is as good as the second, the fourth ends it."""
     from gpcis_training.finetuning import _watch
 
-    clicks = iter((5.0, 3.0, 4.0, 4.0))
+    clicks = iter((5.0, 3.0, 3.03, 4.0))
     monkeypatch.setattr(_watch, "figures_of", lambda _: figures(next(clicks)))
     monkeypatch.setattr(Watch, "_due", lambda *_: True)
     log = EventLog(tmp_path / "events.jsonl")
@@ -168,11 +169,11 @@ def test_the_best_state_is_kept_and_patience_ends_training(root, tmp_path, monke
         trainer.step += 1
         goes_on.append(watch(trainer, {"loss": 1.0, "iou": 0.5}))
     assert goes_on == [True, True, True, False]
-    assert torch.load(best, weights_only=True)["step"] == 2
+    assert torch.load(best, weights_only=True)["step"] == 3
     assert [entry["best"] for entry in log.kept("validation")] == [
         True,
         True,
-        False,
+        True,
         False,
     ]
     again = Watch(info, FakeValidation(), best, log, figures(6.0), 3, lambda: False)

@@ -175,9 +175,7 @@ def _stacked(
     return image.reshape(-1, *shape[-2:], image.shape[-1]), True
 
 
-def _channel_axis(
-    image: Sequence[int], axes: str, labels: Sequence[int]
-) -> int | None:
+def _channel_axis(image: Sequence[int], axes: str, labels: Sequence[int]) -> int | None:
     """Return the axis that the image has and the labels lack."""
     if len(image) != len(labels) + 1:
         return None

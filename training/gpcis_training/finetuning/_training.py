@@ -139,6 +139,10 @@ def _deliver(
             "precision": plan.precision,
             "seed": config.seed,
         },
+        "validations": [
+            {name: entry[name] for name in ("step", "minutes", "best", "figures")}
+            for entry in validations
+        ],
         "before": plan.before.to_dict(),
         "after": after.to_dict(),
         "improved": improved,

@@ -26,12 +26,15 @@ FEW = 16
 _LOSS_STEPS = 10
 _REST = 6.0
 _SHORTEST_MINUTES = 0.5
+_AS_GOOD = 1.02
+"""A later state is kept if it is as good as this: its learning rate was lower."""
 
 
 class Watch:
     """Called after each training step; see :class:`gpcis_training.engine.Trainer`.
 
-    The state with the fewest clicks is kept in a file of its own. Validation takes
+    The state with the fewest clicks is kept in a file of its own; of states that are
+    within 2 % the later one, since few objects cannot tell them apart. Validation takes
     its turn when training has gone on for six times as long as the last one took.
 
     Parameters
@@ -73,6 +76,7 @@ class Watch:
         self._seen: tuple[float, int] = (time.monotonic(), 0)
         self.reason = "the end of its schedule"
         self.best = start.score
+        self.kept = False
         self._without = 0
         for entry in log.kept("validation"):
             self._judge(Figures(**entry["figures"]))
@@ -127,12 +131,14 @@ class Watch:
         self._last_minutes, self._last_step = trainer.minutes, trainer.step
 
     def _judge(self, figures: Figures) -> bool:
-        """Count validations without improvement; return whether this is the best."""
-        if figures.score < self.best:
-            self.best, self._without = figures.score, 0
-            return True
-        self._without += 1
-        return False
+        """Count validations without improvement; return whether to keep this state."""
+        kept = figures.score < self.best or (
+            self.kept and figures.score <= _AS_GOOD * self.best
+        )
+        self._without = 0 if figures.score < self.best else self._without + 1
+        self.best = min(self.best, figures.score)
+        self.kept = self.kept or kept
+        return kept
 
     def _due(self, trainer: Trainer) -> bool:
         if self._last_minutes is None:
