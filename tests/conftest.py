@@ -16,6 +16,7 @@ def an_empty_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Models are kept in a folder of the test run; only this machine is asked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_GPCIS_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("NAPARI_GPCIS_BACKEND", "torch")  # OpenVINO has its own tests
         for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
             patch.delenv(name)
         patch.setenv("NO_PROXY", "*")

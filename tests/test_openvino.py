@@ -26,6 +26,7 @@ POINTS = points_tensor([Click(20, 30), Click(50, 9, False)])
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_GPCIS_HOME", str(tmp_path))
+    monkeypatch.delenv("NAPARI_GPCIS_BACKEND", raising=False)
     return tmp_path
 
 
@@ -66,13 +67,18 @@ def test_converted_network_is_kept(home, monkeypatch):
     kept = sorted(path.name for path in (home / "openvino").iterdir())
     assert [name.split("-")[1] for name in kept] == ["encode", "encode", "fuse", "fuse"]
 
-    def refuse(*_):
-        raise AssertionError
+    converted = []
+    convert = _openvino._convert
 
-    monkeypatch.setattr(_openvino, "_convert", refuse)
+    def counted(stage, inputs):
+        converted.append(stage)
+        return convert(stage, inputs)
+
+    monkeypatch.setattr(_openvino, "_convert", counted)
     assert torch.equal(features(OpenVINOModel(model)), expected)
-    with pytest.raises(AssertionError):
-        features(OpenVINOModel(make_toy_model(seed=1, gp_stride=4)))
+    assert not converted
+    features(OpenVINOModel(make_toy_model(seed=1, gp_stride=4)))
+    assert len(converted) == 2
 
 
 def test_damaged_file_is_made_anew(home, caplog):
@@ -112,6 +118,32 @@ def test_absent_openvino(monkeypatch):
         Segmenter(model, toy_info(), exact=False, backend="openvino")
     automatic = Segmenter(model, toy_info(), exact=False)
     assert isinstance(automatic._engine._model, FastModel)
+
+
+def test_what_cannot_be_converted_runs_in_pytorch(monkeypatch, caplog):
+    def fail(*_):
+        raise NotImplementedError("no such operation")
+
+    monkeypatch.setattr(_openvino, "_convert", fail)
+    model = make_toy_model(gp_stride=4)
+    assert torch.equal(features(OpenVINOModel(model)), features(model))
+    assert "cannot run the network: no such operation" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("named", "kind"), [("torch", FastModel), ("openvino", OpenVINOModel)]
+)
+def test_environment_names_the_backend(monkeypatch, named, kind):
+    monkeypatch.setenv("NAPARI_GPCIS_BACKEND", named)
+    found = Segmenter(make_toy_model(), toy_info(), exact=False)
+    assert isinstance(found._engine._model, kind)
+    assert Segmenter(make_toy_model(), toy_info(), exact=True).device == "cpu"
+
+
+def test_unknown_backend_in_the_environment(monkeypatch):
+    monkeypatch.setenv("NAPARI_GPCIS_BACKEND", "abacus")
+    with pytest.raises(InputError, match=r"backend must be one of .* got 'abacus'"):
+        Segmenter(make_toy_model(), toy_info(), exact=False)
 
 
 def test_usage_statistics_stay_off():

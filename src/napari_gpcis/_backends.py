@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from napari_gpcis.errors import InputError
@@ -11,9 +12,27 @@ if TYPE_CHECKING:
 
 Backend: TypeAlias = Literal["auto", "torch", "openvino"]
 
+VARIABLE = "NAPARI_GPCIS_BACKEND"
+"""Environment variable that says what ``"auto"`` is."""
+
+
+def chosen_backend(backend: str) -> str:
+    """Return what is asked for, by the environment where that is ``"auto"``."""
+    return os.environ.get(VARIABLE, backend) if backend == "auto" else backend
+
 
 def check_backend(backend: str, device: str, *, exact: bool) -> None:
-    """Raise `InputError` unless these can be had together."""
+    """Raise `InputError` unless these can be had together.
+
+    Parameters
+    ----------
+    backend
+        From `chosen_backend`.
+    device
+        Where the model runs.
+    exact
+        Whether it runs as it is.
+    """
     accepted = get_args(Backend)
     if backend not in accepted:
         msg = f"backend must be one of {', '.join(accepted)}, got {backend!r}"

@@ -64,7 +64,7 @@ class OpenVINOModel(FasterModel):
     Parameters
     ----------
     model
-        On the CPU; not to be changed any more.
+        On the CPU; not to be changed any more. PyTorch runs what OpenVINO cannot.
     """
 
     def __init__(self, model: GPCIS) -> None:
@@ -89,11 +89,22 @@ class OpenVINOModel(FasterModel):
         if key not in self._compiled:
             self._compiled[key] = self._compile(stage, inputs)
         request = self._compiled[key]
+        if request is None:
+            found = self._stages[stage](*inputs)
+            return found if isinstance(found, tuple) else (found,)
         arrays = [value.contiguous().numpy() for value in inputs]
         outputs = request.infer(arrays, share_inputs=True)
         return tuple(torch.from_numpy(array.copy()) for array in outputs.to_tuple())
 
-    def _compile(self, stage: str, inputs: tuple[Tensor, ...]) -> Any:
+    def _compile(self, stage: str, inputs: tuple[Tensor, ...]) -> Any | None:
+        """Return what runs one half of the network; ``None`` if that is PyTorch."""
+        try:
+            return self._request(stage, inputs)
+        except Exception as error:  # whatever it raises, PyTorch does without it
+            _logger.warning("OpenVINO cannot run the network: %s", error)
+            return None
+
+    def _request(self, stage: str, inputs: tuple[Tensor, ...]) -> Any:
         size = "x".join(map(str, inputs[0].shape))
         name = f"{self._identity}-{stage}-{size}"
         core = _openvino().Core()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_gpcis._backends import check_backend, faster
+from napari_gpcis._backends import check_backend, chosen_backend, faster
 from napari_gpcis._inference import ClickModel, Engine, find_device
 from napari_gpcis._normalise import PreparedImage, prepare_image
 from napari_gpcis._request import Request
@@ -44,7 +44,8 @@ class Segmenter(Stepper):
         on a CPU; do not change the model any more then.
     backend
         What runs that form: ``"openvino"`` (extra ``fast``), ``"torch"``, or
-        ``"auto"`` for the first of these that is installed.
+        ``"auto"`` for the first of these that is installed, unless the environment
+        variable ``NAPARI_GPCIS_BACKEND`` names one.
 
     Raises
     ------
@@ -75,9 +76,10 @@ class Segmenter(Stepper):
         backend: Backend = "auto",
     ) -> None:
         found = find_device(device)
-        check_backend(backend, found, exact=exact)
         fast = not exact and found == "cpu"
-        chosen = faster(model, backend) if fast else model
+        asked = chosen_backend(backend) if fast else backend
+        check_backend(asked, found, exact=exact)
+        chosen = faster(model, asked) if fast else model
         super().__init__(info, Engine(chosen, info.inference, found))
 
     @classmethod
