@@ -38,6 +38,7 @@ def workplace(
     folder = tmp_path_factory.mktemp("work")
     monkeypatch.chdir(folder)
     imwrite(folder / "cells.tif", np.ascontiguousarray(coins()))
+    (folder / "clicks.csv").write_text("image,row,col\ncells.tif,120,80\n")
     return folder
 
 

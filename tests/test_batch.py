@@ -1,0 +1,183 @@
+"""Many images: each is segmented as if alone, and a bad one stops no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from tifffile import imread, imwrite
+
+from napari_gpcis import Click, Segmenter, Session
+from napari_gpcis.batch import Settings, Task, read_clicks, segment_images
+from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
+from napari_gpcis.cli import main
+from napari_gpcis.errors import InputError
+from napari_gpcis.model import build_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TABLE = """\
+image,row,col,positive,object
+a.tif,20,20,1,1
+a.tif,30,30,0,1
+a.tif,50,50,1,2
+missing.tif,1,1,1,1
+b.tif, 10, 40, yes, cell
+outside.tif,500,500,1,1
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network that has learnt nothing."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_model("mobilenet_v2")
+    file = tmp_path_factory.mktemp("model") / "small.safetensors"
+    save_checkpoint(file, network, ModelInfo("small", "mobilenet_v2"))
+    return file
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("a.tif", "b.tif", "outside.tif"):
+        imwrite(tmp_path / name, rng.integers(0, 255, (64, 72), dtype=np.uint8))
+    file = tmp_path / "clicks.csv"
+    file.write_text(TABLE)
+    return file
+
+
+def alone(image: Path, model: Path, *objects: tuple[Click, ...]) -> np.ndarray:
+    """Segment one image as a script would."""
+    session = Session(Segmenter.from_pretrained(model, device="cpu"), imread(image))
+    for clicks in objects:
+        for click in clicks:
+            session.add_click(click.row, click.col, click.positive)
+        session.accept()
+    return session.labels
+
+
+def test_the_table_is_read(table: Path, tmp_path: Path) -> None:
+    tasks = read_clicks(table)
+    assert [task.image.name for task in tasks] == [
+        "a.tif",
+        "missing.tif",
+        "b.tif",
+        "outside.tif",
+    ]
+    first = (Click(20, 20), Click(30, 30, False))
+    assert tasks[0] == Task(tmp_path / "a.tif", (first, (Click(50, 50),)))
+    (only,) = read_clicks(table, [Path("elsewhere/b.tif")])
+    assert only == Task(Path("elsewhere/b.tif"), ((Click(10, 40),),))
+    table.write_text("Image, Row, Col\na.tif,1,2\n\na.tif,3,4\n")
+    assert read_clicks(table)[0].objects == ((Click(1, 2),), (Click(3, 4),))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: "", "must have a column 'image'"),
+        (lambda text: text.replace("col,", "column,"), "must have a column 'col'"),
+        (lambda text: text.splitlines()[0], "has no clicks"),
+        (lambda text: text.replace("30,30,0", "30,30,maybe"), "line 3: positive must"),
+        (lambda text: text.replace("20,20", "20,x"), "line 2: row and col must be"),
+        (lambda text: text.replace("50,50", "nan,50"), "line 4: row and col must be"),
+    ],
+)
+def test_a_damaged_table(table: Path, change: Callable[[str], str], words: str) -> None:
+    table.write_text(change(TABLE))
+    with pytest.raises(InputError, match=words):
+        read_clicks(table)
+
+
+def test_images_that_the_table_lacks(table: Path) -> None:
+    with pytest.raises(InputError, match=r"has no clicks for c\.tif"):
+        read_clicks(table, [Path("a.tif"), Path("c.tif")])
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_command_line_goes_on_after_bad_files(
+    table: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    jobs: str,
+) -> None:
+    output = tmp_path / "new" / "labels"
+    words = ["segment", "--clicks", str(table), "-o", str(output), "--jobs", jobs]
+    words += ["--model", str(model), "--device", "cpu"]
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    assert "2 images segmented into" in shown.out
+    assert "2 failed" in shown.out
+    for name, why in {
+        "missing.tif": "does not exist",
+        "outside.tif": "object 1: a click must lie inside",
+    }.items():
+        (line,) = [one for one in shown.err.splitlines() if f"{name}: " in one]
+        assert why in line
+    assert sorted(file.name for file in output.iterdir()) == ["a.tif", "b.tif"]
+    first = (Click(20, 20), Click(30, 30, False))
+    expected = alone(tmp_path / "a.tif", model, first, (Click(50, 50),))
+    if jobs == "1":  # several processes compute on one thread each
+        np.testing.assert_array_equal(imread(output / "a.tif"), expected)
+    else:
+        assert (imread(output / "a.tif") == expected).mean() > 0.99
+    before = (output / "a.tif").stat().st_mtime_ns
+    assert main([*words, str(tmp_path / "a.tif")]) == 0
+    assert "1 were there (--overwrite replaces them)" in capsys.readouterr().out
+    assert (output / "a.tif").stat().st_mtime_ns == before
+    assert main([*words, str(tmp_path / "a.tif"), "--overwrite"]) == 0
+    assert (output / "a.tif").stat().st_mtime_ns > before
+
+
+def test_progress_and_files_of_scripts(
+    table: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    settings = Settings(
+        tmp_path / "out", str(model), "cpu", suffix=".npy", prompts=True, threshold=0.4
+    )
+    seen: list[int] = []
+    tasks = read_clicks(table, [tmp_path / "a.tif", tmp_path / "outside.tif"])
+    summary = segment_images(
+        tasks, settings, report=lambda now: seen.append(len(now.done) + len(now.failed))
+    )
+    assert seen == [0, 1, 2]
+    assert summary.done == [tmp_path / "a.tif"]
+    assert list(summary.failed) == [tmp_path / "outside.tif"]
+    labels = np.load(tmp_path / "out" / "a.npy")
+    again = Session.load(
+        tmp_path / "out" / "a.json",
+        Segmenter.from_pretrained(model, device="cpu"),
+        imread(tmp_path / "a.tif"),
+    )
+    np.testing.assert_array_equal(again.labels, labels)
+
+
+def test_no_image_is_overwritten(table: Path, tmp_path: Path) -> None:
+    tasks = read_clicks(table)
+    with pytest.raises(InputError, match="is one of the images"):
+        segment_images(tasks, Settings(tmp_path))
+    twice = [Task(tmp_path / "a.tif", ()), Task(tmp_path / "a.png", ())]
+    with pytest.raises(InputError, match="would both be written"):
+        segment_images(twice, Settings(tmp_path / "out"))
+    with pytest.raises(InputError, match="jobs must be 1 or more, got 0"):
+        segment_images(tasks, Settings(tmp_path / "out"), jobs=0)
+
+
+def test_options_that_need_one_image(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["-o", str(tmp_path / "out")]
+    assert main(["segment", "--clicks", str(table), "--click", "1,1", *out]) == 2
+    assert "--click is for one image" in capsys.readouterr().err
+    assert main(["segment", "a.tif", "b.tif", "--click", "1,1", *out]) == 2
+    assert "one image is needed, got 2" in capsys.readouterr().err
+    assert main(["segment", "--clicks", str(tmp_path / "none.csv"), *out]) == 2
+    assert "No such file" in capsys.readouterr().err
