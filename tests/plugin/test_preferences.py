@@ -54,7 +54,7 @@ def test_the_manifest_has_all_preferences_with_their_usual_values(
             assert found.default == getattr(PREFERENCES, name), name
             assert found.description, name
             assert type(found.default) is type(getattr(PREFERENCES, name))
-    assert [*sections] == [*SECTIONS, "shortcuts"]
+    assert [*sections] == [*SECTIONS, "keybindings"]
 
 
 def test_changes_are_seen_on_both_sides_and_kept(kept: Any) -> None:
@@ -64,10 +64,10 @@ def test_changes_are_seen_on_both_sides_and_kept(kept: Any) -> None:
     assert PREFERENCES.device == "cpu"
     PREFERENCES.threshold = 0.7
     assert kept.clicking.threshold == 0.7
-    kept.shortcuts.undo = "F6 Control-Z"
+    kept.keybindings.undo = "F6 Control-Z"
     assert key_of("undo") == "F6"
     PREFERENCES.shortcuts = {**PREFERENCES.shortcuts, "undo": "F7"}
-    assert kept.shortcuts.undo == "F7"
+    assert kept.keybindings.undo == "F7"
     with pytest.raises(ValueError, match="not one of the allowed"):
         kept.models.device = "abacus"
     assert "threshold: 0.7" in Path(kept.config_path).read_text()
@@ -152,3 +152,14 @@ def test_the_menus_and_the_palette_reach_the_viewer(
     for command in commands():
         assert f"napari-gpcis.{command.name}" in app.commands
     widget.shut_down()
+
+
+def test_napari_shows_all_preferences(
+    kept: Any, make_napari_viewer: Callable[..., Any], qtbot: Any
+) -> None:
+    from napari._qt.dialogs.preferences_dialog import PreferencesDialog
+
+    dialog = PreferencesDialog(parent=make_napari_viewer().window._qt_window)
+    qtbot.addWidget(dialog)
+    pages = [dialog._list.item(row).text() for row in range(dialog._list.count())]
+    assert "GPCIS interactive segmentation" in pages

@@ -35,8 +35,8 @@ SECTIONS = {
 }
 """Sections of the manifest's ``configurations``, and what each holds."""
 
-SHORTCUTS = "shortcuts"
-"""The section that holds one key for each command."""
+SHORTCUTS = "keybindings"
+"""The section that holds the keys; napari cannot show one called "shortcuts"."""
 
 
 @dataclass
