@@ -86,12 +86,12 @@ class Surface:
             double(seen.noise[0, slots]),
         )
         self._columns = columns
-        update = columns.update(double(seen.residual[0, slots]))[None]
+        update = columns.update(double(seen.residual[0, slots]))[None].float()
         scores = to_scores(self._prior, update, self._grid, self._like)
         return scores, self._spread(columns) if variance else None
 
     def _spread(self, columns: Columns) -> Tensor:
-        spread = columns.variance().to(self._like)
+        spread = columns.variance().float().to(self._like)
         return to_network_size(spread.reshape(1, 1, *self._grid.shape), self._like)
 
 

@@ -73,7 +73,7 @@ class Field:
         return self._scale(self.pixels)
 
     def _scale(self, pixels: Tensor) -> _Scaled:
-        deep, rgb = scaled_features(pixels.to(self.log_precision), self.log_precision)
+        deep, rgb = scaled_features(_as(pixels, self.log_precision), self.log_precision)
         halves = (0.5 * part.square().sum(-1) for part in (deep, rgb))
         return _Scaled(deep, rgb, *halves)
 
@@ -241,6 +241,11 @@ def _rbf(left: Tensor, right: Tensor, left_half: Tensor, right_half: Tensor) -> 
     exponent -= right_half
     exponent -= left_half[:, None]
     return exponent.clamp_(max=0).exp_()
+
+
+def _as(values: Tensor, like: Tensor) -> Tensor:
+    """Return values on the device of another tensor, then in its precision (MPS)."""
+    return values.to(like.device).to(like.dtype)
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
