@@ -85,6 +85,15 @@ def test_tiff_has_the_pixels_and_their_size(
         assert word in words
 
 
+def test_a_size_without_a_unit_is_kept(tmp_path: Path) -> None:
+    square = Calibration.of(2, (0.5, 1.0))
+    write_tiff(tmp_path / "labels.tif", np.eye(4, dtype=int), square)
+    with TiffFile(tmp_path / "labels.tif") as file:
+        words = file.ome_metadata
+    assert 'PhysicalSizeY="0.5" PhysicalSizeYUnit="pixel"' in words
+    assert "PhysicalSizeX" not in words
+
+
 @pytest.mark.parametrize("ndim", [2, 3, 4, 5])
 def test_any_number_of_axes(ndim: int, tmp_path: Path) -> None:
     labels = np.zeros((2, 1, 3, 6, 5)[5 - ndim :], np.uint8)

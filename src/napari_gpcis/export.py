@@ -150,7 +150,7 @@ def write_tiff(
     kind = np.uint16 if small else np.uint32
     metadata: dict[str, Any] = {"axes": known.letters}
     for letter, size, unit in zip(known.letters, known.scale, known.units, strict=True):
-        if letter in "XYZ" and unit != "pixel":
+        if letter in "XYZ" and (size, unit) != (1, "pixel"):
             metadata[f"PhysicalSize{letter}"] = size
             metadata[f"PhysicalSize{letter}Unit"] = OME_UNITS.get(unit, unit)
     with replacing(path) as temporary:

@@ -41,7 +41,7 @@ class Following:
         )
         for signal, slot in self._links:
             signal.connect(slot)
-        binding.started.connect(self._on_colours)
+        binding.started.connect(self._on_started)
 
     def close(self) -> None:
         """Stop following."""
@@ -53,6 +53,12 @@ class Following:
 
     def _on_shortcuts(self, *_: Any) -> None:
         self._show_keys()
+
+    def _on_started(self, *_: Any) -> None:
+        """Give the clicks preferred colours; usual ones the layers have already."""
+        colours = PREFERENCES.positive_colour, PREFERENCES.negative_colour
+        if colours != (POSITIVE_COLOUR, NEGATIVE_COLOUR):
+            self._on_colours()
 
     def _on_colours(self, *_: Any) -> None:
         """Give the clicks their preferred colours, those that are there as well."""

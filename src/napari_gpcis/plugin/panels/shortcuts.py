@@ -63,7 +63,7 @@ class ShortcutsPanel(Panel):
         command = row.command
         words, field = QLabel(command.title), _KeyEdit()
         words.setWordWrap(True)
-        field.setMaximumWidth(130)
+        field.setFixedWidth(175)
         for part in (words, field):
             part.setToolTip(f"{command.help}\nUsual: {usual(command)}")
         field.editingFinished.connect(lambda: self._on_edited(command.name))
