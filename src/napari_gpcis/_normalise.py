@@ -6,12 +6,19 @@ import math
 import operator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_gpcis._contrast import (
+    Limits,
+    checked_contrast,
+    default_limits,
+    not_finite,
+)
 from napari_gpcis._resample import strips
 from napari_gpcis.errors import InputError
+from napari_gpcis.lazy import TiledChannel, TiledPlane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +27,6 @@ if TYPE_CHECKING:
 
     from napari_gpcis._resample import Floats, Index
 
-Limits: TypeAlias = tuple[float, float]
-
-PERCENTILES = (0.1, 99.9)
-"""Percentiles that become black and white unless a contrast is given."""
 SAMPLE_PIXELS = 1 << 20
 """Percentiles of larger images are taken on a regular subsample of this size."""
 CHECKED_PIXELS = 1 << 25
@@ -52,7 +55,7 @@ class PreparedImage:
         A number that no other prepared image has.
     """
 
-    planes: tuple[NDArray[Any], ...]
+    planes: tuple[NDArray[Any] | TiledChannel, ...]
     limits: tuple[Limits, ...]
     token: int = field(default_factory=lambda: next(_tokens))
 
@@ -93,7 +96,7 @@ def to_rgb(channels: Any) -> Any:
 
 
 def prepare_image(
-    image: ArrayLike,
+    image: ArrayLike | TiledPlane,
     contrast: Sequence[float] | None = None,
     channels: int | Sequence[int] | None = None,
 ) -> PreparedImage:
@@ -102,7 +105,8 @@ def prepare_image(
     Parameters
     ----------
     image
-        Shape (H, W) or (H, W, C), boolean, integer or floating point.
+        Shape (H, W) or (H, W, C), boolean, integer or floating point. A
+        `napari_gpcis.lazy.TiledPlane` is read only where it is needed.
     contrast
         ``(low, high)``: the values of the image that become black and white. By
         default uint8 colour is taken as it is (0 to 255), and so is floating-point
@@ -121,6 +125,8 @@ def prepare_image(
         infinite values (images over 32 million pixels are searched on a subsample
         first, then where they are read); if channels or contrast do not fit.
     """
+    if isinstance(image, TiledPlane):
+        return _prepare_tiled(image, contrast, channels)
     array = _checked_array(image)
     chosen = _choose_channels(array, channels)
     planes = (
@@ -128,11 +134,30 @@ def prepare_image(
     )
     _check_finite(planes)
     if contrast is not None:
-        limits: tuple[Limits, ...] = (_checked_contrast(contrast),) * len(planes)
+        limits: tuple[Limits, ...] = (checked_contrast(contrast),) * len(planes)
     else:
         colour = channels is None and len(planes) == _RGB
-        limits = _default_limits([_sample(plane) for plane in planes], colour)
+        limits = default_limits([_sample(plane) for plane in planes], colour)
     return PreparedImage(planes, limits)
+
+
+def _prepare_tiled(
+    image: TiledPlane,
+    contrast: Sequence[float] | None,
+    channels: int | Sequence[int] | None,
+) -> PreparedImage:
+    """Prepare a plane that is read tile by tile: NaN is found where it is read."""
+    chosen = _choose_channels(image, channels)
+    planes = tuple(TiledChannel(image, index) for index in chosen)
+    if contrast is not None:
+        return PreparedImage(planes, (checked_contrast(contrast),) * len(planes))
+    samples = [image.sample(index) for index in chosen]
+    if image.dtype.kind == "f":
+        samples = [values[np.isfinite(values)] for values in samples]
+        if any(values.size == 0 for values in samples):
+            raise not_finite(1, 1, "the sampled squares")
+    colour = channels is None and len(planes) == _RGB
+    return PreparedImage(planes, default_limits(samples, colour))
 
 
 def _checked_array(image: ArrayLike) -> NDArray[Any]:
@@ -154,7 +179,7 @@ def _checked_array(image: ArrayLike) -> NDArray[Any]:
 
 
 def _choose_channels(
-    array: NDArray[Any], channels: int | Sequence[int] | None
+    array: NDArray[Any] | TiledPlane, channels: int | Sequence[int] | None
 ) -> tuple[int, ...]:
     number = 1 if array.ndim == 2 else array.shape[2]
     if channels is not None:
@@ -193,18 +218,6 @@ def _checked_channels(channels: int | Sequence[int], number: int) -> tuple[int, 
     return indices
 
 
-def _checked_contrast(contrast: Sequence[float]) -> Limits:
-    try:
-        low, high = (float(value) for value in contrast)
-    except (TypeError, ValueError):
-        msg = f"contrast must be two numbers (low, high), got {contrast!r}"
-        raise InputError(msg) from None
-    if not (low < high and math.isfinite(high - low)):
-        msg = f"contrast must be finite with low < high, got {contrast!r}"
-        raise InputError(msg)
-    return low, high
-
-
 def _sample(plane: NDArray[Any]) -> NDArray[Any]:
     """Return a regular subsample of about `SAMPLE_PIXELS` pixels at most."""
     step = math.ceil(math.sqrt(plane.size / SAMPLE_PIXELS))
@@ -222,7 +235,7 @@ def _check_finite(planes: Sequence[NDArray[Any]]) -> None:
     bad = sum(_count_bad(plane) for plane in searched)
     if bad:
         where = "a subsample of its pixels" if huge else "it"
-        raise _not_finite(bad, sum(plane.size for plane in searched), where)
+        raise not_finite(bad, sum(plane.size for plane in searched), where)
 
 
 def _count_bad(plane: NDArray[Any]) -> int:
@@ -230,46 +243,6 @@ def _count_bad(plane: NDArray[Any]) -> int:
         plane[rows].size - int(np.isfinite(plane[rows]).sum())
         for rows in strips(*plane.shape)
     )
-
-
-def _not_finite(bad: int, total: int, where: str) -> InputError:
-    msg = (
-        f"image must have finite values, but {bad} of the {total} values in {where} "
-        "are NaN or infinite; replace them first, for example with "
-        "numpy.nan_to_num(image)"
-    )
-    return InputError(msg)
-
-
-def _default_limits(
-    samples: Sequence[NDArray[Any]], colour: bool
-) -> tuple[Limits, ...]:
-    kind = samples[0].dtype
-    if kind == np.bool_:
-        return ((0.0, 1.0),) * len(samples)
-    if colour and kind == np.uint8:
-        return ((0.0, 255.0),) * len(samples)
-    if colour and kind.kind == "f" and all(_within_unit(s) for s in samples):
-        return ((0.0, 1.0),) * len(samples)
-    return tuple(_stretch(sample) for sample in samples)
-
-
-def _within_unit(sample: NDArray[Any]) -> bool:
-    return bool(sample.min() >= 0 and sample.max() <= 1)
-
-
-def _stretch(sample: NDArray[Any]) -> Limits:
-    """Return percentiles; the extremes where those coincide; never an empty range."""
-    values = sample.astype(np.float64)
-    if not np.isfinite(values).all():  # beyond float64: longdouble only
-        raise _not_finite(int((~np.isfinite(values)).sum()), values.size, "float64")
-    low, high = (float(limit) for limit in np.percentile(values, PERCENTILES))
-    if not low < high:
-        low, high = float(values.min()), float(values.max())
-    if not math.isfinite(high - low):
-        msg = f"image must have a finite range, got values from {low} to {high}"
-        raise InputError(msg)
-    return (low, high) if low < high else (low, low + max(1.0, abs(low)))
 
 
 def _normalise(values: NDArray[Any], limits: Limits) -> Floats:
@@ -281,7 +254,7 @@ def _normalise(values: NDArray[Any], limits: Limits) -> Floats:
     )
     if floating and not np.isfinite(scaled).all():
         bad = int((~np.isfinite(scaled)).sum())
-        raise _not_finite(bad, scaled.size, "the part that is being segmented")
+        raise not_finite(bad, scaled.size, "the part that is being segmented")
     np.clip(scaled, *limits, out=scaled)
     np.subtract(scaled, limits[0], out=scaled)
     np.divide(scaled, limits[1] - limits[0], out=scaled)

@@ -104,6 +104,14 @@ COMMANDS = (
         button=False,
     ),
     Command(
+        "accept_next",
+        "Accept, copy to the next plane",
+        "Keep the object and begin on the next plane with its mask, to correct it.",
+        "Shift-N",
+        (),
+        button=False,
+    ),
+    Command(
         "next_click",
         "Go to the next click",
         "Show where a click helps most, and move the view there.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_gpcis.lazy import TiledPlane
 from napari_gpcis.plugin.preferences import PREFERENCES
 
 if TYPE_CHECKING:
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.planes import Box, Plane
     from napari_gpcis.prediction import Prediction
+    from napari_gpcis.propagation import Carried
     from napari_gpcis.segmenter import Request, Segmenter
     from napari_gpcis.session import Session
 
     SegmenterFactory = Callable[[str], Segmenter]
+
+TILED_PIXELS = 1 << 25
+"""Planes from so many pixels on are read tile by tile, unless they are in memory."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ def open_plane(
     cancelled: Callable[[], bool],
     *,
     colour: bool,
+    contrast: tuple[float, float] | None = None,
 ) -> Opened | None:
     """Read one plane and make its session.
 
@@ -110,16 +116,84 @@ def open_plane(
         If true once the model is there, the answer is ``None``.
     colour
         Whether the last axis holds RGB or RGBA; opacity is left out.
+    contrast
+        Values that become black and white; ``None``: from the values of the plane.
     """
     from napari_gpcis.session import Session  # heavy: only on the thread
 
     segmenter = models.get()
     if cancelled():
         return None
-    image = np.asarray(plane.take(data))
-    if colour:
-        image = image[..., :3]
-    return Opened(plane, Session(segmenter, image))
+    image = read_plane(data, plane, colour=colour)
+    return Opened(plane, Session(segmenter, image, contrast=contrast))
+
+
+def read_plane(data: Any, plane: Plane, *, colour: bool) -> NDArray[Any] | TiledPlane:
+    """Read one plane of an array of any kind, and nothing else; opacity is left out.
+
+    A very large plane that is not in memory is not read at all: the answer reads
+    itself, tile by tile.
+    """
+    rows, cols = plane.shape(data.shape)
+    if isinstance(data, np.ndarray) or rows * cols < TILED_PIXELS:
+        image = np.asarray(plane.take(data))
+        return image[..., :3] if colour else image
+    import dask.array as da  # napari needs it; slow to import
+
+    lazy = plane.take(data if isinstance(data, da.Array) else da.from_array(data))
+    return TiledPlane(lazy[..., :3] if colour else lazy)
+
+
+def carry_over(
+    segmenter: Segmenter,
+    data: Any,
+    plane: Plane,
+    before: Carried | tuple[Plane, NDArray[np.bool_], tuple[int, int]],
+    cancelled: Callable[[], bool],
+    *,
+    colour: bool,
+    threshold: float,
+    contrast: tuple[float, float] | None = None,
+) -> tuple[Carried, Carried] | None:
+    """Read one plane and find an object of the plane beside it there.
+
+    Parameters
+    ----------
+    segmenter
+        The model.
+    data, plane, colour, contrast
+        See :func:`open_plane`.
+    before
+        The object on the plane beside it; or that plane, a mask, and the pixel at
+        which the mask begins.
+    cancelled
+        If true at the beginning, the answer is ``None``.
+    threshold
+        Probability above which a pixel is object.
+
+    Returns
+    -------
+    tuple of Carried
+        The object on the plane beside it and on this one; ``None`` if cancelled.
+    """
+    from napari_gpcis.propagation import begin, carry  # heavy: only on the thread
+
+    if cancelled():
+        return None
+    if isinstance(before, tuple):
+        first, mask, corner = before
+        image = read_plane(data, first, colour=colour)
+        before = begin(segmenter.prepare(image, contrast), mask, corner)
+    image = read_plane(data, plane, colour=colour)
+    found = carry(
+        segmenter,
+        image,
+        before.mask,
+        before.box[:2],
+        threshold=threshold,
+        contrast=contrast,
+    )
+    return before, found
 
 
 def infer(

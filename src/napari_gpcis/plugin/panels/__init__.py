@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_gpcis.plugin.panels.channels import ChannelsPanel
 from napari_gpcis.plugin.panels.clicking import ClickingPanel
 from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.panels.shortcuts import ShortcutsPanel
+from napari_gpcis.plugin.panels.stack import StackPanel
 from napari_gpcis.plugin.panels.uncertainty import UncertaintyPanel
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ PANELS: tuple[type[Panel], ...] = (
     ObjectsPanel,
     ClickingPanel,
     UncertaintyPanel,
+    StackPanel,
+    ChannelsPanel,
     ModelPanel,
     FilesPanel,
     ShortcutsPanel,

@@ -1,0 +1,153 @@
+"""Section "Channels": which channels of an image make the picture to annotate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from napari.layers import Image
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
+
+from napari_gpcis.plugin.channels import blend, channel_axes, channel_limits
+from napari_gpcis.plugin.overlays import is_display
+from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.planes import layer_shape
+from napari_gpcis.plugin.sections import Section
+
+if TYPE_CHECKING:
+    from napari_gpcis.plugin.binding import Binding
+
+AXIS_HELP = "The axis of the image along which its channels lie."
+CHANNEL_HELP = (
+    "Up to three channels: one is shown grey, two red and green, three red, green and "
+    "blue. The model sees the same picture."
+)
+CONTRAST_HELP = (
+    "From the values: the 0.1 and 99.9 percentiles of each channel on the plane shown "
+    "become black and full colour. As the layer: its contrast limits do."
+)
+USE_HELP = (
+    "Make a picture of these channels, as a layer of its own, and annotate it. The "
+    "objects lie on all channels."
+)
+COLOURS = ("Red, or grey alone", "Green", "Blue")
+
+
+class ChannelsPanel(Panel):
+    """Choices of axis, channels and contrast; seen only where there are channels.
+
+    Parameters
+    ----------
+    binding
+        What the section shows and commands.
+    """
+
+    title: ClassVar[str] = "Channels"
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self.axis, self.contrast = QComboBox(), QComboBox()
+        self.channels = tuple(QComboBox() for _ in COLOURS)
+        self.use = QPushButton("Annotate these channels")
+        self.words = QLabel()
+        self._image: Image | None = None
+        self._lay_out()
+        self.axis.activated.connect(self._show_channels)
+        self.use.clicked.connect(self._on_use)
+        binding.viewer.layers.selection.events.active.connect(self._on_active)
+        self.show_state()
+
+    def close_links(self) -> None:
+        """Stop following the viewer."""
+        events = self.binding.viewer.layers.selection.events
+        events.active.disconnect(self._on_active)
+
+    @property
+    def image(self) -> Image | None:
+        """The image in question: the one being annotated, or else the active one."""
+        annotation = self.binding.annotation
+        if annotation is not None:
+            return annotation.image
+        active = self.binding.viewer.layers.selection.active
+        picture = isinstance(active, Image) and not is_display(active)
+        return active if picture else None
+
+    def show_state(self) -> None:
+        """Offer the axes of the image; hide the section if it has no channels."""
+        image = self.image
+        axes = () if image is None else channel_axes(image)
+        section = self.parentWidget()
+        if isinstance(section, Section):
+            section.setVisible(bool(axes))
+        if image is None or not axes or image == self._image:
+            return
+        self._image = image
+        names, shape = image.axis_labels, layer_shape(image)
+        with QSignalBlocker(self.axis):
+            self.axis.clear()
+            for axis in axes:
+                text = f"axis {axis} ({names[axis]}): {shape[axis]} channels"
+                self.axis.addItem(text, axis)
+            least = min(axes, key=lambda axis: shape[axis])
+            self.axis.setCurrentIndex(axes.index(least))
+        self._show_channels()
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.addRow("Channels lie along", self.axis)
+        for words, combo in zip(COLOURS, self.channels, strict=True):
+            combo.setToolTip(CHANNEL_HELP)
+            form.addRow(words, combo)
+        self.contrast.addItem("from the values", "values")
+        self.contrast.addItem("as the layer shows them", "layer")
+        form.addRow("Contrast", self.contrast)
+        self.axis.setToolTip(AXIS_HELP)
+        self.contrast.setToolTip(CONTRAST_HELP)
+        self.use.setToolTip(USE_HELP)
+        self.words.setWordWrap(True)
+        self.column.addLayout(form)
+        self.column.addWidget(self.use)
+        self.column.addWidget(self.words)
+
+    def _show_channels(self, *_: object) -> None:
+        """Offer the channels of the chosen axis; at first, as many as there are."""
+        if self._image is None:
+            return
+        count = layer_shape(self._image)[self.axis.currentData()]
+        for place, combo in enumerate(self.channels):
+            combo.clear()
+            if place > 0:
+                combo.addItem("none", None)
+            for channel in range(count):
+                combo.addItem(f"channel {channel}", channel)
+            combo.setCurrentIndex(place + 1 if 0 < place < count else 0)
+
+    def _on_active(self) -> None:
+        self.show_state()
+
+    def _on_use(self) -> None:
+        """Add the picture, hide the image, and annotate the picture."""
+        image, axis = self._image, self.axis.currentData()
+        viewer = self.binding.viewer
+        if image is None or image not in viewer.layers:
+            return
+        asked = [combo.currentData() for combo in self.channels]
+        chosen = [channel for channel in asked if channel is not None]
+        if self.contrast.currentData() == "layer":
+            low, high = image.contrast_limits
+            limits = [(float(low), float(high))] * len(chosen)
+        else:
+            point = image.world_to_data(viewer.dims.point[-image.ndim :])
+            plane = [max(0, int(place + 0.5)) for place in point]
+            limits = channel_limits(image, axis, chosen, plane)
+        picture = blend(image, axis, chosen, limits)
+        viewer.layers.insert(viewer.layers.index(image) + 1, picture)
+        image.visible = False
+        self._say(chosen, limits)
+        self.binding.start(picture)
+
+    def _say(self, channels: list[int], limits: list[tuple[float, float]]) -> None:
+        """State the contrast that was used."""
+        pairs = zip(channels, limits, strict=True)
+        parts = [f"channel {c}: {low:g} to {high:g}" for c, (low, high) in pairs]
+        self.words.setText("Contrast: " + "; ".join(parts) + ".")

@@ -1,0 +1,191 @@
+"""Section "Stack": an object on the next planes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+)
+
+from napari_gpcis.plugin.copying import Copying
+from napari_gpcis.plugin.panels.base import Panel, with_key
+from napari_gpcis.plugin.propagation import Propagation
+
+if TYPE_CHECKING:
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.propagation import Carried
+
+COPY_HELP = (
+    "Accept the object, go to the {} plane and begin there with its mask: correct it "
+    "by clicks, and accept. The object keeps its number."
+)
+FOLLOW_HELP = (
+    "Follow the object through the {} planes until it vanishes. Look at the planes "
+    "with little agreement afterwards. Undo takes the whole run back."
+)
+AXIS_HELP = "The axis along which the next plane lies."
+LIST_HELP = (
+    "Planes of the last run. Agreement: how well the mask fits the neighbour's. "
+    "Certainty: what agreement the model expects. Low ones, marked with \u25c0, are "
+    "worth a look: click to go there."
+)
+LOW = 0.7
+"""Planes with less agreement or certainty are marked."""
+ROWS_SEEN = 6
+
+
+class StackPanel(Panel):
+    """Copying and following objects, and how well the planes agree.
+
+    Parameters
+    ----------
+    binding
+        What the section shows and commands.
+    """
+
+    title: ClassVar[str] = "Stack: next planes"
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self.propagation = Propagation(binding)
+        self.copying = Copying(binding, self.propagation)
+        self.axis = QComboBox()
+        self.copy_back, self.copy_on = QPushButton(), QPushButton()
+        self.follow_back = QPushButton("\u25c0 Back")
+        self.follow_both = QPushButton("Both ways")
+        self.follow_on = QPushButton("Onward \u25b6")
+        self.bar, self.stop = QProgressBar(), QPushButton("Cancel")
+        self.words = QLabel()
+        self.planes = QTreeWidget()
+        self._shown: list[tuple[Plane, Carried]] = []
+        self._lay_out()
+        self._connect()
+        self.show_state()
+
+    def show_state(self) -> None:
+        """Show what is possible, how far a run is, and what it found."""
+        stack, running = self.propagation.stack, self.propagation.running
+        axes = () if stack is None else stack.axes
+        self.copy_back.setText("\u25c0 Copy to previous")
+        self.copy_on.setText(with_key("Copy to next", "accept_next") + " \u25b6")
+        for button in self._buttons:
+            button.setEnabled(bool(axes) and not running)
+        self.bar.setVisible(running)
+        self.stop.setVisible(running)
+        self.bar.setMaximum(max(1, self.propagation.total))
+        self.bar.setValue(len(self.propagation.found))
+        none = "" if axes else "For images with more than one plane."
+        self.words.setText(self.propagation.words or none)
+        self._show_axes(axes)
+        self._show_planes()
+
+    def _lay_out(self) -> None:
+        directions = ("previous", "previous and next", "next")
+        buttons = (self.follow_back, self.follow_both, self.follow_on)
+        for button, which in zip(buttons, directions, strict=True):
+            button.setToolTip(FOLLOW_HELP.format(which))
+        self.copy_back.setToolTip(COPY_HELP.format("previous"))
+        self.copy_on.setToolTip(COPY_HELP.format("next"))
+        self.axis.setToolTip(AXIS_HELP)
+        self.stop.setToolTip("Stop here; the planes found so far are kept.")
+        self.words.setWordWrap(True)
+        self.planes.setHeaderLabels(["Plane", "Agreement", "Certainty"])
+        self.planes.setRootIsDecorated(False)
+        self.planes.setToolTip(LIST_HELP)
+        height = self.planes.fontMetrics().height() + 6
+        self.planes.setFixedHeight(height * (ROWS_SEEN + 1))
+        grid = QGridLayout()
+        grid.addWidget(self.copy_back, 0, 0, 1, 3)
+        grid.addWidget(self.copy_on, 0, 3, 1, 3)
+        grid.addWidget(QLabel("Follow until it vanishes:"), 1, 0, 1, 6)
+        for place, button in enumerate(buttons):
+            grid.addWidget(button, 2, 2 * place, 1, 2)
+        grid.addWidget(self.bar, 3, 0, 1, 4)
+        grid.addWidget(self.stop, 3, 4, 1, 2)
+        self.column.addWidget(self.axis)
+        self.column.addLayout(grid)
+        self.column.addWidget(self.words)
+        self.column.addWidget(self.planes)
+
+    def _connect(self) -> None:
+        self.copy_back.clicked.connect(partial(self._copy, -1))
+        self.copy_on.clicked.connect(partial(self._copy, 1))
+        self.follow_back.clicked.connect(partial(self._follow, (-1,)))
+        self.follow_both.clicked.connect(partial(self._follow, (-1, 1)))
+        self.follow_on.clicked.connect(partial(self._follow, (1,)))
+        self.stop.clicked.connect(self._on_stop)
+        self.axis.activated.connect(self._on_axis)
+        self.planes.itemClicked.connect(self._on_plane)
+        self.propagation.changed.connect(self.show_state)
+
+    def _copy(self, direction: int, *_: object) -> None:
+        self.copying.copy(direction)
+
+    def _follow(self, directions: tuple[int, ...], *_: object) -> None:
+        self.propagation.follow(directions)
+
+    def _on_stop(self) -> None:
+        self.propagation.cancel()
+
+    def _on_axis(self, place: int) -> None:
+        if self.propagation.stack is not None:
+            self.propagation.stack.axis = self.axis.itemData(place)
+
+    def _on_plane(self, item: QTreeWidgetItem, _column: int) -> None:
+        stack = self.propagation.stack
+        if stack is not None:
+            stack.show(item.data(0, Qt.ItemDataRole.UserRole))
+
+    def _show_axes(self, axes: tuple[int, ...]) -> None:
+        """Offer the axes, if there are several."""
+        stack = self.propagation.stack
+        self.axis.setVisible(len(axes) > 1)
+        if stack is None or not axes:
+            return
+        names = stack.annotation.image.axis_labels
+        with QSignalBlocker(self.axis):
+            self.axis.clear()
+            for axis in axes:
+                self.axis.addItem(f"Along axis {axis} ({names[axis]})", axis)
+            self.axis.setCurrentIndex(axes.index(stack.along))
+
+    def _show_planes(self) -> None:
+        """List the planes of the last run, if they are others than before."""
+        stack, found = self.propagation.stack, self.propagation.found
+        self.planes.setVisible(bool(found))
+        if found == self._shown:
+            return
+        self._shown = list(found)
+        self.planes.clear()
+        for plane, one in found:
+            low = min(one.agreement, one.certainty) < LOW
+            number = "" if stack is None else str(stack.number(plane))
+            item = QTreeWidgetItem(
+                [
+                    f"{number} \u25c0" if low else number,
+                    f"{one.agreement:.0%}",
+                    f"{one.certainty:.0%}",
+                ]
+            )
+            item.setData(0, Qt.ItemDataRole.UserRole, plane)
+            self.planes.addTopLevelItem(item)
+
+    @property
+    def _buttons(self) -> tuple[QPushButton, ...]:
+        return (
+            self.copy_back,
+            self.copy_on,
+            self.follow_back,
+            self.follow_both,
+            self.follow_on,
+        )

@@ -1,0 +1,226 @@
+"""Following an object through the planes until it vanishes.
+
+Plane after plane is found on the inference thread; all of them are written at the end,
+as one undo step. The object keeps its id.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_gpcis.plugin.contrast import chosen_contrast
+from napari_gpcis.plugin.planes import full_resolution
+from napari_gpcis.plugin.stack import Stack
+from napari_gpcis.plugin.stack_writing import Written, take_back, write
+from napari_gpcis.plugin.work import carry_over
+from napari_gpcis.propagation import reason_to_stop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.stack import Source
+    from napari_gpcis.plugin.worker import Answer
+    from napari_gpcis.propagation import Carried
+    from napari_gpcis.session import Session
+
+
+class _Run(NamedTuple):
+    """A run in progress: where it began, where it is, where it goes."""
+
+    origin: Source
+    plane: Plane
+    before: Carried | None
+    directions: tuple[int, ...]
+    session: Session
+
+
+class Propagation(QObject):
+    """Follows objects of one widget through the stack.
+
+    Parameters
+    ----------
+    binding
+        What it belongs to.
+
+    Attributes
+    ----------
+    stack
+        The planes of the image being annotated, ``None`` without one.
+    found
+        Planes of the last run in order, with what was found there.
+    words
+        What has happened, for the person.
+    total
+        How many planes the run may visit.
+    """
+
+    changed = Signal()
+    """Emitted when anything a display may show has changed."""
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self.stack: Stack | None = None
+        self.found: list[tuple[Plane, Carried]] = []
+        self.words = ""
+        self.total = 0
+        self._binding = binding
+        self._run: _Run | None = None
+        self._written: Written | None = None
+        binding.started.connect(self._on_started)
+        binding.stopped.connect(self._on_stopped)
+        binding.register("undo", self._undo)
+
+    @property
+    def running(self) -> bool:
+        """Whether an object is being followed."""
+        return self._run is not None
+
+    def follow(self, directions: Sequence[int]) -> None:
+        """Follow the running object, or the last one, until it vanishes.
+
+        Parameters
+        ----------
+        directions
+            1 for the next planes, -1 for the previous ones; both one after the other.
+        """
+        stack, session = self.stack, self._binding.session
+        if stack is None or session is None or self.running:
+            return
+        source = stack.source()
+        if isinstance(source, str):
+            self.say(source)
+            return
+        if not stack.accept():
+            return
+        self.found, self._written = [], None
+        self.total = sum(stack.count(source.plane, one) for one in directions)
+        self._run = _Run(source, source.plane, None, tuple(directions), session)
+        self.words = ""
+        self._step()
+
+    def cancel(self) -> None:
+        """Stop following; what was found so far is kept."""
+        if self.running:
+            self._finish(f"Stopped after {len(self.found)} planes; they are kept.")
+
+    def say(self, words: str) -> None:
+        """Tell the person something."""
+        self.words = words
+        if self.stack is not None:
+            self.stack.annotation.say(words)
+        self.changed.emit()
+
+    def _step(self) -> None:
+        """Ask for the object on the next plane, or end the run."""
+        run, stack = self._run, self.stack
+        if run is None or stack is None:
+            return
+        if not run.directions:
+            gone = self.words or "The stack ends there."
+            self._finish(f"Followed through {len(self.found)} planes. {gone}")
+            return
+        plane = stack.beside(run.plane, run.directions[0])
+        if plane is None:
+            self._turn(run)
+            return
+        image, origin = stack.annotation.image, run.origin
+        work = partial(
+            carry_over,
+            run.session.segmenter,
+            full_resolution(image),
+            plane,
+            run.before or (origin.plane, origin.mask, origin.box[:2]),
+            colour=bool(image.rgb),
+            threshold=run.session.threshold,
+            contrast=chosen_contrast(image),
+        )
+        self._run = run._replace(plane=plane)
+        stack.annotation.worker.submit(self._key, work)
+        self.changed.emit()
+
+    def _turn(self, run: _Run) -> None:
+        """Go on from where the run began, in the next direction."""
+        onward = run.directions[1:]
+        self._run = run._replace(plane=run.origin.plane, before=None, directions=onward)
+        self._step()
+
+    def _on_answer(self, answer: Answer) -> None:
+        """Go on after a plane, or end there."""
+        run = self._run
+        if answer.key != self._key or run is None or self.stack is None:
+            return
+        if answer.error is not None:
+            self._finish(f"Stopped by an error after {len(self.found)} planes.")
+            return
+        if answer.value is None:
+            return
+        before, carried = answer.value
+        reason = reason_to_stop(carried, before)
+        if reason:
+            self.words = f"Plane {self.stack.number(run.plane)}: {reason}."
+            self._turn(run)
+            return
+        self.found.append((run.plane, carried))
+        self._run = run._replace(before=carried)
+        self._step()
+
+    def _finish(self, words: str) -> None:
+        """Write what was found, and say what happened."""
+        run, stack, self._run = self._run, self.stack, None
+        if run is None or stack is None:
+            return
+        annotation = stack.annotation
+        annotation.worker.cancel(self._key)
+        self.found.sort(key=lambda item: item[0].steps)
+        parts = [(plane, one.box, one.mask) for plane, one in self.found]
+        if parts:
+            labels, cover = annotation.layers.labels, self._binding.writing.cover
+            self._written = write(labels, parts, run.origin.label, cover=cover)
+            annotation.events.objects_changed.emit()
+        self.say(words)
+
+    def _undo(self) -> None:
+        """Take the last run back as a whole; or else the last change of the plane."""
+        annotation = None if self.stack is None else self.stack.annotation
+        current = None if annotation is None else annotation.current
+        written = self._written
+        if self.running:
+            self.cancel()
+        elif annotation is None or current is None:
+            return
+        elif written is None or current.clicks:
+            current.undo()
+        else:
+            self._written, self.found = None, []
+            take_back(annotation.layers.labels, written)
+            annotation.events.objects_changed.emit()
+            self.say("All planes of the run are as before.")
+
+    @property
+    def _key(self) -> tuple[str, int]:
+        return "stack", id(self)
+
+    def _on_started(self, annotation: Annotation) -> None:
+        self.stack = Stack(annotation)
+        annotation.worker.answered.connect(self._on_answer)
+        annotation.events.accepted.connect(self._on_accepted)
+        annotation.events.plane_entered.connect(self.changed)
+
+    def _on_stopped(self) -> None:
+        stack, self.stack = self.stack, None
+        if stack is not None:
+            stack.annotation.worker.cancel(self._key)
+            stack.annotation.worker.answered.disconnect(self._on_answer)
+        self._run = self._written = None
+        self.found, self.words = [], ""
+        self.changed.emit()
+
+    def _on_accepted(self) -> None:
+        """Leave the last run as it is: undo now means the object after it."""
+        self._written = None

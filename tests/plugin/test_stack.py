@@ -1,0 +1,213 @@
+"""Objects copied to the next plane, and followed through a stack."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from _bright_segmenter import BrightSegmenter, ball_stack
+from napari_gpcis.plugin.panels.stack import StackPanel
+
+BALL = ball_stack()
+TRUTH = BALL > 100
+MIDDLE = 4
+
+
+@pytest.fixture
+def segmenter() -> BrightSegmenter:
+    return BrightSegmenter()
+
+
+@pytest.fixture
+def panel(bench):
+    made = StackPanel(bench.binding)
+    bench.binding.changed.connect(made.show_state)
+    yield made
+    bench.binding.stop()
+    made.deleteLater()
+
+
+def begin(bench, data=BALL, **options) -> None:
+    """Click on the ball in the middle plane."""
+    bench.start(data, **options)
+    bench.viewer.dims.set_current_step(0, MIDDLE)
+    bench.until(lambda: bench.current.plane.steps[0] == MIDDLE)
+    bench.positive.add([MIDDLE, 32, 32])
+    bench.settled(1)
+
+
+def test_an_object_is_copied_to_the_next_plane(bench, panel) -> None:
+    begin(bench)
+    assert panel.copy_on.isEnabled()
+    panel.copy_on.click()
+    bench.until(lambda: bench.current.plane.steps[0] == MIDDLE + 1)
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE, MIDDLE + 1))
+    assert bench.viewer.dims.current_step[0] == MIDDLE + 1
+    assert len(bench.current.clicks) == 1  # placed automatically, may be dragged
+    bench.negative.add([MIDDLE + 1, 2, 2])
+    bench.settled(2)
+    bench.binding.command("accept_next")
+    bench.until(lambda: bench.current.plane.steps[0] == MIDDLE + 2)
+    bench.settled(1)
+    planes = only(MIDDLE, MIDDLE + 1, MIDDLE + 2)
+    np.testing.assert_array_equal(bench.labels.data == 1, planes)
+    bench.binding.command("clear")
+    bench.settled(0)
+    np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE, MIDDLE + 1))
+    assert bench.labels.data.max() == 1
+
+
+def test_a_finished_object_is_copied_back(bench, panel) -> None:
+    begin(bench)
+    bench.binding.command("accept")
+    bench.settled(0)
+    panel.copy_back.click()
+    bench.until(lambda: bench.current.plane.steps[0] == MIDDLE - 1)
+    bench.settled(1)
+    bench.binding.command("accept")
+    bench.settled(0)
+    np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE - 1, MIDDLE))
+
+
+def test_nothing_is_copied_over_the_end_or_without_an_object(bench, panel) -> None:
+    bench.start(BALL)
+    panel.copy_on.click()
+    assert "Click on an object first" in panel.words.text()
+    bench.viewer.dims.set_current_step(0, 8)
+    bench.until(lambda: bench.current.plane.steps[0] == 8)
+    bench.settled(0)
+    bench.labels.data[8, 5:9, 5:9] = 3
+    bench.labels.selected_label = 3
+    panel.copy_on.click()
+    assert "ends here" in panel.words.text()
+
+
+@pytest.mark.parametrize(
+    ("button", "planes"),
+    [
+        ("follow_on", (4, 5, 6, 7)),
+        ("follow_back", (1, 2, 3, 4)),
+        ("follow_both", (1, 2, 3, 4, 5, 6, 7)),
+    ],
+)
+def test_an_object_is_followed_until_it_vanishes(bench, panel, button, planes) -> None:
+    begin(bench)
+    bench.labels.data[6, 28:36, 28:36] = 9  # finished by somebody before
+    getattr(panel, button).click()
+    bench.until(lambda: not panel.propagation.running)
+    wanted = only(*planes)
+    wanted[6, 28:36, 28:36] = False
+    np.testing.assert_array_equal(bench.labels.data == 1, wanted)
+    assert (bench.labels.data == 9).sum() == 64
+    assert panel.planes.topLevelItemCount() == len(planes) - 1
+    assert "vanished" in panel.words.text()
+    before = bench.labels.data.copy()
+    bench.binding.command("undo")  # one undo takes the whole run back
+    np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE))
+    assert panel.planes.topLevelItemCount() == 0
+    bench.labels.undo()  # which was one step of the layer itself
+    np.testing.assert_array_equal(bench.labels.data, before)
+    bench.labels.undo()
+    np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE))
+
+
+def test_the_list_says_where_to_look_and_goes_there(bench, panel) -> None:
+    begin(bench)
+    panel.follow_on.click()
+    bench.until(lambda: not panel.propagation.running)
+    items = [panel.planes.topLevelItem(row) for row in range(3)]
+    assert [item.text(0)[0] for item in items] == ["5", "6", "7"]
+    one, other = TRUTH[4], TRUTH[5]
+    share = (one & other).sum() / (one | other).sum()
+    assert items[0].text(1) == f"{share:.0%}"
+    assert "\u25c0" in items[2].text(0)  # it shrinks fast there
+    panel.planes.itemClicked.emit(items[1], 0)
+    bench.until(lambda: bench.current.plane.steps[0] == 6)
+
+
+def test_a_run_can_be_cancelled_and_keeps_what_it_found(bench, panel) -> None:
+    begin(bench)
+    panel.follow_on.click()
+    bench.until(lambda: len(panel.propagation.found) >= 1 or not panel.stop.isVisible())
+    bench.segmenter.gate.clear()
+    panel.propagation.cancel()
+    bench.segmenter.gate.set()
+    count = len(panel.propagation.found)
+    assert "kept" in panel.words.text() or not panel.propagation.running
+    steps = range(MIDDLE, MIDDLE + 1 + count)
+    np.testing.assert_array_equal(bench.labels.data == 1, only(*steps))
+
+
+def test_an_error_ends_the_run_with_what_it_found(bench, panel, errors) -> None:
+    begin(bench)
+    bench.segmenter.error = ValueError("broken")
+    panel.follow_on.click()
+    bench.until(lambda: not panel.propagation.running)
+    assert "error" in panel.words.text()
+    assert errors
+    np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE))
+
+
+def test_undo_after_a_later_object_means_that_object(bench, panel) -> None:
+    begin(bench)
+    panel.follow_on.click()
+    bench.until(lambda: not panel.propagation.running)
+    bench.labels.data[MIDDLE, :6, :6] = 0
+    bench.positive.add([MIDDLE, 3, 3])
+    bench.settled(1)
+    bench.binding.command("undo")
+    bench.settled(0)
+    np.testing.assert_array_equal(bench.labels.data == 1, only(4, 5, 6, 7))
+
+
+def test_a_plane_image_has_no_next_plane(bench, panel) -> None:
+    bench.start(BALL[MIDDLE])
+    assert not panel.copy_on.isEnabled()
+    assert "more than one plane" in panel.words.text()
+
+
+def test_films_of_stacks_offer_both_axes(bench, panel) -> None:
+    film = np.stack([BALL] * 3)
+    bench.start(film)
+    bench.viewer.dims.set_current_step((0, 1), (1, MIDDLE))
+    bench.until(lambda: bench.current.plane.steps[:2] == (1, MIDDLE))
+    bench.positive.add([1, MIDDLE, 32, 32])
+    bench.settled(1)
+    assert [panel.axis.itemData(i) for i in range(panel.axis.count())] == [0, 1]
+    panel.axis.setCurrentIndex(0)
+    panel.axis.activated.emit(0)
+    panel.follow_both.click()
+    bench.until(lambda: not panel.propagation.running)
+    for frame in range(3):
+        found = bench.labels.data[frame] == 1
+        np.testing.assert_array_equal(found, only(MIDDLE))
+
+
+def test_keys_and_buttons_in_a_real_viewer(open_desk) -> None:
+    desk = open_desk(BALL, scale=(4, 1, 1))
+    desk.viewer.dims.set_current_step(0, MIDDLE)
+    desk.until(lambda: desk.current.plane.steps[0] == MIDDLE)
+    desk.settled(0)
+    desk.robot.click(desk.image, (MIDDLE, 32, 32))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    desk.until(lambda: desk.current.plane.steps[0] == MIDDLE + 1)
+    desk.settled(1)
+    desk.widget.buttons["accept"].click()
+    desk.settled(0)
+    np.testing.assert_array_equal(desk.labels.data == 1, only(MIDDLE, MIDDLE + 1))
+    (panel,) = (one for one in desk.widget.panels if isinstance(one, StackPanel))
+    panel.follow_on.click()
+    desk.until(lambda: not panel.propagation.running)
+    np.testing.assert_array_equal(desk.labels.data == 1, only(4, 5, 6, 7))
+    desk.widget.buttons["undo"].click()
+    np.testing.assert_array_equal(desk.labels.data == 1, only(4, 5))
+
+
+def only(*planes: int) -> np.ndarray:
+    """The ball on these planes."""
+    mask = np.zeros_like(TRUTH)
+    mask[list(planes)] = TRUTH[list(planes)]
+    return mask
