@@ -81,6 +81,7 @@ def test_configurations_hold_the_published_values(network):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_recipe_starts_stops_resumes_and_exports(network, root, tmp_path):
     config = load_config(CONFIGS / f"sbd_{network}.yaml", assignments=SMALL)
