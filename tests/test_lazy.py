@@ -6,12 +6,14 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from _fake_segmenter import FakeSegmenter
 from napari_gpcis import lazy
 from napari_gpcis._normalise import prepare_image
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.lazy import TILE, TiledPlane
 from napari_gpcis.segmenter import Segmenter
+from napari_gpcis.session import Session
 
 SIDE = 8192
 
@@ -89,6 +91,21 @@ def test_a_click_on_a_huge_plane_reads_its_surroundings() -> None:
     assert len(set(read)) <= 16
     inside = found.crop("mask")[4850 - found.roi[0], 4860 - found.roi[1]]
     assert inside
+
+
+def test_without_a_view_the_first_click_gets_a_window() -> None:
+    read: list[tuple[int, int]] = []
+    session = Session(FakeSegmenter(), TiledPlane(huge(read)), contrast=(0, 10000))
+    session.push_click(4850, 4860)
+    assert session.request().view == (2802, 2812, 6898, 6908)
+    session.clear()
+    session.view = (4000, 0, 8192, 8192)
+    session.push_click(4850, 100)
+    assert session.request().view == (4000, 0, 6898, 2148)
+    assert not read
+    whole = Session(FakeSegmenter(), np.zeros((50, 60), np.uint8))
+    whole.push_click(5, 5)
+    assert whole.request().view is None
 
 
 def test_nan_is_told_where_it_is_read() -> None:

@@ -57,6 +57,11 @@ class Clicking(ABC):
         return self._prepared.shape
 
     @property
+    def limits(self) -> tuple[tuple[float, float], ...]:
+        """The values of each channel that are black and white for the model."""
+        return self._prepared.limits
+
+    @property
     def clicks(self) -> tuple[Click, ...]:
         """The clicks of the current object, in order."""
         return self._history.current.clicks

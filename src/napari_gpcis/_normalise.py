@@ -65,6 +65,11 @@ class PreparedImage:
         height, width = self.planes[0].shape
         return height, width
 
+    @property
+    def tiled(self) -> bool:
+        """Whether the pixels are read tile by tile from elsewhere."""
+        return isinstance(self.planes[0], TiledChannel)
+
     def read(self, rows: Index, cols: Index) -> Floats:
         """Return normalised channels ``(C, rows, cols)`` on a grid of pixels.
 

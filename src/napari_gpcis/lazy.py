@@ -61,6 +61,10 @@ class TiledPlane:
         self._tiles: OrderedDict[tuple[int, int], NDArray[Any]] = OrderedDict()
         self._lock = Lock()
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read the whole plane, for those who ask for an array."""
+        return np.array(self._array, dtype=dtype, copy=copy)
+
     @property
     def ndim(self) -> int:
         """Number of axes."""

@@ -18,7 +18,7 @@ from napari_gpcis._replay import (
     saved_object,
     saved_prompts,
 )
-from napari_gpcis._zoom import Box, clip_box, square_around
+from napari_gpcis._zoom import Box, clip_box, contains, square_around
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +36,8 @@ VIEW_FACTOR = 4
 """The first view is this many times the median size of the finished objects."""
 MIN_VIEW = 64
 """Least side of that view, in data pixels."""
+LARGEST_WINDOW = 4096
+"""Side of the window around the first click on a plane that is read by tiles."""
 
 
 class Session(Finishing):
@@ -103,7 +105,21 @@ class Session(Finishing):
         self._view = None if view is None else clip_box(view, self.shape)
 
     def _first_view(self, click: Click) -> Box | None:
-        """Return what the first click of an object is zoomed to."""
+        """Return what the first click of an object is zoomed to.
+
+        Of a plane that is read tile by tile, it is no more than a window.
+        """
+        view = self._usual_view(click)
+        if not self._prepared.tiled:
+            return view
+        window = square_around(click, LARGEST_WINDOW, self.shape)
+        if view is None or not contains(view, click):
+            return window
+        low = max(view[0], window[0]), max(view[1], window[1])
+        return *low, min(view[2], window[2]), min(view[3], window[3])
+
+    def _usual_view(self, click: Click) -> Box | None:
+        """Return what the person sees, or what suits the finished objects."""
         sizes = [max(done.size) for done in self.objects if done.how != "cut"]
         if self._view is not None or not sizes:
             return self._view

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.contrast import chosen_contrast
 from napari_gpcis.plugin.events import AnnotationEvents
 from napari_gpcis.plugin.painter import Painter
 from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
@@ -224,7 +225,10 @@ class Annotation(QObject):
     def _open(self, plane: Plane) -> None:
         """Have a plane read and its session made."""
         data, colour = full_resolution(self.image), bool(self.image.rgb)
-        work = partial(open_plane, self._models, data, plane, colour=colour)
+        contrast = chosen_contrast(self.image)
+        work = partial(
+            open_plane, self._models, data, plane, colour=colour, contrast=contrast
+        )
         self._worker.submit(self._opening, work)
 
     def _on_opened(self, opened: Opened | None) -> None:

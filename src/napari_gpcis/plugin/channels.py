@@ -98,8 +98,9 @@ def blend(
     InputError
         If there are none or more than three channels, or one is not there.
     """
-    import dask.array as da  # napari needs it; slow to import
+    import dask.array  # napari needs it; slow to import
 
+    da: Any = dask.array  # its functions have no types
     size = layer_shape(image)[axis]
     if not 1 <= len(channels) <= 3 or any(not 0 <= c < size for c in channels):
         msg = f"channels must be one to three of 0 to {size - 1}, got {tuple(channels)}"
@@ -132,9 +133,11 @@ def _scaled(values: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:
     """Bring values between the limits to 0 to 255."""
     low, high = limits
     share = np.clip((values.astype(np.float32) - low) / (high - low), 0, 1)
-    return (np.nan_to_num(share) * 255 + 0.5).astype(np.uint8)
+    whole: NDArray[np.uint8] = (np.nan_to_num(share) * 255 + 0.5).astype(np.uint8)
+    return whole
 
 
 def _mean(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the mean of two channels."""
-    return ((one.astype(np.uint16) + other) // 2).astype(np.uint8)
+    mean: NDArray[np.uint8] = ((one.astype(np.uint16) + other) // 2).astype(np.uint8)
+    return mean

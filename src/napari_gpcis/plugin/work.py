@@ -138,8 +138,9 @@ def read_plane(data: Any, plane: Plane, *, colour: bool) -> NDArray[Any] | Tiled
     if isinstance(data, np.ndarray) or rows * cols < TILED_PIXELS:
         image = np.asarray(plane.take(data))
         return image[..., :3] if colour else image
-    import dask.array as da  # napari needs it; slow to import
+    import dask.array  # napari needs it; slow to import
 
+    da: Any = dask.array  # its functions have no types
     lazy = plane.take(data if isinstance(data, da.Array) else da.from_array(data))
     return TiledPlane(lazy[..., :3] if colour else lazy)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_gpcis.plugin.panels.channels import ChannelsPanel
 from napari_gpcis.plugin.panels.clicking import ClickingPanel
+from napari_gpcis.plugin.panels.contrast import ContrastPanel
 from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.panels.objects import ObjectsPanel
@@ -22,6 +23,7 @@ PANELS: tuple[type[Panel], ...] = (
     UncertaintyPanel,
     StackPanel,
     ChannelsPanel,
+    ContrastPanel,
     ModelPanel,
     FilesPanel,
     ShortcutsPanel,
