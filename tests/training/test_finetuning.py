@@ -252,7 +252,14 @@ def test_a_killed_run_resumes_where_it_was(root, start, tmp_path):
     assert kept
     plan = read_plan(places)
     assert plan.config.steps == 100_000
-    result = run(root, start, output, resume=True, stop=lambda: True)
+    told = []
+    result = run(
+        root, start, output, resume=True, stop=lambda: True, listener=told.append
+    )
+    assert told[0]["event"] == "before"  # curves go on from the beginning
+    assert [entry for entry in told if entry["event"] == "validation"][: len(kept)] == (
+        kept
+    )
     assert result.before == plan.before
     assert not places.work.exists()
 
@@ -314,6 +321,18 @@ def test_outputs_that_cannot_be_used_are_explained(root, start, output, message)
 def test_there_must_be_a_run_to_resume(root, start, tmp_path):
     with pytest.raises(InputError, match="nothing to resume"):
         run(root, start, tmp_path / "out.safetensors", resume=True)
+
+
+def test_kept_events_are_replayed_but_for_a_cut_off_line(tmp_path):
+    told = []
+    log = EventLog(tmp_path / "events.jsonl", told.append)
+    log.tell("before", keep=True, figures={})
+    log.tell("stage", done=1)
+    with (tmp_path / "events.jsonl").open("a") as stream:
+        stream.write('{"event": "valid')
+    log.replay()
+    assert [entry["event"] for entry in told] == ["before", "stage", "before"]
+    assert log.kept("validation") == []
 
 
 def test_precision_is_one_that_fabric_knows():

@@ -40,8 +40,18 @@ class EventLog:
         if self._listener is not None:
             self._listener(entry)
 
+    def replay(self) -> None:
+        """Pass all kept events on again, for whoever watches a resumed run."""
+        if self._listener is not None:
+            for entry in self._read():
+                self._listener(entry)
+
     def kept(self, event: str) -> list[Event]:
-        """Return the events of one kind in the file; a cut-off line is passed over."""
+        """Return the events of one kind in the file."""
+        return [entry for entry in self._read() if entry["event"] == event]
+
+    def _read(self) -> list[Event]:
+        """Return the events in the file; a cut-off line is passed over."""
         if not self._path.is_file():
             return []
         entries = []
@@ -50,7 +60,7 @@ class EventLog:
                 entry = json.loads(line)
             except ValueError:
                 continue
-            if entry.get("event") == event:
+            if isinstance(entry, dict) and "event" in entry:
                 entries.append(entry)
         return entries
 

@@ -78,6 +78,7 @@ def finetune(
     asked = stop or _never
     if resumed:
         plan = read_plan(places)
+        log.replay()
     else:
         folders = Path(images).expanduser(), Path(labels).expanduser()
         plan = make_plan(os.fspath(model), *folders, chosen, places, log, asked)
