@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from napari_gpcis._history import Prompts
 from napari_gpcis._protocol_io import SavedObject, SavedSession, SavedStart
@@ -63,9 +64,16 @@ def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
 
 
 def _saved_start(start: Start | None) -> SavedStart | None:
+    """Return the saved form of a start; its runs are computed once."""
     if start is None:
         return None
-    return SavedStart(start.box, to_runs(start.mask), start.clicks, start.label)
+    if start not in _SAVED:
+        runs = to_runs(start.mask)
+        _SAVED[start] = SavedStart(start.box, runs, start.clicks, start.label)
+    return _SAVED[start]
+
+
+_SAVED: WeakKeyDictionary[Start, SavedStart] = WeakKeyDictionary()
 
 
 def check_same(

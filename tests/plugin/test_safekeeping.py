@@ -20,7 +20,7 @@ from tifffile import TiffFile, imread
 
 from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.preferences import PREFERENCES
-from napari_gpcis.plugin.recovery import left_behind
+from napari_gpcis.plugin.recovery_file import left_behind, read_recovery
 from napari_gpcis.plugin.safekeeping import Safekeeping
 from napari_gpcis.plugin.saving import file_names
 from napari_gpcis.prompts import read_prompts
@@ -220,6 +220,16 @@ def test_changes_are_kept_after_a_while_and_not_if_unwanted(
     click(bench, 60, 80)
     bench.settled(1)
     bench.until(lambda: len(recovery_files()) == 2)
+
+
+def test_planes_without_clicks_are_kept_too(bench: Any, kept: Safekeeping) -> None:
+    bench.start(np.zeros((3, 80, 100), np.uint8))
+    go_to(bench, 2)
+    bench.labels.data[0, :4, :4] = 9  # as from another plugin
+    finish(bench, (2, 30, 40))
+    bench.until(lambda: [f for f in recovery_files() if f.suffix == ".npz"])
+    (file,) = [f for f in recovery_files() if f.suffix == ".npz"]
+    np.testing.assert_array_equal(read_recovery(file).labels(), bench.labels.data)
 
 
 def test_a_folder_that_cannot_be_used_is_told_once(

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_gpcis.plugin.planes import layer_shape
-from napari_gpcis.plugin.recovery import Recovered, left_behind
+from napari_gpcis.plugin.recovery_file import Recovered, left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

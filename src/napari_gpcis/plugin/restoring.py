@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.keeping import Keeper
-    from napari_gpcis.plugin.recovery import Recovered
+    from napari_gpcis.plugin.recovery_file import Recovered
     from napari_gpcis.plugin.work import Models
     from napari_gpcis.plugin.worker import Answer
 

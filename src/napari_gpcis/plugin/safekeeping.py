@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.panels.base import Panel
-    from napari_gpcis.plugin.recovery import Recovered
+    from napari_gpcis.plugin.recovery_file import Recovered
 
 
 class Safekeeping(QObject):

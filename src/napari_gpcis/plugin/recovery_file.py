@@ -1,0 +1,239 @@
+"""Recovery files: written in one step, locked while their process lives, read back.
+
+One file for each annotation lies in the user's state folder: prompts as JSON and all
+planes with objects, in one NumPy archive that replaces the older one in one step. A
+lock that the operating system drops when the process dies tells work that another
+napari is doing from work that was left behind. Nothing here needs Qt.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from napari_gpcis.errors import InputError
+from napari_gpcis.files import replacing
+from napari_gpcis.plugin.state import state_folder
+from napari_gpcis.prompts import SavedAnnotation, SavedPlane, parse_annotation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Place = tuple[tuple[int, int], tuple[int, ...]]
+
+SUFFIX = ".npz"
+_HEAD = "annotation"
+LARGEST = 1 << 31
+"""Bytes of labels above which only planes with prompts are kept."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Work that was left behind.
+
+    Attributes
+    ----------
+    file
+        Where it lies.
+    saved
+        The prompts.
+    planes
+        Axes and steps of the planes that were kept, see `SavedPlane`.
+    source
+        File of the image, if it came from one.
+    when
+        Seconds since 1970 at which it was written.
+    """
+
+    file: Path
+    saved: SavedAnnotation
+    planes: tuple[Place, ...]
+    source: str
+    when: float
+
+    def labels(self) -> NDArray[np.int32]:
+        """Return the labels of the whole image; planes that were not kept are empty.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        OSError
+            If it cannot be read.
+        """
+        labels = np.zeros(self.saved.shape, np.int32)
+        with _reading(self.file) as archive:
+            for place, (axes, steps) in enumerate(self.planes):
+                index = SavedPlane(axes, steps, ()).index
+                labels[index] = archive[f"plane_{place}"]
+        return labels
+
+    def discard(self) -> None:
+        """Delete the file: the work was brought back, or is not wanted."""
+        _remove(self.file)
+
+
+class RecoveryFile:
+    """One file of this process; knows nothing of Qt, which may have gone already."""
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self.closing = Event()
+        self._lock: FileLock | None = None
+
+    def claim(self) -> Path:
+        """Return the path, locked for this process.
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be used.
+        """
+        if self.path is None:
+            folder = state_folder() / "recovery"
+            folder.mkdir(exist_ok=True)
+            path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
+            lock = FileLock(_lock_of(path))
+            lock.acquire(timeout=0)
+            self.path, self._lock = path, lock
+        return self.path
+
+    def remove(self) -> None:
+        """End cleanly: nothing is left to recover."""
+        self.closing.set()
+        if self.path is not None and self._lock is not None:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+            self._lock.release()
+            _remove(self.path)
+            self.path = None
+
+
+def left_behind() -> list[Recovered]:
+    """Return work of processes that have ended without removing it, latest first."""
+    found: list[Recovered] = []
+    with suppress(OSError):
+        for file in (state_folder() / "recovery").glob(f"[!.]*{SUFFIX}"):
+            if _abandoned(file):
+                with suppress(InputError, OSError):
+                    found.append(read_recovery(file))
+    return sorted(found, key=lambda one: one.when, reverse=True)
+
+
+def read_recovery(file: Path) -> Recovered:
+    """Read one recovery file; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    OSError
+        If it cannot be read.
+    """
+    with _reading(file) as archive:
+        data = json.loads(str(archive[_HEAD]))
+        saved = parse_annotation(data["saved"], str(file))
+        planes = tuple(_place(axes, steps) for axes, steps in data["planes"])
+        source, when = str(data["source"]), float(data["when"])
+        return Recovered(file, saved, planes, source, when)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[Any]:
+    """Open a recovery file; whatever is wrong with it becomes an `InputError`."""
+    try:
+        with (
+            file.open("rb") as stream,
+            np.load(stream, allow_pickle=False) as archive,
+        ):
+            yield archive
+    except InputError:
+        raise
+    except (BadZipFile, ValueError, KeyError, TypeError, EOFError) as error:
+        msg = f"{file} is a damaged recovery file: {error!r}"
+        raise InputError(msg) from error
+
+
+def write_recovery(
+    file: Path,
+    saved: SavedAnnotation,
+    labels: NDArray[Any],
+    axes: tuple[int, int],
+    source: str,
+    closing: Event,
+    _cancelled: Callable[[], bool],
+) -> None:
+    """Write a recovery file in one step (on the thread).
+
+    The person may draw meanwhile: then a pixel is kept as it was, or as it is now.
+    """
+    places = _places(saved, labels, axes)
+    head = {
+        "saved": json.loads(saved.to_json()),
+        "planes": places,
+        "source": source,
+        "when": time.time(),
+    }
+    arrays = {
+        f"plane_{number}": labels[SavedPlane(*place, ()).index]
+        for number, place in enumerate(places)
+    }
+    arrays[_HEAD] = np.array(json.dumps(head))
+    with suppress(_GivenUpError), replacing(file) as temporary:
+        with temporary.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+        if closing.is_set():
+            raise _GivenUpError
+
+
+def _places(
+    saved: SavedAnnotation, labels: NDArray[Any], axes: tuple[int, int]
+) -> list[Place]:
+    """Return the planes with objects; of huge stacks only those with prompts."""
+    if labels.nbytes > LARGEST:
+        return [(plane.axes, plane.steps) for plane in saved.planes]
+    sizes = [1 if axis in axes else size for axis, size in enumerate(labels.shape)]
+    every = ((axes, steps) for steps in np.ndindex(*sizes))
+    return [one for one in every if labels[SavedPlane(*one, ()).index].any()]
+
+
+def _place(axes: Any, steps: Any) -> Place:
+    rows, cols = (int(axis) for axis in axes)
+    return (rows, cols), tuple(int(step) for step in steps)
+
+
+class _GivenUpError(Exception):
+    """The work has ended cleanly meanwhile."""
+
+
+def _abandoned(file: Path) -> bool:
+    """Return whether no living process holds a file."""
+    lock = FileLock(_lock_of(file))
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return False
+    lock.release()
+    return True
+
+
+def _lock_of(file: Path) -> Path:
+    return file.with_suffix(".lock")
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
+        _lock_of(file).unlink(missing_ok=True)
