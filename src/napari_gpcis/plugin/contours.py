@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_gpcis.prediction import Prediction
     from napari_gpcis.segmenter import PreparedImage, Segmenter
 
-SMOOTH = 0.4
+SMOOTH = 1.0
 """How far a drawn curve may leave the contour, in pixels of the network's grid."""
 
 

@@ -1,8 +1,8 @@
 """The mask that a click here would give, as a contour that follows the mouse.
 
 It comes from the Gaussian process alone, conditioned on the features of the last
-prediction, so it keeps up with the mouse. Nothing waits for it: of the places that the
-mouse has been at, only the latest counts.
+prediction, so it keeps up with the mouse. Nothing waits for it. One place is asked for
+at a time; of the places that the mouse has been at meanwhile, only the latest counts.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.worker import Answer
 
+    _Work = Callable[[Callable[[], bool]], Contour | None]
+
 PERIOD = 30
 """Milliseconds between two drawings at least."""
 
@@ -47,6 +49,7 @@ class Hover(QObject):
         self._annotation: Annotation | None = None
         self._sketch: Sketch | None = None
         self._next: Contour | None = None
+        self._waiting: _Work | None = None
         self._answers = Answers()
         self._drawn_at = 0.0
         self._timer = QTimer(self)
@@ -85,6 +88,7 @@ class Hover(QObject):
         self._watch(annotation, "connect")
         for layer in annotation.prompts.layers.values():
             layer.mouse_move_callbacks.append(self._on_move)
+        self._prepare()
 
     def _on_stopped(self) -> None:
         annotation, self._annotation = self._annotation, None
@@ -111,7 +115,14 @@ class Hover(QObject):
         getattr(over, way)(self._on_over)
         getattr(annotation.changed, way)(self._on_state)
 
+    def _prepare(self) -> None:
+        """Make the layer now, not while the mouse moves."""
+        if PREFERENCES.hover_preview and self._sketch and self._annotation:
+            colour = self._annotation.prompts.layers[True].current_face_color
+            self._sketch.prepare(colour)
+
     def _on_switched(self, *_: Any) -> None:
+        self._prepare()
         if not PREFERENCES.hover_preview:
             self.clear()
         self._binding.changed.emit()
@@ -139,6 +150,8 @@ class Hover(QObject):
         work = None if pixel is None else self._work(current, pixel, event.modifiers)
         if work is None or not annotation.clicking:
             self.clear()
+        elif annotation.worker.busy(self.key):
+            self._waiting = work  # asked when the one before is answered
         else:
             annotation.worker.submit(self.key, work)
 
@@ -146,7 +159,7 @@ class Hover(QObject):
 
     def _work(
         self, current: PlaneAnnotation, pixel: tuple[float, float], modifiers: Any
-    ) -> Callable[[Callable[[], bool]], Contour | None] | None:
+    ) -> _Work | None:
         """Return what is to be computed, ``None`` if nothing can be said now."""
         session, click = current.session, Click(*pixel, "Control" not in modifiers)
         inside = all(
@@ -171,8 +184,13 @@ class Hover(QObject):
         return partial(self._answers.find, question)
 
     def _on_answer(self, answer: Answer) -> None:
-        """Draw the contour, not too often."""
-        if answer.key != self.key or answer.value is None:
+        """Draw the contour, not too often, and ask for the next."""
+        if answer.key != self.key:
+            return
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and self._annotation is not None:
+            self._annotation.worker.submit(self.key, waiting)
+        if answer.value is None:
             return
         self._next = answer.value
         if not self._timer.isActive():
@@ -199,7 +217,7 @@ class Hover(QObject):
     def clear(self) -> None:
         """Show nothing, and drop what is being computed."""
         self._timer.stop()
-        self._next = None
+        self._next = self._waiting = None
         if self._annotation is not None:
             self._annotation.worker.cancel(self.key)
         if self._sketch is not None:

@@ -64,19 +64,23 @@ class Sketch:
         if len(steps) == 0:
             self.clear()
             return
-        if self._layer is None or self._layer not in self._viewer.layers:
-            self._layer = self._make(colour)
-        layer, width = self._layer, self._width()
-        layer.data = steps
+        layer, width = self.prepare(colour), self._width()
+        _set(layer, steps)
         if not np.isclose(layer.edge_width, width, rtol=0.1):
             layer.edge_width = width
         if not np.allclose(layer.edge_color, transform_color(colour)):
             layer.edge_color = colour
 
+    def prepare(self, colour: str) -> Vectors:
+        """Return the layer, made now if it is not there: that takes its time."""
+        if self._layer is None or self._layer not in self._viewer.layers:
+            self._layer = self._make(colour)
+        return self._layer
+
     def clear(self) -> None:
         """Draw nothing."""
         if self._layer is not None and self.shown:
-            self._layer.data = np.zeros((0, 2, self._image.ndim))
+            _set(self._layer, np.zeros((0, 2, self._image.ndim)))
 
     def close(self) -> None:
         """Remove the layer."""
@@ -106,6 +110,16 @@ class Sketch:
         camera = getattr(self._viewer, "scene", self._viewer).camera
         scale = float(np.abs(self._image.scale[-2:]).mean())
         return WIDTH / max(1e-9, float(camera.zoom) * scale)
+
+
+def _set(layer: Vectors, steps: NDArray[Any]) -> None:
+    """Draw these pieces.
+
+    They lie inside the image, so the viewer need not look for the range of all layers
+    anew, which takes longer than the drawing.
+    """
+    with layer.events.data.blocker():
+        layer.data = steps
 
 
 def _segments(plane: Plane, curves: Sequence[NDArray[np.float64]]) -> NDArray[Any]:
