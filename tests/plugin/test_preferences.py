@@ -13,6 +13,7 @@ from npe2 import PluginManifest
 
 from napari_gpcis.plugin import palette
 from napari_gpcis.plugin.layers import POSITIVE_COLOUR
+from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.preferences import PREFERENCES, SECTIONS, link_to_napari
 from napari_gpcis.plugin.shortcuts import commands, key_of
 from napari_gpcis.plugin.widget import GPCISWidget
@@ -163,3 +164,18 @@ def test_napari_shows_all_preferences(
     qtbot.addWidget(dialog)
     pages = [dialog._list.item(row).text() for row in range(dialog._list.count())]
     assert "GPCIS interactive segmentation" in pages
+
+
+def test_a_window_that_was_closed_follows_no_more(
+    open_desk: Callable[..., Any],
+) -> None:
+    desk = open_desk()
+    queue = desk.binding._worker._queue
+    desk.viewer.close()
+    desk.until(lambda: not queue.alive)
+    PREFERENCES.shortcuts = {"undo": "F6"}
+    PREFERENCES.device = "cpu"
+    PREFERENCES.positive_colour = "red"
+    PREFERENCES.hover_preview = True
+    PREFERENCES.protect = False
+    MODELS.changed.emit()

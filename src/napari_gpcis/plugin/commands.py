@@ -6,7 +6,7 @@ The keys here are the usual ones, free in napari; a person may prefer others, se
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 class Command(NamedTuple):
@@ -15,7 +15,7 @@ class Command(NamedTuple):
     Attributes
     ----------
     name
-        Name of the command, see :meth:`Target.command`.
+        Name of the command, see :meth:`.Binding.command`.
     title, help
         What the button says, and its tooltip.
     anywhere
@@ -131,16 +131,3 @@ COMMANDS = (
 
 READY_KEY = "G"
 """Makes the points layers ready for clicks, from wherever the person is."""
-
-
-class Target(Protocol):
-    """What carries the commands out."""
-
-    def command(self, name: str) -> None:
-        """Run a command by name."""
-
-    def ready(self) -> None:
-        """Make the points layers ready for clicks."""
-
-    def travel_in_labels(self, direction: str) -> None:
-        """Undo or redo as a person means it while the labels layer is active."""

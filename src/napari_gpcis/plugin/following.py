@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.layers import Points
-    from psygnal import SignalInstance
 
     from napari_gpcis.plugin.binding import Binding
 
@@ -33,20 +33,18 @@ class Following:
         self._binding = binding
         self._show_keys = show_keys
         events = PREFERENCES.events
-        self._links: tuple[tuple[SignalInstance, Callable[..., None]], ...] = (
-            (events.device, self._on_device),
-            (events.shortcuts, self._on_shortcuts),
-            (events.positive_colour, self._on_colours),
-            (events.negative_colour, self._on_colours),
+        self._ends = (
+            follow(events.device, self._on_device, binding),
+            follow(events.shortcuts, self._on_shortcuts, binding),
+            follow(events.positive_colour, self._on_colours, binding),
+            follow(events.negative_colour, self._on_colours, binding),
         )
-        for signal, slot in self._links:
-            signal.connect(slot)
         binding.started.connect(self._on_started)
 
     def close(self) -> None:
         """Stop following."""
-        for signal, slot in self._links:
-            signal.disconnect(slot)
+        for end in self._ends:
+            end()
 
     def _on_device(self, *_: Any) -> None:
         self._binding.reload_model()

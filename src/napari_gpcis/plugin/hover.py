@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.contours import Answers, Contour, Question
+from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.sketch import Sketch
 
@@ -58,7 +59,7 @@ class Hover(QObject):
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
         binding.register("hover_preview", self.toggle)
-        PREFERENCES.events.hover_preview.connect(self._on_switched)
+        follow(PREFERENCES.events.hover_preview, self._on_switched, self)
 
     def close(self) -> None:
         """Stop following."""

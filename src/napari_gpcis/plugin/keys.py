@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.shortcuts import READY, table
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_gpcis.plugin.commands import Target
+    from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.layers import ClickLayers
 
 
@@ -36,14 +37,14 @@ class Keys:
         Keys that somebody else has bound, in words.
     """
 
-    def __init__(self, viewer: ViewerModel, target: Target) -> None:
+    def __init__(self, viewer: ViewerModel, target: Binding) -> None:
         self._viewer = viewer
         self._target = target
         self._layers: ClickLayers | None = None
         self._taken: list[tuple[Any, str]] = []
         self.refused: list[str] = []
         self._bind_all()
-        PREFERENCES.events.shortcuts.connect(self._on_changed)
+        self._end = follow(PREFERENCES.events.shortcuts, self._on_changed, target)
 
     def bind(self, layers: ClickLayers) -> None:
         """Bind the keys of the points layers, and undo on the labels layer."""
@@ -62,7 +63,7 @@ class Keys:
 
     def close(self) -> None:
         """Give back all keys."""
-        PREFERENCES.events.shortcuts.disconnect(self._on_changed)
+        self._end()
         self._give_back(0)
 
     def _bind_all(self) -> None:

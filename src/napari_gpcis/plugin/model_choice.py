@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_gpcis.checkpoints._facts import facts, megabytes
 from napari_gpcis.plugin.downloads import Download
+from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.model_list import MODELS, Choice
 from napari_gpcis.plugin.preferences import DEFAULT_MODEL, PREFERENCES
 
@@ -88,7 +89,7 @@ class ModelChoice(QWidget):
 
     def close_links(self) -> None:
         """End the download and stop following the list."""
-        MODELS.changed.disconnect(self.refresh)
+        self._end()
         self.download.stop()
         self.download.end_thread()
 
@@ -127,7 +128,7 @@ class ModelChoice(QWidget):
         self.download.failed.connect(self._on_failed)
         self.note.cancel.clicked.connect(self._on_cancel)
         self.note.retry.clicked.connect(self._on_retry)
-        MODELS.changed.connect(self.refresh)
+        self._end = follow(MODELS.changed, self.refresh, self)
 
     def _first(self) -> str:
         """Return the model to begin with: the preferred one, if it is here."""

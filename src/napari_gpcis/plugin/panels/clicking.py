@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider
 
 from napari_gpcis.plugin.box_tool import BoxTool
 from napari_gpcis.plugin.hover import Hover
+from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.panels.base import Panel, with_key
 from napari_gpcis.plugin.preferences import PREFERENCES
 
@@ -58,7 +59,7 @@ class ClickingPanel(Panel):
         self.box_button.clicked.connect(self.box_tool.toggle)
         self.box_tool.changed.connect(self.show_state)
         self.turn_button.clicked.connect(self._on_turn)
-        PREFERENCES.events.shortcuts.connect(self._show_keys)
+        follow(PREFERENCES.events.shortcuts, self._show_keys, self)
         self._show_keys()
         self.show_state()
 

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushBut
 
 from napari_gpcis.checkpoints._facts import facts
 from napari_gpcis.errors import CheckpointError
+from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.panels.base import Panel
 from napari_gpcis.plugin.preferences import PREFERENCES
@@ -68,7 +69,7 @@ class ModelPanel(Panel):
         self.column.addWidget(self.message)
         self.device.activated.connect(self._on_device)
         self.load.clicked.connect(self._on_load)
-        PREFERENCES.events.device.connect(self._show_device)
+        self._end = follow(PREFERENCES.events.device, self._show_device, self)
 
     def follow(self, choice: ModelChoice) -> None:
         """Show the facts about what is chosen there."""
@@ -78,7 +79,7 @@ class ModelPanel(Panel):
 
     def close_links(self) -> None:
         """Stop following the preferences."""
-        PREFERENCES.events.device.disconnect(self._show_device)
+        self._end()
 
     def load_file(self, file: Path) -> None:
         """Use a checkpoint file; what is wrong with it is said in the section."""

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.plugin.journey import go_to
+from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.object_index import ObjectIndex
 from napari_gpcis.plugin.object_table import ObjectTable
 from napari_gpcis.plugin.panels.base import Panel, with_key
@@ -142,8 +143,8 @@ class ObjectsPanel(Panel):
         binding.writing.changed.connect(self.show_state)
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._show_objects)
-        PREFERENCES.events.protect.connect(self._on_protect)
-        PREFERENCES.events.shortcuts.connect(self._show_keys)
+        follow(PREFERENCES.events.protect, self._on_protect, self)
+        follow(PREFERENCES.events.shortcuts, self._show_keys, self)
         self.destroyed.connect(partial(_end, self.index.end_thread))
 
     # State ------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.panels.base import Panel
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.shortcuts import Shortcut, change, commands, table, usual
@@ -52,12 +53,12 @@ class ShortcutsPanel(Panel):
         self.column.addWidget(self.message)
         self.column.addWidget(self.reset)
         self.reset.clicked.connect(self._on_reset)
-        PREFERENCES.events.shortcuts.connect(self._show_keys)
+        self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
         self._show_keys()
 
     def close_links(self) -> None:
         """Stop following the preferences."""
-        PREFERENCES.events.shortcuts.disconnect(self._show_keys)
+        self._end()
 
     def _add_row(self, grid: QGridLayout, place: int, row: Shortcut) -> None:
         command = row.command
