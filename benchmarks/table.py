@@ -97,6 +97,8 @@ def main() -> None:
     found = timings(chosen, arguments.rounds, cpu=arguments.cpu)
     kind = "processor time" if arguments.cpu else "time"
     lines = [
+        f"`python benchmarks/table.py {' '.join(sys.argv[1:])}`",
+        "",
         f"PyTorch {torch.__version__}, {platform.machine()}, "
         f"threads: {arguments.threads}, least {kind} of {arguments.rounds} rounds.",
         "",
