@@ -118,9 +118,9 @@ def test_the_key_brings_the_last_maps_back(bench, panel) -> None:
     bench.positive.add([30, 30])
     bench.settled(1)
     bench.binding.command("uncertainty")
-    assert set(shown(bench)) == {MAPS["variance"].title}
-    assert panel.boxes["variance"].isChecked()
-    panel.boxes["variance"].click()
+    assert set(shown(bench)) == {MAPS["doubt"].title}
+    assert panel.boxes["doubt"].isChecked()
+    panel.boxes["doubt"].click()
     panel.boxes["probability"].click()
     bench.binding.command("uncertainty")
     assert not shown(bench)

@@ -17,6 +17,7 @@ from napari_gpcis.plugin.overlays import (
     same_place,
     take_away,
 )
+from napari_gpcis.plugin.planes import layer_shape
 from napari_gpcis.plugin.shortcuts import key_of
 from napari_gpcis.plugin.uncertainty import predicted
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 RING_COLOUR = "#ffffff"
 RING_SIZE = 26
 """Diameter of the ring on the screen."""
+RING_WIDTH = 0.08
+"""Its line, as a share of the diameter."""
 
 
 class Advice(NamedTuple):
@@ -217,10 +220,11 @@ def _new_layer(annotation: Annotation) -> Points:
         ndim=image.ndim,
         name=f"next click on {image.name}",
         metadata=dict(DISPLAY),
-        symbol="ring",
-        face_color=RING_COLOUR,
+        symbol="disc",
+        face_color="transparent",
         border_color=RING_COLOUR,
-        size=RING_SIZE,
+        border_width=RING_WIDTH,
+        size=max(layer_shape(image)) / 40 + 1,
         canvas_size_limits=(RING_SIZE, RING_SIZE),
         affine=image_to_world(image),
         **same_place(image),

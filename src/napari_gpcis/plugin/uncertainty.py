@@ -90,7 +90,7 @@ MAPS = {
     ),
 }
 """All maps, in the order in which they are offered."""
-FIRST = "variance"
+FIRST = "doubt"
 """The map that the key shows if the person has not chosen others."""
 OPACITY = 0.6
 

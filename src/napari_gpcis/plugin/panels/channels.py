@@ -30,7 +30,8 @@ USE_HELP = (
     "Make a picture of these channels, as a layer of its own, and annotate it. The "
     "objects lie on all channels."
 )
-COLOURS = ("Red, or grey alone", "Green", "Blue")
+COLOURS = ("Red or grey", "Green", "Blue")
+_NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class ChannelsPanel(Panel):
@@ -94,7 +95,10 @@ class ChannelsPanel(Panel):
 
     def _lay_out(self) -> None:
         form = QFormLayout()
-        form.addRow("Channels lie along", self.axis)
+        for combo in (self.axis, self.contrast, *self.channels):
+            combo.setSizeAdjustPolicy(_NARROW)
+            combo.setMinimumContentsLength(10)
+        form.addRow("Along", self.axis)
         for words, combo in zip(COLOURS, self.channels, strict=True):
             combo.setToolTip(CHANNEL_HELP)
             form.addRow(words, combo)

@@ -9,9 +9,11 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
+    QHeaderView,
     QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QTreeWidget,
     QTreeWidgetItem,
 )
@@ -42,6 +44,7 @@ LIST_HELP = (
 LOW = 0.7
 """Planes with less agreement or certainty are marked."""
 ROWS_SEEN = 6
+_NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class StackPanel(Panel):
@@ -62,8 +65,8 @@ class StackPanel(Panel):
         self.axis = QComboBox()
         self.copy_back, self.copy_on = QPushButton(), QPushButton()
         self.follow_back = QPushButton("\u25c0 Back")
-        self.follow_both = QPushButton("Both ways")
-        self.follow_on = QPushButton("Onward \u25b6")
+        self.follow_both = QPushButton("Both")
+        self.follow_on = QPushButton("On \u25b6")
         self.bar, self.stop = QProgressBar(), QPushButton("Cancel")
         self.words = QLabel()
         self.planes = QTreeWidget()
@@ -76,8 +79,8 @@ class StackPanel(Panel):
         """Show what is possible, how far a run is, and what it found."""
         stack, running = self.propagation.stack, self.propagation.running
         axes = () if stack is None else stack.axes
-        self.copy_back.setText("\u25c0 Copy to previous")
-        self.copy_on.setText(with_key("Copy to next", "accept_next") + " \u25b6")
+        self.copy_back.setText("\u25c0 Copy to previous plane")
+        self.copy_on.setText(with_key("Copy to next plane \u25b6", "accept_next"))
         for button in self._buttons:
             button.setEnabled(bool(axes) and not running)
         self.bar.setVisible(running)
@@ -97,21 +100,26 @@ class StackPanel(Panel):
         self.copy_back.setToolTip(COPY_HELP.format("previous"))
         self.copy_on.setToolTip(COPY_HELP.format("next"))
         self.axis.setToolTip(AXIS_HELP)
+        self.axis.setSizeAdjustPolicy(_NARROW)
+        self.axis.setMinimumContentsLength(10)
         self.stop.setToolTip("Stop here; the planes found so far are kept.")
         self.words.setWordWrap(True)
         self.planes.setHeaderLabels(["Plane", "Agreement", "Certainty"])
         self.planes.setRootIsDecorated(False)
         self.planes.setToolTip(LIST_HELP)
+        self.planes.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.planes.header().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         height = self.planes.fontMetrics().height() + 6
         self.planes.setFixedHeight(height * (ROWS_SEEN + 1))
         grid = QGridLayout()
-        grid.addWidget(self.copy_back, 0, 0, 1, 3)
-        grid.addWidget(self.copy_on, 0, 3, 1, 3)
-        grid.addWidget(QLabel("Follow until it vanishes:"), 1, 0, 1, 6)
+        grid.addWidget(self.copy_on, 0, 0, 1, 3)
+        grid.addWidget(self.copy_back, 1, 0, 1, 3)
+        grid.addWidget(QLabel("Follow until it vanishes:"), 2, 0, 1, 3)
         for place, button in enumerate(buttons):
-            grid.addWidget(button, 2, 2 * place, 1, 2)
-        grid.addWidget(self.bar, 3, 0, 1, 4)
-        grid.addWidget(self.stop, 3, 4, 1, 2)
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            grid.addWidget(button, 3, place)
+        grid.addWidget(self.bar, 4, 0, 1, 2)
+        grid.addWidget(self.stop, 4, 2)
         self.column.addWidget(self.axis)
         self.column.addLayout(grid)
         self.column.addWidget(self.words)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from napari.utils.colormaps import ensure_colormap
-from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy
 
 from napari_gpcis.plugin.next_click import NextClickGuide
@@ -74,8 +73,7 @@ class UncertaintyPanel(Panel):
         legend = QHBoxLayout()
         legend.setContentsMargins(22, 0, 0, 4)
         bar = QLabel()
-        bar.setPixmap(_bar(kind.colormap))
-        bar.setScaledContents(True)
+        bar.setStyleSheet(_gradient(kind.colormap))
         bar.setFixedHeight(10)
         bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         bar.setMinimumWidth(40)
@@ -95,11 +93,12 @@ class UncertaintyPanel(Panel):
         box.setEnabled(enabled)
 
 
-def _bar(colormap: str) -> QPixmap:
-    """Return the colours of a colormap in a row, from low to high."""
-    colours = ensure_colormap(colormap).map(np.linspace(0, 1, 128))
-    pixels = np.ascontiguousarray((colours * 255).astype(np.uint8))
-    picture = QImage(
-        pixels.tobytes(), len(pixels), 1, 4 * len(pixels), QImage.Format.Format_RGBA8888
+def _gradient(colormap: str) -> str:
+    """Return the style of a bar with a colormap's colours, from low to high."""
+    places = np.linspace(0, 1, 9)
+    colours = (ensure_colormap(colormap).map(places)[:, :3] * 255).astype(int)
+    stops = ", ".join(
+        f"stop:{place:.3f} rgb({red}, {green}, {blue})"
+        for place, (red, green, blue) in zip(places, colours, strict=True)
     )
-    return QPixmap.fromImage(picture.copy())
+    return f"background: qlineargradient(x1:0, y1:0, x2:1, y2:0, {stops});"
