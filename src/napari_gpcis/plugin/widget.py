@@ -49,7 +49,9 @@ HELP = (
     "Control-click) on what does not.<br>"
     "The mask appears after each click. Zoom in on small objects before the first "
     "click: the model looks at what you see.<br>"
-    "Points can be dragged and deleted. Finished objects are never overwritten."
+    "Points can be dragged and deleted. Finished objects are never overwritten.<br>"
+    "<b>Alt-click</b> on a finished object to correct it. <b>Shift-drag</b> a box to "
+    "begin an object."
 )
 IMAGE_HELP = (
     "The image to annotate. Stacks are annotated plane by plane. Brightness is set "
