@@ -21,7 +21,6 @@ from napari_gpcis.plugin.binding import Binding
 from napari_gpcis.plugin.commands import COMMANDS
 from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.layer_combo import LayerCombo
-from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.model_choice import ModelChoice
 from napari_gpcis.plugin.overlays import is_display
 from napari_gpcis.plugin.panels import PANELS
@@ -31,6 +30,7 @@ from napari_gpcis.plugin.safekeeping import Safekeeping
 from napari_gpcis.plugin.scripting import ViewerSession
 from napari_gpcis.plugin.sections import Scrolled, Section
 from napari_gpcis.plugin.shortcuts import key_of, table
+from napari_gpcis.plugin.words import HELP, IMAGE_HELP, LABELS_HELP, START_HELP
 from napari_gpcis.plugin.work import load_segmenter
 
 if TYPE_CHECKING:
@@ -41,30 +41,6 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.panels.base import Panel
     from napari_gpcis.plugin.work import SegmenterFactory
-
-HELP = (
-    f"<b><span style='color:{POSITIVE_COLOUR}'>\u25cf</span> Left click</b> on what "
-    "belongs to the object.<br>"
-    f"<b><span style='color:{NEGATIVE_COLOUR}'>\u271a</span> Right click</b> (or "
-    "Control-click) on what does not.<br>"
-    "The mask appears after each click. Zoom in on small objects before the first "
-    "click: the model looks at what you see.<br>"
-    "Points can be dragged and deleted. Finished objects are never overwritten.<br>"
-    "<b>Alt-click</b> on a finished object to correct it. <b>Shift-drag</b> a box to "
-    "begin an object."
-)
-IMAGE_HELP = (
-    "The image to annotate. Stacks are annotated plane by plane. Brightness is set "
-    "from the image's own values, so the contrast sliders do not change masks."
-)
-START_HELP = (
-    "Start: makes layers for clicks and objects on the image, ready to click.\n"
-    "Stop: ends clicking; all masks are kept."
-)
-LABELS_HELP = (
-    "Where objects are written. An existing layer of the same shape goes on: its "
-    "objects are kept and new ones are added."
-)
 
 
 class GPCISWidget(QWidget):
