@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
 RING_COLOUR = "#ffffff"
 RING_SIZE = 26
-"""Diameter of the ring on the screen."""
+"""Diameter of the ring on the screen, smaller only where the image is tiny."""
 RING_WIDTH = 0.08
 """Its line, as a share of the diameter."""
+RING_SHARE = 1 / 8
+"""Diameter before the limit, as a share of the image."""
 
 
 class Advice(NamedTuple):
@@ -224,8 +226,8 @@ def _new_layer(annotation: Annotation) -> Points:
         face_color="transparent",
         border_color=RING_COLOUR,
         border_width=RING_WIDTH,
-        size=max(layer_shape(image)) / 40 + 1,
-        canvas_size_limits=(RING_SIZE, RING_SIZE),
+        size=max(layer_shape(image)) * RING_SHARE + 1,
+        canvas_size_limits=(0, RING_SIZE),  # a lower limit makes the line thick
         affine=image_to_world(image),
         **same_place(image),
     )
