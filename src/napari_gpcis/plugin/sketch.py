@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.planes import Plane
 
-WIDTH = 1.5
+WIDTH = 2.0
 """Width of the curves on the screen, in pixels of the canvas."""
 
 

@@ -132,7 +132,7 @@ class GPCISWidget(QWidget):
         self.start_button.setToolTip(START_HELP)
         layout.addWidget(self.start_button)
         self.status.setWordWrap(True)
-        self.status.setMinimumHeight(self.status.fontMetrics().height() * 2)
+        self.status.setMinimumHeight(self.status.fontMetrics().height() * 3)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.status)
         layout.addWidget(self.safekeeping.note)
