@@ -43,7 +43,8 @@ class FakeSegmenter:
 
     ``gate`` stops it before each run until the test opens it; ``error`` is raised
     instead of an answer. ``runs``, ``previews`` and ``threads`` tell what was asked of
-    it. A starting mask stays, but for the holes.
+    it. A starting mask stays, but for the holes. With ``soft`` the probability falls
+    from the clicks outwards.
     """
 
     def __init__(self, name: str = "fake") -> None:
@@ -62,6 +63,7 @@ class FakeSegmenter:
         self.gate.set()
         self.entered = threading.Semaphore(0)
         self.error: Exception | None = None
+        self.soft = False
         self.runs: list[Request] = []
         self.previews: list[tuple[Click, Prediction | None, Box | None]] = []
         self.threads: set[int] = set()
@@ -108,13 +110,15 @@ class FakeSegmenter:
 
     def _predict(self, request: Request, clicks: tuple[Click, ...]) -> Prediction:
         before = None if request.start is None else request.start.prediction
-        return _prediction(request.prepared.shape, clicks, before)
+        return _prediction(request.prepared.shape, clicks, before, soft=self.soft)
 
 
 def _prediction(
     shape: tuple[int, int],
     clicks: tuple[Click, ...],
     before: Prediction | None = None,
+    *,
+    soft: bool = False,
 ) -> Prediction:
     """The prediction of a fake: disks, and the mask before but for the holes."""
     mask = disks(shape, clicks)
@@ -122,5 +126,9 @@ def _prediction(
         holes = tuple(click for click in clicks if not click.positive)
         mask |= before.mask & ~_near(shape, holes, HOLE)
     probability = mask.astype(np.float32)
+    if soft:
+        rows, cols = np.indices(shape)
+        row, col = clicks[0].pixel
+        probability *= np.clip(1 - np.hypot(rows - row, cols - col) / 25, 0, 1)
     maps = GridMaps(*(probability.copy() for _ in GridMaps._fields))
     return Prediction(shape, (0, 0, *shape), clicks, 0.5, maps, True)
