@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -47,15 +47,16 @@ def available() -> bool:
 @cache
 def _openvino() -> Any:
     """Import OpenVINO without its usage statistics, which it sends by default."""
-    before = sys.modules.get(_TELEMETRY)
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    modules = cast("dict[str, Any]", sys.modules)  # None keeps one from being imported
+    before = modules.get(_TELEMETRY)
+    modules[_TELEMETRY] = None
     try:
         return import_module("openvino")
     finally:
         if before is None:
-            del sys.modules[_TELEMETRY]
+            del modules[_TELEMETRY]
         else:
-            sys.modules[_TELEMETRY] = before
+            modules[_TELEMETRY] = before
 
 
 class OpenVINOModel(FasterModel):

@@ -90,11 +90,34 @@ def read_session(path: str | os.PathLike[str]) -> SavedSession:
         If it cannot be read.
     """
     file = Path(path).expanduser()
+    return check_session(read_json(file, "saved prompts"), file)
+
+
+def read_json(file: Path, content: str) -> Any:
+    """Read a JSON file that should hold ``content``, which the error names.
+
+    Raises
+    ------
+    InputError
+        If it is no JSON.
+    OSError
+        If it cannot be read.
+    """
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        msg = f"{file} is not a file of saved prompts: it is no JSON ({error})"
+        msg = f"{file} is not a file of {content}: it is no JSON ({error})"
         raise InputError(msg) from error
+
+
+def check_session(data: Any, file: Path) -> SavedSession:
+    """Return a session from the content of its file.
+
+    Raises
+    ------
+    InputError
+        If it is none, of another version, or damaged; ``file`` is named.
+    """
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         msg = f"{file} is not a file of saved prompts (format {FORMAT!r})"
         raise InputError(msg)

@@ -18,8 +18,9 @@ from napari_gpcis._protocol_io import (
     FORMAT,
     SavedObject,
     SavedSession,
+    check_session,
     parse_session,
-    read_session,
+    read_json,
 )
 from napari_gpcis._replay import check_same
 from napari_gpcis.errors import InputError
@@ -129,14 +130,10 @@ def read_prompts(path: str | os.PathLike[str]) -> SavedAnnotation:
         If it cannot be read.
     """
     file = Path(path).expanduser()
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        msg = f"{file} is not a file of saved clicks: it is no JSON ({error})"
-        raise InputError(msg) from error
+    data = read_json(file, "saved clicks")
     kind = data.get("format") if isinstance(data, dict) else None
     if kind == FORMAT:
-        session = read_session(file)
+        session = check_session(data, file)
         plane = SavedPlane((0, 1), (0, 0), (session,))
         return SavedAnnotation("", session.shape, (plane,))
     return parse_annotation(data, str(file))

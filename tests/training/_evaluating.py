@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from _published_sets import write_davis, write_sbd
 from gpcis_training.cli import main
 from gpcis_training.evaluation import load_results
+from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
+from napari_gpcis.model import build_model
+from training._folders import write_disks
 
 
 def command(*arguments):
@@ -21,3 +25,20 @@ def rows_of(text):
 def curves(path):
     """Return the IoU of each click of each object of each result of a file."""
     return [[run.ious for run in result.runs] for result in load_results(path)]
+
+
+def write_sets(folder):
+    """Write a folder of disks and miniature sets of the paper; return ``folder``."""
+    write_disks(folder / "disks", images=3)
+    write_davis(folder / "DAVIS")
+    write_sbd(folder / "SBD")
+    return folder
+
+
+def write_tiny(folder):
+    """Write a network with random weights that runs at 64 pixels; return its path."""
+    path = folder / "tiny.safetensors"
+    settings = InferenceSettings(infer_size=64)
+    info = ModelInfo("tiny", "mobilenet_v2", inference=settings)
+    save_checkpoint(path, build_model("mobilenet_v2"), info)
+    return path

@@ -29,3 +29,23 @@ def write_disks(root: Path, images: int = 3, size: int = 96, seed: int = 0) -> P
             name = root / "labels" / f"p{index}__{annotator}.png"
             imsave(name, labels, check_contrast=False)
     return root
+
+
+def write_pair_of_disks(root: Path) -> None:
+    """Write two images with two bright disks each, ids 3 and 7, the second larger.
+
+    The second image has another annotation, in which nothing is labelled.
+    """
+    for part in ("images", "labels"):
+        (root / part).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, labels_name in (("a", "a.png"), ("b", "b__0.png")):
+        labels = np.zeros((60, 90), dtype=np.uint8)
+        labels[disk((20, 22), 9)] = 3
+        labels[disk((36, 62), 14)] = 7
+        image = np.where(labels[..., None] > 0, (200, 120, 60), (30, 40, 70))
+        noisy = image + rng.normal(0, 4, image.shape)
+        imsave(root / "images" / f"{name}.png", noisy.clip(0, 255).astype(np.uint8))
+        imsave(root / "labels" / labels_name, labels, check_contrast=False)
+    empty = np.zeros((60, 90), dtype=np.uint8)
+    imsave(root / "labels" / "b__1.png", empty, check_contrast=False)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from skimage.draw import disk
-from skimage.io import imsave
 
 from _toy import toy_segmenter
 from gpcis_training.evaluation import (
@@ -21,25 +19,13 @@ from gpcis_training.evaluation.datasets import (
 from gpcis_training.evaluation.peers import PEERS
 from gpcis_training.evaluation.predictors import create_predictor
 from napari_gpcis.errors import InputError, UnknownModelError
+from training._folders import write_pair_of_disks
 
 
 @pytest.fixture
 def root(tmp_path):
     """Two images with two bright disks each, ids 3 and 7, the second one larger."""
-    folder = tmp_path / "disks"
-    for part in ("images", "labels"):
-        (folder / part).mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name, labels_name in (("a", "a.png"), ("b", "b__0.png")):
-        labels = np.zeros((60, 90), dtype=np.uint8)
-        labels[disk((20, 22), 9)] = 3
-        labels[disk((36, 62), 14)] = 7
-        image = np.where(labels[..., None] > 0, (200, 120, 60), (30, 40, 70))
-        noisy = image + rng.normal(0, 4, image.shape)
-        imsave(folder / "images" / f"{name}.png", noisy.clip(0, 255).astype(np.uint8))
-        imsave(folder / "labels" / labels_name, labels, check_contrast=False)
-    empty = np.zeros((60, 90), dtype=np.uint8)
-    imsave(folder / "labels" / "b__1.png", empty, check_contrast=False)
+    write_pair_of_disks(tmp_path / "disks")
     return tmp_path
 
 

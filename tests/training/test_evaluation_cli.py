@@ -12,7 +12,6 @@ import pytest
 from skimage.draw import disk
 from skimage.io import imsave
 
-from _published_sets import write_davis, write_sbd
 from gpcis_training.cli import _parser
 from gpcis_training.evaluation import evaluate, load_results, object_sets
 from gpcis_training.evaluation.curves import mean_curve
@@ -28,8 +27,7 @@ from napari_gpcis.checkpoints import (
 )
 from napari_gpcis.errors import InputError
 from napari_gpcis.model import build_model
-from training._evaluating import command, rows_of
-from training._folders import write_disks
+from training._evaluating import command, rows_of, write_sets, write_tiny
 
 MODEL = "gpcis-mobilenet-v2"
 
@@ -37,21 +35,13 @@ MODEL = "gpcis-mobilenet-v2"
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """Folders of disks and miniature sets of the paper."""
-    folder = tmp_path_factory.mktemp("sets")
-    write_disks(folder / "disks", images=3)
-    write_davis(folder / "DAVIS")
-    write_sbd(folder / "SBD")
-    return folder
+    return write_sets(tmp_path_factory.mktemp("sets"))
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A network with random weights that runs at 64 pixels."""
-    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    settings = InferenceSettings(infer_size=64)
-    info = ModelInfo("tiny", "mobilenet_v2", inference=settings)
-    save_checkpoint(path, build_model("mobilenet_v2"), info)
-    return path
+    return write_tiny(tmp_path_factory.mktemp("models"))
 
 
 # -- first views ---------------------------------------------------------------

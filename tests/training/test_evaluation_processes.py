@@ -9,37 +9,21 @@ import sys
 
 import pytest
 
-from _published_sets import write_davis, write_sbd
 from gpcis_training.evaluation import evaluate, load_results
 from gpcis_training.evaluation.distributed import Ranks, local_device
-from napari_gpcis.checkpoints import (
-    InferenceSettings,
-    ModelInfo,
-    save_checkpoint,
-)
-from napari_gpcis.model import build_model
-from training._evaluating import command, curves
-from training._folders import write_disks
+from training._evaluating import command, curves, write_sets, write_tiny
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """Folders of disks and miniature sets of the paper."""
-    folder = tmp_path_factory.mktemp("sets")
-    write_disks(folder / "disks", images=3)
-    write_davis(folder / "DAVIS")
-    write_sbd(folder / "SBD")
-    return folder
+    return write_sets(tmp_path_factory.mktemp("sets"))
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A network with random weights that runs at 64 pixels."""
-    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    settings = InferenceSettings(infer_size=64)
-    info = ModelInfo("tiny", "mobilenet_v2", inference=settings)
-    save_checkpoint(path, build_model("mobilenet_v2"), info)
-    return path
+    return write_tiny(tmp_path_factory.mktemp("models"))
 
 
 @pytest.mark.slow
