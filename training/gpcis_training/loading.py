@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from gpcis_training.samples import Sample, SampleStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from multiprocessing.context import BaseContext
 
     from gpcis_training.config import FitConfig
     from gpcis_training.data import DataFolder
@@ -46,7 +48,21 @@ def open_loader(
         prefetch_factor=32 if config.workers else None,
         persistent_workers=config.workers > 0,
         worker_init_fn=_one_thread,
+        multiprocessing_context=_fresh_processes() if config.workers else None,
     )
+
+
+def _fresh_processes() -> BaseContext:
+    """Return a way of starting processes that copies no running threads.
+
+    A copy of a process with threads (PyTorch's, a window's) may stop for ever or end
+    in a segmentation fault; a server without threads, or a new process, may not.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gpcis_training.loading"])
+    return context
 
 
 def _one_thread(worker: int) -> None:
