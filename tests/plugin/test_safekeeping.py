@@ -186,7 +186,7 @@ def test_exports(bench: Any, kept: Safekeeping, tmp_path: Path) -> None:
 
 
 def recovery_files() -> list[Path]:
-    return sorted((Path(os.environ["NAPARI_GPCIS_STATE"]) / "recovery").glob("*"))
+    return sorted((Path(os.environ["NAPARI_GPCIS_STATE"]) / "recovery").glob("[!.]*"))
 
 
 def test_running_work_is_kept_until_it_ends_cleanly(
