@@ -219,6 +219,44 @@ def test_without_rgb_the_gaussian_process_is_the_one_of_colourless_weights() -> 
     assert _trained(blind) == _names(blind)
 
 
+def test_without_basis_functions_the_prior_is_the_linear_part() -> None:
+    """The same as basis functions of no weight; the rest of the process stays."""
+    full = _toy(6, linear_basis=True)
+    bare = GPCIS(ToyBackbone(), basis=0, linear_basis=True).eval()
+    bare.epsilon2 = full.epsilon2
+    fourier = {"omega", "omega_var", "theta.weight", "theta.bias"}
+    assert _names(full) - _names(bare) == fourier
+    with torch.no_grad():
+        full.omega.zero_()
+    left = bare.load_state_dict(full.state_dict(), strict=False)
+    assert set(left.unexpected_keys) == fourier
+    x = _input()
+    with torch.no_grad():
+        for got, wanted in zip(bare(x, POINTS), full(x, POINTS), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
+        encoded = bare.encode(x[:, :3])
+        surface = bare.surface(encoded, bare.pixels(encoded, POINTS, x[:, 3:]))
+        scores, _ = surface.scores(POINTS)
+        torch.testing.assert_close(scores.logits, bare(x, POINTS).logits)
+    assert _trained(bare) == _names(bare)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"basis": 0}, "needs linear_basis=True"),
+        ({"basis": -1}, "basis must be a whole number from 0, got -1"),
+        (
+            {"basis": 0, "linear_basis": True, "learn_basis": False},
+            "learn_basis=False fixes basis functions",
+        ),
+    ],
+)
+def test_there_must_be_a_prior(options: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        GPCIS(ToyBackbone(), **options)
+
+
 def test_published_options_are_the_defaults() -> None:
     same = {
         "learn_kernel": True,

@@ -29,14 +29,16 @@ class GPNetwork(ClickNetwork):
     backbone
         Feature network.
     basis
-        Number ``l`` of Fourier basis functions.
+        Number ``l`` of Fourier basis functions; 0 for none, which leaves the linear
+        part alone as the prior.
     gp_stride
         Network pixels per pixel of the Gaussian process: 1 is the published way
         (features are upsampled first); the backbone's stride evaluates it on the
         features as they are and upsamples the scores.
     linear_basis
         Add the raw features themselves to the basis of the weight-space prior
-        (``Phi(x) w + b.x``); not in the paper.
+        (``Phi(x) w + b.x``); not in the paper. With ``basis=0`` the prior is the
+        linear classifier of :class:`napari_gpcis.model.LinearNetwork`.
     paper_init
         Draw ``theta``, ``tau`` and ``mu_w`` as the paper says (N(0, I), U(0, 2 pi),
         N(0, 1/4)); the published code starts from much smaller frequencies.
@@ -62,7 +64,8 @@ class GPNetwork(ClickNetwork):
     Raises
     ------
     InputError
-        If ``click_patch`` is no odd number from 1, or ``click_noise`` is negative.
+        If ``click_patch`` is no odd number from 1, ``click_noise`` or ``basis`` is
+        negative, or nothing would be left of the prior or of its fixed basis.
     """
 
     def __init__(
@@ -79,32 +82,45 @@ class GPNetwork(ClickNetwork):
         click_patch: int = 1,
         click_noise: float = 0.0,
     ) -> None:
+        _check_basis(basis, linear_basis=linear_basis, learn_basis=learn_basis)
         omega = 0.25 * torch.randn(basis, 1)
         super().__init__(backbone, gp_stride)
         self.click_patch, self.click_noise = _checked(click_patch, click_noise)
         dim = backbone.feature_dim
         inputs = dim + RGB_CHANNELS if rgb else dim
-        self.omega = nn.Parameter(omega)
-        self.omega_var = nn.Parameter(torch.tensor(0.025))
+        some = basis > 0
+        self.omega = nn.Parameter(omega) if some else None
+        self.omega_var = nn.Parameter(torch.tensor(0.025)) if some else None
         self.logsigma2 = nn.Parameter(torch.ones(dim))
         self.weights = nn.Parameter(torch.zeros(1)) if rgb else None
-        self.theta = nn.Linear(inputs, basis)
+        self.theta = nn.Linear(inputs, basis) if some else None
         self.u_mlp = nn.Sequential(
             nn.Linear(inputs, _CLICK_HIDDEN),
             nn.ReLU(inplace=True),
             nn.Linear(_CLICK_HIDDEN, 1),
         )
         self.linear = nn.Linear(dim, 1) if linear_basis else None
-        initialise(self.theta)
+        if self.theta is not None:
+            initialise(self.theta)
         initialise(self.u_mlp)
         if paper_init or not learn_basis:
+            self._draw_basis()
+        if not learn_basis:
+            _fix(*self._basis_parameters())
+        if not learn_kernel:
+            self._fix_kernel()
+
+    def _draw_basis(self) -> None:
+        """Draw the basis as the paper says."""
+        if self.theta is not None and self.omega is not None:
             nn.init.normal_(self.theta.weight)
             nn.init.uniform_(self.theta.bias, 0, 2 * torch.pi)
             nn.init.normal_(self.omega, std=0.5)
-        if not learn_basis:
-            _fix(self.omega, self.omega_var, *self.theta.parameters())
-        if not learn_kernel:
-            self._fix_kernel()
+
+    def _basis_parameters(self) -> list[nn.Parameter]:
+        """Return all that belongs to the Fourier basis."""
+        found = [p for p in (self.omega, self.omega_var) if p is not None]
+        return found if self.theta is None else [*found, *self.theta.parameters()]
 
     def _fix_kernel(self) -> None:
         """Set the fixed kernel of Table 4: ``eta_0 = 1``, ``eta_t = 1/e``."""
@@ -123,6 +139,19 @@ def _checked(click_patch: int, click_noise: float) -> tuple[int, float]:
         msg = f"click_noise must be a number from 0, got {click_noise!r}"
         raise InputError(msg)
     return click_patch, click_noise
+
+
+def _check_basis(basis: int, *, linear_basis: bool, learn_basis: bool) -> None:
+    """Raise `InputError` unless there is a prior, with a basis if one is fixed."""
+    if isinstance(basis, bool) or basis < 0:
+        msg = f"basis must be a whole number from 0, got {basis!r}"
+        raise InputError(msg)
+    if basis == 0 and not linear_basis:
+        msg = "basis=0 needs linear_basis=True: nothing else is left of the prior"
+        raise InputError(msg)
+    if basis == 0 and not learn_basis:
+        msg = "learn_basis=False fixes basis functions, and basis=0 has none"
+        raise InputError(msg)
 
 
 def _fix(*parameters: nn.Parameter) -> None:

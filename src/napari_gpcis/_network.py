@@ -34,8 +34,8 @@ class Draws(NamedTuple):
 
     clicks: Tensor
     """For the target of each click, ``(B, 2 N)``."""
-    basis: Tensor
-    """For the weight of each basis function, ``(l, 1)``."""
+    basis: Tensor | None
+    """For the weight of each basis function, ``(l, 1)``; ``None`` draws new ones."""
 
 
 class ClickNetwork(nn.Module, ABC):

@@ -25,6 +25,8 @@ Index: TypeAlias = "slice | NDArray[np.intp]"
 
 STRIP_PIXELS = 1 << 19
 """Pixels handled at once when a large crop is read or written."""
+ENOUGH_ROWS = 8
+"""Rows averaged into one of the network; a huge crop's other rows are left out."""
 
 
 class Reader(Protocol):
@@ -170,10 +172,13 @@ def _shrink_filtered(source: Reader, box: Box, size: int) -> Tensor:
     import torch  # heavy: only when a model is in use
     from torch.nn.functional import interpolate
 
+    step = max(1, (box[2] - box[0]) // (ENOUGH_ROWS * size))
+    rows = range(box[0] + step // 2, box[2], step)
     cols = slice(box[1], box[3])
     narrow = []
-    for strip in strips(box[2] - box[0], box[3] - box[1]):
-        values = source.read(slice(box[0] + strip.start, box[0] + strip.stop), cols)
+    for strip in strips(len(rows), box[3] - box[1]):
+        part = rows[strip]
+        values = source.read(slice(part.start, part.stop, step), cols)
         target = (values.shape[1], size)
         batch = torch.from_numpy(values)[None]
         narrow.append(interpolate(batch, target, mode="bilinear", antialias=True))

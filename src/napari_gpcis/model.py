@@ -103,11 +103,11 @@ class GPCIS(GPNetwork):
             grid = self._lay_out(raw, encoded.rgb)
             seen = self._observe(grid, points, encoded.rgb)
             values: Tensor = seen.mean
-            weight: Tensor = self.omega
+            weight: Tensor | None = self.omega
             if sample:
                 clicks, basis = draws or (torch.randn_like(values), None)
                 values = values + CLICK_STD * clicks
-                weight = gp.sample_weight(self.omega, self.omega_var, basis)
+                weight = self._sample_weight(basis)
             prior, given = self._condition(grid, seen, values, weight)
             k_mn = self._cross_kernel(grid, seen)
             update = gp.update_mean(k_mn, given)
@@ -176,7 +176,7 @@ class GPCIS(GPNetwork):
         return Observations(pixels, mean, cells)
 
     def _condition(
-        self, grid: Grid, seen: Observations, values: Tensor, weight: Tensor
+        self, grid: Grid, seen: Observations, values: Tensor, weight: Tensor | None
     ) -> tuple[Tensor, gp.Conditioned]:
         """Return the prior ``Phi(x) w`` of all pixels and the solved clicks."""
         prior = self._prior(grid, weight)
@@ -189,12 +189,24 @@ class GPCIS(GPNetwork):
         used = seen.cells.used.to(k_nn.device)
         return prior, gp.condition(k_nn, double(residual), used, self.epsilon2)
 
-    def _prior(self, grid: Grid, weight: Tensor) -> Tensor:
+    def _sample_weight(self, draw: Tensor | None) -> Tensor | None:
+        """Return a draw of ``w``; ``None`` without basis functions."""
+        if self.omega is None or self.omega_var is None:
+            return None
+        return gp.sample_weight(self.omega, self.omega_var, draw)
+
+    def _fourier(
+        self, pixels: Tensor, weight: Tensor | None, chunk: int | None = None
+    ) -> Tensor:
+        """Return ``Phi(x) w`` of any pixels; 0 without basis functions."""
+        if self.theta is None or weight is None:
+            return pixels.new_zeros(pixels.shape[:-1])
+        return gp.prior_mean(pixels, self.theta.weight, self.theta.bias, weight, chunk)
+
+    def _prior(self, grid: Grid, weight: Tensor | None) -> Tensor:
         """Return ``Phi(x) w`` and the linear part of all pixels, ``(B, m)``."""
         chunk = None if torch.is_grad_enabled() else _CHUNK
-        prior = gp.prior_mean(
-            grid.pixels, self.theta.weight, self.theta.bias, weight, chunk
-        )
+        prior = self._fourier(grid.pixels, weight, chunk)
         return prior if grid.linear is None else prior + grid.linear
 
     def _noise(self, grid: Grid, cells: Cells) -> Tensor:
@@ -205,12 +217,12 @@ class GPCIS(GPNetwork):
         return self.click_noise * patch_spread(features, grid, cells, _NOISE_PATCH)
 
     def _prior_at_clicks(
-        self, grid: Grid, seen: Observations, prior: Tensor, weight: Tensor
+        self, grid: Grid, seen: Observations, prior: Tensor, weight: Tensor | None
     ) -> Tensor:
         """Return the prior at the features of the clicks, ``(B, n)``."""
         if self.click_patch == 1:
             return prior.gather(1, seen.cells.position)
-        own = gp.prior_mean(seen.pixels, self.theta.weight, self.theta.bias, weight)
+        own = self._fourier(seen.pixels, weight)
         if grid.linear is None:
             return own
         linear = grid.linear.unsqueeze(-1)

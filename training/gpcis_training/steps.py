@@ -126,9 +126,12 @@ class Stepper:
         torch.manual_seed(int(layers.integers(_LARGEST_SEED)))
         if not isinstance(self._bare, GPCIS):
             return None
+        noise, omega = batch.noise.to(device), self._bare.omega
+        if omega is None:
+            return Draws(noise, None)
         weight = generator(seed, Purpose.WEIGHT, step)
-        basis = weight.standard_normal(tuple(self._bare.omega.shape), dtype="float32")
-        return Draws(batch.noise.to(device), torch.from_numpy(basis).to(device))
+        basis = weight.standard_normal(tuple(omega.shape), dtype="float32")
+        return Draws(noise, torch.from_numpy(basis).to(device))
 
     def _share(self, batch: Batch) -> float:
         """Return the weight of this device's mean over clicks in that over all."""
