@@ -139,6 +139,7 @@ def _joined(parts):
         {"learn_basis": False},
         {"rgb": False},
         {"click_patch": 3, "click_noise": 0.1},
+        {"basis": 0, "linear_basis": True},
     ],
 )
 def test_options_of_building_are_trained_resumed_and_recorded(root, options):
@@ -157,6 +158,41 @@ def test_options_of_building_are_trained_resumed_and_recorded(root, options):
     model, info = load_checkpoint(file)
     assert info.options == config.options
     assert type(model) is type(parts.bare)
+
+
+@pytest.fixture
+def with_basis(root):
+    options = {"gp_stride": 4, "basis": 16, "linear_basis": True}
+    run = train(toy_config(options=options, steps=1), root, root / "basis")
+    export_checkpoint(run.state_file, run.config, root / "basis.safetensors")
+    return root / "basis.safetensors"
+
+
+def test_a_run_without_basis_functions_starts_from_one_with_some(with_basis):
+    options = {"gp_stride": 4, "basis": 0, "linear_basis": True}
+    before = load_checkpoint(with_basis)[0].state_dict()
+    taken = start_model(toy_config(options=options), None, with_basis).state_dict()
+    assert set(before) - set(taken) == {
+        "omega",
+        "omega_var",
+        "theta.weight",
+        "theta.bias",
+    }
+    assert all(torch.equal(value, before[name]) for name, value in taken.items())
+    config = toy_config(options=options, zero_start=("linear.",))
+    zeroed = start_model(config, None, with_basis).state_dict()
+    for name, value in zeroed.items():
+        assert torch.equal(value, 0 * value) == name.startswith("linear.")
+        assert name.startswith("linear.") or torch.equal(value, before[name])
+
+
+def test_other_differences_from_the_start_are_refused(with_basis):
+    options = {"gp_stride": 4, "basis": 8, "linear_basis": True}
+    with pytest.raises(InputError, match="3 parameters differ, such as omega, theta"):
+        start_model(toy_config(options=options), None, with_basis)
+    config = toy_config(options={**options, "basis": 16}, zero_start=("liner",))
+    with pytest.raises(InputError, match=r"zero_start: .* begins with 'liner'"):
+        start_model(config, None, with_basis)
 
 
 def test_options_that_the_network_has_not_are_named(root):

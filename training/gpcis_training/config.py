@@ -149,6 +149,9 @@ class FitConfig:
     sync_statistics
         Whether batch norm takes mean and variance over the batches of all devices
         (GPUs only); each device has its own otherwise, as published.
+    zero_start
+        Parameters that start from 0, by the beginnings of their names, as
+        ``linear.``: a classifier that is to replace another on trained features.
     inference
         Settings of the exported checkpoint, see
         :class:`napari_gpcis.checkpoints.InferenceSettings`.
@@ -177,6 +180,7 @@ class FitConfig:
     workers: int = 1
     frozen_statistics: bool = False
     sync_statistics: bool = False
+    zero_start: tuple[str, ...] = ()
     inference: dict[str, Any] = field(default_factory=dict)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentOptions = field(default_factory=AugmentOptions)

@@ -24,6 +24,7 @@ ENCODER_PREFIXES = {
     "segformer_b0": ("model.backbone.", "maps_transform."),  # as in FocalClick
 }
 """Names of the parameters of each network that learn at the encoder's rate."""
+_BASIS = ("omega", "theta.")
 
 
 def to_channels_last(model: torch.nn.Module) -> None:
@@ -66,18 +67,60 @@ def synchronise_statistics(model: ClickNetwork, device: torch.device) -> ClickNe
 def start_model(
     config: FitConfig, initial_weights: str | Path | None, start: str | Path | None
 ) -> ClickNetwork:
-    """Build the network and give it the weights it starts from."""
+    """Build the network and give it the weights it starts from.
+
+    A network without basis functions may start from one that has some.
+
+    Raises
+    ------
+    InputError
+        If the network has no such options, the checkpoint is of another network or
+        has other parameters, or nothing is called as ``zero_start`` says.
+    """
     try:
         model = build_model(config.network, **config.options)
     except TypeError as error:
         msg = f"options of {config.network}: {error}"
         raise InputError(msg) from error
     if start is not None:
-        loaded, _ = load_checkpoint(start)
-        model.load_state_dict(loaded.state_dict())
+        _take_over(model, start)
     elif initial_weights is not None:
         load_initial_weights(model, initial_weights)
+    for prefix in config.zero_start:
+        _set_to_zero(model, prefix)
     return model
+
+
+def _take_over(model: ClickNetwork, start: str | Path) -> None:
+    """Copy the weights of a checkpoint."""
+    loaded, _ = load_checkpoint(start)
+    state, own = loaded.state_dict(), model.state_dict()
+    if not any(name.startswith(_BASIS) for name in own):
+        state = {k: v for k, v in state.items() if not k.startswith(_BASIS)}
+    differ = sorted(
+        name
+        for name in state.keys() | own.keys()
+        if name not in state or name not in own or state[name].shape != own[name].shape
+    )
+    if differ:
+        named = ", ".join(differ[:3])
+        msg = (
+            f"start {str(start)!r} is of another network or has other options: "
+            f"{len(differ)} parameters differ, such as {named}"
+        )
+        raise InputError(msg)
+    model.load_state_dict(state)
+
+
+@torch.no_grad()
+def _set_to_zero(model: ClickNetwork, prefix: str) -> None:
+    """Set the parameters whose names begin so to 0."""
+    found = [p for name, p in model.named_parameters() if name.startswith(prefix)]
+    if not found:
+        msg = f"zero_start: no parameter's name begins with {prefix!r}"
+        raise InputError(msg)
+    for parameter in found:
+        parameter.zero_()
 
 
 def parameter_groups(model: ClickNetwork, config: FitConfig) -> list[dict[str, Any]]:
