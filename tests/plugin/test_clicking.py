@@ -119,7 +119,7 @@ def test_the_layer_of_the_preview_may_be_deleted(open_desk) -> None:
     assert desk.binding.annotation is not None
     desk.robot.press(Qt.Key.Key_G)
     hover_at(desk, 34, 44)
-    assert len(sketches(desk)) == 1
+    desk.until(lambda: len(sketches(desk)) == 1)
 
 
 # -- threshold ---------------------------------------------------------------------
