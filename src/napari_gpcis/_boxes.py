@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from napari_gpcis._zoom import Box
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 EMPTY: Box = (0, 0, 0, 0)
+NEAR = 1 << 17
+"""So many pixels stay in the processor's cache while several steps read them."""
 
 
 def slices(box: Box) -> tuple[slice, slice]:
@@ -28,6 +32,31 @@ def box_of(mask: Mask) -> Box | None:
         return None
     cols = np.flatnonzero(mask.any(axis=0))
     return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
+
+
+def box_of_value(array: NDArray[Any], value: int) -> Box | None:
+    """Return the smallest box around a value of a plane; ``None`` if it is not there.
+
+    The plane is read once, in strips that stay in the processor's cache.
+    """
+    in_rows = np.zeros(array.shape[0], dtype=bool)
+    in_cols = np.zeros(array.shape[1], dtype=bool)
+    for rows in near_strips(array.shape):
+        found = array[rows] == value
+        in_rows[rows] = found.any(axis=1)
+        if in_rows[rows].any():
+            in_cols |= found.any(axis=0)
+    if not in_rows.any():
+        return None
+    down, right = np.flatnonzero(in_rows), np.flatnonzero(in_cols)
+    return int(down[0]), int(right[0]), int(down[-1]) + 1, int(right[-1]) + 1
+
+
+def near_strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Cut the rows of a plane into slices of about `NEAR` pixels."""
+    step = max(1, NEAR // max(1, shape[1]))
+    for start in range(0, shape[0], step):
+        yield slice(start, min(start + step, shape[0]))
 
 
 def union(one: Box, other: Box) -> Box:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_gpcis._clicking import Clicking
 from napari_gpcis._history import Prompts
-from napari_gpcis._labels import ObjectLabels
+from napari_gpcis._labels import ObjectLabels, finished
 from napari_gpcis._start import start_from
 from napari_gpcis._zoom import check_clicks
 from napari_gpcis.errors import InputError
@@ -102,15 +102,40 @@ class Finishing(Clicking, ABC):
             If there is no prediction, the mask adds (or cuts) no pixel, or the id
             cannot be used.
         """
+        prediction, prompts = self._acceptable(), self._history.current
+        number = self._labels.write(prediction, prompts, label, how, overwrite)
+        self._restart()
+        return number
+
+    def accept_drawn(
+        self, change: LabelChange, *, label: int, how: How, overwrite: bool
+    ) -> None:
+        """Begin the next object: the mask of this one was written elsewhere.
+
+        Parameters
+        ----------
+        change
+            The pixels that it changed; `labels` follows.
+        label, how, overwrite
+            See `accept`.
+
+        Raises
+        ------
+        InputError
+            If there is no prediction.
+        """
+        prediction, prompts = self._acceptable(), self._history.current
+        self.note(finished(prediction, prompts, label, how, overwrite), change)
+        self._restart()
+
+    def _acceptable(self) -> Prediction:
+        """Return the prediction that `accept` writes."""
         prediction = self.prediction
         if prediction is None:
             why = "its prediction is missing" if self.clicks else "there is no click"
             msg = f"nothing can be accepted: {why}"
             raise InputError(msg)
-        prompts = self._history.current
-        number = self._labels.write(prediction, prompts, label, how, overwrite)
-        self._restart()
-        return number
+        return prediction
 
     def start_from(
         self, mask: ArrayLike, clicks: Iterable[Click] = ()
@@ -206,6 +231,28 @@ class Finishing(Clicking, ABC):
             If there is no such object.
         """
         self._labels.delete(label)
+
+    def note(self, step: FinishedObject, change: LabelChange) -> None:
+        """Add a step that was made elsewhere, as by following a stack.
+
+        Parameters
+        ----------
+        step
+            What was done; it is saved with the others, and `reopen` takes it back.
+        change
+            The pixels that it changed.
+        """
+        self._labels.note(step, change)
+
+    def withdraw(self) -> None:
+        """Take the last step back; what is being clicked stays as it is.
+
+        Raises
+        ------
+        InputError
+            If nothing was accepted or deleted.
+        """
+        self._labels.take_back()
 
     def undo_accept(self) -> Prediction | None:
         """Take the last `accept` or `delete` back, see `reopen`, and predict."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from napari_gpcis._boxes import EMPTY, box_of, placed, slices, union
+from napari_gpcis._boxes import EMPTY, box_of_value, placed, slices, union
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,13 +75,34 @@ class LabelChange:
     where
         Which of its pixels were changed, bool.
     before, after
-        Their values, in the order of ``np.nonzero(where)``.
+        Their values, integers in the order of ``np.nonzero(where)``; or, without an
+        axis, the one value of all of them.
     """
 
     box: Box
     where: Mask
-    before: NDArray[np.int32]
-    after: NDArray[np.int32]
+    before: NDArray[Any]
+    after: NDArray[Any]
+
+    def stands(self, region: NDArray[Any]) -> Mask:
+        """Return which of the pixels are still as they were left.
+
+        Parameters
+        ----------
+        region
+            What the box holds now.
+        """
+        if self.after.ndim == 0:
+            return self.where & (region == self.after)
+        same = self.where.copy()
+        same[self.where] = region[self.where] == self.after
+        return same
+
+    def before_at(self, pixels: Mask) -> NDArray[Any]:
+        """Return what some of the pixels were before, one value if all were alike."""
+        if self.before.ndim == 0:
+            return self.before
+        return self.before[pixels[self.where]]
 
 
 class ObjectLabels:
@@ -125,12 +146,11 @@ class ObjectLabels:
         InputError
             If no pixel has this id.
         """
-        mask = self.array == _checked_id(label)
-        box = box_of(mask)
+        box = box_of_value(self.array, _checked_id(label))
         if box is None:
             msg = f"label must be the id of an object in the labels, got {label!r}"
             raise InputError(msg)
-        return box, mask[slices(box)]
+        return box, self.array[slices(box)] == label
 
     def write(
         self,
@@ -143,9 +163,8 @@ class ObjectLabels:
         """Write a mask, see `Session.accept`; all or nothing."""
         number, way = self._target(prompts, label, how)
         box, mask = prediction.trimmed
-        size = mask.shape
         if way == "replace":
-            old = box_of(self.array == number) or EMPTY
+            old = box_of_value(self.array, number) or EMPTY
             box, mask = union(box, old), placed(mask, box, union(box, old))
         region = self.array[slices(box)]
         mine = region == number
@@ -157,28 +176,24 @@ class ObjectLabels:
         kept = taken | (mine & mask) if way == "replace" else taken | freed
         if not kept.any():
             raise InputError(_nothing(way, number, bool(mask.any())))
-        self._change(box, taken | freed, np.where(taken, np.int32(number), np.int32(0)))
-        self.steps.append(
-            FinishedObject(
-                number,
-                prediction.clicks,
-                prompts.view,
-                prediction.threshold,
-                overwrite,
-                size,
-                way,
-                prompts.start,
-            )
-        )
+        where = taken | freed
+        values = np.where(taken, np.int32(number), np.int32(0))[where]
+        step = finished(prediction, prompts, number, way, overwrite)
+        self.note(step, LabelChange(box, where, region[where], values))
         return number
 
     def delete(self, label: int) -> None:
         """Remove an object, see `Session.delete`."""
         box, mask = self.find(label)
-        self._change(box, mask, np.zeros(mask.shape, dtype=np.int32))
-        self.steps.append(
-            FinishedObject(int(label), (), None, 0.5, False, mask.shape, "delete")
-        )
+        before, after = np.asarray(int(label)), np.asarray(0)
+        step = FinishedObject(int(label), (), None, 0.5, False, mask.shape, "delete")
+        self.note(step, LabelChange(box, mask, before, after))
+
+    def note(self, step: FinishedObject, change: LabelChange) -> None:
+        """Add a step that was made elsewhere, see `Session.note`."""
+        self.array[slices(change.box)][change.where] = change.after
+        self.steps.append(step)
+        self.changes.append(change)
 
     def take_back(self) -> FinishedObject:
         """Restore what the last step changed, where it has not changed since."""
@@ -187,8 +202,8 @@ class ObjectLabels:
             raise InputError(msg)
         last, change = self.steps.pop(), self.changes.pop()
         region = self.array[slices(change.box)]
-        now = region[change.where]
-        region[change.where] = np.where(now == change.after, change.before, now)
+        same = change.stands(region)
+        region[same] = change.before_at(same)
         return last
 
     def _target(
@@ -207,18 +222,28 @@ class ObjectLabels:
             raise InputError(msg)
         return self._next_id() if label is None else _checked_id(label), way
 
-    def _change(self, box: Box, where: Mask, values: NDArray[np.int32]) -> None:
-        """Set pixels of a box, and note what was there."""
-        region = self.array[slices(box)]
-        self.changes.append(LabelChange(box, where, region[where], values[where]))
-        region[where] = values[where]
-
     def _next_id(self) -> int:
         largest = max([0, int(self.array.max()), *(done.id for done in self.steps)])
         if largest >= MAX_ID:
             msg = f"no label is left: the largest is {largest}; choose one with label="
             raise InputError(msg)
         return largest + 1
+
+
+def finished(
+    prediction: Prediction, prompts: Prompts, label: int, how: Step, overwrite: bool
+) -> FinishedObject:
+    """Return the step that an object becomes when it is accepted."""
+    return FinishedObject(
+        label,
+        prediction.clicks,
+        prompts.view,
+        prediction.threshold,
+        overwrite,
+        prediction.trimmed[1].shape,
+        how,
+        prompts.start,
+    )
 
 
 def _nothing(way: How, number: int, any_mask: bool) -> str:

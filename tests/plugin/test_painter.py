@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -55,10 +57,10 @@ def test_what_was_drawn_over_by_hand_stays(labels: Labels) -> None:
 
 def test_ids_drawn_by_hand_are_not_used_again(labels: Labels) -> None:
     painter = Painter(labels)
-    assert painter.new_label() == 8
+    assert painter.new_label(PLANE) == 8
     labels.data_setitem((np.array([19]), np.array([29])), 40)
-    assert painter.new_label() == 41
-    assert painter.new_label() == 42
+    assert painter.new_label(PLANE) == 41
+    assert painter.new_label(PLANE) == 42
 
 
 def test_one_object_is_one_undo_step(labels: Labels) -> None:
@@ -193,15 +195,22 @@ def test_very_many_pixels_are_written_without_the_layers_history(
     assert set(np.unique(labels.data)) == {0, 7}
 
 
-def test_a_stroke_is_an_undo_step_of_its_own(labels: Labels) -> None:
+@pytest.fixture
+def press() -> SimpleNamespace:
+    return SimpleNamespace(type="mouse_press", button=1)
+
+
+def test_a_stroke_is_an_undo_step_of_its_own(
+    labels: Labels, press: SimpleNamespace
+) -> None:
     painter, held = Painter(labels), Painted()
     painter.paint(PLANE, held, (8, 8, 12, 12), full(4, 4))
-    press = labels.mouse_drag_callbacks[0]
-    press(labels, None)
+    on_press = labels.mouse_drag_callbacks[0]
+    on_press(labels, press)
     assert painter.drawing  # in pan mode nothing is painted
     labels.mode = "paint"
-    assert labels.mouse_drag_callbacks[0] == press
-    press(labels, None)
+    assert labels.mouse_drag_callbacks[0] == on_press
+    on_press(labels, press)
     assert not painter.drawing
     labels.paint((2, 20), 3)
     assert (labels.data == 3).any()
@@ -210,4 +219,87 @@ def test_a_stroke_is_an_undo_step_of_its_own(labels: Labels) -> None:
     assert np.count_nonzero(labels.data == 8) == 16
     assert painter.shows(PLANE, held)
     painter.close()
-    assert press not in labels.mouse_drag_callbacks
+    assert on_press not in labels.mouse_drag_callbacks
+
+
+def test_a_mask_that_comes_during_a_stroke_is_no_part_of_it(
+    labels: Labels, press: SimpleNamespace
+) -> None:
+    painter, held = Painter(labels), Painted()
+    labels.mode = "paint"
+    stroke = labels.mouse_drag_callbacks[0](labels, press)
+    next(stroke)
+    with labels.block_history():  # as napari does from press to release
+        labels.paint((2, 20), 3)
+        painter.paint(PLANE, held, (8, 8, 12, 12), full(4, 4))
+        with pytest.raises(StopIteration):
+            next(stroke)
+    painter.paint(PLANE, held, (8, 8, 12, 14), full(4, 6))
+    painter.end_step()
+    labels.paint((17, 20), 4)
+    labels.undo()
+    assert not (labels.data == 4).any()
+    assert np.count_nonzero(labels.data == 8) == 24
+    labels.undo()
+    assert np.count_nonzero(labels.data == 8) == 16
+    labels.undo()
+    assert not (labels.data == 3).any()
+    assert np.count_nonzero(labels.data == 8) == 16
+
+
+def test_ids_written_without_a_word_are_not_used_again(labels: Labels) -> None:
+    painter = Painter(labels)
+    assert painter.new_label(PLANE) == 8
+    labels.data[10, 10] = 30
+    labels.refresh()
+    assert painter.new_label(PLANE) == 31
+    labels.data = np.full((20, 30), 50, dtype=np.int32)
+    assert painter.new_label(PLANE) == 51
+
+
+def test_an_id_erased_by_hand_is_not_used_again(labels: Labels) -> None:
+    painter = Painter(labels)
+    labels.data[10, 10] = 30
+    labels.data_setitem((np.array([10]), np.array([10])), 0)
+    assert painter.new_label(PLANE) == 31
+    labels.undo()
+    assert (labels.data == 31).sum() == 0
+
+
+def test_many_pixels_lost_and_few_gained_are_drawn(
+    labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painter_module, "MAX_STEP", 30)
+    painter, held = Painter(labels), Painted()
+    painter.paint(PLANE, held, (8, 8, 15, 15), full(7, 7))
+    drawn: list[int] = []
+    labels.events.set_data.connect(lambda: drawn.append(1))
+    painter.paint(PLANE, held, (15, 8, 16, 15), full(1, 7))
+    assert drawn == [1]
+    assert np.count_nonzero(labels.data == 8) == 7
+
+
+@pytest.mark.parametrize("cover", [False, True])
+@pytest.mark.parametrize("how", ["add", "cut", "replace"])
+def test_what_was_changed_can_be_taken_up_again(
+    labels: Labels, how: str, cover: bool
+) -> None:
+    labels.data[5:8, 0:5] = 9
+    before = labels.data.copy()
+    painter = Painter(labels)
+    held = painter.find(PLANE, 7) if how == "replace" else Painted(7, how)
+    held.cover = cover
+    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
+    after, change = labels.data.copy(), painter.change(PLANE, held)
+    place = np.s_[change.box[0] : change.box[2], change.box[1] : change.box[3]]
+    np.testing.assert_array_equal(
+        np.argwhere(before != after),
+        np.argwhere(change.where) + change.box[:2],
+    )
+    region = after[place].copy()
+    stands = change.stands(region)
+    region[stands] = change.before_at(stands)
+    np.testing.assert_array_equal(region, before[place])
+    again = painter.reheld(PLANE, 7, how, change)
+    painter.give_back(PLANE, again)
+    np.testing.assert_array_equal(labels.data, before)

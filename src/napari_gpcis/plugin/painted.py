@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._boxes import EMPTY, placed, union
+from napari_gpcis._boxes import EMPTY, box_of, moved, placed, slices, union
+from napari_gpcis._labels import LabelChange
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 def _no_mask() -> Mask:
     return np.zeros((0, 0), dtype=bool)
-
-
-def _no_values() -> NDArray[Any]:
-    return np.zeros((0, 0), dtype=np.int64)
 
 
 @dataclass
@@ -41,11 +38,12 @@ class Painted:
         Half-open box of the plane that contains all held pixels.
     mask
         The held pixels, of the size of ``box``.
-    before
-        Where the mask holds, what was there before; of the size of ``box``.
     origin
         Box and mask of the object as it was before it was corrected; its pixels are
         given back at the end.
+    before
+        Where the mask holds, what was there before; of the size of ``box``. ``None``
+        as long as that is the same everywhere, see `usual`.
     """
 
     label: int = 0
@@ -53,13 +51,18 @@ class Painted:
     cover: bool = False
     box: Box = EMPTY
     mask: Mask = field(default_factory=_no_mask)
-    before: NDArray[Any] = field(default_factory=_no_values)
     origin: tuple[Box, Mask] | None = None
+    before: NDArray[Any] | None = None
 
     @property
     def value(self) -> int:
         """What the held pixels are set to."""
         return 0 if self.how == "cut" else self.label
+
+    @property
+    def usual(self) -> int:
+        """What held pixels were before, unless others are covered."""
+        return self.label if self.how == "cut" else 0
 
     def may_take(self, now: NDArray[Any]) -> Mask:
         """Return which pixels of these values the object may take."""
@@ -74,17 +77,112 @@ class Painted:
         both = union(self.box, box)
         if both == self.box:
             return
-        before = np.zeros((both[2] - both[0], both[3] - both[1]), dtype=np.int64)
-        row, col = self.box[0] - both[0], self.box[1] - both[1]
-        rows, cols = self.mask.shape
-        before[row : row + rows, col : col + cols] = self.before
+        if self.before is not None:
+            before = np.full((both[2] - both[0], both[3] - both[1]), self.usual)
+            inner = moved(self.box, (-both[0], -both[1]))
+            before[slices(inner)] = self.before
+            self.before = before
         self.mask = placed(self.mask, self.box, both)
-        self.box, self.before = both, before
+        self.box = both
+
+    def note(self, rows: slice, gained: Mask, now: NDArray[Any]) -> None:
+        """Note what is covered.
+
+        Parameters
+        ----------
+        rows
+            Rows of the box.
+        gained
+            Which of their pixels are taken now.
+        now
+            What is there.
+        """
+        if not self.cover:
+            return
+        if self.before is None:
+            self.before = np.full(self.mask.shape, self.usual)
+        self.before[rows][gained] = now[gained]
+
+    def hidden(self, pixels: Mask) -> NDArray[Any]:
+        """Return what some of the held pixels were before, one value if the same."""
+        return np.asarray(self.usual) if self.before is None else self.before[pixels]
+
+    def leave(self, labels: NDArray[Any], frame: Box) -> None:
+        """Take the object out of labels; one that was corrected is as before.
+
+        Parameters
+        ----------
+        labels
+            What is shown, to be changed.
+        frame
+            Their box, which contains that of the object.
+        """
+        inner = slices(moved(self.box, (-frame[0], -frame[1])))
+        part = labels[inner]
+        mine = self.mask & (part == self.value)
+        part[mine] = self.hidden(mine)
+        if self.origin is not None:
+            whole = placed(self.origin[1], self.origin[0], self.box)
+            part[whole & (part == 0)] = self.label
+
+    def change(self, now: NDArray[Any]) -> LabelChange:
+        """Return what the object has changed, as far as it still shows.
+
+        Parameters
+        ----------
+        now
+            What the box shows.
+        """
+        shown = self.mask & (now == self.value)
+        if self.origin is None:
+            before, after = self.hidden(shown), np.asarray(self.value)
+            return _trimmed(LabelChange(self.box, shown, before, after))
+        origin = placed(self.origin[1], self.origin[0], self.box)
+        taken = shown & ~origin
+        where = taken | (origin & ~self.mask & (now == 0))
+        hidden = np.where(origin, self.label, 0 if self.before is None else self.before)
+        after = np.where(taken, self.label, 0)
+        return LabelChange(self.box, where, hidden[where], after[where])
 
 
 def painted_object(label: int, box: Box, mask: Mask) -> Painted:
     """Return what an object holds that is to be corrected: all its pixels."""
-    before = np.zeros(mask.shape, dtype=np.int64)
+    return Painted(label, "replace", box=box, mask=mask.copy(), origin=(box, mask))
+
+
+def painted_again(
+    label: int, how: How, change: LabelChange, now: NDArray[Any]
+) -> Painted:
+    """Return what a finished object holds, to make it the running one again.
+
+    Parameters
+    ----------
+    label, how
+        The object, and what its mask did.
+    change
+        What it changed.
+    now
+        What the box of the change shows.
+    """
+    if how != "replace":
+        held = Painted(label, how, box=change.box, mask=change.stands(now))
+        if change.before.ndim or change.before != held.usual:
+            held.before = np.full(held.mask.shape, held.usual)
+            held.before[held.mask] = change.before_at(held.mask)
+        return held
+    before = np.asarray(now).astype(np.int64)
+    before[change.where] = change.before
+    origin = before == label
+    before[origin] = 0
     return Painted(
-        label, "replace", box=box, mask=mask.copy(), before=before, origin=(box, mask)
+        label, how, False, change.box, now == label, (change.box, origin), before
+    )
+
+
+def _trimmed(change: LabelChange) -> LabelChange:
+    """Return a change of the smallest box; none if nothing is changed."""
+    inside = box_of(change.where) or EMPTY
+    where = change.where[slices(inside)]
+    return LabelChange(
+        moved(inside, change.box[:2]), where, change.before, change.after
     )

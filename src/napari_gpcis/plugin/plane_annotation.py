@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_gpcis._boxes import slices, union
+from napari_gpcis._boxes import slices
 from napari_gpcis.clicks import Click
-from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.plane_clicks import PlaneClicks, follow
 from napari_gpcis.plugin.surroundings import Surroundings
@@ -198,7 +197,8 @@ class PlaneAnnotation(PlaneClicks):
         """Write the running mask otherwise than was chosen, see `Session.accept`."""
         before, painter = self.held, self._around.painter
         painter.give_back(self.plane, before)
-        number, way = label or before.label or painter.new_label(), how or before.how
+        number = label or before.label or painter.new_label(self.plane)
+        way = how or before.how
         painter.reserve(number)
         found = painter.find(self.plane, number) if way == "replace" else None
         self.held = found or Painted(number, way)
@@ -213,16 +213,9 @@ class PlaneAnnotation(PlaneClicks):
         if session.prediction is None or not drawn:
             around.say(_NOTHING[held.how])
             return
-        accepted = session.clicks
-        box = union(held.box, session.prediction.trimmed[0])
-        place = slices(box)
-        session.labels[place] = around.painter.others(self.plane, held, box)
-        try:
-            label = session.accept(label=held.label, how=held.how, overwrite=held.cover)
-        except InputError as error:
-            around.say(str(error))
-            return
-        session.labels[place] = self.plane.take(around.layers.labels.data)[place]
+        accepted, label = session.clicks, held.label
+        change = around.painter.change(self.plane, held)
+        session.accept_drawn(change, label=label, how=held.how, overwrite=held.cover)
         around.painter.end_step()
         self.held, self._view, self.seconds = Painted(), None, None
         later = [click for click in self.clicks if click not in accepted]
