@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VENV=.venv
+EVERYTHING=all,training,test,lint,docs
 TORCH=$(grep '^torch==' constraints.txt)
 
 say() { printf '== %s\n' "$*" >&2; }
@@ -117,13 +118,24 @@ need_python() {
     "$VENV/bin/python" -c 'import pip' 2>/dev/null || make_venv
     state=$(cat pyproject.toml constraints.txt scripts/_setup.sh | cksum)
     state="$state $(pwd)"
-    for stamp in "$VENV/.installed-$extras" "$VENV/.installed-all,training,test,lint"; do
+    for stamp in "$VENV/.installed-$extras" "$VENV/.installed-$EVERYTHING"; do
         [ "$(cat "$stamp" 2>/dev/null)" != "$state" ] || return 0
     done
     say "Installing into $VENV (the first time takes a few minutes)"
     pip_install "$TORCH"
     pip_install -e ".[$extras]"
     echo "$state" >"$VENV/.installed-$extras"
+}
+
+# borrow_packages FROM: let VENV, which is made if need be, see what is installed in
+# another environment; what it has itself goes first.
+borrow_packages() {
+    local where='import site; print(site.getsitepackages()[0])' from
+    "$VENV/bin/python" -c 'import pip' 2>/dev/null || make_venv
+    from=$(pwd)/$1
+    from=$("$from/bin/python" -c "$where")
+    printf 'import site; site.addsitedir(%s)\n' "r'$from'" \
+        >"$("$VENV/bin/python" -c "$where")/borrowed.pth"
 }
 
 pip_install() {

@@ -1,0 +1,17 @@
+# How tests are run, shared by the scripts that run them; sourced after _setup.sh.
+
+# run_tests BINDING ARGUMENT...: pytest in virtual screens, with this Qt binding.
+run_tests() {
+    local binding=$1
+    shift
+    need_display virtual
+    export QT_API=$binding PYTEST_QT_API=$binding
+    # Short tests gain nothing from threads, and threads wait for each other when busy.
+    export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+    # napari then refuses that a plugin touches a viewer outside the main thread.
+    export NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1
+    [ "$(uname -s)" != Linux ] || export QT_QPA_PLATFORM=xcb
+    # Two processes, each with a virtual screen; a file's tests stay together.
+    env -u WAYLAND_DISPLAY "$VENV/bin/python" -m pytest \
+        --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile --max-worker-restart 0 "$@"
+}
