@@ -101,6 +101,15 @@ class SavedAnnotation:
         names = (one.model for plane in self.planes for one in plane.sessions)
         return tuple(dict.fromkeys(names))
 
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the finished objects, ascending; one may lie on several planes."""
+        found = set()
+        for plane in self.planes:
+            last = {step.id: step.how for step in plane.objects}
+            found |= {number for number, how in last.items() if how != "delete"}
+        return tuple(sorted(number for number in found if number is not None))
+
     def to_json(self) -> str:
         """Return the content of the file."""
         head = {"format": STACK_FORMAT, "version": VERSION}

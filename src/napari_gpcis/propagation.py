@@ -7,13 +7,15 @@ agree, and how certain the model is, tell where a person has to look.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_gpcis._boxes import EMPTY, box_of, moved, slices
 from napari_gpcis._carrying import agreement, distinctness, inner_clicks
+from napari_gpcis._protocol_io import SavedObject
+from napari_gpcis.errors import InputError
 from napari_gpcis.next_click import expected_iou
 from napari_gpcis.session import Session
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_gpcis._normalise import PreparedImage
+    from napari_gpcis._protocol_io import SavedSession
     from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
     from napari_gpcis.segmenter import Segmenter
@@ -87,6 +90,9 @@ class Carried:
         :func:`~napari_gpcis.next_click.expected_iou`.
     distinct
         How much it stands out from its surroundings, see :func:`distinctness`.
+    saved
+        The clicks and the mask that it began with, as they are saved; ``None`` where a
+        person has clicked it.
     """
 
     box: Box
@@ -95,11 +101,34 @@ class Carried:
     agreement: float
     certainty: float
     distinct: float
+    saved: SavedSession | None = None
 
     @property
     def area(self) -> int:
         """Number of pixels."""
         return int(np.count_nonzero(self.mask))
+
+    def accepted(self, label: int, *, overwrite: bool = False) -> SavedSession:
+        """Return what is saved once the object was accepted, to be replayed.
+
+        Parameters
+        ----------
+        label
+            Its id.
+        overwrite
+            Whether it took pixels of other objects.
+
+        Raises
+        ------
+        InputError
+            If a person has clicked it: then its session has it.
+        """
+        if self.saved is None:
+            msg = "only an object that was carried to its plane can be accepted so"
+            raise InputError(msg)
+        done = replace(self.saved.current, id=label, overwrite=overwrite)
+        nothing = SavedObject((), None, done.threshold)
+        return replace(self.saved, objects=(done,), current=nothing)
 
 
 def carry(
@@ -133,20 +162,28 @@ def carry(
         If the mask is empty or leaves the plane, or the plane cannot be used.
     """
     before = np.asarray(mask) != 0
-    prepared = segmenter.prepare(image, contrast, channels)
     session = Session(segmenter, image, contrast=contrast, channels=channels)
-    clicks = inner_clicks(before, corner)
-    session.push_mask(before, clicks, corner=corner)
+    session.threshold = threshold or session.threshold
+    session.push_mask(before, inner_clicks(before, corner), corner=corner)
     request = session.request()
-    if request is None:
-        msg = "a session with new clicks must ask for their prediction"
+    if request is not None:
+        session.fulfil(request, segmenter.run(request))
+    found = session.prediction
+    if found is None:
+        msg = "the segmenter must predict all clicks of a request"
         raise RuntimeError(msg)
-    found = segmenter.run(request)[-1].with_threshold(threshold or session.threshold)
     box, part = found.trimmed
     inside = box_of(before) or EMPTY
     agreed = agreement(before[slices(inside)], moved(inside, corner), part, box)
-    distinct = distinctness(prepared, part, box[:2])
-    return Carried(box, part, clicks, agreed, expected_iou(found), distinct)
+    return Carried(
+        box,
+        part,
+        session.clicks,
+        agreed,
+        expected_iou(found),
+        distinctness(session.prepared, part, box[:2]),
+        session.saved(),
+    )
 
 
 def begin(prepared: PreparedImage, mask: ArrayLike, corner: tuple[int, int]) -> Carried:

@@ -74,14 +74,15 @@ def test_a_finished_object_is_copied_back(bench, panel) -> None:
 def test_nothing_is_copied_over_the_end_or_without_an_object(bench, panel) -> None:
     bench.start(BALL)
     panel.copy_on.click()
-    assert "Click on an object first" in panel.words.text()
+    assert "Click on an object first" in bench.binding.status
     bench.viewer.dims.set_current_step(0, 8)
     bench.until(lambda: bench.current.plane.steps[0] == 8)
     bench.settled(0)
     bench.labels.data[8, 5:9, 5:9] = 3
     bench.labels.selected_label = 3
     panel.copy_on.click()
-    assert "ends here" in panel.words.text()
+    assert "ends here" in bench.binding.status
+    assert panel.words.isHidden()  # one thing is said in one place
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,11 @@ def test_an_object_is_followed_until_it_vanishes(bench, panel, button, planes) -
     np.testing.assert_array_equal(bench.labels.data == 1, wanted)
     assert (bench.labels.data == 9).sum() == 64
     assert panel.planes.topLevelItemCount() == len(planes) - 1
+    count = len(planes) - 1
+    assert bench.binding.status == f"Followed through {count} planes."
+    ends = [line.split(":")[0] for line in panel.words.text().splitlines()]
+    beyond = [end for end in (planes[0] - 1, planes[-1] + 1) if abs(end - 4) > 1]
+    assert ends == [f"Plane {end}" for end in beyond]
     assert "vanished" in panel.words.text()
     before = bench.labels.data.copy()
     bench.binding.command("undo")  # one undo takes the whole run back
@@ -135,7 +141,7 @@ def test_a_run_can_be_cancelled_and_keeps_what_it_found(bench, panel) -> None:
     panel.propagation.cancel()
     bench.segmenter.gate.set()
     count = len(panel.propagation.found)
-    assert "kept" in panel.words.text() or not panel.propagation.running
+    assert not panel.propagation.running
     steps = range(MIDDLE, MIDDLE + 1 + count)
     np.testing.assert_array_equal(bench.labels.data == 1, only(*steps))
 
@@ -145,7 +151,6 @@ def test_an_error_ends_the_run_with_what_it_found(bench, panel, errors) -> None:
     bench.segmenter.error = ValueError("broken")
     panel.follow_on.click()
     bench.until(lambda: not panel.propagation.running)
-    assert "error" in panel.words.text()
     assert errors
     np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE))
 

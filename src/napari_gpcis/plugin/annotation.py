@@ -11,6 +11,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.contrast import chosen_contrast
 from napari_gpcis.plugin.events import AnnotationEvents
 from napari_gpcis.plugin.painter import Painter
+from napari_gpcis.plugin.past import Past
 from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
 from napari_gpcis.plugin.planes import displayed_plane, full_resolution
 from napari_gpcis.plugin.prompts import Prompts
@@ -79,6 +80,8 @@ class Annotation(QObject):
         self.worker = self._worker = worker
         self._models = models
         self._painter = Painter(layers.labels)
+        self._planes: dict[Plane, PlaneAnnotation] = {}
+        self.past = Past(layers.labels, self.events, self._planes.get)
         self._around = Surroundings(
             image,
             layers,
@@ -87,14 +90,15 @@ class Annotation(QObject):
             worker,
             self.events,
             writing,
+            self.past,
             self._say,
         )
-        self._planes: dict[Plane, PlaneAnnotation] = {}
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self.enter_plane)
         self.prompts.changed.connect(self._on_points)
+        self.events.planes_written.connect(self._on_written)
         for name in DIMS_EVENTS:
             getattr(viewer.dims.events, name).connect(self._on_dims)
         viewer.layers.selection.events.active.connect(self._on_active)
@@ -134,14 +138,20 @@ class Annotation(QObject):
             How many there were.
         """
         self._painter.end_step()
-        count = 0
+        parts = []
         for plane, label, near in objects:
             known = self._planes.get(plane) or PlaneAnnotation(plane, self._around)
-            count += known.delete(label, near)
+            part = known.delete(label, near)
+            if part is not None:
+                parts.append(part)
         self._painter.end_step()
-        if count:
-            self.events.objects_changed.emit()
-        return count
+        if parts:
+            self.past.add_deleted(parts)
+        return len(parts)
+
+    def known(self, plane: Plane) -> PlaneAnnotation | None:
+        """Return a plane that was visited, ``None`` if it was not."""
+        return self._planes.get(plane)
 
     def running_labels(self) -> dict[Plane, int]:
         """Return the ids of the running objects that are new, by their planes."""
@@ -246,6 +256,12 @@ class Annotation(QObject):
             self.enter_plane()  # opening failed before: try again
         else:
             current.synchronise()
+
+    def _on_written(self, *_: object) -> None:
+        """Open the displayed plane again if its session had to be closed."""
+        current = self.current
+        if current is not None and current.session is None:
+            self.enter_plane()
 
     def _on_dims(self) -> None:
         self._timer.start()

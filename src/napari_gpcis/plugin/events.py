@@ -18,3 +18,13 @@ class AnnotationEvents(QObject):
     """A plane's running object was finished under this id."""
     objects_changed = Signal()
     """Finished objects were added, reopened, changed or deleted."""
+    planes_written = Signal(object)
+    """Finished objects of these planes (:class:`.Plane`) were changed at once."""
+    step_made = Signal(object, object)
+    """On a :class:`.Plane` that is not open a step was made: a `SavedSession` of it."""
+    object_deleted = Signal(object, int)
+    """On a :class:`.Plane` that is not open the object of this id was deleted."""
+    step_withdrawn = Signal(object, int)
+    """The last step of a :class:`.Plane` that is not open, on this id, was undone."""
+    deed_undone = Signal(object)
+    """What was done on several planes (a :class:`.Deed`) was undone."""

@@ -104,6 +104,7 @@ class ObjectIndex(QObject):
         events, labels = annotation.events, annotation.layers.labels
         events.plane_entered.connect(self._on_plane)
         events.objects_changed.connect(self._on_plane_changed)
+        events.planes_written.connect(self.look_up)
         events.clicks_changed.connect(self._on_running)
         labels.events.labels_update.connect(self._on_drawn)
         labels.events.data.connect(self._on_data)
@@ -121,6 +122,7 @@ class ObjectIndex(QObject):
         events, labels = annotation.events, annotation.layers.labels
         events.plane_entered.disconnect(self._on_plane)
         events.objects_changed.disconnect(self._on_plane_changed)
+        events.planes_written.disconnect(self.look_up)
         events.clicks_changed.disconnect(self._on_running)
         labels.events.labels_update.disconnect(self._on_drawn)
         labels.events.data.disconnect(self._on_data)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import ref
+
+import numpy as np
 
 from napari_gpcis._boxes import slices
+from napari_gpcis._labels import LabelChange
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.painted import Painted
+from napari_gpcis.plugin.past import Part
 from napari_gpcis.plugin.plane_clicks import PlaneClicks, follow
 from napari_gpcis.plugin.surroundings import Surroundings
 from napari_gpcis.plugin.work import Found
@@ -53,7 +58,11 @@ class PlaneAnnotation(PlaneClicks):
             return
         if session.undo_click():
             self._show_clicks(session)
-        elif session.steps and not session.clicks:
+        elif session.clicks:
+            self._around.say("Nothing to undo.")
+        elif (deed := self._around.past.undo(self)) is not None:
+            self._around.say(deed.words)
+        elif session.steps:
             self._take_back(session)
         else:
             self._around.say("Nothing to undo.")
@@ -130,7 +139,6 @@ class PlaneAnnotation(PlaneClicks):
             self._around.say("Accept or clear the running object first.")
             return False
         session.push_mask(mask, clicks, corner=corner, label=label)
-        self._around.events.clicks_changed.emit(self)
         self._show_clicks(session)
         return True
 
@@ -152,7 +160,7 @@ class PlaneAnnotation(PlaneClicks):
             if session.clicks:
                 self.predict()
 
-    def delete(self, label: int, near: Box | None = None) -> bool:
+    def delete(self, label: int, near: Box | None = None) -> Part | None:
         """Delete a finished object of this plane.
 
         Parameters
@@ -164,21 +172,26 @@ class PlaneAnnotation(PlaneClicks):
 
         Returns
         -------
-        bool
-            ``False`` if there is no such object, or it is the running one.
+        Part or None
+            What was changed; ``None`` if there is no such object, or it is the running
+            one.
         """
-        around = self._around
+        around, session = self._around, self.session
         found = around.painter.find(self.plane, label, near)
         if found is None or self.held.label == label:
-            return False
-        if self.session is not None:
+            return None
+        before, after = np.asarray(label), np.asarray(0)
+        change = LabelChange(found.box, found.mask, before, after)
+        part = Part(self.plane, label, change)
+        if session is not None:
             place = slices(found.box)
-            self.session.labels[place] = around.painter.others(
+            session.labels[place] = around.painter.others(
                 self.plane, self.held, found.box
             )
-            self.session.delete(label)
+            session.delete(label)
+            part = Part(self.plane, label, change, ref(session), session.steps[-1])
         around.painter.write(self.plane, found.box, found.mask, 0)
-        return True
+        return part
 
     def show_session(self) -> None:
         """Draw at once what the session holds: a script has changed it."""
@@ -230,6 +243,7 @@ class PlaneAnnotation(PlaneClicks):
         """Reopen the last object, or bring back the last one that was deleted."""
         step, change = session.steps[-1], session.last_change
         label = session.reopen()
+        self._around.past.forget(step)
         if change is not None and step.how == "delete":
             self._around.painter.restore(self.plane, change)
             self._around.say(f"Object {label} is back.")
@@ -241,6 +255,7 @@ class PlaneAnnotation(PlaneClicks):
     def _show_clicks(self, session: Session) -> None:
         """Bring the session's clicks into the points layers, and its mask."""
         self._around.prompts.replace(self.plane, session.clicks)
+        self._around.events.clicks_changed.emit(self)
         self.predict()
 
 

@@ -14,7 +14,6 @@ from qtpy.QtCore import QObject, Signal
 from napari_gpcis.plugin.contrast import chosen_contrast
 from napari_gpcis.plugin.planes import full_resolution
 from napari_gpcis.plugin.stack import Stack
-from napari_gpcis.plugin.stack_writing import Written, take_back, write
 from napari_gpcis.plugin.work import carry_over
 from napari_gpcis.propagation import reason_to_stop
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.past import Deed
     from napari_gpcis.plugin.planes import Plane
     from napari_gpcis.plugin.stack import Source
     from napari_gpcis.plugin.worker import Answer
@@ -55,7 +55,7 @@ class Propagation(QObject):
     found
         Planes of the last run in order, with what was found there.
     words
-        What has happened, for the person.
+        Why the last run ended where it did.
     total
         How many planes the run may visit.
     """
@@ -71,7 +71,7 @@ class Propagation(QObject):
         self.total = 0
         self._binding = binding
         self._run: _Run | None = None
-        self._written: Written | None = None
+        self._deed: Deed | None = None
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
         binding.register("undo", self._undo)
@@ -98,7 +98,7 @@ class Propagation(QObject):
             return
         if not stack.accept():
             return
-        self.found, self._written = [], None
+        self.found, self._deed = [], None
         self.total = sum(stack.count(source.plane, one) for one in directions)
         self._run = _Run(source, source.plane, None, tuple(directions), session)
         self.words = ""
@@ -107,11 +107,10 @@ class Propagation(QObject):
     def cancel(self) -> None:
         """Stop following; what was found so far is kept."""
         if self.running:
-            self._finish(f"Stopped after {len(self.found)} planes; they are kept.")
+            self._finish(f"Stopped: {_planes(len(self.found))} found so far are kept.")
 
     def say(self, words: str) -> None:
-        """Tell the person something."""
-        self.words = words
+        """Tell the person something, in the status line."""
         if self.stack is not None:
             self.stack.annotation.say(words)
         self.changed.emit()
@@ -122,12 +121,11 @@ class Propagation(QObject):
         if run is None or stack is None:
             return
         if not run.directions:
-            gone = self.words or "The stack ends there."
-            self._finish(f"Followed through {len(self.found)} planes. {gone}")
+            self._finish(f"Followed through {_planes(len(self.found))}.")
             return
         plane = stack.beside(run.plane, run.directions[0])
         if plane is None:
-            self._turn(run)
+            self._turn(run, f"Plane {stack.number(run.plane)}: the stack ends.")
             return
         image, origin = stack.annotation.image, run.origin
         work = partial(
@@ -144,8 +142,9 @@ class Propagation(QObject):
         stack.annotation.worker.submit(self._key, work)
         self.changed.emit()
 
-    def _turn(self, run: _Run) -> None:
+    def _turn(self, run: _Run, reason: str) -> None:
         """Go on from where the run began, in the next direction."""
+        self.words = f"{self.words}\n{reason}".strip()
         onward = run.directions[1:]
         self._run = run._replace(plane=run.origin.plane, before=None, directions=onward)
         self._step()
@@ -156,15 +155,14 @@ class Propagation(QObject):
         if answer.key != self._key or run is None or self.stack is None:
             return
         if answer.error is not None:
-            self._finish(f"Stopped by an error after {len(self.found)} planes.")
+            self._finish(f"Stopped by an error after {_planes(len(self.found))}.")
             return
         if answer.value is None:
             return
         before, carried = answer.value
         reason = reason_to_stop(carried, before)
         if reason:
-            self.words = f"Plane {self.stack.number(run.plane)}: {reason}."
-            self._turn(run)
+            self._turn(run, f"Plane {self.stack.number(run.plane)}: {reason}.")
             return
         self.found.append((run.plane, carried))
         self._run = run._replace(before=carried)
@@ -178,29 +176,25 @@ class Propagation(QObject):
         annotation = stack.annotation
         annotation.worker.cancel(self._key)
         self.found.sort(key=lambda item: item[0].steps)
-        parts = [(plane, one.box, one.mask) for plane, one in self.found]
-        if parts:
-            labels, cover = annotation.layers.labels, self._binding.writing.cover
-            self._written = write(labels, parts, run.origin.label, cover=cover)
-            annotation.events.objects_changed.emit()
+        if self.found:
+            cover = self._binding.writing.cover
+            label = run.origin.label
+            self._deed = annotation.past.add_followed(label, self.found, cover=cover)
         self.say(words)
 
     def _undo(self) -> None:
-        """Take the last run back as a whole; or else the last change of the plane."""
-        annotation = None if self.stack is None else self.stack.annotation
-        current = None if annotation is None else annotation.current
-        written = self._written
+        """Stop a run that goes on; or else undo what was done last."""
+        current = None if self.stack is None else self.stack.annotation.current
         if self.running:
             self.cancel()
-        elif annotation is None or current is None:
-            return
-        elif written is None or current.clicks:
+        elif current is not None:
             current.undo()
-        else:
-            self._written, self.found = None, []
-            take_back(annotation.layers.labels, written)
-            annotation.events.objects_changed.emit()
-            self.say("All planes of the run are as before.")
+
+    def _on_undone(self, deed: Deed) -> None:
+        """Forget the run that was undone as a whole."""
+        if deed is self._deed:
+            self._deed, self.found, self.words = None, [], ""
+            self.changed.emit()
 
     @property
     def _key(self) -> tuple[str, int]:
@@ -209,7 +203,7 @@ class Propagation(QObject):
     def _on_started(self, annotation: Annotation) -> None:
         self.stack = Stack(annotation)
         annotation.worker.answered.connect(self._on_answer)
-        annotation.events.accepted.connect(self._on_accepted)
+        annotation.events.deed_undone.connect(self._on_undone)
         annotation.events.plane_entered.connect(self.changed)
 
     def _on_stopped(self) -> None:
@@ -217,10 +211,11 @@ class Propagation(QObject):
         if stack is not None:
             stack.annotation.worker.cancel(self._key)
             stack.annotation.worker.answered.disconnect(self._on_answer)
-        self._run = self._written = None
+        self._run = self._deed = None
         self.found, self.words = [], ""
         self.changed.emit()
 
-    def _on_accepted(self) -> None:
-        """Leave the last run as it is: undo now means the object after it."""
-        self._written = None
+
+def _planes(count: int) -> str:
+    """Return a number of planes in words."""
+    return f"{count} plane{'' if count == 1 else 's'}"

@@ -6,19 +6,26 @@ with them the list of what was done. The record outlives them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, ref
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis._protocol_io import SavedObject
 from napari_gpcis.plugin.planes import Plane, layer_shape
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari_gpcis._protocol_io import SavedSession
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.session import Session
+
+
+_NOTHING = SavedObject((), None, 0.5)
 
 
 class _PlaneRecord:
@@ -39,6 +46,33 @@ class _PlaneRecord:
             self._session = ref(session)
         self.now = session.saved()
         self.running = running
+
+    def add(self, made: SavedSession) -> None:
+        """Take down a step that was made while no session was open."""
+        now = self.now
+        if now is not None and now.objects:
+            self.earlier = (*self.earlier, replace(now, current=_NOTHING))
+            self.now, self._session = replace(now, objects=()), None
+        self.earlier = (*self.earlier, made)
+
+    def add_deleted(self, label: int) -> None:
+        """Take down that an object was deleted while no session was open."""
+        if self.sessions:
+            gone = replace(_NOTHING, id=label, how="delete")
+            last = replace(self.sessions[-1], objects=(gone,), current=_NOTHING)
+            self.add(last)
+
+    def withdraw(self, label: int) -> None:
+        """Forget the last step, if it was done on this object."""
+        known = [*self.earlier] + ([] if self.now is None else [self.now])
+        places = [place for place, one in enumerate(known) if one.objects]
+        if not places or known[places[-1]].objects[-1].id != label:
+            return
+        last = known[places[-1]]
+        known[places[-1]] = replace(last, objects=last.objects[:-1])
+        if self.now is not None:
+            self.now = known.pop()
+        self.earlier = tuple(one for one in known if one.objects)
 
     @property
     def sessions(self) -> tuple[SavedSession, ...]:
@@ -81,6 +115,10 @@ class Record(QObject):
         events.predicted.connect(self._note)
         events.accepted.connect(self._on_accepted)
         events.objects_changed.connect(self._on_objects)
+        events.planes_written.connect(self._on_written)
+        events.step_made.connect(self._on_step)
+        events.object_deleted.connect(self._on_deleted)
+        events.step_withdrawn.connect(self._on_withdrawn)
 
     def end(self) -> None:
         """Follow no more: the annotation has ended; what was recorded stays."""
@@ -138,6 +176,26 @@ class Record(QObject):
 
     def _on_accepted(self, plane: PlaneAnnotation, _label: int) -> None:
         self._note(plane)
+        self.accepted.emit()
+
+    def _on_step(self, plane: Plane, made: SavedSession) -> None:
+        self._planes.setdefault(plane, _PlaneRecord()).add(made)
+
+    def _on_deleted(self, plane: Plane, label: int) -> None:
+        if plane in self._planes:
+            self._planes[plane].add_deleted(label)
+
+    def _on_withdrawn(self, plane: Plane, label: int) -> None:
+        if plane in self._planes:
+            self._planes[plane].withdraw(label)
+
+    def _on_written(self, planes: Iterable[Plane]) -> None:
+        """Take down what sessions hold that are not displayed."""
+        for plane in planes:
+            known = None if self._annotation is None else self._annotation.known(plane)
+            if known is not None:
+                self._note(known)
+        self.changed.emit()
         self.accepted.emit()
 
     def _on_objects(self) -> None:

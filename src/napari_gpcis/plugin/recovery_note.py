@@ -73,7 +73,7 @@ class RecoveryNote(QWidget):
         if not self.found:
             return
         saved = self.found[0].saved
-        count = sum(len(plane.objects) for plane in saved.planes)
+        count = len(saved.ids)
         day = time.strftime("%d %B, %H:%M", time.localtime(self.found[0].when))
         objects = f"{count} object{'' if count == 1 else 's'}"
         self.text.setText(

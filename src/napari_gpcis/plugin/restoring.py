@@ -230,7 +230,7 @@ def _note(
     model: ModelInfo,
 ) -> str:
     """Say how the masks that were made again compare with the saved ones."""
-    count = sum(len(plane.objects) for plane in saved.planes)
+    count = len(saved.ids)
     opened = f"Opened the clicks of {count} object{'' if count == 1 else 's'}"
     others = _other_models(saved, model)
     if others:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_gpcis._boxes import slices
+from napari_gpcis._labels import LabelChange
 from napari_gpcis.plugin.painter import MAX_STEP
 
 if TYPE_CHECKING:
@@ -20,28 +20,13 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.planes import Box, Plane
 
     Part = tuple[Plane, Box, Mask]
+    Change = tuple[Plane, LabelChange]
+    Pixels = tuple[Plane, Box, Mask, NDArray[Any]]
 
 
-@dataclass(frozen=True, eq=False)
-class Written:
-    """Pixels of a labels layer that one run has changed.
-
-    Attributes
-    ----------
-    label
-        What they were set to.
-    indices
-        Index arrays, one for each axis of the layer.
-    before
-        What they held.
-    """
-
-    label: int
-    indices: tuple[NDArray[np.intp], ...]
-    before: NDArray[Any]
-
-
-def write(labels: Labels, parts: Sequence[Part], label: int, *, cover: bool) -> Written:
+def write(
+    labels: Labels, parts: Sequence[Part], label: int, *, cover: bool
+) -> tuple[LabelChange, ...]:
     """Give an object its masks on several planes, as one undo step.
 
     Parameters
@@ -54,40 +39,53 @@ def write(labels: Labels, parts: Sequence[Part], label: int, *, cover: bool) -> 
         The object's id.
     cover
         Whether pixels of other objects are taken as well.
+
+    Returns
+    -------
+    tuple of LabelChange
+        What was changed on each plane.
     """
-    found = [_free(labels, part, label, cover=cover) for part in parts]
-    axes = range(labels.data.ndim)
-    indices = tuple(
-        np.concatenate([np.zeros(0, dtype=np.intp), *(one[axis] for one in found)])
-        for axis in axes
-    )
-    before = np.array(labels.data[indices])
-    _set(labels, indices, label)
-    return Written(label, indices, before)
+    changes = tuple(_change(labels, part, label, cover=cover) for part in parts)
+    pixels = [
+        (plane, change.box, change.where, change.after)
+        for (plane, _, _), change in zip(parts, changes, strict=True)
+    ]
+    _set(labels, pixels)
+    return changes
 
 
-def take_back(labels: Labels, written: Written) -> None:
-    """Restore the pixels of a run that have not changed since, as one undo step."""
-    same = labels.data[written.indices] == written.label
-    places = tuple(axis[same] for axis in written.indices)
-    _set(labels, places, written.before[same])
+def take_back(labels: Labels, changes: Sequence[Change]) -> None:
+    """Restore the pixels that have not changed since, as one undo step."""
+    pixels = []
+    for plane, change in changes:
+        where = change.stands(plane.take(labels.data)[slices(change.box)])
+        pixels.append((plane, change.box, where, change.before_at(where)))
+    _set(labels, pixels)
 
 
-def _free(
-    labels: Labels, part: Part, label: int, *, cover: bool
-) -> tuple[NDArray[np.intp], ...]:
-    """Return the pixels of a mask that the object may take."""
+def _change(labels: Labels, part: Part, label: int, *, cover: bool) -> LabelChange:
+    """Return the pixels of a mask that the object may take, before and after."""
     plane, box, mask = part
     now = plane.take(labels.data)[slices(box)]
-    rows, cols = np.nonzero(mask & ((now != label) if cover else (now == 0)))
-    return plane.indices(rows + box[0], cols + box[1])
+    where = mask & ((now != label) if cover else (now == 0))
+    before = now[where] if cover else np.asarray(0)
+    return LabelChange(box, where, before, np.asarray(label))
 
 
-def _set(labels: Labels, indices: tuple[NDArray[np.intp], ...], values: Any) -> None:
+def _set(labels: Labels, pixels: Sequence[Pixels]) -> None:
     """Set pixels; very many of them without the layer's slow history."""
-    count = len(indices[0])
+    places, values = [], []
+    for plane, box, where, value in pixels:
+        rows, cols = np.nonzero(where)
+        places.append(plane.indices(rows + box[0], cols + box[1]))
+        values.append(np.broadcast_to(value, len(rows)))
+    count = sum(map(len, values))
+    if count == 0:
+        return
+    indices = tuple(np.concatenate(axis) for axis in zip(*places, strict=True))
+    together = np.concatenate(values).astype(labels.data.dtype)
     if count > MAX_STEP:
-        labels.data[indices] = values
+        labels.data[indices] = together
         labels.refresh(thumbnail=False, highlight=False, extent=False)
-    elif count:
-        labels.data_setitem(indices, values)
+    else:
+        labels.data_setitem(indices, together)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.events import AnnotationEvents
     from napari_gpcis.plugin.layers import ClickLayers
     from napari_gpcis.plugin.painter import Painter
+    from napari_gpcis.plugin.past import Past
     from napari_gpcis.plugin.prompts import Prompts
     from napari_gpcis.plugin.worker import InferenceThread
     from napari_gpcis.plugin.writing import Writing
@@ -34,6 +35,8 @@ class Surroundings:
         Where to report what others may want to hear.
     writing
         What the person has chosen about writing.
+    past
+        What was done to finished objects on all planes.
     say
         Tells the person something; an empty message tells that something changed.
     """
@@ -45,4 +48,5 @@ class Surroundings:
     worker: InferenceThread
     events: AnnotationEvents
     writing: Writing
+    past: Past
     say: Callable[[str], None]

@@ -57,7 +57,7 @@ REFINE_HELP = (
 )
 DELETE_HELP = (
     "Delete the objects that are selected in the list.\n"
-    "Undo brings the last one of the displayed plane back."
+    "Undo brings them back, on whatever planes they were."
 )
 ROWS_SEEN = 5
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -215,7 +215,6 @@ class ObjectsPanel(Panel):
         count = annotation.delete(
             [(found.plane, found.label, found.entry.box) for found in chosen]
         )
-        self.index.look_up({found.plane for found in chosen})
         annotation.say(f"{count} object{'' if count == 1 else 's'} deleted.")
 
     def _select(self, found: Found, *, add: bool) -> None:

@@ -89,6 +89,7 @@ class StackPanel(Panel):
         self.bar.setValue(len(self.propagation.found))
         none = "" if axes else "For images with more than one plane."
         self.words.setText(self.propagation.words or none)
+        self.words.setVisible(bool(self.words.text()))
         self._show_axes(axes)
         self._show_planes()
 

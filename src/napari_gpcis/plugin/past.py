@@ -1,0 +1,252 @@
+"""What was done to finished objects, on all planes in order, so that undo finds it.
+
+A step on a plane that is open belongs to its session, like an object that was clicked
+there. A step on any other plane is told to whoever records the prompts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from weakref import ReferenceType, ref
+
+from napari_gpcis._labels import FinishedObject
+from napari_gpcis._replay import prompts_of
+from napari_gpcis.plugin.stack_writing import take_back, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari.layers import Labels
+
+    from napari_gpcis._labels import LabelChange
+    from napari_gpcis._protocol_io import SavedSession
+    from napari_gpcis.plugin.events import AnnotationEvents
+    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.propagation import Carried
+    from napari_gpcis.session import Session
+
+    Known = Callable[[Plane], PlaneAnnotation | None]
+
+MOST_DEEDS = 200
+"""So many deeds are remembered."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a deed has changed on one plane.
+
+    Attributes
+    ----------
+    plane, label
+        Where, and which object.
+    change
+        The pixels.
+    session, step
+        The session that has it as a step; ``None`` if none was open.
+    """
+
+    plane: Plane
+    label: int
+    change: LabelChange
+    session: ReferenceType[Session] | None = None
+    step: FinishedObject | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Deed:
+    """What was done at once.
+
+    Attributes
+    ----------
+    parts
+        The changes, plane by plane; none for an object that was accepted: its
+        session knows them.
+    planes
+        All planes concerned.
+    words
+        What to say once it is undone.
+    alone
+        Whether it can only be undone as long as nothing was accepted after it.
+    accepted
+        The step of an object that was accepted, and the session that has it.
+    """
+
+    parts: tuple[Part, ...]
+    planes: frozenset[Plane]
+    words: str = ""
+    alone: bool = False
+    accepted: tuple[FinishedObject, ReferenceType[Session]] | None = None
+
+
+class Past:
+    """The deeds of one annotation.
+
+    Parameters
+    ----------
+    labels
+        The layer.
+    events
+        Where steps are told, and accepted objects heard of.
+    known
+        Returns a plane that was visited.
+    """
+
+    def __init__(self, labels: Labels, events: AnnotationEvents, known: Known) -> None:
+        self._labels = labels
+        self._events = events
+        self._known = known
+        self._deeds: deque[Deed] = deque(maxlen=MOST_DEEDS)
+        events.accepted.connect(self._on_accepted)
+
+    # Deeds ------------------------------------------------------------------------
+
+    def add_followed(
+        self, label: int, found: Sequence[tuple[Plane, Carried]], *, cover: bool
+    ) -> Deed:
+        """Write the masks of an object that was followed, as one undo step.
+
+        Parameters
+        ----------
+        label
+            The object's id.
+        found
+            Planes, and what was found there.
+        cover
+            Whether pixels of other objects are taken as well.
+        """
+        masks = [(plane, one.box, one.mask) for plane, one in found]
+        changes = write(self._labels, masks, label, cover=cover)
+        parts = [
+            self._note(Part(plane, label, change), one, cover=cover)
+            for (plane, one), change in zip(found, changes, strict=True)
+            if change.where.any()
+        ]
+        return self._add(parts, "All planes of the run are as before.", alone=True)
+
+    def add_deleted(self, parts: Sequence[Part]) -> Deed:
+        """Take note of objects that were deleted together."""
+        for part in parts:
+            if part.session is None:
+                self._events.object_deleted.emit(part.plane, part.label)
+        ids = sorted({part.label for part in parts})
+        if len(parts) == 1:
+            words = f"Object {ids[0]} is back."
+        else:
+            words = f"{len(parts)} objects are back."
+        return self._add(parts, words)
+
+    def forget(self, step: FinishedObject) -> None:
+        """Take note that an accepted object is being clicked again."""
+        for deed in self._deeds:
+            if deed.accepted is not None and deed.accepted[0] is step:
+                self._deeds.remove(deed)
+                return
+
+    # Undo -------------------------------------------------------------------------
+
+    def undo(self, current: PlaneAnnotation) -> Deed | None:
+        """Take back the last deed that can be, on whatever planes it was done.
+
+        Objects that were accepted on the displayed plane come first if they came
+        later: these are its session's own.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        Deed or None
+            What was undone; ``None`` if it is the turn of the plane's own session, or
+            nothing was done.
+        """
+        later: set[Plane] = set()
+        for deed in reversed(self._deeds):
+            if deed.accepted is not None:
+                session = deed.accepted[1]()
+                if session is not None and session is current.session:
+                    return None
+                later |= deed.planes
+            elif not (later if deed.alone else later & deed.planes):
+                self._take_back(deed)
+                return deed
+        return None
+
+    def _take_back(self, deed: Deed) -> None:
+        self._deeds.remove(deed)
+        undone = [part for part in reversed(deed.parts) if self._withdraw(part)]
+        take_back(self._labels, [(part.plane, part.change) for part in undone])
+        self._tell(deed)
+        self._events.deed_undone.emit(deed)
+
+    def _withdraw(self, part: Part) -> bool:
+        """Take a step out of its session or the record; ``False`` if it is gone."""
+        session = None if part.session is None else part.session()
+        known = self._known(part.plane)
+        if session is None or known is None or known.session is not session:
+            self._events.step_withdrawn.emit(part.plane, part.label)
+            return True
+        if not session.steps or session.steps[-1] is not part.step:
+            return False
+        session.withdraw()
+        return True
+
+    # Notes ------------------------------------------------------------------------
+
+    def _note(self, part: Part, one: Carried, *, cover: bool) -> Part:
+        """Make what was found on a plane a step of its session, or tell of it."""
+        if one.saved is None:
+            return part
+        session = self._session_like(part.plane, one.saved)
+        if session is None:
+            made = one.accepted(part.label, overwrite=cover)
+            self._events.step_made.emit(part.plane, made)
+            return part
+        saved = one.saved.current
+        prompts = prompts_of(saved, one.saved.shape)
+        step = FinishedObject(
+            part.label,
+            prompts.clicks,
+            prompts.view,
+            saved.threshold,
+            cover,
+            one.mask.shape,
+            "add",
+            prompts.start,
+        )
+        session.note(step, part.change)
+        return replace(part, session=ref(session), step=step)
+
+    def _session_like(self, plane: Plane, saved: SavedSession) -> Session | None:
+        """Return the plane's session; one of another model or contrast is closed."""
+        known = self._known(plane)
+        if known is None or known.session is None:
+            return None
+        open_now = known.session.saved()
+        if replace(open_now, objects=(), current=saved.current) == saved:
+            return known.session
+        known.set_aside()
+        return None
+
+    def _add(self, parts: Sequence[Part], words: str, *, alone: bool = False) -> Deed:
+        planes = frozenset(part.plane for part in parts)
+        deed = Deed(tuple(parts), planes, words, alone)
+        self._deeds.append(deed)
+        self._tell(deed)
+        return deed
+
+    def _tell(self, deed: Deed) -> None:
+        """Tell that finished objects are not what they were."""
+        self._events.planes_written.emit(deed.planes)
+        self._events.objects_changed.emit()
+
+    def _on_accepted(self, plane: PlaneAnnotation, _label: int) -> None:
+        session = plane.session
+        if session is not None and session.steps:
+            accepted = session.steps[-1], ref(session)
+            planes = frozenset({plane.plane})
+            self._deeds.append(Deed((), planes, accepted=accepted))

@@ -1,0 +1,303 @@
+"""Steps on many planes: saved with their clicks, replayed, undone from anywhere."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from _bright_segmenter import BrightSegmenter, ball_stack
+from napari_gpcis.plugin.annotation import KEPT_SESSIONS
+from napari_gpcis.plugin.contrast import choose_contrast
+from napari_gpcis.plugin.panels.files import FilesPanel
+from napari_gpcis.plugin.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.panels.stack import StackPanel
+from napari_gpcis.plugin.planes import Plane
+from napari_gpcis.plugin.safekeeping import Safekeeping
+from napari_gpcis.plugin.saving import file_names
+from napari_gpcis.prompts import read_prompts, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LEFT = Qt.MouseButton.LeftButton
+MIDDLE = 4
+BALL = ball_stack()
+BALL[:, 2:9, 2:9] = 200  # a bar through all planes
+BALL[:, 50:60, 2:9] = 200  # and another one
+
+
+@pytest.fixture
+def segmenter() -> BrightSegmenter:
+    return BrightSegmenter()
+
+
+@pytest.fixture
+def work(bench: Any, qtbot: Any) -> Iterator[Any]:
+    """A bench that follows and keeps, on the middle plane of the stack."""
+    keeping = Safekeeping(bench.viewer, bench.binding)
+    bench.stack, bench.files = StackPanel(bench.binding), FilesPanel(bench.binding)
+    for part in (bench.stack, bench.files, keeping.note):
+        qtbot.addWidget(part)
+    keeping.serve([bench.files], lambda: bench.viewer.layers[0])
+    bench.record = lambda: keeping.keeper.record
+    bench.start(BALL)
+    go_to(bench, MIDDLE)
+    yield bench
+    bench.files.close_links()
+    keeping.end()
+
+
+def go_to(bench: Any, plane: int) -> None:
+    bench.viewer.dims.set_current_step(0, plane)
+    bench.until(lambda: bench.current.plane.steps[0] == plane and bench.current.session)
+    bench.settled(len(bench.current.clicks))
+
+
+def finish(bench: Any, row: int, col: int) -> None:
+    """Click on the displayed plane and accept."""
+    bench.positive.add((bench.current.plane.steps[0], row, col))
+    bench.settled(1)
+    bench.binding.command("accept")
+    bench.settled(0)
+
+
+def follow(bench: Any, button: str = "follow_on") -> None:
+    """Click on the ball and follow it."""
+    bench.positive.add((MIDDLE, 32, 32))
+    bench.settled(1)
+    getattr(bench.stack, button).click()
+    bench.until(lambda: not bench.stack.propagation.running)
+
+
+def saved_ids(bench: Any) -> dict[int, list[int | None]]:
+    """The ids of the steps that would be saved, by plane."""
+    planes = bench.record().saved().planes
+    return {plane.steps[0]: [step.id for step in plane.objects] for plane in planes}
+
+
+def check_replay(bench: Any) -> None:
+    """Making all masks again from the prompts alone gives the labels."""
+    made = replay(bench.record().saved(), bench.segmenter, BALL)
+    np.testing.assert_array_equal(made, bench.labels.data)
+
+
+# -- followed planes are saved -----------------------------------------------------
+
+
+def test_a_followed_object_comes_back_from_its_file(
+    open_desk: Any, tmp_path: Path
+) -> None:
+    desk = open_desk(BALL, scale=(4, 1, 1))
+    files = next(p for p in desk.widget.panels if isinstance(p, FilesPanel))
+    stack = next(p for p in desk.widget.panels if isinstance(p, StackPanel))
+    next(s for s in desk.widget.sections if s.content is stack).unfolded = True
+    desk.viewer.dims.set_current_step(0, MIDDLE)
+    desk.until(lambda: desk.current.plane.steps[0] == MIDDLE and desk.current.session)
+    desk.robot.click(desk.image, (MIDDLE, 32, 32))
+    desk.settled(1)
+    QTest.mouseClick(stack.follow_both, LEFT)
+    desk.until(lambda: not stack.propagation.running)
+    desk.robot.click(desk.image, (MIDDLE, 5, 5))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    shown = desk.labels.data.copy()
+    assert [bool((plane == 1).any()) for plane in shown] == [False, *[True] * 7, False]
+    files.write("save", tmp_path / "ball")
+    clicks, labels = file_names(tmp_path / "ball")
+    desk.until(lambda: "Saved" in files.message.text())
+    saved = read_prompts(clicks)
+    assert sorted(plane.steps[0] for plane in saved.planes) == list(range(1, 8))
+    for plane in saved.planes:
+        (step, *_) = plane.objects
+        assert step.clicks
+        assert (step.start is None) == (plane.steps[0] == MIDDLE)
+    for note in ("2 objects. All masks are as they were saved", "were made again"):
+        desk.widget.start_button.click()
+        files.open_file(clicks)
+        desk.until(lambda note=note: note in files.message.text())
+        np.testing.assert_array_equal(desk.labels.data, shown)
+        labels.unlink(missing_ok=True)  # the second time from the clicks alone
+
+
+def test_steps_of_a_run_stand_among_those_of_the_plane(work: Any) -> None:
+    go_to(work, 5)
+    finish(work, 5, 5)
+    go_to(work, 6)  # visited, nothing done
+    go_to(work, MIDDLE)
+    follow(work)
+    go_to(work, 5)
+    finish(work, 55, 5)
+    assert saved_ids(work) == {5: [1, 2, 3], MIDDLE: [2], 6: [2], 7: [2]}
+    check_replay(work)
+    assert [step.id for step in work.current.session.steps] == [1, 2, 3]
+    np.testing.assert_array_equal(work.current.session.labels, work.labels.data[5])
+
+
+def test_a_run_that_is_undone_is_not_saved(work: Any) -> None:
+    go_to(work, 5)
+    finish(work, 5, 5)
+    go_to(work, MIDDLE)
+    before = work.labels.data.copy()
+    follow(work)
+    work.binding.command("undo")
+    assert saved_ids(work) == {5: [1], MIDDLE: [2]}
+    assert "as before" in work.binding.status
+    assert not work.stack.propagation.found
+    work.binding.command("undo")  # reopens the object on the displayed plane
+    work.settled(1)
+    work.binding.command("clear")
+    work.settled(0)
+    np.testing.assert_array_equal(work.labels.data, before)
+
+
+def test_undo_on_a_plane_of_a_run_opens_the_object_there(work: Any) -> None:
+    go_to(work, 5)
+    go_to(work, MIDDLE)
+    follow(work)
+    finish(work, 5, 5)
+    shown = work.labels.data.copy()
+    go_to(work, 5)
+    work.binding.command("undo")
+    work.settled(1)
+    np.testing.assert_array_equal(work.labels.data, shown)
+    work.binding.command("clear")
+    work.settled(0)
+    assert not (work.labels.data[5] == 1).any()
+    np.testing.assert_array_equal(work.labels.data[6:], shown[6:])
+    check_replay(work)
+    go_to(work, MIDDLE)
+    work.binding.command("undo")  # the later object, not the run
+    work.settled(1)
+    assert (work.labels.data[6] == 1).any()
+
+
+def test_a_run_with_another_contrast_is_saved_with_it(work: Any) -> None:
+    go_to(work, 5)
+    finish(work, 5, 5)
+    plane = work.current
+    session = plane.session
+    go_to(work, MIDDLE)
+    choose_contrast(work.viewer.layers[0], fixed=True)
+    follow(work)
+    assert plane.session is None
+    go_to(work, 5)
+    assert work.current is plane
+    assert plane.session is not session
+    planes = {plane.steps[0]: plane for plane in work.record().saved().planes}
+    assert [one.contrast for one in planes[5].sessions] == [None, (0.0, 255.0)]
+    check_replay(work)
+
+
+def test_an_unfinished_object_stays_the_running_one(work: Any) -> None:
+    go_to(work, 5)
+    work.positive.add((5, 5, 5))
+    work.settled(1)
+    go_to(work, MIDDLE)
+    follow(work)
+    saved = {plane.steps[0]: plane for plane in work.record().saved().planes}[5]
+    assert saved.running == 1
+    assert [step.id for step in saved.objects] == [2]
+    assert len(saved.sessions[-1].current.clicks) == 1
+
+
+# -- deleted on any plane ----------------------------------------------------------
+
+
+def test_what_was_deleted_on_another_plane_comes_back(open_desk: Any) -> None:
+    desk = open_desk(BALL, scale=(4, 1, 1))
+    panel = next(p for p in desk.widget.panels if isinstance(p, ObjectsPanel))
+    next(s for s in desk.widget.sections if s.content is panel).unfolded = True
+    desk.viewer.dims.set_current_step(0, 2)
+    desk.until(lambda: desk.current.plane.steps[0] == 2 and desk.current.session)
+    for number, row in enumerate((5, 55), start=1):
+        desk.robot.click(desk.image, (2, row, 5))
+        desk.settled(1)
+        desk.robot.press(Qt.Key.Key_N)
+        desk.settled(0)
+        desk.until(lambda number=number: len(panel.table.rows) == number)
+    shown = desk.labels.data.copy()
+    view = panel.list
+    place = view.visualRect(view.model().index(0, 0)).center()
+    QTest.mouseClick(view.viewport(), LEFT, pos=place)
+    desk.viewer.dims.set_current_step(0, 6)
+    desk.until(lambda: desk.current.plane.steps[0] == 6 and desk.current.session)
+    QTest.mouseClick(panel.delete_button, LEFT)
+    assert not (desk.labels.data == 1).any()
+    desk.robot.press(Qt.Key.Key_U)
+    assert desk.widget.status.text().startswith("Object 1 is back.")
+    np.testing.assert_array_equal(desk.labels.data, shown)
+    desk.until(lambda: len(panel.table.rows) == 2)
+    record = desk.widget.safekeeping.keeper.record.saved()
+    assert [step.how for step in record.planes[0].objects] == ["add", "add"]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_objects_deleted_together_come_back_together(work: Any, closed: bool) -> None:
+    go_to(work, 5)
+    finish(work, 5, 5)
+    finish(work, 55, 5)
+    go_to(work, 6)
+    finish(work, 5, 5)
+    shown = work.labels.data.copy()
+    if closed:
+        for plane in range(KEPT_SESSIONS):
+            go_to(work, plane)
+        planes = work.binding.annotation.known(Plane((1, 2), (5, 0, 0)))
+        assert planes.session is None
+    work.labels.data[8, 40:50, 40:50] = 9  # drawn by hand, on a plane never seen
+    there = [(5, 1), (6, 3), (8, 9), (5, 2)]
+    doomed = [(Plane((1, 2), (plane, 0, 0)), label, None) for plane, label in there]
+    assert work.binding.annotation.delete(doomed) == 4
+    assert not work.labels.data.any()
+    assert saved_ids(work) == {5: [1, 2, 1, 2], 6: [3, 3]}
+    check_replay(work)
+    work.binding.command("undo")
+    assert "4 objects are back" in work.binding.status
+    work.labels.data[8] = 0
+    np.testing.assert_array_equal(work.labels.data, shown)
+    assert saved_ids(work) == {5: [1, 2], 6: [3]}
+    check_replay(work)
+
+
+def test_what_was_accepted_later_stays_when_a_deletion_is_undone(work: Any) -> None:
+    go_to(work, 5)
+    finish(work, 5, 5)
+    plane = work.current.plane
+    work.binding.annotation.delete([(plane, 1, None)])
+    finish(work, 55, 5)
+    go_to(work, 6)
+    work.binding.command("undo")  # steps of plane 5 are taken back there, in order
+    assert "Nothing to undo" in work.binding.status
+    assert set(np.unique(work.labels.data)) == {0, 2}
+    go_to(work, 5)
+    work.binding.command("undo")
+    work.settled(1)
+    work.binding.command("clear")
+    work.settled(0)
+    work.binding.command("undo")  # the clicks of the object
+    work.settled(1)
+    work.binding.command("clear")
+    work.settled(0)
+    assert not work.labels.data.any()
+
+
+def test_a_file_with_closed_planes_is_valid_json(work: Any, tmp_path: Path) -> None:
+    follow(work, "follow_both")
+    work.files.write("save", tmp_path / "ball")
+    work.until(lambda: "Saved" in work.files.message.text())
+    data = json.loads(file_names(tmp_path / "ball")[0].read_text())
+    starts = [
+        step["start"]["box"]
+        for plane in data["planes"]
+        for one in plane["sessions"]
+        for step in one["objects"]
+        if step["start"]
+    ]
+    assert len(starts) == 6
