@@ -153,3 +153,26 @@ def test_usage_statistics_stay_off():
         "sys.exit('openvino_telemetry' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+GIVEN_UP_ELSEWHERE = """
+import faulthandler, gc, signal, subprocess, sys, threading
+import numpy as np
+from napari_gpcis import Click, Segmenter
+
+faulthandler.enable()  # a stack of its own for signals
+signal.signal(getattr(signal, "SIGCHLD", signal.SIGINT), lambda *_: None)
+kept = [Segmenter.from_pretrained(backend="openvino")]
+kept[0].predict(np.zeros((64, 64), np.uint8), [Click(3, 3)])
+giving_up = threading.Thread(target=lambda: (kept.clear(), gc.collect()))
+giving_up.start()
+giving_up.join()
+subprocess.run([sys.executable, "-c", ""], check=True)
+print("alive")
+"""
+
+
+def test_signals_arrive_after_a_model_was_given_up_in_another_thread():
+    command = [sys.executable, "-c", GIVEN_UP_ELSEWHERE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr

@@ -59,6 +59,17 @@ def _openvino() -> Any:
             modules[_TELEMETRY] = before
 
 
+@cache
+def _core() -> Any:
+    """Return the one core of this process, which is never given up.
+
+    Its CPU plugin gives the thread that compiles first another stack for signals, and
+    frees it with itself. In another thread that leaves the first one with a stack that
+    is gone, and the next signal ends the process.
+    """
+    return _openvino().Core()
+
+
 class OpenVINOModel(FasterModel):
     """A model whose feature network is compiled, each size of input once.
 
@@ -108,7 +119,7 @@ class OpenVINOModel(FasterModel):
     def _request(self, stage: str, inputs: tuple[Tensor, ...]) -> Any:
         size = "x".join(map(str, inputs[0].shape))
         name = f"{self._identity}-{stage}-{size}"
-        core = _openvino().Core()
+        core = _core()
         network = _read(core, name)
         if network is None:
             network = _convert(self._stages[stage], inputs)
