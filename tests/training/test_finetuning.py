@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -95,6 +96,23 @@ def test_a_name_makes_a_model_of_the_user_with_all_that_belongs_to_it(root, star
     for kind in ("prepared", "before", "validation", "after", "done"):
         assert kind in kinds
     assert kinds[-1] == "done"
+
+
+def test_control_c_asks_to_stop_once_and_is_given_back(monkeypatch):
+    asked = []
+
+    def train(*_, stop, **__):
+        asked.append(stop())
+        signal.raise_signal(signal.SIGINT)
+        asked.append(stop())
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("gpcis_training.finetuning.finetune", train)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["finetune", "--images=i", "--labels=l", "-o", "m.safetensors"]) == 0
+    assert asked == [False, True]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_command_line_tells_what_it_does_and_keeps_a_given_split(

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 _DEFAULT_MODEL = "gpcis-mobilenet-v2"
 _OWN = ("model", "images", "labels", "output", "resume", "overwrite", "events", "run")
@@ -104,20 +106,19 @@ def run(arguments: argparse.Namespace) -> int:
     asked = threading.Event()
     if arguments.events:
         _listen(asked)
-    else:
-        _stop_on_interrupt(asked)
     try:
-        finetune(
-            arguments.model,
-            arguments.images,
-            arguments.labels,
-            arguments.output,
-            resume=arguments.resume,
-            overwrite=arguments.overwrite,
-            listener=print_json if arguments.events else print_words,
-            stop=asked.is_set,
-            **options,
-        )
+        with nullcontext() if arguments.events else _stop_on_interrupt(asked):
+            finetune(
+                arguments.model,
+                arguments.images,
+                arguments.labels,
+                arguments.output,
+                resume=arguments.resume,
+                overwrite=arguments.overwrite,
+                listener=print_json if arguments.events else print_words,
+                stop=asked.is_set,
+                **options,
+            )
     except (GPCISError, OSError) as error:
         if not arguments.events:
             raise
@@ -139,9 +140,11 @@ def _listen(asked: threading.Event) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _stop_on_interrupt(asked: threading.Event) -> None:
+@contextmanager
+def _stop_on_interrupt(asked: threading.Event) -> Iterator[None]:
     """Let the first Control-C end training, a second one the program."""
     if threading.current_thread() is not threading.main_thread():
+        yield
         return
 
     def interrupted(*_: Any) -> None:
@@ -149,4 +152,8 @@ def _stop_on_interrupt(asked: threading.Event) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         print("stopping: the best state so far is kept", file=sys.stderr)
 
-    signal.signal(signal.SIGINT, interrupted)
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
