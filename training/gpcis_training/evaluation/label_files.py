@@ -13,6 +13,7 @@ from gpcis_training.evaluation.datasets import (
     draw_ids,
 )
 from gpcis_training.evaluation.forms import FILES, read_plane
+from gpcis_training.pairing import find_pairs_of_files
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,8 +53,6 @@ def file_objects(
     InputError
         If nothing pairs, a file cannot be read, or there is no accepted object.
     """
-    from gpcis_training.finetuning._pairing import find_pairs_of_files  # needs us
-
     rule = rule or DrawingRule()
     table = None if pairs is None else Path(pairs)
     found, alone = find_pairs_of_files(Path(images), Path(labels), table)
