@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
 
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
-WAIT = 20_000
+WAIT = 60_000
 """Milliseconds; long, for a slow and busy machine."""
 
 
@@ -147,28 +147,39 @@ def open_desk(
 ) -> Iterator[Callable[..., Desk]]:
     """Open a real viewer with an image and the started widget."""
     desks: list[Desk] = []
+    if os.environ.get("NAPARI_ASYNC", "0") != "0":  # napari's fixture has reset it
+        settings.get_settings().experimental.async_ = True
 
-    def open_it(data: Any = None, **options: Any) -> Desk:
+    def open_it(
+        data: Any = None, model: FakeSegmenter = segmenter, **options: Any
+    ) -> Desk:
         data = np.zeros((80, 100), dtype=np.uint8) if data is None else data
         proxy = make_napari_viewer_proxy(show=True)
         viewer = proxy.__wrapped__
         image = viewer.add_image(data, **options)
-        widget = GPCISWidget(proxy, lambda name: segmenter)
+        widget = GPCISWidget(proxy, lambda name: model)
         viewer.window.add_dock_widget(widget, name="GPCIS")
         viewer.window.resize(1200, 700)
         qtbot.waitUntil(viewer.window._qt_window.isVisible, timeout=WAIT)
         viewer.reset_view()
-        desk = Desk(viewer, widget, Robot(viewer), segmenter, image, qtbot)
+        desk = Desk(viewer, widget, Robot(viewer), model, image, qtbot)
         assert widget.start()
         desk.until(lambda: widget.session is not None)
         desks.append(desk)
         return desk
 
     yield open_it
-    segmenter.gate.set()
     for desk in desks:
+        desk.segmenter.gate.set()
         desk.widget.shut_down()
         assert not desk.binding.thread_alive
+
+
+@pytest.fixture
+def open_async_desk(open_desk: Callable[..., Desk]) -> Callable[..., Desk]:
+    """Open a desk where napari reads planes on a thread of its own."""
+    settings.get_settings().experimental.async_ = True
+    return open_desk
 
 
 @pytest.fixture(autouse=True)
@@ -178,10 +189,12 @@ def usual_preferences(
     """Each test begins with the usual preferences; the person's own are not touched."""
     monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "state"))
     monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    monkeypatch.setattr(settings.NapariSettings, "_maybe_save", lambda _: None)
     settings._clear_plugin_settings_cache()
     unlink()
     PREFERENCES.reset()
     yield
+    settings.get_settings().experimental.async_ = False
     unlink()
     PREFERENCES.reset()
     settings._clear_plugin_settings_cache()
