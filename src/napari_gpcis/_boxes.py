@@ -52,9 +52,9 @@ def box_of_value(array: NDArray[Any], value: int) -> Box | None:
     return int(down[0]), int(right[0]), int(down[-1]) + 1, int(right[-1]) + 1
 
 
-def near_strips(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Cut the rows of a plane into slices of about `NEAR` pixels."""
-    step = max(1, NEAR // max(1, shape[1]))
+def near_strips(shape: tuple[int, ...], pixels: int = NEAR) -> Iterator[slice]:
+    """Cut the rows of a plane into slices of about so many pixels."""
+    step = max(1, pixels // max(1, shape[1]))
     for start in range(0, shape[0], step):
         yield slice(start, min(start + step, shape[0]))
 

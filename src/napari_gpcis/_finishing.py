@@ -240,7 +240,7 @@ class Finishing(Clicking, ABC):
         step
             What was done; it is saved with the others, and `reopen` takes it back.
         change
-            The pixels that it changed.
+            The pixels that it changed; `labels` follows.
         """
         self._labels.note(step, change)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from napari_gpcis._boxes import EMPTY, box_of_value, placed, slices, union
+from napari_gpcis._label_change import LabelChange
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
     from napari_gpcis.prediction import Prediction
+
+__all__ = [
+    "MAX_ID",
+    "FinishedObject",
+    "How",
+    "LabelChange",
+    "ObjectLabels",
+    "Step",
+    "finished",
+]
 
 MAX_ID = int(np.iinfo(np.int32).max)
 
@@ -64,47 +75,6 @@ class FinishedObject:
     start: Start | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class LabelChange:
-    """The pixels that one step changed.
-
-    Attributes
-    ----------
-    box
-        Half-open box of the image.
-    where
-        Which of its pixels were changed, bool.
-    before, after
-        Their values, integers in the order of ``np.nonzero(where)``; or, without an
-        axis, the one value of all of them.
-    """
-
-    box: Box
-    where: Mask
-    before: NDArray[Any]
-    after: NDArray[Any]
-
-    def stands(self, region: NDArray[Any]) -> Mask:
-        """Return which of the pixels are still as they were left.
-
-        Parameters
-        ----------
-        region
-            What the box holds now.
-        """
-        if self.after.ndim == 0:
-            return self.where & (region == self.after)
-        same = self.where.copy()
-        same[self.where] = region[self.where] == self.after
-        return same
-
-    def before_at(self, pixels: Mask) -> NDArray[Any]:
-        """Return what some of the pixels were before, one value if all were alike."""
-        if self.before.ndim == 0:
-            return self.before
-        return self.before[pixels[self.where]]
-
-
 class ObjectLabels:
     """An int32 label image; nonzero pixels are protected.
 
@@ -122,10 +92,17 @@ class ObjectLabels:
     """
 
     def __init__(self, shape: tuple[int, int], labels: ArrayLike | None) -> None:
-        self.array = _adopt(shape, labels)
-        self.initial = _digest(self.array) if labels is not None else None
+        self._array = _adopt(shape, labels)
+        self.initial = _digest(self._array) if labels is not None else None
         self.steps: list[FinishedObject] = []
         self.changes: list[LabelChange] = []
+        self._waiting: list[LabelChange] = []
+
+    @property
+    def array(self) -> NDArray[np.int32]:
+        """The labels; changes that were made elsewhere are made here when asked for."""
+        self._follow()
+        return self._array
 
     @property
     def objects(self) -> tuple[FinishedObject, ...]:
@@ -180,6 +157,7 @@ class ObjectLabels:
         values = np.where(taken, np.int32(number), np.int32(0))[where]
         step = finished(prediction, prompts, number, way, overwrite)
         self.note(step, LabelChange(box, where, region[where], values))
+        self._follow()
         return number
 
     def delete(self, label: int) -> None:
@@ -188,12 +166,19 @@ class ObjectLabels:
         before, after = np.asarray(int(label)), np.asarray(0)
         step = FinishedObject(int(label), (), None, 0.5, False, mask.shape, "delete")
         self.note(step, LabelChange(box, mask, before, after))
+        self._follow()
 
     def note(self, step: FinishedObject, change: LabelChange) -> None:
         """Add a step that was made elsewhere, see `Session.note`."""
-        self.array[slices(change.box)][change.where] = change.after
         self.steps.append(step)
         self.changes.append(change)
+        self._waiting.append(change)
+
+    def _follow(self) -> None:
+        """Make the changes that were made elsewhere."""
+        for change in self._waiting:
+            self._array[slices(change.box)][change.where] = change.after
+        self._waiting.clear()
 
     def take_back(self) -> FinishedObject:
         """Restore what the last step changed, where it has not changed since."""
@@ -201,9 +186,12 @@ class ObjectLabels:
             msg = "no object was accepted that could be taken back"
             raise InputError(msg)
         last, change = self.steps.pop(), self.changes.pop()
-        region = self.array[slices(change.box)]
-        same = change.stands(region)
-        region[same] = change.before_at(same)
+        if self._waiting and self._waiting[-1] is change:
+            self._waiting.pop()
+        else:
+            region = self.array[slices(change.box)]
+            same = change.stands(region)
+            region[same] = change.before_at(same)
         return last
 
     def _target(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_gpcis.plugin import painter as painter_module
 from napari_gpcis.plugin.painter import EMPTY, Painted, Painter
 from napari_gpcis.plugin.planes import Plane
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QApplication
 
 PLANE = Plane((0, 1), (0, 0))
 NOTHING = np.zeros((0, 0), dtype=bool)
@@ -303,3 +308,42 @@ def test_what_was_changed_can_be_taken_up_again(
     again = painter.reheld(PLANE, 7, how, change)
     painter.give_back(PLANE, again)
     np.testing.assert_array_equal(labels.data, before)
+
+
+def test_a_large_mask_flows_in_and_is_finished_when_asked(
+    labels: Labels, qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painter_module, "PORTION", 60)
+    monkeypatch.setattr(painter_module, "MAX_STEP", 100)
+    painter, held = Painter(labels), Painted()
+    painter.paint(PLANE, held, (0, 0, 20, 30), full(20, 30))
+    assert held.label == 8
+    for _ in range(15):
+        assert (labels.data == 8).sum() < 575
+        qapp.processEvents()
+    for _ in range(15):
+        qapp.processEvents()
+    assert (labels.data == 8).sum() == 575
+    painter.paint(PLANE, held, (0, 0, 10, 30), full(10, 30))
+    painter.paint(PLANE, held, (5, 0, 20, 30), full(15, 30))
+    assert painter.change(PLANE, held).where.sum() == 450
+    assert (labels.data == 8).sum() == 450
+    painter.give_back(PLANE, held)
+    painter.close()
+    assert set(np.unique(labels.data)) == {0, 7}
+
+
+def test_a_hidden_layer_on_another_plane_is_written() -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_labels(np.zeros((3, 20, 30), dtype=np.int32))
+    painter, held = Painter(labels), Painted()
+    labels.visible = False
+    viewer.dims.set_current_step(0, 0)
+    painter.paint(Plane((1, 2), (0, 0, 0)), held, (8, 8, 12, 12), full(4, 4))
+    assert np.count_nonzero(labels.data[0]) == 16
+    labels.visible = True
+    assert not painter.writing
+    painter.paint(Plane((1, 2), (0, 0, 0)), held, (8, 8, 12, 13), full(4, 5))
+    painter.end_step()
+    labels.undo()
+    assert np.count_nonzero(labels.data[0]) == 16

@@ -85,27 +85,44 @@ class Painted:
         self.mask = placed(self.mask, self.box, both)
         self.box = both
 
-    def note(self, rows: slice, gained: Mask, now: NDArray[Any]) -> None:
-        """Note what is covered.
+    def become(
+        self,
+        rows: slice,
+        now: NDArray[Any],
+        wanted: Mask,
+        gained: Mask,
+        lost: Mask,
+    ) -> None:
+        """Hold what is wanted in some rows of the box, as far as it may be taken.
 
         Parameters
         ----------
         rows
-            Rows of the box.
-        gained
-            Which of their pixels are taken now.
-        now
-            What is there.
+            The rows.
+        now, wanted
+            What the box shows, and is to hold.
+        gained, lost
+            Of the size of the box: which pixels must be set for that, and which must
+            be given back.
         """
-        if not self.cover:
-            return
-        if self.before is None:
-            self.before = np.full(self.mask.shape, self.usual)
-        self.before[rows][gained] = now[gained]
+        mine = self.mask[rows] & (now[rows] == self.value)
+        gained[rows] = wanted[rows] & self.may_take(now[rows])
+        np.greater(mine, wanted[rows], out=lost[rows])
+        self.mask[rows] = (mine & wanted[rows]) | gained[rows]
+        if self.cover:
+            if self.before is None:
+                self.before = np.full(self.mask.shape, self.usual)
+            self.before[rows][gained[rows]] = now[rows][gained[rows]]
 
     def hidden(self, pixels: Mask) -> NDArray[Any]:
         """Return what some of the held pixels were before, one value if the same."""
         return np.asarray(self.usual) if self.before is None else self.before[pixels]
+
+    def hidden_rows(self, rows: slice, pixels: Mask) -> NDArray[Any]:
+        """Return what some pixels of a few rows were before, see `hidden`."""
+        if self.before is None:
+            return np.asarray(self.usual)
+        return self.before[rows][pixels]
 
     def leave(self, labels: NDArray[Any], frame: Box) -> None:
         """Take the object out of labels; one that was corrected is as before.

@@ -4,17 +4,18 @@ The object being clicked is drawn straight into the labels layer, under the next
 id, so that whoever saves the layer at any moment has everything that is seen. Only
 pixels that were free are taken (unless new objects may cover finished ones), and what
 was there before is given back; all other ids, drawn by hand or accepted before, stay
-as they are. All changes of one object form one undo step of the layer: its history is
-held open until the object is finished, or the person begins to paint, whose strokes
-are steps of their own.
+as they are. All changes of one object form one undo step of the layer.
+
+A very large mask is drawn in portions, one for each turn of the event loop, so that
+the window never waits for it. Whatever else is asked meanwhile finishes it first.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QTimer
 
 from napari_gpcis._boxes import (
     EMPTY,
@@ -28,7 +29,7 @@ from napari_gpcis._boxes import (
 )
 from napari_gpcis.plugin.ids import Ids
 from napari_gpcis.plugin.painted import Painted, painted_again, painted_object
-from napari_gpcis.plugin.prompts import RIGHT_BUTTON
+from napari_gpcis.plugin.pixels import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +46,8 @@ __all__ = ["EMPTY", "Painted", "Painter"]
 MAX_STEP = 1 << 19
 """More pixels than these are not written into the layer's own history: that would
 stop the window for seconds. The plugin's undo takes them back all the same."""
-_PAINTING = ("paint", "fill", "erase", "polygon")
-"""Modes of a labels layer in which the mouse changes pixels."""
+PORTION = 1 << 20
+"""Pixels of a box that are worked on in one turn of the event loop."""
 
 
 class Painter:
@@ -56,41 +57,41 @@ class Painter:
     ----------
     labels
         An editable labels layer that holds a NumPy array.
-
-    Attributes
-    ----------
-    writing : bool
-        Whether pixels are being written by it.
     """
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
-        self._history = ExitStack()
-        self._open = False
-        self._ending = self._redraw = self._stroke = self.writing = False
+        self._pixels = Pixels(labels)
         self._ids = Ids(labels)
+        self._job: Iterator[None] | None = None
+        self._timer = QTimer()
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self._go_on)
         labels.events.paint.connect(self._on_painted)
-        labels.events.data.connect(self._on_data)
+        labels.events.data.connect(self._ids.all_new)
         labels.events.labels_update.connect(self._on_drawn)
         labels.events.set_data.connect(self._on_drawn)
-        labels.mouse_drag_callbacks.insert(0, self._on_press)
 
     def close(self) -> None:
         """End the running undo step and let go of the layer."""
-        self.end_step()
+        self.flush()
+        self._pixels.close()
         self.labels.events.paint.disconnect(self._on_painted)
-        self.labels.events.data.disconnect(self._on_data)
+        self.labels.events.data.disconnect(self._ids.all_new)
         self.labels.events.labels_update.disconnect(self._on_drawn)
         self.labels.events.set_data.disconnect(self._on_drawn)
-        if self._on_press in self.labels.mouse_drag_callbacks:
-            self.labels.mouse_drag_callbacks.remove(self._on_press)
 
     # The running object -----------------------------------------------------------
 
     @property
     def drawing(self) -> bool:
         """Whether an undo step is open, and nobody else has edited since."""
-        return self._open
+        return self._pixels.open
+
+    @property
+    def writing(self) -> bool:
+        """Whether pixels are being written by it just now."""
+        return self._pixels.writing
 
     def new_label(self, plane: Plane) -> int:
         """Return an id above every id in the layer and every id given before.
@@ -123,19 +124,52 @@ class Painter:
         InputError
             If the object has no id yet and none is left.
         """
+        self.flush()
         held.grow(box)
         if held.label == 0 and mask.any():
             held.label = self.new_label(plane)
-        now, wanted = self._part(plane, held.box), placed(mask, box, held.box)
+        self._job = self._exchange(plane, held, placed(mask, box, held.box))
+        if held.mask.size <= PORTION:
+            self.flush()
+        else:
+            self._timer.start()
+
+    def flush(self) -> None:
+        """Finish what is being drawn, now."""
+        while self._job is not None:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Draw the next portion."""
+        job, self._job = self._job, None
+        if job is not None and next(job, _DONE) is not _DONE:
+            self._job = job
+        if self._job is None:
+            self._timer.stop()
+
+    def _exchange(self, plane: Plane, held: Painted, wanted: Mask) -> Iterator[None]:
+        """Bring the held pixels from what they are to what is wanted."""
+        now = self._pixels.part(plane, held.box)
         gained, lost = np.empty_like(wanted), np.empty_like(wanted)
-        for rows in near_strips(wanted.shape):
-            mine = held.mask[rows] & (now[rows] == held.value)
-            gained[rows] = wanted[rows] & held.may_take(now[rows]) & ~mine
-            np.greater(mine, wanted[rows], out=lost[rows])
-            held.note(rows, gained[rows], now[rows])
-            held.mask[rows] = (mine & wanted[rows]) | gained[rows]
-        self.write(plane, held.box, lost, held.hidden(lost), last=not gained.any())
-        self.write(plane, held.box, gained, held.value)
+        changed = 0
+        for rows in near_strips(wanted.shape, PORTION):
+            for strip in near_strips(wanted[rows].shape):
+                part = slice(rows.start + strip.start, rows.start + strip.stop)
+                held.become(part, now, wanted, gained, lost)
+            changed += np.count_nonzero(gained[rows]) + np.count_nonzero(lost[rows])
+            yield
+        if changed <= MAX_STEP:
+            values = held.hidden(lost)
+            self._set(plane, held.box, lost, values, last=not gained.any())
+            self._set(plane, held.box, gained, held.value)
+            return
+        for rows in near_strips(wanted.shape, PORTION):
+            box = moved((rows.start, 0, rows.stop, wanted.shape[1]), held.box[:2])
+            hidden = held.hidden_rows(rows, lost[rows])
+            self._pixels.set_unseen(plane, box, lost[rows], hidden)
+            self._pixels.set_unseen(plane, box, gained[rows], held.value)
+            yield
+        self._pixels.redraw()
 
     def give_back(self, plane: Plane, held: Painted) -> None:
         """Take the running object away; an object that was corrected is as before."""
@@ -144,7 +178,8 @@ class Painter:
 
     def shows(self, plane: Plane, held: Painted) -> bool:
         """Return whether any pixel of the running object is still drawn."""
-        now = self._part(plane, held.box)
+        self.flush()
+        now = self._pixels.part(plane, held.box)
         return any(
             bool((held.mask[rows] & (now[rows] == held.value)).any())
             for rows in near_strips(held.mask.shape)
@@ -152,7 +187,8 @@ class Painter:
 
     def change(self, plane: Plane, held: Painted) -> LabelChange:
         """Return what the running object has changed, as far as it still shows."""
-        return held.change(self._part(plane, held.box))
+        self.flush()
+        return held.change(self._pixels.part(plane, held.box))
 
     def others(self, plane: Plane, held: Painted, box: Box) -> NDArray[np.int32]:
         """Return the labels of a box as they were before the running object.
@@ -164,10 +200,11 @@ class Painter:
         box
             The box.
         """
+        self.flush()
         if not overlap(held.box, box):
-            return np.array(self._part(plane, box), dtype=np.int32)
+            return np.array(self._pixels.part(plane, box), dtype=np.int32)
         frame = union(held.box, box)
-        labels = np.array(self._part(plane, frame), dtype=np.int32)
+        labels = np.array(self._pixels.part(plane, frame), dtype=np.int32)
         held.leave(labels, frame)
         return labels[slices(moved(box, (-frame[0], -frame[1])))]
 
@@ -183,37 +220,34 @@ class Painter:
         near
             A box that contains it, if one is known: the rest is not searched.
         """
+        self.flush()
         frame = near or (0, 0, *plane.shape(self.labels.data.shape))
-        inside = box_of_value(self._part(plane, frame), label)
+        inside = box_of_value(self._pixels.part(plane, frame), label)
         if inside is None:
             return None
         box = moved(inside, frame[:2])
-        return painted_object(label, box, self._part(plane, box) == label)
+        return painted_object(label, box, self._pixels.part(plane, box) == label)
 
     def reheld(
         self, plane: Plane, label: int, how: How, change: LabelChange
     ) -> Painted:
         """Return what a finished object changed, to make it the running one again."""
-        return painted_again(label, how, change, self._part(plane, change.box))
+        self.flush()
+        return painted_again(label, how, change, self._pixels.part(plane, change.box))
 
     def restore(self, plane: Plane, change: LabelChange) -> None:
         """Undo a change where nothing has changed since, as an own undo step."""
-        same = change.stands(self._part(plane, change.box))
         self.end_step()
+        same = change.stands(self._pixels.part(plane, change.box))
         self.write(plane, change.box, same, change.before_at(same))
         self.end_step()
 
     def end_step(self) -> None:
         """Close the undo step of the running object."""
-        self._ending = True
-        self._history.close()
-        self._open = self._ending = False
+        self.flush()
+        self._pixels.end_step()
 
-    # Pixels -----------------------------------------------------------------------
-
-    def write(
-        self, plane: Plane, box: Box, where: Mask, values: Any, *, last: bool = True
-    ) -> None:
+    def write(self, plane: Plane, box: Box, where: Mask, values: Any) -> None:
         """Set pixels of a box of the plane; the running undo step holds them.
 
         Parameters
@@ -224,64 +258,19 @@ class Painter:
             Which pixels, of the size of ``box``; if none, nothing happens.
         values
             One value, or one for each of these pixels.
-        last
-            Whether the layer is to be drawn anew now; if not, a further call will.
         """
+        self.flush()
+        self._set(plane, box, where, values)
+
+    def _set(
+        self, plane: Plane, box: Box, where: Mask, values: Any, *, last: bool = True
+    ) -> None:
         count = np.count_nonzero(where)
-        if count == 0:
-            return
-        self.writing = True
-        if count > MAX_STEP or self._stroke:
-            self._write_at_once(plane, box, where, values)
-        else:
-            rows, cols = np.nonzero(where)
-            indices = plane.indices(rows + box[0], cols + box[1])
-            self._begin_step()
-            draw = last and not self._redraw
-            self.labels.data_setitem(indices, values, refresh=draw)
-        if last and self._redraw:
-            self._redraw = False
-            self.labels.refresh(thumbnail=False, highlight=False, extent=False)
-        self.writing = False
-
-    def _begin_step(self) -> None:
-        """Hold the layer's history open."""
-        if not self._open:
-            self.end_step()
-            self._history.enter_context(self.labels.block_history())
-            self._open = True
-
-    def _write_at_once(self, plane: Plane, box: Box, where: Mask, values: Any) -> None:
-        """Set pixels without the layer's history.
-
-        It is slow with very many; and while the person draws a stroke, it is his.
-        """
-        part = self._part(plane, box)
-        if np.ndim(values) == 0:
-            np.copyto(part, values, where=where, casting="unsafe")
-        else:
-            part[where] = values
-        self._open = self._redraw = True
-
-    def _part(self, plane: Plane, box: Box) -> NDArray[Any]:
-        """Return a box of the plane, to read or to write."""
-        part: NDArray[Any] = plane.take(self.labels.data)[slices(box)]
-        return part
-
-    def _on_press(self, labels: Labels, event: Any) -> Iterator[None] | None:
-        """Close our undo step before a stroke, which would become part of it."""
-        if str(labels.mode) not in _PAINTING:
-            return None
-        self.end_step()
-        self._stroke = True
-        return None if event.button == RIGHT_BUTTON else self._until_release(event)
-
-    def _until_release(self, event: Any) -> Iterator[None]:
-        """Wait for the end of a stroke; one of the right button has none of its own."""
-        yield
-        while event.type == "mouse_move":
-            yield
-        self._stroke = False
+        if count > MAX_STEP:
+            self._pixels.set_unseen(plane, box, where, values)
+            self._pixels.redraw()
+        elif count:
+            self._pixels.set(plane, box, where, values, last=last)
 
     def _on_drawn(self) -> None:
         """Note a change of pixels, which may have brought new ids."""
@@ -289,12 +278,9 @@ class Painter:
             self._ids.may_be_new()
 
     def _on_painted(self, event: Any) -> None:
-        """Note an edit by someone else: new ids may be in, our undo step was ended."""
-        if not self._ending:
+        """Note an edit by someone else: new ids may be in."""
+        if not self._pixels.ending:
             self._ids.note_item(event.value)
-            self._open = self._stroke = False
 
-    def _on_data(self) -> None:
-        """Note that the layer holds another array."""
-        self._ids.all_new()
-        self._open = False
+
+_DONE = object()

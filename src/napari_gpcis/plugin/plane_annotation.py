@@ -205,6 +205,7 @@ class PlaneAnnotation(PlaneClicks):
             self.predict()
         else:
             self.found(Found(None, (), *session.prediction.trimmed), 0.0)
+            self.finish_drawing()
 
     def hold_as(self, label: int | None, how: How | None, cover: bool | None) -> None:
         """Write the running mask otherwise than was chosen, see `Session.accept`."""

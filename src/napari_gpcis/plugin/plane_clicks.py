@@ -179,6 +179,10 @@ class PlaneClicks(ABC):
         else:
             self._around.say("")
 
+    def finish_drawing(self) -> None:
+        """Draw the rest of a large mask now, as somebody is about to read it."""
+        self._around.painter.flush()
+
     def failed(self) -> None:
         """Go on after an error: the clicks stay, the next one tries again."""
         self.accepting = 0

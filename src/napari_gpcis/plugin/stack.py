@@ -102,6 +102,7 @@ class Stack:
         current = self.annotation.current
         if current is None or current.session is None or not self.axes:
             return "There are no further planes."
+        current.finish_drawing()
         if current.clicks and (current.busy or not current.held.mask.any()):
             return "The mask is still being computed: try again."
         data = self.annotation.layers.labels.data

@@ -1,0 +1,171 @@
+"""Setting pixels of a labels layer, as steps of its undo history where that can be.
+
+The layer's history is held open until a step ends, or somebody else edits, whose edits
+are steps of their own.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_gpcis._boxes import slices
+from napari_gpcis.plugin.prompts import RIGHT_BUTTON
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_gpcis._boxes import Mask
+    from napari_gpcis.plugin.planes import Box, Plane
+
+_PAINTING = ("paint", "fill", "erase", "polygon")
+"""Modes of a labels layer in which the mouse changes pixels."""
+
+
+class Pixels:
+    """The pixels of one labels layer.
+
+    Parameters
+    ----------
+    labels
+        An editable labels layer that holds a NumPy array.
+
+    Attributes
+    ----------
+    open : bool
+        Whether a step is open, and nobody else has edited since.
+    writing : bool
+        Whether pixels are being written just now.
+    """
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.open = self.writing = False
+        self._history = ExitStack()
+        self._ending = self._redraw = self._stroke = False
+        labels.events.paint.connect(self._on_edited)
+        labels.events.data.connect(self._on_edited)
+        labels.mouse_drag_callbacks.insert(0, self.on_press)
+
+    def close(self) -> None:
+        """End the step and let go of the layer."""
+        self.end_step()
+        self.labels.events.paint.disconnect(self._on_edited)
+        self.labels.events.data.disconnect(self._on_edited)
+        if self.on_press in self.labels.mouse_drag_callbacks:
+            self.labels.mouse_drag_callbacks.remove(self.on_press)
+
+    @property
+    def ending(self) -> bool:
+        """Whether the layer tells just now of an edit that was ours."""
+        return self._ending
+
+    def part(self, plane: Plane, box: Box) -> NDArray[Any]:
+        """Return a box of the plane, to read or to write."""
+        part: NDArray[Any] = plane.take(self.labels.data)[slices(box)]
+        return part
+
+    def end_step(self) -> None:
+        """Close the open step."""
+        self._ending = True
+        self._history.close()
+        self.open = self._ending = False
+
+    def set(
+        self, plane: Plane, box: Box, where: Mask, values: Any, *, last: bool = True
+    ) -> None:
+        """Set pixels as part of the step, and draw them.
+
+        A layer that is hidden, and may not know the plane, has no history; and while
+        the person draws a stroke, it is his.
+
+        Parameters
+        ----------
+        plane, box
+            Where.
+        where
+            Which pixels, of the size of ``box``.
+        values
+            One value, or one for each of these pixels.
+        last
+            Whether they are to be drawn now; if not, a further call will.
+        """
+        if self._stroke or not self.labels.visible:
+            self.set_unseen(plane, box, where, values)
+        else:
+            rows, cols = _places(where)
+            indices = plane.indices(rows + box[0], cols + box[1])
+            if np.ndim(values) == 0:
+                values = int(values)
+            with self._marked():
+                self._begin_step()
+                draw = last and not self._redraw
+                self.labels.data_setitem(indices, values, refresh=draw)
+        if last:
+            self.redraw()
+
+    def set_unseen(self, plane: Plane, box: Box, where: Mask, values: Any) -> None:
+        """Set pixels without the layer's history, and without drawing them."""
+        part = self.part(plane, box)
+        if np.ndim(values) == 0:
+            np.copyto(part, values, where=where, casting="unsafe")
+        else:
+            part[where] = values
+        self.open = self._redraw = True
+
+    def redraw(self) -> None:
+        """Draw what was set without being drawn."""
+        if self._redraw:
+            self._redraw = False
+            with self._marked():
+                self.labels.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _begin_step(self) -> None:
+        """Hold the layer's history open."""
+        if not self.open:
+            self.end_step()
+            self._history.enter_context(self.labels.block_history())
+            self.open = True
+
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        """Mark what happens to the layer as our doing."""
+        self.writing = True
+        try:
+            yield
+        finally:
+            self.writing = False
+
+    def on_press(self, labels: Labels, event: Any) -> Iterator[None] | None:
+        """Close our step before a stroke, which would become part of it."""
+        if str(labels.mode) not in _PAINTING:
+            return None
+        self.end_step()
+        self._stroke = True
+        return None if event.button == RIGHT_BUTTON else self._until_release(event)
+
+    def _until_release(self, event: Any) -> Iterator[None]:
+        """Wait for the end of a stroke; one of the right button has none of its own."""
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._stroke = False
+
+    def _on_edited(self) -> None:
+        """Note that somebody else has edited, which has ended our step."""
+        if not self._ending:
+            self.open = self._stroke = False
+
+
+def _places(where: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of a mask that may be large and nearly empty."""
+    rows = np.flatnonzero(where.any(axis=1))
+    if len(rows) == 0:
+        return rows, rows
+    found, cols = np.nonzero(where[rows[0] : rows[-1] + 1])
+    return found + rows[0], cols
