@@ -195,6 +195,7 @@ class DownloadNote(QWidget):
         self.text.setWordWrap(True)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("Download")
         self.bar.setToolTip("How much of the model is here.")
         self.retry = QPushButton("Try again")
         self.retry.setToolTip("Go on with what came before; it is not fetched twice.")

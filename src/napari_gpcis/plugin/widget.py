@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_gpcis.plugin.binding import Binding
 from napari_gpcis.plugin.commands import COMMANDS
+from napari_gpcis.plugin.docking import Tabs
 from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.model_choice import ModelChoice
@@ -54,6 +55,8 @@ class GPCISWidget(QWidget):
         Makes a segmenter of a model's name; by default ``Segmenter.from_pretrained``.
     """
 
+    _tabs: Tabs | None = None
+
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
@@ -77,6 +80,7 @@ class GPCISWidget(QWidget):
         self.status = QLabel()
         self.help = _help_text()
         self._lay_out()
+        self._tabs = Tabs(self, "annotate")
         self._connect()
         active = viewer.layers.selection.active
         if active is not None and _is_image(active):
@@ -243,6 +247,8 @@ class GPCISWidget(QWidget):
 
     def event(self, event: QEvent) -> bool:
         """Shut down when taken out of the dock: closed for good, not hidden."""
+        if self._tabs is not None:
+            self._tabs.take(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.shut_down()
         return bool(super().event(event))

@@ -40,6 +40,7 @@ class Curves(QWidget):
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.MinimumExpanding
         )
         self.setMinimumSize(160, 190)
+        self.setAccessibleName("Curves of loss and clicks per object")
         self.setToolTip(
             "Above: the training loss, which jumps about but should fall.\n"
             "Below: clicks until the mask overlaps the labels by 85 %, counted by a "

@@ -29,6 +29,7 @@ class Progress(QWidget):
         self.bar.setRange(0, _STEPS)
         self.bar.setTextVisible(False)
         self.bar.setToolTip("How far the training is, by steps or by the clock.")
+        self.bar.setAccessibleName("Progress of the training")
         self.words = QLabel()
         self.words.setWordWrap(True)
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

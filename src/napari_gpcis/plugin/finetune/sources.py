@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+FOLDER_HELP = "The folder with the files of the {}; both have the same names."
+PAIR_HELP = "An image layer, and the labels layer of its objects, of the same shape."
+_SHORT = 6
+"""Letters of a layer's name that are seen at least: two stand side by side."""
+
 
 class LayerPairs(QWidget):
     """Rows of an image layer and a labels layer.
@@ -69,8 +74,12 @@ class LayerPairs(QWidget):
         remove = QPushButton("\u2715")
         remove.setFixedWidth(28)
         remove.setToolTip("Remove this pair.")
+        remove.setAccessibleName("Remove this pair")
         remove.clicked.connect(partial(self._remove, remove))
-        for combo in (image, labels):
+        for combo, words in ((image, "Image"), (labels, "Labels")):
+            combo.setMinimumContentsLength(_SHORT)
+            combo.setAccessibleName(f"{words} of pair {len(self.rows) + 1}")
+            combo.setToolTip(PAIR_HELP)
             combo.refreshed.connect(self.changed)
             combo.activated.connect(self.changed)
         labels.activated.connect(partial(self._propose_image, image, labels))
@@ -158,10 +167,13 @@ class Folders(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for title, line in (("Images", self.images), ("Labels", self.labels)):
+            line.setAccessibleName(f"Folder of {title.lower()}")
+            line.setToolTip(FOLDER_HELP.format(title.lower()))
             line.setPlaceholderText(f"folder of {title.lower()} (tif, png, jpg, npy)")
             line.textChanged.connect(self.changed)
             browse = QPushButton("...")
             browse.setFixedWidth(32)
+            browse.setAccessibleName(f"Choose the folder of {title.lower()}")
             browse.setToolTip(f"Choose the folder of {title.lower()}.")
             browse.clicked.connect(partial(self._browse, title, line))
             row = QHBoxLayout()

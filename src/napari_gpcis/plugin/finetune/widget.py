@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import GPCISError
+from napari_gpcis.plugin.docking import ScrolledDown, Tabs
 from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
 from napari_gpcis.plugin.finetune.layer_files import write_pairs
 from napari_gpcis.plugin.finetune.process import (
@@ -37,6 +38,15 @@ from napari_gpcis.plugin.finetune.process import (
 from napari_gpcis.plugin.finetune.progress import Progress
 from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs
 from napari_gpcis.plugin.finetune.start_model import StartModel
+from napari_gpcis.plugin.finetune.words import (
+    HELP,
+    MINUTES_HELP,
+    NAME_HELP,
+    RESUME_HELP,
+    SOURCE_HELP,
+    START_HELP,
+    STOP_HELP,
+)
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.worker import InferenceThread
 
@@ -46,11 +56,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.worker import Answer
 
 LAYERS, FOLDERS = "Layers of this viewer", "Folders of files"
-HELP = (
-    "Teach the model your images: label some objects in at least a few images (with "
-    "GPCIS, or any labels you have), then train. Ten images with some objects each "
-    "are a good start."
-)
 
 
 class FinetuneWidget(QWidget):
@@ -61,6 +66,8 @@ class FinetuneWidget(QWidget):
     viewer
         The viewer, given by napari.
     """
+
+    _tabs: Tabs | None = None
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -83,6 +90,7 @@ class FinetuneWidget(QWidget):
         self.stop_button = QPushButton("Stop, keep the best")
         self.progress = Progress()
         self._lay_out()
+        self._tabs = Tabs(self, "finetune")
         self._connect()
         self._show_theme()
         self._show_state()
@@ -133,7 +141,8 @@ class FinetuneWidget(QWidget):
     # Layout -----------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        column = QVBoxLayout(self)
+        content = QWidget()
+        column = QVBoxLayout(content)
         text = QLabel(HELP)
         text.setWordWrap(True)
         column.addWidget(text)
@@ -153,25 +162,26 @@ class FinetuneWidget(QWidget):
         self.minutes.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
         )
-        self.name.setToolTip("The new model is listed by this name.")
+        self.source.setToolTip(SOURCE_HELP)
+        self.source.setAccessibleName("Source of the labels")
+        self.name.setToolTip(NAME_HELP)
         self.minutes.setRange(0.5, 1440)
         self.minutes.setDecimals(1)
         self.minutes.setValue(15)
-        self.minutes.setToolTip(
-            "The longest time for everything. It may end earlier, when more training "
-            "does not help."
-        )
-        buttons = QHBoxLayout()
-        for button in (self.start_button, self.resume_button, self.stop_button):
-            buttons.addWidget(button)
-        self.start_button.setToolTip(
-            "Train in a process of its own: you can go on working here."
-        )
-        self.resume_button.setToolTip("An unfinished training of this name is here.")
-        self.stop_button.setToolTip("End now; the best model so far is saved.")
+        self.minutes.setToolTip(MINUTES_HELP)
+        buttons = QGridLayout()
+        buttons.addWidget(self.start_button, 0, 0)
+        buttons.addWidget(self.stop_button, 0, 1)
+        buttons.addWidget(self.resume_button, 1, 0, 1, 2)
+        self.start_button.setToolTip(START_HELP)
+        self.resume_button.setToolTip(RESUME_HELP)
+        self.stop_button.setToolTip(STOP_HELP)
         column.addLayout(buttons)
         column.addWidget(self.progress)
         column.addStretch()
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(ScrolledDown(content))
 
     def _connect(self) -> None:
         self.source.currentIndexChanged.connect(self.pages.setCurrentIndex)
@@ -282,6 +292,8 @@ class FinetuneWidget(QWidget):
 
     def event(self, event: QEvent) -> bool:
         """Shut down when taken out of the dock: closed for good, not hidden."""
+        if self._tabs is not None:
+            self._tabs.take(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.shut_down()
         return bool(super().event(event))

@@ -67,6 +67,7 @@ class ClickingPanel(Panel):
         self.preview.setToolTip(PREVIEW_HELP)
         for part in (self.threshold, self.threshold_label):
             part.setToolTip(THRESHOLD_HELP)
+        self.threshold.setAccessibleName("Mask threshold")
         self.threshold.setRange(LOWEST, HIGHEST)
         self.box_button.setCheckable(True)
         self.box_button.setToolTip(BOX_HELP)

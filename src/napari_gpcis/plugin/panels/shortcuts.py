@@ -64,6 +64,7 @@ class ShortcutsPanel(Panel):
         command = row.command
         words, field = QLabel(command.title), _KeyEdit()
         words.setWordWrap(True)
+        field.setAccessibleName(f"Keys: {command.title}")
         field.setFixedWidth(175)
         for part in (words, field):
             part.setToolTip(f"{command.help}\nUsual: {usual(command)}")
