@@ -13,6 +13,7 @@ from napari.layers import Labels
 from napari_gpcis.plugin import painter as painter_module
 from napari_gpcis.plugin.painter import EMPTY, Painted, Painter
 from napari_gpcis.plugin.planes import Plane
+from napari_gpcis.plugin.stack_writing import take_back, write
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QApplication
@@ -347,3 +348,17 @@ def test_a_hidden_layer_on_another_plane_is_written() -> None:
     painter.end_step()
     labels.undo()
     assert np.count_nonzero(labels.data[0]) == 16
+
+
+def test_a_hidden_layer_takes_masks_of_many_planes() -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_labels(np.zeros((3, 20, 30), dtype=np.int32))
+    viewer.dims.set_current_step(0, 2)
+    labels.visible = False
+    viewer.dims.set_current_step(0, 0)
+    planes = [Plane((1, 2), (step, 0, 0)) for step in range(3)]
+    parts = [(plane, (8, 8, 12, 12), full(4, 4)) for plane in planes]
+    changes = write(labels, parts, 5, cover=False)
+    assert np.count_nonzero(labels.data == 5) == 48
+    take_back(labels, list(zip(planes, changes, strict=True)))
+    assert not labels.data.any()

@@ -73,7 +73,10 @@ def _change(labels: Labels, part: Part, label: int, *, cover: bool) -> LabelChan
 
 
 def _set(labels: Labels, pixels: Sequence[Pixels]) -> None:
-    """Set pixels; very many of them without the layer's slow history."""
+    """Set pixels; very many, or those of a hidden layer, without its history.
+
+    With many it is slow, and a hidden layer may not know the plane.
+    """
     places, values = [], []
     for plane, box, where, value in pixels:
         rows, cols = np.nonzero(where)
@@ -84,7 +87,7 @@ def _set(labels: Labels, pixels: Sequence[Pixels]) -> None:
         return
     indices = tuple(np.concatenate(axis) for axis in zip(*places, strict=True))
     together = np.concatenate(values).astype(labels.data.dtype)
-    if count > MAX_STEP:
+    if count > MAX_STEP or not labels.visible:
         labels.data[indices] = together
         labels.refresh(thumbnail=False, highlight=False, extent=False)
     else:
