@@ -1,0 +1,172 @@
+"""Several viewers and widgets at once: nothing crosses over, and one may end early."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, QRect, QSize, Qt
+from qtpy.QtTest import QTest
+
+from _fake_segmenter import FakeSegmenter, disks
+from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.widget import GPCISWidget
+
+LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
+SHAPE = (80, 100)
+
+
+def near(desk, label: int, *clicks: Click) -> bool:
+    """Whether an object is the disks of its clicks, but for a pixel of the mouse."""
+    one, other = desk.labels.data == label, disks(SHAPE, clicks)
+    return np.count_nonzero(one & other) > 0.8 * np.count_nonzero(one | other)
+
+
+def to_front(desk) -> None:
+    """Bring a window to the front: moves of the mouse go to what is seen."""
+    desk.viewer.window._qt_window.raise_()
+    desk.qtbot.wait(50)
+
+
+@pytest.fixture
+def two(open_desk):
+    return open_desk(name="left"), open_desk(name="right", model=FakeSegmenter("b"))
+
+
+def test_each_viewer_has_its_own_clicks_keys_and_objects(two, errors) -> None:
+    one, other = two
+    one.robot.click(one.image, (30, 40))
+    other.robot.click(other.image, (50, 60))
+    one.settled(1)
+    other.settled(1)
+    assert near(one, 1, Click(30, 40))
+    assert near(other, 1, Click(50, 60))
+    one.robot.press(Qt.Key.Key_N)
+    one.settled(0)
+    assert len(other.current.clicks) == 1
+    other.robot.click(other.image, (50, 66), RIGHT)
+    other.settled(2)
+    one.robot.press(Qt.Key.Key_U)  # reopens the object of its own viewer
+    one.settled(1)
+    assert len(other.current.clicks) == 2
+    other.robot.press(Qt.Key.Key_U)
+    other.settled(1)
+    assert len(one.current.clicks) == 1
+    one.viewer.layers.remove(one.negative)
+    assert one.binding.annotation is None
+    assert other.binding.annotation is not None
+    other.robot.press(Qt.Key.Key_N)
+    other.settled(0)
+    assert near(other, 1, Click(50, 60))
+    assert not errors
+
+
+def test_the_preview_follows_the_mouse_of_each_viewer(two) -> None:
+    one, other = two
+    PREFERENCES.hover_preview = True
+    hovers = [
+        next(panel.hover for panel in desk.widget.panels if hasattr(panel, "hover"))
+        for desk in two
+    ]
+    to_front(one)
+    one.robot.move(one.image, (30, 40))
+    one.until(lambda: hovers[0].shown)
+    assert not hovers[1].shown
+    to_front(other)
+    other.robot.move(other.image, (50, 60))
+    other.until(lambda: hovers[1].shown)
+    assert other.segmenter.previews
+    assert {click.pixel for click, *_ in other.segmenter.previews} <= {
+        (row, col) for row in range(48, 53) for col in range(58, 63)
+    }
+
+
+def test_a_viewer_is_closed_while_busy_and_the_other_goes_on(two, errors) -> None:
+    one, other = two
+    other.robot.click(other.image, (50, 60))
+    other.settled(1)
+    one.segmenter.gate.clear()
+    one.robot.click(one.image, (30, 40))
+    one.until(lambda: one.segmenter.runs)
+    labels, queue = one.labels, one.binding._worker._queue
+    assert queue.alive
+    one.segmenter.gate.set()
+    one.viewer.close()
+    other.until(lambda: not queue.alive)
+    assert not labels.data.any()
+    other.robot.click(other.image, (50, 66), RIGHT)
+    other.settled(2)
+    other.robot.press(Qt.Key.Key_N)
+    other.settled(0)
+    assert near(other, 1, Click(50, 60), Click(50, 66, positive=False))
+    PREFERENCES.positive_colour = "red"  # only the open widget follows
+    assert other.positive.current_face_color == "red"
+    assert not errors
+
+
+@pytest.fixture
+def second(open_desk):
+    """A desk with a second image, and a second widget on that."""
+    desk = open_desk(name="first")
+    image = desk.viewer.add_image(np.zeros(SHAPE, np.uint8), name="second")
+    model = FakeSegmenter("second")
+    widget = GPCISWidget(desk.viewer, lambda name: model)
+    desk.viewer.window.add_dock_widget(widget, name="GPCIS too", tabify=True)
+    yield desk, widget, image
+    widget.shut_down()
+
+
+def test_two_widgets_in_one_viewer(second, errors) -> None:
+    desk, widget, image = second
+    desk.robot.press(Qt.Key.Key_G)
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    widget.image_combo.layer = desk.image
+    assert not widget.start()
+    assert "press Stop there" in errors.pop()
+    widget.image_combo.layer = image
+    QTest.mouseClick(widget.start_button, LEFT)
+    desk.until(lambda: widget.session is not None)
+    desk.robot.click(image, (50, 60))
+    drawn = widget.binding.annotation.layers.labels
+    desk.until(lambda: (drawn.data == 1).any())
+    assert len(desk.current.clicks) == 1
+    np.testing.assert_array_equal(drawn.data > 0, disks(SHAPE, (Click(50, 60),)))
+    desk.robot.press(Qt.Key.Key_N)  # the key is that of the widget opened first
+    desk.settled(0)
+    assert widget.session.clicks
+    assert widget.binding.refused_keys
+    widget.buttons["accept"].click()
+    assert [done.id for done in widget.session.objects] == [1]
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    desk.robot.click(image, (20, 20))
+    desk.until(lambda: (drawn.data == 2).any())
+    assert not errors
+
+
+def test_the_theme_is_changed_while_a_click_is_computed(open_desk, errors) -> None:
+    desk = open_desk()
+    desk.viewer.theme = "dark"
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    dark = brightness(desk)
+    desk.segmenter.gate.clear()
+    desk.robot.click(desk.image, (30, 46), RIGHT)
+    desk.viewer.theme = "light"
+    desk.segmenter.gate.set()
+    desk.settled(2)
+    assert near(desk, 1, Click(30, 40), Click(30, 46, positive=False))
+    assert brightness(desk) > dark + 100
+    desk.viewer.theme = "dark"
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    assert abs(brightness(desk) - dark) < 5
+    assert desk.positive.mode == "add"
+    assert not errors
+
+
+def brightness(desk) -> int:
+    """How bright the ground of the widget is, from 0 to 255."""
+    window = desk.viewer.window._qt_window
+    corner = QRect(desk.widget.mapTo(window, QPoint(2, 2)), QSize(2, 2))
+    return window.grab(corner).toImage().pixelColor(0, 0).lightness()
