@@ -41,7 +41,8 @@ class LabelChange:
             What the box holds now.
         """
         if self.after.ndim == 0:
-            return self.where & (region == self.after)
+            alike: Mask = self.where & (region == self.after)
+            return alike
         same = self.where.copy()
         same[self.where] = region[self.where] == self.after
         return same

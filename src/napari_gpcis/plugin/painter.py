@@ -156,7 +156,8 @@ class Painter:
             for strip in near_strips(wanted[rows].shape):
                 part = slice(rows.start + strip.start, rows.start + strip.stop)
                 held.become(part, now, wanted, gained, lost)
-            changed += np.count_nonzero(gained[rows]) + np.count_nonzero(lost[rows])
+            changed += int(np.count_nonzero(gained[rows]))
+            changed += int(np.count_nonzero(lost[rows]))
             yield
         if changed <= MAX_STEP:
             values = held.hidden(lost)

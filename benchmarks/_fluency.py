@@ -1,0 +1,364 @@
+"""A large image in a real window: does it stay fluid while objects are clicked?
+
+The same window does three things in turn: nothing; what a person does with the widget;
+and, without the widget, what a plain script would do that runs the same model on a
+thread and writes the same masks into a labels layer. The mouse moves all the time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from _ledger import Beat, Heartbeat, Ledger
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.robot import Robot
+from napari_gpcis.plugin.widget import GPCISWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+    from numpy.typing import NDArray
+
+    from napari_gpcis import Click, Segmenter
+
+    Box = tuple[int, int, int, int]
+    Place = tuple[float, float]
+
+SIDE = 4096
+CELLS = ((3420, 700), (3400, 2050))
+RADIUS = 90
+LARGE = (1400, 2048), (1300, 1960)
+"""Middle and half axes of an ellipse of eight million pixels."""
+MANY = 1 << 19
+"""More pixels than these a script would set at once, and refresh the layer."""
+STEP = 0.015
+"""Seconds between two movements of the mouse."""
+START = "start (napari makes layers)"
+IDLE = 50
+"""Beats of the idle window that are enough."""
+AFTER = 8
+"""So many movements more, once something is done."""
+PATIENCE = 600.0
+LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
+
+
+def picture() -> NDArray[np.uint16]:
+    """Return an image of one very large object and some small ones, 4096 x 4096."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(800, 1400, (SIDE, SIDE), dtype=np.uint16)
+    rows, cols = np.ogrid[:SIDE, :SIDE]
+    for middle, axes in (LARGE, *((cell, (RADIUS, RADIUS)) for cell in CELLS)):
+        offset = (rows - middle[0]) / axes[0], (cols - middle[1]) / axes[1]
+        image[offset[0] ** 2 + offset[1] ** 2 < 1] += 6000
+    return image
+
+
+class Drawn(NamedTuple):
+    """A mask that the widget has drawn, and the clicks it came from."""
+
+    clicks: tuple[Click, ...]
+    view: Box | None
+    box: Box
+    mask: NDArray[np.bool_]
+
+
+@dataclass
+class Figures:
+    """The beats of the event loop, by what was done.
+
+    Attributes
+    ----------
+    idle, script
+        Of a window that nobody uses, and of the plain script.
+    widget
+        Of the widget, by what the person did.
+    """
+
+    idle: list[Beat] = field(default_factory=list)
+    widget: dict[str, list[Beat]] = field(default_factory=dict)
+    script: list[Beat] = field(default_factory=list)
+
+    @property
+    def used(self) -> list[Beat]:
+        """All beats while the widget was used, once its layers were there."""
+        works = [beats for what, beats in self.widget.items() if what != START]
+        return [beat for beats in works for beat in beats]
+
+    def table(self) -> str:
+        """Return the figures in milliseconds, as a table in Markdown."""
+        rows = {"nothing, an idle window": self.idle, **self.widget}
+        rows |= {"all of it, with the widget": self.used}
+        rows |= {"the same masks by a plain script": self.script}
+        lines = [
+            "| what is done | beats | late, median | late, 95 % | busy, most "
+            "| ours, most | caused by us, most |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for what, beats in rows.items():
+            late, busy, own, caused = np.array(beats).T * 1000
+            figures = (
+                np.median(late),
+                np.quantile(late, 0.95),
+                busy.max(),
+                own.max(),
+                caused.max(),
+            )
+            cells = " | ".join(f"{value:.0f}" for value in figures)
+            lines.append(f"| {what} | {len(beats)} | {cells} |")
+        return "\n".join(lines)
+
+
+def measure(viewer: Viewer, proxy: Any) -> Figures:
+    """Do all three things in a viewer that is empty but shown.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    proxy
+        What napari hands to a plugin for it.
+    """
+    image = viewer.add_image(picture(), name="large", contrast_limits=(0, 8000))
+    figures = Figures()
+    with Ledger() as ledger:
+        heart = Heartbeat(ledger)
+        try:
+            _spin(0.5)
+            heart.take()
+            while len(heart.beats) < IDLE:
+                _spin(STEP)
+            figures.idle = heart.take()
+            person = Person(viewer, proxy, image, heart, figures)
+            preferred = PREFERENCES.hover_preview
+            try:
+                person.work()
+            finally:
+                PREFERENCES.hover_preview = preferred
+            script = _Script(viewer, image, person)
+            _spin(STEP)
+            heart.take()
+            script.work()
+            figures.script = heart.take()
+        finally:
+            heart.stop()
+    return figures
+
+
+class Person:
+    """Somebody at the mouse of a window with the widget.
+
+    Parameters
+    ----------
+    viewer, proxy, image
+        The window and the layer.
+    heart, figures
+        What measures, and where the beats go.
+
+    Attributes
+    ----------
+    drawn
+        The masks that were drawn, in order.
+    path
+        Where the mouse has been while they were made.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        proxy: Any,
+        image: Image,
+        heart: Heartbeat,
+        figures: Figures,
+    ) -> None:
+        self.drawn: list[Drawn] = []
+        self.segmenter: Segmenter | None = None
+        self._viewer, self._image = viewer, image
+        self._heart, self._figures = heart, figures
+        self._robot = Robot(viewer)
+        self._widget = GPCISWidget(proxy)
+        viewer.window.add_dock_widget(self._widget, name="GPCIS")
+
+    def work(self) -> None:
+        """Click on small objects and on the large one; edit by hand in between."""
+        self._do(START, self._start)
+        if not PREFERENCES.hover_preview:
+            self._press(Qt.Key.Key_W)
+        for number, cell in enumerate(CELLS):
+            self._look(cell, 4 * RADIUS)
+            self._do("first click", lambda cell=cell: self._click(cell))
+            edge = cell[0], cell[1] + RADIUS + 12
+            self._do("second click", lambda edge=edge: self._click(edge, RIGHT))
+            self._do("undo, redo of a click", self._undo_redo)
+            self._do("accept", lambda: self._press(Qt.Key.Key_N))
+            if number == 0:
+                self._do("edit by hand", self._edit)
+        self._look((SIDE / 2, SIDE / 2), SIDE / 2)
+        middle = LARGE[0]
+        self._do("click, 8 million pixels", lambda: self._click(middle))
+        corner = 200.0, 200.0
+        self._do("next click there", lambda: self._click(corner, RIGHT))
+        self._do("undo, redo there", self._undo_redo)
+        self._do("accept, 8 million pixels", lambda: self._press(Qt.Key.Key_N))
+        self._do("reopen it (undo)", lambda: self._press(Qt.Key.Key_U))
+        self._do("clear it", lambda: self._press(Qt.Key.Key_K))
+        self._widget.shut_down()
+        self._viewer.window.remove_dock_widget(self._widget)
+
+    def _do(self, what: str, act: Callable[[], None]) -> None:
+        """Do something, move the mouse until it is done, and a little longer."""
+        _spin(STEP)
+        self._heart.take()
+        act()
+        end = time.monotonic() + PATIENCE
+        while not self._settled() and time.monotonic() < end:
+            self._wander()
+        for _ in range(AFTER):
+            self._wander()
+        self._note_mask()
+        self._figures.widget.setdefault(what, []).extend(self._heart.take())
+
+    def _start(self) -> None:
+        self._widget.start()
+
+    def _look(self, middle: Place, reach: float) -> None:
+        """Zoom to a part of the image; the mouse is in its middle."""
+        self._middle, self._reach, self._angle = middle, reach, 0.0
+        low = middle[0] - reach, middle[1] - reach
+        high = middle[0] + reach, middle[1] + reach
+        self._robot.look_at(self._image, low, high, 0.9)
+
+    _middle: Place = (SIDE / 2, SIDE / 2)
+    _reach = SIDE / 2.0
+    _angle = 0.0
+
+    def _wander(self) -> None:
+        """Move the mouse one step on a spiral within what is seen."""
+        move(self._robot, self._image, self._middle, self._reach, self._angle)
+        self._angle += 0.1
+
+    def _click(self, place: Place, button: Qt.MouseButton = LEFT) -> None:
+        self._robot.click(self._image, place, button)
+
+    def _press(self, key: Qt.Key, *modifier: Qt.KeyboardModifier) -> None:
+        self._robot.press(key, *modifier)
+
+    def _undo_redo(self) -> None:
+        self._press(Qt.Key.Key_U)
+        for _ in range(AFTER):
+            self._wander()
+        self._press(Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
+
+    def _edit(self) -> None:
+        """Draw a disk by hand, with an id that is not in use."""
+        annotation = self._widget.binding.annotation
+        assert annotation is not None
+        labels: Labels = annotation.layers.labels
+        labels.selected_label = 40
+        labels.brush_size = 30
+        labels.paint((SIDE - 100, 100), 40)
+
+    def _settled(self) -> bool:
+        """Return whether the mask of all clicks is drawn."""
+        annotation = self._widget.binding.annotation
+        current = None if annotation is None else annotation.current
+        session = None if current is None else current.session
+        if current is None or session is None or current.busy:
+            return False
+        done = session.prediction is not None or not session.clicks
+        return done and current.clicks == session.clicks
+
+    def _note_mask(self) -> None:
+        session = self._widget.binding.session
+        if session is None or session.prediction is None:
+            return
+        self.segmenter = session.segmenter
+        found = session.prediction
+        if not self.drawn or self.drawn[-1].clicks != found.clicks:
+            self.drawn.append(Drawn(found.clicks, session.view, *found.trimmed))
+
+
+class _Script:
+    """The same masks without the widget: model on a thread, masks into a layer."""
+
+    def __init__(self, viewer: Viewer, image: Image, person: Person) -> None:
+        viewer.layers.selection.active = image
+        for layer in [layer for layer in viewer.layers if layer != image]:
+            viewer.layers.remove(layer)
+        self._viewer, self._image, self._person = viewer, image, person
+        self._robot = Robot(viewer)
+        self._labels = viewer.add_labels(np.zeros((SIDE, SIDE), dtype=np.int32))
+        self._curve = viewer.add_vectors(np.zeros((0, 2, 2)), vector_style="line")
+        self._points = viewer.add_points(np.empty((0, 2)), ndim=2, size=50)
+        self._points.mode = "add"
+
+    def work(self) -> None:
+        """Make every mask again."""
+        for number, drawn in enumerate(self._person.drawn, start=1):
+            row, col = drawn.clicks[0].pixel
+            wide = len(drawn.mask) > SIDE / 4
+            middle = (SIDE / 2, SIDE / 2) if wide else (float(row), float(col))
+            reach = SIDE / 2 if wide else 4.0 * RADIUS
+            low = middle[0] - reach, middle[1] - reach
+            high = middle[0] + reach, middle[1] + reach
+            self._robot.look_at(self._image, low, high, 0.9)
+            self._one(number, drawn, middle, reach)
+
+    def _one(self, number: int, drawn: Drawn, middle: Place, reach: float) -> None:
+        """Predict one mask on a thread while the mouse moves, and write it."""
+        self._points.add(drawn.clicks[-1].pixel)
+        predict = threading.Thread(target=self._predict, args=(drawn,), daemon=True)
+        predict.start()
+        angle = 0.0
+        while predict.is_alive():
+            move(self._robot, self._image, middle, reach, angle)
+            self._draw_curve(middle, reach / 4 + angle)
+            angle += 0.1
+        self._write(drawn.box, drawn.mask, number)
+        for _ in range(AFTER):
+            move(self._robot, self._image, middle, reach, angle)
+            angle += 0.1
+
+    def _predict(self, drawn: Drawn) -> None:
+        assert self._person.segmenter is not None
+        segmenter = self._person.segmenter
+        segmenter.predict(self._image.data, drawn.clicks, view=drawn.view)
+
+    def _draw_curve(self, middle: Place, radius: float) -> None:
+        """Draw a curve of a hundred pieces, as the preview does."""
+        turn = np.linspace(0, 2 * np.pi, 101)
+        curve = np.column_stack([np.sin(turn), np.cos(turn)]) * radius + middle
+        self._curve.data = np.stack([curve[:-1], np.diff(curve, axis=0)], axis=1)
+
+    def _write(self, box: Box, mask: NDArray[np.bool_], number: int) -> None:
+        count = int(np.count_nonzero(mask))
+        if count > MANY:
+            self._labels.data[box[0] : box[2], box[1] : box[3]][mask] = number
+            self._labels.refresh()
+        elif count:
+            rows, cols = np.nonzero(mask)
+            self._labels.data_setitem((rows + box[0], cols + box[1]), number)
+
+
+def move(robot: Robot, image: Image, middle: Place, reach: float, angle: float) -> None:
+    """Move the mouse to a place of a spiral, and let the window work for a step."""
+    radius = reach * (0.2 + 0.6 * (angle / 20 % 1))
+    place = middle[0] + radius * np.sin(angle), middle[1] + radius * np.cos(angle)
+    robot.move(image, place)
+    _spin(STEP)
+
+
+def _spin(seconds: float) -> None:
+    """Let the window work."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        QApplication.processEvents()
+        time.sleep(0.001)

@@ -1,0 +1,603 @@
+"""A restless person at the widget: random events for hours, and what must hold.
+
+Every event is a real one: mouse, keys, sliders, layers. In between, and while answers
+are on their way, the person's finished objects are compared with those before: only
+what was deleted, cut, replaced, corrected, undone or drawn over may have changed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from _fake_segmenter import FakeSegmenter
+from napari_gpcis.plugin.panels.objects import WAYS, ObjectsPanel
+from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.recovery_file import read_recovery
+from napari_gpcis.prompts import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.segmenter import Request
+
+SHAPE = (6, 96, 128)
+"""More planes than the widget keeps open."""
+LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
+SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
+ALT = Qt.KeyboardModifier.AltModifier
+WARM = 200
+"""Events after which nothing is done for the first time any more."""
+PATIENCE = 120.0
+MANY = 12
+"""With more objects than these on a plane, the person deletes more than he makes."""
+
+
+class SlowSegmenter(FakeSegmenter):
+    """The fake, taking its time; it keeps no list of what it was asked."""
+
+    def __init__(self, name: str = "fake") -> None:
+        super().__init__(name)
+        self.runs = self.previews = deque(maxlen=1)
+        self._rng = np.random.default_rng(0)
+        self.slow = 0.03
+
+    def run(self, request: Request, cancelled: Any = None) -> tuple[Prediction, ...]:
+        time.sleep(self._rng.random() * self.slow)
+        return super().run(request, cancelled)
+
+    def preview(self, *arguments: Any) -> Prediction:
+        time.sleep(self._rng.random() * self.slow / 3)
+        return super().preview(*arguments)
+
+
+def resident() -> float:
+    """Return the memory of this process, in MiB (Linux; elsewhere 0)."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return 0.0
+    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class Soak:
+    """The person, with a fixed seed.
+
+    Parameters
+    ----------
+    desk
+        A widget in a viewer that shows an image of the shape `SHAPE`.
+    seed
+        Says what is done.
+    """
+
+    def __init__(self, desk: Any, seed: int) -> None:
+        self.desk = desk
+        self.random = np.random.default_rng(seed)
+        self.seed = seed
+        self.count = 0
+        self.past: deque[str] = deque(maxlen=60)
+        self.touched: set[int] = set()
+        self.covering: set[int] = set()
+        self.undone: set[int] = set()
+        self.by_hand = np.zeros(SHAPE, dtype=bool)
+        self.before = np.zeros(SHAPE, dtype=np.int64)
+        self.checks = self.replays = 0
+        self._follow()
+
+    # What is done ---------------------------------------------------------------------
+
+    def run(self, minutes: float) -> None:
+        """Do things for so long, and note how much memory grows after warming up."""
+        end, warm = time.monotonic() + 60 * minutes, None
+        while time.monotonic() < end:
+            self.step()
+            if warm is None and self.count >= WARM:
+                warm = self._memory()
+        self.settle()
+        self.check()
+        self.check_saved()
+        self.grown = 0.0 if warm is None else self._memory() - warm
+
+    def step(self) -> None:
+        """Do one thing; look at what came of it now and then."""
+        self.count += 1
+        shares = np.array([*WEIGHTS.values()]) / sum(WEIGHTS.values())
+        name = str(self.random.choice([*WEIGHTS], p=shares))
+        self.past.append(name)
+        if not self.ready:
+            self.restart()
+        getattr(self, name)()
+        self.wait(self.pick((0, 0, 0.005, 0.02, 0.06)))
+        if self.random.random() < 0.2:
+            self.settle()
+            self.check()
+        if self.count % 400 == 0:
+            self.settle()
+            self.check()
+            self.check_saved()
+
+    def click(self) -> None:
+        self.desk.robot.click(self.image, self.place(), LEFT)
+
+    def click_background(self) -> None:
+        self.desk.robot.click(self.image, self.place(), RIGHT)
+
+    def double_click(self) -> None:
+        place = self.place()
+        self.desk.robot.click(self.image, place)
+        self.desk.robot.click(self.image, place)
+
+    def draw_box(self) -> None:
+        start, end = self.place(), self.place()
+        self.desk.robot.drag(self.image, start, end, LEFT, SHIFT)
+
+    def move_mouse(self) -> None:
+        for _ in range(5):
+            self.desk.robot.move(self.image, self.place())
+
+    def pick_object(self) -> None:
+        self.desk.robot.click(self.image, self.place(), LEFT, ALT)
+
+    def accept(self) -> None:
+        self.press(Qt.Key.Key_N)
+
+    def accept_next_plane(self) -> None:
+        self.press(Qt.Key.Key_N, SHIFT)
+
+    def undo(self) -> None:
+        self._may_undo()
+        self.press(Qt.Key.Key_U)
+
+    def redo(self) -> None:
+        self.press(Qt.Key.Key_U, SHIFT)
+
+    def clear(self) -> None:
+        self.press(Qt.Key.Key_K)
+
+    def turn_click(self) -> None:
+        self.press(Qt.Key.Key_Q)
+
+    def hover(self) -> None:
+        self.press(Qt.Key.Key_W)
+
+    def next_click(self) -> None:
+        self.press(Qt.Key.Key_H)
+
+    def uncertainty(self) -> None:
+        self.press(Qt.Key.Key_H, SHIFT)
+
+    def next_object(self) -> None:
+        self.press(Qt.Key.Key_J)
+
+    def correct(self) -> None:
+        self.press(Qt.Key.Key_R, SHIFT)
+
+    def choose_way(self) -> None:
+        names = [name for name, _ in WAYS]
+        combo = self.panel.way
+        combo.setCurrentIndex(self.below(len(names)))
+        combo.activated.emit(combo.currentIndex())
+
+    def new_way(self) -> None:
+        combo = self.panel.way
+        combo.setCurrentIndex(0)
+        combo.activated.emit(0)
+
+    def cover(self) -> None:
+        PREFERENCES.protect = not PREFERENCES.protect
+
+    def threshold(self) -> None:
+        PREFERENCES.threshold = self.pick((0.3, 0.5, 0.7))
+
+    def select_label(self) -> None:
+        ids = np.unique(self.labels.data)
+        self.labels.selected_label = int(self.pick(ids))
+
+    def delete_objects(self) -> None:
+        panel, rows = self.panel, self.panel.sorted.rowCount()
+        panel.list.clearSelection()
+        for _ in range(min(rows, 1 + self.below(3))):
+            panel.list.selectRow(self.below(rows))
+        self.touched |= {found.label for found in panel.selected()}
+        QTest.mouseClick(panel.delete_button, LEFT)
+
+    def tidy_up(self) -> None:
+        """Delete many objects, or they fill the image."""
+        if self.panel.sorted.rowCount() > MANY:
+            self.panel.list.selectAll()
+            self.touched |= {found.label for found in self.panel.selected()}
+            QTest.mouseClick(self.panel.delete_button, LEFT)
+
+    def change_plane(self) -> None:
+        self.viewer.dims.set_current_step(0, self.below(SHAPE[0]))
+
+    def zoom(self) -> None:
+        height, width = SHAPE[1:]
+        row, col = self.below(height - 40), self.below(width - 40)
+        plane, size = self.plane, self.pick((40, 60, 120))
+        low, high = (plane, row, col), (plane, row + size, col + size)
+        self.desk.robot.look_at(self.image, low, high, 0.9)
+
+    def see_all(self) -> None:
+        self.viewer.reset_view()
+
+    def rename(self) -> None:
+        layer = self.pick(list(self.viewer.layers))
+        layer.name = f"layer {self.below(1000)}"
+
+    def reorder(self) -> None:
+        count = len(self.viewer.layers)
+        self.viewer.layers.move(self.below(count), 0)
+
+    def hide(self) -> None:
+        layer = self.pick((self.labels, self.image, self.desk.positive))
+        layer.visible = not layer.visible
+
+    def other_layer(self) -> None:
+        layers = list(self.viewer.layers)
+        self.viewer.layers.selection.active = self.pick(layers)
+
+    def drag_point(self) -> None:
+        layer = self.desk.positive
+        if len(layer.data):
+            layer.mode = "select"
+            self.viewer.layers.selection.active = layer
+            point = layer.data[self.below(len(layer.data))]
+            self.desk.robot.drag(self.image, point, self.place())
+            if self.random.random() < 0.3:
+                self.desk.robot.press(Qt.Key.Key_Delete)
+            self.press(Qt.Key.Key_G)
+
+    def paint(self) -> None:
+        self._edit("paint")
+
+    def erase(self) -> None:
+        self._edit("erase")
+
+    def fill(self) -> None:
+        self._edit("fill")
+
+    def undo_in_labels(self) -> None:
+        self._travel(Qt.Key.Key_Z, CONTROL)
+
+    def redo_in_labels(self) -> None:
+        self._travel(Qt.Key.Key_Z, CONTROL | SHIFT)
+
+    def edit_by_script(self) -> None:
+        """Another plugin writes an object and refreshes the layer."""
+        plane, row, col = map(int, self.place())
+        number = int(self.random.integers(1, 60))
+        with self._hand():
+            self.labels.data[plane, row : row + 9, col : col + 9] = number
+            self.labels.refresh()
+
+    def other_model(self) -> None:
+        self.desk.binding.model = self.pick(("fake", "other"))
+
+    def new_device(self) -> None:
+        self.desk.binding.reload_model()
+
+    def image_changed(self) -> None:
+        self.image.data = np.array(self.image.data)
+
+    def image_edited_in_place(self) -> None:
+        self.image.data[self.plane] += 1
+        self.image.refresh()
+
+    def other_image_comes_and_goes(self) -> None:
+        layer = self.viewer.add_image(np.zeros(SHAPE[1:], np.uint8))
+        self.wait(0.02)
+        self.viewer.layers.remove(layer)
+
+    def stop(self) -> None:
+        self._end_running()
+        self.desk.widget.start_button.click()
+
+    def delete_points(self) -> None:
+        self._end_running()
+        points = self.pick((self.desk.positive, self.desk.negative))
+        self.viewer.layers.remove(points)
+
+    def delete_labels(self) -> None:
+        self.settle()
+        self.check()
+        self.check_saved()
+        self.viewer.layers.remove(self.labels)
+
+    def display_3d_and_back(self) -> None:
+        self.viewer.dims.ndisplay = 3
+        self.wait(0.02)
+        self.viewer.dims.ndisplay = 2
+
+    # What must hold -------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Finished objects are as they were, but for those that were touched."""
+        if not self.ready:
+            return
+        now, before = self.finished(), self.before
+        places = now != before
+        if places.any():
+            old, new = before[places], now[places]
+            allowed = [0, *self.touched]
+            fine = np.isin(old, allowed) & np.isin(new, allowed)
+            fine |= np.isin(new, [*self.covering]) | np.isin(old, [*self.undone])
+            lost = {*map(int, old[~fine]), *map(int, new[~fine])} - set(allowed)
+            assert not lost, f"objects {sorted(lost)} changed (touched: {self.touched})"
+        self.before = now
+        self.touched, self.covering, self.undone = set(), set(), set()
+        self.checks += 1
+        assert not self._history_held, "the layer's history is held open for ever"
+
+    def check_saved(self) -> None:
+        """The saved prompts give the finished objects again, but for edits by hand."""
+        if not self.ready:
+            return
+        keeper = self.desk.widget.safekeeping.keeper
+        saved, shown = keeper.record.saved(), self.finished()
+        model = FakeSegmenter()
+        made = replay(saved, model, self.image.data, labels=shown, any_model=True)
+        wrong = (made != shown) & ~self.by_hand
+        where = np.argwhere(wrong)
+        assert not len(where), (
+            f"{len(where)} pixels differ, first at {where[0]}: "
+            f"ids {sorted(set(made[wrong]) | set(shown[wrong]))}"
+        )
+        self.replays += 1
+        self._check_recovery(keeper)
+
+    def _check_recovery(self, keeper: Any) -> None:
+        """The recovery file holds what is shown."""
+        recovery = keeper._kept[-1][1]
+        recovery.write()
+        file = recovery.file.path
+        if file is None:
+            return
+        self.until(lambda: not recovery._thread.busy("write"))
+        made = read_recovery(file).labels()
+        np.testing.assert_array_equal(made, self.labels.data)
+
+    def finished(self) -> np.ndarray:
+        """Return the labels without the running objects."""
+        annotation = self.desk.binding.annotation
+        data = np.array(self.labels.data, dtype=np.int64)
+        for plane, known in annotation._planes.items():
+            whole = (0, 0, *known.shape)
+            rest = annotation._painter.others(plane, known.held, whole)
+            plane.take(data)[...] = rest
+        return data
+
+    def settle(self) -> None:
+        """Wait until nothing is on its way."""
+        self.until(lambda: self.quiet)
+
+    @property
+    def quiet(self) -> bool:
+        binding = self.desk.binding
+        annotation = binding.annotation
+        if annotation is None or annotation.current is None:
+            return annotation is None or bool(annotation.message)
+        if binding._worker._queue._latest or annotation._timer.isActive():
+            return False
+        prompts = annotation.prompts
+        current = annotation.current
+        session = current.session
+        if prompts._timer.isActive() or session is None or current.accepting:
+            return False
+        return current.clicks == session.clicks
+
+    # Helpers --------------------------------------------------------------------------
+
+    @property
+    def viewer(self) -> Any:
+        return self.desk.viewer
+
+    @property
+    def image(self) -> Any:
+        return self.desk.image
+
+    @property
+    def labels(self) -> Any:
+        return self.desk.labels
+
+    @property
+    def panel(self) -> ObjectsPanel:
+        panels = self.desk.widget.panels
+        return next(panel for panel in panels if isinstance(panel, ObjectsPanel))
+
+    @property
+    def plane(self) -> int:
+        return int(self.viewer.dims.current_step[0])
+
+    @property
+    def ready(self) -> bool:
+        """Whether an annotation runs."""
+        return self.desk.binding.annotation is not None
+
+    @property
+    def _history_held(self) -> bool:
+        """Whether edits by hand would not be steps of their own."""
+        annotation = self.desk.binding.annotation
+        labels = getattr(self.labels, "__wrapped__", self.labels)
+        held = bool(labels._block_history)
+        return held and not annotation.drawing
+
+    def restart(self) -> None:
+        """Press Start again after the annotation has ended."""
+        combo = self.desk.widget.labels_combo
+        combo.layer = None
+        assert self.desk.widget.start()
+        self.until(lambda: self.desk.widget.session is not None)
+        self._follow()
+
+    def pick(self, things: Sequence[Any]) -> Any:
+        return things[self.below(len(things))]
+
+    def below(self, limit: int) -> int:
+        return int(self.random.integers(limit))
+
+    def press(self, *key: Any) -> None:
+        self.desk.robot.press(*key)
+
+    def place(self) -> tuple[float, float, float]:
+        """Return a point of the displayed plane that is seen."""
+        low, high = np.asarray(self.labels.corner_pixels)[:, 1:]
+        rows = sorted((max(0, int(low[0])), min(SHAPE[1] - 1, int(high[0]))))
+        cols = sorted((max(0, int(low[1])), min(SHAPE[2] - 1, int(high[1]))))
+        return (
+            self.plane,
+            rows[0] + self.below(rows[1] - rows[0] + 1),
+            cols[0] + self.below(cols[1] - cols[0] + 1),
+        )
+
+    def wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        QApplication.processEvents()
+        while time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.001)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, self.desk.widget.status.text()
+            self.wait(0.002)
+
+    def _follow(self) -> None:
+        """Begin with the labels that there are now."""
+        annotation = self.desk.binding.annotation
+        annotation.events.accepted.connect(self._on_accepted)
+        labels = annotation.layers.labels
+        if getattr(self, "_labels", None) is not labels:
+            self._labels = labels
+            self.by_hand[...] = False
+        self.before = self.finished()
+
+    def _on_accepted(self, plane: Any, label: int) -> None:
+        self.touched.add(label)
+        if plane.session.steps[-1].overwrite:
+            self.covering.add(label)
+
+    def _may_undo(self) -> None:
+        """Expect that the last objects come back, or go."""
+        annotation = self.desk.binding.annotation
+        for known in annotation._planes.values():
+            if known.session is not None and known.session.steps:
+                self.undone.add(known.session.steps[-1].id)
+        for deed in list(annotation.past._deeds)[-1:]:
+            self.undone |= {part.label for part in deed.parts}
+        self.touched |= self.undone
+
+    def _end_running(self) -> None:
+        """What is being clicked stays drawn, but nothing is saved of it any more."""
+        self.settle()
+        data = np.array(self.labels.data)
+        self.by_hand |= data != self.finished()
+        self.touched |= set(map(int, np.unique(data)))
+
+    def _hand(self) -> _Hand:
+        return _Hand(self)
+
+    def _edit(self, mode: str) -> None:
+        """Draw with the mouse in the labels layer, and go back to clicking."""
+        with self._hand():
+            self.viewer.layers.selection.active = self.labels
+            self.labels.mode = mode
+            self.labels.brush_size = self.pick((3, 10, 20))
+            self.desk.robot.drag(self.labels, self.place(), self.place())
+            self.labels.mode = "pan_zoom"
+        self.press(Qt.Key.Key_G)
+
+    def _travel(self, *key: Any) -> None:
+        """Undo or redo with the labels layer active."""
+        self.viewer.layers.selection.active = self.labels
+        self._may_undo()
+        if self.desk.binding.annotation.drawing:
+            self.press(*key)
+        else:
+            with self._hand():
+                self.press(*key)
+        self.press(Qt.Key.Key_G)
+
+    def _memory(self) -> float:
+        gc.collect()
+        return resident()
+
+
+class _Hand:
+    """Takes down which pixels are changed by hand inside, and the ids concerned."""
+
+    def __init__(self, soak: Soak) -> None:
+        self._soak = soak
+
+    def __enter__(self) -> None:
+        self._before = np.array(self._soak.labels.data)
+
+    def __exit__(self, *_: object) -> None:
+        now, soak = self._soak.labels.data, self._soak
+        places = now != self._before
+        soak.by_hand |= places
+        ids = {*map(int, now[places]), *map(int, self._before[places])}
+        soak.touched |= ids
+
+
+WEIGHTS = {
+    "click": 30,
+    "click_background": 12,
+    "double_click": 1,
+    "draw_box": 2,
+    "move_mouse": 6,
+    "pick_object": 4,
+    "accept": 14,
+    "accept_next_plane": 2,
+    "undo": 8,
+    "redo": 4,
+    "clear": 3,
+    "turn_click": 2,
+    "hover": 2,
+    "next_click": 1,
+    "uncertainty": 1,
+    "next_object": 1,
+    "correct": 2,
+    "choose_way": 3,
+    "new_way": 3,
+    "cover": 1,
+    "threshold": 1,
+    "select_label": 3,
+    "delete_objects": 3,
+    "tidy_up": 3,
+    "change_plane": 6,
+    "zoom": 2,
+    "see_all": 2,
+    "rename": 1,
+    "reorder": 1,
+    "hide": 1,
+    "other_layer": 2,
+    "drag_point": 2,
+    "paint": 2,
+    "erase": 2,
+    "fill": 1,
+    "undo_in_labels": 2,
+    "redo_in_labels": 1,
+    "edit_by_script": 1,
+    "other_model": 1,
+    "new_device": 0.5,
+    "image_changed": 0.5,
+    "image_edited_in_place": 0.5,
+    "other_image_comes_and_goes": 0.5,
+    "stop": 0.5,
+    "delete_points": 0.3,
+    "delete_labels": 0.3,
+    "display_3d_and_back": 0.3,
+}
+"""What is done, and how often."""
