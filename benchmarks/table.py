@@ -78,7 +78,7 @@ def write_between(path: Path, lines: list[str]) -> None:
     before, rest = text.split(START)
     after = rest.split(END)[1]
     body = "\n".join(lines)
-    path.write_text(f"{before}{START}\n{body}\n{END}{after}", encoding="utf-8")
+    path.write_text(f"{before}{START}\n\n{body}\n\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:

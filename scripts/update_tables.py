@@ -43,12 +43,12 @@ def manifest_shortcuts() -> str:
 
 def docs_table() -> str:
     """Return the table of the documentation."""
-    lines = ["| does | anywhere | on the clicks' layer | |", "|---|---|---|---|"]
+    lines = ["", "| does | anywhere | on the clicks' layer | |", "|---|---|---|---|"]
     for command in commands():
         others = ", ".join(f"`{key}`" for key in command.on_points)
         key = f"`{command.anywhere}`" if command.anywhere else ""
         lines.append(f"| {command.title} | {key} | {others} | {command.help} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def quoted(text: str) -> str:

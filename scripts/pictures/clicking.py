@@ -1,0 +1,112 @@
+"""Pictures of the first page: start, click, correct, preview, finished objects."""
+
+from __future__ import annotations
+
+from material import known_labels, neighbours, whole
+from qtpy.QtCore import Qt
+from stage import Stage, settle
+
+from napari_gpcis.plugin.preferences import PREFERENCES
+
+NUCLEI = "nuclei-fluorescence"
+
+
+def first_mask() -> None:
+    """From the open image to a corrected mask."""
+    known = known_labels()
+    one, other = neighbours(known)
+    with Stage() as stage:
+        stage.sample(NUCLEI)
+        stage.open_widget()
+        stage.viewer.reset_view()
+        stage.picture("start")
+        stage.start()
+        both = (known == one) | (known == other)
+        stage.look_at(both, 0.5)
+        stage.warm_up(*_middle(both))
+        stage.segment(known == one, 1)
+        stage.picture("first-click")
+        stage.segment(known == one, 2, good=0.97)
+        stage.picture("correction")
+
+
+def preview() -> None:
+    """Show the mask that a click would give."""
+    known = known_labels()
+    with Stage() as stage:
+        stage.sample(NUCLEI)
+        stage.open_widget()
+        stage.start()
+        stage.unfold("Clicking")
+        chosen = known == whole(known)[3]
+        stage.look_at(chosen, 0.4)
+        PREFERENCES.hover_preview = True
+        panel = next(p for p in stage.widget.panels if p.title == "Clicking")
+        place = _middle(chosen)
+        stage.robot.move(stage.image, place)
+        stage.until(lambda: panel.hover.shown)
+        settle()
+        stage.picture("preview", pointer=place)
+        PREFERENCES.hover_preview = False
+
+
+def objects() -> None:
+    """Finished objects and their list."""
+    known = known_labels()
+    with Stage("light") as stage:
+        stage.sample(NUCLEI)
+        stage.open_widget()
+        stage.start()
+        for number in whole(known)[:7]:
+            stage.look_at(known == number)
+            stage.segment(known == number, 5, good=0.94)
+            stage.accept()
+        stage.viewer.reset_view()
+        stage.unfold("Objects")
+        stage.picture("objects")
+
+
+def press_g() -> None:
+    """Show what the widget says when another tool is in use."""
+    with Stage() as stage:
+        stage.sample(NUCLEI)
+        stage.open_widget()
+        stage.start()
+        labels = stage.widget.binding.annotation.layers.labels
+        stage.viewer.layers.selection.active = labels
+        labels.mode = "paint"
+        stage.picture("press-g")
+
+
+def shortcuts() -> None:
+    """Show the section with the keys."""
+    with Stage() as stage:
+        stage.sample(NUCLEI)
+        stage.open_widget()
+        stage.start()
+        stage.unfold("Shortcuts")
+        stage.picture("shortcuts")
+
+
+def uncertainty() -> None:
+    """Show a map of what the model is unsure about, and the ring."""
+    known = known_labels()
+    one, other = neighbours(known)
+    with Stage() as stage:
+        stage.sample(NUCLEI)
+        stage.open_widget()
+        stage.start()
+        stage.look_at((known == one) | (known == other), 0.5)
+        stage.segment(known == one, 1)
+        panel = next(p for p in stage.widget.panels if "unsure" in p.title)
+        stage.unfold(panel.title)
+        stage.push(panel.boxes["doubt"])
+        stage.push(panel.ring)
+        stage.robot.press(Qt.Key.Key_H)
+        stage.picture("uncertainty")
+
+
+def _middle(mask) -> tuple[float, float]:
+    """Return the middle of a mask."""
+    rows, cols = mask.nonzero()
+    return float(rows.mean()), float(cols.mean())
