@@ -92,6 +92,22 @@ def test_a_second_object_does_not_overwrite_the_first(bench) -> None:
     np.testing.assert_array_equal(bench.binding.session.labels, bench.labels.data)
 
 
+def test_the_running_object_takes_what_a_deleted_one_leaves(bench) -> None:
+    bench.start()
+    bench.positive.add((30, 40))
+    bench.settled(1)
+    bench.binding.command("accept")
+    bench.settled(0)
+    bench.positive.add((30, 50))
+    bench.settled(1)
+    assert bench.binding.annotation.delete([(bench.current.plane, 1, None)]) == 1
+    bench.binding.command("accept")
+    bench.settled(0)
+    np.testing.assert_array_equal(bench.labels.data == 2, masks((30, 50)))
+    session = bench.binding.session
+    np.testing.assert_array_equal(session.labels, bench.labels.data)
+
+
 def test_one_accepted_object_is_one_undo_step_of_the_labels(bench) -> None:
     bench.start()
     for place in ([30, 40], [30, 50], [30, 60]):

@@ -191,6 +191,8 @@ class PlaneAnnotation(PlaneClicks):
             session.delete(label)
             part = Part(self.plane, label, change, ref(session), session.steps[-1])
         around.painter.write(self.plane, found.box, found.mask, 0)
+        if self.held.label and session is not None and session.prediction is not None:
+            around.painter.paint(self.plane, self.held, *session.prediction.trimmed)
         return part
 
     def show_session(self) -> None:
