@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 import re
-import runpy
 import shlex
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from skimage.data import coins
 from tifffile import imwrite
 
-from napari_gpcis import Segmenter, checkpoints
-from napari_gpcis.checkpoints import ModelInfo, _known, save_checkpoint
+from _documented import PAGES, ROOT
+from napari_gpcis import checkpoints
 from napari_gpcis.cli import main
-from napari_gpcis.model import build_model
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
-NAME = "gpcis-mobilenet-v2"
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
 def workplace(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A folder with an image, and a model that has learnt nothing by that name."""
-    models = tmp_path_factory.mktemp("models")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build_model("mobilenet_v2")
-    info = ModelInfo(NAME, "mobilenet_v2")
-    save_checkpoint(models / f"{NAME}.safetensors", network, info)
-    monkeypatch.setattr(_known, "FOLDER", models)
+    """A folder with an image and a table of clicks."""
     folder = tmp_path_factory.mktemp("work")
     monkeypatch.chdir(folder)
     imwrite(folder / "cells.tif", np.ascontiguousarray(coins()))
     (folder / "clicks.csv").write_text("image,row,col\ncells.tif,120,80\n")
     return folder
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/scripting.md"])
-def test_python_examples_run(page: str, workplace: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    assert blocks
-    names: dict[str, object] = {"image": coins()}
-    for block in blocks:
-        (workplace / "example.py").write_text(block)
-        names = runpy.run_path(str(workplace / "example.py"), names)
-    assert isinstance(names["segmenter"], Segmenter)
-    assert (workplace / "clicks.json").is_file()
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/scripting.md"])
@@ -67,6 +44,17 @@ def test_command_lines_run(page: str, workplace: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]*)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_pictures_are_small_and_all_are_shown() -> None:
+    folder = ROOT / "docs" / "pictures"
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    shown = {
+        name for text in texts for name in re.findall(r"pictures/(\S+\.png)", text)
+    }
+    assert {file.name for file in folder.iterdir()} == shown
+    for file in folder.iterdir():
+        assert file.stat().st_size <= 150_000, file.name
 
 
 def test_options_of_the_command_line_are_documented() -> None:
