@@ -29,7 +29,7 @@ from napari_gpcis._boxes import (
 )
 from napari_gpcis.plugin.ids import Ids
 from napari_gpcis.plugin.painted import Painted, painted_again, painted_object
-from napari_gpcis.plugin.pixels import Pixels
+from napari_gpcis.plugin.pixels import Pixels, Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +128,7 @@ class Painter:
         held.grow(box)
         if held.label == 0 and mask.any():
             held.label = self.new_label(plane)
-        self._job = self._exchange(plane, held, placed(mask, box, held.box))
+        self._job = self._exchange(plane, held, box, mask)
         if held.mask.size <= PORTION:
             self.flush()
         else:
@@ -147,28 +147,33 @@ class Painter:
         if self._job is None:
             self._timer.stop()
 
-    def _exchange(self, plane: Plane, held: Painted, wanted: Mask) -> Iterator[None]:
+    def _exchange(
+        self, plane: Plane, held: Painted, box: Box, mask: Mask
+    ) -> Iterator[None]:
         """Bring the held pixels from what they are to what is wanted."""
-        now = self._pixels.part(plane, held.box)
+        wanted, now = placed(mask, box, held.box), self._pixels.part(plane, held.box)
         gained, lost = np.empty_like(wanted), np.empty_like(wanted)
-        changed = 0
+        coming, going = Places(held.box), Places(held.box)
+        yield
         for rows in near_strips(wanted.shape, PORTION):
             for strip in near_strips(wanted[rows].shape):
                 part = slice(rows.start + strip.start, rows.start + strip.stop)
                 held.become(part, now, wanted, gained, lost)
-            changed += int(np.count_nonzero(gained[rows]))
-            changed += int(np.count_nonzero(lost[rows]))
+            coming.add(rows, gained[rows], MAX_STEP)
+            going.add(rows, lost[rows], MAX_STEP)
             yield
-        if changed <= MAX_STEP:
-            values = held.hidden(lost)
-            self._set(plane, held.box, lost, values, last=not gained.any())
-            self._set(plane, held.box, gained, held.value)
+        if coming.count + going.count <= MAX_STEP:
+            if going.count:
+                values = held.hidden(lost)
+                self._pixels.set_at(plane, *going.all, values, last=not coming.count)
+            if coming.count:
+                self._pixels.set_at(plane, *coming.all, held.value)
             return
         for rows in near_strips(wanted.shape, PORTION):
-            box = moved((rows.start, 0, rows.stop, wanted.shape[1]), held.box[:2])
+            frame = moved((rows.start, 0, rows.stop, wanted.shape[1]), held.box[:2])
             hidden = held.hidden_rows(rows, lost[rows])
-            self._pixels.set_unseen(plane, box, lost[rows], hidden)
-            self._pixels.set_unseen(plane, box, gained[rows], held.value)
+            self._pixels.set_unseen(plane, frame, lost[rows], hidden)
+            self._pixels.set_unseen(plane, frame, gained[rows], held.value)
             yield
         self._pixels.redraw()
 
@@ -261,17 +266,12 @@ class Painter:
             One value, or one for each of these pixels.
         """
         self.flush()
-        self._set(plane, box, where, values)
-
-    def _set(
-        self, plane: Plane, box: Box, where: Mask, values: Any, *, last: bool = True
-    ) -> None:
         count = np.count_nonzero(where)
         if count > MAX_STEP:
             self._pixels.set_unseen(plane, box, where, values)
             self._pixels.redraw()
         elif count:
-            self._pixels.set(plane, box, where, values, last=last)
+            self._pixels.set(plane, box, where, values)
 
     def _on_drawn(self) -> None:
         """Note a change of pixels, which may have brought new ids."""

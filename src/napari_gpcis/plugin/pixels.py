@@ -76,13 +76,8 @@ class Pixels:
         self._history.close()
         self.open = self._ending = False
 
-    def set(
-        self, plane: Plane, box: Box, where: Mask, values: Any, *, last: bool = True
-    ) -> None:
+    def set(self, plane: Plane, box: Box, where: Mask, values: Any) -> None:
         """Set pixels as part of the step, and draw them.
-
-        A layer that is hidden, and may not know the plane, has no history; and while
-        the person draws a stroke, it is his.
 
         Parameters
         ----------
@@ -92,19 +87,34 @@ class Pixels:
             Which pixels, of the size of ``box``.
         values
             One value, or one for each of these pixels.
-        last
-            Whether they are to be drawn now; if not, a further call will.
         """
+        rows, cols = places(where)
+        self.set_at(plane, rows + box[0], cols + box[1], values)
+
+    def set_at(
+        self,
+        plane: Plane,
+        rows: NDArray[np.intp],
+        cols: NDArray[np.intp],
+        values: Any,
+        *,
+        last: bool = True,
+    ) -> None:
+        """Set the pixels of these rows and columns of the plane, see `set`.
+
+        A layer that is hidden, and may not know the plane, has no history; and while
+        the person draws a stroke, it is his. With ``last`` they are drawn now; if not,
+        a further call will.
+        """
+        if np.ndim(values) == 0:
+            values = int(values)
         if self._stroke or not self.labels.visible:
-            self.set_unseen(plane, box, where, values)
+            plane.take(self.labels.data)[rows, cols] = values
+            self.open = self._redraw = True
         else:
-            rows, cols = _places(where)
-            indices = plane.indices(rows + box[0], cols + box[1])
-            if np.ndim(values) == 0:
-                values = int(values)
             with self._marked():
                 self._begin_step()
-                draw = last and not self._redraw
+                indices, draw = plane.indices(rows, cols), last and not self._redraw
                 self.labels.data_setitem(indices, values, refresh=draw)
         if last:
             self.redraw()
@@ -162,7 +172,30 @@ class Pixels:
             self.open = self._stroke = False
 
 
-def _places(where: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+class Places:
+    """Pixels of a box, gathered a few rows at a time, unless they become too many."""
+
+    def __init__(self, box: Box) -> None:
+        self.count = 0
+        self._corner = box[:2]
+        self._rows: list[NDArray[np.intp]] = []
+        self._cols: list[NDArray[np.intp]] = []
+
+    def add(self, rows: slice, where: Mask, limit: int) -> None:
+        """Add pixels of some rows; beyond the limit they are only counted."""
+        self.count += int(np.count_nonzero(where))
+        if self.count <= limit:
+            down, right = places(where)
+            self._rows.append(down + (rows.start + self._corner[0]))
+            self._cols.append(right + self._corner[1])
+
+    @property
+    def all(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns of the plane."""
+        return np.concatenate(self._rows), np.concatenate(self._cols)
+
+
+def places(where: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return rows and columns of a mask that may be large and nearly empty."""
     rows = np.flatnonzero(where.any(axis=1))
     if len(rows) == 0:
