@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.binding import Binding
+from napari_gpcis.plugin.preferences import PREFERENCES
 
 
 def masks(*clicks: tuple[int, int] | tuple[int, int, bool]) -> np.ndarray:
@@ -90,6 +91,23 @@ def test_a_second_object_does_not_overwrite_the_first(bench) -> None:
     bench.binding.command("accept")
     assert [done.id for done in bench.binding.session.objects] == [1, 2]
     np.testing.assert_array_equal(bench.binding.session.labels, bench.labels.data)
+
+
+def test_a_reopened_object_covers_others_as_before(bench, monkeypatch) -> None:
+    monkeypatch.setattr(PREFERENCES, "protect", False)
+    bench.start()
+    for place in ((30, 40), (30, 50)):
+        bench.positive.add(place)
+        bench.settled(1)
+        bench.binding.command("accept")
+        bench.settled(0)
+    monkeypatch.setattr(PREFERENCES, "protect", True)
+    bench.binding.command("undo")
+    bench.settled(1)
+    bench.binding.command("accept")
+    bench.settled(0)
+    np.testing.assert_array_equal(bench.labels.data == 2, masks((30, 50)))
+    assert bench.binding.session.objects[-1].overwrite
 
 
 def test_the_running_object_takes_what_a_deleted_one_leaves(bench) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MINUTES = float(os.environ.get("GPCIS_SOAK_MINUTES", "0.7"))
-SEED = int(os.environ.get("GPCIS_SOAK_SEED", "1"))
+SEED = int(os.environ.get("GPCIS_SOAK_SEED", "2"))
 GROWTH = 50.0
 """Mebibytes that a run may need more, once it is warm."""
 

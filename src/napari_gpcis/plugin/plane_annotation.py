@@ -252,6 +252,7 @@ class PlaneAnnotation(PlaneClicks):
             self._around.say(f"Object {label} is back.")
         elif change is not None and step.how != "delete":
             self.held = self._around.painter.reheld(self.plane, label, step.how, change)
+            self.held.cover = step.overwrite
             self._show_clicks(session)
         self._around.events.objects_changed.emit()
 
