@@ -64,6 +64,24 @@ def test_the_contour_of_a_click_follows_the_mouse(open_desk) -> None:
     assert not hover.shown
 
 
+@pytest.mark.parametrize("key", [Qt.Key.Key_U, Qt.Key.Key_K])
+def test_the_preview_goes_with_the_clicks_that_it_went_on_from(open_desk, key) -> None:
+    desk = open_desk()
+    desk.robot.press(Qt.Key.Key_W)
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    hover_at(desk, 30, 60)
+    hover = panel_of(desk).hover
+    desk.robot.press(key)
+    assert not hover.shown
+    assert not desk.binding.annotation.worker.busy(hover.key)
+    assert hover._next is None
+    desk.settled(0)
+    assert not hover.shown
+    hover_at(desk, 60, 80)
+    assert desk.segmenter.previews[-1][1] is None  # nothing of the object before
+
+
 def test_the_preview_starts_from_the_mask_that_is_there(open_desk) -> None:
     desk = open_desk()
     desk.robot.click(desk.image, (30, 40))
@@ -214,6 +232,8 @@ def test_q_turns_the_last_click_and_selected_ones(open_desk) -> None:
     desk.settled(1)
     desk.robot.click(desk.image, (30, 46), RIGHT)
     desk.settled(2)
+    selected = [layer.selected_data for layer in (desk.positive, desk.negative)]
+    assert not any(selected)  # napari's highlight would hide the colour of the sign
     desk.robot.press(Qt.Key.Key_Q)
     desk.until(lambda: all(click.positive for click in desk.widget.session.clicks))
     desk.settled(2)

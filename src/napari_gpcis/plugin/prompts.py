@@ -107,11 +107,7 @@ class Prompts(QObject):
         return tuple(click for click, _ in found)
 
     def selected(self, plane: Plane) -> tuple[Click, ...]:
-        """Return the clicks on a plane that a person has selected.
-
-        While clicking, napari keeps the newest point of each layer selected: that is
-        not the person's choice and does not count.
-        """
+        """Return the clicks on a plane that a person has selected."""
         return tuple(
             Click(*pixel, positive)
             for positive, layer in self.layers.items()
@@ -243,11 +239,21 @@ class Prompts(QObject):
                 self._move(positive, point)
             for positive, point in unwanted:
                 self._remove(positive, point)
+        self._deselect()
         held = {(sign, tuple(map(float, point))) for sign, point, _ in self._points()}
         self._arrivals = [key for key in self._arrivals if key in held]
         self.changed.emit()
         for positive, point in unwanted:
             self.picked.emit(np.asarray(self._to_image(positive, point)))
+
+    def _deselect(self) -> None:
+        """Take the selection off new points: its colour would hide that of their sign.
+
+        Points that a person has selected stay so.
+        """
+        for layer in self.layers.values():
+            if str(layer.mode) == "add" and layer.selected_data:
+                layer.selected_data = set()
 
     def _move(self, positive: bool, point: Any) -> None:
         """Move one point from a layer to the other."""
