@@ -1,4 +1,4 @@
-"""``gpcis-train``: fit, export and evaluate."""
+"""``gpcis-train``: fit, fine-tune, average, export and evaluate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from gpcis_training import _fit_cli
+from gpcis_training import _fit_cli, averaging
 from gpcis_training.evaluation import _cli as evaluation_cli
 from gpcis_training.finetuning import _cli as finetuning_cli
 from napari_gpcis.errors import GPCISError
@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     finetune = commands.add_parser("finetune", help="adapt a model to your own labels")
     finetuning_cli.add_arguments(finetune)
     finetune.set_defaults(run=finetuning_cli.run)
+    average = commands.add_parser("average", help="the mean of several checkpoints")
+    averaging.add_arguments(average)
+    average.set_defaults(run=averaging.run)
     evaluate = commands.add_parser("evaluate", help="clicks needed by a robot user")
     evaluation_cli.add_arguments(evaluate)
     evaluate.set_defaults(run=evaluation_cli.run)
