@@ -1,7 +1,8 @@
 """A program that is killed while it writes a state: ``_killed_writer.py ROOT RUN``.
 
-It trains two steps and saves, then one more and saves through a disk so slow that the
-test can kill it in the middle; ``writing`` appears beside the state when it is there.
+It trains two steps with a loading process and saves, then one more and saves through a
+disk so slow that the test can kill it in the middle; ``writing`` appears beside the
+state when it is there.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class SlowStream(state._Stream):
 
 if __name__ == "__main__":
     root, run = map(Path, sys.argv[1:])
-    trainer = Trainer(toy_config(), root, run)
+    trainer = Trainer(toy_config(workers=1), root, run)
     trainer.watch = lambda trainer, figures: trainer.step != 2
     trainer.fit()
     state._Stream = SlowStream

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -43,9 +44,12 @@ def test_a_run_killed_while_writing_resumes_from_the_state_before(root):
     while not (run / "writing").exists() and time.monotonic() < deadline:
         assert program.poll() is None, program.stderr.read()
         time.sleep(0.1)
+    loading = psutil.Process(program.pid).children(recursive=True)
+    assert loading
     program.send_signal(signal.SIGKILL)
     assert program.wait() == -signal.SIGKILL
     program.stderr.close()
+    assert psutil.wait_procs(loading, timeout=60)[1] == []  # none is left
 
     (draft,) = run.glob(".state.*.pt")
     with pytest.raises(CheckpointError, match="is damaged"):

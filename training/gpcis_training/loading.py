@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import torch
@@ -47,7 +49,7 @@ def open_loader(
         num_workers=config.workers,
         prefetch_factor=32 if config.workers else None,
         persistent_workers=config.workers > 0,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin,
         multiprocessing_context=_fresh_processes() if config.workers else None,
     )
 
@@ -65,7 +67,19 @@ def _fresh_processes() -> BaseContext:
     return context
 
 
-def _one_thread(worker: int) -> None:
-    """Keep data workers from competing with the network for cores."""
+def _begin(worker: int) -> None:
+    """Keep data workers from competing with the network for cores; end with the run.
+
+    The parent of a process that a server started is the server, so that PyTorch's own
+    watch does not see a run that was killed.
+    """
     del worker
     torch.set_num_threads(1)
+    Thread(target=_end_with_the_run, daemon=True).start()
+
+
+def _end_with_the_run() -> None:
+    run = multiprocessing.parent_process()
+    if run is not None:
+        run.join()
+        os._exit(1)
