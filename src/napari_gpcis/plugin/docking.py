@@ -58,6 +58,9 @@ class Tabs(QObject):
         return bool(kinds - {None, self._widget.property(_KIND)})
 
 
+_LAID_OUT = (QEvent.Type.Show, QEvent.Type.LayoutRequest)
+
+
 class ScrolledDown(QScrollArea):
     """Content that scrolls down where the window is too low for it, never aside.
 
@@ -77,9 +80,10 @@ class ScrolledDown(QScrollArea):
     def event(self, event: QEvent) -> bool:
         """Be as wide as the content needs, which depends on the theme's fonts."""
         done = bool(super().event(event))
-        if event.type() in (QEvent.Type.Show, QEvent.Type.LayoutRequest):
+        content = self.widget()
+        if content is not None and event.type() in _LAID_OUT:
             bar = self.verticalScrollBar().sizeHint().width()
-            self.setMinimumWidth(self.widget().minimumSizeHint().width() + bar)
+            self.setMinimumWidth(content.minimumSizeHint().width() + bar)
         return done
 
 
