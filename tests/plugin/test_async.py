@@ -91,6 +91,7 @@ def test_click_next_plane_accept_and_follow(open_async_desk) -> None:
     desk.until(lambda: not panel.propagation.running)
     np.testing.assert_array_equal(desk.labels.data == 1, only(4, 5, 6, 7))
     go_to(desk, 6)
+    desk.settled(0)
     desk.until(lambda: is_seen(desk))
     desk.widget.buttons["undo"].click()
     np.testing.assert_array_equal(desk.labels.data == 1, only(4, 5))
@@ -122,5 +123,7 @@ def test_a_mask_that_comes_before_its_plane(open_async_desk) -> None:
     assert green > red > blue  # the colour of object 1 on white
     go_to(desk, MIDDLE)
     desk.settled(0)
-    desk.until(lambda: is_seen(desk))
+    desk.until(lambda: slow.loaded and is_seen(desk))
     np.testing.assert_array_equal(desk.labels.data == 1, only(MIDDLE + 1))
+    desk.viewer.close()
+    desk.qtbot.wait(300)  # what napari still reads ends with the viewer

@@ -200,7 +200,7 @@ def test_a_cancelled_download_keeps_the_old_model_and_what_came(
     desk = open_desk()
     choice = desk.widget.model_choice
     part = tmp_path / "home" / "Far.pth.part"
-    monkeypatch.setattr(_download, "PAUSES", (1.0,))
+    monkeypatch.setattr(_download, "PAUSES", (3.0,))
     server.cuts = [len(server.content) // 2]
     pick(choice, FAR)
     desk.until(lambda: part.is_file() and part.stat().st_size > 0)
@@ -208,7 +208,7 @@ def test_a_cancelled_download_keeps_the_old_model_and_what_came(
     press(choice.note.cancel)
     assert choice.combo.currentText() == DEFAULT_MODEL == desk.binding.model
     assert not choice.note.isVisible()
-    desk.qtbot.wait(1500)  # longer than the pause before the next attempt
+    desk.qtbot.wait(3500)  # longer than the pause before the next attempt
     assert desk.binding.model == DEFAULT_MODEL
     assert part.is_file()
     pick(choice, FAR)
