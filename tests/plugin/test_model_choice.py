@@ -200,8 +200,8 @@ def test_a_cancelled_download_keeps_the_old_model_and_what_came(
     desk = open_desk()
     choice = desk.widget.model_choice
     part = tmp_path / "home" / "Far.pth.part"
-    monkeypatch.setattr(_download, "PAUSES", (3.0,))
-    server.cuts = [len(server.content) // 2]
+    monkeypatch.setattr(_download, "PAUSES", (3.0,) * 20)
+    server.cuts = [len(server.content) // 2 + more for more in range(20)]
     pick(choice, FAR)
     desk.until(lambda: part.is_file() and part.stat().st_size > 0)
     desk.until(lambda: choice.note.bar.value() > 0)
@@ -211,6 +211,7 @@ def test_a_cancelled_download_keeps_the_old_model_and_what_came(
     desk.qtbot.wait(3500)  # longer than the pause before the next attempt
     assert desk.binding.model == DEFAULT_MODEL
     assert part.is_file()
+    server.cuts.clear()
     pick(choice, FAR)
     desk.until(lambda: desk.binding.model == FAR)
     assert server.asked[-1].startswith("bytes=")
