@@ -34,3 +34,9 @@ def ball_stack(planes: int = 9, size: int = 64, radius: float = 14) -> np.ndarra
     shift = 2.0 * (depth - middle)
     inside = (rows - size / 2) ** 2 + (cols - size / 2 - shift) ** 2 <= reach
     return np.where(inside, 200, 30).astype(np.uint8)
+
+
+BALL = ball_stack()
+TRUTH = BALL > 100
+MIDDLE = 4
+"""The ball, where it is, and the plane on which it is largest."""

@@ -58,9 +58,7 @@ def objects() -> None:
         stage.open_widget()
         stage.start()
         for number in whole(known)[:7]:
-            stage.look_at(known == number)
-            stage.segment(known == number, 5, good=0.94)
-            stage.accept()
+            stage.finish(known == number, 5)
         stage.viewer.reset_view()
         stage.unfold("Objects")
         stage.picture("objects")

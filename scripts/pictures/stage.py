@@ -151,6 +151,12 @@ class Stage:
             if click is not None:
                 self.click(click.row, click.col, positive=click.positive)
 
+    def finish(self, wanted: Mask, clicks: int) -> None:
+        """Zoom in on an object, click until it is very good, and accept it."""
+        self.look_at(wanted)
+        self.segment(wanted, clicks, good=0.94)
+        self.accept()
+
     def accept(self) -> None:
         """Press N."""
         self.robot.press(Qt.Key.Key_N)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -27,11 +27,7 @@ def slices(box: Box) -> tuple[slice, slice]:
 
 def box_of(mask: Mask) -> Box | None:
     """Return the smallest box around a mask; ``None`` if it is empty."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if len(rows) == 0:
-        return None
-    cols = np.flatnonzero(mask.any(axis=0))
-    return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1
+    return box_of_strips(mask.shape, [(slice(None), mask)])
 
 
 def box_of_value(array: NDArray[Any], value: int) -> Box | None:
@@ -39,20 +35,27 @@ def box_of_value(array: NDArray[Any], value: int) -> Box | None:
 
     The plane is read once, in strips that stay in the processor's cache.
     """
-    in_rows = np.zeros(array.shape[0], dtype=bool)
-    in_cols = np.zeros(array.shape[1], dtype=bool)
-    for rows in near_strips(array.shape):
-        found = array[rows] == value
-        in_rows[rows] = found.any(axis=1)
+    pieces = ((rows, array[rows] == value) for rows in row_strips(array.shape))
+    return box_of_strips(array.shape, pieces)
+
+
+def box_of_strips(
+    shape: tuple[int, ...], pieces: Iterable[tuple[slice, Mask]]
+) -> Box | None:
+    """Return the smallest box around a mask of a shape that comes in strips of rows."""
+    in_rows = np.zeros(shape[0], dtype=bool)
+    in_cols = np.zeros(shape[1], dtype=bool)
+    for rows, mask in pieces:
+        in_rows[rows] = mask.any(axis=1)
         if in_rows[rows].any():
-            in_cols |= found.any(axis=0)
+            in_cols |= mask.any(axis=0)
     if not in_rows.any():
         return None
     down, right = np.flatnonzero(in_rows), np.flatnonzero(in_cols)
     return int(down[0]), int(right[0]), int(down[-1]) + 1, int(right[-1]) + 1
 
 
-def near_strips(shape: tuple[int, ...], pixels: int = NEAR) -> Iterator[slice]:
+def row_strips(shape: tuple[int, ...], pixels: int = NEAR) -> Iterator[slice]:
     """Cut the rows of a plane into slices of about so many pixels."""
     step = max(1, pixels // max(1, shape[1]))
     for start in range(0, shape[0], step):

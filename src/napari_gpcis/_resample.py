@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from napari_gpcis._boxes import row_strips
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,9 +40,7 @@ class Reader(Protocol):
 
 def strips(height: int, width: int) -> Iterator[slice]:
     """Cut the rows of an array into slices of about `STRIP_PIXELS` pixels."""
-    step = max(1, STRIP_PIXELS // max(1, width))
-    for start in range(0, height, step):
-        yield slice(start, min(start + step, height))
+    return row_strips((height, width), STRIP_PIXELS)
 
 
 def widen(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from napari_gpcis._boxes import EMPTY, box_of, moved, slices
+from napari_gpcis._boxes import EMPTY, box_of, box_of_strips, moved, slices
 from napari_gpcis._obeying import in_roi, obey
 from napari_gpcis._resample import from_grid, heighten, strips, widen
 from napari_gpcis._zoom import contains
@@ -211,17 +211,11 @@ class Prediction:
 
         The step that obeys clicks has no part in it. ``None`` if there are none.
         """
-        in_rows = np.zeros(self._size[0], dtype=bool)
-        in_cols = np.zeros(self._size[1], dtype=bool)
-        for rows, strip in self._strips("probability"):
-            above = strip > threshold
-            in_rows[rows] = above.any(axis=1)
-            in_cols |= above.any(axis=0)
-        if not in_rows.any():
-            return None
-        down, right = map(np.flatnonzero, (in_rows, in_cols))
-        box = int(down[0]), int(right[0]), int(down[-1]) + 1, int(right[-1]) + 1
-        return moved(box, self.roi[:2])
+        strips_above = (
+            (rows, strip > threshold) for rows, strip in self._strips("probability")
+        )
+        box = box_of_strips(self._size, strips_above)
+        return None if box is None else moved(box, self.roi[:2])
 
     def read(self, rows: Index, cols: Index) -> Floats:
         """Return the probability ``(1, rows, cols)``, 0 outside the roi."""

@@ -112,6 +112,18 @@ class Desk(Layers):
     def binding(self) -> Binding:
         return self.widget.binding
 
+    def close_while_busy(self) -> None:
+        """Close the window while a click is computed: nothing of it is drawn."""
+        self.segmenter.gate.clear()
+        self.robot.click(self.image, (30, 40))
+        self.until(lambda: self.segmenter.runs)
+        labels, queue = self.labels, self.binding._worker._queue
+        assert queue.alive
+        self.segmenter.gate.set()
+        self.viewer.close()
+        self.until(lambda: not queue.alive)
+        assert not labels.data.any()
+
 
 @pytest.fixture
 def segmenter() -> FakeSegmenter:

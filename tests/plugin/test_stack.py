@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from _bright_segmenter import BrightSegmenter, ball_stack
+from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
 from napari_gpcis.plugin.panels.stack import StackPanel
-
-BALL = ball_stack()
-TRUTH = BALL > 100
-MIDDLE = 4
 
 
 @pytest.fixture

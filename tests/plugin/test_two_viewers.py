@@ -85,15 +85,7 @@ def test_a_viewer_is_closed_while_busy_and_the_other_goes_on(two, errors) -> Non
     one, other = two
     other.robot.click(other.image, (50, 60))
     other.settled(1)
-    one.segmenter.gate.clear()
-    one.robot.click(one.image, (30, 40))
-    one.until(lambda: one.segmenter.runs)
-    labels, queue = one.labels, one.binding._worker._queue
-    assert queue.alive
-    one.segmenter.gate.set()
-    one.viewer.close()
-    other.until(lambda: not queue.alive)
-    assert not labels.data.any()
+    one.close_while_busy()
     other.robot.click(other.image, (50, 66), RIGHT)
     other.settled(2)
     other.robot.press(Qt.Key.Key_N)

@@ -223,16 +223,7 @@ def test_a_model_that_raises(open_desk, errors) -> None:
 
 
 def test_the_window_closed_while_a_prediction_runs(open_desk) -> None:
-    desk = open_desk()
-    desk.segmenter.gate.clear()
-    desk.robot.click(desk.image, (30, 40))
-    desk.until(lambda: desk.segmenter.runs)
-    labels, queue = desk.labels, desk.binding._worker._queue
-    assert queue.alive
-    desk.segmenter.gate.set()
-    desk.viewer.close()
-    desk.until(lambda: not queue.alive)
-    assert not labels.data.any()
+    open_desk().close_while_busy()
 
 
 def test_the_dock_closed_gives_everything_back(open_desk) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.planes import Box
 
 
+_ALL = slice(None)
+
+
 def _no_mask() -> Mask:
     return np.zeros((0, 0), dtype=bool)
 
@@ -114,12 +117,16 @@ class Painted:
                 self.before = np.full(self.mask.shape, self.usual)
             self.before[rows][gained[rows]] = now[rows][gained[rows]]
 
-    def hidden(self, pixels: Mask) -> NDArray[Any]:
-        """Return what some of the held pixels were before, one value if the same."""
-        return np.asarray(self.usual) if self.before is None else self.before[pixels]
+    def hidden(self, pixels: Mask, rows: slice = _ALL) -> NDArray[Any]:
+        """Return what some held pixels were before, one value if the same.
 
-    def hidden_rows(self, rows: slice, pixels: Mask) -> NDArray[Any]:
-        """Return what some pixels of a few rows were before, see `hidden`."""
+        Parameters
+        ----------
+        pixels
+            Which pixels, of the size of these rows of the box.
+        rows
+            The rows; by default all.
+        """
         if self.before is None:
             return np.asarray(self.usual)
         return self.before[rows][pixels]

@@ -21,9 +21,9 @@ from napari_gpcis._boxes import (
     EMPTY,
     box_of_value,
     moved,
-    near_strips,
     overlap,
     placed,
+    row_strips,
     slices,
     union,
 )
@@ -155,8 +155,8 @@ class Painter:
         gained, lost = np.empty_like(wanted), np.empty_like(wanted)
         coming, going = Places(held.box), Places(held.box)
         yield
-        for rows in near_strips(wanted.shape, PORTION):
-            for strip in near_strips(wanted[rows].shape):
+        for rows in row_strips(wanted.shape, PORTION):
+            for strip in row_strips(wanted[rows].shape):
                 part = slice(rows.start + strip.start, rows.start + strip.stop)
                 held.become(part, now, wanted, gained, lost)
             coming.add(rows, gained[rows], MAX_STEP)
@@ -169,9 +169,9 @@ class Painter:
             if coming.count:
                 self._pixels.set_at(plane, *coming.all, held.value)
             return
-        for rows in near_strips(wanted.shape, PORTION):
+        for rows in row_strips(wanted.shape, PORTION):
             frame = moved((rows.start, 0, rows.stop, wanted.shape[1]), held.box[:2])
-            hidden = held.hidden_rows(rows, lost[rows])
+            hidden = held.hidden(lost[rows], rows)
             self._pixels.set_unseen(plane, frame, lost[rows], hidden)
             self._pixels.set_unseen(plane, frame, gained[rows], held.value)
             yield
@@ -188,7 +188,7 @@ class Painter:
         now = self._pixels.part(plane, held.box)
         return any(
             bool((held.mask[rows] & (now[rows] == held.value)).any())
-            for rows in near_strips(held.mask.shape)
+            for rows in row_strips(held.mask.shape)
         )
 
     def change(self, plane: Plane, held: Painted) -> LabelChange:
