@@ -301,6 +301,7 @@ def test_a_missing_folder_is_named(model: GPCIS, tmp_path: Path) -> None:
         {"mask_threshold": 1.0},
         {"crop_threshold": "0.5"},
         {"antialias": 1},
+        {"mirror": "yes"},
     ],
 )
 def test_settings_out_of_range(values: dict[str, object]) -> None:

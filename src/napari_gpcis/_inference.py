@@ -92,11 +92,12 @@ class Engine:
         self.device = device
         self._model = model
         self._size, self._half_pixel = settings.infer_size, settings.antialias
+        self._mirror = settings.mirror
         model.to(self.device)
         model.eval()
         model.epsilon2 = settings.epsilon2
         model.gp_stride = settings.gp_stride
-        self._encodings: Recent[Any] = Recent(KEPT_ENCODINGS)
+        self._encodings: Recent[tuple[Any, ...]] = Recent(KEPT_ENCODINGS)
         self._surfaces: Recent[ClickSurface] = Recent(KEPT_SURFACES)
         self._lock = Lock()
 
@@ -178,24 +179,41 @@ class Engine:
         seen = network_clicks(clicks, roi, self._size, half_pixel=self._half_pixel)
         return points_tensor(seen).to(self.device)
 
-    def _surface(self, encoded: Any, seen: Pass) -> ClickSurface:
+    def _surface(self, encoded: tuple[Any, ...], seen: Pass) -> ClickSurface:
         """Run the network. The lock is held."""
         import torch  # heavy: only when a model is in use
 
         before = torch.zeros(1, 1, self._size, self._size, device=self.device)
         if seen.before is not None:
             before = torch.from_numpy(seen.before)[None].to(self.device)
+        points = self._points(seen.clicks, seen.roi)
+        plain = self._one_surface(encoded[0], points, before)
+        if not self._mirror:
+            return plain
+        from napari_gpcis import _mirroring  # imports PyTorch
+
+        points = _mirroring.mirrored_points(points, self._size)
+        before = _mirroring.mirrored(before)
+        mirror = self._one_surface(encoded[1], points, before)
+        return _mirroring.MirroredSurface(plain, mirror, self._size)
+
+    def _one_surface(
+        self, encoded: Any, points: Tensor, before: Tensor
+    ) -> ClickSurface:
         if not isinstance(self._model, SurfaceModel):
             return _Repeated(self._model, encoded, before)
-        points = self._points(seen.clicks, seen.roi)
         raw = self._model.pixels(encoded, points, before)
         return self._model.surface(encoded, raw)
 
-    def _encode(self, prepared: PreparedImage, roi: Box) -> Any:
+    def _encode(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
+        """Encode a crop, and its mirror image if that is asked for."""
         channels = to_network(prepared, roi, self._size, half_pixel=self._half_pixel)
-        return self._model.encode(to_rgb(channels)[None].to(self.device))
+        rgb = to_rgb(channels)[None].to(self.device)
+        if not self._mirror:
+            return (self._model.encode(rgb),)
+        return self._model.encode(rgb), self._model.encode(rgb.flip(-1))
 
-    def _encoded(self, prepared: PreparedImage, roi: Box) -> Any:
+    def _encoded(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
         """Encode a crop, or find it among the last ones. The lock is held."""
         key = prepared.token, roi
         encoded = self._encodings.find(key)

@@ -156,6 +156,12 @@ def test_the_settings_of_the_checkpoint_are_used_and_printed(root, tiny, capsys)
     assert rows_of(text)[0]["Method"] == "tiny, input 96"
     assert "input 96 x 96" in text
     assert "made to obey every click" in text
+    assert "mirrored" not in text
+    assert command(*arguments, "--mirror") == 0
+    text = capsys.readouterr().out
+    assert rows_of(text)[0]["Method"] == "tiny, mirrored too"
+    assert "low-pass filter, mirrored too;" in text
+    assert "tiny: the logits of the mirror image are averaged in" in text
 
 
 def test_table_1_of_the_paper_stands_beside_a_sweep(root, tmp_path, capsys):

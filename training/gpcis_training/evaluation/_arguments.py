@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpcis_training.evaluation.clickers import CENTRE, LAWS
 from gpcis_training.evaluation.datasets import object_sets
 from gpcis_training.evaluation.peers import PEERS
 from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,6 +121,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="noise variance of the Gaussian process; several: one row each",
     )
     add("--infer-size", type=int, help="side of the network's input, pixels")
+    add(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="average the logits of the image and its mirror image",
+    )
     add(
         "--fast",
         action="store_true",

@@ -134,7 +134,13 @@ def _overrides(
     usual = objects.form in PUBLISHED_SETS or arguments.epsilon2 is not None
     raw = usual if arguments.mask is None else arguments.mask == "raw"
     return [
-        Overrides(epsilon2, arguments.infer_size, raw, fast=arguments.fast)
+        Overrides(
+            epsilon2,
+            arguments.infer_size,
+            arguments.mirror,
+            raw_mask=raw,
+            fast=arguments.fast,
+        )
         for epsilon2 in arguments.epsilon2 or [None]
     ]
 

@@ -35,6 +35,8 @@ class Overrides:
         Noise variance of the Gaussian process at the clicks.
     infer_size
         Side of the square that the network sees.
+    mirror
+        Whether the logits of the mirror image are averaged in.
     raw_mask
         The robot sees where the probability exceeds the threshold, as published,
         without the last step that makes the mask obey every click.
@@ -45,6 +47,7 @@ class Overrides:
 
     epsilon2: float | None = None
     infer_size: int | None = None
+    mirror: bool | None = None
     raw_mask: bool = False
     fast: bool = False
 
@@ -56,7 +59,8 @@ class Overrides:
         InputError
             If a value is outside its range.
         """
-        wanted = {"epsilon2": self.epsilon2, "infer_size": self.infer_size}
+        names = ("epsilon2", "infer_size", "mirror")
+        wanted = {name: getattr(self, name) for name in names}
         given: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
         return replace(info, inference=replace(info.inference, **given))
 
@@ -67,6 +71,8 @@ class Overrides:
             parts.append(f"ε²={self.epsilon2:g}")
         if self.infer_size is not None:
             parts.append(f"input {self.infer_size}")
+        if self.mirror is not None:
+            parts.append("mirrored too" if self.mirror else "not mirrored")
         if self.fast:
             parts.append("fast")
         return ", ".join(parts)

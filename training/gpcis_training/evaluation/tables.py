@@ -179,7 +179,8 @@ def protocol(result: EvaluationResult) -> str:
         f"{result.method}: input {size} x {size}, {_head(result)}, region "
         f"{expansion:g} x the box where p > {crop:g}, "
         f"mask p > {settings['mask_threshold']:g}, {mask}, "
-        f"{'with' if settings['antialias'] else 'no'} low-pass filter; at most "
+        f"{'with' if settings['antialias'] else 'no'} low-pass filter"
+        f"{', mirrored too' if settings.get('mirror') else ''}; at most "
         f"{result.max_clicks} clicks."
     )
 
@@ -206,6 +207,8 @@ def differences(result: EvaluationResult) -> list[str]:
     if size != published.infer_size:
         change = f"{size} instead of {published.infer_size}"
         lines.append(f"{name} on {result.objects}: input {change}")
+    if settings.get("mirror"):
+        lines.append(f"{name}: the logits of the mirror image are averaged in")
     if settings and not result.settings["raw_mask"]:
         lines.append(f"{name}: the mask is made to obey every click, so NoIC is 0")
     trained_on = str(result.settings.get("training_data", ""))
