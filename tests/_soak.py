@@ -428,8 +428,7 @@ class Soak:
     def _history_held(self) -> bool:
         """Whether edits by hand would not be steps of their own."""
         annotation = self.desk.binding.annotation
-        labels = getattr(self.labels, "__wrapped__", self.labels)
-        held = bool(labels._block_history)
+        held = bool(_unwrapped(self.labels)._block_history)
         return held and not annotation.drawing
 
     def restart(self) -> None:
@@ -477,7 +476,7 @@ class Soak:
         """Begin with the labels that there are now."""
         annotation = self.desk.binding.annotation
         annotation.events.accepted.connect(self._on_accepted)
-        labels = annotation.layers.labels
+        labels = _unwrapped(annotation.layers.labels)
         if getattr(self, "_labels", None) is not labels:
             self._labels = labels
             self.by_hand[...] = False
@@ -532,6 +531,11 @@ class Soak:
     def _memory(self) -> float:
         gc.collect()
         return resident()
+
+
+def _unwrapped(layer: Any) -> Any:
+    """Return a layer itself, of which napari gives proxies."""
+    return getattr(layer, "__wrapped__", layer)
 
 
 class _Hand:
