@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.panels.clicking import ClickingPanel
 from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.robot import camera_of
 
 RIGHT = Qt.MouseButton.RightButton
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -250,3 +254,27 @@ def test_q_turns_the_last_click_and_selected_ones(open_desk) -> None:
     desk.settled(2)
     expected = disks((80, 100), (Click(30, 40, False), Click(30, 46, False)))
     np.testing.assert_array_equal(desk.labels.data > 0, expected)
+
+
+@pytest.mark.parametrize("zoom", [1, 8])
+def test_a_selected_click_still_shows_the_colour_of_its_sign(open_desk, zoom) -> None:
+    desk = open_desk()
+    places = {desk.positive: (30, 30), desk.negative: (30, 70)}
+    colours = {desk.positive: POSITIVE_COLOUR, desk.negative: NEGATIVE_COLOUR}
+    desk.robot.click(desk.image, places[desk.positive])
+    desk.settled(1)
+    desk.robot.click(desk.image, places[desk.negative], RIGHT)
+    desk.settled(2)
+    for layer, place in places.items():
+        desk.viewer.layers.selection.active = layer
+        layer.mode = "select"
+        camera_of(desk.viewer).center = (0, *place)
+        camera_of(desk.viewer).zoom *= zoom
+        QApplication.processEvents()
+        desk.robot.click(layer, place)
+        assert layer.selected_data == {0}
+        picture = desk.viewer.screenshot(canvas_only=True, flash=False)
+        middle = picture[picture.shape[0] // 2, picture.shape[1] // 2, :3]
+        wanted = 255 * transform_color(colours[layer])[0, :3]
+        np.testing.assert_allclose(middle, wanted, atol=1)
+        camera_of(desk.viewer).zoom /= zoom

@@ -44,6 +44,12 @@ OBJECT_COLOURS = (
 the colours of clicks."""
 OBJECT_OPACITY = 0.5
 """What lies under a mask must be seen, to judge its boundary."""
+ON_SCREEN = (4, 20)
+"""Least and largest size of a click, in pixels of the canvas.
+
+The outline of a selected point is at least half the least size thick: with a larger
+one it would cover the whole point, and with it the colour of its sign.
+"""
 
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 
@@ -189,7 +195,7 @@ def _new_points(viewer: ViewerModel, image: Layer, positive: bool) -> Points:
         symbol="disc" if positive else "cross",
         face_color=colour,
         border_color=colour,
-        size=max(layer_shape(image)) / 40 + 1,
-        canvas_size_limits=(14, 14),
+        size=max(layer_shape(image)) / 25 + 1,
+        canvas_size_limits=ON_SCREEN,
         **geometry(image),
     )
