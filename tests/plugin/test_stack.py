@@ -200,9 +200,12 @@ def test_keys_and_buttons_in_a_real_viewer(open_desk) -> None:
     desk.settled(0)
     np.testing.assert_array_equal(desk.labels.data == 1, only(MIDDLE, MIDDLE + 1))
     (panel,) = (one for one in desk.widget.panels if isinstance(one, StackPanel))
+    next(s for s in desk.widget.sections if s.content is panel).unfolded = True
     panel.follow_on.click()
     desk.until(lambda: not panel.propagation.running)
     np.testing.assert_array_equal(desk.labels.data == 1, only(4, 5, 6, 7))
+    desk.until(panel.planes.isVisible)
+    assert not panel.planes.horizontalScrollBar().isVisible()
     desk.widget.buttons["undo"].click()
     np.testing.assert_array_equal(desk.labels.data == 1, only(4, 5))
 

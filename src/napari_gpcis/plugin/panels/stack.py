@@ -45,6 +45,7 @@ LOW = 0.7
 """Planes with less agreement or certainty are marked."""
 ROWS_SEEN = 6
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+_NO_BAR = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
 
 
 class StackPanel(Panel):
@@ -114,6 +115,7 @@ class StackPanel(Panel):
         self.planes.setRootIsDecorated(False)
         self.planes.setToolTip(LIST_HELP)
         self.planes.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.planes.setHorizontalScrollBarPolicy(_NO_BAR)  # the columns share the width
         self.planes.header().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         height = self.planes.fontMetrics().height() + 6
         self.planes.setFixedHeight(height * (ROWS_SEEN + 1))
