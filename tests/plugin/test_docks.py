@@ -90,6 +90,7 @@ def describe(part: QWidget) -> str:
 def test_both_docks_in_one_window(docks: Docks) -> None:
     """One window for all, since opening it takes the time."""
     check_tabs(docks)
+    assert type(docks.first).event is type(docks.second).event  # both end alike
     for widget in (docks.first, docks.second):
         check_words(widget)
     check_room(docks)

@@ -58,6 +58,23 @@ class Tabs(QObject):
         return bool(kinds - {None, self._widget.property(_KIND)})
 
 
+class Docked(QWidget):
+    """A widget that napari docks: a tab beside partners, and ended with its dock."""
+
+    _tabs: Tabs | None = None
+
+    def shut_down(self) -> None:
+        """End what belongs to the widget; it is of no more use."""
+
+    def event(self, event: QEvent) -> bool:
+        """Shut down when taken out of the dock: closed for good, not hidden."""
+        if self._tabs is not None:
+            self._tabs.take(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+        return bool(super().event(event))
+
+
 _LAID_OUT = (QEvent.Type.Show, QEvent.Type.LayoutRequest)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtCore import QCoreApplication, Qt
 from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
@@ -14,16 +14,16 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_gpcis.plugin.binding import Binding
 from napari_gpcis.plugin.commands import COMMANDS
-from napari_gpcis.plugin.docking import Tabs
+from napari_gpcis.plugin.docking import Docked, Tabs
 from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.model_choice import ModelChoice
 from napari_gpcis.plugin.overlays import is_display
+from napari_gpcis.plugin.own_canvas import OwnCanvas
 from napari_gpcis.plugin.panels import PANELS
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.preferences import link_to_napari
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.work import SegmenterFactory
 
 
-class GPCISWidget(QWidget):
+class GPCISWidget(Docked):
     """Segment objects by clicks.
 
     Parameters
@@ -54,8 +54,6 @@ class GPCISWidget(QWidget):
     segmenter_factory
         Makes a segmenter of a model's name; by default ``Segmenter.from_pretrained``.
     """
-
-    _tabs: Tabs | None = None
 
     def __init__(
         self,
@@ -81,6 +79,7 @@ class GPCISWidget(QWidget):
         self.help = _help_text()
         self._lay_out()
         self._tabs = Tabs(self, "annotate")
+        self._own_canvas = OwnCanvas(viewer, self)
         self._connect()
         active = viewer.layers.selection.active
         if active is not None and _is_image(active):
@@ -118,6 +117,7 @@ class GPCISWidget(QWidget):
             panel.close_links()
         self.binding.close()
         self.safekeeping.end()
+        self._own_canvas.close()
 
     # Layout -----------------------------------------------------------------------
 
@@ -244,14 +244,6 @@ class GPCISWidget(QWidget):
         """End the thread with the window (Qt has deleted all objects here by now)."""
         self._closed = True
         end_thread()
-
-    def event(self, event: QEvent) -> bool:
-        """Shut down when taken out of the dock: closed for good, not hidden."""
-        if self._tabs is not None:
-            self._tabs.take(event)
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut_down()
-        return bool(super().event(event))
 
 
 _BUTTONS = tuple(command for command in COMMANDS if command.button)

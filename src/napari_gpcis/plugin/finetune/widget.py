@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtCore import QCoreApplication
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QComboBox,
@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import GPCISError
-from napari_gpcis.plugin.docking import ScrolledDown, Tabs
+from napari_gpcis.plugin.docking import Docked, ScrolledDown, Tabs
 from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
 from napari_gpcis.plugin.finetune.layer_files import write_pairs
 from napari_gpcis.plugin.finetune.process import (
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 LAYERS, FOLDERS = "Layers of this viewer", "Folders of files"
 
 
-class FinetuneWidget(QWidget):
+class FinetuneWidget(Docked):
     """Fine-tune a model on labels of one's own.
 
     Parameters
@@ -66,8 +66,6 @@ class FinetuneWidget(QWidget):
     viewer
         The viewer, given by napari.
     """
-
-    _tabs: Tabs | None = None
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -289,11 +287,3 @@ class FinetuneWidget(QWidget):
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
-
-    def event(self, event: QEvent) -> bool:
-        """Shut down when taken out of the dock: closed for good, not hidden."""
-        if self._tabs is not None:
-            self._tabs.take(event)
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut_down()
-        return bool(super().event(event))
