@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QRect, QSize, Qt
+from qtpy.QtGui import QOpenGLContext
 from qtpy.QtTest import QTest
 
 from _fake_segmenter import FakeSegmenter, disks
@@ -79,6 +80,27 @@ def test_the_preview_follows_the_mouse_of_each_viewer(two) -> None:
     assert {click.pixel for click, *_ in other.segmenter.previews} <= {
         (row, col) for row in range(48, 53) for col in range(58, 63)
     }
+
+
+def test_a_layer_is_removed_from_one_viewer(two, errors) -> None:
+    one, other = two
+    for desk, place in ((one, (30, 40)), (other, (50, 60))):
+        to_front(desk)
+        desk.robot.click(desk.image, place)
+        desk.settled(1)
+    contexts = []
+    removed = one.viewer.layers.events.removed
+    removed.connect(lambda: contexts.append(QOpenGLContext.currentContext()))
+    one.viewer.layers.remove(one.positive)
+    canvas = one.viewer.window._qt_viewer.canvas.native
+    assert contexts
+    assert all(context == canvas.context() for context in contexts)
+    assert one.binding.annotation is None
+    to_front(one)
+    to_front(other)
+    other.robot.click(other.image, (50, 66), RIGHT)
+    other.settled(2)
+    assert not errors
 
 
 def test_a_viewer_is_closed_while_busy_and_the_other_goes_on(two, errors) -> None:
