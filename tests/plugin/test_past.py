@@ -301,3 +301,43 @@ def test_a_file_with_closed_planes_is_valid_json(work: Any, tmp_path: Path) -> N
         if step["start"]
     ]
     assert len(starts) == 6
+
+
+# -- following again ---------------------------------------------------------------
+
+
+def test_following_again_takes_the_place_of_the_earlier_run(work: Any) -> None:
+    go_to(work, 6)  # its session is open when the run comes, that of the others not
+    go_to(work, MIDDLE)
+    follow(work)
+    first = work.labels.data.copy()
+    go_to(work, 5)
+    work.binding.annotation.delete([(work.current.plane, 1, None)])
+    work.labels.selected_label = 1
+    work.binding.writing.way = "replace"
+    finish(work, 5, 5)  # the bar is what is meant
+    work.stack.follow_on.click()
+    work.until(lambda: not work.stack.propagation.running)
+    bar = np.zeros(BALL.shape[1:], bool)
+    bar[2:9, 2:9] = True
+    for plane in (5, 6, 7):
+        np.testing.assert_array_equal(work.labels.data[plane] == 1, bar)
+    np.testing.assert_array_equal(work.labels.data[:5], first[:5])
+    check_replay(work)
+    work.binding.command("undo")
+    np.testing.assert_array_equal(work.labels.data[6:], first[6:])
+    np.testing.assert_array_equal(work.labels.data[5] == 1, bar)
+    check_replay(work)
+
+
+def test_following_ends_before_a_plane_that_was_changed_by_hand(work: Any) -> None:
+    follow(work)
+    work.labels.data[6, 60, 60] = 1  # painted
+    kept = work.labels.data[6:].copy()
+    go_to(work, 5)
+    go_to(work, MIDDLE)
+    work.stack.follow_on.click()
+    work.until(lambda: not work.stack.propagation.running)
+    np.testing.assert_array_equal(work.labels.data[6:], kept)
+    assert "Plane 6: the object is there already" in work.stack.words.text()
+    assert [plane.steps[0] for plane, _ in work.stack.propagation.found] == [5]

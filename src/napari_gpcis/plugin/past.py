@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, ref
 
+import numpy as np
+
+from napari_gpcis._boxes import slices
 from napari_gpcis._labels import FinishedObject
 from napari_gpcis._replay import prompts_of
 from napari_gpcis.plugin.stack_writing import take_back, write
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from napari_gpcis._labels import LabelChange
+    from napari_gpcis._boxes import Mask
+    from napari_gpcis._labels import How, LabelChange
     from napari_gpcis._protocol_io import SavedSession
     from napari_gpcis.plugin.events import AnnotationEvents
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
@@ -46,6 +50,8 @@ class Part:
         The pixels.
     session, step
         The session that has it as a step; ``None`` if none was open.
+    left
+        The object's pixels in the box of the change, where a run has written them.
     """
 
     plane: Plane
@@ -53,6 +59,7 @@ class Part:
     change: LabelChange
     session: ReferenceType[Session] | None = None
     step: FinishedObject | None = None
+    left: Mask | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +115,8 @@ class Past:
     ) -> Deed:
         """Write the masks of an object that was followed, as one undo step.
 
+        They take the place of those that an earlier run has written.
+
         Parameters
         ----------
         label
@@ -118,13 +127,51 @@ class Past:
             Whether pixels of other objects are taken as well.
         """
         masks = [(plane, one.box, one.mask) for plane, one in found]
-        changes = write(self._labels, masks, label, cover=cover)
+        again = {plane for plane, _ in found if self._from_run(plane, label)}
+        changes = write(self._labels, masks, label, cover=cover, instead=again)
         parts = [
-            self._note(Part(plane, label, change), one, cover=cover)
+            self._note(
+                Part(plane, label, change, left=self._left(plane, label, change)),
+                one,
+                "replace" if plane in again else "add",
+                cover=cover,
+            )
             for (plane, one), change in zip(found, changes, strict=True)
             if change.where.any()
         ]
         return self._add(parts, "All planes of the run are as before.", alone=True)
+
+    def by_hand(self, plane: Plane, label: int) -> bool:
+        """Return whether an object has pixels on a plane that no run has written."""
+        there = bool((plane.take(self._labels.data) == label).any())
+        return there and not self._from_run(plane, label)
+
+    def _from_run(self, plane: Plane, label: int) -> bool:
+        """Return whether an object is on a plane exactly as the last run left it."""
+        for deed in reversed(self._deeds):
+            for part in deed.parts if deed.alone else ():
+                if part.plane == plane and part.label == label:
+                    return self._untouched(part)
+        return False
+
+    def _untouched(self, part: Part) -> bool:
+        """Return whether nobody has changed an object since a run wrote it."""
+        session = None if part.session is None else part.session()
+        if session is not None:
+            steps = [step for step in session.steps if step.id == part.label]
+            if not steps or steps[-1] is not part.step:
+                return False
+        now = part.plane.take(self._labels.data) == part.label
+        left = part.left
+        return (
+            left is not None
+            and np.array_equal(now[slices(part.change.box)], left)
+            and np.count_nonzero(now) == np.count_nonzero(left)
+        )
+
+    def _left(self, plane: Plane, label: int, change: LabelChange) -> Mask:
+        """Return the object's pixels in the box of a change."""
+        return np.asarray(plane.take(self._labels.data)[slices(change.box)] == label)
 
     def add_deleted(self, parts: Sequence[Part]) -> Deed:
         """Take note of objects that were deleted together."""
@@ -197,13 +244,14 @@ class Past:
 
     # Notes ------------------------------------------------------------------------
 
-    def _note(self, part: Part, one: Carried, *, cover: bool) -> Part:
+    def _note(self, part: Part, one: Carried, how: How, *, cover: bool) -> Part:
         """Make what was found on a plane a step of its session, or tell of it."""
         if one.saved is None:
             return part
         session = self._session_like(part.plane, one.saved)
         if session is None:
             made = one.accepted(part.label, overwrite=cover)
+            made = replace(made, objects=(replace(made.objects[0], how=how),))
             self._events.step_made.emit(part.plane, made)
             return part
         saved = one.saved.current
@@ -215,7 +263,7 @@ class Past:
             saved.threshold,
             cover,
             one.mask.shape,
-            "add",
+            how,
             prompts.start,
         )
         session.note(step, part.change)

@@ -128,6 +128,10 @@ class Propagation(QObject):
             self._turn(run, f"Plane {stack.number(run.plane)}: the stack ends.")
             return
         image, origin = stack.annotation.image, run.origin
+        if stack.annotation.past.by_hand(plane, origin.label):
+            reason = "the object is there already, made by hand; it is kept."
+            self._turn(run, f"Plane {stack.number(plane)}: {reason}")
+            return
         work = partial(
             carry_over,
             run.session.segmenter,

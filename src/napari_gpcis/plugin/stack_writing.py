@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._boxes import slices
+from napari_gpcis._boxes import EMPTY, box_of_value, placed, slices, union
 from napari_gpcis._labels import LabelChange
 from napari_gpcis.plugin.painter import MAX_STEP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from napari.layers import Labels
     from numpy.typing import NDArray
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def write(
-    labels: Labels, parts: Sequence[Part], label: int, *, cover: bool
+    labels: Labels,
+    parts: Sequence[Part],
+    label: int,
+    *,
+    cover: bool,
+    instead: Collection[Plane] = (),
 ) -> tuple[LabelChange, ...]:
     """Give an object its masks on several planes, as one undo step.
 
@@ -39,13 +44,20 @@ def write(
         The object's id.
     cover
         Whether pixels of other objects are taken as well.
+    instead
+        Planes on which what the object has there goes.
 
     Returns
     -------
     tuple of LabelChange
         What was changed on each plane.
     """
-    changes = tuple(_change(labels, part, label, cover=cover) for part in parts)
+    changes = tuple(
+        _exchange(labels, part, label, cover=cover)
+        if part[0] in instead
+        else _change(labels, part, label, cover=cover)
+        for part in parts
+    )
     pixels = [
         (plane, change.box, change.where, change.after)
         for (plane, _, _), change in zip(parts, changes, strict=True)
@@ -70,6 +82,20 @@ def _change(labels: Labels, part: Part, label: int, *, cover: bool) -> LabelChan
     where = mask & ((now != label) if cover else (now == 0))
     before = now[where] if cover else np.asarray(0)
     return LabelChange(box, where, before, np.asarray(label))
+
+
+def _exchange(labels: Labels, part: Part, label: int, *, cover: bool) -> LabelChange:
+    """Return the change that puts a mask in the place of the object's pixels."""
+    plane, box, mask = part
+    whole = plane.take(labels.data)
+    old = box_of_value(whole, label) or EMPTY
+    both = union(box, old)
+    now, wanted = whole[slices(both)], placed(mask, box, both)
+    gained = wanted & ((now != label) if cover else (now == 0))
+    where = gained | ((now == label) & ~wanted)
+    return LabelChange(
+        both, where, now[where], np.where(gained, label, 0)[where].astype(now.dtype)
+    )
 
 
 def _set(labels: Labels, pixels: Sequence[Pixels]) -> None:
