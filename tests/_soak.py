@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -36,7 +36,7 @@ SHAPE = (6, 96, 128)
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 ALT = Qt.KeyboardModifier.AltModifier
-WARM = 200
+WARM = 400
 """Events after which nothing is done for the first time any more."""
 PATIENCE = 120.0
 MANY = 12
@@ -92,6 +92,8 @@ class Soak:
         self.by_hand = np.zeros(SHAPE, dtype=bool)
         self.before = np.zeros(SHAPE, dtype=np.int64)
         self.checks = self.replays = 0
+        self.memory: list[int] = []
+        self._waited: list[Any] = []
         self._follow()
 
     # What is done ---------------------------------------------------------------------
@@ -125,6 +127,7 @@ class Soak:
             self.settle()
             self.check()
             self.check_saved()
+            self.memory.append(round(self._memory()))
 
     def click(self) -> None:
         self.desk.robot.click(self.image, self.place(), LEFT)
@@ -327,6 +330,10 @@ class Soak:
             return
         now, before = self.finished(), self.before
         places = now != before
+        for plane in self._waited:  # keys are carried out when such a plane opens
+            plane.take(places)[...] = False
+        planes = self.desk.binding.annotation._planes.items()
+        self._waited = [plane for plane, known in planes if known._waiting]
         if places.any():
             old, new = before[places], now[places]
             allowed = [0, *self.touched]
@@ -462,6 +469,8 @@ class Soak:
     def wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         QApplication.processEvents()
+        # What was to be deleted later: only a running event loop does it by itself.
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         while time.monotonic() < end:
             QApplication.processEvents()
             time.sleep(0.001)
@@ -493,6 +502,9 @@ class Soak:
         for known in annotation._planes.values():
             if known.session is not None and known.session.steps:
                 self.undone.add(known.session.steps[-1].id)
+        if annotation.current is None or annotation.current.session is None:
+            # A plane is being opened: the key waits for whatever lies on it.
+            self.undone |= {*map(int, np.unique(self.labels.data[self.plane]))} - {0}
         for deed in list(annotation.past._deeds)[-1:]:
             self.undone |= {part.label for part in deed.parts}
         self.touched |= self.undone
