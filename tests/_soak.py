@@ -485,6 +485,7 @@ class Soak:
         """Begin with the labels that there are now."""
         annotation = self.desk.binding.annotation
         annotation.events.accepted.connect(self._on_accepted)
+        annotation.events.deed_undone.connect(self._on_deed_undone)
         labels = _unwrapped(annotation.layers.labels)
         if getattr(self, "_labels", None) is not labels:
             self._labels = labels
@@ -505,8 +506,10 @@ class Soak:
         if annotation.current is None or annotation.current.session is None:
             # A plane is being opened: the key waits for whatever lies on it.
             self.undone |= {*map(int, np.unique(self.labels.data[self.plane]))} - {0}
-        for deed in list(annotation.past._deeds)[-1:]:
-            self.undone |= {part.label for part in deed.parts}
+        self.touched |= self.undone
+
+    def _on_deed_undone(self, deed: Any) -> None:
+        self.undone |= {part.label for part in deed.parts}
         self.touched |= self.undone
 
     def _end_running(self) -> None:
