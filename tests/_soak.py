@@ -36,8 +36,8 @@ SHAPE = (6, 96, 128)
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 ALT = Qt.KeyboardModifier.AltModifier
-WARM = 400
-"""Events after which nothing is done for the first time any more."""
+WARM = 200
+"""Events after which little is done for the first time any more."""
 PATIENCE = 120.0
 MANY = 12
 """With more objects than these on a plane, the person deletes more than he makes."""
@@ -99,11 +99,15 @@ class Soak:
     # What is done ---------------------------------------------------------------------
 
     def run(self, minutes: float) -> None:
-        """Do things for so long, and note how much memory grows after warming up."""
-        end, warm = time.monotonic() + 60 * minutes, None
+        """Do things for so long, and note how much memory grows after warming up.
+
+        It is warm after `WARM` events and a third of the time.
+        """
+        start, warm = time.monotonic(), None
+        end, third = start + 60 * minutes, start + 20 * minutes
         while time.monotonic() < end:
             self.step()
-            if warm is None and self.count >= WARM:
+            if warm is None and self.count >= WARM and time.monotonic() > third:
                 warm = self._memory()
         self.settle()
         self.check()
