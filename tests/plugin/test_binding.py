@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -13,9 +10,6 @@ from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.binding import Binding
 from napari_gpcis.plugin.preferences import PREFERENCES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def masks(*clicks: tuple[int, int] | tuple[int, int, bool]) -> np.ndarray:
@@ -559,70 +553,3 @@ def test_an_image_with_nan_says_so_until_it_is_mended(bench, errors) -> None:
     bench.positive.add([30, 40])
     bench.settled(1)
     assert len(errors) == 1
-
-
-# -- keys pressed while a plane is being opened ------------------------------------
-
-
-@pytest.fixture
-def opening(bench) -> Iterator[threading.Event]:
-    """A bench on a plane that is open as soon as the event is set."""
-    bench.start(np.zeros((2, 80, 100), np.uint8))
-    opened, prepare = threading.Event(), bench.segmenter.prepare
-
-    def wait(*values: Any, **options: Any) -> Any:
-        assert opened.wait(10)
-        return prepare(*values, **options)
-
-    bench.segmenter.prepare = wait
-    bench.viewer.dims.set_current_step(0, 1)
-    bench.until(lambda: bench.current.plane.steps[0] == 1)
-    assert bench.binding.session is None
-    yield opened
-    opened.set()
-
-
-def test_undo_while_a_plane_opens_is_carried_out_in_its_turn(bench, opening) -> None:
-    for place, command in (((30, 40), ""), ((30, 60), "undo"), ((60, 60), "")):
-        bench.positive.add([1, *place])
-        bench.until(lambda place=place: bench.current.clicks[-1] == Click(*place))
-        if command:
-            bench.binding.command(command)
-    opening.set()
-    bench.settled(2)
-    assert bench.binding.session.clicks == (Click(30, 40), Click(60, 60))
-    bench.binding.command("undo")
-    bench.settled(1)
-    assert bench.binding.session.clicks == (Click(30, 40),)
-
-
-def test_keys_after_undo_while_a_plane_opens_wait_as_well(bench, opening) -> None:
-    bench.positive.add([1, 30, 40])
-    bench.positive.add([1, 30, 60])
-    bench.until(lambda: len(bench.current.clicks) == 2)
-    for command in ("undo", "redo", "toggle_sign", "undo", "undo", "accept"):
-        bench.binding.command(command)
-    opening.set()
-    bench.until(lambda: bench.labels.data.any())
-    bench.settled(0)
-    expected = disks((80, 100), (Click(30, 40),))
-    np.testing.assert_array_equal(bench.labels.data[1] == 1, expected)
-
-
-def test_undo_of_a_deletion_while_its_plane_opens(bench, opening) -> None:
-    opening.set()
-    bench.until(lambda: bench.binding.session is not None)
-    bench.positive.add([1, 30, 40])
-    bench.settled(1)
-    bench.binding.command("accept")
-    bench.settled(0)
-    before = bench.labels.data.copy()
-    bench.binding.annotation.delete([(bench.current.plane, 1, None)])
-    assert not bench.labels.data.any()
-    opening.clear()
-    bench.binding.reload_model()
-    bench.binding.command("undo")
-    assert not bench.labels.data.any()
-    opening.set()
-    bench.until(lambda: bench.labels.data.any())
-    np.testing.assert_array_equal(bench.labels.data, before)

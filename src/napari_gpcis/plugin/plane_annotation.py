@@ -37,9 +37,7 @@ class PlaneAnnotation(PlaneClicks):
     def accept(self) -> None:
         """Finish the running object, now or as soon as its mask is there."""
         clicks = self.clicks
-        if self._waiting:
-            self.wait(self.accept)
-        elif not clicks:
+        if not clicks:
             self._around.say("Nothing to accept yet: click on an object first.")
         elif self.session is None or self.busy:
             self.accepting = len(clicks)
@@ -49,9 +47,6 @@ class PlaneAnnotation(PlaneClicks):
 
     def clear(self) -> None:
         """Remove all clicks of the running object, and with them its mask."""
-        if self._waiting:
-            self.wait(self.clear)
-            return
         self.accepting = 0
         self._around.prompts.replace(self.plane, ())
         self.synchronise()
@@ -60,8 +55,8 @@ class PlaneAnnotation(PlaneClicks):
         """Take back the last change; without clicks, the last object or deletion."""
         session, self.accepting = self.session, 0
         if session is None:
-            self.wait(self.undo)
-        elif session.undo_click():
+            return
+        if session.undo_click():
             self._show_clicks(session)
         elif session.clicks:
             self._around.say("Nothing to undo.")
@@ -76,19 +71,16 @@ class PlaneAnnotation(PlaneClicks):
         """Repeat what was taken back."""
         session, self.accepting = self.session, 0
         if session is None:
-            self.wait(self.redo)
-        elif session.redo_click():
+            return
+        if session.redo_click():
             self._show_clicks(session)
         else:
             self._around.say("Nothing to redo.")
 
     def toggle_sign(self) -> None:
         """Turn the sign of the selected clicks, or of the last one."""
-        clicks = self.clicks
-        if clicks and self.session is None:
-            self.wait(self.toggle_sign)
-            return
-        if not clicks:
+        session, clicks = self.session, self.clicks
+        if session is None or not clicks:
             self._around.say("No click to turn: click on an object first.")
             return
         turned = set(self._around.prompts.selected(self.plane)) or {clicks[-1]}

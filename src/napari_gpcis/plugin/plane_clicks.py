@@ -16,7 +16,7 @@ from napari_gpcis.plugin.planes import layer_shape, visible_box
 from napari_gpcis.plugin.work import infer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from napari_gpcis._history import Prompts
     from napari_gpcis._start import Start
@@ -60,7 +60,6 @@ class PlaneClicks(ABC):
         self._view: Box | None = None
         self._start: Start | None = None
         self._threshold: float | None = None
-        self._waiting: list[tuple[Callable[[], None], tuple[Click, ...]]] = []
 
     @property
     def key(self) -> Hashable:
@@ -105,25 +104,6 @@ class PlaneClicks(ABC):
         self.session.threshold = threshold or self._around.writing.threshold
         if self._start is not None and self.clicks:
             self.session.push_start(self._start)
-        present = self.clicks
-        waiting, self._waiting = self._waiting, []
-        for command, before in waiting:
-            self._catch_up(command, [one for one in present if one not in before])
-
-    def wait(self, command: Callable[[], None]) -> None:
-        """Carry out a command as soon as the plane is open: it needs its session."""
-        self._waiting.append((command, self.clicks))
-        self._around.prompts.changed.emit()  # if opening has failed, it is tried again
-
-    def _catch_up(self, command: Callable[[], None], late: Sequence[Click]) -> None:
-        """Carry out a command on the clicks before it; put the late ones after it."""
-        now = self.clicks
-        then = [click for click in now if click not in late]
-        later = [click for click in now if click in late]
-        self._around.prompts.replace(self.plane, then)
-        self.synchronise()
-        command()
-        self._around.prompts.replace(self.plane, [*self.clicks, *later])
 
     def set_aside(self) -> None:
         """Free the image's memory; points and masks stay in their layers."""
@@ -136,7 +116,7 @@ class PlaneClicks(ABC):
         """End the running object: its mask stays drawn, its points go."""
         self._around.worker.cancel(self.key)
         self._around.prompts.replace(self.plane, ())
-        self.held, self._waiting = Painted(), []
+        self.held = Painted()
 
     # From points to a mask --------------------------------------------------------
 
@@ -205,7 +185,7 @@ class PlaneClicks(ABC):
 
     def failed(self) -> None:
         """Go on after an error: the clicks stay, the next one tries again."""
-        self.accepting, self._waiting = 0, []
+        self.accepting = 0
 
     def _hold(self, session: Session) -> None:
         """Decide once what the running object does to the labels."""
