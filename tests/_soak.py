@@ -93,7 +93,6 @@ class Soak:
         self.before = np.zeros(SHAPE, dtype=np.int64)
         self.checks = self.replays = 0
         self.memory: list[int] = []
-        self._waited: list[Any] = []
         self._follow()
 
     # What is done ---------------------------------------------------------------------
@@ -334,10 +333,6 @@ class Soak:
             return
         now, before = self.finished(), self.before
         places = now != before
-        for plane in self._waited:  # keys are carried out when such a plane opens
-            plane.take(places)[...] = False
-        planes = self.desk.binding.annotation._planes.items()
-        self._waited = [plane for plane, known in planes if known._waiting]
         if places.any():
             old, new = before[places], now[places]
             allowed = [0, *self.touched]
@@ -507,9 +502,6 @@ class Soak:
         for known in annotation._planes.values():
             if known.session is not None and known.session.steps:
                 self.undone.add(known.session.steps[-1].id)
-        if annotation.current is None or annotation.current.session is None:
-            # A plane is being opened: the key waits for whatever lies on it.
-            self.undone |= {*map(int, np.unique(self.labels.data[self.plane]))} - {0}
         self.touched |= self.undone
 
     def _on_deed_undone(self, deed: Any) -> None:
