@@ -190,12 +190,11 @@ class Engine:
         plain = self._one_surface(encoded[0], points, before)
         if not self._mirror:
             return plain
-        from napari_gpcis import _mirroring  # imports PyTorch
+        from napari_gpcis._mirroring import MirroredSurface, mirrored_points
 
-        points = _mirroring.mirrored_points(points, self._size)
-        before = _mirroring.mirrored(before)
-        mirror = self._one_surface(encoded[1], points, before)
-        return _mirroring.MirroredSurface(plain, mirror, self._size)
+        there = mirrored_points(points, self._size)
+        mirror = self._one_surface(encoded[1], there, before.flip(-1))
+        return MirroredSurface(plain, mirror, self._size)
 
     def _one_surface(
         self, encoded: Any, points: Tensor, before: Tensor
@@ -209,9 +208,8 @@ class Engine:
         """Encode a crop, and its mirror image if that is asked for."""
         channels = to_network(prepared, roi, self._size, half_pixel=self._half_pixel)
         rgb = to_rgb(channels)[None].to(self.device)
-        if not self._mirror:
-            return (self._model.encode(rgb),)
-        return self._model.encode(rgb), self._model.encode(rgb.flip(-1))
+        views = (rgb, rgb.flip(-1)) if self._mirror else (rgb,)
+        return tuple(self._model.encode(view) for view in views)
 
     def _encoded(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
         """Encode a crop, or find it among the last ones. The lock is held."""

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from napari_gpcis._inference import ClickSurface
 
 
-def mirrored(values: Tensor) -> Tensor:
-    """Swap left and right, shape ``(..., H, W)``."""
-    return values.flip(-1)
-
-
 def mirrored_points(points: Tensor, size: int) -> Tensor:
     """Move clicks to where they lie on the mirror image.
 
@@ -64,16 +59,16 @@ class MirroredSurface:
         here, spread = self._plain.scores(points, variance)
         there = mirrored_points(points, self._size)
         other, other_spread = self._mirror.scores(there, variance)
-        pairs = (
-            (here.logits, other.logits),
-            (here.prior, other.prior),
-            (here.update, other.update),
+        scores = GPScores(
+            _mean(here.logits, other.logits),
+            _mean(here.prior, other.prior),
+            _mean(here.update, other.update),
         )
-        scores = GPScores(*(_mean(*pair) for pair in pairs))
         if spread is None or other_spread is None:
             return scores, None
         return scores, _mean(spread, other_spread)
 
 
 def _mean(plain: Tensor, mirror: Tensor) -> Tensor:
-    return (plain + mirrored(mirror)) / 2
+    """Return the mean of two maps, the second with left and right swapped."""
+    return (plain + mirror.flip(-1)) / 2

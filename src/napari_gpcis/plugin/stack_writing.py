@@ -79,7 +79,7 @@ def _change(labels: Labels, part: Part, label: int, *, cover: bool) -> LabelChan
     """Return the pixels of a mask that the object may take, before and after."""
     plane, box, mask = part
     now = plane.take(labels.data)[slices(box)]
-    where = mask & ((now != label) if cover else (now == 0))
+    where = mask & _free(now, label, cover=cover)
     before = now[where] if cover else np.asarray(0)
     return LabelChange(box, where, before, np.asarray(label))
 
@@ -91,11 +91,16 @@ def _exchange(labels: Labels, part: Part, label: int, *, cover: bool) -> LabelCh
     old = box_of_value(whole, label) or EMPTY
     both = union(box, old)
     now, wanted = whole[slices(both)], placed(mask, box, both)
-    gained = wanted & ((now != label) if cover else (now == 0))
+    gained = wanted & _free(now, label, cover=cover)
     where = gained | ((now == label) & ~wanted)
     return LabelChange(
         both, where, now[where], np.where(gained, label, 0)[where].astype(now.dtype)
     )
+
+
+def _free(now: NDArray[Any], label: int, *, cover: bool) -> Mask:
+    """Return the pixels that an object may take and does not have."""
+    return np.asarray((now != label) if cover else (now == 0))
 
 
 def _set(labels: Labels, pixels: Sequence[Pixels]) -> None:
