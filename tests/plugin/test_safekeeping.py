@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tifffile import TiffFile, imread
 
+from napari_gpcis.plugin import saving
 from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import left_behind, read_recovery
@@ -153,10 +155,12 @@ def test_files_that_do_not_fit_are_told(
     data = json.loads(clicks.read_text())
     clicks.write_text(json.dumps({**data, "shape": [80, 101]}))
     bench.panel.open_file(clicks)
-    assert "damaged file" in bench.panel.message.text()
+    bench.until(lambda: "damaged file" in bench.panel.message.text())
     clicks.write_text(json.dumps({**data, "planes": [], "shape": [9, 9]}))
     bench.panel.open_file(clicks)
-    assert "belong to an image of shape (9, 9)" in bench.panel.message.text()
+    bench.until(
+        lambda: "belong to an image of shape (9, 9)" in bench.panel.message.text()
+    )
 
 
 def test_exports(bench: Any, kept: Safekeeping, tmp_path: Path) -> None:
@@ -183,6 +187,60 @@ def test_exports(bench: Any, kept: Safekeeping, tmp_path: Path) -> None:
     coco = json.loads(files["coco"].read_text())
     assert coco["images"][0]["file_name"] == "cells"
     assert len(coco["annotations"]) == 2
+
+
+def test_work_that_goes_on_during_a_save_is_saved_whole(
+    bench: Any, kept: Safekeeping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = saving._copied
+    waits, goes = Event(), Event()
+
+    def slowly(labels: np.ndarray, cancelled: Callable[[], bool]) -> np.ndarray:
+        copy = copied(labels, cancelled)
+        waits.set()
+        assert goes.wait(60)
+        return copy
+
+    monkeypatch.setattr(saving, "_copied", slowly)
+    bench.start()
+    finish(bench, (30, 40))
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(waits.is_set)
+    finish(bench, (60, 80))
+    goes.set()
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    clicks, labels = file_names(tmp_path / "work")
+    assert read_prompts(clicks).ids == kept.keeper.record.saved().ids == (1, 2)
+    np.testing.assert_array_equal(imread(labels), bench.labels.data)
+
+
+def test_a_person_who_never_rests_can_save(
+    bench: Any, kept: Safekeeping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    copied, record = saving._copied, kept.keeper.record
+
+    def meanwhile(labels: np.ndarray, cancelled: Callable[[], bool]) -> np.ndarray:
+        record.version += 1
+        return copied(labels, cancelled)
+
+    monkeypatch.setattr(saving, "_copied", meanwhile)
+    bench.panel.write("labels", tmp_path / "a.ome.tif")
+    bench.until(lambda: "Exported" in bench.panel.message.text())
+    np.testing.assert_array_equal(imread(tmp_path / "a.ome.tif"), bench.labels.data)
+
+
+def test_an_image_that_is_gone_when_its_work_has_been_read_is_told(
+    bench: Any, kept: Safekeeping, tmp_path: Path
+) -> None:
+    image = bench.start()
+    finish(bench, (30, 40))
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    kept.restorer.open_file(file_names(tmp_path / "work")[0], image)
+    bench.viewer.layers.remove(image)
+    bench.until(lambda: "no longer in the viewer" in bench.panel.message.text())
 
 
 def recovery_files() -> list[Path]:
@@ -307,9 +365,9 @@ def test_a_killed_process_loses_nothing(
     assert note.isVisible()
     assert "'cells' (2 objects, " in note.text.text()
     QTest.mouseClick(note.bring_back, Qt.MouseButton.LeftButton)
+    desk.until(note.isHidden)
     desk.settled(1)  # the running object goes on
     np.testing.assert_array_equal(desk.labels.data, killed)
-    assert not note.isVisible()
     desk.until(lambda: left_behind() == [])
     desk.binding.command("accept")
     desk.settled(0)

@@ -18,6 +18,7 @@ from napari_gpcis.plugin.planes import layer_shape
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer, Points
+    from numpy.typing import NDArray
 
 MARK = "napari-gpcis"
 """Key in a layer's metadata under which its role is noted."""
@@ -171,10 +172,15 @@ def _mark(role: str, image: Layer) -> dict[str, Any]:
     return {MARK: {"role": role, "image": str(image.unique_id)}}
 
 
-def new_labels(viewer: ViewerModel, image: Layer) -> Labels:
-    """Add an empty int32 labels layer of the image's shape (never its world extent)."""
+def new_labels(
+    viewer: ViewerModel, image: Layer, data: NDArray[np.int32] | None = None
+) -> Labels:
+    """Add an int32 labels layer of the image's shape (never its world extent).
+
+    It takes over ``data``, without copying it, or is empty.
+    """
     return viewer.add_labels(
-        np.zeros(layer_shape(image), dtype=np.int32),
+        np.zeros(layer_shape(image), dtype=np.int32) if data is None else data,
         name=f"{image.name} objects",
         metadata=_mark("labels", image),
         colormap=CyclicLabelColormap(["black", *OBJECT_COLOURS]),  # black: never shown

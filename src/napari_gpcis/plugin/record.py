@@ -97,6 +97,8 @@ class Record(QObject):
     ----------
     labels, image
         The layers.
+    version
+        Another number whenever clicks or objects are not what they were.
     """
 
     changed = Signal()
@@ -110,6 +112,8 @@ class Record(QObject):
         self.labels = annotation.layers.labels
         self._annotation: Annotation | None = annotation
         self._planes: dict[Plane, _PlaneRecord] = {}
+        self.version = 0
+        self.changed.connect(self._on_changed)
         events = annotation.events
         events.clicks_changed.connect(self._note)
         events.predicted.connect(self._note)
@@ -168,6 +172,9 @@ class Record(QObject):
         ndim = len(layer_shape(self.labels))
         return ndim - 2, ndim - 1
 
+    def _on_changed(self) -> None:
+        self.version += 1
+
     def _note(self, plane: PlaneAnnotation) -> None:
         if plane.session is not None:
             known = self._planes.setdefault(plane.plane, _PlaneRecord())
@@ -180,14 +187,17 @@ class Record(QObject):
 
     def _on_step(self, plane: Plane, made: SavedSession) -> None:
         self._planes.setdefault(plane, _PlaneRecord()).add(made)
+        self.changed.emit()
 
     def _on_deleted(self, plane: Plane, label: int) -> None:
         if plane in self._planes:
             self._planes[plane].add_deleted(label)
+            self.changed.emit()
 
     def _on_withdrawn(self, plane: Plane, label: int) -> None:
         if plane in self._planes:
             self._planes[plane].withdraw(label)
+            self.changed.emit()
 
     def _on_written(self, planes: Iterable[Plane]) -> None:
         """Take down what sessions hold that are not displayed."""

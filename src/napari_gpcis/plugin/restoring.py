@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_gpcis._replay import fingerprint, prompts_of
-from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis._replay import prompts_of
 from napari_gpcis.plugin.layers import new_labels
 from napari_gpcis.plugin.planes import Plane, full_resolution, layer_shape
+from napari_gpcis.plugin.remaking import Target, read_again, remake_file
 from napari_gpcis.plugin.worker import InferenceThread
-from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,37 +19,13 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image
-    from numpy.typing import NDArray
 
-    from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.keeping import Keeper
     from napari_gpcis.plugin.recovery_file import Recovered
-    from napari_gpcis.plugin.work import Models
-    from napari_gpcis.plugin.worker import Answer
-
-    LabelArray = NDArray[np.int32]
-
-SHOWN_IDS = 8
-
-
-@dataclass(frozen=True)
-class Remade:
-    """Labels that were made again.
-
-    Attributes
-    ----------
-    saved
-        Their prompts.
-    labels
-        What is to be shown: the labels file if there is one, else what was remade.
-    note
-        How both compare, in words.
-    """
-
-    saved: SavedAnnotation
-    labels: LabelArray
-    note: str
+    from napari_gpcis.plugin.remaking import LabelArray
+    from napari_gpcis.plugin.worker import Answer, Work
+    from napari_gpcis.prompts import SavedAnnotation
 
 
 class Restorer(QObject):
@@ -72,6 +45,8 @@ class Restorer(QObject):
 
     said = Signal(str)
     """What is going on, or what went wrong, in words."""
+    recovered = Signal(object)
+    """This :class:`.Recovered` is in the viewer again."""
 
     def __init__(
         self,
@@ -85,6 +60,7 @@ class Restorer(QObject):
         self._binding = binding
         self._keeper = keeper
         self._image: Image | None = None
+        self._left: Recovered | None = None
         self._thread = InferenceThread(self)
         self._thread.answered.connect(self._on_answer)
 
@@ -99,44 +75,41 @@ class Restorer(QObject):
 
     def open_file(self, file: Path, image: Image) -> None:
         """Read saved clicks and make their masks again, on a thread."""
-        try:
-            saved = read_prompts(file)
-            _check_shape(saved, image)
-        except (GPCISError, OSError) as error:
-            self.said.emit(str(error))
-            return
-        self._image = image
-        labels = None if saved.labels_file is None else file.parent / saved.labels_file
-        data, colour = full_resolution(image), bool(image.rgb)
-        work = partial(_remake, saved, labels, self._binding.models, data, colour)
+        work = partial(remake_file, file, self._binding.models, _target(image))
+        self._submit(work, image)
         self.said.emit("Making the masks of the saved clicks ...")
+
+    def recover(self, recovered: Recovered, image: Image) -> None:
+        """Bring back work that was left behind; it is read on a thread."""
+        self._submit(partial(read_again, recovered, _target(image)), image)
+        self._left = recovered
+        self.said.emit("Bringing it back ...")
+
+    def _submit(self, work: Work, image: Image) -> None:
+        """Do one thing at a time; the latest is what the person wants."""
+        self._image, self._left = image, None
         self._thread.submit("open", work)
 
-    def recover(self, recovered: Recovered, image: Image) -> bool:
-        """Bring back work that was left behind; return whether it is there."""
-        try:
-            _check_shape(recovered.saved, image)
-            labels = recovered.labels()
-        except (GPCISError, OSError) as error:
-            self.said.emit(str(error))
-            return False
-        return self._bring_back(recovered.saved, labels, image)
-
     def _on_answer(self, answer: Answer) -> None:
-        image, found = self._image, answer.value
+        image, found, left = self._image, answer.value, self._left
+        self._image = self._left = None
         if answer.error is not None:
             self.said.emit(str(answer.error) or type(answer.error).__name__)
         elif image is not None and found is not None:
-            self._bring_back(found.saved, found.labels, image)
+            if not self._bring_back(found.saved, found.labels, image):
+                return
             self.said.emit(found.note)
+            if left is not None:
+                self.recovered.emit(left)
 
     def _bring_back(
         self, saved: SavedAnnotation, labels: LabelArray, image: Image
     ) -> bool:
         """Show the labels in a layer of their own, and go on with what was running."""
-        layer = new_labels(self._viewer, image)
-        layer.data[...] = without_running(saved, labels)
-        layer.refresh()
+        if image not in self._viewer.layers:
+            self.said.emit(f"The image {image.name!r} is no longer in the viewer.")
+            return False
+        layer = new_labels(self._viewer, image, labels)
         if not self._binding.start(image, layer):
             return False
         annotation = self._binding.annotation
@@ -155,107 +128,7 @@ class Restorer(QObject):
         return True
 
 
-def without_running(saved: SavedAnnotation, labels: LabelArray) -> LabelArray:
-    """Return labels without objects that are not finished; corrected ones as before."""
-    kept = np.array(labels)
-    for plane in saved.planes:
-        values = np.array(kept[plane.index])
-        if plane.running:
-            values[values == plane.running] = 0
-        start = plane.sessions[-1].current.start if plane.sessions else None
-        if start is not None and start.label is not None:
-            known = prompts_of(plane.sessions[-1].current, values.shape).start
-            if known is not None:
-                row, col, row_end, col_end = known.box
-                values[values == start.label] = 0
-                part = values[row:row_end, col:col_end]
-                part[known.mask & (part == 0)] = start.label
-        kept[plane.index] = values
-    return kept
-
-
-def _check_shape(saved: SavedAnnotation, image: Image) -> None:
-    shape = layer_shape(image)
-    if shape != saved.shape:
-        msg = (
-            f"These clicks belong to an image of shape {saved.shape} "
-            f"({saved.image or 'without a name'}); {image.name!r} has {shape}."
-        )
-        raise InputError(msg)
-
-
-def _remake(
-    saved: SavedAnnotation,
-    labels_file: Path | None,
-    models: Models,
-    data: Any,
-    colour: bool,
-    cancelled: Callable[[], bool],
-) -> Remade | None:
-    """Make the masks of saved prompts again, and compare (on the thread)."""
-    kept = None
-    if labels_file is not None and labels_file.is_file():
-        kept = _read_labels(labels_file, saved.shape)
-    segmenter = models.get()
-    made = replay(
-        saved,
-        segmenter,
-        data,
-        labels=kept,
-        colour=colour,
-        any_model=True,
-        cancelled=cancelled,
-    )
-    if cancelled():
-        return None
-    note = _note(saved, kept, made, segmenter.info)
-    return Remade(saved, made if kept is None else kept, note)
-
-
-def _read_labels(file: Path, shape: tuple[int, ...]) -> LabelArray:
-    from tifffile import imread
-
-    try:
-        labels = np.asarray(imread(file)).reshape(shape)
-    except Exception as error:  # decoders of damaged files raise what they like
-        msg = f"the labels {file.name} cannot be read: {error}"
-        raise InputError(msg) from error
-    return labels.astype(np.int32)
-
-
-def _note(
-    saved: SavedAnnotation,
-    kept: LabelArray | None,
-    made: LabelArray,
-    model: ModelInfo,
-) -> str:
-    """Say how the masks that were made again compare with the saved ones."""
-    count = len(saved.ids)
-    opened = f"Opened the clicks of {count} object{'' if count == 1 else 's'}"
-    others = _other_models(saved, model)
-    if others:
-        opened += f", made with {others}; {model.name} is in use and may differ"
-    if kept is None:
-        return f"{opened}. The masks were made again."
-    finished = without_running(saved, kept)
-    again = without_running(saved, made)
-    differ = np.union1d(finished[finished != again], again[finished != again])
-    ids = [str(number) for number in differ if number]
-    if not ids:
-        return f"{opened}. All masks are as they were saved."
-    named = ", ".join(ids[:SHOWN_IDS]) + (" ..." if len(ids) > SHOWN_IDS else "")
-    return (
-        f"{opened}. Their clicks now give other masks for the objects {named} (edited "
-        "by hand, or another model); all are shown as they were saved."
-    )
-
-
-def _other_models(saved: SavedAnnotation, model: ModelInfo) -> str:
-    """Return the names of models whose masks may differ from those in use."""
-    names = {
-        one.model
-        for plane in saved.planes
-        for one in plane.sessions
-        if (one.model, one.fingerprint) != (model.name, fingerprint(model))
-    }
-    return ", ".join(sorted(names))
+def _target(image: Image) -> Target:
+    """Return what the thread needs of an image."""
+    shape, data = layer_shape(image), full_resolution(image)
+    return Target(image.name, shape, data, bool(image.rgb))

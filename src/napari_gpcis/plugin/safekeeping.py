@@ -45,6 +45,7 @@ class Safekeeping(QObject):
         self.note = RecoveryNote()
         self.note.wanted.connect(self._on_wanted)
         self.restorer.said.connect(self.note.say)
+        self.restorer.recovered.connect(self.note.done)
 
     def serve(self, panels: Iterable[Panel], image: Callable[[], Image | None]) -> None:
         """Serve the section of files; ``image`` gives the image that is chosen."""
@@ -69,5 +70,5 @@ class Safekeeping(QObject):
         if image is None:
             where = f" ({recovered.source})" if recovered.source else ""
             self.note.say(f"Open its image first: {recovered.saved.image!r}{where}.")
-        elif self.restorer.recover(recovered, image):
-            self.note.done(recovered)
+        else:
+            self.restorer.recover(recovered, image)

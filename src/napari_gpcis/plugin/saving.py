@@ -21,12 +21,40 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.record import Record
     from napari_gpcis.plugin.worker import Answer
 
+    Write = Callable[[NDArray[Any]], str]
+
 CLICKS = ".clicks.json"
 LABELS = ".labels.tif"
+TRIES = 4
+"""Copies on the thread before the window waits for one: work went on during each."""
+
+
+class _Order:
+    """A file that is to be written, of the work as it is now.
+
+    Parameters
+    ----------
+    path, record
+        The file and the work.
+    make
+        Returns what writes the file from a copy of the labels, for the work as it is.
+    left
+        How often another copy may be asked for.
+    """
+
+    def __init__(
+        self, path: Path, record: Record, make: Callable[[], Write], left: int
+    ) -> None:
+        self.path, self.record, self.make, self.left = path, record, make, left
+        self.write, self.version = make(), record.version
 
 
 class Saver(QObject):
     """Writes files on a thread; what came of it is told by signals.
+
+    Labels are copied on the thread too: a stack of a gigabyte would hold the window
+    for half a second. If the work went on meanwhile, they are copied anew, so that
+    clicks and labels in a file belong together.
 
     Parameters
     ----------
@@ -41,8 +69,9 @@ class Saver(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._orders: dict[str, _Order] = {}
         self._thread = InferenceThread(self)
-        self._thread.answered.connect(self._on_written)
+        self._thread.answered.connect(self._on_answer)
 
     @property
     def end_thread(self) -> Callable[..., None]:
@@ -56,41 +85,71 @@ class Saver(QObject):
     def save(self, path: Path, record: Record) -> None:
         """Write the clicks, and the labels beside them."""
         clicks, labels = file_names(path)
-        work = partial(
-            _save,
-            clicks,
-            record.saved(labels.name),
-            np.array(record.labels.data),
-            calibration(record),
+        self._order(
+            path,
+            record,
+            lambda: partial(
+                _save, clicks, record.saved(labels.name), calibration(record)
+            ),
         )
-        self._submit(path, work)
 
     def export_labels(self, path: Path, record: Record) -> None:
         """Write the labels as OME-TIFF."""
-        labels = np.array(record.labels.data)
-        self._submit(path, partial(_tiff, path, labels, calibration(record)))
+        self._order(path, record, lambda: partial(_tiff, path, calibration(record)))
 
     def export_table(self, path: Path, record: Record) -> None:
         """Write a row for each object as CSV."""
-        labels, counts = np.array(record.labels.data), record.click_counts()
-        self._submit(path, partial(_table, path, labels, counts, calibration(record)))
+        self._order(
+            path,
+            record,
+            lambda: partial(_table, path, record.click_counts(), calibration(record)),
+        )
 
     def export_coco(self, path: Path, record: Record) -> None:
         """Write COCO annotations."""
-        labels = np.array(record.labels.data)
         name = Path(str(getattr(record.image.source, "path", "") or record.image.name))
-        known = calibration(record)
-        self._submit(path, partial(_coco, path, labels, name.name, known))
+        self._order(
+            path, record, lambda: partial(_coco, path, name.name, calibration(record))
+        )
 
-    def _submit(self, path: Path, work: Callable[..., str]) -> None:
-        self._thread.submit(str(path), work)
+    def _order(
+        self,
+        path: Path,
+        record: Record,
+        make: Callable[[], Write],
+        left: int = TRIES,
+    ) -> None:
+        """Ask for a copy of the labels, to be written as soon as it is there."""
+        self._orders[str(path)] = _Order(path, record, make, left)
+        self._thread.submit(str(path), partial(_copied, record.labels.data))
 
-    def _on_written(self, answer: Answer) -> None:
-        if answer.error is None:
-            self.saved.emit(answer.value)
-        else:
+    def _on_answer(self, answer: Answer) -> None:
+        order = self._orders.pop(str(answer.key), None)
+        if answer.error is not None:
             why = str(answer.error) or type(answer.error).__name__
             self.failed.emit(f"{answer.key} was not written: {why}")
+        elif order is not None:
+            self._write(order, answer.value)
+        else:
+            self.saved.emit(answer.value)
+
+    def _write(self, order: _Order, labels: NDArray[Any]) -> None:
+        """Write a copy, unless the work has gone on since it was asked for."""
+        record, write = order.record, order.write
+        if record.version != order.version:
+            if order.left:
+                self._order(order.path, record, order.make, order.left - 1)
+                return
+            labels, write = np.array(record.labels.data), order.make()
+        self._thread.submit(str(order.path), partial(_written, write, labels))
+
+
+def _copied(labels: NDArray[Any], _cancelled: Callable[[], bool]) -> NDArray[Any]:
+    return np.array(labels)
+
+
+def _written(write: Write, labels: NDArray[Any], _cancelled: Callable[[], bool]) -> str:
+    return write(labels)
 
 
 def file_names(path: Path) -> tuple[Path, Path]:
@@ -109,41 +168,25 @@ def calibration(record: Record) -> Calibration:
 
 
 def _save(
-    clicks: Path,
-    saved: SavedAnnotation,
-    labels: NDArray[Any],
-    known: Calibration,
-    _cancelled: Callable[[], bool],
+    clicks: Path, saved: SavedAnnotation, known: Calibration, labels: NDArray[Any]
 ) -> str:
     write_tiff(clicks.with_name(str(saved.labels_file)), labels, known)
     write_prompts(clicks, saved)
     return f"Saved {clicks.name} and {saved.labels_file}."
 
 
-def _tiff(
-    path: Path, labels: NDArray[Any], known: Calibration, _: Callable[[], bool]
-) -> str:
+def _tiff(path: Path, known: Calibration, labels: NDArray[Any]) -> str:
     write_tiff(path, labels, known)
     return f"Exported {path.name}."
 
 
 def _table(
-    path: Path,
-    labels: NDArray[Any],
-    counts: dict[Any, int],
-    known: Calibration,
-    _: Callable[[], bool],
+    path: Path, counts: dict[Any, int], known: Calibration, labels: NDArray[Any]
 ) -> str:
     write_table(path, labels, counts, known)
     return f"Exported {path.name}."
 
 
-def _coco(
-    path: Path,
-    labels: NDArray[Any],
-    name: str,
-    known: Calibration,
-    _: Callable[[], bool],
-) -> str:
+def _coco(path: Path, name: str, known: Calibration, labels: NDArray[Any]) -> str:
     write_coco(path, labels, name, known)
     return f"Exported {path.name}."
