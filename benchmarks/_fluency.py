@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from _ledger import Beat, Heartbeat, Ledger
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.robot import Robot
 from napari_gpcis.plugin.widget import GPCISWidget
@@ -208,6 +211,8 @@ class Person:
         self._do("next click there", lambda: self._click(corner, RIGHT))
         self._do("undo, redo there", self._undo_redo)
         self._do("accept, 8 million pixels", lambda: self._press(Qt.Key.Key_N))
+        with TemporaryDirectory() as folder:
+            self._do("save, and three exports", lambda: self._save(Path(folder)))
         self._do("reopen it (undo)", lambda: self._press(Qt.Key.Key_U))
         self._do("clear it", lambda: self._press(Qt.Key.Key_K))
         self._widget.shut_down()
@@ -266,8 +271,19 @@ class Person:
         labels.brush_size = 30
         labels.paint((SIDE - 100, 100), 40)
 
+    def _save(self, folder: Path) -> None:
+        """Write all that can be written of the work."""
+        for name in ("save", "labels", "table", "coco"):
+            self._files.write(name, folder / name)
+
+    @property
+    def _files(self) -> FilesPanel:
+        return next(one for one in self._widget.panels if isinstance(one, FilesPanel))
+
     def _settled(self) -> bool:
-        """Return whether the mask of all clicks is drawn."""
+        """Return whether the mask of all clicks is drawn, and all files are written."""
+        if self._files.saver.busy:
+            return False
         annotation = self._widget.binding.annotation
         current = None if annotation is None else annotation.current
         session = None if current is None else current.session

@@ -78,6 +78,11 @@ class Saver(QObject):
         """Ends the thread, even after Qt has deleted this object."""
         return self._thread.end_thread
 
+    @property
+    def busy(self) -> bool:
+        """Whether a file is still to be written."""
+        return self._thread.any_busy
+
     def close(self) -> None:
         """End the thread."""
         self._thread.close()

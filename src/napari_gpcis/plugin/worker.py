@@ -93,6 +93,11 @@ class LatestWins:
         return key in self._latest
 
     @property
+    def any_busy(self) -> bool:
+        """Whether an answer for some key is still to come."""
+        return bool(self._latest)
+
+    @property
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
@@ -172,6 +177,11 @@ class InferenceThread(QObject):
     def busy(self, key: Hashable) -> bool:
         """Return whether an answer for this key is still to come."""
         return self._queue.busy(key)
+
+    @property
+    def any_busy(self) -> bool:
+        """Whether an answer for some key is still to come."""
+        return self._queue.any_busy
 
     @property
     def alive(self) -> bool:
