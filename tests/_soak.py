@@ -557,13 +557,15 @@ class _Hand:
 
     def __enter__(self) -> None:
         self._before = np.array(self._soak.labels.data)
+        self._hidden = self._soak.finished() if self._soak.ready else self._before
 
     def __exit__(self, *_: object) -> None:
         now, soak = self._soak.labels.data, self._soak
         places = now != self._before
         soak.by_hand |= places
-        ids = {*map(int, now[places]), *map(int, self._before[places])}
-        soak.touched |= ids
+        # What the running object covers is drawn over as well.
+        for labels in (now, self._before, self._hidden):
+            soak.touched |= set(map(int, np.unique(labels[places])))
 
 
 WEIGHTS = {
