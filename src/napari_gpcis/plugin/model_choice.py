@@ -58,6 +58,7 @@ class ModelChoice(QWidget):
         super().__init__(parent)
         self.combo = QComboBox()
         self.combo.setToolTip(HELP)
+        self.combo.setAccessibleName("Model")
         self.combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
