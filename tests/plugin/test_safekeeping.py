@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import zlib
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tifffile import TiffFile, imread
 
+from napari_gpcis.errors import InputError
 from napari_gpcis.plugin import saving
+from napari_gpcis.plugin.packing import Packer, unpack
 from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import left_behind, read_recovery
@@ -288,6 +291,42 @@ def test_planes_without_clicks_are_kept_too(bench: Any, kept: Safekeeping) -> No
     bench.until(lambda: [f for f in recovery_files() if f.suffix == ".npz"])
     (file,) = [f for f in recovery_files() if f.suffix == ".npz"]
     np.testing.assert_array_equal(read_recovery(file).labels(), bench.labels.data)
+
+
+def test_only_planes_that_changed_are_compressed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compressed = []
+    compress = zlib.compress
+
+    def noting(data: memoryview, level: int) -> bytes:
+        compressed.append(data.nbytes)
+        return compress(data, level)
+
+    monkeypatch.setattr(zlib, "compress", noting)
+    stack = np.random.default_rng(0).integers(0, 9, (3, 20, 30)).astype(np.uint16)
+    packer = Packer()
+    for changed in (None, 1, None):
+        if changed is not None:
+            stack[changed, 4, 5] += 1
+        packed = [packer.pack(place, stack[place]) for place in range(3)]
+        for place in range(3):
+            made = unpack(packed[place], stack.dtype.str, (20, 30))
+            np.testing.assert_array_equal(made, stack[place])
+    assert compressed == [1200] * 4
+
+
+@pytest.mark.parametrize(
+    ("packed", "message"),
+    [
+        (b"no zlib", "damaged"),
+        (zlib.compress(b"short"), "does not hold 24 bytes"),
+        (zlib.compress(bytes(25)), "does not hold 24 bytes"),
+    ],
+)
+def test_planes_that_are_not_whole_are_refused(packed: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        unpack(np.frombuffer(packed, np.uint8), "<i4", (2, 3))
 
 
 def test_a_folder_that_cannot_be_used_is_told_once(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from filelock import Timeout
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_gpcis.plugin.packing import Packer
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import RecoveryFile, write_recovery
 from napari_gpcis.plugin.worker import InferenceThread
@@ -39,6 +40,7 @@ class Recovery(QObject):
         super().__init__(parent)
         self.file = RecoveryFile()
         self._record = record
+        self._packer = Packer()
         self._told = False
         self._thread = InferenceThread(self)
         self._thread.answered.connect(self._on_written)
@@ -81,10 +83,8 @@ class Recovery(QObject):
         saved = self._record.saved()
         labels, axes = self._record.labels.data, self._record.axes
         source = str(getattr(self._record.image.source, "path", "") or "")
-        closing = self.file.closing
-        self._thread.submit(
-            _WRITE, partial(write_recovery, path, saved, labels, axes, source, closing)
-        )
+        work = partial(write_recovery, path, saved, labels, axes, source)
+        self._thread.submit(_WRITE, partial(work, self._packer, self.file.closing))
 
     def _on_changed(self) -> None:
         if not self._timer.isActive():

@@ -1,9 +1,9 @@
 """Recovery files: written in one step, locked while their process lives, read back.
 
 One file for each annotation lies in the user's state folder: prompts as JSON and all
-planes with objects, in one NumPy archive that replaces the older one in one step. A
-lock that the operating system drops when the process dies tells work that another
-napari is doing from work that was left behind. Nothing here needs Qt.
+planes with objects, packed, in one NumPy archive that replaces the older one in one
+step. A lock that the operating system drops when the process dies tells work that
+another napari is doing from work that was left behind. Nothing here needs Qt.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
+from napari_gpcis.plugin.packing import Packer, unpack
 from napari_gpcis.plugin.state import state_folder
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane, parse_annotation
 
@@ -51,6 +52,8 @@ class Recovered:
         The prompts.
     planes
         Axes and steps of the planes that were kept, see `SavedPlane`.
+    dtype
+        Type of the labels.
     source
         File of the image, if it came from one.
     when
@@ -60,6 +63,7 @@ class Recovered:
     file: Path
     saved: SavedAnnotation
     planes: tuple[Place, ...]
+    dtype: str
     source: str
     when: float
 
@@ -77,7 +81,8 @@ class Recovered:
         with _reading(self.file) as archive:
             for place, (axes, steps) in enumerate(self.planes):
                 index = SavedPlane(axes, steps, ()).index
-                labels[index] = archive[f"plane_{place}"]
+                packed = archive[f"plane_{place}"]
+                labels[index] = unpack(packed, self.dtype, labels[index].shape)
         return labels
 
     def discard(self) -> None:
@@ -147,7 +152,8 @@ def read_recovery(file: Path) -> Recovered:
         saved = parse_annotation(data["saved"], str(file))
         planes = tuple(_place(axes, steps) for axes, steps in data["planes"])
         source, when = str(data["source"]), float(data["when"])
-        return Recovered(file, saved, planes, source, when)
+        dtype = np.dtype(str(data["dtype"])).str
+        return Recovered(file, saved, planes, dtype, source, when)
 
 
 @contextmanager
@@ -172,6 +178,7 @@ def write_recovery(
     labels: NDArray[Any],
     axes: tuple[int, int],
     source: str,
+    packer: Packer,
     closing: Event,
     _cancelled: Callable[[], bool],
 ) -> None:
@@ -183,17 +190,18 @@ def write_recovery(
     head = {
         "saved": json.loads(saved.to_json()),
         "planes": places,
+        "dtype": labels.dtype.str,
         "source": source,
         "when": time.time(),
     }
     arrays = {
-        f"plane_{number}": labels[SavedPlane(*place, ()).index]
+        f"plane_{number}": packer.pack(place, labels[SavedPlane(*place, ()).index])
         for number, place in enumerate(places)
     }
     arrays[_HEAD] = np.array(json.dumps(head))
     with suppress(_GivenUpError), replacing(file) as temporary:
         with temporary.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
+            np.savez(stream, allow_pickle=False, **arrays)
         if closing.is_set():
             raise _GivenUpError
 
