@@ -12,7 +12,7 @@ from napari.layers import Labels
 
 from napari_gpcis.plugin import painter as painter_module
 from napari_gpcis.plugin.painter import EMPTY, Painted, Painter
-from napari_gpcis.plugin.planes import Plane
+from napari_gpcis.plugin.planes import Plane, displayed_plane
 from napari_gpcis.plugin.stack_writing import take_back, write
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ NOTHING = np.zeros((0, 0), dtype=bool)
 
 def full(rows: int, cols: int) -> np.ndarray:
     return np.ones((rows, cols), dtype=bool)
+
+
+def assert_drawn(labels: Labels) -> None:
+    """What napari has made ready to be drawn is what a whole refresh would draw."""
+    shown = labels._slice.image.view.copy()
+    labels.refresh()
+    np.testing.assert_array_equal(labels._slice.image.view, shown)
 
 
 @pytest.fixture
@@ -278,10 +285,8 @@ def test_many_pixels_lost_and_few_gained_are_drawn(
     monkeypatch.setattr(painter_module, "MAX_STEP", 30)
     painter, held = Painter(labels), Painted()
     painter.paint(PLANE, held, (8, 8, 15, 15), full(7, 7))
-    drawn: list[int] = []
-    labels.events.set_data.connect(lambda: drawn.append(1))
     painter.paint(PLANE, held, (15, 8, 16, 15), full(1, 7))
-    assert drawn == [1]
+    assert_drawn(labels)
     assert np.count_nonzero(labels.data == 8) == 7
 
 
@@ -332,6 +337,49 @@ def test_a_large_mask_flows_in_and_is_finished_when_asked(
     painter.give_back(PLANE, held)
     painter.close()
     assert set(np.unique(labels.data)) == {0, 7}
+
+
+@pytest.mark.parametrize("contour", [0, 2])
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1)])
+def test_a_large_mask_is_drawn_in_parts(
+    order: tuple[int, ...], contour: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painter_module, "PORTION", 60)
+    monkeypatch.setattr(painter_module, "MAX_STEP", 30)
+    viewer = ViewerModel()
+    labels = viewer.add_labels(np.zeros((12, 20, 30), dtype=np.int32))
+    labels.contour = contour
+    viewer.dims.order = order
+    viewer.dims.set_current_step(order[0], 4)
+    refreshed: list[int] = []
+    labels.events.set_data.connect(lambda: refreshed.append(1))
+    plane = displayed_plane(viewer, labels)
+    height, width = plane.shape(labels.data.shape)
+    painter, held = Painter(labels), Painted()
+    for box in ((0, 0, height, width), (3, 2, height, width - 4), (5, 5, 8, 12)):
+        mask = full(box[2] - box[0], box[3] - box[1])
+        painter.paint(plane, held, box, mask)
+        painter.flush()
+        assert not refreshed
+        assert (plane.take(labels.data) == held.label).sum() == mask.sum()
+        assert_drawn(labels)
+        refreshed.clear()
+    elsewhere = Plane(plane.axes, tuple(step and 5 for step in plane.steps))
+    painter.paint(elsewhere, Painted(), (0, 0, height, width), full(height, width))
+    painter.flush()
+    assert refreshed
+    assert_drawn(labels)
+
+
+def test_a_napari_that_draws_no_parts_is_refreshed(
+    labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painter_module, "MAX_STEP", 30)
+    monkeypatch.delattr(Labels, "_accumulate_updated_slice")
+    painter, held = Painter(labels), Painted()
+    painter.paint(PLANE, held, (8, 8, 15, 15), full(7, 7))
+    assert_drawn(labels)
+    assert np.count_nonzero(labels.data == 8) == 49
 
 
 def test_a_hidden_layer_on_another_plane_is_written() -> None:

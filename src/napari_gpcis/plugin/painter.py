@@ -172,8 +172,9 @@ class Painter:
         for rows in row_strips(wanted.shape, PORTION):
             frame = moved((rows.start, 0, rows.stop, wanted.shape[1]), held.box[:2])
             hidden = held.hidden(lost[rows], rows)
-            self._pixels.set_unseen(plane, frame, lost[rows], hidden)
-            self._pixels.set_unseen(plane, frame, gained[rows], held.value)
+            with self._pixels.drawn(plane, frame):
+                self._pixels.set_unseen(plane, frame, lost[rows], hidden)
+                self._pixels.set_unseen(plane, frame, gained[rows], held.value)
             yield
         self._pixels.redraw()
 

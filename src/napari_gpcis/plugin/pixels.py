@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis._boxes import slices
+from napari_gpcis.plugin.part_drawing import draw_part
 from napari_gpcis.plugin.prompts import RIGHT_BUTTON
 
 if TYPE_CHECKING:
@@ -127,6 +128,19 @@ class Pixels:
         else:
             part[where] = values
         self.open = self._redraw = True
+
+    @contextmanager
+    def drawn(self, plane: Plane, box: Box) -> Iterator[None]:
+        """Draw a box of the plane once its pixels are set without being drawn.
+
+        Where that is not possible, `redraw` has something to do.
+        """
+        pending, self._redraw = self._redraw, False
+        yield
+        if self._redraw:
+            with self._marked():
+                self._redraw = not draw_part(self.labels, plane, box)
+        self._redraw |= pending
 
     def redraw(self) -> None:
         """Draw what was set without being drawn."""
