@@ -29,7 +29,7 @@ def draw_part(labels: Labels, plane: Plane, box: Box) -> bool:
     plane, box
         Where.
     """
-    layer: Any = labels
+    layer: Any = getattr(labels, "__wrapped__", labels)  # napari hands out proxies
     try:
         if not _shows(layer, plane):
             return False
