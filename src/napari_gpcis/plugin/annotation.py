@@ -81,7 +81,7 @@ class Annotation(QObject):
         self._models = models
         self._painter = Painter(layers.labels)
         self._planes: dict[Plane, PlaneAnnotation] = {}
-        self.past = Past(layers.labels, self.events, self._planes.get)
+        self.past = Past(self._painter, self.events, self._planes.get)
         self._around = Surroundings(
             image,
             layers,
@@ -248,8 +248,11 @@ class Annotation(QObject):
             plane.synchronise()
 
     def _on_points(self) -> None:
-        """Follow changed points on the displayed plane."""
+        """Follow changed points on the displayed plane, and those lost elsewhere."""
         current = self.current
+        for plane in list(self._planes.values()):
+            if plane is not current and plane.running:
+                plane.synchronise()
         if current is None:
             self._say(self.message)
         elif current.session is None and not self._worker.busy(self._opening):

@@ -145,6 +145,8 @@ class Binding(QObject):
         Commands that no other part has registered are methods of the displayed
         plane's :class:`.PlaneAnnotation`.
         """
+        if self.annotation is not None:
+            self.annotation.prompts.settle()  # what was clicked before comes first
         if name in self._commands:
             self._commands[name]()
         elif self.annotation is not None and self.annotation.current is not None:

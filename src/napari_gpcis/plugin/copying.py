@@ -79,7 +79,8 @@ class Copying(QObject):
         now = current.plane.take(annotation.layers.labels.data)
         there = bool((now == source.label).any())
         if not there and not current.clicks:
-            current.held = Painted(source.label, cover=self._binding.writing.cover)
+            cover = self._binding.writing.cover
+            current.held = Painted(source.label, cover=cover, alone=True)
         corner = source.box[:2]
         clicks = inner_clicks(source.mask, corner)
         current.begin_with(

@@ -53,6 +53,11 @@ class Ids:
         """Take note of an id that is in use."""
         self._highest = max(self._highest, label)
 
+    def release(self, label: int) -> None:
+        """Take note that the id that was given last is not in use any more."""
+        if label == self._highest:
+            self._highest -= 1
+
     def note_item(self, item: Any) -> None:
         """Take note of an edit, as the layer's history tells it.
 

@@ -47,6 +47,10 @@ class Painted:
     before
         Where the mask holds, what was there before; of the size of ``box``. ``None``
         as long as that is the same everywhere, see `usual`.
+    new
+        Whether the id was given to this object: no other has it.
+    alone
+        Whether no other pixel of the plane has the id.
     """
 
     label: int = 0
@@ -56,6 +60,8 @@ class Painted:
     mask: Mask = field(default_factory=_no_mask)
     origin: tuple[Box, Mask] | None = None
     before: NDArray[Any] | None = None
+    new: bool = False
+    alone: bool = False
 
     @property
     def value(self) -> int:
@@ -112,9 +118,9 @@ class Painted:
         gained[rows] = wanted[rows] & self.may_take(now[rows])
         np.greater(mine, wanted[rows], out=lost[rows])
         self.mask[rows] = (mine & wanted[rows]) | gained[rows]
-        if self.cover:
-            if self.before is None:
-                self.before = np.full(self.mask.shape, self.usual)
+        if self.cover and self.before is None:
+            self.before = np.full(self.mask.shape, self.usual)
+        if self.before is not None:
             self.before[rows][gained[rows]] = now[rows][gained[rows]]
 
     def hidden(self, pixels: Mask, rows: slice = _ALL) -> NDArray[Any]:
@@ -175,7 +181,7 @@ def painted_object(label: int, box: Box, mask: Mask) -> Painted:
 
 
 def painted_again(
-    label: int, how: How, change: LabelChange, now: NDArray[Any]
+    label: int, how: How, change: LabelChange, box: Box, now: NDArray[Any]
 ) -> Painted:
     """Return what a finished object holds, to make it the running one again.
 
@@ -185,22 +191,24 @@ def painted_again(
         The object, and what its mask did.
     change
         What it changed.
-    now
-        What the box of the change shows.
+    box, now
+        A box that contains the change and all of the object, and what it shows.
     """
+    inner = slices(moved(change.box, (-box[0], -box[1])))
+    stands = change.stands(now[inner])
     if how != "replace":
-        held = Painted(label, how, box=change.box, mask=change.stands(now))
+        held = Painted(label, how, box=change.box, mask=stands)
+        mine = np.count_nonzero(now == label)
+        held.alone = how == "add" and np.count_nonzero(stands) == mine
         if change.before.ndim or change.before != held.usual:
             held.before = np.full(held.mask.shape, held.usual)
             held.before[held.mask] = change.before_at(held.mask)
         return held
     before = np.asarray(now).astype(np.int64)
-    before[change.where] = change.before
+    before[inner][stands] = change.before_at(stands)
     origin = before == label
     before[origin] = 0
-    return Painted(
-        label, how, False, change.box, now == label, (change.box, origin), before
-    )
+    return Painted(label, how, False, box, now == label, (box, origin), before)
 
 
 def _trimmed(change: LabelChange) -> LabelChange:

@@ -113,6 +113,10 @@ class Painter:
         """Never give this id, or a smaller one, to a new object."""
         self._ids.note(label)
 
+    def release(self, label: int) -> None:
+        """Let the next new object have an id whose object was taken away."""
+        self._ids.release(label)
+
     def paint(self, plane: Plane, held: Painted, box: Box, mask: Mask) -> None:
         """Show ``mask`` (of the size of ``box``) in place of what ``held`` shows.
 
@@ -128,6 +132,7 @@ class Painter:
         held.grow(box)
         if held.label == 0 and mask.any():
             held.label = self.new_label(plane)
+            held.new = held.alone = True
         self._job = self._exchange(plane, held, box, mask)
         if held.mask.size <= PORTION:
             self.flush()
@@ -185,12 +190,13 @@ class Painter:
 
     def shows(self, plane: Plane, held: Painted) -> bool:
         """Return whether any pixel of the running object is still drawn."""
+        return bool(self.seen(plane, held)[1].any())
+
+    def seen(self, plane: Plane, held: Painted) -> tuple[Box, Mask]:
+        """Return the pixels of the running object that are still drawn."""
         self.flush()
         now = self._pixels.part(plane, held.box)
-        return any(
-            bool((held.mask[rows] & (now[rows] == held.value)).any())
-            for rows in row_strips(held.mask.shape)
-        )
+        return held.box, held.mask & (now == held.value)
 
     def change(self, plane: Plane, held: Painted) -> LabelChange:
         """Return what the running object has changed, as far as it still shows."""
@@ -240,7 +246,10 @@ class Painter:
     ) -> Painted:
         """Return what a finished object changed, to make it the running one again."""
         self.flush()
-        return painted_again(label, how, change, self._pixels.part(plane, change.box))
+        whole = 0, 0, *plane.shape(self.labels.data.shape)
+        here = box_of_value(self._pixels.part(plane, whole), label) or EMPTY
+        box = union(change.box, here)
+        return painted_again(label, how, change, box, self._pixels.part(plane, box))
 
     def restore(self, plane: Plane, change: LabelChange) -> None:
         """Undo a change where nothing has changed since, as an own undo step."""

@@ -7,26 +7,27 @@ there. A step on any other plane is told to whoever records the prompts.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
-from weakref import ReferenceType, ref
+from weakref import ref
 
 import numpy as np
 
 from napari_gpcis._boxes import slices
 from napari_gpcis._labels import FinishedObject
 from napari_gpcis._replay import prompts_of
+from napari_gpcis.plugin.deeds import Deed, Part
 from napari_gpcis.plugin.stack_writing import take_back, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from napari.layers import Labels
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from napari_gpcis._boxes import Mask
     from napari_gpcis._labels import How, LabelChange
     from napari_gpcis._protocol_io import SavedSession
     from napari_gpcis.plugin.events import AnnotationEvents
+    from napari_gpcis.plugin.painter import Painter
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.planes import Plane
     from napari_gpcis.propagation import Carried
@@ -38,71 +39,24 @@ MOST_DEEDS = 200
 """So many deeds are remembered."""
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """What a deed has changed on one plane.
-
-    Attributes
-    ----------
-    plane, label
-        Where, and which object.
-    change
-        The pixels.
-    session, step
-        The session that has it as a step; ``None`` if none was open.
-    left
-        The object's pixels in the box of the change, where a run has written them.
-    """
-
-    plane: Plane
-    label: int
-    change: LabelChange
-    session: ReferenceType[Session] | None = None
-    step: FinishedObject | None = None
-    left: Mask | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Deed:
-    """What was done at once.
-
-    Attributes
-    ----------
-    parts
-        The changes, plane by plane; none for an object that was accepted: its
-        session knows them.
-    planes
-        All planes concerned.
-    words
-        What to say once it is undone.
-    alone
-        Whether it can only be undone as long as nothing was accepted after it.
-    accepted
-        The step of an object that was accepted, and the session that has it.
-    """
-
-    parts: tuple[Part, ...]
-    planes: frozenset[Plane]
-    words: str = ""
-    alone: bool = False
-    accepted: tuple[FinishedObject, ReferenceType[Session]] | None = None
-
-
 class Past:
     """The deeds of one annotation.
 
     Parameters
     ----------
-    labels
-        The layer.
+    painter
+        The writer of the labels layer.
     events
         Where steps are told, and accepted objects heard of.
     known
         Returns a plane that was visited.
     """
 
-    def __init__(self, labels: Labels, events: AnnotationEvents, known: Known) -> None:
-        self._labels = labels
+    def __init__(
+        self, painter: Painter, events: AnnotationEvents, known: Known
+    ) -> None:
+        self._painter = painter
+        self._labels = painter.labels
         self._events = events
         self._known = known
         self._deeds: deque[Deed] = deque(maxlen=MOST_DEEDS)
@@ -126,10 +80,18 @@ class Past:
         cover
             Whether pixels of other objects are taken as well.
         """
+        with self._written(plane for plane, _ in found):
+            parts = self._follow(label, found, cover=cover)
+        return self._add(parts, "All planes of the run are as before.", alone=True)
+
+    def _follow(
+        self, label: int, found: Sequence[tuple[Plane, Carried]], *, cover: bool
+    ) -> list[Part]:
+        """Write the masks of an object that was followed, and make them steps."""
         masks = [(plane, one.box, one.mask) for plane, one in found]
         again = {plane for plane, _ in found if self._from_run(plane, label)}
         changes = write(self._labels, masks, label, cover=cover, instead=again)
-        parts = [
+        return [
             self._note(
                 Part(plane, label, change, left=self._left(plane, label, change)),
                 one,
@@ -139,7 +101,18 @@ class Past:
             for (plane, one), change in zip(found, changes, strict=True)
             if change.where.any()
         ]
-        return self._add(parts, "All planes of the run are as before.", alone=True)
+
+    @contextmanager
+    def _written(self, planes: Iterable[Plane]) -> Iterator[None]:
+        """Make one undo step of the layer, below what is being clicked on planes."""
+        self._painter.end_step()
+        with ExitStack() as running:
+            for plane in dict.fromkeys(planes):
+                known = self._known(plane)
+                if known is not None:
+                    running.enter_context(known.lifted())
+            yield
+        self._painter.end_step()
 
     def by_hand(self, plane: Plane, label: int) -> bool:
         """Return whether an object has pixels on a plane that no run has written."""
@@ -226,7 +199,8 @@ class Past:
     def _take_back(self, deed: Deed) -> None:
         self._deeds.remove(deed)
         undone = [part for part in reversed(deed.parts) if self._withdraw(part)]
-        take_back(self._labels, [(part.plane, part.change) for part in undone])
+        with self._written(part.plane for part in undone):
+            take_back(self._labels, [(part.plane, part.change) for part in undone])
         self._tell(deed)
         self._events.deed_undone.emit(deed)
 

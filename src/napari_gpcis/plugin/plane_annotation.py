@@ -8,11 +8,11 @@ from weakref import ref
 
 import numpy as np
 
-from napari_gpcis._boxes import slices
-from napari_gpcis._labels import LabelChange
+from napari_gpcis._boxes import union
+from napari_gpcis._labels import FinishedObject, LabelChange
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.deeds import Part
 from napari_gpcis.plugin.painted import Painted
-from napari_gpcis.plugin.past import Part
 from napari_gpcis.plugin.plane_clicks import PlaneClicks, follow
 from napari_gpcis.plugin.surroundings import Surroundings
 from napari_gpcis.plugin.work import Found
@@ -176,23 +176,27 @@ class PlaneAnnotation(PlaneClicks):
             What was changed; ``None`` if there is no such object, or it is the running
             one.
         """
+        if self.held.label == label and self.clicks:
+            return None
+        with self.lifted():
+            if near is not None:
+                near = union(near, self.held.box)
+            return self._delete(label, near)
+
+    def _delete(self, label: int, near: Box | None) -> Part | None:
         around, session = self._around, self.session
         found = around.painter.find(self.plane, label, near)
-        if found is None or self.held.label == label:
+        if found is None:
             return None
         before, after = np.asarray(label), np.asarray(0)
         change = LabelChange(found.box, found.mask, before, after)
         part = Part(self.plane, label, change)
         if session is not None:
-            place = slices(found.box)
-            session.labels[place] = around.painter.others(
-                self.plane, self.held, found.box
-            )
-            session.delete(label)
-            part = Part(self.plane, label, change, ref(session), session.steps[-1])
+            size = found.mask.shape
+            step = FinishedObject(label, (), None, 0.5, False, size, "delete")
+            session.note(step, change)
+            part = Part(self.plane, label, change, ref(session), step)
         around.painter.write(self.plane, found.box, found.mask, 0)
-        if self.held.label and session is not None and session.prediction is not None:
-            around.painter.paint(self.plane, self.held, *session.prediction.trimmed)
         return part
 
     def show_session(self) -> None:
@@ -217,7 +221,7 @@ class PlaneAnnotation(PlaneClicks):
         way = how or before.how
         painter.reserve(number)
         found = painter.find(self.plane, number) if way == "replace" else None
-        self.held = found or Painted(number, way)
+        self.held = found or Painted(number, way, new=before.new and not label)
         self.held.cover = before.cover if cover is None else cover
 
     # Steps ------------------------------------------------------------------------

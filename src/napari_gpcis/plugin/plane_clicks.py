@@ -7,6 +7,7 @@ the inference thread and drawn when they come.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from napari_gpcis.plugin.planes import layer_shape, visible_box
 from napari_gpcis.plugin.work import infer
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from napari_gpcis._history import Prompts
     from napari_gpcis._start import Start
@@ -83,6 +84,12 @@ class PlaneClicks(ABC):
         return self.session is None or self._around.worker.busy(self.key)
 
     @property
+    def running(self) -> bool:
+        """Whether an object is being clicked, as far as it is followed."""
+        clicks = () if self.session is None else self.session.clicks
+        return bool(clicks or self.held.label)
+
+    @property
     def view(self) -> Box | None:
         """What the first click is zoomed to: a box that was drawn, or what is seen."""
         return self._view or visible_box(
@@ -124,7 +131,7 @@ class PlaneClicks(ABC):
         """Let the session follow the points, and ask for what is missing."""
         session = self.session
         if session is None:
-            self._around.say("")
+            self._follow_closed()
             return
         clicks, outside = self._on_image(self.clicks)
         clicks = clicks[: self.accepting or None]
@@ -136,6 +143,13 @@ class PlaneClicks(ABC):
             self._around.events.clicks_changed.emit(self)
             self.predict()
         self._around.say(outside)
+
+    def _follow_closed(self) -> None:
+        """Without clicks there is no mask, even while the plane is not open."""
+        if not self.clicks:
+            self._start, self.accepting = None, 0
+            self._let_go()
+        self._around.say("")
 
     def predict(self) -> None:
         """Ask for the mask of all clicks, or take the mask away if there are none."""
@@ -154,7 +168,7 @@ class PlaneClicks(ABC):
         else:
             around.worker.cancel(self.key)
             self._let_go()
-            self._view = self.seconds = None
+            self._view, self.seconds, self.accepting = None, None, 0
             around.events.predicted.emit(self)
         around.say("")
 
@@ -179,6 +193,26 @@ class PlaneClicks(ABC):
         else:
             self._around.say("")
 
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Take the running mask off the labels while what is under it is changed.
+
+        Afterwards it is there again, as far as it may be.
+        """
+        held, painter = self.held, self._around.painter
+        box, mask = painter.seen(self.plane, held)
+        if not mask.any():
+            yield
+            return
+        painter.give_back(self.plane, held)
+        try:
+            yield
+        finally:
+            known = None if self.session is None else self.session.prediction
+            if known is not None:
+                box, mask = known.trimmed
+            painter.paint(self.plane, held, box, mask)
+
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read it."""
         self._around.painter.flush()
@@ -201,9 +235,10 @@ class PlaneClicks(ABC):
 
     def _let_go(self) -> None:
         """Take the mask away; an object that was corrected is as before."""
-        self._around.painter.give_back(self.plane, self.held)
-        if self.held.origin is not None or self._around.writing.way != "new":
-            self.held = Painted()
+        held, self.held = self.held, Painted()
+        self._around.painter.give_back(self.plane, held)
+        if held.new:
+            self._around.painter.release(held.label)
 
     @abstractmethod
     def _finish(self, session: Session) -> None:

@@ -87,6 +87,12 @@ class Prompts(QObject):
             if self._on_press in layer.mouse_drag_callbacks:
                 layer.mouse_drag_callbacks.remove(self._on_press)
 
+    def settle(self) -> None:
+        """Report changes now that would be reported at the next turn of the loop."""
+        if self._timer.isActive():
+            self._timer.stop()
+            self._settle()
+
     def clicks(self, plane: Plane, known: Sequence[Click] = ()) -> tuple[Click, ...]:
         """Return the clicks on a plane, in the order in which they were made.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.past import Deed
+    from napari_gpcis.plugin.deeds import Deed
     from napari_gpcis.plugin.planes import Plane
     from napari_gpcis.plugin.stack import Source
     from napari_gpcis.plugin.worker import Answer

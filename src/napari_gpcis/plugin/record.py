@@ -42,7 +42,7 @@ class _PlaneRecord:
         known = None if self._session is None else self._session()
         if known is not session:
             if self.now is not None and self.now.objects:
-                self.earlier = (*self.earlier, self.now)
+                self.earlier = (*self.earlier, replace(self.now, current=_NOTHING))
             self._session = ref(session)
         self.now = session.saved()
         self.running = running
@@ -128,11 +128,22 @@ class Record(QObject):
         """Follow no more: the annotation has ended; what was recorded stays."""
         self._annotation = None
 
-    def add_earlier(self, saved: SavedAnnotation) -> None:
-        """Take over what was done another time, so that it is kept again."""
+    def add_earlier(self, saved: SavedAnnotation, *, clicks: bool = False) -> None:
+        """Take over what was done another time, so that it is kept again.
+
+        Parameters
+        ----------
+        saved
+            What was done.
+        clicks
+            Whether objects that were being clicked go on, too.
+        """
         for plane in saved.planes:
-            done = tuple(one for one in plane.sessions if one.objects)
-            self._planes[Plane(plane.axes, plane.steps)] = _PlaneRecord(done)
+            done = [replace(one, current=_NOTHING) for one in plane.sessions]
+            record = _PlaneRecord(tuple(one for one in done if one.objects))
+            if clicks and plane.sessions:
+                record.now = replace(plane.sessions[-1], objects=())
+            self._planes[Plane(plane.axes, plane.steps)] = record
 
     @property
     def empty(self) -> bool:
@@ -178,7 +189,8 @@ class Record(QObject):
     def _note(self, plane: PlaneAnnotation) -> None:
         if plane.session is not None:
             known = self._planes.setdefault(plane.plane, _PlaneRecord())
-            known.note(plane.session, plane.held.label if plane.clicks else 0)
+            alone = plane.held.alone and bool(plane.clicks)
+            known.note(plane.session, plane.held.label if alone else 0)
             self.changed.emit()
 
     def _on_accepted(self, plane: PlaneAnnotation, _label: int) -> None:

@@ -115,7 +115,7 @@ class Restorer(QObject):
         annotation = self._binding.annotation
         if annotation is None or self._keeper.record is None:
             return False
-        self._keeper.record.add_earlier(saved)
+        self._keeper.record.add_earlier(saved, clicks=True)
         for plane in saved.planes:
             running = plane.sessions[-1].current if plane.sessions else None
             if running is not None and running.clicks:

@@ -1,0 +1,265 @@
+"""The running object lies on top: what is under it is never harmed by it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from _fake_segmenter import FakeSegmenter, disks
+from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.keeping import Keeper
+from napari_gpcis.plugin.planes import Plane
+from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.remaking import without_running
+from napari_gpcis.prompts import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHAPE = (2, 80, 100)
+FIRST = Plane((1, 2), (0, 0, 0))
+
+
+@pytest.fixture
+def work(bench: Any) -> Iterator[Any]:
+    """A bench on the first of two planes, with a record."""
+    keeper = Keeper(bench.binding)
+    PREFERENCES.autosave = False
+    bench.record = lambda: keeper.record
+    bench.image = bench.start(np.zeros(SHAPE, np.uint8))
+    go_to(bench, 0)
+    yield bench
+    keeper.end()
+
+
+@pytest.fixture
+def opening(work: Any) -> Iterator[threading.Event]:
+    """Planes are open as soon as the event is set."""
+    opened, prepare = threading.Event(), work.segmenter.prepare
+
+    def wait(*values: Any, **options: Any) -> Any:
+        assert opened.wait(60)
+        return prepare(*values, **options)
+
+    work.segmenter.prepare = wait
+    yield opened
+    opened.set()
+
+
+def go_to(bench: Any, plane: int) -> None:
+    bench.viewer.dims.set_current_step(0, plane)
+    bench.until(lambda: bench.current.plane.steps[0] == plane and bench.current.session)
+    bench.settled(len(bench.current.clicks))
+
+
+def click(bench: Any, row: int, col: int, positive: bool = True) -> None:
+    layer = bench.positive if positive else bench.negative
+    count = len(bench.current.clicks)
+    layer.add((bench.current.plane.steps[0], row, col))
+    bench.settled(count + 1)
+
+
+def finish(bench: Any, row: int, col: int) -> None:
+    click(bench, row, col)
+    bench.binding.command("accept")
+    bench.settled(0)
+
+
+def command(bench: Any, name: str, clicks: int) -> None:
+    bench.binding.command(name)
+    bench.settled(clicks)
+
+
+def disk(*places: tuple[int, ...]) -> np.ndarray:
+    return disks(SHAPE[1:], tuple(Click(*place) for place in places))
+
+
+def check(bench: Any, **objects: np.ndarray) -> None:
+    """These are the objects of the first plane, and their clicks give them again."""
+    shown = bench.labels.data
+    for name, mask in objects.items():
+        np.testing.assert_array_equal(shown[0] == int(name[1:]), mask)
+    made = replay(bench.record().saved(), FakeSegmenter(), bench.image.data)
+    np.testing.assert_array_equal(made, shown)
+
+
+# -- objects are deleted, and come back, under the running one ------------------------
+
+
+def test_a_deleted_object_comes_back_whole_from_under_the_running_one(
+    work: Any,
+) -> None:
+    finish(work, 30, 40)
+    click(work, 30, 55)
+    work.binding.annotation.delete([(FIRST, 1, None)])
+    np.testing.assert_array_equal(work.labels.data[0] == 2, disk((30, 55)))
+    go_to(work, 1)
+    work.binding.command("undo")
+    assert "is back" in work.binding.status
+    go_to(work, 0)
+    command(work, "accept", 0)
+    both = disk((30, 40))
+    check(work, _1=both, _2=disk((30, 55)) & ~both)
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_nothing_is_left_of_a_deleted_object_that_was_covered(
+    work: Any, opened: bool
+) -> None:
+    finish(work, 30, 40)
+    PREFERENCES.protect = False
+    click(work, 30, 55)
+    click(work, 30, 60)
+    if not opened:
+        work.current.set_aside()
+    work.binding.annotation.delete([(FIRST, 1, (18, 28, 43, 40))])
+    if not opened:
+        work.binding.annotation.enter_plane()
+        work.settled(2)
+    command(work, "clear", 0)
+    check(work, _1=disk())
+    if opened:
+        command(work, "undo", 2)
+        command(work, "clear", 0)
+    go_to(work, 1)
+    work.binding.command("undo")
+    check(work, _1=disk((30, 40)))
+
+
+def test_a_covered_object_is_as_before_when_the_mask_shrinks(work: Any) -> None:
+    finish(work, 30, 40)
+    PREFERENCES.protect = False
+    click(work, 30, 55)
+    click(work, 30, 45, positive=False)
+    running = disk((30, 55), (30, 45, False))
+    np.testing.assert_array_equal(work.labels.data[0] == 2, running)
+    np.testing.assert_array_equal(work.labels.data[0] == 1, disk((30, 40)) & ~running)
+    command(work, "clear", 0)
+    check(work, _1=disk((30, 40)))
+
+
+# -- objects that are clicked again ---------------------------------------------------
+
+
+def test_a_correction_that_was_undone_goes_on_with_all_of_the_object(
+    work: Any,
+) -> None:
+    finish(work, 30, 40)
+    work.current.begin_with(disk((30, 40)), label=1)
+    work.settled(1)
+    click(work, 22, 40, positive=False)
+    command(work, "accept", 0)
+    command(work, "undo", 2)
+    click(work, 39, 40, positive=False)
+    command(work, "accept", 0)
+    holes = ((22, 40, False), (39, 40, False))
+    check(work, _1=disk((30, 40), *holes))
+    command(work, "undo", 3)
+    command(work, "clear", 0)
+    np.testing.assert_array_equal(work.labels.data[0] == 1, disk((30, 40)))
+
+
+def test_what_was_added_to_an_object_and_cleared_is_a_new_object_then(
+    work: Any,
+) -> None:
+    finish(work, 30, 40)
+    work.labels.selected_label = 1
+    work.binding.writing.way = "add"
+    finish(work, 60, 20)
+    work.binding.writing.way = "new"
+    command(work, "undo", 1)
+    command(work, "clear", 0)
+    finish(work, 60, 80)
+    check(work, _1=disk((30, 40)), _2=disk((60, 80)))
+
+
+def test_an_id_whose_object_was_cleared_is_given_again(work: Any) -> None:
+    click(work, 30, 40)
+    command(work, "clear", 0)
+    finish(work, 60, 80)
+    check(work, _1=disk((60, 80)))
+
+
+# -- clicks, keys and answers that overtake each other ---------------------------------
+
+
+def test_a_click_counts_if_accept_is_pressed_at_once(work: Any) -> None:
+    click(work, 30, 40)
+    work.positive.add((0, 30, 50))  # no turn of the event loop between both
+    work.binding.command("accept")
+    work.settled(0)
+    check(work, _1=disk((30, 40), (30, 50)))
+
+
+def test_a_removed_click_leaves_no_wish_to_accept(work: Any) -> None:
+    work.segmenter.gate.clear()
+    work.positive.add((0, 30, 40))
+    work.until(lambda: work.segmenter.runs)
+    work.binding.command("accept")
+    work.positive.data = np.empty((0, 3))
+    work.until(lambda: not work.current.session.clicks)
+    work.segmenter.gate.set()
+    click(work, 60, 60)
+    assert work.current.clicks == (Click(60, 60),)
+
+
+def test_points_removed_elsewhere_take_their_mask_with_them(work: Any) -> None:
+    click(work, 30, 40)
+    go_to(work, 1)
+    work.positive.data = np.empty((0, 3))
+    work.until(lambda: not work.labels.data.any())
+    go_to(work, 0)
+    assert not work.current.session.clicks
+
+
+def test_clicks_cleared_while_a_plane_opens_take_their_mask_with_them(
+    work: Any, opening: threading.Event
+) -> None:
+    finish(work, 30, 40)
+    work.current.begin_with(disk((30, 40)), label=1)
+    work.settled(1)
+    click(work, 30, 55)
+    work.binding.reload_model()
+    work.binding.command("clear")
+    np.testing.assert_array_equal(work.labels.data[0] == 1, disk((30, 40)))
+    work.positive.add((0, 60, 60))  # the next object, not the one that was corrected
+    opening.set()
+    work.settled(1)
+    assert work.current.session.start is None
+    command(work, "accept", 0)
+    check(work, _1=disk((30, 40)), _2=disk((60, 60)))
+
+
+# -- what is recorded of the running object -------------------------------------------
+
+
+def test_what_ran_when_the_annotation_ended_is_not_saved_as_running(work: Any) -> None:
+    finish(work, 30, 40)
+    click(work, 60, 60)
+    (plane,) = work.record().saved().planes
+    assert (plane.running, len(plane.sessions[-1].current.clicks)) == (2, 1)
+    work.binding.stop()
+    assert work.binding.start(work.image)
+    (plane,) = work.record().saved().planes
+    assert (plane.running, plane.sessions[-1].current.clicks) == (0, ())
+
+
+@pytest.mark.parametrize("way", ["add", "replace"])
+def test_a_finished_object_is_not_taken_for_the_running_one(
+    work: Any, way: Any
+) -> None:
+    finish(work, 30, 40)
+    work.labels.selected_label = 1
+    work.binding.writing.way = way
+    click(work, 30, 55)
+    kept = without_running(work.record().saved(), work.labels.data)
+    assert (kept[0][disk((30, 55))] == 1).all()
+
+
+def test_an_object_that_was_undone_is_the_running_one(work: Any) -> None:
+    finish(work, 30, 40)
+    command(work, "undo", 1)
+    assert not without_running(work.record().saved(), work.labels.data).any()
