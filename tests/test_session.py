@@ -464,6 +464,30 @@ def test_accept_can_be_taken_back(session):
         session.undo_accept()
 
 
+def test_clicks_of_a_reopened_object_are_undone_one_by_one(session):
+    masks = [session.add_click(30, 10 * n + 20).mask for n in range(3)]
+    session.accept()
+    session.undo_accept()
+    assert_array_equal(session.undo().mask, masks[1])
+    assert_array_equal(session.undo().mask, masks[0])
+    assert session.undo() is None
+    assert not session.can_undo
+    assert_array_equal(session.redo().mask, masks[0])
+
+
+def test_a_reopened_correction_is_undone_to_the_object_as_it_was(session):
+    finish(session, 30, 40)
+    session.refine(1)
+    session.add_click(50, 70)
+    session.accept()
+    session.undo_accept()
+    session.undo()
+    assert session.start is not None
+    session.undo()
+    assert session.start is None
+    assert session.clicks == ()
+
+
 def test_accept_is_taken_back_only_if_there_was_one(session):
     with pytest.raises(InputError, match="no object was accepted"):
         session.undo_accept()

@@ -266,7 +266,7 @@ class Clicking(ABC):
             self._known = {key: self._known[key] for key in kept}
 
     def _restart(self, prompts: Prompts | None = None) -> None:
-        """Begin with these prompts: no history, no predictions."""
+        """Begin with these prompts: nothing is redone, nothing predicted."""
         self._history.reset(prompts)
         self._known.clear()
         self._generation += 1

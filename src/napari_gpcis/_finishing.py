@@ -263,8 +263,8 @@ class Finishing(Clicking, ABC):
         """Take the last `accept` or `delete` back without predicting.
 
         The pixels it changed are restored (those that were changed since stay as they
-        are) and the clicks of an accepted object return. `undo` cannot go back behind
-        this point.
+        are) and the clicks of an accepted object return. `undo` then takes them back
+        one by one.
 
         Returns
         -------

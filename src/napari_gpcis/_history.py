@@ -47,9 +47,11 @@ class History:
         self.reset()
 
     def reset(self, prompts: Prompts | None = None) -> None:
-        """Start anew: nothing to undo, nothing to redo."""
+        """Start anew: the clicks of the prompts can be undone, one by one."""
         self.current = prompts or Prompts()
-        self._before: list[Prompts] = []
+        count = len(self.current.clicks)
+        steps = [self.current.first(number) for number in range(1, count)]
+        self._before: list[Prompts] = [Prompts(), *steps] if count else []
         self._undone: list[Prompts] = []
 
     def push(self, prompts: Prompts) -> None:

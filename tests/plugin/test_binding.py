@@ -170,6 +170,22 @@ def test_undo_without_clicks_reopens_the_last_object(bench) -> None:
     assert set(np.unique(bench.labels.data)) == {0, 1}
 
 
+def test_undo_goes_back_click_by_click_and_object_by_object(bench) -> None:
+    bench.start()
+    for first, second in (((30, 40), (30, 60)), ((60, 80), (60, 60))):
+        bench.positive.add(first)
+        bench.settled(1)
+        bench.positive.add(second)
+        bench.settled(2)
+        bench.binding.command("accept")
+    for clicks in (2, 1, 0, 2, 1, 0):
+        bench.binding.command("undo")
+        bench.settled(clicks)
+    assert not bench.labels.data.any()
+    bench.binding.command("undo")
+    assert bench.binding.status == "Nothing to undo."
+
+
 def test_accept_before_the_mask_is_there_waits_for_it(bench) -> None:
     bench.start()
     bench.segmenter.gate.clear()
