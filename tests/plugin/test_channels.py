@@ -135,3 +135,12 @@ def test_the_section_is_seen_only_with_channels(open_desk) -> None:
     desk.widget.binding.stop()
     desk.viewer.add_image(channels(3))
     desk.until(lambda: panel.parentWidget().isVisible())
+    panel.use.click()
+    made = desk.binding.annotation.image
+    assert made.rgb
+    assert desk.widget.image_combo.layer == made
+    assert panel.parentWidget().isVisible()  # other channels may be tried
+    panel.channels[2].setCurrentIndex(0)
+    panel.use.click()
+    assert desk.binding.annotation.image.name.endswith("channels 0, 1")
+    assert not made.visible

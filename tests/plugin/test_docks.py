@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.settings import get_settings
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -22,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.plugin.finetune.widget import FinetuneWidget
+from napari_gpcis.plugin.panels import model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +58,8 @@ class Docks:
 
 
 @pytest.fixture
-def docks(open_desk: Any) -> Iterator[Docks]:
+def docks(open_desk: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docks]:
+    monkeypatch.setattr(model, "devices_here", lambda: {"auto", "cpu"})
     made = Docks(open_desk(np.zeros((3, 80, 100), np.uint8)))
     yield made
     made.second.shut_down()
@@ -109,6 +113,9 @@ def check_words(widget: QWidget) -> None:
     assert len(found) > 10
     silent = [describe(part) for part in found if not part.toolTip()]
     assert not silent
+    titles = [part for part in parts(widget, QLabel) if not part.wordWrap()]
+    unclear = [describe(part) for part in titles if part.text() and not part.toolTip()]
+    assert not unclear
     labels = widget.findChildren(QLabel)
     assert not [describe(part) for part in found if not spoken(part, labels).strip()]
 
@@ -130,11 +137,33 @@ def check_room(docks: Docks) -> None:
     check_shown(docks.second)
     docks.tabs()[0].raise_()
     docks.desk.until(lambda: docks.first.isVisible())
-    for section in docks.first.sections:
-        for other in docks.first.sections:
+    check_sections(docks.first)
+    docks.desk.viewer.theme = "light"
+    check_sections(docks.first)
+    with larger_letters():
+        check_sections(docks.first)
+
+
+@contextmanager
+def larger_letters() -> Iterator[None]:
+    """Let napari use larger letters, as its preferences offer."""
+    appearance = get_settings().appearance
+    usual = appearance.font_size
+    appearance.font_size = usual + 3
+    yield
+    appearance.font_size = usual
+
+
+def check_sections(widget: Any) -> None:
+    """Each section alone has room, and all are as wide as the widest."""
+    widths = set()
+    for section in widget.sections:
+        for other in widget.sections:
             other.unfolded = other is section
         QApplication.processEvents()
-        check_shown(docks.first)
+        check_shown(widget)
+        widths.add(widget.width())
+    assert len(widths) == 1
 
 
 def check_shown(widget: QWidget) -> None:

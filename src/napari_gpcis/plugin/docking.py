@@ -58,10 +58,18 @@ class Tabs(QObject):
         return bool(kinds - {None, self._widget.property(_KIND)})
 
 
+_EVEN = "QPushButton:enabled { border: 1px solid transparent; }"
+"""Buttons as high as disabled ones, which napari frames: nothing moves on a change."""
+
+
 class Docked(QWidget):
     """A widget that napari docks: a tab beside partners, and ended with its dock."""
 
     _tabs: Tabs | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setStyleSheet(_EVEN)
 
     def shut_down(self) -> None:
         """End what belongs to the widget; it is of no more use."""
@@ -99,7 +107,7 @@ class ScrolledDown(QScrollArea):
         done = bool(super().event(event))
         content = self.widget()
         if content is not None and event.type() in _LAID_OUT:
-            bar = self.verticalScrollBar().sizeHint().width()
+            bar = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
             self.setMinimumWidth(content.minimumSizeHint().width() + bar)
         return done
 

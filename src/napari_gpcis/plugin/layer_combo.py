@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QToolTip,
+    QWidget,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +95,31 @@ class LayerCombo(QComboBox):
         self.addItems([layer.name for layer in layers])
         self.setCurrentIndex(max(self._find(before), 0 if self._layers else -1))
         self.refreshed.emit()
+
+    def event(self, event: QEvent) -> bool:
+        """Draw long names cut in their middle; tell the whole one with the tooltip."""
+        if event.type() == QEvent.Type.Paint:
+            self._draw()
+            return True
+        if isinstance(event, QHelpEvent) and self.currentText():
+            words = f"{self.currentText()}\n{self.toolTip()}"
+            QToolTip.showText(event.globalPos(), words, self)
+            return True
+        return bool(super().event(event))
+
+    def _draw(self) -> None:
+        """Draw the box as Qt does, but for the name."""
+        option, style = QStyleOptionComboBox(), self.style()
+        self.initStyleOption(option)
+        kind = QStyle.ComplexControl.CC_ComboBox
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        room = style.subControlRect(kind, option, part, self).width()
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideMiddle, room
+        )
+        painter = QStylePainter(self)
+        painter.drawComplexControl(kind, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
     def _find(self, layer: Layer | None) -> int:
         """Return the place of a layer (layers compare equal through napari's proxy)."""

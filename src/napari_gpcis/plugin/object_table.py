@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Index = QModelIndex | QPersistentModelIndex
 
-COLUMNS = ("Object", "Area (pixels)", "Plane")
+COLUMNS = ("Object", "Area (px)", "Plane")
 _NOWHERE = QModelIndex()
 
 

@@ -23,8 +23,13 @@ def progress(current: PlaneAnnotation | None) -> str:
     if current.busy:
         parts.append("computing ...")
     elif current.seconds is not None:
-        parts.append(f"{current.seconds * 1000:.0f} ms")
+        parts.append(_time(current.seconds))
     return " \u00b7 ".join(parts)
+
+
+def _time(seconds: float) -> str:
+    """Say how long a click took."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 _OBJECT = {

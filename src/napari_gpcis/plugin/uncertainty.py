@@ -67,7 +67,7 @@ MAPS = {
         "click makes it small on everything that looks alike.",
         "magma",
         (0.0, 1.0),
-        ("0: known", "1: no click tells"),
+        ("0: known", "1: unknown"),
         lambda found: found.maps.variance,
     ),
     "doubt": Map(

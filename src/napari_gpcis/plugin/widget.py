@@ -29,9 +29,15 @@ from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.preferences import link_to_napari
 from napari_gpcis.plugin.safekeeping import Safekeeping
 from napari_gpcis.plugin.scripting import ViewerSession
-from napari_gpcis.plugin.sections import Scrolled, Section
+from napari_gpcis.plugin.sections import Lines, Scrolled, Section, explain_labels
 from napari_gpcis.plugin.shortcuts import key_of, table
-from napari_gpcis.plugin.words import HELP, IMAGE_HELP, LABELS_HELP, START_HELP
+from napari_gpcis.plugin.words import (
+    HELP,
+    IMAGE_HELP,
+    LABELS_HELP,
+    START_HELP,
+    STATUS_HELP,
+)
 from napari_gpcis.plugin.work import load_segmenter
 
 if TYPE_CHECKING:
@@ -75,7 +81,7 @@ class GPCISWidget(Docked):
         self.safekeeping = Safekeeping(viewer, self.binding, self)
         self.panels = tuple(panel(self.binding) for panel in PANELS)
         self.safekeeping.serve(self.panels, lambda: self.image_combo.layer)
-        self.status = QLabel()
+        self.status = Lines(2)
         self.help = _help_text()
         self._lay_out()
         self._tabs = Tabs(self, "annotate")
@@ -132,12 +138,12 @@ class GPCISWidget(Docked):
         form.addRow("Model", self.model_choice)
         self.image_combo.setToolTip(IMAGE_HELP)
         self.labels_combo.setToolTip(LABELS_HELP)
+        self.model_choice.setToolTip(self.model_choice.combo.toolTip())
+        explain_labels(form)
         layout.addLayout(form)
         self.start_button.setToolTip(START_HELP)
         layout.addWidget(self.start_button)
-        self.status.setWordWrap(True)
-        self.status.setMinimumHeight(self.status.fontMetrics().height() * 3)
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status.setToolTip(STATUS_HELP)
         layout.addWidget(self.status)
         layout.addWidget(self.safekeeping.note)
         layout.addLayout(self._button_grid())
@@ -161,12 +167,13 @@ class GPCISWidget(Docked):
         self.start_button.clicked.connect(self._on_start)
         self.image_combo.picked.connect(self._on_layer_picked)
         self.labels_combo.picked.connect(self._on_layer_picked)
-        self.image_combo.refreshed.connect(self._show_state)
+        self.image_combo.refreshed.connect(self._on_layers)
         self.model_choice.picked.connect(self._on_model)
         for panel in self.panels:
             if isinstance(panel, ModelPanel):
                 panel.follow(self.model_choice)
         self.binding.changed.connect(self._show_state)
+        self.binding.started.connect(self._show_layers)
         for end in (
             self.binding.end_thread,
             self.model_choice.end_thread,
@@ -190,6 +197,11 @@ class GPCISWidget(Docked):
         else:
             self.binding.stop("Stopped. All masks are kept in the labels layer.")
 
+    def _on_layers(self) -> None:
+        """Layers came or went: a hint to open an image may be out of date."""
+        self.safekeeping.note.say("")
+        self._show_state()
+
     def _on_layer_picked(self) -> None:
         """Go over to another image or labels layer while annotating."""
         annotation = self.binding.annotation
@@ -201,7 +213,7 @@ class GPCISWidget(Docked):
         elif self.labels_combo.layer != annotation.layers.labels:
             self.start()
 
-    def _show_layers(self) -> None:
+    def _show_layers(self, *_: object) -> None:
         """Show the layers that are in use."""
         annotation = self.binding.annotation
         if annotation is not None:
@@ -248,10 +260,7 @@ class GPCISWidget(Docked):
 
 _BUTTONS = tuple(command for command in COMMANDS if command.button)
 
-NO_IMAGE = (
-    "Open an image first: File > Open File(s), or File > Open Sample > GPCIS "
-    "interactive segmentation."
-)
+NO_IMAGE = "Open an image first, by the menu File: your own, or one of Open Sample."
 
 
 def _is_image(layer: Layer) -> bool:

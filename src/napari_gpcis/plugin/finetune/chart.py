@@ -39,10 +39,10 @@ class Curves(QWidget):
         self.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.MinimumExpanding
         )
-        self.setMinimumSize(160, 190)
+        self.setMinimumSize(160, 160)
         self.setAccessibleName("Curves of loss and clicks per object")
         self.setToolTip(
-            "Above: the training loss, which jumps about but should fall.\n"
+            "Above: the training error (loss), which jumps about but should fall.\n"
             "Below: clicks until the mask overlaps the labels by 85 %, counted by a "
             "robot on images that are not trained on. 20: it never gets there."
         )
@@ -85,8 +85,8 @@ class Curves(QWidget):
         longest = max((p.minutes for p in (*self.loss, *self.clicks)), default=1.0)
         top = 0.0
         for title, points, colour in (
-            ("Loss", smoothed(self.loss), LOSS_COLOUR),
-            ("Clicks per object (85 %)", self.clicks, CLICKS_COLOUR),
+            ("Training error (loss)", smoothed(self.loss), LOSS_COLOUR),
+            ("Clicks per object, to 85 % overlap", self.clicks, CLICKS_COLOUR),
         ):
             frame = QRectF(_MARGIN, top + line + 2, width, height)
             self._draw_title(painter, title, points, QRectF(_MARGIN, top, width, line))

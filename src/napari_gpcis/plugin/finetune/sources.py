@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -55,7 +54,9 @@ class LayerPairs(QWidget):
         self._grid.setColumnStretch(0, 1)
         self._grid.setColumnStretch(1, 1)
         for place, title in enumerate(("Image", "Labels")):
-            self._grid.addWidget(QLabel(title), 0, place)
+            label = QLabel(title)
+            label.setToolTip(PAIR_HELP)
+            self._grid.addWidget(label, 0, place)
         self.more = QPushButton("Another pair")
         self.more.setToolTip("Add a row. The planes of a stack count one by one.")
         self.more.clicked.connect(self.add_row)
@@ -164,24 +165,23 @@ class Folders(QWidget):
         self.images, self.labels = QLineEdit(), QLineEdit()
         self.skip = QCheckBox("Leave out files that cannot be used")
         self.skip.setToolTip("Otherwise nothing begins until all files can be used.")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for title, line in (("Images", self.images), ("Labels", self.labels)):
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        lines = (("Images", self.images), ("Labels", self.labels))
+        for place, (title, line) in enumerate(lines):
             line.setAccessibleName(f"Folder of {title.lower()}")
             line.setToolTip(FOLDER_HELP.format(title.lower()))
-            line.setPlaceholderText(f"folder of {title.lower()} (tif, png, jpg, npy)")
+            line.setPlaceholderText("tif, png, jpg or npy files")
             line.textChanged.connect(self.changed)
             browse = QPushButton("...")
             browse.setFixedWidth(32)
             browse.setAccessibleName(f"Choose the folder of {title.lower()}")
             browse.setToolTip(f"Choose the folder of {title.lower()}.")
             browse.clicked.connect(partial(self._browse, title, line))
-            row = QHBoxLayout()
-            row.addWidget(QLabel(title))
-            row.addWidget(line)
-            row.addWidget(browse)
-            column.addLayout(row)
-        column.addWidget(self.skip)
+            for column, part in enumerate((QLabel(title), line, browse)):
+                part.setToolTip(part.toolTip() or line.toolTip())
+                grid.addWidget(part, place, column)
+        grid.addWidget(self.skip, len(lines), 0, 1, 3)
 
     def folders(self) -> tuple[Path, Path]:
         """Return both folders.

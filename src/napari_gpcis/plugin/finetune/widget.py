@@ -48,6 +48,7 @@ from napari_gpcis.plugin.finetune.words import (
     STOP_HELP,
 )
 from napari_gpcis.plugin.model_list import MODELS
+from napari_gpcis.plugin.sections import explain_labels
 from napari_gpcis.plugin.worker import InferenceThread
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class FinetuneWidget(Docked):
         self.minutes.setDecimals(1)
         self.minutes.setValue(15)
         self.minutes.setToolTip(MINUTES_HELP)
+        explain_labels(form)
         buttons = QGridLayout()
         buttons.addWidget(self.start_button, 0, 0)
         buttons.addWidget(self.stop_button, 0, 1)

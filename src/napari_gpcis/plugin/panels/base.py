@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_gpcis.plugin.shortcuts import key_of
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
     from napari_gpcis.plugin.binding import Binding
 
 
@@ -49,6 +51,12 @@ class Panel(QWidget):
 
     def close_links(self) -> None:
         """Let go of what outlives the widget; called once, when it is closed."""
+
+
+def axis_name(image: Image, axis: int) -> str:
+    """Return what an axis is called: its number, and its name if somebody gave one."""
+    name = str(image.axis_labels[axis])
+    return f"axis {axis}" if name.lstrip("-").isdigit() else f"axis {axis} ({name})"
 
 
 def with_key(text: str, command: str) -> str:

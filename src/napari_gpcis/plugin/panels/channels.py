@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 
 from napari_gpcis.plugin.channels import blend, channel_axes, channel_limits
 from napari_gpcis.plugin.overlays import is_display
-from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.panels.base import Panel, axis_name
 from napari_gpcis.plugin.planes import layer_shape
-from napari_gpcis.plugin.sections import Section
+from napari_gpcis.plugin.sections import Section, explain_labels
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.binding import Binding
@@ -52,6 +52,7 @@ class ChannelsPanel(Panel):
         self.use = QPushButton("Annotate these channels")
         self.words = QLabel()
         self._image: Image | None = None
+        self._picture: Image | None = None
         self._lay_out()
         self.axis.activated.connect(self._show_channels)
         self.use.clicked.connect(self._on_use)
@@ -65,11 +66,19 @@ class ChannelsPanel(Panel):
 
     @property
     def image(self) -> Image | None:
-        """The image in question: the one being annotated, or else the active one."""
-        annotation = self.binding.annotation
+        """The image in question: the one being annotated, or else the active one.
+
+        A picture that was made here stands for the image of its channels, so that
+        other channels can be tried.
+        """
+        annotation, layers = self.binding.annotation, self.binding.viewer.layers
+        active = layers.selection.active
+        if annotation is not None:
+            active = annotation.image
+        if active is not None and active == self._picture and self._image in layers:
+            return self._image
         if annotation is not None:
             return annotation.image
-        active = self.binding.viewer.layers.selection.active
         picture = isinstance(active, Image) and not is_display(active)
         return active if picture else None
 
@@ -83,11 +92,11 @@ class ChannelsPanel(Panel):
         if image is None or not axes or image == self._image:
             return
         self._image = image
-        names, shape = image.axis_labels, layer_shape(image)
+        shape = layer_shape(image)
         with QSignalBlocker(self.axis):
             self.axis.clear()
             for axis in axes:
-                text = f"axis {axis} ({names[axis]}): {shape[axis]} channels"
+                text = f"{axis_name(image, axis)}: {shape[axis]} channels"
                 self.axis.addItem(text, axis)
             least = min(axes, key=lambda axis: shape[axis])
             self.axis.setCurrentIndex(axes.index(least))
@@ -109,6 +118,9 @@ class ChannelsPanel(Panel):
         self.contrast.setToolTip(CONTRAST_HELP)
         self.use.setToolTip(USE_HELP)
         self.words.setWordWrap(True)
+        self.words.setToolTip(CONTRAST_HELP)
+        self.words.hide()
+        explain_labels(form)
         self.column.addLayout(form)
         self.column.addWidget(self.use)
         self.column.addWidget(self.words)
@@ -146,7 +158,10 @@ class ChannelsPanel(Panel):
             limits = channel_limits(image, axis, chosen, plane)
         picture = blend(image, axis, chosen, limits)
         viewer.layers.insert(viewer.layers.index(image) + 1, picture)
-        image.visible = False
+        for other in (image, self._picture):
+            if other is not None:
+                other.visible = False
+        self._picture = picture
         self._say(chosen, limits)
         self.binding.start(picture)
 
@@ -155,3 +170,4 @@ class ChannelsPanel(Panel):
         pairs = zip(channels, limits, strict=True)
         parts = [f"channel {c}: {low:g} to {high:g}" for c, (low, high) in pairs]
         self.words.setText("Contrast: " + "; ".join(parts) + ".")
+        self.words.show()

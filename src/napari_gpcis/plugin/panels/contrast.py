@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
 from napari_gpcis.plugin.contrast import choose_contrast, chosen_contrast
 from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.sections import explain_labels
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.binding import Binding
@@ -46,6 +47,7 @@ class ContrastPanel(Panel):
         self.words.setToolTip(HELP)
         form = QFormLayout()
         form.addRow("Contrast", self.choice)
+        explain_labels(form)
         self.column.addLayout(form)
         self.column.addWidget(self.words)
         self.choice.activated.connect(self._on_choice)

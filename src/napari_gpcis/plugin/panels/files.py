@@ -144,7 +144,9 @@ class FilesPanel(Panel):
             button.setText(short[0].upper() + short[1:])
             grid.addWidget(button, 3, place - 2)
         if place == 2:
-            grid.addWidget(QLabel("Export for other programs:"), 2, 0, 1, 3)
+            export = QLabel("Export for other programs:")
+            export.setToolTip("Files without the clicks.")
+            grid.addWidget(export, 2, 0, 1, 3)
 
     def _on_clicked(self, entry: _Button) -> None:
         if entry.name == "open":

@@ -17,6 +17,7 @@ from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.panels.base import Panel
 from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.sections import explain_labels
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.binding import Binding
@@ -63,6 +64,7 @@ class ModelPanel(Panel):
         self.message.hide()
         form = QFormLayout()
         form.addRow("Runs on", self.device)
+        explain_labels(form)
         self.column.addWidget(self.facts)
         self.column.addLayout(form)
         self.column.addWidget(self.load)
@@ -87,7 +89,7 @@ class ModelPanel(Panel):
         try:
             added = MODELS.add_file(file)
         except CheckpointError as error:
-            self.message.setText(str(error))
+            self.message.setText(f"Not loaded: {error}.")
             self.message.show()
             return
         if self._choice is not None:

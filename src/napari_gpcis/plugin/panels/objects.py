@@ -103,7 +103,9 @@ class ObjectsPanel(Panel):
         self.delete_button.setToolTip(DELETE_HELP)
         self._set_up_list()
         grid = QGridLayout()
-        grid.addWidget(QLabel("Accept as"), 0, 0)
+        accept_as = QLabel("Accept as")
+        accept_as.setToolTip(WAY_HELP)
+        grid.addWidget(accept_as, 0, 0)
         grid.addWidget(self.way, 0, 1, 1, 2)
         grid.setColumnStretch(1, 1)
         buttons = QGridLayout()
@@ -129,7 +131,9 @@ class ObjectsPanel(Panel):
         height = view.fontMetrics().height() + 6
         rows.setDefaultSectionSize(height)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        view.setMinimumHeight(height * ROWS_SEEN + header.sizeHint().height())
+        header.setHighlightSections(False)
+        around = header.sizeHint().height() + 2 * view.frameWidth()
+        view.setMinimumHeight(height * ROWS_SEEN + around)
         view.setMaximumHeight(height * 2 * ROWS_SEEN)
 
     def _connect(self) -> None:
@@ -183,8 +187,7 @@ class ObjectsPanel(Panel):
         for found in self.table.rows:
             if (found.label, found.plane) in chosen:
                 self._select(found, add=True)
-        count = len(self.table.rows)
-        self.summary.setText(f"{count} finished object{'' if count == 1 else 's'}")
+        self.summary.setText(_summary(len(self.table.rows), running=labels is not None))
         self._show_buttons()
 
     def _show_buttons(self, *_: Any) -> None:
@@ -256,6 +259,15 @@ class ObjectsPanel(Panel):
         annotation = self.binding.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.write_otherwise()
+
+
+def _summary(count: int, *, running: bool) -> str:
+    """Return how many objects there are, or what to do to see some here."""
+    if not running:
+        return "Press Start to see the finished objects."
+    if count == 0:
+        return "No finished object yet: click, then accept."
+    return f"{count} finished object{'' if count == 1 else 's'}"
 
 
 def _end(end_thread: Any, *_: object) -> None:

@@ -65,7 +65,6 @@ class ShortcutsPanel(Panel):
         words, field = QLabel(command.title), _KeyEdit()
         words.setWordWrap(True)
         field.setAccessibleName(f"Keys: {command.title}")
-        field.setFixedWidth(175)
         for part in (words, field):
             part.setToolTip(f"{command.help}\nUsual: {usual(command)}")
         field.editingFinished.connect(lambda: self._on_edited(command.name))
@@ -98,12 +97,18 @@ class ShortcutsPanel(Panel):
         self.message.setText("\n".join([*problems, *self.binding.refused_keys]))
 
 
+_LONGEST, _AROUND = "Shift-U Control-Shift-Z", 16
+"""What a field must have room for, and the pixels around it."""
+
+
 class _KeyEdit(QLineEdit):
     """A line whose Enter key is its own: napari would pass it on as a shortcut."""
 
     def event(self, event: QEvent) -> bool:
         """Keep all keys."""
         done = bool(super().event(event))
+        if event.type() in (QEvent.Type.Polish, QEvent.Type.FontChange):
+            self.setFixedWidth(self.fontMetrics().horizontalAdvance(_LONGEST) + _AROUND)
         if event.type() in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
             event.accept()
             return True

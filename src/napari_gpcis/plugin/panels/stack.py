@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.plugin.copying import Copying
-from napari_gpcis.plugin.panels.base import Panel, with_key
+from napari_gpcis.plugin.panels.base import Panel, axis_name, with_key
 from napari_gpcis.plugin.propagation import Propagation
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class StackPanel(Panel):
         self.copying = Copying(binding, self.propagation)
         self.axis = QComboBox()
         self.copy_back, self.copy_on = QPushButton(), QPushButton()
-        self.follow_back = QPushButton("\u25c0 Back")
+        self.follow_back = QPushButton("\u25c0 Previous")
         self.follow_both = QPushButton("Both")
-        self.follow_on = QPushButton("On \u25b6")
+        self.follow_on = QPushButton("Next \u25b6")
         self.bar, self.stop = QProgressBar(), QPushButton("Cancel")
         self.words = QLabel()
         self.planes = QTreeWidget()
@@ -122,7 +122,9 @@ class StackPanel(Panel):
         grid = QGridLayout()
         grid.addWidget(self.copy_on, 0, 0, 1, 3)
         grid.addWidget(self.copy_back, 1, 0, 1, 3)
-        grid.addWidget(QLabel("Follow until it vanishes:"), 2, 0, 1, 3)
+        follow = QLabel("Follow until it vanishes:")
+        follow.setToolTip(FOLLOW_HELP.format("previous or next"))
+        grid.addWidget(follow, 2, 0, 1, 3)
         for place, button in enumerate(buttons):
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             grid.addWidget(button, 3, place)
@@ -168,11 +170,11 @@ class StackPanel(Panel):
         self.axis.setVisible(len(axes) > 1)
         if stack is None or not axes:
             return
-        names = stack.annotation.image.axis_labels
+        image = stack.annotation.image
         with QSignalBlocker(self.axis):
             self.axis.clear()
             for axis in axes:
-                self.axis.addItem(f"Along axis {axis} ({names[axis]})", axis)
+                self.axis.addItem(f"Along {axis_name(image, axis)}", axis)
             self.axis.setCurrentIndex(axes.index(stack.along))
 
     def _show_planes(self) -> None:

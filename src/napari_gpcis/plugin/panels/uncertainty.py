@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy
 
 from napari_gpcis.plugin.next_click import NextClickGuide
 from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.sections import Lines
 from napari_gpcis.plugin.shortcuts import key_of
 from napari_gpcis.plugin.uncertainty import MAPS, UncertaintyMaps
 
@@ -22,6 +23,9 @@ RING_HELP = (
     "spot where the mask may well be wrong.\nThe model can be wrong where it feels "
     "sure, so look for yourself as well."
 )
+
+IDLE = "Tick what you want to see of the object that you are clicking."
+NOT_STARTED = "Press Start and click on an object: then look here."
 
 
 class UncertaintyPanel(Panel):
@@ -41,9 +45,7 @@ class UncertaintyPanel(Panel):
         self.guide = NextClickGuide(binding)
         self.ring = QCheckBox()
         self.ring.setToolTip(RING_HELP)
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setMinimumHeight(self.words.fontMetrics().height() * 4)
+        self.words = Lines(4)
         self.column.addWidget(self.ring)
         self.column.addWidget(self.words)
         self.boxes: dict[str, QCheckBox] = {}
@@ -62,7 +64,7 @@ class UncertaintyPanel(Panel):
         for name, box in self.boxes.items():
             self._set(box, name in self.maps.shown, running)
             box.setToolTip(f"{MAPS[name].help}\nOn and off: {key_of('uncertainty')}")
-        self.words.setText(self.guide.words if running else "")
+        self.words.setText((self.guide.words or IDLE) if running else NOT_STARTED)
 
     def _add_map(self, name: str) -> None:
         """Add the check box of a map and its legend."""

@@ -1,0 +1,101 @@
+"""The calm of the dock: nothing moves, and what it shows is what there is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+from qtpy.QtCore import QPoint
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import QApplication, QToolTip
+
+from napari_gpcis.plugin.layer_combo import LayerCombo
+from napari_gpcis.plugin.panels.base import axis_name
+from napari_gpcis.plugin.panels.uncertainty import IDLE, NOT_STARTED
+from napari_gpcis.plugin.progress import progress
+
+LONG = "plate 7 of the third experiment, well B04, site 2, all channels, after {} hours"
+
+
+def places(widget: Any) -> list[tuple[int, int]]:
+    """Where the main buttons and the sections begin, and how high they are."""
+    QApplication.processEvents()
+    parts = (widget.start_button, *widget.buttons.values(), widget.scrolled)
+    return [(part.y(), part.height()) for part in parts]
+
+
+def test_buttons_stay_where_they_are(open_desk: Any) -> None:
+    desk = open_desk()
+    widget = desk.widget
+    running = places(widget)
+    widget.status.setText("Nothing to accept yet: click on an object first.\nPress G.")
+    assert places(widget) == running
+    widget.start_button.click()
+    assert not widget.buttons["undo"].isEnabled()
+    assert places(widget) == running
+    desk.viewer.layers.clear()
+    assert not widget.start_button.isEnabled()
+    assert places(widget) == running
+
+
+def test_empty_sections_say_what_to_do(open_desk: Any) -> None:
+    desk = open_desk()
+    objects = next(p for p in desk.widget.panels if p.title == "Objects")
+    unsure = next(p for p in desk.widget.panels if "unsure" in p.title)
+    desk.until(lambda: objects.summary.text().startswith("No finished object yet"))
+    assert unsure.words.text() == IDLE
+    desk.binding.stop()
+    assert "Press Start" in objects.summary.text()
+    assert unsure.words.text() == NOT_STARTED
+
+
+def test_the_combo_boxes_follow_what_is_annotated(open_desk: Any) -> None:
+    desk = open_desk()
+    widget, note = desk.widget, desk.widget.safekeeping.note
+    note.say("Open its image first: 'other'.")
+    other = desk.viewer.add_image(np.zeros((60, 70), np.uint8), name="other")
+    assert note.hint.text() == ""
+    assert desk.binding.start(other)
+    assert widget.image_combo.layer == other
+    assert widget.labels_combo.layer == desk.labels
+
+
+def test_long_names_are_told_apart(qtbot: Any) -> None:
+    viewer = ViewerModel()
+    for hours in (24, 48):
+        viewer.add_image(np.zeros((4, 4)), name=LONG.format(hours))
+    combo = LayerCombo(viewer, lambda _: True)
+    combo.setToolTip("The image.")
+    qtbot.addWidget(combo)
+    combo.resize(combo.minimumSizeHint())
+    combo.show()
+    shown = []
+    for layer in viewer.layers:
+        combo.layer = layer
+        shown.append(combo.grab().toImage())
+    assert shown[0] != shown[1]
+    place = QPoint(5, 5)
+    help_event = QHelpEvent(QHelpEvent.Type.ToolTip, place, combo.mapToGlobal(place))
+    QApplication.sendEvent(combo, help_event)
+    assert QToolTip.text() == f"{LONG.format(48)}\nThe image."
+    combo.close_links()
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.1034, "103 ms"), (14.06, "14.1 s")])
+def test_times_are_read_at_a_glance(seconds: float, words: str) -> None:
+    held = SimpleNamespace(label=3, how="add")
+    current: Any = SimpleNamespace(
+        session=True, clicks=[1, 2], held=held, busy=False, seconds=seconds
+    )
+    assert progress(current) == f"2 clicks · object 3 · {words}"
+
+
+def test_axes_are_called_by_their_names() -> None:
+    image = Image(np.zeros((3, 4, 5)))
+    assert axis_name(image, 0) == "axis 0"
+    image.axis_labels = ("z", "y", "x")
+    assert axis_name(image, 0) == "axis 0 (z)"
