@@ -550,22 +550,36 @@ def _unwrapped(layer: Any) -> Any:
 
 
 class _Hand:
-    """Takes down which pixels are changed by hand inside, and the ids concerned."""
+    """Takes down which pixels are changed by hand inside, and the ids concerned.
+
+    A mask may be drawn in the middle of a stroke: what the stroke then changes, or
+    covers, is told by the layer's history alone.
+    """
 
     def __init__(self, soak: Soak) -> None:
         self._soak = soak
+        self._drawn = np.zeros(SHAPE, dtype=bool)
 
     def __enter__(self) -> None:
         self._before = np.array(self._soak.labels.data)
         self._hidden = self._soak.finished() if self._soak.ready else self._before
+        self._soak.labels.events.paint.connect(self._on_paint)
 
     def __exit__(self, *_: object) -> None:
         now, soak = self._soak.labels.data, self._soak
-        places = now != self._before
+        soak.labels.events.paint.disconnect(self._on_paint)
+        places = self._drawn | (now != self._before)
         soak.by_hand |= places
         # What the running object covers is drawn over as well.
         for labels in (now, self._before, self._hidden):
             soak.touched |= set(map(int, np.unique(labels[places])))
+
+    def _on_paint(self, event: Any) -> None:
+        annotation = self._soak.desk.binding.annotation
+        if annotation is None or not annotation._painter._pixels.ending:
+            for place, *atom in event.value:
+                mask = atom[0] if len(atom) == 3 else None  # a box and its pixels
+                self._drawn[place] |= True if mask is None else mask
 
 
 WEIGHTS = {
