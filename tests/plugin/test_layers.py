@@ -8,6 +8,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.following import paint_points
 from napari_gpcis.plugin.layers import check_labels, claim_layers, lies_on
 
 GEOMETRY = {
@@ -104,3 +105,12 @@ def test_labels_that_cannot_be_edited_are_refused() -> None:
     lazy = viewer.add_labels(da.zeros((40, 50), dtype=np.int32))
     with pytest.raises(InputError, match="must hold a NumPy array"):
         check_labels(lazy, image)
+
+
+def test_clicks_are_seen_on_masks_of_their_own_colour() -> None:
+    viewer = ViewerModel()
+    layers = claim_layers(viewer, viewer.add_image(np.zeros((40, 50))), None)
+    for points in layers[:2]:
+        paint_points(points, "#56b4e9")
+        points.add([1, 1])
+        assert points.face_color[0][:3].mean() - points.border_color[0][:3].mean() > 0.4

@@ -82,5 +82,4 @@ def is_colour(text: str) -> bool:
 
 def paint_points(layer: Points, colour: str) -> None:
     """Give all points of a layer, and those to come, one colour."""
-    layer.face_color = layer.border_color = colour
-    layer.current_face_color = layer.current_border_color = colour
+    layer.face_color = layer.current_face_color = colour
