@@ -36,7 +36,7 @@ SHAPE = (6, 96, 128)
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 ALT = Qt.KeyboardModifier.AltModifier
-WARM = 200
+WARM = 400
 """Events after which little is done for the first time any more."""
 PATIENCE = 120.0
 MANY = 12
