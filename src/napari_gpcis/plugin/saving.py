@@ -131,7 +131,8 @@ class Saver(QObject):
     def _on_answer(self, answer: Answer) -> None:
         order = self._orders.pop(str(answer.key), None)
         if answer.error is not None:
-            why = str(answer.error) or type(answer.error).__name__
+            reason = getattr(answer.error, "strerror", None) or str(answer.error)
+            why = reason or type(answer.error).__name__
             self.failed.emit(f"{answer.key} was not written: {why}")
         elif order is not None:
             self._write(order, answer.value)
