@@ -288,6 +288,25 @@ def test_what_was_accepted_later_stays_when_a_deletion_is_undone(work: Any) -> N
     assert not work.labels.data.any()
 
 
+def test_deletions_of_a_plane_come_back_in_their_order(work: Any) -> None:
+    go_to(work, 5)
+    finish(work, 5, 5)
+    finish(work, 55, 5)
+    work.binding.annotation.delete([(work.current.plane, 1, None)])
+    go_to(work, 6)
+    work.binding.reload_model()
+    work.settled(0)
+    finish(work, 5, 5)
+    doomed = [(Plane((1, 2), (plane, 0, 0)), plane - 3, None) for plane in (5, 6)]
+    assert work.binding.annotation.delete(doomed) == 2
+    finish(work, 55, 5)  # plane 6 has been worked on since
+    go_to(work, MIDDLE)
+    work.binding.command("undo")
+    assert "Nothing to undo" in work.binding.status
+    check_replay(work)
+    assert not work.labels.data[5].any()
+
+
 def test_a_file_with_closed_planes_is_valid_json(work: Any, tmp_path: Path) -> None:
     follow(work, "follow_both")
     work.files.write("save", tmp_path / "ball")

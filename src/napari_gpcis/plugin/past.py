@@ -190,10 +190,10 @@ class Past:
                 session = deed.accepted[1]()
                 if session is not None and session is current.session:
                     return None
-                later |= deed.planes
             elif not (later if deed.alone else later & deed.planes):
                 self._take_back(deed)
                 return deed
+            later |= deed.planes
         return None
 
     def _take_back(self, deed: Deed) -> None:
