@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_gpcis._start import Start
     from napari_gpcis._zoom import Box
@@ -74,6 +74,14 @@ class History:
         target.append(self.current)
         self.current = origin.pop()
         return True
+
+    def each(self, function: Callable[[Prompts], Prompts]) -> History:
+        """Return the same history of what a function makes of each of its states."""
+        made = History()
+        made.current = function(self.current)
+        made._before = [*map(function, self._before)]
+        made._undone = [*map(function, self._undone)]
+        return made
 
     @property
     def can_undo(self) -> bool:

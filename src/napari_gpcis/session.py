@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from napari_gpcis._history import History, Prompts
     from napari_gpcis._protocol_io import SavedObject
     from napari_gpcis.clicks import Click
     from napari_gpcis.segmenter import Segmenter
@@ -127,6 +129,29 @@ class Session(Finishing):
         return square_around(
             click, max(MIN_VIEW, round(VIEW_FACTOR * size)), self.shape
         )
+
+    @property
+    def history(self) -> History:
+        """The clicks of the current object and their steps, see `go_on`."""
+        return self._history
+
+    def go_on(self, history: History) -> None:
+        """Go on with the current object of another session on the same image.
+
+        Parameters
+        ----------
+        history
+            Its clicks, with what undo and redo reach. Nothing is predicted yet.
+        """
+        self._restart()
+        self._history = history.each(self._seen_here)
+
+    def _seen_here(self, prompts: Prompts) -> Prompts:
+        """Return prompts with a view that fits the image."""
+        if prompts.start is not None or not prompts.clicks:
+            return prompts
+        self.view = prompts.view
+        return replace(prompts, view=self._first_view(prompts.clicks[0]))
 
     # -- prompts on disk -------------------------------------------------------
 

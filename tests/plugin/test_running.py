@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,20 +32,6 @@ def work(bench: Any) -> Iterator[Any]:
     go_to(bench, 0)
     yield bench
     keeper.end()
-
-
-@pytest.fixture
-def opening(work: Any) -> Iterator[threading.Event]:
-    """Planes are open as soon as the event is set."""
-    opened, prepare = threading.Event(), work.segmenter.prepare
-
-    def wait(*values: Any, **options: Any) -> Any:
-        assert opened.wait(60)
-        return prepare(*values, **options)
-
-    work.segmenter.prepare = wait
-    yield opened
-    opened.set()
 
 
 def go_to(bench: Any, plane: int) -> None:
@@ -206,6 +191,38 @@ def test_a_removed_click_leaves_no_wish_to_accept(work: Any) -> None:
     assert work.current.clicks == (Click(60, 60),)
 
 
+def test_what_cannot_be_accepted_goes_on_with_later_clicks(work: Any) -> None:
+    finish(work, 30, 40)
+    work.labels.selected_label = 1
+    work.binding.writing.way = "cut"
+    work.segmenter.gate.clear()
+    work.positive.add((0, 60, 80))  # beside the object
+    work.until(lambda: len(work.segmenter.runs) == 2)
+    work.binding.command("accept")
+    work.positive.add((0, 30, 50))
+    work.until(lambda: len(work.current.clicks) == 2)
+    work.binding.command("redo")
+    work.segmenter.gate.set()
+    work.settled(2)
+    command(work, "accept", 0)
+    check(work, _1=disk((30, 40)) & ~disk((30, 50)))
+
+
+def test_a_click_after_accept_can_be_turned(work: Any) -> None:
+    work.segmenter.gate.clear()
+    work.positive.add((0, 30, 40))
+    work.until(lambda: work.segmenter.runs)
+    work.binding.command("accept")
+    work.positive.add((0, 60, 80))
+    work.until(lambda: len(work.current.clicks) == 2)
+    work.binding.command("toggle_sign")
+    work.segmenter.gate.set()
+    work.until(lambda: work.current.session.steps)
+    work.settled(1)
+    assert work.current.clicks == (Click(60, 80, positive=False),)
+    check(work, _1=disk((30, 40)))
+
+
 def test_points_removed_elsewhere_take_their_mask_with_them(work: Any) -> None:
     click(work, 30, 40)
     go_to(work, 1)
@@ -213,24 +230,6 @@ def test_points_removed_elsewhere_take_their_mask_with_them(work: Any) -> None:
     work.until(lambda: not work.labels.data.any())
     go_to(work, 0)
     assert not work.current.session.clicks
-
-
-def test_clicks_cleared_while_a_plane_opens_take_their_mask_with_them(
-    work: Any, opening: threading.Event
-) -> None:
-    finish(work, 30, 40)
-    work.current.begin_with(disk((30, 40)), label=1)
-    work.settled(1)
-    click(work, 30, 55)
-    work.binding.reload_model()
-    work.binding.command("clear")
-    np.testing.assert_array_equal(work.labels.data[0] == 1, disk((30, 40)))
-    work.positive.add((0, 60, 60))  # the next object, not the one that was corrected
-    opening.set()
-    work.settled(1)
-    assert work.current.session.start is None
-    command(work, "accept", 0)
-    check(work, _1=disk((30, 40)), _2=disk((60, 60)))
 
 
 # -- what is recorded of the running object -------------------------------------------

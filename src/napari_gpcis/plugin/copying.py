@@ -37,6 +37,7 @@ class Copying(QObject):
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
         binding.register("accept_next", partial(self.copy, 1))
+        binding.register("undo", self._undo)
 
     def copy(self, direction: int) -> None:
         """Accept what runs, go to the next plane, and begin there with its mask.
@@ -63,9 +64,25 @@ class Copying(QObject):
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
         annotation.changed.connect(self._begin)
+        annotation.events.plane_entered.connect(self._on_plane)
 
     def _on_stopped(self) -> None:
         self._annotation = self._pending = None
+
+    def _on_plane(self) -> None:
+        """Forget the copy if the person has gone elsewhere before it was there."""
+        annotation, source = self._annotation, self._pending
+        current = None if annotation is None else annotation.current
+        if source is not None and current is not None and current.plane != source.plane:
+            self._pending = None
+
+    def _undo(self) -> None:
+        """Do not copy what is to be copied; or else undo what was done last."""
+        if self._pending is None:
+            self._propagation.undo()
+        else:
+            self._pending = None
+            self._propagation.say("The object is not copied.")
 
     def _begin(self) -> None:
         """Begin the object on the plane it was copied to, once that is open."""

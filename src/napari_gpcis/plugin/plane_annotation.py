@@ -53,34 +53,31 @@ class PlaneAnnotation(PlaneClicks):
 
     def undo(self) -> None:
         """Take back the last change; without clicks, the last object or deletion."""
-        session, self.accepting = self.session, 0
-        if session is None:
-            return
-        if session.undo_click():
-            self._show_clicks(session)
-        elif session.clicks:
+        session, clicked = self.session, self.clicked
+        if self.accepting:
+            self._undo_accepting()
+        elif clicked.undo_click():
+            self._show_clicks()
+        elif clicked.clicks:
             self._around.say("Nothing to undo.")
         elif (deed := self._around.past.undo(self)) is not None:
             self._around.say(deed.words)
-        elif session.steps:
+        elif session is not None and session.steps:
             self._take_back(session)
         else:
             self._around.say("Nothing to undo.")
 
     def redo(self) -> None:
         """Repeat what was taken back."""
-        session, self.accepting = self.session, 0
-        if session is None:
-            return
-        if session.redo_click():
-            self._show_clicks(session)
+        if not self.accepting and self.clicked.redo_click():
+            self._show_clicks()
         else:
             self._around.say("Nothing to redo.")
 
     def toggle_sign(self) -> None:
         """Turn the sign of the selected clicks, or of the last one."""
-        session, clicks = self.session, self.clicks
-        if session is None or not clicks:
+        clicks = self.clicks
+        if not clicks:
             self._around.say("No click to turn: click on an object first.")
             return
         turned = set(self._around.prompts.selected(self.plane)) or {clicks[-1]}
@@ -97,7 +94,8 @@ class PlaneAnnotation(PlaneClicks):
 
     def change_clicks(self, clicks: Sequence[Click]) -> None:
         """Make these the clicks of the running object, as one step of undo."""
-        self.accepting = 0
+        if tuple(clicks[: self.accepting]) != self.clicks[: self.accepting]:
+            self.accepting = 0
         self._around.prompts.replace(self.plane, clicks)
         self.synchronise()
 
@@ -107,9 +105,9 @@ class PlaneAnnotation(PlaneClicks):
         Returns
         -------
         bool
-            ``False`` if an object is running already, or the plane is not open.
+            ``False`` if an object is running already.
         """
-        if self.session is None or self.clicks:
+        if self.clicks:
             self._around.say(
                 "A box begins an object: accept or clear the running one first."
             )
@@ -136,10 +134,11 @@ class PlaneAnnotation(PlaneClicks):
         """
         session = self.session
         if session is None or self.clicks:
-            self._around.say("Accept or clear the running object first.")
+            running = "Accept or clear the running object first."
+            self._around.say(running if self.clicks else "Not open yet: try again.")
             return False
         session.push_mask(mask, clicks, corner=corner, label=label)
-        self._show_clicks(session)
+        self._show_clicks()
         return True
 
     def set_threshold(self, threshold: float) -> None:
@@ -151,13 +150,11 @@ class PlaneAnnotation(PlaneClicks):
 
     def write_otherwise(self) -> None:
         """Write the running mask in the way that is chosen now."""
-        session = self.session
-        if session is None:
-            return
-        if session.start is None or session.start.label is None:
+        clicked = self.clicked
+        if clicked.start is None or clicked.start.label is None:
             self._around.painter.give_back(self.plane, self.held)
             self.held = Painted()
-            if session.clicks:
+            if clicked.clicks:
                 self.predict()
 
     def delete(self, label: int, near: Box | None = None) -> Part | None:
@@ -231,6 +228,7 @@ class PlaneAnnotation(PlaneClicks):
         around, held, self.accepting = self._around, self.held, 0
         drawn = around.painter.shows(self.plane, held)
         if session.prediction is None or not drawn:
+            self.synchronise()  # later clicks belong to this object, then
             around.say(_NOTHING[held.how])
             return
         accepted, label = session.clicks, held.label
@@ -257,12 +255,22 @@ class PlaneAnnotation(PlaneClicks):
         elif change is not None and step.how != "delete":
             self.held = self._around.painter.reheld(self.plane, label, step.how, change)
             self.held.cover = step.overwrite
-            self._show_clicks(session)
+            self._show_clicks()
         self._around.events.objects_changed.emit()
 
-    def _show_clicks(self, session: Session) -> None:
-        """Bring the session's clicks into the points layers, and its mask."""
-        self._around.prompts.replace(self.plane, session.clicks)
+    def _undo_accepting(self) -> None:
+        """Take back a click after accept was pressed, or else that it was pressed."""
+        clicks = self.clicks
+        if len(clicks) > self.accepting:
+            self._around.prompts.replace(self.plane, clicks[:-1])
+            self._around.say("")
+        else:
+            self.accepting = 0
+            self._around.say("Not accepted: the object goes on.")
+
+    def _show_clicks(self) -> None:
+        """Bring the clicks that were taken down into the points layers; their mask."""
+        self._around.prompts.replace(self.plane, self.clicked.clicks)
         self._around.events.clicks_changed.emit(self)
         self.predict()
 

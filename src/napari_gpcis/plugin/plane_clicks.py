@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.draft import Draft
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.planes import layer_shape, visible_box
 from napari_gpcis.plugin.work import infer
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
     from napari_gpcis._history import Prompts
-    from napari_gpcis._start import Start
     from napari_gpcis.clicks import Click
     from napari_gpcis.plugin.planes import Box, Plane
     from napari_gpcis.plugin.surroundings import Surroundings
@@ -42,6 +42,8 @@ class PlaneClicks(ABC):
     ----------
     session
         ``None`` until the plane is opened, and after it was set aside.
+    draft
+        The clicks while there is no session.
     held
         What the running object shows in the labels layer.
     accepting
@@ -54,12 +56,12 @@ class PlaneClicks(ABC):
     def __init__(self, plane: Plane, around: Surroundings) -> None:
         self.plane = plane
         self.session: Session | None = None
+        self.draft = Draft()
         self.held = Painted()
         self.accepting = 0
         self.seconds: float | None = None
         self._around = around
         self._view: Box | None = None
-        self._start: Start | None = None
         self._threshold: float | None = None
 
     @property
@@ -73,10 +75,14 @@ class PlaneClicks(ABC):
         return self.plane.shape(layer_shape(self._around.image))
 
     @property
+    def clicked(self) -> Session | Draft:
+        """Where the clicks are taken down: in the session, or until it is there."""
+        return self.draft if self.session is None else self.session
+
+    @property
     def clicks(self) -> tuple[Click, ...]:
         """Clicks of the running object, as the points layers hold them."""
-        known = () if self.session is None else self.session.clicks
-        return self._around.prompts.clicks(self.plane, known)
+        return self._around.prompts.clicks(self.plane, self.clicked.clicks)
 
     @property
     def busy(self) -> bool:
@@ -86,8 +92,7 @@ class PlaneClicks(ABC):
     @property
     def running(self) -> bool:
         """Whether an object is being clicked, as far as it is followed."""
-        clicks = () if self.session is None else self.session.clicks
-        return bool(clicks or self.held.label)
+        return bool(self.clicked.clicks or self.held.label)
 
     @property
     def view(self) -> Box | None:
@@ -100,8 +105,8 @@ class PlaneClicks(ABC):
 
     def recall(self, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts as soon as the plane is open."""
-        self._view, self._start = prompts.view, prompts.start
-        self._threshold = threshold
+        self._view, self._threshold = prompts.view, threshold
+        self.draft.recall(prompts)
         self._around.prompts.replace(self.plane, prompts.clicks)
 
     def opened(self, opened: Opened) -> None:
@@ -109,54 +114,49 @@ class PlaneClicks(ABC):
         self.session = opened.session
         threshold, self._threshold = self._threshold, None
         self.session.threshold = threshold or self._around.writing.threshold
-        if self._start is not None and self.clicks:
-            self.session.push_start(self._start)
+        self.session.go_on(self.draft.history)
+        self.draft = Draft()
 
     def set_aside(self) -> None:
         """Free the image's memory; points and masks stay in their layers."""
         self._around.worker.cancel(self.key)
         if self.session is not None:
-            self._start = self.session.start
+            self.draft = Draft(self.session.history)
         self.session = None
 
     def give_up(self) -> None:
         """End the running object: its mask stays drawn, its points go."""
         self._around.worker.cancel(self.key)
         self._around.prompts.replace(self.plane, ())
-        self.held = Painted()
+        self.held, self.draft = Painted(), Draft()
 
     # From points to a mask --------------------------------------------------------
 
     def synchronise(self) -> None:
-        """Let the session follow the points, and ask for what is missing."""
-        session = self.session
-        if session is None:
-            self._follow_closed()
-            return
+        """Take down what the points are now, and ask for what is missing."""
+        clicked = self.clicked
         clicks, outside = self._on_image(self.clicks)
         clicks = clicks[: self.accepting or None]
-        if clicks != session.clicks or self._missing(session):
-            if not session.clicks:
-                self._view = self.view
-                session.view = self._view
-            follow(session, clicks)
+        if clicks != clicked.clicks or self._missing():
+            if not clicked.clicks:
+                self._view = clicked.view = self.view
+            follow(clicked, clicks)
             self._around.events.clicks_changed.emit(self)
             self.predict()
         self._around.say(outside)
 
-    def _follow_closed(self) -> None:
-        """Without clicks there is no mask, even while the plane is not open."""
-        if not self.clicks:
-            self._start, self.accepting = None, 0
-            self._let_go()
-        self._around.say("")
-
     def predict(self) -> None:
-        """Ask for the mask of all clicks, or take the mask away if there are none."""
+        """Ask for the mask of all clicks, or take the mask away if there are none.
+
+        While the plane is not open, nothing can be asked for.
+        """
         session, around = self.session, self._around
-        if session is None:
-            return
-        if session.clicks:
+        if not self.clicked.clicks:
+            around.worker.cancel(self.key)
+            self._let_go()
+            self._view, self.seconds, self.accepting = None, None, 0
+            around.events.predicted.emit(self)
+        elif session is not None:
             work = partial(
                 infer,
                 session.segmenter,
@@ -165,11 +165,6 @@ class PlaneClicks(ABC):
                 threshold=session.threshold,
             )
             around.worker.submit(self.key, work)
-        else:
-            around.worker.cancel(self.key)
-            self._let_go()
-            self._view, self.seconds, self.accepting = None, None, 0
-            around.events.predicted.emit(self)
         around.say("")
 
     def found(self, found: Found, seconds: float) -> None:
@@ -185,6 +180,7 @@ class PlaneClicks(ABC):
             self._around.painter.paint(self.plane, self.held, found.box, found.mask)
         except InputError as error:
             self.accepting = 0
+            self.synchronise()
             self._around.say(str(error))
             return
         self._around.events.predicted.emit(self)
@@ -244,9 +240,12 @@ class PlaneClicks(ABC):
     def _finish(self, session: Session) -> None:
         """Accept the object that is drawn."""
 
-    def _missing(self, session: Session) -> bool:
+    def _missing(self) -> bool:
         """Return whether the mask of all clicks is neither known nor asked for."""
-        return bool(session.clicks) and session.prediction is None and not self.busy
+        session = self.session
+        return bool(
+            session and session.clicks and session.prediction is None and not self.busy
+        )
 
     def _on_image(self, clicks: Sequence[Click]) -> tuple[tuple[Click, ...], str]:
         """Return the clicks on the image; points beside it are removed, and why."""
@@ -262,7 +261,7 @@ class PlaneClicks(ABC):
         return inside, "That click was outside the image and has been removed."
 
 
-def follow(session: Session, clicks: Sequence[Click]) -> None:
+def follow(session: Session | Draft, clicks: Sequence[Click]) -> None:
     """Give a session these clicks; nothing is predicted here.
 
     New clicks at the end are pushed one by one. Any other change (points were dragged

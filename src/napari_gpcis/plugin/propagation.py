@@ -74,7 +74,7 @@ class Propagation(QObject):
         self._deed: Deed | None = None
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
-        binding.register("undo", self._undo)
+        binding.register("undo", self.undo)
 
     @property
     def running(self) -> bool:
@@ -186,7 +186,7 @@ class Propagation(QObject):
             self._deed = annotation.past.add_followed(label, self.found, cover=cover)
         self.say(words)
 
-    def _undo(self) -> None:
+    def undo(self) -> None:
         """Stop a run that goes on; or else undo what was done last."""
         current = None if self.stack is None else self.stack.annotation.current
         if self.running:

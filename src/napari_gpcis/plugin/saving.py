@@ -131,8 +131,7 @@ class Saver(QObject):
     def _on_answer(self, answer: Answer) -> None:
         order = self._orders.pop(str(answer.key), None)
         if answer.error is not None:
-            reason = getattr(answer.error, "strerror", None) or str(answer.error)
-            why = reason or type(answer.error).__name__
+            why = str(answer.error) or type(answer.error).__name__
             self.failed.emit(f"{answer.key} was not written: {why}")
         elif order is not None:
             self._write(order, answer.value)

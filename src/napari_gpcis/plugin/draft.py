@@ -1,0 +1,76 @@
+"""Clicks on a plane that is not open, until a session goes on with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_gpcis._history import History, Prompts
+from napari_gpcis.clicks import Click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_gpcis._start import Start
+    from napari_gpcis.plugin.planes import Box
+
+
+class Draft:
+    """The clicks of the running object while there is no session.
+
+    They are changed, undone and redone as in a `Session`; nothing is predicted.
+
+    Parameters
+    ----------
+    history
+        The steps so far.
+
+    Attributes
+    ----------
+    history
+        All steps, for `Session.go_on`.
+    view
+        What the next first click is zoomed to.
+    """
+
+    def __init__(self, history: History | None = None) -> None:
+        self.history = history or History()
+        self.view: Box | None = None
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks, in order."""
+        return self.history.current.clicks
+
+    @property
+    def start(self) -> Start | None:
+        """The mask that the object began with; ``None`` for none."""
+        return self.history.current.start
+
+    def push_click(self, row: float, col: float, positive: bool = True) -> None:
+        """Add a click."""
+        self.push_clicks((*self.clicks, Click(row, col, positive)))
+
+    def push_clicks(self, clicks: Iterable[Click]) -> None:
+        """Replace all clicks, as one step."""
+        now, wanted = self.history.current, tuple(clicks)
+        if wanted == now.clicks:
+            return
+        if not wanted:
+            self.history.push(Prompts())
+        elif now.clicks:
+            self.history.push(replace(now, clicks=wanted))
+        else:
+            self.history.push(Prompts(wanted, self.view))
+
+    def undo_click(self) -> bool:
+        """Undo a step; ``False`` if there was none."""
+        return self.history.undo()
+
+    def redo_click(self) -> bool:
+        """Redo a step; ``False`` if there was none."""
+        return self.history.redo()
+
+    def recall(self, prompts: Prompts) -> None:
+        """Go on with saved prompts; undo takes them back click by click."""
+        self.history.reset(prompts)
