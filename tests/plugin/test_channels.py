@@ -119,6 +119,19 @@ def test_objects_lie_on_all_channels(bench, panel, options) -> None:
         assert bench.labels.data[tuple(place)] == 1
 
 
+def test_channels_that_come_last_are_no_longer_displayed(bench, panel) -> None:
+    image = bench.viewer.add_image(np.moveaxis(channels(4), 0, -1), rgb=False)
+    assert bench.viewer.dims.displayed == (1, 2)
+    panel.show_state()
+    panel.use.click()
+    bench.until(lambda: bench.binding.session is not None)
+    assert bench.viewer.dims.displayed == (0, 1)
+    world = image.data_to_world([30, 40, 0])
+    bench.positive.add(bench.positive.world_to_data(world))
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data[..., 0] == 1, MASK)
+
+
 def test_the_layers_contrast_may_be_used(bench, panel) -> None:
     image = bench.viewer.add_image(channels(2), contrast_limits=(0, 4000))
     panel.show_state()

@@ -19,6 +19,7 @@ from napari_gpcis.plugin.planes import full_resolution, layer_shape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari.components import ViewerModel
     from numpy.typing import NDArray
 
     Limits = tuple[float, float]
@@ -127,6 +128,26 @@ def blend(
         affine=image_to_world(image) @ stretch,
         **same_place(image),
     )
+
+
+def show_without(viewer: ViewerModel, image: Image, axis: int) -> None:
+    """Show two other axes of an image, if one of those displayed has its channels.
+
+    Channels that come last in a file are a displayed axis at first: napari takes them
+    for columns.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    image, axis
+        See :func:`blend`.
+    """
+    hidden = axis + viewer.dims.ndim - image.ndim
+    if hidden in viewer.dims.displayed:
+        others = (one for one in viewer.dims.order if one != hidden)
+        viewer.dims.order = (hidden, *others)
+        viewer.reset_view()
 
 
 def _scaled(values: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:

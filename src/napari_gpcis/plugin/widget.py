@@ -21,6 +21,7 @@ from napari_gpcis.plugin.commands import COMMANDS
 from napari_gpcis.plugin.docking import Docked, Tabs
 from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.layer_combo import LayerCombo
+from napari_gpcis.plugin.manners import Manners
 from napari_gpcis.plugin.model_choice import ModelChoice
 from napari_gpcis.plugin.overlays import is_display
 from napari_gpcis.plugin.own_canvas import OwnCanvas
@@ -84,6 +85,7 @@ class GPCISWidget(Docked):
         self.status = Lines(2)
         self.help = _help_text()
         self._lay_out()
+        self._manners = Manners(self)
         self._tabs = Tabs(self, "annotate")
         self._own_canvas = OwnCanvas(viewer, self)
         self._connect()

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
 from napari_gpcis.plugin.layer_combo import LayerCombo
+from napari_gpcis.plugin.manners import Manners
 from napari_gpcis.plugin.planes import layer_shape
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class LayerPairs(QWidget):
         self.rows: list[tuple[LayerCombo, LayerCombo, QPushButton]] = []
         self._grid = QGridLayout()
         self._grid.setColumnStretch(0, 1)
+        self._manners = Manners(self)
         self._grid.setColumnStretch(1, 1)
         for place, title in enumerate(("Image", "Labels")):
             label = QLabel(title)
@@ -88,6 +90,7 @@ class LayerPairs(QWidget):
         row = self._grid.rowCount()
         for place, widget in enumerate((image, labels, remove)):
             self._grid.addWidget(widget, row, place)
+            self._manners.teach(widget)
         free = [
             layer
             for layer in self._viewer.layers

@@ -47,6 +47,7 @@ from napari_gpcis.plugin.finetune.words import (
     START_HELP,
     STOP_HELP,
 )
+from napari_gpcis.plugin.manners import Manners
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.sections import explain_labels
 from napari_gpcis.plugin.worker import InferenceThread
@@ -89,6 +90,7 @@ class FinetuneWidget(Docked):
         self.stop_button = QPushButton("Stop, keep the best")
         self.progress = Progress()
         self._lay_out()
+        self._manners = Manners(self)
         self._tabs = Tabs(self, "finetune")
         self._connect()
         self._show_theme()

@@ -8,7 +8,12 @@ from napari.layers import Image
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 
-from napari_gpcis.plugin.channels import blend, channel_axes, channel_limits
+from napari_gpcis.plugin.channels import (
+    blend,
+    channel_axes,
+    channel_limits,
+    show_without,
+)
 from napari_gpcis.plugin.overlays import is_display
 from napari_gpcis.plugin.panels.base import Panel, axis_name
 from napari_gpcis.plugin.planes import layer_shape
@@ -163,6 +168,7 @@ class ChannelsPanel(Panel):
                 other.visible = False
         self._picture = picture
         self._say(chosen, limits)
+        show_without(viewer, image, axis)
         self.binding.start(picture)
 
     def _say(self, channels: list[int], limits: list[tuple[float, float]]) -> None:

@@ -1,0 +1,90 @@
+"""The dock leaves the wheel to scrolling and the keys to napari."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_gpcis.plugin.finetune.widget import FinetuneWidget
+from napari_gpcis.plugin.panels.clicking import ClickingPanel
+from napari_gpcis.plugin.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.preferences import PREFERENCES
+
+
+def panel(desk: Any, kind: Any) -> Any:
+    (found,) = (one for one in desk.widget.panels if isinstance(one, kind))
+    return found
+
+
+def turn_wheel(part: QWidget) -> bool:
+    """Turn the wheel over a part; return whether it took it."""
+    place = QPointF(part.rect().center())
+    event = QWheelEvent(
+        place,
+        QPointF(part.mapToGlobal(part.rect().center())),
+        QPoint(),
+        QPoint(0, -120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(part, event)
+    return event.isAccepted()
+
+
+def test_the_wheel_changes_nothing(open_desk: Any) -> None:
+    desk = open_desk()
+    desk.viewer.add_image(desk.image.data, name="another")
+    way, slider = panel(desk, ObjectsPanel).way, panel(desk, ClickingPanel).threshold
+    before = desk.widget.model_choice.combo.currentIndex()
+    parts = (
+        way,
+        slider,
+        desk.widget.image_combo,
+        desk.widget.labels_combo,
+        desk.widget.model_choice.combo,
+    )
+    assert not any(map(turn_wheel, parts))
+    assert desk.binding.writing.way == "new"
+    assert slider.value() == round(PREFERENCES.threshold * 100)
+    assert desk.binding.annotation.image == desk.image
+    assert desk.widget.model_choice.combo.currentIndex() == before
+
+
+def test_the_wheel_changes_nothing_in_the_training_either(
+    make_napari_viewer_proxy: Any,
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    widget = FinetuneWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    minutes = widget.minutes.value()
+    widget.layers.add_row()
+    pairs = [combo for row in widget.layers.rows for combo in row[:2]]
+    assert not any(map(turn_wheel, (widget.source, widget.minutes, *pairs)))
+    assert widget.minutes.value() == minutes
+    assert widget.minutes.focusPolicy() == Qt.FocusPolicy.StrongFocus
+
+
+def test_a_click_on_the_dock_leaves_the_keys_to_the_image(open_desk: Any) -> None:
+    desk = open_desk()
+    desk.robot.click(desk.image, (50, 40))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    objects = panel(desk, ObjectsPanel)
+    desk.until(lambda: len(objects.table.rows) == 1)
+    window = desk.viewer.window._qt_window
+    desk.robot._canvas.setFocus()
+    shown = PREFERENCES.hover_preview
+    for part in (objects.list, objects.next_button, objects.way):
+        target = part.viewport() if part is objects.list else part
+        QTest.mouseClick(target, Qt.MouseButton.LeftButton, pos=QPoint(10, 5))
+        objects.way.hidePopup()
+        QTest.keyClick(window.focusWidget(), Qt.Key.Key_W)
+        shown = not shown
+        assert PREFERENCES.hover_preview is shown
+        assert part.focusPolicy() & Qt.FocusPolicy.TabFocus
