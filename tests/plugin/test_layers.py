@@ -110,7 +110,7 @@ def test_labels_that_cannot_be_edited_are_refused() -> None:
 def test_clicks_are_seen_on_masks_of_their_own_colour() -> None:
     viewer = ViewerModel()
     layers = claim_layers(viewer, viewer.add_image(np.zeros((40, 50))), None)
-    for points in layers[:2]:
-        paint_points(points, "#56b4e9")
-        points.add([1, 1])
-        assert points.face_color[0][:3].mean() - points.border_color[0][:3].mean() > 0.4
+    points = layers.positive
+    paint_points(points, "#56b4e9")
+    points.add([1, 1])
+    assert points.face_color[0][:3].mean() - points.border_color[0][:3].mean() > 0.4

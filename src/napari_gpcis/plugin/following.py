@@ -82,4 +82,6 @@ def is_colour(text: str) -> bool:
 
 def paint_points(layer: Points, colour: str) -> None:
     """Give all points of a layer, and those to come, one colour."""
+    if layer.current_border_color == layer.current_face_color:
+        layer.border_color = layer.current_border_color = colour
     layer.face_color = layer.current_face_color = colour

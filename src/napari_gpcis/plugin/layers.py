@@ -46,7 +46,7 @@ the colours of clicks."""
 OBJECT_OPACITY = 0.5
 """What lies under a mask must be seen, to judge its boundary."""
 EDGE_COLOUR, EDGE_WIDTH = "#202020", 0.1
-"""A dark line around each click, a share of its size: seen on masks of any colour."""
+"""A dark line around clicks on objects: they are seen on masks of any colour."""
 ON_SCREEN = (4, 20)
 """Least and largest size of a click, in pixels of the canvas.
 
@@ -202,8 +202,8 @@ def _new_points(viewer: ViewerModel, image: Layer, positive: bool) -> Points:
         metadata=_mark(sign, image),
         symbol="disc" if positive else "cross",
         face_color=colour,
-        border_color=EDGE_COLOUR,
-        border_width=EDGE_WIDTH,
+        border_color=EDGE_COLOUR if positive else colour,
+        border_width=EDGE_WIDTH if positive else EDGE_WIDTH / 2,
         size=max(layer_shape(image)) / 25 + 1,
         canvas_size_limits=ON_SCREEN,
         **geometry(image),
