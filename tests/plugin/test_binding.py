@@ -200,6 +200,54 @@ def test_accept_before_the_mask_is_there_waits_for_it(bench) -> None:
     np.testing.assert_array_equal(bench.labels.data == 2, masks((60, 80)))
 
 
+def test_objects_accepted_before_their_masks_stay_apart(bench) -> None:
+    bench.start()
+    bench.segmenter.gate.clear()
+    places = (30, 40), (60, 80), (20, 80)
+    for place in places:
+        bench.positive.add(place)
+        bench.binding.command("accept")
+    bench.binding.command("accept")  # twice is no object more
+    bench.until(lambda: bench.segmenter.runs)
+    bench.positive.add([65, 20])
+    bench.segmenter.gate.set()
+    bench.until(lambda: len(bench.binding.session.objects) == 3)
+    bench.settled(1)
+    for label, place in enumerate((*places, (65, 20)), start=1):
+        np.testing.assert_array_equal(bench.labels.data == label, masks(place))
+
+
+def test_what_waits_to_be_accepted_is_taken_back_step_by_step(bench) -> None:
+    bench.start()
+    bench.segmenter.gate.clear()
+    for place in ((30, 40), (60, 80)):
+        bench.positive.add(place)
+        bench.binding.command("accept")
+    bench.binding.command("undo")  # the second is not accepted
+    bench.binding.command("undo")  # nor is it clicked
+    bench.positive.add([20, 80])
+    bench.segmenter.gate.set()
+    bench.until(lambda: len(bench.binding.session.objects) == 1)
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+    np.testing.assert_array_equal(bench.labels.data == 2, masks((20, 80)))
+
+
+def test_a_changed_click_is_not_accepted_with_its_neighbour(bench) -> None:
+    bench.start()
+    bench.segmenter.gate.clear()
+    for place in ((30, 40), (60, 80), (20, 80)):
+        bench.positive.add(place)
+        bench.binding.command("accept")
+    bench.positive.data = bench.positive.data[[0, 2]]
+    bench.qtbot.wait(1)
+    bench.segmenter.gate.set()
+    bench.until(lambda: len(bench.binding.session.objects) == 1)
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+    np.testing.assert_array_equal(bench.labels.data == 2, masks((20, 80)))
+
+
 def test_accept_without_clicks_says_so(bench) -> None:
     bench.start()
     bench.binding.command("accept")
@@ -564,8 +612,13 @@ def test_an_image_with_nan_says_so_until_it_is_mended(bench, errors) -> None:
     assert bench.binding.start(image)
     bench.until(lambda: errors)
     assert "1 of the 8000 values in it are NaN" in bench.binding.status
+    bench.positive.add([50, 40])
+    bench.until(lambda: len(errors) == 2)
+    bench.binding.command("accept")
+    assert "1 of the 8000 values in it are NaN" in bench.binding.status
+    bench.binding.command("clear")
     image.data = np.nan_to_num(data)
     bench.until(lambda: bench.binding.session is not None)
     bench.positive.add([30, 40])
     bench.settled(1)
-    assert len(errors) == 1
+    assert len(errors) == 2

@@ -109,6 +109,18 @@ def test_colours_change_at_once(open_desk: Callable[..., Any]) -> None:
     np.testing.assert_allclose(shown[:3], usual, atol=0.01)
 
 
+def test_the_threshold_holds_from_the_next_object_on(bench: Any) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    PREFERENCES.threshold = 0.7
+    assert bench.binding.session.threshold == 0.5
+    bench.binding.command("accept")
+    bench.positive.add([60, 80])
+    bench.settled(1)
+    assert bench.binding.session.threshold == 0.7
+
+
 def test_commands_of_the_palette(
     make_napari_viewer_proxy: Any, manifest: PluginManifest, qtbot: Any
 ) -> None:

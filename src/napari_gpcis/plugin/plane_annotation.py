@@ -12,6 +12,7 @@ from napari_gpcis._boxes import union
 from napari_gpcis._labels import FinishedObject, LabelChange
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.deeds import Part
+from napari_gpcis.plugin.ends import Ends
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.plane_clicks import PlaneClicks, follow
 from napari_gpcis.plugin.surroundings import Surroundings
@@ -40,14 +41,15 @@ class PlaneAnnotation(PlaneClicks):
         if not clicks:
             self._around.say("Nothing to accept yet: click on an object first.")
         elif self.session is None or self.busy:
-            self.accepting = len(clicks)
-            self._around.say("")
+            self.ends.add(clicks)
+            if self.session is not None:
+                self._around.say("")
         else:
             self._finish(self.session)
 
     def clear(self) -> None:
         """Remove all clicks of the running object, and with them its mask."""
-        self.accepting = 0
+        self.ends = Ends()
         self._around.prompts.replace(self.plane, ())
         self.synchronise()
 
@@ -95,7 +97,7 @@ class PlaneAnnotation(PlaneClicks):
     def change_clicks(self, clicks: Sequence[Click]) -> None:
         """Make these the clicks of the running object, as one step of undo."""
         if tuple(clicks[: self.accepting]) != self.clicks[: self.accepting]:
-            self.accepting = 0
+            self.ends = Ends()
         self._around.prompts.replace(self.plane, clicks)
         self.synchronise()
 
@@ -225,7 +227,8 @@ class PlaneAnnotation(PlaneClicks):
 
     def _finish(self, session: Session) -> None:
         """Accept the object that is drawn, and go on with later clicks."""
-        around, held, self.accepting = self._around, self.held, 0
+        around, held, ends = self._around, self.held, self.ends
+        self.ends = Ends()
         drawn = around.painter.shows(self.plane, held)
         if session.prediction is None or not drawn:
             self.synchronise()  # later clicks belong to this object, then
@@ -238,6 +241,7 @@ class PlaneAnnotation(PlaneClicks):
         self.held, self._view, self.seconds = Painted(), None, None
         later = [click for click in self.clicks if click not in accepted]
         around.prompts.replace(self.plane, later)
+        self.ends = ends.passed(len(accepted))
         self.synchronise()
         around.writing.finished()
         around.events.accepted.emit(self, label)
@@ -261,12 +265,11 @@ class PlaneAnnotation(PlaneClicks):
     def _undo_accepting(self) -> None:
         """Take back a click after accept was pressed, or else that it was pressed."""
         clicks = self.clicks
-        if len(clicks) > self.accepting:
+        if self.ends.withdraw(clicks):
+            self._around.say("Not accepted: the object goes on.")
+        else:
             self._around.prompts.replace(self.plane, clicks[:-1])
             self._around.say("")
-        else:
-            self.accepting = 0
-            self._around.say("Not accepted: the object goes on.")
 
     def _show_clicks(self) -> None:
         """Bring the clicks that were taken down into the points layers; their mask."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.draft import Draft
+from napari_gpcis.plugin.ends import Ends
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.planes import layer_shape, visible_box
 from napari_gpcis.plugin.work import infer
@@ -46,9 +47,8 @@ class PlaneClicks(ABC):
         The clicks while there is no session.
     held
         What the running object shows in the labels layer.
-    accepting
-        The number of clicks to accept as soon as their mask is there, else 0. Later
-        clicks wait: they belong to the next object.
+    ends
+        Where objects end that are to be accepted as soon as their masks are there.
     seconds
         How long the last answer took to compute.
     """
@@ -58,7 +58,7 @@ class PlaneClicks(ABC):
         self.session: Session | None = None
         self.draft = Draft()
         self.held = Painted()
-        self.accepting = 0
+        self.ends = Ends()
         self.seconds: float | None = None
         self._around = around
         self._view: Box | None = None
@@ -85,6 +85,14 @@ class PlaneClicks(ABC):
         return self._around.prompts.clicks(self.plane, self.clicked.clicks)
 
     @property
+    def accepting(self) -> int:
+        """The number of clicks to accept as soon as their mask is there, else 0.
+
+        Later clicks wait: they belong to the next object.
+        """
+        return self.ends.first
+
+    @property
     def busy(self) -> bool:
         """Whether an answer is on its way."""
         return self.session is None or self._around.worker.busy(self.key)
@@ -101,6 +109,11 @@ class PlaneClicks(ABC):
             self._around.layers.labels, self.plane, self.shape
         )
 
+    @property
+    def _first_threshold(self) -> float:
+        """The threshold of a new object, or of one that goes on after a pause."""
+        return self._threshold or self._around.writing.threshold
+
     # Opening and closing ----------------------------------------------------------
 
     def recall(self, prompts: Prompts, threshold: float) -> None:
@@ -112,8 +125,9 @@ class PlaneClicks(ABC):
     def opened(self, opened: Opened) -> None:
         """Take the session that was made for this plane."""
         self.session = opened.session
-        threshold, self._threshold = self._threshold, None
-        self.session.threshold = threshold or self._around.writing.threshold
+        self.session.threshold = self._first_threshold
+        if self.draft.clicks:
+            self._threshold = None
         self.session.go_on(self.draft.history)
         self.draft = Draft()
 
@@ -122,6 +136,8 @@ class PlaneClicks(ABC):
         self._around.worker.cancel(self.key)
         if self.session is not None:
             self.draft = Draft(self.session.history)
+            if self.session.clicks:
+                self._threshold = self.session.threshold
         self.session = None
 
     def give_up(self) -> None:
@@ -135,15 +151,22 @@ class PlaneClicks(ABC):
     def synchronise(self) -> None:
         """Take down what the points are now, and ask for what is missing."""
         clicked = self.clicked
+        self.ends.follow(self.clicks)
         clicks, outside = self._on_image(self.clicks)
         clicks = clicks[: self.accepting or None]
         if clicks != clicked.clicks or self._missing():
             if not clicked.clicks:
-                self._view = clicked.view = self.view
+                self._begin()
             follow(clicked, clicks)
             self._around.events.clicks_changed.emit(self)
             self.predict()
         self._around.say(outside)
+
+    def _begin(self) -> None:
+        """Take what the first click of an object is seen with, and its threshold."""
+        self._view = self.clicked.view = self.view
+        if self.session is not None:
+            self.session.threshold, self._threshold = self._first_threshold, None
 
     def predict(self) -> None:
         """Ask for the mask of all clicks, or take the mask away if there are none.
@@ -154,7 +177,7 @@ class PlaneClicks(ABC):
         if not self.clicked.clicks:
             around.worker.cancel(self.key)
             self._let_go()
-            self._view, self.seconds, self.accepting = None, None, 0
+            self._view, self.seconds, self.ends = None, None, Ends()
             around.events.predicted.emit(self)
         elif session is not None:
             work = partial(
@@ -179,7 +202,7 @@ class PlaneClicks(ABC):
             self._hold(session)
             self._around.painter.paint(self.plane, self.held, found.box, found.mask)
         except InputError as error:
-            self.accepting = 0
+            self.ends = Ends()
             self.synchronise()
             self._around.say(str(error))
             return
@@ -215,7 +238,7 @@ class PlaneClicks(ABC):
 
     def failed(self) -> None:
         """Go on after an error: the clicks stay, the next one tries again."""
-        self.accepting = 0
+        self.ends = Ends()
 
     def _hold(self, session: Session) -> None:
         """Decide once what the running object does to the labels."""

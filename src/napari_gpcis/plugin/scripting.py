@@ -80,6 +80,7 @@ class ViewerSession:
     @threshold.setter
     def threshold(self, threshold: float) -> None:
         self._session.threshold = threshold
+        self._binding.writing.threshold = self._session.threshold
         self._plane.show_session()
 
     # -- clicks ----------------------------------------------------------------

@@ -28,7 +28,7 @@ class Writing(QObject):
     Attributes
     ----------
     threshold
-        Probability above which a pixel is object, in planes yet to be opened.
+        Probability above which a pixel is object, from the next object on.
     """
 
     changed = Signal()
