@@ -274,7 +274,8 @@ def test_a_selected_click_still_shows_the_colour_of_its_sign(open_desk, zoom) ->
         desk.robot.click(layer, place)
         assert layer.selected_data == {0}
         picture = desk.viewer.screenshot(canvas_only=True, flash=False)
-        middle = picture[picture.shape[0] // 2, picture.shape[1] // 2, :3]
+        row, col = picture.shape[0] // 2, picture.shape[1] // 2
+        middle = picture[row - 4 : row + 5, col - 4 : col + 5, :3]
         wanted = 255 * transform_color(colours[layer])[0, :3]
-        np.testing.assert_allclose(middle, wanted, atol=1)
+        assert np.all(np.abs(middle - wanted) <= 1, axis=-1).sum() >= 9
         camera_of(desk.viewer).zoom /= zoom
