@@ -307,6 +307,27 @@ def test_deletions_of_a_plane_come_back_in_their_order(work: Any) -> None:
     assert not work.labels.data[5].any()
 
 
+def test_what_came_back_alone_is_not_brought_back_again(work: Any) -> None:
+    for plane in (5, 6):
+        go_to(work, plane)
+        finish(work, 5, 5)
+    doomed = [(Plane((1, 2), (plane, 0, 0)), plane - 4, None) for plane in (5, 6)]
+    assert work.binding.annotation.delete(doomed) == 2
+    finish(work, 55, 5)
+    go_to(work, 5)
+    work.binding.command("undo")  # here only: plane 6 has been worked on since
+    assert "Object 1 is back" in work.binding.status
+    go_to(work, 6)
+    work.binding.command("undo")
+    work.settled(1)
+    work.binding.command("undo")
+    work.settled(0)
+    work.binding.reload_model()
+    work.binding.command("undo")
+    assert set(np.unique(work.labels.data)) == {0, 1, 2}
+    check_replay(work)
+
+
 def test_a_file_with_closed_planes_is_valid_json(work: Any, tmp_path: Path) -> None:
     follow(work, "follow_both")
     work.files.write("save", tmp_path / "ball")

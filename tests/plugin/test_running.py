@@ -114,6 +114,20 @@ def test_nothing_is_left_of_a_deleted_object_that_was_covered(
     check(work, _1=disk((30, 40)))
 
 
+def test_an_object_comes_back_while_it_is_given_a_new_shape(work: Any) -> None:
+    finish(work, 30, 40)
+    work.binding.annotation.delete([(FIRST, 1, None)])
+    work.labels.selected_label = 1
+    work.binding.writing.way = "replace"
+    click(work, 30, 50)
+    go_to(work, 1)
+    work.binding.command("undo")
+    go_to(work, 0)
+    np.testing.assert_array_equal(work.labels.data[0] == 1, disk((30, 50)))
+    command(work, "clear", 0)
+    check(work, _1=disk((30, 40)))
+
+
 def test_a_covered_object_is_as_before_when_the_mask_shrinks(work: Any) -> None:
     finish(work, 30, 40)
     PREFERENCES.protect = False

@@ -60,6 +60,7 @@ class Past:
         self._events = events
         self._known = known
         self._deeds: deque[Deed] = deque(maxlen=MOST_DEEDS)
+        self._gone: deque[FinishedObject] = deque(maxlen=MOST_DEEDS)
         events.accepted.connect(self._on_accepted)
 
     # Deeds ------------------------------------------------------------------------
@@ -159,7 +160,8 @@ class Past:
         return self._add(parts, words)
 
     def forget(self, step: FinishedObject) -> None:
-        """Take note that an accepted object is being clicked again."""
+        """Take note that a session has taken back a step by itself."""
+        self._gone.append(step)
         for deed in self._deeds:
             if deed.accepted is not None and deed.accepted[0] is step:
                 self._deeds.remove(deed)
@@ -206,6 +208,8 @@ class Past:
 
     def _withdraw(self, part: Part) -> bool:
         """Take a step out of its session or the record; ``False`` if it is gone."""
+        if any(step is part.step for step in self._gone):
+            return False
         session = None if part.session is None else part.session()
         known = self._known(part.plane)
         if session is None or known is None or known.session is not session:

@@ -219,10 +219,10 @@ class PlaneClicks(ABC):
         Afterwards it is there again, as far as it may be.
         """
         held, painter = self.held, self._around.painter
-        box, mask = painter.seen(self.plane, held)
-        if not mask.any():
+        if not held.label:
             yield
             return
+        box, mask = painter.seen(self.plane, held)
         painter.give_back(self.plane, held)
         try:
             yield
@@ -230,7 +230,11 @@ class PlaneClicks(ABC):
             known = None if self.session is None else self.session.prediction
             if known is not None:
                 box, mask = known.trimmed
-            painter.paint(self.plane, held, box, mask)
+            if held.how == "replace":  # the object may be another one now
+                found = painter.find(self.plane, held.label)
+                self.held = found or Painted(held.label, "replace")
+                self.held.cover = held.cover
+            painter.paint(self.plane, self.held, box, mask)
 
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read it."""
