@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from distributed import LocalCluster
 from tifffile import imread, imwrite
 
-from napari_gpcis import Click, Segmenter, Session
+from napari_gpcis import Click, Segmenter, Session, _workers
 from napari_gpcis.batch import Settings, Task, read_clicks, segment_images
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
@@ -134,6 +136,47 @@ def test_the_command_line_goes_on_after_bad_files(
     assert (output / "a.tif").stat().st_mtime_ns == before
     assert main([*words, str(tmp_path / "a.tif"), "--overwrite"]) == 0
     assert (output / "a.tif").stat().st_mtime_ns > before
+
+
+def test_a_dask_cluster_does_the_same(
+    table: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["segment", "--clicks", table.name, "-o", "far", "--device", "cpu"]
+    words += ["--model", str(model)]
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=2,
+        processes=True,
+        dashboard_address=None,
+        local_directory=str(tmp_path / "dask"),
+    ) as cluster:
+        monkeypatch.chdir(tmp_path.parent)
+        words[2], words[4] = str(table), str(Path(tmp_path.name, "far"))
+        assert main([*words, "--dask", cluster.scheduler_address]) == 1
+    shown = capsys.readouterr()
+    assert "2 images segmented into" in shown.out
+    assert "2 failed" in shown.out
+    assert "missing.tif: " in shown.err
+    first = (Click(20, 20), Click(30, 30, False))
+    expected = alone(tmp_path / "a.tif", model, first, (Click(50, 50),))
+    assert (imread(tmp_path / "far" / "a.tif") == expected).mean() > 0.99
+
+
+def test_a_cluster_that_is_not_there_is_told(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, settings = read_clicks(table), Settings(tmp_path / "out")
+    monkeypatch.setattr(_workers, "_PATIENCE", 1)
+    with pytest.raises(InputError, match="no dask scheduler can be reached"):
+        segment_images(tasks, settings, cluster="tcp://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r"pip install 'napari-gpcis\[cluster\]'"):
+        segment_images(tasks, settings, cluster="tcp://127.0.0.1:9")
 
 
 def test_progress_and_files_of_scripts(

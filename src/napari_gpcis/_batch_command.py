@@ -44,7 +44,11 @@ def segment_many(arguments: argparse.Namespace) -> int:
     )
     with _bar(len(tasks)) as bar:
         summary = segment_images(
-            tasks, settings, jobs=arguments.jobs, report=lambda now: _show(bar, now)
+            tasks,
+            settings,
+            jobs=arguments.jobs,
+            cluster=arguments.dask,
+            report=lambda now: _show(bar, now),
         )
     return _tell(summary, arguments)
 

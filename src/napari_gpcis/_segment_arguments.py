@@ -139,6 +139,12 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--jobs", type=int, default=1, help="processes, with --clicks")
     add(
+        "--dask",
+        metavar="ADDRESS",
+        help="scheduler of a dask cluster whose workers segment the images, with "
+        "--clicks; they must find the files under the same paths",
+    )
+    add(
         "--format",
         choices=("tif", "png", "npy"),
         default="tif",

@@ -6,18 +6,19 @@ others go on.
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from concurrent.futures import as_completed
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from multiprocessing import get_context
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from napari_gpcis._click_table import COLUMNS, Task, read_clicks
+from napari_gpcis._workers import Crew
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from napari_gpcis.segmenter import Segmenter
 
@@ -67,6 +68,12 @@ class Settings:
     def target(self, image: Path) -> Path:
         """Return the label image that belongs to an image."""
         return self.output / f"{image.stem}{self.suffix}"
+
+    def anywhere(self) -> Settings:
+        """Return settings that hold in every working folder."""
+        file = Path(self.model)
+        model = str(file.absolute()) if file.is_file() else self.model
+        return replace(self, output=self.output.absolute(), model=model)
 
 
 @dataclass
@@ -119,6 +126,7 @@ def segment_images(
     settings: Settings,
     *,
     jobs: int = 1,
+    cluster: str | None = None,
     report: Callable[[Summary], object] = lambda _: None,
 ) -> Summary:
     """Segment many images; one that cannot be segmented does not stop the others.
@@ -131,6 +139,9 @@ def segment_images(
         How, and where to.
     jobs
         Number of processes; each loads the model.
+    cluster
+        Address of the scheduler of a dask cluster, whose workers do it instead. They
+        must find images, output and model file under the same paths.
     report
         Called with what came of it so far after each image.
 
@@ -138,7 +149,7 @@ def segment_images(
     ------
     InputError
         If two images would have the same label image, a label image would replace an
-        image, or ``jobs`` is below 1.
+        image, ``jobs`` is below 1, or the cluster cannot be used.
     """
     _check(tasks, settings, jobs)
     summary = Summary()
@@ -149,7 +160,7 @@ def segment_images(
         else:
             waiting.append(task)
     report(summary)
-    for task, problem in _outcomes(waiting, settings, jobs):
+    for task, problem in _outcomes(waiting, settings, Crew(jobs, cluster)):
         if problem is None:
             summary.done.append(task.image)
         else:
@@ -159,17 +170,19 @@ def segment_images(
 
 
 def _outcomes(
-    tasks: Sequence[Task], settings: Settings, jobs: int
+    tasks: Sequence[Task], settings: Settings, crew: Crew
 ) -> Iterator[tuple[Task, str | None]]:
     """Yield each task as it ends, with what went wrong."""
-    attempt = partial(_attempt, settings=settings)
-    if jobs == 1 or len(tasks) < 2:
+    attempt = partial(_attempt, settings=settings.anywhere())
+    if crew.alone or (len(tasks) < 2 and crew.cluster is None):
         for task in tasks:
             yield task, attempt(task)
         return
-    context = get_context("spawn")  # a forked PyTorch may hang
-    with ProcessPoolExecutor(min(jobs, len(tasks)), context, _one_thread) as pool:
-        futures = {pool.submit(attempt, task): task for task in tasks}
+    with crew.executor(len(tasks)) as pool:
+        futures = {
+            pool.submit(attempt, replace(task, image=task.image.absolute())): task
+            for task in tasks
+        }
         for future in as_completed(futures):
             error = future.exception()
             if error is not None:
@@ -181,7 +194,8 @@ def _outcomes(
 def _attempt(task: Task, settings: Settings) -> str | None:
     """Segment one image; return what went wrong, if anything did."""
     try:
-        segment_image(_segmenter(settings.model, settings.device), task, settings)
+        with _ONE_AT_A_TIME:
+            segment_image(_segmenter(settings.model, settings.device), task, settings)
     except (GPCISError, OSError, MemoryError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
@@ -195,11 +209,8 @@ def _segmenter(model: str, device: str) -> Segmenter:
     return Segmenter.from_pretrained(model, device=device)
 
 
-def _one_thread() -> None:
-    """Compute on one core: the processes share them."""
-    import torch
-
-    torch.set_num_threads(1)
+_ONE_AT_A_TIME = Lock()
+"""A worker of a cluster may have several threads; they share one model."""
 
 
 def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:

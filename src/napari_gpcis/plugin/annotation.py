@@ -139,9 +139,9 @@ class Annotation(QObject):
         """
         self._painter.end_step()
         parts = []
-        for plane, label, near in objects:
+        for plane, label, _ in objects:  # a listed box may be out of date
             known = self._planes.get(plane) or PlaneAnnotation(plane, self._around)
-            part = known.delete(label, near)
+            part = known.delete(label)
             if part is not None:
                 parts.append(part)
         self._painter.end_step()

@@ -8,7 +8,6 @@ from weakref import ref
 
 import numpy as np
 
-from napari_gpcis._boxes import union
 from napari_gpcis._labels import FinishedObject, LabelChange
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.deeds import Part
@@ -159,15 +158,13 @@ class PlaneAnnotation(PlaneClicks):
             if clicked.clicks:
                 self.predict()
 
-    def delete(self, label: int, near: Box | None = None) -> Part | None:
+    def delete(self, label: int) -> Part | None:
         """Delete a finished object of this plane.
 
         Parameters
         ----------
         label
             Its id.
-        near
-            A box that contains it, if one is known.
 
         Returns
         -------
@@ -178,13 +175,11 @@ class PlaneAnnotation(PlaneClicks):
         if self.held.label == label and self.clicks:
             return None
         with self.lifted():
-            if near is not None:
-                near = union(near, self.held.box)
-            return self._delete(label, near)
+            return self._delete(label)
 
-    def _delete(self, label: int, near: Box | None) -> Part | None:
+    def _delete(self, label: int) -> Part | None:
         around, session = self._around, self.session
-        found = around.painter.find(self.plane, label, near)
+        found = around.painter.find(self.plane, label)
         if found is None:
             return None
         before, after = np.asarray(label), np.asarray(0)
