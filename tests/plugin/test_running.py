@@ -114,6 +114,12 @@ def test_nothing_is_left_of_a_deleted_object_that_was_covered(
     check(work, _1=disk((30, 40)))
 
 
+def test_an_object_is_deleted_whole_wherever_it_was_listed(work: Any) -> None:
+    finish(work, 30, 40)
+    work.binding.annotation.delete([(FIRST, 1, (18, 28, 30, 40))])  # an earlier shape
+    check(work, _1=disk())
+
+
 def test_an_object_comes_back_while_it_is_given_a_new_shape(work: Any) -> None:
     finish(work, 30, 40)
     work.binding.annotation.delete([(FIRST, 1, None)])
