@@ -20,6 +20,7 @@ from napari_gpcis.plugin.binding import Binding
 from napari_gpcis.plugin.commands import COMMANDS
 from napari_gpcis.plugin.docking import Docked, Tabs
 from napari_gpcis.plugin.following import Following
+from napari_gpcis.plugin.freshness import Freshness
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.manners import Manners
 from napari_gpcis.plugin.model_choice import ModelChoice
@@ -74,6 +75,7 @@ class GPCISWidget(Docked):
         self.model_choice = ModelChoice()
         self.binding = Binding(viewer, segmenter_factory, self.model_choice.model, self)
         self.following = Following(self.binding, self._show_keys)
+        self.freshness = Freshness(self.binding)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, "New layer")
         self.start_button = QPushButton("Start")
