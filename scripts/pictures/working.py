@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 NUCLEI = "nuclei-fluorescence"
 ALT = Qt.KeyboardModifier.AltModifier
-TINY = ["--objects=6", "--steps=24", "--size=128", "--batch-size=4", "--workers=0"]
+TINY = ["--objects=6", "--steps=120", "--size=128", "--batch-size=4", "--workers=0"]
 """A training for a picture: it need not be good, but it is real."""
+MOST_OF_IT = 600
+"""Thousandths of the training after which the picture is taken."""
 
 
 def cellpose() -> None:
@@ -97,7 +99,7 @@ def stack() -> None:
 
 
 def finetune() -> None:
-    """Show a training that has ended."""
+    """Show a training that is under way."""
     with Stage("light") as stage:
         for name in ("nuclei_fluorescence", "nuclei_stained"):
             picture = read_sample(name)
@@ -105,6 +107,8 @@ def finetune() -> None:
             labels = read_sample(f"{name}_labels").astype(np.int32)
             stage.viewer.add_labels(labels, name=f"{name} labels")
         widget = stage.open_widget("Fine-tune")
+        grid = stage.viewer.canvas.grid
+        grid.stride, grid.enabled = 2, True
         stage.viewer.reset_view()
         first, layers = widget.layers.rows[0], stage.viewer.layers
         first[1].layer = layers["nuclei_fluorescence labels"]
@@ -113,8 +117,12 @@ def finetune() -> None:
         widget.name.setText("my-nuclei")
         widget.more_arguments = TINY
         stage.push(widget.start_button)
-        stage.until(lambda: not widget.busy)
+        progress = widget.progress
+        stage.until(lambda: progress.words.text().startswith("Training"))
+        stage.until(lambda: progress.bar.value() > MOST_OF_IT)
         stage.picture("finetune")
+        stage.push(widget.stop_button)
+        stage.until(lambda: not widget.busy)
 
 
 def recovery() -> None:
@@ -156,10 +164,10 @@ def console() -> None:
         settle()
         stage.viewer.reset_view()
         for line in (
-            "widget.session.view = (40, 10, 140, 110)",
-            "widget.session.add_click(87, 44)",
+            "widget.session.view = (90, 10, 160, 80)",
+            "widget.session.add_click(124, 45)",
             "widget.session.accept()",
-            "widget.session.labels.max()",
+            "(widget.session.labels == 1).sum()",
         ):
             shown.console.execute(line, interactive=True)
             settle()
