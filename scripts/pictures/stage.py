@@ -33,6 +33,8 @@ SIZE = 1280, 720
 LARGEST = 140_000
 """Bytes of a picture."""
 COLOURS = 256, 192, 128, 96, 64, 48
+KMEANS = 4
+"""Rounds in which the palette comes closer to the colours that are there."""
 PATIENCE = 1800.0
 SETTLING = 0.6
 """Seconds for the window to find its size and for late drawings."""
@@ -253,7 +255,7 @@ def save(picture: Image.Image, name: str) -> None:
     for colours in COLOURS:
         data = io.BytesIO()
         small = picture.quantize(
-            colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+            colours, Image.Quantize.MAXCOVERAGE, KMEANS, dither=Image.Dither.NONE
         )
         small.save(data, "PNG", optimize=True)
         if data.tell() <= LARGEST:
