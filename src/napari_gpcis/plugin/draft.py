@@ -9,10 +9,11 @@ from napari_gpcis._history import History, Prompts
 from napari_gpcis.clicks import Click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from napari_gpcis._start import Start
     from napari_gpcis.plugin.planes import Box
+    from napari_gpcis.session import Session
 
 
 class Draft:
@@ -74,3 +75,17 @@ class Draft:
     def recall(self, prompts: Prompts) -> None:
         """Go on with saved prompts; undo takes them back click by click."""
         self.history.reset(prompts)
+
+
+def follow(session: Session | Draft, clicks: Sequence[Click]) -> None:
+    """Give a session these clicks; nothing is predicted here.
+
+    New clicks at the end are pushed one by one. Any other change (points were dragged
+    or deleted) is one step, so that one undo takes it back.
+    """
+    have = session.clicks
+    if tuple(clicks[: len(have)]) != have:
+        session.push_clicks(clicks)
+        return
+    for click in clicks[len(have) :]:
+        session.push_click(click.row, click.col, click.positive)

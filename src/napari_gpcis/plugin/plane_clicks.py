@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.draft import Draft
+from napari_gpcis.plugin.draft import Draft, follow
 from napari_gpcis.plugin.ends import Ends
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.planes import layer_shape, visible_box
@@ -286,17 +286,3 @@ class PlaneClicks(ABC):
             return inside, ""
         self._around.prompts.replace(self.plane, inside)
         return inside, "That click was outside the image and has been removed."
-
-
-def follow(session: Session | Draft, clicks: Sequence[Click]) -> None:
-    """Give a session these clicks; nothing is predicted here.
-
-    New clicks at the end are pushed one by one. Any other change (points were dragged
-    or deleted) is one step, so that one undo takes it back.
-    """
-    have = session.clicks
-    if tuple(clicks[: len(have)]) != have:
-        session.push_clicks(clicks)
-        return
-    for click in clicks[len(have) :]:
-        session.push_click(click.row, click.col, click.positive)
