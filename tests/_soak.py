@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -339,11 +339,22 @@ class Soak:
             fine = np.isin(old, allowed) & np.isin(new, allowed)
             fine |= np.isin(new, [*self.covering]) | np.isin(old, [*self.undone])
             lost = {*map(int, old[~fine]), *map(int, new[~fine])} - set(allowed)
-            assert not lost, f"objects {sorted(lost)} changed (touched: {self.touched})"
+            assert not lost, (
+                f"objects {sorted(lost)} changed (touched: {self.touched}); plane, "
+                f"before, after: {self._changes(places, before, now)}"
+            )
         self.before = now
         self.touched, self.covering, self.undone = set(), set(), set()
         self.checks += 1
         assert not self._history_held, "the layer's history is held open for ever"
+
+    def _changes(
+        self, places: np.ndarray, before: np.ndarray, now: np.ndarray
+    ) -> Counter[tuple[int, ...]]:
+        """Count pixels by plane, what they were, what they are, and if by hand."""
+        where = np.nonzero(places)
+        values = where[0], before[where], now[where], self.by_hand[where]
+        return Counter(zip(*(map(int, one) for one in values), strict=True))
 
     def check_saved(self) -> None:
         """The saved prompts give the finished objects again, but for edits by hand."""
