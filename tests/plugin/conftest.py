@@ -11,6 +11,8 @@ import pytest
 from napari import settings
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.binding import Binding
@@ -146,11 +148,14 @@ def errors() -> Iterator[list[str]]:
 
 @pytest.fixture
 def bench(qtbot: Any, segmenter: FakeSegmenter) -> Iterator[Bench]:
-    viewer = ViewerModel()
-    binding = Binding(viewer, lambda name: segmenter, "fake")
+    viewer, owner = ViewerModel(), QObject()
+    binding = Binding(viewer, lambda name: segmenter, "fake", owner)
     yield Bench(viewer, binding, segmenter, qtbot)
     segmenter.gate.set()
     assert binding.close()
+    # Without an owner Python would delete it, in whatever thread it tidies up.
+    owner.deleteLater()
+    QApplication.sendPostedEvents(owner, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture

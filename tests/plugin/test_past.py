@@ -40,7 +40,7 @@ def segmenter() -> BrightSegmenter:
 @pytest.fixture
 def work(bench: Any, qtbot: Any) -> Iterator[Any]:
     """A bench that follows and keeps, on the middle plane of the stack."""
-    keeping = Safekeeping(bench.viewer, bench.binding)
+    keeping = Safekeeping(bench.viewer, bench.binding, bench.binding)
     bench.stack, bench.files = StackPanel(bench.binding), FilesPanel(bench.binding)
     for part in (bench.stack, bench.files, keeping.note):
         qtbot.addWidget(part)

@@ -39,7 +39,7 @@ TESTS = Path(__file__).parents[1]
 @pytest.fixture
 def kept(bench: Any, qtbot: Any) -> Iterator[Safekeeping]:
     """Safekeeping and a section of files on the bench's binding."""
-    keeping = Safekeeping(bench.viewer, bench.binding)
+    keeping = Safekeeping(bench.viewer, bench.binding, bench.binding)
     bench.panel = FilesPanel(bench.binding)
     qtbot.addWidget(bench.panel)
     qtbot.addWidget(keeping.note)
@@ -416,7 +416,7 @@ def test_a_killed_process_loses_nothing(
 def test_work_left_behind_waits_for_its_image_or_is_discarded(
     killed: np.ndarray, bench: Any, qtbot: Any
 ) -> None:
-    keeping = Safekeeping(bench.viewer, bench.binding)
+    keeping = Safekeeping(bench.viewer, bench.binding, bench.binding)
     qtbot.addWidget(keeping.note)
     bench.viewer.add_image(np.zeros((9, 9)))
     keeping.note.bring_back.click()
