@@ -283,6 +283,20 @@ def test_changes_are_kept_after_a_while_and_not_if_unwanted(
     bench.until(lambda: len(recovery_files()) == 2)
 
 
+def test_what_was_undone_does_not_come_back(bench: Any, kept: Safekeeping) -> None:
+    PREFERENCES.autosave_seconds = 0
+    bench.start()
+    finish(bench, (30, 40))
+    bench.until(lambda: [f for f in recovery_files() if f.suffix == ".npz"])
+    (file,) = [f for f in recovery_files() if f.suffix == ".npz"]
+    bench.until(lambda: (read_recovery(file).labels() == 1).any())
+    bench.binding.command("undo")
+    bench.binding.command("clear")
+    bench.settled(0)
+    assert kept.keeper.record.empty
+    bench.until(lambda: not read_recovery(file).labels().any())
+
+
 def test_planes_without_clicks_are_kept_too(bench: Any, kept: Safekeeping) -> None:
     bench.start(np.zeros((3, 80, 100), np.uint8))
     go_to(bench, 2)

@@ -71,9 +71,10 @@ class Recovery(QObject):
         return end
 
     def write(self) -> None:
-        """Write what there is now, on a thread."""
+        """Write what there is now, on a thread; also that there is nothing any more."""
         self._timer.stop()
-        if not PREFERENCES.autosave or self._record.empty or self.file.closing.is_set():
+        nothing = self._record.empty and self.file.path is None
+        if not PREFERENCES.autosave or nothing or self.file.closing.is_set():
             return
         try:
             path = self.file.claim()
