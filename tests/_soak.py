@@ -506,6 +506,8 @@ class Soak:
         self.touched.add(label)
         if plane.session.steps[-1].overwrite:
             self.covering.add(label)
+            # What it covers may be drawn over by hand before the next look.
+            self.before[self.labels.data == label] = label
 
     def _may_undo(self) -> None:
         """Expect that the last objects come back, or go."""
