@@ -507,7 +507,8 @@ class Soak:
         if plane.session.steps[-1].overwrite:
             self.covering.add(label)
             # What it covers may be drawn over by hand before the next look.
-            self.before[self.labels.data == label] = label
+            here = plane.plane.take(self.labels.data) == label
+            plane.plane.take(self.before)[here] = label
 
     def _may_undo(self) -> None:
         """Expect that the last objects come back, or go."""
