@@ -173,7 +173,7 @@ class Person:
         """Delete an object or two, on any planes."""
         there = self._objects()
         chosen = {there[number % len(there)] for number in (one, other) if there}
-        self.annotation.delete([(*place, None) for place in sorted(chosen, key=str)])
+        self.annotation.delete(sorted(chosen, key=str))
 
     def correct(self, number: int) -> None:
         ids = np.unique(self.labels.data[self.step])

@@ -32,10 +32,9 @@ class Crew(NamedTuple):
     jobs: int
     cluster: str | None = None
 
-    @property
-    def alone(self) -> bool:
-        """Whether this process does it all."""
-        return self.cluster is None and self.jobs == 1
+    def alone(self, tasks: int) -> bool:
+        """Return whether this process does so many tasks itself."""
+        return self.cluster is None and min(self.jobs, tasks) <= 1
 
     @contextmanager
     def executor(self, most: int) -> Iterator[Executor]:

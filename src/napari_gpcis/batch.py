@@ -174,7 +174,7 @@ def _outcomes(
 ) -> Iterator[tuple[Task, str | None]]:
     """Yield each task as it ends, with what went wrong."""
     attempt = partial(_attempt, settings=settings.anywhere())
-    if crew.alone or (len(tasks) < 2 and crew.cluster is None):
+    if crew.alone(len(tasks)):
         for task in tasks:
             yield task, attempt(task)
         return

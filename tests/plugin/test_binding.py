@@ -118,7 +118,7 @@ def test_the_running_object_takes_what_a_deleted_one_leaves(bench) -> None:
     bench.settled(0)
     bench.positive.add((30, 50))
     bench.settled(1)
-    assert bench.binding.annotation.delete([(bench.current.plane, 1, None)]) == 1
+    assert bench.binding.annotation.delete([(bench.current.plane, 1)]) == 1
     bench.binding.command("accept")
     bench.settled(0)
     np.testing.assert_array_equal(bench.labels.data == 2, masks((30, 50)))
@@ -200,13 +200,18 @@ def test_accept_before_the_mask_is_there_waits_for_it(bench) -> None:
     np.testing.assert_array_equal(bench.labels.data == 2, masks((60, 80)))
 
 
-def test_objects_accepted_before_their_masks_stay_apart(bench) -> None:
+def accept_before_masks(bench, *places) -> None:
+    """Start, click, and accept each click as an object; answers wait for the gate."""
     bench.start()
     bench.segmenter.gate.clear()
-    places = (30, 40), (60, 80), (20, 80)
     for place in places:
         bench.positive.add(place)
         bench.binding.command("accept")
+
+
+def test_objects_accepted_before_their_masks_stay_apart(bench) -> None:
+    places = (30, 40), (60, 80), (20, 80)
+    accept_before_masks(bench, *places)
     bench.binding.command("accept")  # twice is no object more
     bench.until(lambda: bench.segmenter.runs)
     bench.positive.add([65, 20])
@@ -218,11 +223,7 @@ def test_objects_accepted_before_their_masks_stay_apart(bench) -> None:
 
 
 def test_what_waits_to_be_accepted_is_taken_back_step_by_step(bench) -> None:
-    bench.start()
-    bench.segmenter.gate.clear()
-    for place in ((30, 40), (60, 80)):
-        bench.positive.add(place)
-        bench.binding.command("accept")
+    accept_before_masks(bench, (30, 40), (60, 80))
     bench.binding.command("undo")  # the second is not accepted
     bench.binding.command("undo")  # nor is it clicked
     bench.positive.add([20, 80])
@@ -234,11 +235,7 @@ def test_what_waits_to_be_accepted_is_taken_back_step_by_step(bench) -> None:
 
 
 def test_a_changed_click_is_not_accepted_with_its_neighbour(bench) -> None:
-    bench.start()
-    bench.segmenter.gate.clear()
-    for place in ((30, 40), (60, 80), (20, 80)):
-        bench.positive.add(place)
-        bench.binding.command("accept")
+    accept_before_masks(bench, (30, 40), (60, 80), (20, 80))
     bench.positive.data = bench.positive.data[[0, 2]]
     bench.qtbot.wait(1)
     bench.segmenter.gate.set()

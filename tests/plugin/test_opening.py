@@ -129,7 +129,7 @@ def test_a_deletion_is_undone_at_once(bench: Any, door: Door) -> None:
     commands(bench, "accept")
     bench.settled(0)
     before = bench.labels.data.copy()
-    bench.binding.annotation.delete([(bench.current.plane, 1, None)])
+    bench.binding.annotation.delete([(bench.current.plane, 1)])
     door.shut()
     commands(bench, "undo")
     assert "Object 1 is back" in bench.binding.status
@@ -160,17 +160,22 @@ def test_another_model_goes_on_with_all_steps(bench: Any, door: Door) -> None:
         np.testing.assert_array_equal(bench.labels.data[0] == 1, mask(*clicks))
 
 
-def test_a_correction_is_undone_and_redone(bench: Any, door: Door) -> None:
+def correct_and_reload(bench: Any, door: Door, second: Click) -> None:
+    """Accept an object and click on it again; then the plane is not open any more."""
     click(bench, ONE)
     bench.settled(1)
     commands(bench, "accept")
     bench.settled(0)
     bench.current.begin_with(mask(ONE), label=1)
     bench.settled(1)
-    click(bench, Click(30, 50))
+    click(bench, second)
     bench.settled(2)
     door.event.clear()
     bench.binding.reload_model()
+
+
+def test_a_correction_is_undone_and_redone(bench: Any, door: Door) -> None:
+    correct_and_reload(bench, door, Click(30, 50))
     commands(bench, "undo", "undo")
     np.testing.assert_array_equal(bench.labels.data[0] == 1, mask(ONE))
     commands(bench, "redo", "redo")
@@ -185,16 +190,7 @@ def test_a_correction_is_undone_and_redone(bench: Any, door: Door) -> None:
 def test_clicks_that_are_cleared_take_their_mask_with_them(
     bench: Any, door: Door
 ) -> None:
-    click(bench, ONE)
-    bench.settled(1)
-    commands(bench, "accept")
-    bench.settled(0)
-    bench.current.begin_with(mask(ONE), label=1)
-    bench.settled(1)
-    click(bench, Click(30, 55))
-    bench.settled(2)
-    door.event.clear()
-    bench.binding.reload_model()
+    correct_and_reload(bench, door, Click(30, 55))
     commands(bench, "clear")
     np.testing.assert_array_equal(bench.labels.data[0] == 1, mask(ONE))
     click(bench, THREE)  # the next object, not the one that was corrected

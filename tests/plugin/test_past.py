@@ -253,7 +253,7 @@ def test_objects_deleted_together_come_back_together(work: Any, closed: bool) ->
         assert planes.session is None
     work.labels.data[8, 40:50, 40:50] = 9  # drawn by hand, on a plane never seen
     there = [(5, 1), (6, 3), (8, 9), (5, 2)]
-    doomed = [(Plane((1, 2), (plane, 0, 0)), label, None) for plane, label in there]
+    doomed = [(Plane((1, 2), (plane, 0, 0)), label) for plane, label in there]
     assert work.binding.annotation.delete(doomed) == 4
     assert not work.labels.data.any()
     assert saved_ids(work) == {5: [1, 2, 1, 2], 6: [3, 3]}
@@ -270,7 +270,7 @@ def test_what_was_accepted_later_stays_when_a_deletion_is_undone(work: Any) -> N
     go_to(work, 5)
     finish(work, 5, 5)
     plane = work.current.plane
-    work.binding.annotation.delete([(plane, 1, None)])
+    work.binding.annotation.delete([(plane, 1)])
     finish(work, 55, 5)
     go_to(work, 6)
     work.binding.command("undo")  # steps of plane 5 are taken back there, in order
@@ -292,12 +292,12 @@ def test_deletions_of_a_plane_come_back_in_their_order(work: Any) -> None:
     go_to(work, 5)
     finish(work, 5, 5)
     finish(work, 55, 5)
-    work.binding.annotation.delete([(work.current.plane, 1, None)])
+    work.binding.annotation.delete([(work.current.plane, 1)])
     go_to(work, 6)
     work.binding.reload_model()
     work.settled(0)
     finish(work, 5, 5)
-    doomed = [(Plane((1, 2), (plane, 0, 0)), plane - 3, None) for plane in (5, 6)]
+    doomed = [(Plane((1, 2), (plane, 0, 0)), plane - 3) for plane in (5, 6)]
     assert work.binding.annotation.delete(doomed) == 2
     finish(work, 55, 5)  # plane 6 has been worked on since
     go_to(work, MIDDLE)
@@ -311,7 +311,7 @@ def test_what_came_back_alone_is_not_brought_back_again(work: Any) -> None:
     for plane in (5, 6):
         go_to(work, plane)
         finish(work, 5, 5)
-    doomed = [(Plane((1, 2), (plane, 0, 0)), plane - 4, None) for plane in (5, 6)]
+    doomed = [(Plane((1, 2), (plane, 0, 0)), plane - 4) for plane in (5, 6)]
     assert work.binding.annotation.delete(doomed) == 2
     finish(work, 55, 5)
     go_to(work, 5)
@@ -352,7 +352,7 @@ def test_following_again_takes_the_place_of_the_earlier_run(work: Any) -> None:
     follow(work)
     first = work.labels.data.copy()
     go_to(work, 5)
-    work.binding.annotation.delete([(work.current.plane, 1, None)])
+    work.binding.annotation.delete([(work.current.plane, 1)])
     work.labels.selected_label = 1
     work.binding.writing.way = "replace"
     finish(work, 5, 5)  # the bar is what is meant

@@ -79,7 +79,7 @@ def test_a_deleted_object_comes_back_whole_from_under_the_running_one(
 ) -> None:
     finish(work, 30, 40)
     click(work, 30, 55)
-    work.binding.annotation.delete([(FIRST, 1, None)])
+    work.binding.annotation.delete([(FIRST, 1)])
     np.testing.assert_array_equal(work.labels.data[0] == 2, disk((30, 55)))
     go_to(work, 1)
     work.binding.command("undo")
@@ -100,7 +100,7 @@ def test_nothing_is_left_of_a_deleted_object_that_was_covered(
     click(work, 30, 60)
     if not opened:
         work.current.set_aside()
-    work.binding.annotation.delete([(FIRST, 1, (18, 28, 43, 40))])
+    work.binding.annotation.delete([(FIRST, 1)])
     if not opened:
         work.binding.annotation.enter_plane()
         work.settled(2)
@@ -114,15 +114,9 @@ def test_nothing_is_left_of_a_deleted_object_that_was_covered(
     check(work, _1=disk((30, 40)))
 
 
-def test_an_object_is_deleted_whole_wherever_it_was_listed(work: Any) -> None:
-    finish(work, 30, 40)
-    work.binding.annotation.delete([(FIRST, 1, (18, 28, 30, 40))])  # an earlier shape
-    check(work, _1=disk())
-
-
 def test_an_object_comes_back_while_it_is_given_a_new_shape(work: Any) -> None:
     finish(work, 30, 40)
-    work.binding.annotation.delete([(FIRST, 1, None)])
+    work.binding.annotation.delete([(FIRST, 1)])
     work.labels.selected_label = 1
     work.binding.writing.way = "replace"
     click(work, 30, 50)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis._history import Prompts as SavedPrompts
     from napari_gpcis.plugin.layers import ClickLayers
-    from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.plugin.planes import Plane
     from napari_gpcis.plugin.work import Models, Opened
     from napari_gpcis.plugin.worker import Answer, InferenceThread
     from napari_gpcis.plugin.writing import Writing
@@ -124,13 +124,13 @@ class Annotation(QObject):
         """Tell the person something, in the status line."""
         self._say(message)
 
-    def delete(self, objects: Iterable[tuple[Plane, int, Box | None]]) -> int:
+    def delete(self, objects: Iterable[tuple[Plane, int]]) -> int:
         """Delete finished objects, as one undo step of the labels layer.
 
         Parameters
         ----------
         objects
-            Plane, id, and a box that contains it, if one is known.
+            Plane and id of each.
 
         Returns
         -------
@@ -139,7 +139,7 @@ class Annotation(QObject):
         """
         self._painter.end_step()
         parts = []
-        for plane, label, _ in objects:  # a listed box may be out of date
+        for plane, label in objects:
             known = self._planes.get(plane) or PlaneAnnotation(plane, self._around)
             part = known.delete(label)
             if part is not None:

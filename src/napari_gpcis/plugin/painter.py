@@ -233,22 +233,32 @@ class Painter:
         near
             A box that contains it, if one is known: the rest is not searched.
         """
-        self.flush()
-        frame = near or (0, 0, *plane.shape(self.labels.data.shape))
-        inside = box_of_value(self._pixels.part(plane, frame), label)
-        if inside is None:
+        box = self._box_of(plane, label, near)
+        if box is None:
             return None
-        box = moved(inside, frame[:2])
         return painted_object(label, box, self._pixels.part(plane, box) == label)
+
+    def replaced(
+        self, plane: Plane, label: int, *, cover: bool = False, near: Box | None = None
+    ) -> Painted:
+        """Return what holds an object that the mask is to replace.
+
+        Parameters
+        ----------
+        plane, label, near
+            See `find`; the object need not be there.
+        cover
+            Whether pixels of other objects may be taken as well.
+        """
+        held = self.find(plane, label, near) or Painted(label, "replace")
+        held.cover = cover
+        return held
 
     def reheld(
         self, plane: Plane, label: int, how: How, change: LabelChange
     ) -> Painted:
         """Return what a finished object changed, to make it the running one again."""
-        self.flush()
-        whole = 0, 0, *plane.shape(self.labels.data.shape)
-        here = box_of_value(self._pixels.part(plane, whole), label) or EMPTY
-        box = union(change.box, here)
+        box = union(change.box, self._box_of(plane, label) or EMPTY)
         return painted_again(label, how, change, box, self._pixels.part(plane, box))
 
     def restore(self, plane: Plane, change: LabelChange) -> None:
@@ -282,6 +292,13 @@ class Painter:
             self._pixels.redraw()
         elif count:
             self._pixels.set(plane, box, where, values)
+
+    def _box_of(self, plane: Plane, label: int, near: Box | None = None) -> Box | None:
+        """Return the smallest box of an object, searched in a box or everywhere."""
+        self.flush()
+        frame = near or (0, 0, *plane.shape(self.labels.data.shape))
+        inside = box_of_value(self._pixels.part(plane, frame), label)
+        return None if inside is None else moved(inside, frame[:2])
 
     def _on_drawn(self) -> None:
         """Note a change of pixels, which may have brought new ids."""

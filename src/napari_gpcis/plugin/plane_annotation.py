@@ -11,11 +11,9 @@ import numpy as np
 from napari_gpcis._labels import FinishedObject, LabelChange
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.deeds import Part
-from napari_gpcis.plugin.draft import follow
 from napari_gpcis.plugin.ends import Ends
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.plane_clicks import PlaneClicks
-from napari_gpcis.plugin.surroundings import Surroundings
 from napari_gpcis.plugin.work import Found
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from napari_gpcis._labels import How
     from napari_gpcis.plugin.planes import Box
     from napari_gpcis.session import Session
-
-__all__ = ["PlaneAnnotation", "Surroundings", "follow"]
 
 
 class PlaneAnnotation(PlaneClicks):

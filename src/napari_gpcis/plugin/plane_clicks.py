@@ -231,9 +231,7 @@ class PlaneClicks(ABC):
             if known is not None:
                 box, mask = known.trimmed
             if held.how == "replace":  # the object may be another one now
-                found = painter.find(self.plane, held.label)
-                self.held = found or Painted(held.label, "replace")
-                self.held.cover = held.cover
+                self.held = painter.replaced(self.plane, held.label, cover=held.cover)
             painter.paint(self.plane, self.held, box, mask)
 
     def finish_drawing(self) -> None:
@@ -252,9 +250,9 @@ class PlaneClicks(ABC):
         if start is None or start.label is None:
             self.held = around.writing.begin(self.plane, around.painter)
             return
-        found = around.painter.find(self.plane, start.label, start.box)
-        self.held = found or Painted(start.label, "replace")
-        self.held.cover = around.writing.cover
+        self.held = around.painter.replaced(
+            self.plane, start.label, cover=around.writing.cover, near=start.box
+        )
 
     def _let_go(self) -> None:
         """Take the mask away; an object that was corrected is as before."""

@@ -169,7 +169,7 @@ class ViewerSession:
 
     def delete(self, label: int) -> None:
         """Delete an object, see `Session.delete`."""
-        if not self._annotation.delete([(self._plane.plane, int(label), None)]):
+        if not self._annotation.delete([(self._plane.plane, int(label))]):
             msg = f"label must be the id of a finished object, got {label!r}"
             raise InputError(msg)
 

@@ -10,7 +10,6 @@ from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.preferences import PREFERENCES
 
 if TYPE_CHECKING:
-    from napari_gpcis._labels import How
     from napari_gpcis.plugin.painter import Painter
     from napari_gpcis.plugin.planes import Plane
 
@@ -69,7 +68,10 @@ class Writing(QObject):
         label = int(painter.labels.selected_label)
         held = Painted()
         if self._way != "new" and label > 0:
-            held = self._onto(plane, painter, label, self._way)
+            whole = self._way == "replace"
+            held = (
+                painter.replaced(plane, label) if whole else Painted(label, self._way)
+            )
             painter.reserve(label)
         held.cover = self.cover and held.how != "cut"
         return held
@@ -78,11 +80,6 @@ class Writing(QObject):
         """Go back to new objects after one was cut or replaced."""
         if self._way in ("cut", "replace"):
             self.way = "new"
-
-    def _onto(self, plane: Plane, painter: Painter, label: int, how: How) -> Painted:
-        if how == "replace":
-            return painter.find(plane, label) or Painted(label, how)
-        return Painted(label, how)
 
     def _on_threshold(self, threshold: Any) -> None:
         self.threshold = float(threshold)

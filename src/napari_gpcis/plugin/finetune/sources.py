@@ -53,8 +53,8 @@ class LayerPairs(QWidget):
         self.rows: list[tuple[LayerCombo, LayerCombo, QPushButton]] = []
         self._grid = QGridLayout()
         self._grid.setColumnStretch(0, 1)
-        self._manners = Manners(self)
         self._grid.setColumnStretch(1, 1)
+        self._manners = Manners(self)
         for place, title in enumerate(("Image", "Labels")):
             label = QLabel(title)
             label.setToolTip(PAIR_HELP)

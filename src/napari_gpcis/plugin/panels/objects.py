@@ -218,9 +218,7 @@ class ObjectsPanel(Panel):
         annotation, chosen = self.binding.annotation, self.selected()
         if annotation is None or not chosen:
             return
-        count = annotation.delete(
-            [(found.plane, found.label, found.entry.box) for found in chosen]
-        )
+        count = annotation.delete([(found.plane, found.label) for found in chosen])
         annotation.say(f"{count} object{'' if count == 1 else 's'} deleted.")
 
     def _select(self, found: Found, *, add: bool) -> None:
