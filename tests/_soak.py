@@ -375,12 +375,12 @@ class Soak:
 
     def _check_recovery(self, keeper: Any) -> None:
         """The recovery file holds what is shown."""
-        recovery = keeper._kept[-1][1]
+        recovery = next(one for record, one in keeper._kept if record is keeper.record)
         recovery.write()
         file = recovery.file.path
         if file is None:
             return
-        self.until(lambda: not recovery._thread.busy("write"))
+        self.until(lambda: not recovery._thread.busy(recovery.file))
         made = read_recovery(file).labels()
         np.testing.assert_array_equal(made, self.labels.data)
 

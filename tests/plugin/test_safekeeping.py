@@ -20,6 +20,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tifffile import TiffFile, imread
 
+from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin import saving
 from napari_gpcis.plugin.packing import Packer, unpack
@@ -268,6 +269,34 @@ def test_running_work_is_kept_until_it_ends_cleanly(
     assert recovery_files() == []
 
 
+def test_removed_labels_are_kept_for_recovery_and_go_on_when_they_come_back(
+    bench: Any, kept: Safekeeping
+) -> None:
+    PREFERENCES.autosave_seconds = 60
+    image = bench.start()
+    finish(bench, (30, 40))
+    bench.binding.command("undo")  # not written yet
+    bench.settled(1)
+    labels = bench.labels
+    bench.viewer.layers.remove(labels)
+    bench.binding.start(image)
+    bench.until(lambda: bench.binding.session is not None)
+    (earlier, recovery), _ = kept.keeper._kept
+    bench.until(lambda: not recovery._thread.busy(recovery.file))
+    assert read_recovery(recovery.file.path).saved == earlier.saved()
+    assert earlier.saved().planes[0].sessions[-1].current.clicks == (Click(30, 40),)
+    with pytest.raises(InputError, match="removed"):
+        _ = earlier.labels
+    bench.binding.stop()
+    bench.viewer.add_layer(labels)
+    assert bench.binding.start(image, labels)
+    bench.until(lambda: bench.binding.session is not None)
+    assert kept.keeper._kept[0][0] is kept.keeper.record
+    finish(bench, (60, 80))
+    assert kept.keeper.record.labels == labels
+    bench.until(lambda: (read_recovery(recovery.file.path).labels() == 2).any())
+
+
 def test_changes_are_kept_after_a_while_and_not_if_unwanted(
     bench: Any, kept: Safekeeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,9 +410,9 @@ VICTIM = """
     binding.annotation.layers.positive.add((20, 80))
     assert wait_for(lambda: session().prediction is not None, 60)
     assert wait_for(lambda: 3 in binding.annotation.layers.labels.data, 60)
-    keeping.keeper._kept[0][1].write()
-    thread = keeping.keeper._kept[0][1]._thread
-    assert wait_for(lambda: not thread.busy("write"), 60)
+    recovery = keeping.keeper._kept[0][1]
+    recovery.write()
+    assert wait_for(lambda: not recovery._thread.busy(recovery.file), 60)
     np.save(sys.argv[1], binding.annotation.layers.labels.data)
     print("ready", flush=True)
     wait_for(lambda: False, 600)

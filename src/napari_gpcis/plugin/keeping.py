@@ -8,12 +8,14 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.plugin.record import Record
 from napari_gpcis.plugin.recovery import Recovery
+from napari_gpcis.plugin.worker import InferenceThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.recovery_file import RecoveryFile
 
 
 class Keeper(QObject):
@@ -39,7 +41,9 @@ class Keeper(QObject):
         super().__init__(parent)
         self.record: Record | None = None
         self._kept: list[tuple[Record, Recovery]] = []
-        self._ends: list[Callable[[], None]] = []
+        self._files: list[RecoveryFile] = []
+        self._layers = binding.viewer.layers
+        self._thread = InferenceThread(self)
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
 
@@ -49,11 +53,14 @@ class Keeper(QObject):
 
         The viewer has all masks: nothing is left to recover.
         """
-        ends = self._ends
+        files, end_thread = self._files, self._thread.end_thread
 
         def end(*_: object) -> None:
-            for one in ends:
-                one()
+            for file in files:
+                file.closing.set()
+            end_thread()
+            for file in files:
+                file.remove()
 
         return end
 
@@ -61,17 +68,25 @@ class Keeper(QObject):
         record = Record(annotation, self)
         labels = annotation.layers.labels
         for place, (earlier, recovery) in enumerate(self._kept):
-            if earlier.labels == labels:  # stopped before, now it goes on
+            if earlier.is_of(labels):  # stopped before, now it goes on
                 record.add_earlier(earlier.saved())
                 recovery.follow(record)
+                earlier.deleteLater()
                 self._kept[place] = record, recovery
                 break
         else:
-            recovery = Recovery(record, self)
+            recovery = Recovery(record, self._thread, self)
             recovery.failed.connect(self.failed)
             self._kept.append((record, recovery))
-            self._ends.append(recovery.end)
+            self._files.append(recovery.file)
         self.record = record
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Keep no labels in memory that are no longer in the viewer."""
+        for record, recovery in self._kept:
+            if not any(record.is_of(layer) for layer in self._layers):
+                recovery.rest()
 
     def _on_stopped(self) -> None:
         if self.record is not None:

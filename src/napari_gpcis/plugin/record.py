@@ -7,17 +7,20 @@ with them the list of what was done. The record outlives them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import ReferenceType, ref
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis._protocol_io import SavedObject
+from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.planes import Plane, layer_shape
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from napari.layers import Image, Labels
 
     from napari_gpcis._protocol_io import SavedSession
     from napari_gpcis.plugin.annotation import Annotation
@@ -26,6 +29,18 @@ if TYPE_CHECKING:
 
 
 _NOTHING = SavedObject((), None, 0.5)
+
+
+class _About(NamedTuple):
+    """What is told of an image."""
+
+    name: str
+    source: str
+
+    @classmethod
+    def of(cls, image: Image) -> _About:
+        """Return it for a layer."""
+        return cls(image.name, str(getattr(image.source, "path", "") or ""))
 
 
 class _PlaneRecord:
@@ -95,8 +110,6 @@ class Record(QObject):
 
     Attributes
     ----------
-    labels, image
-        The layers.
     version
         Another number whenever clicks or objects are not what they were.
     """
@@ -108,9 +121,11 @@ class Record(QObject):
 
     def __init__(self, annotation: Annotation, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.image = annotation.image
-        self.labels = annotation.layers.labels
         self._annotation: Annotation | None = annotation
+        self._about = _About.of(annotation.image)
+        self._labels: Labels | None = annotation.layers.labels
+        self._layer_id = annotation.layers.labels.unique_id
+        self._shape = layer_shape(annotation.layers.labels)
         self._planes: dict[Plane, _PlaneRecord] = {}
         self.version = 0
         self.changed.connect(self._on_changed)
@@ -124,9 +139,45 @@ class Record(QObject):
         events.object_deleted.connect(self._on_deleted)
         events.step_withdrawn.connect(self._on_withdrawn)
 
+    @property
+    def labels(self) -> Labels:
+        """The layer.
+
+        Raises
+        ------
+        InputError
+            If it was let go.
+        """
+        if self._labels is None:
+            msg = "These labels were removed from the viewer."
+            raise InputError(msg)
+        return self._labels
+
+    @property
+    def image_name(self) -> str:
+        """Name of the image."""
+        return self._image.name
+
+    @property
+    def source(self) -> str:
+        """File of the image; empty if it came from none."""
+        return self._image.source
+
+    def is_of(self, labels: Labels) -> bool:
+        """Return whether this is what was done in a layer."""
+        return bool(self._layer_id == labels.unique_id)
+
     def end(self) -> None:
-        """Follow no more: the annotation has ended; what was recorded stays."""
+        """Follow no more: the annotation has ended; what was recorded stays.
+
+        The image is not kept in memory.
+        """
+        self._about = self._image
         self._annotation = None
+
+    def let_go(self) -> None:
+        """Keep the labels in memory no longer; the prompts stay."""
+        self._labels = None
 
     def add_earlier(self, saved: SavedAnnotation, *, clicks: bool = False) -> None:
         """Take over what was done another time, so that it is kept again.
@@ -157,8 +208,7 @@ class Record(QObject):
             for plane, known in self._planes.items()
             if known.sessions
         )
-        shape = layer_shape(self.labels)
-        return SavedAnnotation(self.image.name, shape, tuple(planes), labels_file)
+        return SavedAnnotation(self.image_name, self._shape, tuple(planes), labels_file)
 
     def click_counts(self) -> dict[tuple[tuple[int, ...], int], int]:
         """Return the number of clicks of each object, by plane index and id."""
@@ -180,8 +230,15 @@ class Record(QObject):
         """The two axes of the picture: those of the plane recorded last."""
         if self._planes:
             return next(reversed(self._planes)).axes
-        ndim = len(layer_shape(self.labels))
+        ndim = len(self._shape)
         return ndim - 2, ndim - 1
+
+    @property
+    def _image(self) -> _About:
+        """What is known of the image: the layer may have been renamed."""
+        if self._annotation is None:
+            return self._about
+        return _About.of(self._annotation.image)
 
     def _on_changed(self) -> None:
         self.version += 1

@@ -11,15 +11,10 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_gpcis.plugin.packing import Packer
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import RecoveryFile, write_recovery
-from napari_gpcis.plugin.worker import InferenceThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_gpcis.plugin.record import Record
-    from napari_gpcis.plugin.worker import Answer
-
-_WRITE = "write"
+    from napari_gpcis.plugin.worker import Answer, InferenceThread
 
 
 class Recovery(QObject):
@@ -29,6 +24,8 @@ class Recovery(QObject):
     ----------
     record
         The work.
+    thread
+        What writes.
     parent
         Qt parent.
     """
@@ -36,13 +33,15 @@ class Recovery(QObject):
     failed = Signal(str)
     """The work could not be written, and why; said once."""
 
-    def __init__(self, record: Record, parent: QObject | None = None) -> None:
+    def __init__(
+        self, record: Record, thread: InferenceThread, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self.file = RecoveryFile()
         self._record = record
         self._packer = Packer()
         self._told = False
-        self._thread = InferenceThread(self)
+        self._thread = thread
         self._thread.answered.connect(self._on_written)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -58,18 +57,6 @@ class Recovery(QObject):
         record.changed.connect(self._on_changed)
         record.accepted.connect(self.write)
 
-    @property
-    def end(self) -> Callable[[], None]:
-        """Ends the work cleanly, even after Qt has deleted this object."""
-        file, end_thread = self.file, self._thread.end_thread
-
-        def end() -> None:
-            file.closing.set()
-            end_thread()
-            file.remove()
-
-        return end
-
     def write(self) -> None:
         """Write what there is now, on a thread; also that there is nothing any more."""
         self._timer.stop()
@@ -83,16 +70,25 @@ class Recovery(QObject):
             return
         saved = self._record.saved()
         labels, axes = self._record.labels.data, self._record.axes
-        source = str(getattr(self._record.image.source, "path", "") or "")
-        work = partial(write_recovery, path, saved, labels, axes, source)
-        self._thread.submit(_WRITE, partial(work, self._packer, self.file.closing))
+        work = partial(write_recovery, path, saved, labels, axes, self._record.source)
+        self._thread.submit(self.file, partial(work, self._packer, self.file.closing))
+
+    def rest(self) -> None:
+        """Write what is still to be written, for labels that are no longer shown.
+
+        Nothing but the prompts is kept in memory.
+        """
+        if self._timer.isActive():
+            self.write()
+        self._record.let_go()
+        self._packer = Packer()
 
     def _on_changed(self) -> None:
         if not self._timer.isActive():
             self._timer.start(1000 * PREFERENCES.autosave_seconds)
 
     def _on_written(self, answer: Answer) -> None:
-        if answer.error is not None:
+        if answer.key is self.file and answer.error is not None:
             self._tell(str(answer.error))
 
     def _tell(self, why: str) -> None:

@@ -112,7 +112,7 @@ class Saver(QObject):
 
     def export_coco(self, path: Path, record: Record) -> None:
         """Write COCO annotations."""
-        name = Path(str(getattr(record.image.source, "path", "") or record.image.name))
+        name = Path(record.source or record.image_name)
         self._order(
             path, record, lambda: partial(_coco, path, name.name, calibration(record))
         )

@@ -134,6 +134,7 @@ class LatestWins:
             answer = self._run(key, ticket, work)
             if self.wanted(key, ticket):
                 self._deliver(answer)
+            del work, answer  # they may hold images, and the wait may be long
 
     def _run(self, key: Hashable, ticket: int, work: Work) -> Answer:
         """Run one piece of work; an exception becomes part of the answer."""

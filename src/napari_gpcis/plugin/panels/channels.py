@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.layers import Image
 from qtpy.QtCore import QSignalBlocker
@@ -62,12 +62,14 @@ class ChannelsPanel(Panel):
         self.axis.activated.connect(self._show_channels)
         self.use.clicked.connect(self._on_use)
         binding.viewer.layers.selection.events.active.connect(self._on_active)
+        binding.viewer.layers.events.removed.connect(self._on_removed)
         self.show_state()
 
     def close_links(self) -> None:
         """Stop following the viewer."""
-        events = self.binding.viewer.layers.selection.events
-        events.active.disconnect(self._on_active)
+        layers = self.binding.viewer.layers
+        layers.selection.events.active.disconnect(self._on_active)
+        layers.events.removed.disconnect(self._on_removed)
 
     @property
     def image(self) -> Image | None:
@@ -145,6 +147,13 @@ class ChannelsPanel(Panel):
 
     def _on_active(self) -> None:
         self.show_state()
+
+    def _on_removed(self, event: Any) -> None:
+        """Keep nothing of a layer in memory that is gone."""
+        if event.value == self._image:
+            self._image = None
+        if event.value == self._picture:
+            self._picture = None
 
     def _on_use(self) -> None:
         """Add the picture, hide the image, and annotate the picture."""

@@ -1,0 +1,92 @@
+"""Images that were annotated and closed do not stay in memory."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
+
+from napari_gpcis.plugin.worker import LatestWins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHAPE = (3, 80, 100)
+
+
+def unwrapped(layer: Any) -> Any:
+    return getattr(layer, "__wrapped__", layer)
+
+
+def annotate(desk: Any, name: str) -> dict[str, ref[Any]]:
+    """Open an image, finish an object, save nothing, and remove all its layers."""
+    image = desk.viewer.add_image(np.zeros(SHAPE, np.uint8), name=name)
+    desk.widget.image_combo.layer = image
+    assert desk.widget.start()
+    desk.until(lambda: desk.widget.session is not None)
+    annotation = desk.binding.annotation
+    desk.robot.click(image, (0, 30, 40))
+    desk.until(lambda: annotation.layers.labels.data.any())
+    desk.binding.command("accept")
+    desk.until(lambda: len(desk.widget.session.objects) == 1)
+    known = {
+        "image": ref(unwrapped(image)),
+        "labels": ref(unwrapped(annotation.layers.labels)),
+        "clicks": ref(unwrapped(annotation.layers.positive)),
+        "pixels": ref(unwrapped(image).data),
+        "ids": ref(annotation.layers.labels.data),
+        "annotation": ref(annotation),
+    }
+    for layer in (image, *annotation.layers):
+        desk.viewer.layers.remove(layer)
+    desk.segmenter.runs.clear()  # the fake remembers all that it was asked
+    desk.segmenter.previews.clear()
+    return known
+
+
+def alive(known: dict[str, ref[Any]]) -> list[str]:
+    """Return what is still in memory, once Qt and Python have tidied up."""
+    for _ in range(2):
+        QApplication.processEvents()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        gc.collect()
+    return [name for name, thing in known.items() if thing() is not None]
+
+
+def test_what_is_closed_is_freed(open_desk: Callable[..., Any]) -> None:
+    desk = open_desk(np.zeros(SHAPE, np.uint8))
+    desk.viewer.layers.clear()
+    first = annotate(desk, "first")
+    # The last one's labels can still be saved, though not its image.
+    desk.until(lambda: set(alive(first)) <= {"labels", "ids"})
+    second = annotate(desk, "second")
+    desk.until(lambda: not alive(first))
+    desk.until(lambda: set(alive(second)) <= {"labels", "ids"})
+    _, (earlier, _), (latest, _) = desk.widget.safekeeping.keeper._kept
+    assert earlier.image_name == "first"
+    assert len(earlier.saved().planes[0].objects) == 1
+    assert latest.labels.data.any()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_thread_holds_nothing_while_it_waits(qtbot: Any, fails: bool) -> None:
+    class Large:
+        def work(self, _cancelled: Any) -> Large:
+            if fails:
+                raise ValueError
+            return self
+
+    done: list[bool] = []
+    queue = LatestWins(lambda answer: done.append(queue.forget(answer)))
+    large = Large()
+    weak = ref(large)
+    queue.submit("key", large.work)
+    del large
+    qtbot.waitUntil(lambda: done == [True])
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and weak() is None)
+    assert queue.close()
