@@ -250,6 +250,9 @@ def test_accept_without_clicks_says_so(bench) -> None:
     bench.binding.command("accept")
     assert "Nothing to accept" in bench.binding.status
     assert not bench.labels.data.any()
+    bench.binding.register("another", lambda: None)
+    bench.binding.command("another")
+    assert bench.binding.status == "Ready: click on an object."
 
 
 def test_deleted_and_dragged_points_are_followed(bench) -> None:

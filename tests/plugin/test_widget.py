@@ -172,7 +172,7 @@ def test_layers_renamed_reordered_and_deleted(open_desk) -> None:
     assert widget.start()
     desk.until(lambda: widget.session is not None)
     desk.viewer.layers.remove(image)
-    assert "image was removed" in widget.status.text()
+    assert "Open an image" in widget.status.text()
     assert widget.image_combo.count() == 0
     assert not widget.start_button.isEnabled()
     desk.viewer.layers.clear()

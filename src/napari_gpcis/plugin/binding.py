@@ -145,12 +145,15 @@ class Binding(QObject):
         Commands that no other part has registered are methods of the displayed
         plane's :class:`.PlaneAnnotation`.
         """
-        if self.annotation is not None:
-            self.annotation.prompts.settle()  # what was clicked before comes first
+        annotation = self.annotation
+        if annotation is not None:
+            annotation.prompts.settle()  # what was clicked before comes first
+        if annotation is not None and self.session is not None:
+            annotation.say("")  # what the command before has said
         if name in self._commands:
             self._commands[name]()
-        elif self.annotation is not None and self.annotation.current is not None:
-            getattr(self.annotation.current, name)()
+        elif annotation is not None and annotation.current is not None:
+            getattr(annotation.current, name)()
 
     def register(self, name: str, run: Callable[[], None]) -> None:
         """Let ``run`` carry out the command of this name."""

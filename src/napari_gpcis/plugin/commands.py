@@ -65,8 +65,8 @@ COMMANDS = (
     ),
     Command(
         "toggle_sign",
-        "Turn click",
-        "Turn the selected clicks, or the last one, from object to background or back.",
+        "Flip click",
+        "Make object clicks background clicks, or back: the selected or the last one.",
         "Q",
         (),
         button=False,

@@ -76,7 +76,7 @@ class PlaneAnnotation(PlaneClicks):
         """Turn the sign of the selected clicks, or of the last one."""
         clicks = self.clicks
         if not clicks:
-            self._around.say("No click to turn: click on an object first.")
+            self._around.say("No click to flip: click on an object first.")
             return
         turned = set(self._around.prompts.selected(self.plane)) or {clicks[-1]}
         self.change_clicks(

@@ -248,8 +248,10 @@ class GPCISWidget(Docked):
         for button in self.buttons.values():
             button.setEnabled(running)
         status = self.binding.status
-        if not running and not status:
-            status = "Press Start, then click on an object." if possible else NO_IMAGE
+        if not running and not possible:
+            status = NO_IMAGE
+        elif not running and not status:
+            status = "Press Start, then click on an object."
         self.status.setText(status)
         for panel in self.panels:
             panel.show_state()

@@ -35,7 +35,7 @@ BOX_HELP = (
     "While this is off, hold Shift and drag."
 )
 TURN_HELP = (
-    "Turn the selected clicks, or the last one, from object to background or back."
+    "Make object clicks background clicks, or back: the selected or the last one."
 )
 
 
@@ -98,7 +98,7 @@ class ClickingPanel(Panel):
     def _show_keys(self, *_: Any) -> None:
         self.preview.setText(with_key("Preview under the mouse", "hover_preview"))
         self.box_button.setText(with_key("Draw a box", "box_tool"))
-        self.turn_button.setText(with_key("Turn click", "toggle_sign"))
+        self.turn_button.setText(with_key("Flip click", "toggle_sign"))
 
     def close_links(self) -> None:
         """Let go of the viewer and the preferences."""
