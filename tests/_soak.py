@@ -7,6 +7,7 @@ what was deleted, cut, replaced, corrected, undone or drawn over may have change
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import time
@@ -20,6 +21,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
+from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.panels.objects import WAYS, ObjectsPanel
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import read_recovery
@@ -86,6 +88,7 @@ class Soak:
         self.seed = seed
         self.count = 0
         self.past: deque[str] = deque(maxlen=60)
+        self.trail: deque[tuple[str, np.ndarray, dict[Any, Painted]]] = deque(maxlen=60)
         self.touched: set[int] = set()
         self.covering: set[int] = set()
         self.undone: set[int] = set()
@@ -122,6 +125,7 @@ class Soak:
         if not self.ready:
             self.restart()
         getattr(self, name)()
+        self._remember(name)
         self.wait(self.pick((0, 0, 0.005, 0.02, 0.06)))
         if self.random.random() < 0.2:
             self.settle()
@@ -341,11 +345,13 @@ class Soak:
             lost = {*map(int, old[~fine]), *map(int, new[~fine])} - set(allowed)
             assert not lost, (
                 f"objects {sorted(lost)} changed (touched: {self.touched}); plane, "
-                f"before, after: {self._changes(places, before, now)}"
+                f"before, after: {self._changes(places, before, now)}; the life of one "
+                f"pixel: {self._life(np.argwhere(places)[~fine][0])}"
             )
         self.before = now
         self.touched, self.covering, self.undone = set(), set(), set()
         self.checks += 1
+        self._remember("-- all was well")
         assert not self._history_held, "the layer's history is held open for ever"
 
     def _changes(
@@ -355,6 +361,32 @@ class Soak:
         where = np.nonzero(places)
         values = where[0], before[where], now[where], self.by_hand[where]
         return Counter(zip(*(map(int, one) for one in values), strict=True))
+
+    def _remember(self, name: str) -> None:
+        """Note what is there after a deed, to tell later how a pixel changed."""
+        annotation = self.desk.binding.annotation
+        if annotation is not None:
+            planes = annotation._planes.items()
+            held = {plane: copy.deepcopy(known.held) for plane, known in planes}
+            self.trail.append((name, np.array(self.labels.data), held))
+
+    def _life(self, pixel: np.ndarray) -> str:
+        """Tell what a pixel was after each of the last deeds, and what held it."""
+        step, row, col = map(int, pixel)
+        lines = []
+        for name, data, planes in self.trail:
+            held = next((h for p, h in planes.items() if p.steps[0] == step), Painted())
+            top, left, bottom, right = held.box
+            holds = hidden = None
+            if top <= row < bottom and left <= col < right:
+                holds = bool(held.mask[row - top, col - left])
+                if held.before is not None:
+                    hidden = int(held.before[row - top, col - left])
+            lines.append(
+                f"{name}: {data[step, row, col]}, held by {held.label} ({held.how}, "
+                f"cover {held.cover}): {holds} over {hidden}"
+            )
+        return "\n".join(["", *lines])
 
     def check_saved(self) -> None:
         """The saved prompts give the finished objects again, but for edits by hand."""

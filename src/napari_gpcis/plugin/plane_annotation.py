@@ -227,11 +227,14 @@ class PlaneAnnotation(PlaneClicks):
             around.say(_NOTHING[held.how])
             return
         accepted, label = session.clicks, held.label
+        later = [*self.clicks]
+        for click in accepted:  # the same place may have been clicked again
+            if click in later:
+                later.remove(click)
         change = around.painter.change(self.plane, held)
         session.accept_drawn(change, label=label, how=held.how, overwrite=held.cover)
         around.painter.end_step()
         self.held, self._view, self.seconds = Painted(), None, None
-        later = [click for click in self.clicks if click not in accepted]
         around.prompts.replace(self.plane, later)
         self.ends = ends.passed(len(accepted))
         self.synchronise()

@@ -160,6 +160,9 @@ class PlaneClicks(ABC):
             follow(clicked, clicks)
             self._around.events.clicks_changed.emit(self)
             self.predict()
+        elif self.accepting and self.session is not None and not self.busy:
+            self._finish(self.session)  # a mask that it began with needs no answer
+            return
         self._around.say(outside)
 
     def _begin(self) -> None:

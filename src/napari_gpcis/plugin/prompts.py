@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_gpcis.clicks import Click
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Hashable, Iterator, Sequence
 
     from napari.layers import Image, Points
 
@@ -108,9 +108,10 @@ class Prompts(QObject):
             for positive, point, arrival in self._points()
             if (pixel := plane.pixel(self._to_image(positive, point))) is not None
         ]
-        order = {click: place for place, click in enumerate(known)}
-        found.sort(key=lambda item: (order.get(item[0], len(order)), item[1]))
-        return tuple(click for click, _ in found)
+        found.sort(key=lambda item: item[1])
+        places = _Places(known)
+        ordered = sorted((places.take(click), n) for n, (click, _) in enumerate(found))
+        return tuple(found[n][0] for _, n in ordered)
 
     def selected(self, plane: Plane) -> tuple[Click, ...]:
         """Return the clicks on a plane that a person has selected."""
@@ -134,7 +135,7 @@ class Prompts(QObject):
     ) -> list[tuple[bool, tuple[float, ...]]]:
         """Return the points of a plane that are not known yet, in the clicks' order."""
         found = {
-            Click(*pixel, positive): (positive, tuple(map(float, point)))
+            Click(*pixel, positive): (positive, _key(point))
             for positive, point, _ in self._points()
             if (pixel := plane.pixel(self._to_image(positive, point))) is not None
         }
@@ -167,11 +168,10 @@ class Prompts(QObject):
 
     def _points(self) -> Iterator[tuple[bool, Any, int]]:
         """Yield sign, coordinates and time of arrival of every point."""
-        arrivals = {key: place for place, key in enumerate(self._arrivals)}
+        arrivals = _Places(self._arrivals)
         for positive, layer in self.layers.items():
             for point in layer.data:
-                key = positive, tuple(map(float, point))
-                yield positive, point, arrivals.get(key, len(arrivals))
+                yield positive, point, arrivals.take((positive, _key(point)))
 
     def _to_image(self, positive: bool, point: Any) -> Any:
         """Return a point's coordinates in the image's data."""
@@ -234,7 +234,7 @@ class Prompts(QObject):
             if count == 1 and pressed is not None and pressed is not positive:
                 self._misplaced.append((positive, np.array(point)))
                 sign = pressed
-            self._arrivals.append((sign, tuple(map(float, point))))
+            self._arrivals.append((sign, _key(point)))
 
     def _settle(self) -> None:
         """Bring misplaced points into their layer, then report the change."""
@@ -246,7 +246,7 @@ class Prompts(QObject):
             for positive, point in unwanted:
                 self._remove(positive, point)
         self._deselect()
-        held = {(sign, tuple(map(float, point))) for sign, point, _ in self._points()}
+        held = {(sign, _key(point)) for sign, point, _ in self._points()}
         self._arrivals = [key for key in self._arrivals if key in held]
         self.changed.emit()
         for positive, point in unwanted:
@@ -284,6 +284,31 @@ class Prompts(QObject):
             yield
         finally:
             self._quiet = before
+
+
+class _Places:
+    """Where things stand in a list; of those that are the same, each in turn.
+
+    Parameters
+    ----------
+    things
+        The list.
+    """
+
+    def __init__(self, things: Sequence[Hashable]) -> None:
+        self._end = len(things)
+        self._places: dict[Hashable, list[int]] = {}
+        for place in reversed(range(self._end)):
+            self._places.setdefault(things[place], []).append(place)
+
+    def take(self, thing: Hashable) -> int:
+        """Return the first place not taken yet; behind the end if there is none."""
+        places = self._places.get(thing)
+        return places.pop() if places else self._end
+
+
+def _key(point: Any) -> tuple[float, ...]:
+    return tuple(map(float, point))
 
 
 def _is_positive(event: Any) -> bool:
