@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SHAPE = (6, 40, 48)
 """More planes than stay open."""
 RADIUS, HOLE = 7, 4
+FEW = 3, 3
+"""Where some persons click: again and again on the same places."""
 BETWEEN_CHECKS = 15
 WAYS = ("new", "add", "cut", "replace")
 
@@ -103,6 +105,7 @@ class Person:
         self.copying = Copying(bench.binding, self.propagation)
         self.image = bench.viewer.add_image(np.zeros(SHAPE, np.uint8))
         self.by_hand = np.zeros(SHAPE, dtype=bool)
+        self.area = FEW if seed % 2 else SHAPE[1:]
         self.begin()
 
     def run(self, count: int) -> None:
@@ -121,7 +124,14 @@ class Person:
     # What must hold -------------------------------------------------------------------
 
     def check(self) -> None:
-        """Saved clicks give the finished objects; no mask is there without clicks."""
+        """Saved clicks give the finished objects; no mask is there without clicks.
+
+        Nothing waits for an answer that will not come.
+        """
+        current = self.annotation.current
+        waits = f"{current.clicks} wait, ends {current.accepting}"
+        assert current.clicks == current.session.clicks, waits
+        assert not current.accepting, waits
         shown, saved = self.finished(), self.keeper.record.saved()
         data = self.image.data
         made = replay(saved, FakeSegmenter(), data, labels=shown, any_model=True)
@@ -146,10 +156,14 @@ class Person:
     # What is done ---------------------------------------------------------------------
 
     def click(self, row: int, col: int) -> None:
-        self.annotation.layers.positive.add([self.step, row, col])
+        self.annotation.layers.positive.add(self._place(row, col))
 
     def click_background(self, row: int, col: int) -> None:
-        self.annotation.layers.negative.add([self.step, row, col])
+        self.annotation.layers.negative.add(self._place(row, col))
+
+    def alt_click(self, row: int, col: int) -> None:
+        self.annotation.prompts._alt = True
+        self.click(row, col)
 
     def command(self, number: int) -> None:
         self.bench.binding.command(COMMANDS[number])
@@ -184,7 +198,7 @@ class Person:
         layer = self.annotation.layers.positive
         points = np.array(layer.data)
         if len(points):
-            points[number % len(points), 1:] = row, col
+            points[number % len(points)] = self._place(row, col)
             layer.data = points
 
     def remove_point(self, number: int) -> None:
@@ -256,6 +270,10 @@ class Person:
     def step(self) -> int:
         return int(self.bench.viewer.dims.current_step[0])
 
+    def _place(self, row: int, col: int) -> list[int]:
+        """Return a point of the displayed plane, where the person clicks."""
+        return [self.step, row % self.area[0], col % self.area[1]]
+
     def _write_otherwise(self) -> None:
         if self.annotation.current is not None:
             self.annotation.current.write_otherwise()
@@ -289,6 +307,7 @@ PLACE = SHAPE[1:]
 NUMBERS: dict[str, tuple[int, ...]] = {
     "click": PLACE,
     "click_background": PLACE,
+    "alt_click": PLACE,
     "command": (len(COMMANDS),),
     "change_plane": SHAPE[:1],
     "way": (len(WAYS),),
@@ -305,6 +324,7 @@ WEIGHTS = {
     "click": 30,
     "click_background": 12,
     "command": 40,
+    "alt_click": 2,
     "change_plane": 7,
     "way": 5,
     "cover": 2,
@@ -314,7 +334,7 @@ WEIGHTS = {
     "drag": 2,
     "remove_point": 2,
     "other_device": 1,
-    "image_changed": 0.5,
+    "image_changed": 1,
     "follow": 1,
     "paint": 3,
     "start_anew": 0.7,

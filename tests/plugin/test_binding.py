@@ -222,6 +222,33 @@ def test_objects_accepted_before_their_masks_stay_apart(bench) -> None:
         np.testing.assert_array_equal(bench.labels.data == label, masks(place))
 
 
+@pytest.mark.parametrize("again", [(30, 40), (60, 80)])
+def test_a_place_may_be_clicked_again_for_the_next_object(bench, again) -> None:
+    accept_before_masks(bench)
+    bench.positive.add([30, 40])
+    bench.positive.add([60, 80])
+    bench.binding.command("accept")
+    bench.positive.add(again)
+    bench.segmenter.gate.set()
+    bench.until(lambda: len(bench.binding.session.objects) == 1)
+    bench.until(lambda: bench.binding.session.prediction is not None)
+    assert bench.binding.session.objects[0].clicks == (Click(30, 40), Click(60, 80))
+    assert bench.binding.session.clicks == (Click(*again),)
+
+
+def test_one_place_accepted_twice_is_two_objects_at_most(bench) -> None:
+    accept_before_masks(bench, (30, 40), (30, 40))
+    bench.segmenter.gate.set()
+    bench.until(lambda: len(bench.binding.session.objects) == 1)
+    # The second covers nothing that is free: it goes on, and says so.
+    bench.until(lambda: "no mask to accept" in bench.binding.status)
+    bench.positive.add([60, 80])
+    bench.settled(2)
+    bench.binding.command("accept")
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+    assert bench.labels.data[60, 80] == 2
+
+
 def test_what_waits_to_be_accepted_is_taken_back_step_by_step(bench) -> None:
     accept_before_masks(bench, (30, 40), (60, 80))
     bench.binding.command("undo")  # the second is not accepted

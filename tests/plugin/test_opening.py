@@ -187,6 +187,25 @@ def test_a_correction_is_undone_and_redone(bench: Any, door: Door) -> None:
     np.testing.assert_array_equal(bench.labels.data[0] == 1, expected)
 
 
+def test_a_correction_is_accepted_though_its_mask_needs_no_answer(
+    bench: Any, door: Door
+) -> None:
+    click(bench, ONE)
+    bench.settled(1)
+    commands(bench, "accept")
+    bench.settled(0)
+    bench.current.begin_with(mask(ONE), label=1, clicks=[ONE])
+    bench.settled(1)
+    door.event.clear()
+    bench.binding.reload_model()
+    commands(bench, "accept")
+    bench.positive.add([0, THREE.row, THREE.col])  # the next object
+    door.open(1)
+    assert [step.how for step in bench.binding.session.steps] == ["replace"]
+    np.testing.assert_array_equal(bench.labels.data[0] == 1, mask(ONE))
+    np.testing.assert_array_equal(bench.labels.data[0] == 2, mask(THREE))
+
+
 def test_clicks_that_are_cleared_take_their_mask_with_them(
     bench: Any, door: Door
 ) -> None:
