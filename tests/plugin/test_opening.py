@@ -194,7 +194,7 @@ def test_a_correction_is_accepted_though_its_mask_needs_no_answer(
     bench.settled(1)
     commands(bench, "accept")
     bench.settled(0)
-    bench.current.begin_with(mask(ONE), label=1, clicks=[ONE])
+    bench.current.begin_with(mask(ONE), label=1)
     bench.settled(1)
     door.event.clear()
     bench.binding.reload_model()
