@@ -11,6 +11,8 @@ import pytest
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
+from _fake_segmenter import FakeSegmenter
+from napari_gpcis.plugin.widget import GPCISWidget
 from napari_gpcis.plugin.worker import LatestWins
 
 if TYPE_CHECKING:
@@ -71,6 +73,39 @@ def test_what_is_closed_is_freed(open_desk: Callable[..., Any]) -> None:
     assert earlier.image_name == "first"
     assert len(earlier.saved().planes[0].objects) == 1
     assert latest.labels.data.any()
+
+
+def open_and_close(viewer: Any, qtbot: Any, way: str) -> dict[str, ref[Any]]:
+    """Open the widget in a dock, start, and take the dock away."""
+    image = viewer.add_image(np.zeros(SHAPE, np.uint8))
+    model = FakeSegmenter()
+    widget = GPCISWidget(viewer, lambda _name, models=[model]: models.pop())
+    dock = viewer.window.add_dock_widget(widget)
+    assert widget.start()
+    qtbot.waitUntil(lambda: widget.session is not None, timeout=60_000)
+    known = {
+        "widget": ref(widget),
+        "annotation": ref(widget.binding.annotation),
+        "model": ref(model),
+        "pixels": ref(image.data),
+        "ids": ref(widget.binding.annotation.layers.labels.data),
+    }
+    if way == "closed":
+        dock.destroyOnClose()
+    else:
+        viewer.window.remove_dock_widget(widget)
+    viewer.layers.clear()
+    return known
+
+
+@pytest.mark.parametrize("way", ["closed", "removed"])
+def test_a_closed_dock_is_freed(
+    make_napari_viewer_proxy: Any, qtbot: Any, way: str
+) -> None:
+    """With all that a person who opens it again and again would collect."""
+    viewer = make_napari_viewer_proxy().__wrapped__
+    known = open_and_close(viewer, qtbot, way)
+    qtbot.waitUntil(lambda: not alive(known), timeout=60_000)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -146,4 +146,6 @@ def test_from_the_console(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
     assert widget.session.accept() == 1
     assert "'Nuclei, fluorescence'" in repr(widget.session)
     qtbot.keyClick(widget, Qt.Key.Key_N)
+    session = widget.session
     widget.shut_down()
+    assert "ended" in repr(session)

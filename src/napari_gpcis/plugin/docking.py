@@ -75,11 +75,15 @@ class Docked(QWidget):
         """End what belongs to the widget; it is of no more use."""
 
     def event(self, event: QEvent) -> bool:
-        """Shut down when taken out of the dock: closed for good, not hidden."""
+        """Shut down when taken out of the dock: closed for good, not hidden.
+
+        Nobody else would delete it then, and with it models and images.
+        """
         if self._tabs is not None:
             self._tabs.take(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.shut_down()
+            self.deleteLater()
         return bool(super().event(event))
 
 

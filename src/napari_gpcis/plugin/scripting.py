@@ -48,7 +48,10 @@ class ViewerSession:
 
     def __repr__(self) -> str:
         """Say which session it is."""
-        return f"<the session of {self._annotation.image.name!r}, {self._plane.plane}>"
+        annotation = self._binding.annotation
+        if annotation is None or annotation.current is None:
+            return "<a session that has ended: press Start>"
+        return f"<the session of {annotation.image.name!r}, {annotation.current.plane}>"
 
     # -- what there is ---------------------------------------------------------
 
