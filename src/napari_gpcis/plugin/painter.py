@@ -184,8 +184,15 @@ class Painter:
         self._pixels.redraw()
 
     def give_back(self, plane: Plane, held: Painted) -> None:
-        """Take the running object away; an object that was corrected is as before."""
+        """Take the running object away; an object that was corrected is as before.
+
+        What was drawn over it by hand stays, though it may cover others.
+        """
+        self.flush()
         box, mask = held.origin or (EMPTY, np.zeros((0, 0), dtype=bool))
+        if held.origin is not None and held.cover:
+            now = self._pixels.part(plane, box)
+            mask = mask & ((now == held.label) | (now == 0))
         self.paint(plane, held, box, mask)
 
     def shows(self, plane: Plane, held: Painted) -> bool:
