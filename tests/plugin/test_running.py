@@ -9,10 +9,13 @@ import pytest
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.copying import Copying
 from napari_gpcis.plugin.keeping import Keeper
 from napari_gpcis.plugin.planes import Plane
 from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.propagation import Propagation
 from napari_gpcis.plugin.remaking import without_running
+from napari_gpcis.plugin.stack import Source
 from napari_gpcis.prompts import replay
 
 if TYPE_CHECKING:
@@ -294,3 +297,29 @@ def test_what_was_drawn_on_an_object_stays_when_its_correction_is_cleared(
     by_hand[28:33, 38:43] = True
     np.testing.assert_array_equal(work.labels.data[0] == 9, by_hand)
     np.testing.assert_array_equal(work.labels.data[0] == 1, disk((30, 40)) & ~by_hand)
+
+
+@pytest.mark.parametrize("way", ["mask", "box", "copy"])
+def test_clicks_that_were_just_deleted_take_their_mask_with_them(
+    work: Any, way: str
+) -> None:
+    """The next object is begun in the same turn of the event loop."""
+    propagation = Propagation(work.binding)
+    copying = Copying(work.binding, propagation)
+    finish(work, 30, 40)
+    click(work, 60, 70)
+    work.positive.data = np.empty((0, 3))
+    if way == "mask":
+        assert work.current.begin_with(disk((30, 40)), label=1)
+    elif way == "box":
+        assert work.current.draw_box((20, 30, 41, 51))
+    else:
+        mask = disk((30, 40))
+        copying._on_started(work.binding.annotation)
+        copying._pending = Source(FIRST, (0, 0, *mask.shape), mask, 9)
+        work.binding.annotation.say("")
+    work.settled(len(work.current.clicks))
+    assert not work.labels.data[0][disk((60, 70))].any()
+    work.binding.command("clear")
+    work.settled(0)
+    check(work, _1=disk((30, 40)))

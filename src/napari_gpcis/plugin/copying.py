@@ -93,6 +93,7 @@ class Copying(QObject):
         if current.plane != source.plane or current.session is None:
             return
         self._pending = None
+        annotation.prompts.settle()
         now = current.plane.take(annotation.layers.labels.data)
         there = bool((now == source.label).any())
         if not there and not current.clicks:

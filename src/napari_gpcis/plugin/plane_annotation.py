@@ -105,6 +105,7 @@ class PlaneAnnotation(PlaneClicks):
         bool
             ``False`` if an object is running already.
         """
+        self._around.prompts.settle()
         if self.clicks:
             self._around.say(
                 "A box begins an object: accept or clear the running one first."
@@ -130,6 +131,7 @@ class PlaneAnnotation(PlaneClicks):
         bool
             ``False`` if an object is running already, or the plane is not open.
         """
+        self._around.prompts.settle()
         session = self.session
         if session is None or self.clicks:
             running = "Accept or clear the running object first."
