@@ -323,3 +323,16 @@ def test_clicks_that_were_just_deleted_take_their_mask_with_them(
     work.binding.command("clear")
     work.settled(0)
     check(work, _1=disk((30, 40)))
+
+
+def test_an_object_that_begins_with_another_mask_is_replaced_whole(work: Any) -> None:
+    """As one that is copied to a plane where it is already."""
+    finish(work, 30, 40)
+    assert work.current.begin_with(disk((60, 70)), label=1)
+    work.settled(1)
+    np.testing.assert_array_equal(work.labels.data[0] == 1, disk((60, 70)))
+    command(work, "accept", 0)
+    check(work, _1=disk((60, 70)))
+    command(work, "undo", 1)
+    command(work, "clear", 0)
+    check(work, _1=disk((30, 40)))

@@ -230,34 +230,30 @@ class Painter:
 
     # Finished objects -------------------------------------------------------------
 
-    def find(self, plane: Plane, label: int, near: Box | None = None) -> Painted | None:
+    def find(self, plane: Plane, label: int) -> Painted | None:
         """Return what an object of the plane holds, to make it the running one.
 
         Parameters
         ----------
         plane, label
             The object.
-        near
-            A box that contains it, if one is known: the rest is not searched.
         """
-        box = self._box_of(plane, label, near)
+        box = self._box_of(plane, label)
         if box is None:
             return None
         return painted_object(label, box, self._pixels.part(plane, box) == label)
 
-    def replaced(
-        self, plane: Plane, label: int, *, cover: bool = False, near: Box | None = None
-    ) -> Painted:
+    def replaced(self, plane: Plane, label: int, *, cover: bool = False) -> Painted:
         """Return what holds an object that the mask is to replace.
 
         Parameters
         ----------
-        plane, label, near
-            See `find`; the object need not be there.
+        plane, label
+            The object; it need not be there.
         cover
             Whether pixels of other objects may be taken as well.
         """
-        held = self.find(plane, label, near) or Painted(label, "replace")
+        held = self.find(plane, label) or Painted(label, "replace")
         held.cover = cover
         return held
 
@@ -300,12 +296,11 @@ class Painter:
         elif count:
             self._pixels.set(plane, box, where, values)
 
-    def _box_of(self, plane: Plane, label: int, near: Box | None = None) -> Box | None:
-        """Return the smallest box of an object, searched in a box or everywhere."""
+    def _box_of(self, plane: Plane, label: int) -> Box | None:
+        """Return the smallest box of an object."""
         self.flush()
-        frame = near or (0, 0, *plane.shape(self.labels.data.shape))
-        inside = box_of_value(self._pixels.part(plane, frame), label)
-        return None if inside is None else moved(inside, frame[:2])
+        whole = 0, 0, *plane.shape(self.labels.data.shape)
+        return box_of_value(self._pixels.part(plane, whole), label)
 
     def _on_drawn(self) -> None:
         """Note a change of pixels, which may have brought new ids."""

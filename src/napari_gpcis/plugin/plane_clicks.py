@@ -253,9 +253,8 @@ class PlaneClicks(ABC):
         if start is None or start.label is None:
             self.held = around.writing.begin(self.plane, around.painter)
             return
-        self.held = around.painter.replaced(
-            self.plane, start.label, cover=around.writing.cover, near=start.box
-        )
+        cover = around.writing.cover
+        self.held = around.painter.replaced(self.plane, start.label, cover=cover)
 
     def _let_go(self) -> None:
         """Take the mask away; an object that was corrected is as before."""
