@@ -400,7 +400,8 @@ class Soak:
         where = np.argwhere(wrong)
         assert not len(where), (
             f"{len(where)} pixels differ, first at {where[0]}: "
-            f"ids {sorted(set(made[wrong]) | set(shown[wrong]))}"
+            f"ids {sorted(set(made[wrong]) | set(shown[wrong]))}; the life of the "
+            f"first: {self._life(where[0])}"
         )
         self.replays += 1
         self._check_recovery(keeper)
