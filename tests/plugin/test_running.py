@@ -281,10 +281,12 @@ def test_an_object_that_was_undone_is_the_running_one(work: Any) -> None:
     assert not without_running(work.record().saved(), work.labels.data).any()
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("protect", [True, False])
 def test_what_was_drawn_on_an_object_stays_when_its_correction_is_cleared(
-    work: Any, protect: bool
+    work: Any, protect: bool, again: bool
 ) -> None:
+    """Also if the correction has covered it meanwhile."""
     finish(work, 30, 40)
     PREFERENCES.protect = protect
     work.current.begin_with(disk((30, 40)), label=1)
@@ -292,6 +294,8 @@ def test_what_was_drawn_on_an_object_stays_when_its_correction_is_cleared(
     click(work, 30, 55)
     rows, cols = (grid.ravel() for grid in np.mgrid[28:33, 38:43])
     work.labels.data_setitem((np.zeros_like(rows), rows, cols), 9)
+    if again:
+        click(work, 60, 70)
     command(work, "clear", 0)
     by_hand = np.zeros(SHAPE[1:], dtype=bool)
     by_hand[28:33, 38:43] = True

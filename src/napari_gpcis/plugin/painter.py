@@ -188,11 +188,9 @@ class Painter:
 
         What was drawn over it by hand stays, though it may cover others.
         """
-        self.flush()
         box, mask = held.origin or (EMPTY, np.zeros((0, 0), dtype=bool))
         if held.origin is not None and held.cover:
-            now = self._pixels.part(plane, box)
-            mask = mask & ((now == held.label) | (now == 0))
+            mask = mask & (self.others(plane, held, box) == held.label)
         self.paint(plane, held, box, mask)
 
     def shows(self, plane: Plane, held: Painted) -> bool:
