@@ -68,7 +68,6 @@ class Binding(QObject):
         self.writing = Writing(self)
         self._message = ""
         self._commands: dict[str, Callable[[], None]] = {}
-        self._viewer = viewer
         self._models = Models(factory, model)
         self._keys = Keys(viewer, self)
         self._worker = InferenceThread(self)
@@ -96,25 +95,19 @@ class Binding(QObject):
             makes a new one.
         """
         try:
-            layers = claim_layers(self._viewer, image, labels)
+            layers = claim_layers(self.viewer, image, labels)
             self._check_unused(layers.positive)
         except InputError as error:
             show_error(str(error))
             return False
         self.stop()
         self.annotation = Annotation(
-            self._viewer,
-            image,
-            layers,
-            self._worker,
-            self._models,
-            self.writing,
-            self,
+            self.viewer, image, layers, self._worker, self._models, self.writing, self
         )
         self.annotation.changed.connect(self.changed)
         self._watch(self.annotation, "connect")
         self._keys.bind(layers)
-        self.annotation.prompts.select(self._viewer)
+        self.annotation.prompts.select(self.viewer)
         self.started.emit(self.annotation)
         self.annotation.enter_plane()
         return True
@@ -133,7 +126,7 @@ class Binding(QObject):
 
     def close(self) -> bool:
         """End everything; return whether the inference thread has ended."""
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.stop()
         self.writing.close()
         self._keys.close()
@@ -148,8 +141,8 @@ class Binding(QObject):
         annotation = self.annotation
         if annotation is not None:
             annotation.prompts.settle()  # what was clicked before comes first
-        if annotation is not None and self.session is not None:
-            annotation.say("")  # what the command before has said
+            if self.session is not None:
+                annotation.say("")  # what the command before has said
         if name in self._commands:
             self._commands[name]()
         elif annotation is not None and annotation.current is not None:
@@ -162,7 +155,7 @@ class Binding(QObject):
     def ready(self) -> None:
         """Make the points layers ready for clicks again."""
         if self.annotation is not None:
-            self.annotation.prompts.select(self._viewer)
+            self.annotation.prompts.select(self.viewer)
 
     def travel_in_labels(self, direction: str) -> None:
         """Undo or redo what was drawn last: by a click, or in the labels by hand."""

@@ -14,9 +14,10 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.order import Order
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from napari.layers import Image, Points
 
@@ -109,9 +110,10 @@ class Prompts(QObject):
             if (pixel := plane.pixel(self._to_image(positive, point))) is not None
         ]
         found.sort(key=lambda item: item[1])
-        places = _Places(known)
-        ordered = sorted((places.take(click), n) for n, (click, _) in enumerate(found))
-        return tuple(found[n][0] for _, n in ordered)
+        order = Order(known)
+        placed = [(order.take(click), click) for click, _ in found]
+        placed.sort(key=lambda item: item[0])
+        return tuple(click for _, click in placed)
 
     def selected(self, plane: Plane) -> tuple[Click, ...]:
         """Return the clicks on a plane that a person has selected."""
@@ -168,7 +170,7 @@ class Prompts(QObject):
 
     def _points(self) -> Iterator[tuple[bool, Any, int]]:
         """Yield sign, coordinates and time of arrival of every point."""
-        arrivals = _Places(self._arrivals)
+        arrivals = Order(self._arrivals)
         for positive, layer in self.layers.items():
             for point in layer.data:
                 yield positive, point, arrivals.take((positive, _key(point)))
@@ -284,27 +286,6 @@ class Prompts(QObject):
             yield
         finally:
             self._quiet = before
-
-
-class _Places:
-    """Where things stand in a list; of those that are the same, each in turn.
-
-    Parameters
-    ----------
-    things
-        The list.
-    """
-
-    def __init__(self, things: Sequence[Hashable]) -> None:
-        self._end = len(things)
-        self._places: dict[Hashable, list[int]] = {}
-        for place in reversed(range(self._end)):
-            self._places.setdefault(things[place], []).append(place)
-
-    def take(self, thing: Hashable) -> int:
-        """Return the first place not taken yet; behind the end if there is none."""
-        places = self._places.get(thing)
-        return places.pop() if places else self._end
 
 
 def _key(point: Any) -> tuple[float, ...]:
