@@ -1,6 +1,6 @@
 """Choosing a model: all are listed, those far away are fetched while work goes on."""
 
-from __future__ import annotations
+from __future__ import threading
 
 import hashlib
 import io
@@ -11,6 +11,7 @@ import torch
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+import napari_gpcis.plugin.panels.model as model_panel
 from _model_server import ModelServer, serving
 from napari_gpcis.checkpoints import (
     ModelInfo,
@@ -285,6 +286,27 @@ def test_a_file_of_ones_own_stays_in_the_list(
     choice.refresh()
     titles = [choice.combo.itemText(place) for place in range(choice.combo.count())]
     assert "my nuclei.safetensors (file not found)" in titles
+
+
+def test_devices_are_asked_for_on_the_inference_thread(
+    open_desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+
+    def devices() -> set[str]:
+        names.append(threading.current_thread().name)
+        return {"auto", "cpu"}
+
+    monkeypatch.setattr(model_panel, "devices_here", devices)
+    desk = open_desk()
+    panel = panel_of(desk.widget)
+    items = panel.device.model()
+    assert items.item(list(DEVICES).index("mps")).isEnabled()
+    assert not names
+    panel.parentWidget().unfolded = True
+    desk.until(lambda: not items.item(list(DEVICES).index("mps")).isEnabled())
+    assert items.item(list(DEVICES).index("cpu")).isEnabled()
+    assert names == ["napari-gpcis inference"]
 
 
 def test_the_device_is_a_preference(

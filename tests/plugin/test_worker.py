@@ -150,6 +150,16 @@ def test_answers_reach_the_gui_thread_as_a_signal(qtbot: Any) -> None:
     assert thread.close()
 
 
+def test_a_thread_is_named_by_its_use(qtbot: Any) -> None:
+    names = []
+    for threads in (InferenceThread(), InferenceThread(use="saving")):
+        threads.answered.connect(lambda answer: names.append(answer.value))
+        with qtbot.waitSignal(threads.answered, timeout=WAIT * 1000):
+            threads.submit("a", lambda cancelled: threading.current_thread().name)
+        assert threads.close()
+    assert names == ["napari-gpcis inference", "napari-gpcis saving"]
+
+
 def test_a_cancelled_answer_makes_no_signal(qtbot: Any) -> None:
     thread = InferenceThread()
     seen: list[Any] = []

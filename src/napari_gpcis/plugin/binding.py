@@ -185,6 +185,11 @@ class Binding(QObject):
             self.annotation.reopen()
 
     @property
+    def worker(self) -> InferenceThread:
+        """The inference thread; there is one before an annotation begins, too."""
+        return self._worker
+
+    @property
     def models(self) -> Models:
         """The model in use, for work on other threads."""
         return self._models

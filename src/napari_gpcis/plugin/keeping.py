@@ -43,7 +43,7 @@ class Keeper(QObject):
         self._kept: list[tuple[Record, Recovery]] = []
         self._files: list[RecoveryFile] = []
         self._layers = binding.viewer.layers
-        self._thread = InferenceThread(self)
+        self._thread = InferenceThread(self, "recovery files")
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
 

@@ -61,7 +61,7 @@ class Restorer(QObject):
         self._keeper = keeper
         self._image: Image | None = None
         self._left: Recovered | None = None
-        self._thread = InferenceThread(self)
+        self._thread = InferenceThread(self, "restoring")
         self._thread.answered.connect(self._on_answer)
 
     @property

@@ -70,7 +70,7 @@ class Saver(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._orders: dict[str, _Order] = {}
-        self._thread = InferenceThread(self)
+        self._thread = InferenceThread(self, "saving")
         self._thread.answered.connect(self._on_answer)
 
     @property

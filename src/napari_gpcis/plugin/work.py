@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_gpcis._threads import leave_a_core
 from napari_gpcis.lazy import TiledPlane
 from napari_gpcis.plugin.preferences import PREFERENCES
 
@@ -75,7 +76,11 @@ class Models:
         self._loaded: tuple[tuple[str, int], Segmenter] | None = None
 
     def get(self) -> Segmenter:
-        """Return the segmenter of the model, loading it if need be (on the thread)."""
+        """Return the segmenter of the model, loading it if need be (on the thread).
+
+        The thread that asks computes with it, and leaves a core to the window.
+        """
+        leave_a_core()
         wanted = self.name, self._round
         if self._loaded is None or self._loaded[0] != wanted:
             self._loaded = wanted, self._factory(wanted[0])

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 
-from napari_gpcis._threads import leave_a_core
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -53,10 +51,15 @@ class LatestWins:
     ----------
     deliver
         Called on the thread with each :class:`Answer` that is still wanted.
+    use
+        What the thread is for, in its name.
     """
 
-    def __init__(self, deliver: Callable[[Answer], None]) -> None:
+    def __init__(
+        self, deliver: Callable[[Answer], None], use: str = "inference"
+    ) -> None:
         self._deliver = deliver
+        self._name = f"napari-gpcis {use}"
         self._condition = threading.Condition()
         self._waiting: OrderedDict[Hashable, tuple[int, Work]] = OrderedDict()
         self._latest: dict[Hashable, int] = {}
@@ -72,7 +75,7 @@ class LatestWins:
             self._waiting[key] = (self._tickets, work)
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(
-                    target=self._serve, name="napari-gpcis inference", daemon=True
+                    target=self._serve, name=self._name, daemon=True
                 )
                 self._thread.start()
             self._condition.notify()
@@ -123,7 +126,6 @@ class LatestWins:
 
     def _serve(self) -> None:
         """Run work until closed (on the thread)."""
-        leave_a_core()
         while True:
             with self._condition:
                 while not self._waiting and not self._closed:
@@ -155,6 +157,8 @@ class InferenceThread(QObject):
     ----------
     parent
         Qt parent.
+    use
+        What the thread is for, in its name; inference is not the only use.
     """
 
     answered = Signal(object)
@@ -162,9 +166,9 @@ class InferenceThread(QObject):
 
     _arrived = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, use: str = "inference") -> None:
         super().__init__(parent)
-        self._queue = LatestWins(self._send)
+        self._queue = LatestWins(self._send, use)
         self._arrived.connect(self._receive, Qt.ConnectionType.QueuedConnection)
 
     def submit(self, key: Hashable, work: Work) -> None:

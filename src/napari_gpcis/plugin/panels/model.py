@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton
 
 from napari_gpcis.checkpoints._facts import facts
@@ -20,8 +18,11 @@ from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.sections import explain_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.model_choice import ModelChoice
+    from napari_gpcis.plugin.worker import Answer
 
 DEVICES = {
     "auto": "automatic",
@@ -70,6 +71,8 @@ class ModelPanel(Panel):
         self.column.addWidget(self.load)
         self.column.addWidget(self.message)
         self.device.activated.connect(self._on_device)
+        self.device.seen.connect(self._ask_devices)
+        binding.worker.answered.connect(self._on_answer)
         self.load.clicked.connect(self._on_load)
         self._end = follow(PREFERENCES.events.device, self._show_device, self)
 
@@ -117,6 +120,19 @@ class ModelPanel(Panel):
         with QSignalBlocker(self.device):
             self.device.setCurrentIndex(tuple(DEVICES).index(PREFERENCES.device))
 
+    @property
+    def _key(self) -> Hashable:
+        """Key of the request to the inference thread."""
+        return id(self), "devices"
+
+    def _ask_devices(self) -> None:
+        """Have the devices found that this computer has."""
+        self.binding.worker.submit(self._key, _find_devices)
+
+    def _on_answer(self, answer: Answer) -> None:
+        if answer.key == self._key and answer.value is not None:
+            self.device.mark(answer.value)
+
     def _on_load(self) -> None:
         name, _ = QFileDialog.getOpenFileName(
             self, "Load a model", "", "Models (*.safetensors)"
@@ -126,7 +142,7 @@ class ModelPanel(Panel):
 
 
 def devices_here() -> set[str]:
-    """Return the devices that this computer has."""
+    """Return the devices that this computer has, by PyTorch (on the thread)."""
     import torch  # heavy: never in the GUI thread
 
     here = {"auto", "cpu"}
@@ -137,25 +153,25 @@ def devices_here() -> set[str]:
     return here
 
 
+def _find_devices(_cancelled: Callable[[], bool]) -> set[str]:
+    return devices_here()
+
+
 class _DeviceCombo(QComboBox):
-    """Devices; those that this computer lacks cannot be chosen.
+    """Devices; those that this computer lacks cannot be chosen."""
 
-    PyTorch is asked when the section is first seen, on a thread: importing it takes a
-    second.
-    """
-
-    _found = Signal(object)
+    seen = Signal()
+    """Emitted when it is first seen: importing PyTorch to ask it takes a second."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._asked = False
-        self._found.connect(self.mark, Qt.ConnectionType.QueuedConnection)
+        self._seen = False
 
     def event(self, event: QEvent) -> bool:
-        """Ask which devices there are when first seen."""
-        if event.type() == QEvent.Type.Show and not self._asked:
-            self._asked = True
-            threading.Thread(target=self._ask, daemon=True).start()
+        """Tell when it is first seen."""
+        if event.type() == QEvent.Type.Show and not self._seen:
+            self._seen = True
+            self.seen.emit()
         return bool(super().event(event))
 
     def mark(self, here: set[str]) -> None:
@@ -163,12 +179,6 @@ class _DeviceCombo(QComboBox):
         model: Any = self.model()
         for place, name in enumerate(DEVICES):
             model.item(place).setEnabled(name in here)
-
-    def _ask(self) -> None:
-        """Find the devices (on the thread)."""
-        here = devices_here()
-        with suppress(RuntimeError):  # the widget was closed meanwhile
-            self._found.emit(here)
 
 
 def _device_combo() -> _DeviceCombo:
