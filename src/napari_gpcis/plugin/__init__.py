@@ -1,0 +1,1 @@
+"""The napari plugin: all that needs napari or Qt."""
