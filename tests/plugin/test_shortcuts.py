@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from app_model import Application
+from napari.settings import get_settings
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin import shortcuts
 from napari_gpcis.plugin.commands import COMMANDS
 from napari_gpcis.plugin.panels.shortcuts import ShortcutsPanel
 from napari_gpcis.plugin.preferences import PREFERENCES
@@ -74,6 +76,31 @@ def test_two_keys_may_change_places() -> None:
     PREFERENCES.shortcuts = {"accept": "U Enter", "undo": "N Control-Z"}
     assert not problems()
     assert (key_of("accept"), key_of("undo")) == ("U", "N")
+
+
+def test_the_table_is_built_again_only_when_keys_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[int] = []
+
+    def counted() -> Any:
+        built.append(1)
+        return table()
+
+    monkeypatch.setattr(shortcuts, "table", counted)
+    PREFERENCES.shortcuts = {"undo": "F6 Control-Z"}
+    assert [key_of("undo") for _ in range(3)] == ["F6"] * 3
+    assert len(built) == 1
+    settings = get_settings().shortcuts
+    before = dict(settings.shortcuts)
+    action = next(iter(before))
+    try:
+        settings.shortcuts = {**before, action: ["F6"]}
+        assert key_of("undo") == "U"
+    finally:
+        settings.shortcuts = before
+    assert key_of("undo") == "F6"
+    assert len(built) == 3
 
 
 def test_the_new_key_works_at_once_and_the_old_no_more(open_desk: Any) -> None:

@@ -7,12 +7,13 @@ A key that is none, or is taken, is refused with a reason; the usual keys stay.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from app_model import Application
 from app_model.types import KeyCode
 from napari.layers import Image, Labels, Points, Shapes, Surface, Tracks, Vectors
+from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_gpcis.errors import InputError
@@ -89,7 +90,24 @@ def table() -> tuple[Shortcut, ...]:
 
 def key_of(name: str) -> str:
     """Return the key that runs a command from anywhere."""
-    return next(row.anywhere for row in table() if row.command.name == name)
+    return _keys(tuple(PREFERENCES.shortcuts.items()))[name]
+
+
+@lru_cache(maxsize=1)
+def _keys(_preferred: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return the keys from anywhere, which displays ask for at every click.
+
+    They are found anew when others are preferred, or when napari's keys change.
+    """
+    get_settings().shortcuts.events.shortcuts.connect(_forget_keys)
+    app = Application.get_app("napari")
+    if app is not None:
+        app.keybindings.registered.connect(_forget_keys, unique=True)
+    return {row.command.name: row.anywhere for row in table()}
+
+
+def _forget_keys(*_: object) -> None:
+    _keys.cache_clear()
 
 
 def change(name: str, text: str) -> None:
@@ -179,8 +197,6 @@ def _layer_keys() -> dict[str, set[str]]:
 
 def _general_keys() -> set[str]:
     """Return the keys of the viewer and of the menus."""
-    from napari.settings import get_settings
-
     shortcuts = get_settings().shortcuts.shortcuts.values()
     found = {str(key) for keys in shortcuts for key in keys}
     app = Application.get_app("napari")
