@@ -38,7 +38,6 @@ class Clicking(ABC):
         self._threshold = segmenter.info.inference.mask_threshold
         self._history = History()
         self._known: dict[Prompts, Prediction] = {}
-        self._generation = 0
         self._last_shown: tuple[Prediction, Prediction] | None = None
 
     @property
@@ -184,12 +183,10 @@ class Clicking(ABC):
 
     def undo_click(self) -> bool:
         """Undo without predicting; ``False`` if there was nothing to undo."""
-        self._generation += 1
         return self._history.undo()
 
     def redo_click(self) -> bool:
         """Redo without predicting; ``False`` if there was nothing to redo."""
-        self._generation += 1
         return self._history.redo()
 
     def request(self) -> Request | None:
@@ -204,7 +201,6 @@ class Clicking(ABC):
                     asked.clicks,
                     tuple(done),
                     asked.view,
-                    self._generation,
                     asked.start,
                 )
             done.append(found)
@@ -260,7 +256,6 @@ class Clicking(ABC):
         """Make a step, and forget predictions that no undo or redo can reach."""
         forget = self._history.can_redo
         self._history.push(prompts)
-        self._generation += 1
         if forget:
             kept = filter(self._history.reaches, self._known)
             self._known = {key: self._known[key] for key in kept}
@@ -269,4 +264,3 @@ class Clicking(ABC):
         """Begin with these prompts: nothing is redone, nothing predicted."""
         self._history.reset(prompts)
         self._known.clear()
-        self._generation += 1

@@ -27,8 +27,6 @@ class Request:
         The predictions known already, of the first ``len(done)`` clicks.
     view
         What the first click is zoomed to; ``None`` for the whole image.
-    generation
-        State of the session that asked; larger is later.
     start
         The mask before the first click; ``None`` for none.
     """
@@ -37,5 +35,4 @@ class Request:
     clicks: tuple[Click, ...]
     done: tuple[Prediction, ...] = ()
     view: Box | None = None
-    generation: int = 0
     start: Start | None = None

@@ -6,7 +6,7 @@ plane by plane, when it is looked at, and lies on all channels of the image at o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Limits = tuple[float, float]
-
-Contrast: TypeAlias = Literal["values", "layer"]
-"""Where the contrast comes from: the values of the plane shown, or the layer."""
 
 MOST_CHANNELS = 32
 """A longer axis is not one of channels."""

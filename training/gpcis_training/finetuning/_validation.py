@@ -13,7 +13,6 @@ from gpcis_training.evaluation import (
     draw_objects,
     evaluate,
 )
-from gpcis_training.evaluation.metrics import noc
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -188,8 +187,3 @@ class Validation:
             target=TARGET,
             progress=False,
         )
-
-
-def clicks_each(result: EvaluationResult) -> list[int]:
-    """Return the clicks to 85 % of each object, in order."""
-    return [noc(run.ious, 0.85, MAX_CLICKS) for run in result.runs]
