@@ -40,7 +40,7 @@ class Queue:
 
     alive = False
 
-    def __init__(self, deliver: Callable[[Answer], None]) -> None:
+    def __init__(self, deliver: Callable[[Answer], None], use: str) -> None:
         self._deliver = deliver
         self.waiting: OrderedDict[Any, tuple[int, Any]] = OrderedDict()
         self._latest: dict[Any, int] = {}
@@ -241,8 +241,8 @@ class Person:
         """Wait until nothing is on its way."""
         for _ in range(1000):
             self.turn()
-            timers = self.annotation._timer, self.annotation.prompts._timer
-            busy = self.queue.work() or any(timer.isActive() for timer in timers)
+            waits = self.annotation._debouncer, self.annotation.prompts._debouncer
+            busy = self.queue.work() or any(one.pending for one in waits)
             if not busy:
                 self.turn()
                 return

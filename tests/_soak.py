@@ -437,12 +437,12 @@ class Soak:
         annotation = binding.annotation
         if annotation is None or annotation.current is None:
             return annotation is None or bool(annotation.message)
-        if binding._worker._queue._latest or annotation._timer.isActive():
+        if binding._worker._queue._latest or annotation._debouncer.pending:
             return False
         prompts = annotation.prompts
         current = annotation.current
         session = current.session
-        if prompts._timer.isActive() or session is None or current.accepting:
+        if prompts._debouncer.pending or session is None or current.accepting:
             return False
         return current.clicks == session.clicks
 

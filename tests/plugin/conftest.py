@@ -189,7 +189,7 @@ def open_desk(
     for desk in desks:
         desk.segmenter.gate.set()
         desk.widget.shut_down()
-        assert not desk.binding.thread_alive
+        assert not desk.binding.worker.alive
 
 
 @pytest.fixture

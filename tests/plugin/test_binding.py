@@ -530,7 +530,7 @@ def test_close_while_busy(bench) -> None:
     bench.until(lambda: bench.segmenter.runs)
     labels = bench.labels
     bench.segmenter.gate.set()
-    assert bench.binding.thread_alive
+    assert bench.binding.worker.alive
     bench.binding.stop()
     assert not labels.data.any()
 

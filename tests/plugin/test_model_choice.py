@@ -1,9 +1,10 @@
 """Choosing a model: all are listed, those far away are fetched while work goes on."""
 
-from __future__ import threading
+from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest

@@ -232,7 +232,7 @@ def test_the_dock_closed_gives_everything_back(open_desk) -> None:
     desk.settled(1)
     labels, points = desk.labels, desk.positive
     desk.viewer.window.remove_dock_widget(desk.widget)
-    assert not desk.binding.thread_alive
+    assert not desk.binding.worker.alive
     assert drawn_in(labels, 1)
     assert not points.keymap
     assert not any(str(key) in "NUKG" for key in desk.viewer.keymap)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.contrast import chosen_contrast
+from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.events import AnnotationEvents
 from napari_gpcis.plugin.painter import Painter
 from napari_gpcis.plugin.past import Past
@@ -93,26 +95,21 @@ class Annotation(QObject):
             self.past,
             self._say,
         )
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.timeout.connect(self.enter_plane)
+        self._debouncer = Debouncer(self.enter_plane, parent=self)
+        self._connections = Connections()
         self.prompts.changed.connect(self._on_points)
         self.events.planes_written.connect(self._on_written)
         for name in DIMS_EVENTS:
-            getattr(viewer.dims.events, name).connect(self._on_dims)
-        viewer.layers.selection.events.active.connect(self._on_active)
+            self._connections.connect(viewer.dims.events[name], self._on_dims)
+        active = viewer.layers.selection.events.active
+        self._connections.connect(active, self._on_active)
         for points in self._points:
-            points.events.mode.connect(self._on_active)
+            self._connections.connect(points.events.mode, self._on_active)
 
     def close(self) -> None:
         """Stop; what is drawn in the labels layer stays, running objects as well."""
-        for name in DIMS_EVENTS:
-            getattr(self._viewer.dims.events, name).disconnect(self._on_dims)
-        self._viewer.layers.selection.events.active.disconnect(self._on_active)
-        for points in self._points:
-            points.events.mode.disconnect(self._on_active)
-        self._timer.stop()
+        self._connections.end()
+        self._debouncer.cancel()
         self._worker.cancel(self._opening)
         for plane in self._planes.values():
             plane.give_up()
@@ -267,7 +264,7 @@ class Annotation(QObject):
             self.enter_plane()
 
     def _on_dims(self) -> None:
-        self._timer.start()
+        self._debouncer.throttle()
 
     def _on_active(self) -> None:
         self.changed.emit()

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation import Annotation
+from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.keys import Keys
 from napari_gpcis.plugin.layers import claim_layers, lies_on
 from napari_gpcis.plugin.planes import layer_shape
@@ -72,11 +74,10 @@ class Binding(QObject):
         self._keys = Keys(viewer, self)
         self._worker = InferenceThread(self)
         self._worker.answered.connect(self._on_answer)
-        viewer.layers.events.removed.connect(self._on_removed)
-        self._fit_timer = QTimer(self)
-        self._fit_timer.setSingleShot(True)
-        self._fit_timer.setInterval(0)
-        self._fit_timer.timeout.connect(self._check_fit)
+        self._followed = Connections()  # of the viewer
+        self._followed.connect(viewer.layers.events.removed, self._on_removed)
+        self._watched = Connections()  # of the annotation's layers
+        self._debouncer = Debouncer(self._check_fit, parent=self)
         _BINDINGS.add(self)
 
     # What a person can do ---------------------------------------------------------
@@ -105,7 +106,7 @@ class Binding(QObject):
             self.viewer, image, layers, self._worker, self._models, self.writing, self
         )
         self.annotation.changed.connect(self.changed)
-        self._watch(self.annotation, "connect")
+        self._watch(self.annotation)
         self._keys.bind(layers)
         self.annotation.prompts.select(self.viewer)
         self.started.emit(self.annotation)
@@ -117,7 +118,7 @@ class Binding(QObject):
         annotation, self.annotation = self.annotation, None
         if annotation is not None:
             self._keys.unbind()
-            self._watch(annotation, "disconnect")
+            self._watched.end()
             annotation.close()
             annotation.deleteLater()
             self.stopped.emit()
@@ -126,7 +127,7 @@ class Binding(QObject):
 
     def close(self) -> bool:
         """End everything; return whether the inference thread has ended."""
-        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._followed.end()
         self.stop()
         self.writing.close()
         self._keys.close()
@@ -213,11 +214,6 @@ class Binding(QObject):
         return self._worker.end_thread
 
     @property
-    def thread_alive(self) -> bool:
-        """Whether the inference thread runs."""
-        return self._worker.alive
-
-    @property
     def status(self) -> str:
         """What is going on, in a line or two."""
         annotation = self.annotation
@@ -260,12 +256,12 @@ class Binding(QObject):
                 msg = "Another GPCIS widget annotates this image: press Stop there."
                 raise InputError(msg)
 
-    def _watch(self, annotation: Annotation, way: str) -> None:
-        """Begin or end (``"connect"``, ``"disconnect"``) to watch image and labels."""
+    def _watch(self, annotation: Annotation) -> None:
+        """Watch image and labels."""
         for layer in (annotation.image, annotation.layers.labels):
-            getattr(layer.events.data, way)(self._on_new_data)
+            self._watched.connect(layer.events.data, self._on_new_data)
             for name in _PLACE_EVENTS:
-                getattr(getattr(layer.events, name), way)(self._on_moved)
+                self._watched.connect(layer.events[name], self._on_moved)
 
     def _on_new_data(self, event: Any) -> None:
         """Read a changed image anew, and replay the running clicks on it."""
@@ -279,7 +275,7 @@ class Binding(QObject):
 
     def _on_moved(self) -> None:
         """Check the fit soon: image and labels may be moved one after the other."""
-        self._fit_timer.start()
+        self._debouncer.throttle()
 
     def _check_fit(self) -> None:
         """End the annotation if image and labels no longer lie on each other."""

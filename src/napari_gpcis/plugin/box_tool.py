@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.sketch import Sketch
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class BoxTool(QObject):
         self._on = False
         self._annotation: Annotation | None = None
         self._sketch: Sketch | None = None
+        self._connections = Connections()
         binding.started.connect(self._on_started)
         binding.stopped.connect(self.close)
         binding.register("box_tool", self.toggle)
@@ -62,10 +64,8 @@ class BoxTool(QObject):
         annotation, self._annotation = self._annotation, None
         if annotation is None:
             return
-        annotation.prompts.dragged.disconnect(self._on_dragged)
-        annotation.prompts.boxed.disconnect(self._on_boxed)
+        self._connections.end()
         for layer in annotation.prompts.layers.values():
-            layer.events.mode.disconnect(self._arm)
             layer.mouse_pan = True
         if self._sketch is not None:
             self._sketch.close()
@@ -74,10 +74,10 @@ class BoxTool(QObject):
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
         self._sketch = Sketch(annotation.viewer, annotation.image, "box")
-        annotation.prompts.dragged.connect(self._on_dragged)
-        annotation.prompts.boxed.connect(self._on_boxed)
+        self._connections.connect(annotation.prompts.dragged, self._on_dragged)
+        self._connections.connect(annotation.prompts.boxed, self._on_boxed)
         for layer in annotation.prompts.layers.values():
-            layer.events.mode.connect(self._arm)
+            self._connections.connect(layer.events.mode, self._arm)
         self._arm()
 
     def _arm(self, *_: Any) -> None:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
+from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.planes import full_resolution
 
 if TYPE_CHECKING:
@@ -45,10 +47,8 @@ class Freshness(QObject):
         super().__init__(binding)
         self._annotation: Annotation | None = None
         self._known: dict[Plane, int] = {}
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(WAIT)
-        self._timer.timeout.connect(self._look)
+        self._debouncer = Debouncer(self._look, WAIT, self)
+        self._connections = Connections()
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
 
@@ -59,23 +59,22 @@ class Freshness(QObject):
 
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
-        annotation.worker.answered.connect(self._on_answer)
-        annotation.events.plane_entered.connect(self._look)
-        annotation.image.events.set_data.connect(self._on_drawn)
-        annotation.image.events.data.connect(self._on_new_data)
+        image = annotation.image.events
+        self._connections.connect(annotation.worker.answered, self._on_answer)
+        self._connections.connect(annotation.events.plane_entered, self._look)
+        self._connections.connect(image.set_data, self._on_drawn)
+        self._connections.connect(image.data, self._on_new_data)
 
     def _on_stopped(self) -> None:
         annotation, self._annotation = self._annotation, None
-        self._timer.stop()
+        self._debouncer.cancel()
+        self._connections.end()
         self._known.clear()
         if annotation is not None:
             annotation.worker.cancel(self.key)
-            annotation.worker.answered.disconnect(self._on_answer)
-            annotation.image.events.set_data.disconnect(self._on_drawn)
-            annotation.image.events.data.disconnect(self._on_new_data)
 
     def _on_drawn(self, _event: Any = None) -> None:
-        self._timer.start()
+        self._debouncer.throttle()
 
     def _on_new_data(self, _event: Any = None) -> None:
         """Forget the old array; the binding opens the plane anew."""

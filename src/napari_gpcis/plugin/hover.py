@@ -7,13 +7,14 @@ at a time; of the places that the mouse has been at meanwhile, only the latest c
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+from superqt.utils import QSignalThrottler
 
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.contours import Answers, Contour, Question
 from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.preferences import PREFERENCES
@@ -52,19 +53,19 @@ class Hover(QObject):
         self._next: Contour | None = None
         self._waiting: _Work | None = None
         self._answers = Answers()
-        self._drawn_at = 0.0
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._draw)
+        self._connections = Connections()
+        self._throttler = QSignalThrottler(parent=self)
+        self._throttler.setTimeout(PERIOD)
+        self._throttler.triggered.connect(self._draw)
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
         binding.register("hover_preview", self.toggle)
-        follow(PREFERENCES.events.hover_preview, self._on_switched, self)
+        self._end = follow(PREFERENCES.events.hover_preview, self._on_switched, self)
 
     def close(self) -> None:
         """Stop following."""
         self._on_stopped()
-        PREFERENCES.events.hover_preview.disconnect(self._on_switched)
+        self._end()
 
     @staticmethod
     def toggle() -> None:
@@ -86,7 +87,7 @@ class Hover(QObject):
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
         self._sketch = Sketch(annotation.viewer, annotation.image, "preview")
-        self._watch(annotation, "connect")
+        self._watch(annotation)
         for layer in annotation.prompts.layers.values():
             layer.mouse_move_callbacks.append(self._on_move)
         self._prepare()
@@ -96,7 +97,7 @@ class Hover(QObject):
         if annotation is None:
             return
         self.clear()
-        self._watch(annotation, "disconnect")
+        self._connections.end()
         for layer in annotation.prompts.layers.values():
             if self._on_move in layer.mouse_move_callbacks:
                 layer.mouse_move_callbacks.remove(self._on_move)
@@ -105,16 +106,14 @@ class Hover(QObject):
         self._sketch = None
         self._answers = Answers()
 
-    def _watch(self, annotation: Annotation, way: str) -> None:
-        """Begin or end (``"connect"``, ``"disconnect"``) to follow an annotation."""
-        events = annotation.events
-        signals = (events.plane_entered, events.clicks_changed, events.accepted)
-        for signal in signals:
-            getattr(signal, way)(self._on_change)
-        getattr(annotation.worker.answered, way)(self._on_answer)
-        over = annotation.viewer.events.mouse_over_canvas
-        getattr(over, way)(self._on_over)
-        getattr(annotation.changed, way)(self._on_state)
+    def _watch(self, annotation: Annotation) -> None:
+        """Follow an annotation."""
+        events, over = annotation.events, annotation.viewer.events.mouse_over_canvas
+        for signal in (events.plane_entered, events.clicks_changed, events.accepted):
+            self._connections.connect(signal, self._on_change)
+        self._connections.connect(annotation.worker.answered, self._on_answer)
+        self._connections.connect(over, self._on_over)
+        self._connections.connect(annotation.changed, self._on_state)
 
     def _prepare(self) -> None:
         """Make the layer now, not while the mouse moves."""
@@ -194,9 +193,7 @@ class Hover(QObject):
         if answer.value is None:
             return
         self._next = answer.value
-        if not self._timer.isActive():
-            since = (time.monotonic() - self._drawn_at) * 1000
-            self._timer.start(max(0, round(PERIOD - since)))
+        self._throttler.throttle()
 
     def _draw(self) -> None:
         contour, self._next = self._next, None
@@ -206,7 +203,6 @@ class Hover(QObject):
         current = annotation.current
         if current is not None and current.plane == contour.plane:
             positive = contour.click.positive
-            self._drawn_at = time.monotonic()
             sketch.show(
                 contour.plane,
                 contour.curves,
@@ -217,7 +213,7 @@ class Hover(QObject):
 
     def clear(self) -> None:
         """Show nothing, and drop what is being computed."""
-        self._timer.stop()
+        self._throttler.cancel()
         self._next = self._waiting = None
         if self._annotation is not None:
             self._annotation.worker.cancel(self.key)

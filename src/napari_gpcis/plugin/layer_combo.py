@@ -15,6 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gpcis.plugin.connections import Connections
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,13 +59,14 @@ class LayerCombo(QComboBox):
         self._wanted = wanted
         self._nothing = nothing
         self._layers: list[Layer | None] = []
-        self._named: list[Layer] = []
+        self._names = Connections()
         self.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.setMinimumContentsLength(12)
+        self._connections = Connections()
         for name in LAYER_EVENTS:
-            getattr(viewer.layers.events, name).connect(self.refresh)
+            self._connections.connect(viewer.layers.events[name], self.refresh)
         self.activated.connect(self._on_activated)
         self.refresh()
 
@@ -79,9 +82,8 @@ class LayerCombo(QComboBox):
 
     def close_links(self) -> None:
         """Stop following the viewer."""
-        for name in LAYER_EVENTS:
-            getattr(self._viewer.layers.events, name).disconnect(self.refresh)
-        self._follow_names([])
+        self._connections.end()
+        self._names.end()
 
     def refresh(self, _event: Any = None) -> None:
         """Offer the layers there are now, keeping the chosen one if it is there."""
@@ -129,11 +131,9 @@ class LayerCombo(QComboBox):
         return -1
 
     def _follow_names(self, layers: list[Layer]) -> None:
-        for layer in self._named:
-            layer.events.name.disconnect(self.refresh)
+        self._names.end()
         for layer in layers:
-            layer.events.name.connect(self.refresh)
-        self._named = layers
+            self._names.connect(layer.events.name, self.refresh)
 
     def _on_activated(self, _index: int) -> None:
         self.picked.emit()

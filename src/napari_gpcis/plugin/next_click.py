@@ -9,6 +9,7 @@ from napari.layers import Points
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.next_click import NextClick, expected_iou, next_click
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.journey import go_to
 from napari_gpcis.plugin.overlays import (
     DISPLAY,
@@ -74,6 +75,7 @@ class NextClickGuide(QObject):
         self._binding = binding
         self._layer: Points | None = None
         self._worker: InferenceThread | None = None
+        self._connections = Connections()
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
         binding.register("next_click", self.go)
@@ -116,20 +118,19 @@ class NextClickGuide(QObject):
             self._look()
 
     def _on_started(self, annotation: Annotation) -> None:
-        annotation.events.predicted.connect(self._on_predicted)
-        annotation.events.clicks_changed.connect(self._on_predicted)
-        annotation.events.plane_entered.connect(self._refresh)
-        self._binding.viewer.layers.events.removed.connect(self._on_removed)
         self._worker = annotation.worker
-        self._worker.answered.connect(self._on_answer)
+        events, layers = annotation.events, self._binding.viewer.layers
+        self._connections.connect(events.predicted, self._on_predicted)
+        self._connections.connect(events.clicks_changed, self._on_predicted)
+        self._connections.connect(events.plane_entered, self._refresh)
+        self._connections.connect(layers.events.removed, self._on_removed)
+        self._connections.connect(self._worker.answered, self._on_answer)
 
     def _on_stopped(self) -> None:
-        self._binding.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._connections.end()
         self._forget()
         self._going = False
-        if self._worker is not None:
-            self._worker.answered.disconnect(self._on_answer)
-            self._worker = None
+        self._worker = None
         layer, self._layer = self._layer, None
         if layer is not None:
             take_away(self._binding.viewer, layer)

@@ -10,8 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.object_scan import Entry, scan
 from napari_gpcis.plugin.planes import Plane, layer_shape
 from napari_gpcis.plugin.worker import InferenceThread
@@ -59,16 +61,11 @@ class ObjectIndex(QObject):
         self._planes: dict[Plane, dict[int, Entry]] = {}
         self._axes: tuple[int, int] | None = None
         self._waiting: set[Plane] = set()
-        self._thread = InferenceThread(self)
+        self._thread = InferenceThread(self, "object index")
         self._thread.answered.connect(self._on_answer)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(DELAY)
-        self._timer.timeout.connect(self._look)
-        self._news = QTimer(self)
-        self._news.setSingleShot(True)
-        self._news.setInterval(NEWS)
-        self._news.timeout.connect(self.changed)
+        self._looking = Debouncer(self._look, DELAY, self)
+        self._telling = Debouncer(self._tell, NEWS, self)
+        self._connections = Connections()
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
 
@@ -85,7 +82,7 @@ class ObjectIndex(QObject):
     @property
     def busy(self) -> bool:
         """Whether planes are being looked up, or will be soon."""
-        return bool(self._waiting) or self._news.isActive()
+        return bool(self._waiting) or self._telling.pending
 
     def objects(self) -> list[Found]:
         """Return all finished objects, plane by plane, by ascending id."""
@@ -102,16 +99,16 @@ class ObjectIndex(QObject):
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
         events, labels = annotation.events, annotation.layers.labels
-        events.plane_entered.connect(self._on_plane)
-        events.objects_changed.connect(self._on_plane_changed)
-        events.planes_written.connect(self.look_up)
-        events.clicks_changed.connect(self._on_running)
-        labels.events.labels_update.connect(self._on_drawn)
-        labels.events.data.connect(self._on_data)
+        self._connections.connect(events.plane_entered, self._on_plane)
+        self._connections.connect(events.objects_changed, self._on_plane_changed)
+        self._connections.connect(events.planes_written, self.look_up)
+        self._connections.connect(events.clicks_changed, self._on_running)
+        self._connections.connect(labels.events.labels_update, self._on_drawn)
+        self._connections.connect(labels.events.data, self._on_data)
 
     def _on_stopped(self) -> None:
         annotation, self._annotation = self._annotation, None
-        self._timer.stop()
+        self._looking.cancel()
         for plane in self._waiting:
             self._thread.cancel(plane)
         self._waiting.clear()
@@ -119,13 +116,7 @@ class ObjectIndex(QObject):
         self._axes = None
         if annotation is None:
             return
-        events, labels = annotation.events, annotation.layers.labels
-        events.plane_entered.disconnect(self._on_plane)
-        events.objects_changed.disconnect(self._on_plane_changed)
-        events.planes_written.disconnect(self.look_up)
-        events.clicks_changed.disconnect(self._on_running)
-        labels.events.labels_update.disconnect(self._on_drawn)
-        labels.events.data.disconnect(self._on_data)
+        self._connections.end()
         self.changed.emit()
 
     def _on_plane(self) -> None:
@@ -144,7 +135,7 @@ class ObjectIndex(QObject):
             self.look_up([self._annotation.current.plane])
 
     def _on_running(self, *_: Any) -> None:
-        self._news.start()
+        self._telling.throttle()
 
     def _on_drawn(self, *_: Any) -> None:
         """Follow edits by hand; what the running object draws is of no matter."""
@@ -158,7 +149,10 @@ class ObjectIndex(QObject):
     def look_up(self, planes: Iterable[Plane]) -> None:
         """Look these planes up soon."""
         self._waiting.update(planes)
-        self._timer.start()
+        self._looking.throttle()
+
+    def _tell(self) -> None:
+        self.changed.emit()
 
     def _look(self) -> None:
         """Ask the thread for the planes that wait."""
@@ -178,7 +172,7 @@ class ObjectIndex(QObject):
             return
         if self._planes.get(plane, {}) != answer.value:
             self._planes[plane] = answer.value
-        self._news.start()
+        self._telling.throttle()
 
 
 def planes_of(shape: tuple[int, ...], axes: tuple[int, int]) -> list[Plane]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
+from napari_gpcis.plugin.connections import Connections
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QWidget
@@ -29,12 +31,13 @@ class OwnCanvas:
     """
 
     def __init__(self, viewer: ViewerModel, widget: QWidget) -> None:
-        self._viewer, self._widget = viewer, widget
-        viewer.layers.events.removing.connect(self._make_current)
+        self._widget = widget
+        self._connections = Connections()
+        self._connections.connect(viewer.layers.events.removing, self._make_current)
 
     def close(self) -> None:
         """Follow the viewer no more."""
-        self._viewer.layers.events.removing.disconnect(self._make_current)
+        self._connections.end()
 
     def _make_current(self, _event: Any = None) -> None:
         with suppress(RuntimeError):  # Qt has deleted the widget already

@@ -27,6 +27,7 @@ from napari_gpcis._boxes import (
     slices,
     union,
 )
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.ids import Ids
 from napari_gpcis.plugin.painted import Painted, painted_again, painted_object
 from napari_gpcis.plugin.pixels import Pixels, Places
@@ -67,19 +68,17 @@ class Painter:
         self._timer = QTimer()
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._go_on)
-        labels.events.paint.connect(self._on_painted)
-        labels.events.data.connect(self._ids.all_new)
-        labels.events.labels_update.connect(self._on_drawn)
-        labels.events.set_data.connect(self._on_drawn)
+        self._connections = Connections()
+        self._connections.connect(labels.events.paint, self._on_painted)
+        self._connections.connect(labels.events.data, self._ids.all_new)
+        self._connections.connect(labels.events.labels_update, self._on_drawn)
+        self._connections.connect(labels.events.set_data, self._on_drawn)
 
     def close(self) -> None:
         """End the running undo step and let go of the layer."""
         self.flush()
         self._pixels.close()
-        self.labels.events.paint.disconnect(self._on_painted)
-        self.labels.events.data.disconnect(self._ids.all_new)
-        self.labels.events.labels_update.disconnect(self._on_drawn)
-        self.labels.events.set_data.disconnect(self._on_drawn)
+        self._connections.end()
 
     # The running object -----------------------------------------------------------
 

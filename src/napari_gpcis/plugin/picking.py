@@ -15,6 +15,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject
 
 from napari_gpcis._boxes import box_of, slices
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.planes import displayed_plane, full_resolution, layer_shape
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Picking(QObject):
     def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._annotation: Annotation | None = None
+        self._connections = Connections()
         binding.started.connect(self._on_started)
         binding.stopped.connect(self.close)
         binding.register("refine", self.refine_at_cursor)
@@ -64,8 +66,7 @@ class Picking(QObject):
         """Let go of the annotation."""
         annotation, self._annotation = self._annotation, None
         if annotation is not None:
-            annotation.prompts.picked.disconnect(self._on_picked)
-            annotation.worker.answered.disconnect(self._on_answer)
+            self._connections.end()
             annotation.worker.cancel(self.key)
 
     def refine_at_cursor(self) -> None:
@@ -89,8 +90,8 @@ class Picking(QObject):
 
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
-        annotation.prompts.picked.connect(self._on_picked)
-        annotation.worker.answered.connect(self._on_answer)
+        self._connections.connect(annotation.prompts.picked, self._on_picked)
+        self._connections.connect(annotation.worker.answered, self._on_answer)
 
     def _on_picked(self, place: Any) -> None:
         annotation = self._annotation

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis._boxes import slices
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.part_drawing import draw_part
 from napari_gpcis.plugin.prompts import RIGHT_BUTTON
 
@@ -49,15 +50,15 @@ class Pixels:
         self.open = self.writing = False
         self._history = ExitStack()
         self._ending = self._redraw = self._stroke = False
-        labels.events.paint.connect(self._on_edited)
-        labels.events.data.connect(self._on_edited)
+        self._connections = Connections()
+        self._connections.connect(labels.events.paint, self._on_edited)
+        self._connections.connect(labels.events.data, self._on_edited)
         labels.mouse_drag_callbacks.insert(0, self.on_press)
 
     def close(self) -> None:
         """End the step and let go of the layer."""
         self.end_step()
-        self.labels.events.paint.disconnect(self._on_edited)
-        self.labels.events.data.disconnect(self._on_edited)
+        self._connections.end()
         if self.on_press in self.labels.mouse_drag_callbacks:
             self.labels.mouse_drag_callbacks.remove(self.on_press)
 

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.order import Order
 
 if TYPE_CHECKING:
@@ -72,27 +74,23 @@ class Prompts(QObject):
         self._misplaced: list[tuple[bool, Any]] = []
         self._arrivals: list[tuple[bool, tuple[float, ...]]] = []
         self._quiet = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.timeout.connect(self._settle)
+        self._debouncer = Debouncer(self._settle, parent=self)
+        self._connections = Connections()
         for layer in self.layers.values():
-            layer.events.data.connect(self._on_data)
+            self._connections.connect(layer.events.data, self._on_data)
             layer.mouse_drag_callbacks.append(self._on_press)
 
     def close(self) -> None:
         """Let go of the layers."""
-        self._timer.stop()
+        self._debouncer.cancel()
+        self._connections.end()
         for layer in self.layers.values():
-            layer.events.data.disconnect(self._on_data)
             if self._on_press in layer.mouse_drag_callbacks:
                 layer.mouse_drag_callbacks.remove(self._on_press)
 
     def settle(self) -> None:
         """Report changes now that would be reported at the next turn of the loop."""
-        if self._timer.isActive():
-            self._timer.stop()
-            self._settle()
+        self._debouncer.flush()
 
     def clicks(self, plane: Plane, known: Sequence[Click] = ()) -> tuple[Click, ...]:
         """Return the clicks on a plane, in the order in which they were made.
@@ -222,7 +220,7 @@ class Prompts(QObject):
         positive = self.layers[True] == event.source
         if str(event.action) == "added":
             self._on_added(positive, event.source, len(event.data_indices))
-        self._timer.start()
+        self._debouncer.throttle()
 
     def _on_added(self, positive: bool, layer: Points, count: int) -> None:
         """Note the order of new points, and those that belong into the other layer."""

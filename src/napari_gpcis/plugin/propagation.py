@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.contrast import chosen_contrast
 from napari_gpcis.plugin.planes import full_resolution
 from napari_gpcis.plugin.stack import Stack
@@ -72,6 +73,7 @@ class Propagation(QObject):
         self._binding = binding
         self._run: _Run | None = None
         self._deed: Deed | None = None
+        self._connections = Connections()
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
         binding.register("undo", self.undo)
@@ -206,7 +208,7 @@ class Propagation(QObject):
 
     def _on_started(self, annotation: Annotation) -> None:
         self.stack = Stack(annotation)
-        annotation.worker.answered.connect(self._on_answer)
+        self._connections.connect(annotation.worker.answered, self._on_answer)
         annotation.events.deed_undone.connect(self._on_undone)
         annotation.events.plane_entered.connect(self.changed)
 
@@ -214,7 +216,7 @@ class Propagation(QObject):
         stack, self.stack = self.stack, None
         if stack is not None:
             stack.annotation.worker.cancel(self._key)
-            stack.annotation.worker.answered.disconnect(self._on_answer)
+            self._connections.end()
         self._run = self._deed = None
         self.found, self.words = [], ""
         self.changed.emit()

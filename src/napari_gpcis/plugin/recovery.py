@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from filelock import Timeout
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.packing import Packer
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import RecoveryFile, write_recovery
@@ -43,19 +44,18 @@ class Recovery(QObject):
         self._told = False
         self._thread = thread
         self._thread.answered.connect(self._on_written)
-        self._timer = QTimer(self)
+        self._connections = Connections()
+        self._timer = QTimer(self)  # no throttler: its periods go on after a write
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.write)
         self.follow(record)
 
     def follow(self, record: Record) -> None:
         """Keep the work of another record, which goes on with the same labels."""
-        if record is not self._record:
-            self._record.changed.disconnect(self._on_changed)
-            self._record.accepted.disconnect(self.write)
+        self._connections.end()
         self._record = record
-        record.changed.connect(self._on_changed)
-        record.accepted.connect(self.write)
+        self._connections.connect(record.changed, self._on_changed)
+        self._connections.connect(record.accepted, self.write)
 
     def write(self) -> None:
         """Write what there is now, on a thread; also that there is nothing any more."""

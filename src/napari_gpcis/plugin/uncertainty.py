@@ -13,6 +13,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.next_click import doubt
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.overlays import (
     DISPLAY,
     grid_to_world,
@@ -118,6 +119,7 @@ class UncertaintyMaps(QObject):
         self._last = {FIRST}
         self._binding = binding
         self._layers: dict[str, Image] = {}
+        self._connections = Connections()
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._remove_all)
         binding.register("uncertainty", self.toggle)
@@ -138,9 +140,10 @@ class UncertaintyMaps(QObject):
         self.changed.emit()
 
     def _on_started(self, annotation: Annotation) -> None:
-        annotation.events.predicted.connect(self._on_predicted)
-        annotation.events.plane_entered.connect(self._refresh)
-        self._binding.viewer.layers.events.removed.connect(self._on_removed)
+        events, layers = annotation.events, self._binding.viewer.layers
+        self._connections.connect(events.predicted, self._on_predicted)
+        self._connections.connect(events.plane_entered, self._refresh)
+        self._connections.connect(layers.events.removed, self._on_removed)
 
     def _on_predicted(self, plane: PlaneAnnotation) -> None:
         annotation = self._binding.annotation
@@ -188,7 +191,7 @@ class UncertaintyMaps(QObject):
 
     def _remove_all(self) -> None:
         viewer = self._binding.viewer
-        viewer.layers.events.removed.disconnect(self._on_removed)
+        self._connections.end()
         layers, self._layers = self._layers, {}
         for layer in layers.values():
             take_away(viewer, layer)

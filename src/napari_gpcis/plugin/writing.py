@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.preferences import PREFERENCES
 
@@ -37,11 +38,12 @@ class Writing(QObject):
         super().__init__(parent)
         self._way: Way = "new"
         self.threshold = PREFERENCES.threshold
-        PREFERENCES.events.threshold.connect(self._on_threshold)
+        self._connections = Connections()
+        self._connections.connect(PREFERENCES.events.threshold, self._on_threshold)
 
     def close(self) -> None:
         """Stop following the preferences."""
-        PREFERENCES.events.threshold.disconnect(self._on_threshold)
+        self._connections.end()
 
     @property
     def way(self) -> Way:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Signal
 
+from napari_gpcis.plugin.connections import Connections
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NEEDED = ("lightning_fabric", "matplotlib", "torchmetrics", "yaml")
+NEEDED = ("lightning_fabric", "matplotlib", "yaml")
 INSTALL = 'pip install "napari-gpcis[training]"'
 _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -57,6 +59,7 @@ class TrainingProcess(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._process: QProcess | None = None
+        self._connections = Connections()
         self._line = b""
         self._errors = b""
         self._last: dict[str, Any] = {}
@@ -88,8 +91,9 @@ class TrainingProcess(QObject):
         process.setProcessEnvironment(environment)
         process.readyReadStandardOutput.connect(self._read)
         process.readyReadStandardError.connect(self._read_errors)
-        process.finished.connect(self._on_finished)
-        process.errorOccurred.connect(self._on_error)
+        self._connections.end()  # those of the process before
+        self._connections.connect(process.finished, self._on_finished)
+        self._connections.connect(process.errorOccurred, self._on_error)
         program = ["-m", "gpcis_training.cli", "finetune", *arguments, "--events"]
         process.start(sys.executable, program)
 
@@ -103,8 +107,7 @@ class TrainingProcess(QObject):
         process, self._process = self._process, None
         if process is None:
             return
-        process.finished.disconnect(self._on_finished)
-        process.errorOccurred.disconnect(self._on_error)
+        self._connections.end()
         process.kill()
         process.waitForFinished(_KILL_MS)
         process.deleteLater()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
+from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.preferences import DEFAULT_MODEL
 
@@ -23,11 +24,7 @@ class StartModel(QComboBox):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip("The model that goes on learning. It is not changed.")
         self.refresh()
-        MODELS.changed.connect(self.refresh)
-        refresh = self.refresh  # the list of models outlives every widget
-        self.destroyed.connect(
-            lambda *_: MODELS.changed.disconnect(refresh, missing_ok=True)
-        )
+        self._end = follow(MODELS.changed, self.refresh, self)
 
     @property
     def key(self) -> str:
@@ -45,4 +42,4 @@ class StartModel(QComboBox):
 
     def close_links(self) -> None:
         """Stop following the list."""
-        MODELS.changed.disconnect(self.refresh, missing_ok=True)
+        self._end()

@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import GPCISError
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.docking import Docked, ScrolledDown, Tabs
 from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
 from napari_gpcis.plugin.finetune.layer_files import write_pairs
@@ -75,9 +76,10 @@ class FinetuneWidget(Docked):
         self._closed = False
         self._temporary: Path | None = None
         self._job: Job | None = None
+        self._connections = Connections()
         self.more_arguments: list[str] = []
         self.process = TrainingProcess(self)
-        self.reader = InferenceThread(self)
+        self.reader = InferenceThread(self, "reading layers")
         self.source = QComboBox()
         self.source.addItems([LAYERS, FOLDERS])
         self.layers, self.folders = LayerPairs(viewer), Folders()
@@ -134,7 +136,7 @@ class FinetuneWidget(Docked):
         self._closed = True
         self.layers.close_links()
         self.model.close_links()
-        self.viewer.events.theme.disconnect(self._show_theme)
+        self._connections.end()
         self.process.kill()
         self.reader.close()
         self._forget_files()
@@ -196,7 +198,7 @@ class FinetuneWidget(Docked):
         self.process.succeeded.connect(self._on_success)
         self.process.failed.connect(self._on_failure)
         self.reader.answered.connect(self._on_files)
-        self.viewer.events.theme.connect(self._show_theme)
+        self._connections.connect(self.viewer.events.theme, self._show_theme)
         self.destroyed.connect(self.reader.end_thread)
         application = QCoreApplication.instance()
         if application is not None:

@@ -14,6 +14,7 @@ from napari_gpcis.plugin.channels import (
     channel_limits,
     show_without,
 )
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.overlays import is_display
 from napari_gpcis.plugin.panels.base import Panel, axis_name
 from napari_gpcis.plugin.planes import layer_shape
@@ -61,15 +62,15 @@ class ChannelsPanel(Panel):
         self._lay_out()
         self.axis.activated.connect(self._show_channels)
         self.use.clicked.connect(self._on_use)
-        binding.viewer.layers.selection.events.active.connect(self._on_active)
-        binding.viewer.layers.events.removed.connect(self._on_removed)
+        layers = binding.viewer.layers
+        self._connections = Connections()
+        self._connections.connect(layers.selection.events.active, self._on_active)
+        self._connections.connect(layers.events.removed, self._on_removed)
         self.show_state()
 
     def close_links(self) -> None:
         """Stop following the viewer."""
-        layers = self.binding.viewer.layers
-        layers.selection.events.active.disconnect(self._on_active)
-        layers.events.removed.disconnect(self._on_removed)
+        self._connections.end()
 
     @property
     def image(self) -> Image | None:

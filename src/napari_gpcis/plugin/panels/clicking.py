@@ -59,7 +59,7 @@ class ClickingPanel(Panel):
         self.box_button.clicked.connect(self.box_tool.toggle)
         self.box_tool.changed.connect(self.show_state)
         self.turn_button.clicked.connect(self._on_turn)
-        follow(PREFERENCES.events.shortcuts, self._show_keys, self)
+        self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
         self._show_keys()
         self.show_state()
 
@@ -102,7 +102,7 @@ class ClickingPanel(Panel):
 
     def close_links(self) -> None:
         """Let go of the viewer and the preferences."""
-        PREFERENCES.events.shortcuts.disconnect(self._show_keys)
+        self._end()
         self.hover.close()
         self.box_tool.close()
 

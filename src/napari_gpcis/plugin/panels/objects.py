@@ -150,8 +150,10 @@ class ObjectsPanel(Panel):
         binding.writing.changed.connect(self.show_state)
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._show_objects)
-        follow(PREFERENCES.events.protect, self._on_protect, self)
-        follow(PREFERENCES.events.shortcuts, self._show_keys, self)
+        self._ends = (
+            follow(PREFERENCES.events.protect, self._on_protect, self),
+            follow(PREFERENCES.events.shortcuts, self._show_keys, self),
+        )
         self.destroyed.connect(partial(_end, self.index.end_thread))
 
     # State ------------------------------------------------------------------------
@@ -169,8 +171,8 @@ class ObjectsPanel(Panel):
 
     def close_links(self) -> None:
         """Let go of the viewer and the preferences; end the thread."""
-        PREFERENCES.events.protect.disconnect(self._on_protect)
-        PREFERENCES.events.shortcuts.disconnect(self._show_keys)
+        for end in self._ends:
+            end()
         self.picking.close()
         self.index.close()
 
