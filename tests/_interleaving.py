@@ -160,8 +160,8 @@ class Person:
 
     def box(self, row: int, col: int, height: int, width: int) -> None:
         """Draw a box, which may be too small, or lie outside in part."""
-        start = np.array([self.step, row, col])
-        end = start + (0, height - 6, width - 6)
+        start = self.step, row, col
+        end = self.step, row + height - 6, col + width - 6
         self.annotation.prompts.boxed.emit(start, end)
 
     def threshold(self, number: int) -> None:
