@@ -311,9 +311,9 @@ def write_finetuning() -> None:
             write(root / "images" / f"cell {index}.png", image)
             write(root / "labels" / f"cell {index}.png", labels)
         os.chdir(root)
-        with mock.patch.object(Watch, "__call__", interrupted):
-            with suppress(KeyboardInterrupt):
-                gpcis_training.finetune("toy", "images", "labels", "tuned", **options)
+        patch = mock.patch.object(Watch, "__call__", interrupted)
+        with patch, suppress(KeyboardInterrupt):
+            gpcis_training.finetune("toy", "images", "labels", "tuned", **options)
         unfinished = root / "models" / "tuned.unfinished"
         shutil.copytree(unfinished, HERE / "tuned.unfinished")
         gpcis_training.finetune(
