@@ -6,7 +6,7 @@ a seed gives the same order of events on any machine, and a hundred events a sec
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,17 +14,20 @@ from qtpy.QtWidgets import QApplication
 
 import _fake_segmenter
 from _fake_segmenter import FakeSegmenter
+from napari_gpcis.plugin.box_tool import BoxTool
 from napari_gpcis.plugin.copying import Copying
 from napari_gpcis.plugin.keeping import Keeper
 from napari_gpcis.plugin.picking import Picking
 from napari_gpcis.plugin.planes import Plane
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.propagation import Propagation
-from napari_gpcis.plugin.worker import Answer
+from napari_gpcis.plugin.worker import LatestWins
 from napari_gpcis.prompts import replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from napari_gpcis.plugin.worker import Answer
 
 SHAPE = (6, 40, 48)
 """More planes than stay open."""
@@ -35,52 +38,28 @@ BETWEEN_CHECKS = 15
 WAYS = ("new", "add", "cut", "replace")
 
 
-class Queue:
-    """Does the work of `LatestWins`, but only when it is told to."""
+class Queue(LatestWins):
+    """The real queue without a thread: works only when it is told to.
+
+    An exception in the work is raised, as no test here asks for one.
+    """
 
     alive = False
 
     def __init__(self, deliver: Callable[[Answer], None], use: str) -> None:
-        self._deliver = deliver
-        self.waiting: OrderedDict[Any, tuple[int, Any]] = OrderedDict()
-        self._latest: dict[Any, int] = {}
-        self._tickets = 0
-
-    def submit(self, key: Any, work: Any) -> int:
-        self._tickets += 1
-        self._latest[key] = self._tickets
-        self.waiting[key] = self._tickets, work
-        return self._tickets
-
-    def cancel(self, key: Any) -> None:
-        self.waiting.pop(key, None)
-        self._latest.pop(key, None)
-
-    def wanted(self, key: Any, ticket: int) -> bool:
-        return self._latest.get(key) == ticket
-
-    def busy(self, key: Any) -> bool:
-        return key in self._latest
-
-    def close(self, timeout: float = 0.0) -> bool:
-        self.waiting.clear()
-        self._latest.clear()
-        return True
-
-    def forget(self, answer: Answer) -> bool:
-        if not self.wanted(answer.key, answer.ticket):
-            return False
-        del self._latest[answer.key]
-        return True
+        super().__init__(deliver, use)
+        self._thread = threading.current_thread()  # so that none is started
 
     def work(self) -> bool:
         """Do what waits longest; its answer then waits in the loop of events."""
-        if not self.waiting:
+        if not self._waiting:
             return False
-        key, (ticket, work) = self.waiting.popitem(last=False)
-        value = work(lambda: not self.wanted(key, ticket))
+        key, (ticket, work) = self._waiting.popitem(last=False)
+        answer = self._run(key, ticket, work)
+        if answer.error is not None:
+            raise answer.error
         if self.wanted(key, ticket):
-            self._deliver(Answer(key, ticket, value, None, 0.0))
+            self._deliver(answer)
         return True
 
 
@@ -101,9 +80,11 @@ class Person:
         self.done: list[tuple[str, tuple[int, ...]]] = []
         self.keeper = Keeper(bench.binding)
         self.picking = Picking(bench.binding)
+        self.boxes = BoxTool(bench.binding)
         self.propagation = Propagation(bench.binding)
         self.copying = Copying(bench.binding, self.propagation)
         self.image = bench.viewer.add_image(np.zeros(SHAPE, np.uint8))
+        bench.segmenter.soft = seed % 3 == 2
         self.by_hand = np.zeros(SHAPE, dtype=bool)
         self.area = FEW if seed % 2 else SHAPE[1:]
         self.begin()
@@ -134,7 +115,9 @@ class Person:
         assert not current.accepting, waits
         shown, saved = self.finished(), self.keeper.record.saved()
         data = self.image.data
-        made = replay(saved, FakeSegmenter(), data, labels=shown, any_model=True)
+        model = FakeSegmenter()
+        model.soft = self.bench.segmenter.soft
+        made = replay(saved, model, data, labels=shown, any_model=True)
         wrong = (made != shown) & ~self.by_hand
         assert not wrong.any(), (
             f"{np.count_nonzero(wrong)} pixels differ, of {made[wrong]}"
@@ -167,6 +150,26 @@ class Person:
 
     def command(self, number: int) -> None:
         self.bench.binding.command(COMMANDS[number])
+
+    def switch_sign(self, number: int) -> None:
+        """Select a click and turn its sign."""
+        layer = self.annotation.layers.positive
+        if len(layer.data):
+            layer.selected_data = {number % len(layer.data)}
+        self.bench.binding.command("toggle_sign")
+
+    def box(self, row: int, col: int, height: int, width: int) -> None:
+        """Draw a box, which may be too small, or lie outside in part."""
+        start = self.step, row, col
+        end = self.step, row + height - 6, col + width - 6
+        self.annotation.prompts.boxed.emit(start, end)
+
+    def threshold(self, number: int) -> None:
+        """Move the slider, as the panel does."""
+        value = (1 + number) / 10
+        self.bench.binding.writing.threshold = value
+        if self.annotation.current is not None:
+            self.annotation.current.set_threshold(value)
 
     def change_plane(self, step: int) -> None:
         self.bench.viewer.dims.set_current_step(0, step)
@@ -206,6 +209,10 @@ class Person:
         if len(layer.data):
             layer.data = np.delete(layer.data, number % len(layer.data), axis=0)
 
+    def other_model(self, number: int) -> None:
+        """Change to a model of another name, which draws the same masks."""
+        self.bench.binding.model = ("fake", "other")[number]
+
     def other_device(self) -> None:
         self.bench.binding.reload_model()
 
@@ -214,6 +221,13 @@ class Person:
 
     def follow(self, number: int) -> None:
         self.propagation.follow([(1,), (-1,), (1, -1)][number])
+
+    def stop_following(self) -> None:
+        self.propagation.cancel()
+
+    def copy(self, number: int) -> None:
+        """Copy the object to the plane before or after this one."""
+        self.copying.copy((-1, 1)[number])
 
     def paint(self, row: int, col: int, value: int) -> None:
         """Draw or erase by hand."""
@@ -309,6 +323,9 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "click_background": PLACE,
     "alt_click": PLACE,
     "command": (len(COMMANDS),),
+    "switch_sign": (1000,),
+    "box": (*PLACE, 30, 30),
+    "threshold": (9,),
     "change_plane": SHAPE[:1],
     "way": (len(WAYS),),
     "select_label": (1000,),
@@ -316,7 +333,9 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "correct": (1000,),
     "drag": (1000, *PLACE),
     "remove_point": (1000,),
+    "other_model": (2,),
     "follow": (3,),
+    "copy": (2,),
     "paint": (*PLACE, 18),
 }
 """Up to which numbers are drawn for a deed."""
@@ -325,6 +344,9 @@ WEIGHTS = {
     "click_background": 12,
     "command": 40,
     "alt_click": 2,
+    "switch_sign": 2,
+    "box": 3,
+    "threshold": 3,
     "change_plane": 7,
     "way": 5,
     "cover": 2,
@@ -333,9 +355,12 @@ WEIGHTS = {
     "correct": 4,
     "drag": 2,
     "remove_point": 2,
+    "other_model": 1,
     "other_device": 1,
     "image_changed": 1,
-    "follow": 1,
+    "follow": 2,
+    "stop_following": 0.5,
+    "copy": 3,
     "paint": 3,
     "start_anew": 0.7,
     "work": 40,

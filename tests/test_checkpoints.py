@@ -310,9 +310,10 @@ def test_settings_out_of_range(values: dict[str, object]) -> None:
 
 
 def test_bundled_models_are_found_by_name() -> None:
-    for model in list_models():
-        if model.is_here:
-            assert read_info(find_checkpoint(model.name)) == model.info
+    bundled = [model for model in list_models() if model.is_here]
+    assert bundled
+    for model in bundled:
+        assert read_info(find_checkpoint(model.name)) == model.info
 
 
 def test_no_models_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,9 @@ def test_files_of_the_repository_that_pages_link_to_are_there(site: Path) -> Non
 
 def test_tables_and_lists_became_tables_and_lists(site: Path) -> None:
     """Python-Markdown wants empty lines where code hosts do not."""
-    for page in site.glob("*.html"):
+    pages = [*site.glob("*.html")]
+    assert pages
+    for page in pages:
         text = page.read_text(encoding="utf-8")
         body = text[text.index("<article") : text.index("</article>")]
         prose = re.sub(r"<(pre|code)\b.*?</\1>", "", body, flags=re.DOTALL)

@@ -94,7 +94,9 @@ def test_a_frame_is_one_object(root):
 
 def test_an_instance_has_no_ignored_pixels(root):
     wanted = published_objects("sbd", root)
-    for item in wanted.objects[:2]:
+    some = wanted.objects[:2]
+    assert len(some) == 2
+    for item in some:
         gt = ground_truth(root / wanted.folder, item, "sbd")
         expected = (instances(3) == item.ids[0]).astype(np.int8)
         np.testing.assert_array_equal(gt, expected)

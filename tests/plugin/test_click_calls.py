@@ -1,0 +1,32 @@
+"""A click makes no more calls than it used to: the ceiling falls as the code is cut.
+
+Calls are counted, not timed, see `benchmarks/click_calls.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from click_calls import SMALL, Deeds, table, table_of_files
+
+MOST = {"second click": (2250, 52), "undo": (2150, 52)}
+"""Calls and files that each deed may need."""
+
+
+def test_a_click_and_its_undo_need_few_calls(make_napari_viewer_proxy: Any) -> None:
+    proxy = make_napari_viewer_proxy(show=True)
+    viewer = proxy.__wrapped__
+    viewer.window.resize(1280, 860)
+    deeds = Deeds(viewer, proxy, SMALL)
+    try:
+        found = deeds.measure()
+    finally:
+        deeds.widget.shut_down()
+    print(f"\n{table(found)}")
+    for deed, (calls, files) in MOST.items():
+        assert 0 < found[deed].total <= calls, table_of_files(found)
+        assert 0 < found[deed].files <= files
+        assert found[deed].moves <= found[deed].total
