@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from napari_gpcis._boxes import placed, union
 from napari_gpcis._zoom import clip_box
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import placed, union
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from napari_gpcis._boxes import Mask
     from napari_gpcis._normalise import PreparedImage
     from napari_gpcis._zoom import Box
+    from napari_gpcis.geometry import Mask
 
 MOST_CLICKS = 3
 """Clicks placed on one plane at most."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_gpcis._boxes import Mask
     from napari_gpcis._zoom import Box
+    from napari_gpcis.geometry import Mask
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from napari_gpcis._boxes import EMPTY, box_of_value, placed, slices, union
 from napari_gpcis._label_change import LabelChange
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import EMPTY, box_of_value, placed, slices, union
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis._boxes import Mask
     from napari_gpcis._history import Prompts
     from napari_gpcis._start import Start
     from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.prediction import Prediction
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from napari_gpcis._boxes import row_strips
+from napari_gpcis.geometry import row_strips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_gpcis._boxes import box_of, moved, slices
 from napari_gpcis._zoom import Box, target_box
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import box_of, moved, slices
 from napari_gpcis.prediction import GridMaps, Prediction
 
 if TYPE_CHECKING:

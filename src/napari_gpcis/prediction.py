@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from napari_gpcis._boxes import EMPTY, box_of, box_of_strips, moved, slices
 from napari_gpcis._obeying import in_roi, obey
 from napari_gpcis._resample import from_grid, heighten, strips, widen
 from napari_gpcis._zoom import contains
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import EMPTY, box_of, box_of_strips, moved, slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_gpcis._boxes import EMPTY, box_of, moved, slices
 from napari_gpcis._carrying import agreement, distinctness, inner_clicks
 from napari_gpcis._protocol_io import SavedObject
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import EMPTY, box_of, moved, slices
 from napari_gpcis.next_click import expected_iou
 from napari_gpcis.session import Session
 

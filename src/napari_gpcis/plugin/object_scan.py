@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_gpcis._boxes import moved, union
+from napari_gpcis.geometry import moved, union
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

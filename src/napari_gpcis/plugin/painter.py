@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_gpcis._boxes import (
+from napari_gpcis.geometry import (
     EMPTY,
     box_of_value,
     moved,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_gpcis._boxes import Mask
     from napari_gpcis._labels import How, LabelChange
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.planes import Box, Plane
 
 __all__ = ["EMPTY", "Painted", "Painter"]

@@ -14,14 +14,14 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 
-from napari_gpcis._boxes import box_of, slices
+from napari_gpcis.geometry import box_of, slices
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.planes import displayed_plane, full_resolution, layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    from napari_gpcis._boxes import Mask
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.planes import Plane

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._boxes import slices
+from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.part_drawing import draw_part
 from napari_gpcis.plugin.prompts import RIGHT_BUTTON
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_gpcis._boxes import Mask
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.planes import Box, Plane
 
 _PAINTING = ("paint", "fill", "erase", "polygon")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_gpcis._boxes import box_of, moved, slices
+from napari_gpcis.geometry import box_of, moved, slices
 from napari_gpcis.plugin.planes import Plane, layer_shape
 
 if TYPE_CHECKING:
-    from napari_gpcis._boxes import Mask
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.planes import Box
 

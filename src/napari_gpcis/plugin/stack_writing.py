@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._boxes import EMPTY, box_of_value, placed, slices, union
 from napari_gpcis._labels import LabelChange
+from napari_gpcis.geometry import EMPTY, box_of_value, placed, slices, union
 from napari_gpcis.plugin.painter import MAX_STEP
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_gpcis._boxes import Mask
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.planes import Box, Plane
 
     Part = tuple[Plane, Box, Mask]
