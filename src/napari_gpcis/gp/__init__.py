@@ -1,6 +1,6 @@
 """Gaussian process classification on the pixels of an image; knows no images."""
 
-from napari_gpcis.gp.columns import Columns, Field
+from napari_gpcis.gp.incremental import Columns, Field
 from napari_gpcis.gp.kernel import click_kernel, cross_kernel
 from napari_gpcis.gp.posterior import (
     Conditioned,
