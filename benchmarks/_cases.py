@@ -11,7 +11,7 @@ import torch
 
 from napari_gpcis import Click, Segmenter, Session
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

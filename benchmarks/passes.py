@@ -20,7 +20,7 @@ from napari_gpcis._fast import FastModel, has_bfloat16
 from napari_gpcis._openvino import OpenVINOModel
 from napari_gpcis.checkpoints import load_checkpoint
 from napari_gpcis.clicks import points_tensor
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

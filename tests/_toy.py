@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
-from napari_gpcis.model import GPScores
+from napari_gpcis.model.gpcis import GPScores
 from napari_gpcis.segmenter import Segmenter
 
 

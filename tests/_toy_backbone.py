@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_gpcis.backbones import Backbone
-from napari_gpcis.model import GPCIS
+from napari_gpcis.model.gpcis import GPCIS
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,7 +19,7 @@ from napari_gpcis.errors import (
     InputError,
     UnknownModelError,
 )
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 IMAGE = np.random.default_rng(0).random((20, 30))
 

@@ -17,7 +17,7 @@ from napari_gpcis.batch import Settings, Task, read_clicks, segment_images
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
 from napari_gpcis.errors import InputError
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ from napari_gpcis.checkpoints import (
     save_checkpoint,
 )
 from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
-from napari_gpcis.model import GPCIS, build_model
+from napari_gpcis.model.gpcis import GPCIS, build_model
 
 if TYPE_CHECKING:
     from pathlib import Path

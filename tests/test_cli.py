@@ -16,7 +16,7 @@ from tifffile import imwrite as write_tiff
 from napari_gpcis import Segmenter, Session
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
     from pathlib import Path

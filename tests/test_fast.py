@@ -11,7 +11,7 @@ from _toy import ToyModel, toy_info
 from napari_gpcis import Click, Segmenter
 from napari_gpcis._fast import FastModel, has_bfloat16
 from napari_gpcis.clicks import points_tensor
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 # after a sum; in the attention over several regions, of which there is one
 KEPT = {"segformer_b0": 1, "hrnet18s": 4}

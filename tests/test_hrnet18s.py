@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from _hrnet_oracle import HRNetOracle
 from napari_gpcis.backbones.hrnet18s import HRNet18s
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 
 def randomise(network: nn.Module) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from napari_gpcis.initialisation import initialise
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from _toy_backbone import make_toy_model
 from napari_gpcis.backbones import available
 from napari_gpcis.clicks import Click, points_tensor
 from napari_gpcis.errors import GPCISError, UnknownModelError
-from napari_gpcis.model import GPCIS, GPScores, build_model
+from napari_gpcis.model.gpcis import GPCIS, GPScores, build_model
 
 NAMES = ["mobilenet_v2", "resnet50", "hrnet18s", "segformer_b0"]
 SIZE = (48, 64)

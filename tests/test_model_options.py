@@ -21,8 +21,8 @@ from napari_gpcis.checkpoints import (
 )
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import CheckpointError, InputError
-from napari_gpcis.grid import Cells, Grid
-from napari_gpcis.model import GPCIS, LinearNetwork, build_model
+from napari_gpcis.model.gpcis import GPCIS, LinearNetwork, build_model
+from napari_gpcis.model.grid import Cells, Grid
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -42,7 +42,7 @@ from napari_gpcis.checkpoints._progress import ProgressBar
 from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
 from napari_gpcis.cli import main
 from napari_gpcis.errors import CheckpointError, DownloadError, UnknownModelError
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from _rule_weights import rule_state_dict, state_dict_digest
 from napari_gpcis.clicks import disk_maps
-from napari_gpcis.model import GPCIS, build_model
+from napari_gpcis.model.gpcis import GPCIS, build_model
 
 DATA = Path(__file__).parent / "data"
 KEYS = DATA / "gpcis_resnet50_keys.json"

@@ -10,7 +10,7 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from gpcis_training.initial_weights import load_initial_weights
 from napari_gpcis.backbones.segformer_b0 import SegFormerB0
-from napari_gpcis.model import GPCIS, build_model
+from napari_gpcis.model.gpcis import GPCIS, build_model
 
 _DECODER = {
     "linear_fuse": "fuse",

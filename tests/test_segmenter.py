@@ -18,7 +18,7 @@ from napari_gpcis import Click, Segmenter
 from napari_gpcis._inference import find_device
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.errors import GPCISError, InputError
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.segmenter import Request
 
 DATA = Path(__file__).parent / "data"

@@ -14,7 +14,7 @@ from _toy import ToyModel, toy_info, toy_segmenter
 from napari_gpcis import Click, Segmenter, Session
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
 from napari_gpcis.errors import InputError
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 SHAPE = (60, 80)
 

@@ -18,7 +18,7 @@ from napari_gpcis.checkpoints import (
 )
 from napari_gpcis.cli import main
 from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
     from pathlib import Path

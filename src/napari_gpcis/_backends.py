@@ -68,7 +68,7 @@ def faster(model: ClickModel, backend: str) -> ClickModel:
     # heavy: only when a model is in use
     from napari_gpcis import _openvino
     from napari_gpcis._fast import FastModel
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model.gpcis import GPCIS
 
     if not isinstance(model, GPCIS):
         return model

@@ -17,10 +17,10 @@ from napari_gpcis._folding import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_gpcis._network import Encoded
-    from napari_gpcis._surface import Surface
-    from napari_gpcis.grid import GPScores
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model.base import Encoded
+    from napari_gpcis.model.click_posterior import Surface
+    from napari_gpcis.model.gpcis import GPCIS
+    from napari_gpcis.model.grid import GPScores
 
 _TRIAL = 64
 _BFLOAT16 = ("avx512_bf16", "amx_bf16")

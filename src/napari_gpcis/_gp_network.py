@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from napari_gpcis._network import ClickNetwork
 from napari_gpcis.errors import InputError
 from napari_gpcis.gp.kernel import RGB_CHANNELS
 from napari_gpcis.initialisation import initialise
+from napari_gpcis.model.base import ClickNetwork
 
 if TYPE_CHECKING:
     from napari_gpcis.backbones.base import Backbone
@@ -38,7 +38,7 @@ class GPNetwork(ClickNetwork):
     linear_basis
         Add the raw features themselves to the basis of the weight-space prior
         (``Phi(x) w + b.x``); not in the paper. With ``basis=0`` the prior is the
-        linear classifier of :class:`napari_gpcis.model.LinearNetwork`.
+        linear classifier of :class:`napari_gpcis.model.gpcis.LinearNetwork`.
     paper_init
         Draw ``theta``, ``tau`` and ``mu_w`` as the paper says (N(0, I), U(0, 2 pi),
         N(0, 1/4)); the published code starts from much smaller frequencies.

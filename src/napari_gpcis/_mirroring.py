@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_gpcis.grid import GPScores
+from napari_gpcis.model.grid import GPScores
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_gpcis.grid import Cells, Grid
+    from napari_gpcis.model.grid import Cells, Grid
 
 
 class Observations(NamedTuple):

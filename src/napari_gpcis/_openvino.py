@@ -21,10 +21,10 @@ import torch
 from torch import nn
 
 from napari_gpcis._fast import FasterModel
-from napari_gpcis._network import Encoded
 from napari_gpcis.checkpoints._cache import cache_folder, writing
 from napari_gpcis.clicks import disk_maps
 from napari_gpcis.errors import CheckpointError
+from napari_gpcis.model.base import Encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_gpcis.model import GPCIS
+    from napari_gpcis.model.gpcis import GPCIS
 
 _logger = logging.getLogger(__name__)
 _FOLDER = "openvino"

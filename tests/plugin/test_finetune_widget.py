@@ -17,7 +17,7 @@ from qtpy.QtTest import QTest
 
 from napari_gpcis import Segmenter, list_models
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.plugin.finetune import widget as widget_module
 from napari_gpcis.plugin.finetune.widget import FOLDERS, FinetuneWidget
 from training._label_files import disks, write_set

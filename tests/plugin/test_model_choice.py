@@ -23,7 +23,7 @@ from napari_gpcis.checkpoints import (
 )
 from napari_gpcis.checkpoints._download import RemoteFile
 from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.plugin import model_list
 from napari_gpcis.plugin.model_choice import ModelChoice
 from napari_gpcis.plugin.model_list import MODELS

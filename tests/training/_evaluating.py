@@ -6,7 +6,7 @@ from _published_sets import write_davis, write_sbd
 from gpcis_training.cli import main
 from gpcis_training.evaluation import load_results
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 from training._folders import write_disks
 
 

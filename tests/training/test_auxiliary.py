@@ -9,7 +9,7 @@ from torch.nn import functional
 from _toy_backbone import make_toy_model
 from gpcis_training.auxiliary import AuxiliaryLoss
 from napari_gpcis.clicks import Click, points_tensor
-from napari_gpcis.model import GPCIS, build_model
+from napari_gpcis.model.gpcis import GPCIS, build_model
 
 SIZE = (33, 48)
 POINTS = points_tensor([Click(5, 6), Click(20, 30, positive=False)]).repeat(2, 1, 1)

@@ -7,7 +7,7 @@ from gpcis_training.averaging import average
 from gpcis_training.cli import main
 from napari_gpcis.checkpoints import ModelInfo, load_checkpoint, save_checkpoint
 from napari_gpcis.errors import InputError
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 INFO = ModelInfo("stages", "mobilenet_v2", options={"basis": 0})
 

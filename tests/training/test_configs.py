@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gpcis_training.config import load_config
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 FOLDER = Path(__file__).parents[2] / "training" / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))

@@ -26,7 +26,7 @@ from napari_gpcis.checkpoints import (
     save_checkpoint,
 )
 from napari_gpcis.errors import InputError
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 from training._evaluating import command, rows_of, write_sets, write_tiny
 
 MODEL = "gpcis-mobilenet-v2"

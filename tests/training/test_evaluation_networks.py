@@ -10,7 +10,7 @@ import torch
 from gpcis_training.cli import main
 from napari_gpcis.backbones.base import available
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 from training._folders import write_disks
 
 PUBLISHED_COUNT = {"resnet50": 39_388_964}

@@ -27,7 +27,7 @@ from gpcis_training.finetuning._watch import Watch
 from napari_gpcis import Segmenter, list_models
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.errors import InputError
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 from training._label_files import write_set
 
 TINY = {

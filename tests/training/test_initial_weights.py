@@ -5,7 +5,7 @@ import torch
 from gpcis_training.initial_weights import load_initial_weights
 from gpcis_training.initial_weights._mobilenet_v2 import encoder_convolutions
 from napari_gpcis.errors import CheckpointError
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 
 def _operators(backbone, extra=()):

@@ -20,7 +20,7 @@ from gpcis_training.initial_weights import _focalclick, load_initial_weights
 from gpcis_training.start import parameter_groups, start_model
 from napari_gpcis import Click, Segmenter
 from napari_gpcis.errors import CheckpointError, InputError
-from napari_gpcis.model import GPCIS, build_model
+from napari_gpcis.model.gpcis import GPCIS, build_model
 from training._folders import write_disks
 from training._published_files import CLASSIFIERS, FOCALCLICK
 from training._published_files import imagenet as _imagenet

@@ -100,7 +100,7 @@ class FitConfig:
     Parameters
     ----------
     network
-        Name for :func:`napari_gpcis.model.build_model`.
+        Name for :func:`napari_gpcis.model.gpcis.build_model`.
     data
         The sets.
     options

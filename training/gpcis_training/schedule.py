@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from napari_gpcis.model import TRAINING_EPSILON2
+from napari_gpcis.model.gpcis import TRAINING_EPSILON2
 
 if TYPE_CHECKING:
     from gpcis_training.config import FitConfig, OptimiserConfig

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gpcis_training.initial_weights import load_initial_weights
 from napari_gpcis.checkpoints import load_checkpoint
 from napari_gpcis.errors import InputError
-from napari_gpcis.model import ClickNetwork, build_model
+from napari_gpcis.model.gpcis import ClickNetwork, build_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from gpcis_training.losses import normalised_focal_loss
 from gpcis_training.roster import Purpose, generator
 from gpcis_training.start import freeze_statistics
 from napari_gpcis.errors import InputError
-from napari_gpcis.grid import Grid, locate
-from napari_gpcis.model import GPCIS, Draws
+from napari_gpcis.model.gpcis import GPCIS, Draws
+from napari_gpcis.model.grid import Grid, locate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gpcis_training.carry import Batch, CarryOver
     from gpcis_training.config import FitConfig
-    from napari_gpcis.model import ClickNetwork, GPScores
+    from napari_gpcis.model.gpcis import ClickNetwork, GPScores
 
 _LARGEST_SEED = 2**31
 

@@ -16,7 +16,7 @@ from napari_gpcis.checkpoints._progress import ProgressBar
 from napari_gpcis.checkpoints._published import PUBLISHED
 from napari_gpcis.errors import CheckpointError, UnknownModelError
 from napari_gpcis.files import replacing
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis.checkpoints._info import ModelInfo
-    from napari_gpcis.model import ClickNetwork
+    from napari_gpcis.model.gpcis import ClickNetwork
 
 
 def save_checkpoint(

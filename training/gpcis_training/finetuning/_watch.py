@@ -9,7 +9,7 @@ import torch
 
 from gpcis_training.finetuning._validation import Figures, figures_of
 from napari_gpcis.files import replacing
-from napari_gpcis.model import build_model
+from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from gpcis_training.engine import Trainer
     from gpcis_training.finetuning._events import EventLog
     from gpcis_training.finetuning._validation import Validation
-    from napari_gpcis._network import ClickNetwork
     from napari_gpcis.checkpoints import ModelInfo
+    from napari_gpcis.model.base import ClickNetwork
 
 FEW = 16
 _LOSS_STEPS = 10

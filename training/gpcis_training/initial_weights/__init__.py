@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_gpcis.backbones import Backbone
-    from napari_gpcis.model import ClickNetwork
+    from napari_gpcis.model.gpcis import ClickNetwork
 
 __all__ = ["load_initial_weights"]
 

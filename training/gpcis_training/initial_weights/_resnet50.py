@@ -9,7 +9,7 @@ from gpcis_training.initial_weights._files import fill, read_state_dict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_gpcis.model import ClickNetwork
+    from napari_gpcis.model.gpcis import ClickNetwork
 
 _CLASSIFIER = "fc."
 

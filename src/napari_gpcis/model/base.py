@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis.backbones.base import Backbone
-    from napari_gpcis.grid import GPScores
+    from napari_gpcis.model.grid import GPScores
 
 TRAINING_EPSILON2 = 1e-2
 
@@ -47,7 +47,7 @@ class ClickNetwork(nn.Module, ABC):
         Feature network.
     gp_stride
         Network pixels per pixel at which features are scored, see
-        :class:`napari_gpcis.model.GPCIS`.
+        :class:`napari_gpcis.model.gpcis.GPCIS`.
 
     Attributes
     ----------

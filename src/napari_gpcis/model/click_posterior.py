@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from napari_gpcis.gp import Columns, Field
-from napari_gpcis.grid import GPScores, Grid, double, to_network_size, to_scores
+from napari_gpcis.model.grid import GPScores, Grid, double, to_network_size, to_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from napari_gpcis.grid import Cells
+    from napari_gpcis.model.grid import Cells
 
 
 class Seen(NamedTuple):

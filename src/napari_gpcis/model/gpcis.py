@@ -13,14 +13,13 @@ from torch.nn import functional
 
 from napari_gpcis import gp
 from napari_gpcis._gp_network import GPNetwork
-from napari_gpcis._linear import LinearNetwork
-from napari_gpcis._network import TRAINING_EPSILON2, ClickNetwork, Draws, Encoded
 from napari_gpcis._observing import Observations, patch_mean, patch_spread
-from napari_gpcis._surface import Seen, Surface
 from napari_gpcis.backbones.base import create_backbone
 from napari_gpcis.errors import InputError
 from napari_gpcis.gp.variational import CLICK_STD
-from napari_gpcis.grid import (
+from napari_gpcis.model.base import TRAINING_EPSILON2, ClickNetwork, Draws, Encoded
+from napari_gpcis.model.click_posterior import Seen, Surface
+from napari_gpcis.model.grid import (
     Cells,
     GPScores,
     Grid,
@@ -30,6 +29,7 @@ from napari_gpcis.grid import (
     to_network_size,
     to_scores,
 )
+from napari_gpcis.model.linear import LinearNetwork
 
 if TYPE_CHECKING:
     from torch import Tensor

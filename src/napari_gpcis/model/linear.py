@@ -8,15 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_gpcis._network import ClickNetwork
-from napari_gpcis.grid import GPScores
 from napari_gpcis.initialisation import initialise
+from napari_gpcis.model.base import ClickNetwork
+from napari_gpcis.model.grid import GPScores
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_gpcis._network import Draws, Encoded
     from napari_gpcis.backbones.base import Backbone
+    from napari_gpcis.model.base import Draws, Encoded
 
 
 class LinearNetwork(ClickNetwork):
