@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from _model_server import ModelServer, serving
-from napari_gpcis.checkpoints import _download
-from napari_gpcis.checkpoints._download import RemoteFile, fetch
+from napari_gpcis.checkpoints import download as _download
+from napari_gpcis.checkpoints.download import RemoteFile, fetch
 from napari_gpcis.errors import DownloadError
 
 if TYPE_CHECKING:

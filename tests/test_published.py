@@ -35,11 +35,11 @@ from napari_gpcis.checkpoints import (
     load_checkpoint,
     read_info,
 )
-from napari_gpcis.checkpoints._cache import cache_folder
-from napari_gpcis.checkpoints._convert import write_converted
-from napari_gpcis.checkpoints._download import RemoteFile
 from napari_gpcis.checkpoints._progress import ProgressBar
 from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
+from napari_gpcis.checkpoints.cache import cache_folder
+from napari_gpcis.checkpoints.convert import write_converted
+from napari_gpcis.checkpoints.download import RemoteFile
 from napari_gpcis.cli import main
 from napari_gpcis.errors import CheckpointError, DownloadError, UnknownModelError
 from napari_gpcis.model.gpcis import build_model
@@ -345,8 +345,8 @@ def test_a_cache_that_is_no_folder(small: PublishedModel, home: Path) -> None:
 ANOTHER_PROCESS = """
 import json, sys
 from napari_gpcis.checkpoints import ModelInfo, download_model
-from napari_gpcis.checkpoints._convert import write_converted
-from napari_gpcis.checkpoints._download import RemoteFile
+from napari_gpcis.checkpoints.convert import write_converted
+from napari_gpcis.checkpoints.download import RemoteFile
 from napari_gpcis.checkpoints._progress import ProgressBar
 from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
 

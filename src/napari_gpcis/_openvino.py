@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from napari_gpcis._fast import FasterModel
-from napari_gpcis.checkpoints._cache import cache_folder, writing
+from napari_gpcis.checkpoints.cache import cache_folder, writing
 from napari_gpcis.clicks import disk_maps
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.model.base import Encoded

@@ -21,8 +21,8 @@ from napari_gpcis.checkpoints import (
     list_models,
     save_checkpoint,
 )
-from napari_gpcis.checkpoints._download import RemoteFile
 from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
+from napari_gpcis.checkpoints.download import RemoteFile
 from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.plugin import model_list
 from napari_gpcis.plugin.model_choice import ModelChoice

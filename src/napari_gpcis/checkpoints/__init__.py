@@ -11,18 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from napari_gpcis.checkpoints._header import read_info
-from napari_gpcis.checkpoints._info import InferenceSettings, ModelInfo
-from napari_gpcis.checkpoints._known import ModelEntry, find_checkpoint, list_models
-from napari_gpcis.checkpoints._obtain import download_model
 from napari_gpcis.checkpoints._user_models import (
     broken_user_models,
     user_model_file,
     user_model_folder,
 )
+from napari_gpcis.checkpoints.info import InferenceSettings, ModelInfo
+from napari_gpcis.checkpoints.load import download_model
+from napari_gpcis.checkpoints.registry import ModelEntry, find_checkpoint, list_models
 
 if TYPE_CHECKING:
-    from napari_gpcis.checkpoints._convert import convert_checkpoint
-    from napari_gpcis.checkpoints._weights import load_checkpoint, save_checkpoint
+    from napari_gpcis.checkpoints.convert import convert_checkpoint
+    from napari_gpcis.checkpoints.weights import load_checkpoint, save_checkpoint
 
 __all__ = [
     "InferenceSettings",
@@ -42,9 +42,9 @@ __all__ = [
 
 
 _NEED_TORCH = {
-    "convert_checkpoint": "napari_gpcis.checkpoints._convert",
-    "load_checkpoint": "napari_gpcis.checkpoints._weights",
-    "save_checkpoint": "napari_gpcis.checkpoints._weights",
+    "convert_checkpoint": "napari_gpcis.checkpoints.convert",
+    "load_checkpoint": "napari_gpcis.checkpoints.weights",
+    "save_checkpoint": "napari_gpcis.checkpoints.weights",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from napari_gpcis.checkpoints._known import ModelEntry
+    from napari_gpcis.checkpoints.registry import ModelEntry
 
 UNKNOWN = "not stated"
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_gpcis.checkpoints._info import ModelInfo
+from napari_gpcis.checkpoints.info import ModelInfo
 from napari_gpcis.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:

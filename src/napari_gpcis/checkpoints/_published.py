@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_gpcis.checkpoints._download import RemoteFile
-from napari_gpcis.checkpoints._info import InferenceSettings, ModelInfo
+from napari_gpcis.checkpoints.download import RemoteFile
+from napari_gpcis.checkpoints.info import InferenceSettings, ModelInfo
 
 _SBD_SHA256 = "1b59a4c8b7f1ea300abe8add185f8ab98beeeac01bd80bb2a2d029200195c3c9"
 _SBD_PATH = "7f64cba5ca2190ead769be843242fd88fcf5b7b6/checkpoints/GPCIS_Resnet50.pth"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from napari_gpcis.checkpoints._cache import cache_folder
 from napari_gpcis.checkpoints._header import read_info
+from napari_gpcis.checkpoints.cache import cache_folder
 from napari_gpcis.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from napari_gpcis.checkpoints._info import ModelInfo
+    from napari_gpcis.checkpoints.info import ModelInfo
 
 SUFFIX = ".safetensors"
 _NAME = re.compile(r"\w[\w .+-]*", re.ASCII)
@@ -39,7 +39,7 @@ def user_model_file(name: str) -> Path:
     CheckpointError
         If the folder cannot be made.
     """
-    from napari_gpcis.checkpoints._known import reserved_names
+    from napari_gpcis.checkpoints.registry import reserved_names
 
     if not _NAME.fullmatch(name) or name != name.strip():
         msg = (

@@ -5,17 +5,17 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from napari_gpcis.checkpoints._cache import cache_folder, writing
-from napari_gpcis.checkpoints._download import fetch, stored_size
-from napari_gpcis.checkpoints._known import SUFFIX, find_bundled, is_usable, unknown
 from napari_gpcis.checkpoints._published import PUBLISHED
+from napari_gpcis.checkpoints.cache import cache_folder, writing
+from napari_gpcis.checkpoints.download import fetch, stored_size
+from napari_gpcis.checkpoints.registry import SUFFIX, find_bundled, is_usable, unknown
 from napari_gpcis.errors import DownloadError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_gpcis.checkpoints._download import Progress
     from napari_gpcis.checkpoints._published import PublishedModel
+    from napari_gpcis.checkpoints.download import Progress
 
 
 def download_model(name: str, progress: Progress | None = None) -> Path:
@@ -59,7 +59,7 @@ def _obtain(
     published: PublishedModel, folder: Path, target: Path, progress: Progress | None
 ) -> None:
     """Download and convert; the download is deleted once the checkpoint is there."""
-    from napari_gpcis.checkpoints._convert import write_converted
+    from napari_gpcis.checkpoints.convert import write_converted
 
     raw = folder / published.file.name
     if not published.file.is_at(raw):

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_gpcis.checkpoints._cache import cache_folder
 from napari_gpcis.checkpoints._header import read_info
 from napari_gpcis.checkpoints._published import PUBLISHED
 from napari_gpcis.checkpoints._user_models import user_models
+from napari_gpcis.checkpoints.cache import cache_folder
 from napari_gpcis.errors import CheckpointError, UnknownModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_gpcis.checkpoints._info import ModelInfo
+    from napari_gpcis.checkpoints.info import ModelInfo
 
 FOLDER = Path(__file__).parent
 SUFFIX = ".safetensors"
