@@ -23,8 +23,8 @@ from gpcis_training.evaluation.datasets import (
 )
 from gpcis_training.evaluation.robot import next_click
 from napari_gpcis import Segmenter, _openvino
-from napari_gpcis._fast import FastModel
 from napari_gpcis.checkpoints import load_checkpoint
+from napari_gpcis.inference.torch_cpu import FastModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_gpcis import Click, _openvino
-from napari_gpcis._fast import FastModel, has_bfloat16
-from napari_gpcis._openvino import OpenVINOModel
 from napari_gpcis.checkpoints import load_checkpoint
 from napari_gpcis.clicks import points_tensor
+from napari_gpcis.inference.openvino import OpenVINOModel
+from napari_gpcis.inference.torch_cpu import FastModel, has_bfloat16
 from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _cases import ACTIONS, REFERENCE, SIZES, Way, action, ways
 from _interleaved import measure, ratio
 
-from napari_gpcis import _openvino
+from napari_gpcis.inference import openvino as _openvino
 
 START, END = "<!-- benchmark: start -->", "<!-- benchmark: end -->"
 SHIPPED = "gpcis-mobilenet-v2"

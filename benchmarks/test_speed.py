@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from _cases import ACTIONS, REFERENCE, SIZES, Way, action, ways
 
-from napari_gpcis import _openvino
+from napari_gpcis.inference import openvino as _openvino
 
 BACKENDS = ("torch", "openvino") if _openvino.available() else ("torch",)
 SHIPPED = [way for way in ways(BACKENDS) if way.network == "gpcis-mobilenet-v2"]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from _fake_segmenter import FakeSegmenter
-from napari_gpcis.prediction import GridMaps, Prediction
+from napari_gpcis.inference.prediction import GridMaps, Prediction
 
 
 class BrightSegmenter(FakeSegmenter):

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_gpcis._normalise import prepare_image
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
-from napari_gpcis.prediction import GridMaps, Prediction
+from napari_gpcis.inference.image import prepare_image
+from napari_gpcis.inference.prediction import GridMaps, Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_gpcis._normalise import PreparedImage
     from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
-    from napari_gpcis.segmenter import Request
+    from napari_gpcis.inference.image import PreparedImage
+    from napari_gpcis.inference.segmenter import Request
 
 RADIUS = 12
 HOLE = 5

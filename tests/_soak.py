@@ -30,8 +30,8 @@ from napari_gpcis.prompts import replay
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_gpcis.prediction import Prediction
-    from napari_gpcis.segmenter import Request
+    from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.segmenter import Request
 
 SHAPE = (6, 96, 128)
 """More planes than the widget keeps open."""

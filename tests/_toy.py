@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
+from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model.gpcis import GPScores
-from napari_gpcis.segmenter import Segmenter
 
 
 class ToyModel(torch.nn.Module):

@@ -11,7 +11,6 @@ import torch
 
 from _toy import toy_segmenter
 from napari_gpcis import Click, Segmenter, Session
-from napari_gpcis import _normalise as normalise
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.errors import (
     CheckpointError,
@@ -19,6 +18,7 @@ from napari_gpcis.errors import (
     InputError,
     UnknownModelError,
 )
+from napari_gpcis.inference import image as normalise
 from napari_gpcis.model.gpcis import build_model
 
 IMAGE = np.random.default_rng(0).random((20, 30))

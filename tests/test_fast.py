@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from _toy import ToyModel, toy_info
 from napari_gpcis import Click, Segmenter
-from napari_gpcis._fast import FastModel, has_bfloat16
 from napari_gpcis.clicks import points_tensor
+from napari_gpcis.inference.torch_cpu import FastModel, has_bfloat16
 from napari_gpcis.model.gpcis import build_model
 
 # after a sum; in the attention over several regions, of which there is one

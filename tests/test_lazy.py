@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from _fake_segmenter import FakeSegmenter
-from napari_gpcis import lazy
-from napari_gpcis._normalise import prepare_image
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.lazy import TILE, TiledPlane
-from napari_gpcis.segmenter import Segmenter
+from napari_gpcis.inference import tiled as lazy
+from napari_gpcis.inference.image import prepare_image
+from napari_gpcis.inference.segmenter import Segmenter
+from napari_gpcis.inference.tiled import TILE, TiledPlane
 from napari_gpcis.session import Session
 
 SIDE = 8192

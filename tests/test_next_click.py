@@ -8,8 +8,8 @@ import pytest
 from gpcis_training.evaluation import suggestions
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.prediction import GridMaps, Prediction
 from napari_gpcis.next_click import calibrated, doubt, expected_iou, next_click
-from napari_gpcis.prediction import GridMaps, Prediction
 
 
 def predict(

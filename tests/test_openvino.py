@@ -14,10 +14,10 @@ from numpy.testing import assert_allclose
 from _toy import toy_info
 from _toy_backbone import make_toy_model
 from napari_gpcis import Click, Segmenter, _openvino
-from napari_gpcis._fast import FastModel
-from napari_gpcis._openvino import OpenVINOModel
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.openvino import OpenVINOModel
+from napari_gpcis.inference.torch_cpu import FastModel
 
 CLICKS = [Click(45, 50), Click(10, 70, False), Click(60, 40)]
 POINTS = points_tensor([Click(20, 30), Click(50, 9, False)])

@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skimage.draw import polygon2mask
 
 from napari_gpcis import Click, Prediction, _resample
-from napari_gpcis._resample import mask_to_network, to_network
 from napari_gpcis.errors import InputError
-from napari_gpcis.prediction import GridMaps
+from napari_gpcis.inference.prediction import GridMaps
+from napari_gpcis.inference.resampling import mask_to_network, to_network
 
 SHAPE = (40, 50)
 ROI = (10, 20, 34, 44)

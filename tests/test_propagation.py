@@ -7,8 +7,9 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from _bright_segmenter import BrightSegmenter, ball_stack
-from napari_gpcis._normalise import prepare_image
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.image import prepare_image
+from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.propagation import (
     Carried,
     StopRule,
@@ -18,7 +19,6 @@ from napari_gpcis.propagation import (
     inner_clicks,
     reason_to_stop,
 )
-from napari_gpcis.segmenter import Segmenter
 
 
 def full(found: Carried, shape: tuple[int, int]) -> np.ndarray:

@@ -10,8 +10,13 @@ from numpy.testing import assert_array_equal
 
 from _toy import ToyModel, toy_info
 from napari_gpcis import Click, Segmenter, Session
-from napari_gpcis._start import from_runs, inner_click, start_from, to_runs
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.start_mask import (
+    from_runs,
+    inner_click,
+    start_from,
+    to_runs,
+)
 
 SHAPE = (60, 80)
 

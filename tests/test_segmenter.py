@@ -15,11 +15,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from _rule_weights import rule_state_dict
 from _toy import ToyModel, toy_info, toy_segmenter
 from napari_gpcis import Click, Segmenter
-from napari_gpcis._inference import find_device
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.inference.engine import find_device
+from napari_gpcis.inference.segmenter import Request
 from napari_gpcis.model.gpcis import build_model
-from napari_gpcis.segmenter import Request
 
 DATA = Path(__file__).parent / "data"
 PUBLISHED = {"antialias": False, "gp_stride": 1}

@@ -13,8 +13,6 @@ from numpy.testing import assert_allclose
 from torch.nn.functional import interpolate
 
 from napari_gpcis import Click, _resample
-from napari_gpcis._normalise import prepare_image
-from napari_gpcis._resample import heighten, to_network, widen
 from napari_gpcis._zoom import (
     around_clicks,
     clip_box,
@@ -24,6 +22,8 @@ from napari_gpcis._zoom import (
     target_box,
 )
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.image import prepare_image
+from napari_gpcis.inference.resampling import heighten, to_network, widen
 
 
 @pytest.mark.parametrize(

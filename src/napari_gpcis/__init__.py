@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_gpcis.checkpoints import list_models
     from napari_gpcis.clicks import Click
-    from napari_gpcis.prediction import Prediction
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.segmenter import Segmenter
     from napari_gpcis.session import Session
 
 __version__ = "0.1.0"
@@ -29,8 +29,8 @@ __all__ = [
 
 _HOMES = {
     "Click": "napari_gpcis.clicks",
-    "Prediction": "napari_gpcis.prediction",
-    "Segmenter": "napari_gpcis.segmenter",
+    "Prediction": "napari_gpcis.inference.prediction",
+    "Segmenter": "napari_gpcis.inference.segmenter",
     "Session": "napari_gpcis.session",
     "list_models": "napari_gpcis.checkpoints",
 }

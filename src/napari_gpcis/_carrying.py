@@ -15,9 +15,9 @@ from napari_gpcis.geometry import placed, union
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from napari_gpcis._normalise import PreparedImage
     from napari_gpcis._zoom import Box
     from napari_gpcis.geometry import Mask
+    from napari_gpcis.inference.image import PreparedImage
 
 MOST_CLICKS = 3
 """Clicks placed on one plane at most."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from napari_gpcis._clicking import Clicking
 from napari_gpcis._history import Prompts
 from napari_gpcis._labels import ObjectLabels, finished
-from napari_gpcis._start import start_from
 from napari_gpcis._zoom import check_clicks
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.start_mask import start_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_gpcis._labels import FinishedObject, How, LabelChange
-    from napari_gpcis._start import Start
     from napari_gpcis.clicks import Click
-    from napari_gpcis.prediction import Prediction
-    from napari_gpcis.segmenter import PreparedImage, Segmenter
+    from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
+    from napari_gpcis.inference.start_mask import Start
 
 
 class Finishing(Clicking, ABC):

@@ -11,7 +11,7 @@ from napari_gpcis.model.grid import GPScores
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_gpcis._inference import ClickSurface
+    from napari_gpcis.inference.engine import ClickSurface
 
 
 def mirrored_points(points: Tensor, size: int) -> Tensor:

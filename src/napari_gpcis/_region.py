@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari_gpcis._zoom import Box
     from napari_gpcis.checkpoints import InferenceSettings
     from napari_gpcis.clicks import Click
-    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.inference.prediction import Prediction
 
 
 def region(

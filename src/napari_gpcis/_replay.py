@@ -7,9 +7,9 @@ from weakref import WeakKeyDictionary
 
 from napari_gpcis._history import Prompts
 from napari_gpcis._protocol_io import SavedObject, SavedSession, SavedStart
-from napari_gpcis._start import Start, from_runs, to_runs
 from napari_gpcis._zoom import check_clicks, clip_box
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.start_mask import Start, from_runs, to_runs
 
 if TYPE_CHECKING:
     from napari_gpcis._labels import FinishedObject

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_gpcis._normalise import PreparedImage
-    from napari_gpcis._start import Start
     from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
-    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.inference.image import PreparedImage
+    from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.start_mask import Start
 
 
 @dataclass(frozen=True, eq=False)

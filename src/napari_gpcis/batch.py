@@ -20,7 +20,7 @@ from napari_gpcis.errors import GPCISError, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.segmenter import Segmenter
 
 __all__ = [
     "COLUMNS",
@@ -204,7 +204,7 @@ def _attempt(task: Task, settings: Settings) -> str | None:
 @cache
 def _segmenter(model: str, device: str) -> Segmenter:
     """Load a model once in a process."""
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.segmenter import Segmenter
 
     return Segmenter.from_pretrained(model, device=device)
 

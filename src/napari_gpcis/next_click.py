@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from napari_gpcis._resample import from_grid
 from napari_gpcis._zoom import contains
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.resampling import from_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.inference.prediction import Prediction
 
     Numbers = NDArray[np.float64]
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.segmenter import Segmenter
 
 STACK_FORMAT = "napari-gpcis-annotation"
 VERSION = 1

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis._normalise import PreparedImage
     from napari_gpcis._protocol_io import SavedSession
     from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.image import PreparedImage
+    from napari_gpcis.inference.segmenter import Segmenter
 
     Mask = NDArray[np.bool_]
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from napari_gpcis._finishing import Finishing
 from napari_gpcis._labels import FinishedObject
-from napari_gpcis._normalise import channel_indices
 from napari_gpcis._protocol_io import SavedSession, read_session, write_session
 from napari_gpcis._replay import (
     check_same,
@@ -20,6 +19,7 @@ from napari_gpcis._replay import (
     saved_prompts,
 )
 from napari_gpcis._zoom import Box, clip_box, contains, square_around
+from napari_gpcis.inference.image import channel_indices
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_gpcis._history import History, Prompts
     from napari_gpcis._protocol_io import SavedObject
     from napari_gpcis.clicks import Click
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.segmenter import Segmenter
 
 __all__ = ["FinishedObject", "Session"]
 

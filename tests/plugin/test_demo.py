@@ -8,10 +8,10 @@ from skimage import io
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.clicks import Click
+from napari_gpcis.inference.prediction import GridMaps, Prediction
 from napari_gpcis.plugin import demo
 from napari_gpcis.plugin.robot import intersection_over_union, next_click
 from napari_gpcis.plugin.sample_data import read_sample
-from napari_gpcis.prediction import GridMaps, Prediction
 
 
 class Oracle(FakeSegmenter):

@@ -10,8 +10,8 @@ import zarr
 from zarr.storage import MemoryStore, WrapperStore
 
 from _fake_segmenter import disks
-from napari_gpcis import lazy
 from napari_gpcis.clicks import Click
+from napari_gpcis.inference import tiled as lazy
 from napari_gpcis.plugin import work
 
 CHUNK = 128

@@ -31,7 +31,7 @@ from gpcis_training.evaluation.published import published_noic, published_rows
 from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
 from gpcis_training.evaluation.tables import cells, differences
 from napari_gpcis.errors import InputError
-from napari_gpcis.segmenter import Segmenter
+from napari_gpcis.inference.segmenter import Segmenter
 
 WRITERS = {
     "grabcut": (write_grabcut, "GrabCut"),

@@ -16,8 +16,8 @@ from skimage.io import imread
 
 from gpcis_training.cache import ArrayCache
 from gpcis_training.sbd import list_sbd, read_sbd_instances
-from napari_gpcis._normalise import prepare_image, to_rgb
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.image import prepare_image, to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_gpcis._start import Start
     from napari_gpcis.clicks import Click
+    from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
+    from napari_gpcis.inference.start_mask import Start
     from napari_gpcis.plugin.planes import Box, Plane
-    from napari_gpcis.prediction import Prediction
-    from napari_gpcis.segmenter import PreparedImage, Segmenter
 
 SMOOTH = 1.0
 """How far a drawn curve may leave the contour, in pixels of the network's grid."""

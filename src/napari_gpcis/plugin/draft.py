@@ -11,7 +11,7 @@ from napari_gpcis.clicks import Click
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari_gpcis._start import Start
+    from napari_gpcis.inference.start_mask import Start
     from napari_gpcis.plugin.planes import Box
     from napari_gpcis.session import Session
 

@@ -25,12 +25,12 @@ from napari_gpcis.plugin.uncertainty import predicted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.planes import Plane
     from napari_gpcis.plugin.worker import Answer, InferenceThread
-    from napari_gpcis.prediction import Prediction
 
 RING_COLOUR = "#ffffff"
 RING_SIZE = 26

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._resample import from_grid
+from napari_gpcis.inference.resampling import from_grid
 from napari_gpcis.plugin.layers import MARK
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
+    from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.planes import Plane
-    from napari_gpcis.prediction import Prediction
 
 DISPLAY = {MARK: {"role": "display"}}
 """Metadata of a layer that only shows something."""

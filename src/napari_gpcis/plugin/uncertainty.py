@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
-    from napari_gpcis.prediction import Prediction
 
     Values = Callable[[Prediction], NDArray[Any]]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis._threads import leave_a_core
-from napari_gpcis.lazy import TiledPlane
+from napari_gpcis.inference.tiled import TiledPlane
 from napari_gpcis.plugin.preferences import PREFERENCES
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.segmenter import Request, Segmenter
     from napari_gpcis.plugin.planes import Box, Plane
-    from napari_gpcis.prediction import Prediction
     from napari_gpcis.propagation import Carried
-    from napari_gpcis.segmenter import Request, Segmenter
     from napari_gpcis.session import Session
 
     SegmenterFactory = Callable[[str], Segmenter]
@@ -93,7 +93,7 @@ class Models:
 
 def load_segmenter(name: str) -> Segmenter:
     """Load a model by name or file to the preferred device (the default factory)."""
-    from napari_gpcis.segmenter import Segmenter  # heavy: only on the thread
+    from napari_gpcis.inference.segmenter import Segmenter  # heavy: only on the thread
 
     return Segmenter.from_pretrained(name, device=PREFERENCES.device)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gpcis_training.evaluation.robot import Predictor
     from napari_gpcis.checkpoints import ModelInfo
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.segmenter import Segmenter
 
 PEER_PREFIX = "peer:"
 """``peer:watershed`` and so on stand for classical methods."""
@@ -137,7 +137,7 @@ def create_predictor(
             raise InputError(msg)
         return create_peer(method.removeprefix(PEER_PREFIX))
     from napari_gpcis.checkpoints import load_checkpoint
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.segmenter import Segmenter
 
     model, info = load_checkpoint(method)
     segmenter = Segmenter(model, given.apply(info), device, exact=not given.fast)

@@ -36,7 +36,7 @@ from gpcis_training.evaluation.predictors import (
 from gpcis_training.evaluation.published_sets import PUBLISHED_SETS, published_objects
 from gpcis_training.evaluation.results import EvaluationResult
 from napari_gpcis.errors import InputError
-from napari_gpcis.segmenter import Segmenter
+from napari_gpcis.inference.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from gpcis_training.evaluation.robot import Predictor

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_gpcis.prediction import Prediction
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.segmenter import Segmenter
 
     Mask = NDArray[np.bool_]
     Place = Callable[[Prediction, Mask], tuple[int, int] | None]
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Compare, and print the figures."""
     from pathlib import Path
 
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.segmenter import Segmenter
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")

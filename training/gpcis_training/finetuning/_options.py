@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gpcis_training.finetuning._reading import COMPONENTS
-from napari_gpcis._normalise import channel_indices
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.image import channel_indices
 
 ON_ERROR = ("refuse", "skip")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")

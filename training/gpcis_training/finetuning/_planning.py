@@ -24,7 +24,7 @@ from gpcis_training.finetuning._validation import Validation, figures_of
 from gpcis_training.finetuning._watch import FEW
 from gpcis_training.pairing import find_pairs_of_files
 from napari_gpcis.errors import InputError
-from napari_gpcis.segmenter import Segmenter
+from napari_gpcis.inference.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

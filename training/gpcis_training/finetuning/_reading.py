@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from skimage import measure
 
-from napari_gpcis._normalise import prepare_image, to_rgb
 from napari_gpcis.errors import InputError
 from napari_gpcis.imagefiles import PICTURES, read_array
+from napari_gpcis.inference.image import prepare_image, to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

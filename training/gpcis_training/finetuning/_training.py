@@ -17,7 +17,7 @@ from gpcis_training.finetuning._validation import Figures, figures_of
 from gpcis_training.finetuning._watch import Watch
 from napari_gpcis.checkpoints import find_checkpoint, read_info
 from napari_gpcis.files import replacing
-from napari_gpcis.segmenter import Segmenter
+from napari_gpcis.inference.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

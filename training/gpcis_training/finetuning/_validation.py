@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_gpcis.segmenter import Segmenter
+    from napari_gpcis.inference.segmenter import Segmenter
 
 MAX_CLICKS = 20
 TARGET = 0.9

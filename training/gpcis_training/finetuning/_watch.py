@@ -9,8 +9,8 @@ import torch
 
 from gpcis_training.finetuning._validation import Figures, figures_of
 from napari_gpcis.files import replacing
+from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model.gpcis import build_model
-from napari_gpcis.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from napari_gpcis._zoom import Box, target_box
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import box_of, moved, slices
-from napari_gpcis.prediction import GridMaps, Prediction
+from napari_gpcis.inference.prediction import GridMaps, Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

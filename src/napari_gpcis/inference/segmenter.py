@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_gpcis._backends import check_backend, chosen_backend, faster
-from napari_gpcis._inference import ClickModel, Engine, find_device
-from napari_gpcis._normalise import PreparedImage, prepare_image
 from napari_gpcis._request import Request
 from napari_gpcis._stepping import Stepper
 from napari_gpcis._zoom import Box, clip_box
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.backends import check_backend, chosen_backend, faster
+from napari_gpcis.inference.engine import ClickModel, Engine, find_device
+from napari_gpcis.inference.image import PreparedImage, prepare_image
 
 if TYPE_CHECKING:
     import os
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from napari_gpcis._backends import Backend
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.clicks import Click
-    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.inference.backends import Backend
+    from napari_gpcis.inference.prediction import Prediction
 
 __all__ = ["Box", "ClickModel", "PreparedImage", "Request", "Segmenter"]
 

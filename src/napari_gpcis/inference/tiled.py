@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_gpcis._resample import Index
+    from napari_gpcis.inference.resampling import Index
 
 TILE = 1024
 """Height and width of a tile."""

@@ -16,16 +16,16 @@ from napari_gpcis._contrast import (
     default_limits,
     not_finite,
 )
-from napari_gpcis._resample import strips
 from napari_gpcis.errors import InputError
-from napari_gpcis.lazy import TiledChannel, TiledPlane
+from napari_gpcis.inference.resampling import strips
+from napari_gpcis.inference.tiled import TiledChannel, TiledPlane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis._resample import Floats, Index
+    from napari_gpcis.inference.resampling import Floats, Index
 
 SAMPLE_PIXELS = 1 << 20
 """Percentiles of larger images are taken on a regular subsample of this size."""
@@ -111,7 +111,7 @@ def prepare_image(
     ----------
     image
         Shape (H, W) or (H, W, C), boolean, integer or floating point. A
-        `napari_gpcis.lazy.TiledPlane` is read only where it is needed.
+        `napari_gpcis.inference.tiled.TiledPlane` is read only where it is needed.
     contrast
         ``(low, high)``: the values of the image that become black and white. By
         default uint8 colour is taken as it is (0 to 255), and so is floating-point

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from napari_gpcis._fast import FasterModel
 from napari_gpcis.checkpoints.cache import cache_folder, writing
 from napari_gpcis.clicks import disk_maps
 from napari_gpcis.errors import CheckpointError
+from napari_gpcis.inference.torch_cpu import FasterModel
 from napari_gpcis.model.base import Encoded
 
 if TYPE_CHECKING:

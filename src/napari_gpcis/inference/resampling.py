@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis._zoom import Box
-    from napari_gpcis.prediction import Prediction
+    from napari_gpcis.inference.prediction import Prediction
 
 Floats: TypeAlias = "NDArray[np.float32]"
 Index: TypeAlias = "slice | NDArray[np.intp]"

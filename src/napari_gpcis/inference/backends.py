@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_gpcis._inference import ClickModel
+    from napari_gpcis.inference.engine import ClickModel
 
 Backend: TypeAlias = Literal["auto", "torch", "openvino"]
 
@@ -45,7 +45,7 @@ def check_backend(backend: str, device: str, *, exact: bool) -> None:
             f"{device!r} and exact={exact}; 'torch' runs everywhere"
         )
         raise InputError(msg)
-    from napari_gpcis._openvino import available  # heavy: imports PyTorch
+    from napari_gpcis.inference.openvino import available  # heavy: imports PyTorch
 
     if not available():
         msg = (
@@ -66,8 +66,8 @@ def faster(model: ClickModel, backend: str) -> ClickModel:
         ``"auto"`` takes OpenVINO if it is installed.
     """
     # heavy: only when a model is in use
-    from napari_gpcis import _openvino
-    from napari_gpcis._fast import FastModel
+    from napari_gpcis.inference import openvino as _openvino
+    from napari_gpcis.inference.torch_cpu import FastModel
     from napari_gpcis.model.gpcis import GPCIS
 
     if not isinstance(model, GPCIS):

@@ -1,0 +1,1 @@
+"""Inference: an image and clicks become a prediction."""
