@@ -13,7 +13,7 @@ from napari_gpcis.inference import tiled as lazy
 from napari_gpcis.inference.image import prepare_image
 from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.inference.tiled import TILE, TiledPlane
-from napari_gpcis.session import Session
+from napari_gpcis.session.session import Session
 
 SIDE = 8192
 

@@ -127,7 +127,7 @@ def test_sure_is_a_share(sure) -> None:
 
 
 def test_the_comparison_counts_clicks(segmenter_of_disks) -> None:
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.session import Session
 
     gt = np.zeros((40, 40), dtype=np.int8)
     gt[10:31, 10:31] = 1

@@ -248,7 +248,7 @@ def test_automatic_device(monkeypatch, cuda, mps, expected):
 
 
 def test_torch_waits_for_a_model():
-    code = "import sys, napari_gpcis.session; sys.exit('torch' in sys.modules)"
+    code = "import sys, napari_gpcis.session.session; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Segmenter
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.session import Session
 
 __version__ = "0.1.0"
 
@@ -31,7 +31,7 @@ _HOMES = {
     "Click": "napari_gpcis.clicks",
     "Prediction": "napari_gpcis.inference.prediction",
     "Segmenter": "napari_gpcis.inference.segmenter",
-    "Session": "napari_gpcis.session",
+    "Session": "napari_gpcis.session.session",
     "list_models": "napari_gpcis.checkpoints",
 }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC
 from typing import TYPE_CHECKING
 
-from napari_gpcis._clicking import Clicking
 from napari_gpcis._history import Prompts
-from napari_gpcis._labels import ObjectLabels, finished
 from napari_gpcis._zoom import check_clicks
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.start_mask import start_from
+from napari_gpcis.session.current import Clicking
+from napari_gpcis.session.labels import ObjectLabels, finished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis._labels import FinishedObject, How, LabelChange
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
     from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.session.labels import FinishedObject, How, LabelChange
 
 
 class Finishing(Clicking, ABC):

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from napari_gpcis._history import Prompts
-from napari_gpcis._protocol_io import SavedObject, SavedSession, SavedStart
 from napari_gpcis._zoom import check_clicks, clip_box
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.start_mask import Start, from_runs, to_runs
+from napari_gpcis.session.saved import SavedObject, SavedSession, SavedStart
 
 if TYPE_CHECKING:
-    from napari_gpcis._labels import FinishedObject
     from napari_gpcis.checkpoints import ModelInfo
+    from napari_gpcis.session.labels import FinishedObject
 
 
 def fingerprint(info: ModelInfo) -> str | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_gpcis.clicks import Click
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.session import Session
 
 MAX_COLOURS = 4
 """Images with more on their last axis are stacks, or need ``--channels``."""

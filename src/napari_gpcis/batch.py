@@ -96,7 +96,7 @@ def segment_image(segmenter: Segmenter, task: Task, settings: Settings) -> Path:
         If the disk refuses.
     """
     from napari_gpcis.imagefiles import read_image, write_labels
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.session import Session
 
     target = settings.target(task.image)
     session = Session(

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._protocol_io import (
+from napari_gpcis._replay import check_same
+from napari_gpcis.errors import InputError
+from napari_gpcis.files import replacing
+from napari_gpcis.session.saved import (
     FORMAT,
     SavedObject,
     SavedSession,
@@ -22,9 +25,6 @@ from napari_gpcis._protocol_io import (
     parse_session,
     read_json,
 )
-from napari_gpcis._replay import check_same
-from napari_gpcis.errors import InputError
-from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
     import os
@@ -274,7 +274,7 @@ def replay_plane(
     any_model: bool = False,
 ) -> NDArray[np.int32]:
     """Make the labels of one plane again, see `replay`."""
-    from napari_gpcis.session import Session  # needs PyTorch
+    from napari_gpcis.session.session import Session  # needs PyTorch
 
     ids = [done.id for done in plane.objects if done.id is not None]
     ids.append(plane.running)

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_gpcis._carrying import agreement, distinctness, inner_clicks
-from napari_gpcis._protocol_io import SavedObject
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import EMPTY, box_of, moved, slices
 from napari_gpcis.next_click import expected_iou
-from napari_gpcis.session import Session
+from napari_gpcis.session.saved import SavedObject
+from napari_gpcis.session.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis._protocol_io import SavedSession
     from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.segmenter import Segmenter
+    from napari_gpcis.session.saved import SavedSession
 
     Mask = NDArray[np.bool_]
 

@@ -12,7 +12,7 @@ from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.copying import Copying
 from napari_gpcis.plugin.propagation import Propagation
-from napari_gpcis.session import Session
+from napari_gpcis.session.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

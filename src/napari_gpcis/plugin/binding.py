@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.work import SegmenterFactory
     from napari_gpcis.plugin.worker import Answer
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.session import Session
 
 
 _BINDINGS: WeakSet[Binding] = WeakSet()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from weakref import ReferenceType
 
-    from napari_gpcis._labels import FinishedObject, LabelChange
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.planes import Plane
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.labels import FinishedObject, LabelChange
+    from napari_gpcis.session.session import Session
 
 
 @dataclass(frozen=True, eq=False)

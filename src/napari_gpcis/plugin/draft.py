@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.inference.start_mask import Start
     from napari_gpcis.plugin.planes import Box
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.session import Session
 
 
 class Draft:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap
 
-from napari_gpcis._labels import MAX_ID
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.planes import layer_shape
+from napari_gpcis.session.labels import MAX_ID
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

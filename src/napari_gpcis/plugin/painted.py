@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._labels import LabelChange
 from napari_gpcis.geometry import EMPTY, box_of, moved, placed, slices, union
+from napari_gpcis.session.labels import LabelChange
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_gpcis._labels import How
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.planes import Box
+    from napari_gpcis.session.labels import How
 
 
 _ALL = slice(None)

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_gpcis._labels import How, LabelChange
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.session.labels import How, LabelChange
 
 __all__ = ["EMPTY", "Painted", "Painter"]
 

@@ -14,24 +14,24 @@ from weakref import ref
 
 import numpy as np
 
-from napari_gpcis._labels import FinishedObject
 from napari_gpcis._replay import prompts_of
 from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.deeds import Deed, Part
 from napari_gpcis.plugin.stack_writing import take_back, write
+from napari_gpcis.session.labels import FinishedObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from napari_gpcis._labels import How, LabelChange
-    from napari_gpcis._protocol_io import SavedSession
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.events import AnnotationEvents
     from napari_gpcis.plugin.painter import Painter
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.planes import Plane
     from napari_gpcis.propagation import Carried
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.labels import How, LabelChange
+    from napari_gpcis.session.saved import SavedSession
+    from napari_gpcis.session.session import Session
 
     Known = Callable[[Plane], PlaneAnnotation | None]
 

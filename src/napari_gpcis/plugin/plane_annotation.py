@@ -8,22 +8,22 @@ from weakref import ref
 
 import numpy as np
 
-from napari_gpcis._labels import FinishedObject, LabelChange
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.deeds import Part
 from napari_gpcis.plugin.ends import Ends
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.plane_clicks import PlaneClicks
 from napari_gpcis.plugin.work import Found
+from napari_gpcis.session.labels import FinishedObject, LabelChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
 
-    from napari_gpcis._labels import How
     from napari_gpcis.plugin.planes import Box
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.labels import How
+    from napari_gpcis.session.session import Session
 
 
 class PlaneAnnotation(PlaneClicks):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.planes import Box, Plane
     from napari_gpcis.plugin.surroundings import Surroundings
     from napari_gpcis.plugin.work import Found, Opened
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.session import Session
 
 
 class PlaneClicks(ABC):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.stack import Source
     from napari_gpcis.plugin.worker import Answer
     from napari_gpcis.propagation import Carried
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.session import Session
 
 
 class _Run(NamedTuple):

@@ -12,20 +12,20 @@ from weakref import ReferenceType, ref
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_gpcis._protocol_io import SavedObject
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.planes import Plane, layer_shape
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane
+from napari_gpcis.session.saved import SavedObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.layers import Image, Labels
 
-    from napari_gpcis._protocol_io import SavedSession
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.saved import SavedSession
+    from napari_gpcis.session.session import Session
 
 
 _NOTHING = SavedObject((), None, 0.5)

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_gpcis._labels import How
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.labels import How
+    from napari_gpcis.session.session import Session
 
 
 class ViewerSession:

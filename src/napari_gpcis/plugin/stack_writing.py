@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._labels import LabelChange
 from napari_gpcis.geometry import EMPTY, box_of_value, placed, slices, union
 from napari_gpcis.plugin.painter import MAX_STEP
+from napari_gpcis.session.labels import LabelChange
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.segmenter import Request, Segmenter
     from napari_gpcis.plugin.planes import Box, Plane
     from napari_gpcis.propagation import Carried
-    from napari_gpcis.session import Session
+    from napari_gpcis.session.session import Session
 
     SegmenterFactory = Callable[[str], Segmenter]
 
@@ -124,7 +124,7 @@ def open_plane(
     contrast
         Values that become black and white; ``None``: from the values of the plane.
     """
-    from napari_gpcis.session import Session  # heavy: only on the thread
+    from napari_gpcis.session.session import Session  # heavy: only on the thread
 
     segmenter = models.get()
     if cancelled():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpcis_training.evaluation.peers import create_peer
 from napari_gpcis.checkpoints import find_checkpoint, read_info
 from napari_gpcis.errors import InputError
-from napari_gpcis.session import Session
+from napari_gpcis.session.session import Session
 
 if TYPE_CHECKING:
     import numpy as np

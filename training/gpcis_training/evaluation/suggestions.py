@@ -25,7 +25,7 @@ from gpcis_training.evaluation.metrics import iou
 from gpcis_training.evaluation.robot import next_click as robot_click
 from napari_gpcis.clicks import Click
 from napari_gpcis.next_click import SURE, expected_iou, next_click
-from napari_gpcis.session import Session
+from napari_gpcis.session.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

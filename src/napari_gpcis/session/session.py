@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_gpcis._finishing import Finishing
-from napari_gpcis._labels import FinishedObject
-from napari_gpcis._protocol_io import SavedSession, read_session, write_session
 from napari_gpcis._replay import (
     check_same,
     fingerprint,
@@ -20,6 +18,8 @@ from napari_gpcis._replay import (
 )
 from napari_gpcis._zoom import Box, clip_box, contains, square_around
 from napari_gpcis.inference.image import channel_indices
+from napari_gpcis.session.labels import FinishedObject
+from napari_gpcis.session.saved import SavedSession, read_session, write_session
 
 if TYPE_CHECKING:
     import os
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_gpcis._history import History, Prompts
-    from napari_gpcis._protocol_io import SavedObject
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.segmenter import Segmenter
+    from napari_gpcis.session.saved import SavedObject
 
 __all__ = ["FinishedObject", "Session"]
 

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from napari_gpcis._labels import Step
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.start_mask import from_runs
+from napari_gpcis.session.labels import Step
 
 if TYPE_CHECKING:
     import os
