@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_gpcis._segment_command import segment
+from napari_gpcis.cli.segment import segment
 
 if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
