@@ -22,7 +22,7 @@ def manifest_commands() -> str:
         lines += [
             f"    - id: napari-gpcis.{command.name}",
             f"      title: {quoted(command.title)}",
-            f"      python_name: napari_gpcis.plugin.palette:{command.name}",
+            f"      python_name: napari_gpcis.plugin.menu:{command.name}",
         ]
     return "\n".join(lines)
 

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication
 
 import _fake_segmenter
 from _fake_segmenter import FakeSegmenter
+from napari_gpcis.plugin.background import LatestWins
 from napari_gpcis.plugin.box_tool import BoxTool
 from napari_gpcis.plugin.copying import Copying
 from napari_gpcis.plugin.keeping import Keeper
@@ -21,13 +22,12 @@ from napari_gpcis.plugin.picking import Picking
 from napari_gpcis.plugin.planes import Plane
 from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.propagation import Propagation
-from napari_gpcis.plugin.worker import LatestWins
 from napari_gpcis.prompts import replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_gpcis.plugin.worker import Answer
+    from napari_gpcis.plugin.background import Answer
 
 SHAPE = (6, 40, 48)
 """More planes than stay open."""

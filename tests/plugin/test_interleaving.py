@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from _interleaving import Person, Queue, make_small
-from napari_gpcis.plugin import worker
+from napari_gpcis.plugin import background as worker
 from napari_gpcis.plugin.preferences import PREFERENCES
 
 FIRST = int(os.environ.get("GPCIS_INTERLEAVING_FIRST", "0"))

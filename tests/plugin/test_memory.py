@@ -12,8 +12,8 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
+from napari_gpcis.plugin.background import LatestWins
 from napari_gpcis.plugin.widget import GPCISWidget
-from napari_gpcis.plugin.worker import LatestWins
 
 if TYPE_CHECKING:
     from collections.abc import Callable

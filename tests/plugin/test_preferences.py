@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from npe2 import PluginManifest
 
-from napari_gpcis.plugin import palette
+from napari_gpcis.plugin import menu as palette
 from napari_gpcis.plugin.layers import POSITIVE_COLOUR
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.preferences import PREFERENCES, SECTIONS, link_to_napari

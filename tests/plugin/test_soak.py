@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from _soak import SHAPE, SlowSegmenter, Soak
-from napari_gpcis.plugin.worker import LatestWins
+from napari_gpcis.plugin.background import LatestWins
 
 if TYPE_CHECKING:
     from collections.abc import Callable

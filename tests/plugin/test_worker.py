@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from napari_gpcis.plugin.worker import InferenceThread, LatestWins
+from napari_gpcis.plugin.background import InferenceThread, LatestWins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_gpcis.plugin.worker import Answer
+    from napari_gpcis.plugin.background import Answer
 
 WAIT = 10
 

@@ -1,1 +1,1 @@
-"""The napari plugin: all that needs napari or Qt."""
+"""The napari plugin: widgets, layers and threads around a session."""

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points
 
     from napari_gpcis._history import Prompts as SavedPrompts
+    from napari_gpcis.plugin.background import Answer, InferenceThread
     from napari_gpcis.plugin.layers import ClickLayers
     from napari_gpcis.plugin.planes import Plane
     from napari_gpcis.plugin.work import Models, Opened
-    from napari_gpcis.plugin.worker import Answer, InferenceThread
     from napari_gpcis.plugin.writing import Writing
 
 DIMS_EVENTS = ("current_step", "order", "ndisplay")

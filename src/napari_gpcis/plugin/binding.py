@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation import Annotation
+from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.keys import Keys
@@ -18,7 +19,6 @@ from napari_gpcis.plugin.planes import layer_shape
 from napari_gpcis.plugin.progress import progress
 from napari_gpcis.plugin.shortcuts import key_of
 from napari_gpcis.plugin.work import Models
-from napari_gpcis.plugin.worker import InferenceThread
 from napari_gpcis.plugin.writing import Writing
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points
 
+    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.work import SegmenterFactory
-    from napari_gpcis.plugin.worker import Answer
     from napari_gpcis.session.session import Session
 
 

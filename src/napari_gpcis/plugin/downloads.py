@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_gpcis.checkpoints import download_model
-from napari_gpcis.plugin.worker import LatestWins
+from napari_gpcis.plugin.background import LatestWins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_gpcis.plugin.worker import Answer
+    from napari_gpcis.plugin.background import Answer
 
 REPORT_EVERY = 0.1
 """Seconds between two reports of progress."""

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.planes import Plane
-    from napari_gpcis.plugin.worker import Answer
 
 CHECKED_BYTES = 1 << 24
 """Of larger planes only some rows are looked at."""

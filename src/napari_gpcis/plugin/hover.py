@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
-    from napari_gpcis.plugin.worker import Answer
 
     _Work = Callable[[Callable[[], bool]], Contour | None]
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.record import Record
 from napari_gpcis.plugin.recovery import Recovery
-from napari_gpcis.plugin.worker import InferenceThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.background import Answer, InferenceThread
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.planes import Plane
-    from napari_gpcis.plugin.worker import Answer, InferenceThread
 
 RING_COLOUR = "#ffffff"
 RING_SIZE = 26

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.object_scan import Entry, scan
 from napari_gpcis.plugin.planes import Plane, layer_shape
-from napari_gpcis.plugin.worker import InferenceThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.worker import Answer
 
 DELAY = 200
 """Milliseconds of quiet before changed planes are looked up."""

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.planes import Plane
-    from napari_gpcis.plugin.worker import Answer
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.deeds import Deed
     from napari_gpcis.plugin.planes import Plane
     from napari_gpcis.plugin.stack import Source
-    from napari_gpcis.plugin.worker import Answer
     from napari_gpcis.propagation import Carried
     from napari_gpcis.session.session import Session
 

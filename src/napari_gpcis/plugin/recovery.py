@@ -14,8 +14,8 @@ from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import RecoveryFile, write_recovery
 
 if TYPE_CHECKING:
+    from napari_gpcis.plugin.background import Answer, InferenceThread
     from napari_gpcis.plugin.record import Record
-    from napari_gpcis.plugin.worker import Answer, InferenceThread
 
 
 class Recovery(QObject):

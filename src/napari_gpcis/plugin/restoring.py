@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis._replay import prompts_of
+from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.layers import new_labels
 from napari_gpcis.plugin.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.remaking import Target, read_again, remake_file
-from napari_gpcis.plugin.worker import InferenceThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_gpcis.plugin.background import Answer, Work
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.keeping import Keeper
     from napari_gpcis.plugin.recovery_file import Recovered
     from napari_gpcis.plugin.remaking import LabelArray
-    from napari_gpcis.plugin.worker import Answer, Work
     from napari_gpcis.prompts import SavedAnnotation
 
 

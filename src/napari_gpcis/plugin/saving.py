@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.export import Calibration, write_coco, write_table, write_tiff
-from napari_gpcis.plugin.worker import InferenceThread
+from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.prompts import SavedAnnotation, write_prompts
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.record import Record
-    from napari_gpcis.plugin.worker import Answer
 
     Write = Callable[[NDArray[Any]], str]
 

@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import GPCISError
+from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.docking import Docked, ScrolledDown, Tabs
 from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
@@ -51,12 +52,11 @@ from napari_gpcis.plugin.finetune.words import (
 from napari_gpcis.plugin.manners import Manners
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.sections import explain_labels
-from napari_gpcis.plugin.worker import InferenceThread
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_gpcis.plugin.worker import Answer
+    from napari_gpcis.plugin.background import Answer
 
 LAYERS, FOLDERS = "Layers of this viewer", "Folders of files"
 

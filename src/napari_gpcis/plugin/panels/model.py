@@ -20,9 +20,9 @@ from napari_gpcis.plugin.sections import explain_labels
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.model_choice import ModelChoice
-    from napari_gpcis.plugin.worker import Answer
 
 DEVICES = {
     "auto": "automatic",
