@@ -42,8 +42,8 @@ from qtpy.QtWidgets import QApplication
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import napari_gpcis
 from _fake_segmenter import FakeSegmenter
-from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.robot import Robot
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.widget import GPCISWidget
 
 if TYPE_CHECKING:

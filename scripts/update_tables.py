@@ -1,6 +1,6 @@
 """Write what is made from the table of commands: parts of the manifest and the docs.
 
-Run it after changing ``napari_gpcis.plugin.commands.COMMANDS``; a test compares.
+Run it after changing ``napari_gpcis.plugin.settings.commands.COMMANDS``; a test compares.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from napari_gpcis.plugin.shortcuts import commands, usual
+from napari_gpcis.plugin.settings.shortcuts import commands, usual
 
 ROOT = Path(__file__).parents[1]
 MADE = "made by scripts/update_tables.py"

@@ -23,8 +23,8 @@ from qtpy.QtWidgets import QApplication
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.painted import Painted
 from napari_gpcis.plugin.panels.objects import WAYS, ObjectsPanel
-from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import read_recovery
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.prompts import replay
 
 if TYPE_CHECKING:

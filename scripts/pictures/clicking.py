@@ -6,7 +6,7 @@ from material import known_labels, neighbours, whole
 from qtpy.QtCore import Qt
 from stage import Stage, settle
 
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 NUCLEI = "nuclei-fluorescence"
 

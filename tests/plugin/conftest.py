@@ -16,8 +16,8 @@ from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.binding import Binding
-from napari_gpcis.plugin.preferences import PREFERENCES, unlink
 from napari_gpcis.plugin.robot import Robot
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, unlink
 from napari_gpcis.plugin.widget import GPCISWidget
 
 if TYPE_CHECKING:

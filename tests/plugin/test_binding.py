@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.binding import Binding
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 
 def masks(*clicks: tuple[int, int] | tuple[int, int, bool]) -> np.ndarray:

@@ -14,7 +14,7 @@ import pytest
 
 from _interleaving import Person, Queue, make_small
 from napari_gpcis.plugin import background as worker
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 FIRST = int(os.environ.get("GPCIS_INTERLEAVING_FIRST", "0"))
 COUNT = int(os.environ.get("GPCIS_INTERLEAVINGS", "3"))

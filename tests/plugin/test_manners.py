@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_gpcis.plugin.finetune.widget import FinetuneWidget
 from napari_gpcis.plugin.panels.clicking import ClickingPanel
 from napari_gpcis.plugin.panels.objects import ObjectsPanel
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 
 def panel(desk: Any, kind: Any) -> Any:

@@ -29,7 +29,7 @@ from napari_gpcis.plugin import model_list
 from napari_gpcis.plugin.model_choice import ModelChoice
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.panels.model import DEVICES, ModelPanel, devices_here
-from napari_gpcis.plugin.preferences import DEFAULT_MODEL, PREFERENCES
+from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES
 from napari_gpcis.plugin.work import load_segmenter
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.panels.objects import WAYS, ObjectsPanel
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 LEFT = Qt.MouseButton.LeftButton
 RIGHT = Qt.MouseButton.RightButton

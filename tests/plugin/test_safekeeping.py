@@ -25,10 +25,10 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.plugin import saving
 from napari_gpcis.plugin.packing import Packer, unpack
 from napari_gpcis.plugin.panels.files import FilesPanel
-from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import left_behind, read_recovery
 from napari_gpcis.plugin.safekeeping import Safekeeping
 from napari_gpcis.plugin.saving import file_names
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.prompts import read_prompts
 
 if TYPE_CHECKING:

@@ -11,11 +11,17 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin import shortcuts
-from napari_gpcis.plugin.commands import COMMANDS
 from napari_gpcis.plugin.panels.shortcuts import ShortcutsPanel
-from napari_gpcis.plugin.preferences import PREFERENCES
-from napari_gpcis.plugin.shortcuts import change, commands, key_of, spelt, table
+from napari_gpcis.plugin.settings import shortcuts
+from napari_gpcis.plugin.settings.commands import COMMANDS
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.shortcuts import (
+    change,
+    commands,
+    key_of,
+    spelt,
+    table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.widget import GPCISWidget
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton

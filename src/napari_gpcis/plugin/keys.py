@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.preferences import PREFERENCES
-from napari_gpcis.plugin.shortcuts import READY, table
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.shortcuts import READY, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from napari_gpcis.plugin.shortcuts import READY, commands
+from napari_gpcis.plugin.settings.shortcuts import READY, commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable

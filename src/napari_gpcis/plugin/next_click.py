@@ -19,7 +19,7 @@ from napari_gpcis.plugin.overlays import (
     take_away,
 )
 from napari_gpcis.plugin.planes import layer_shape
-from napari_gpcis.plugin.shortcuts import key_of
+from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.uncertainty import predicted
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.packing import Packer
-from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.recovery_file import RecoveryFile, write_recovery
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.background import Answer, InferenceThread

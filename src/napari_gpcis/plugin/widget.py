@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.plugin.binding import Binding
-from napari_gpcis.plugin.commands import COMMANDS
 from napari_gpcis.plugin.docking import Docked, Tabs
 from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.freshness import Freshness
@@ -28,11 +27,12 @@ from napari_gpcis.plugin.overlays import is_display
 from napari_gpcis.plugin.own_canvas import OwnCanvas
 from napari_gpcis.plugin.panels import PANELS
 from napari_gpcis.plugin.panels.model import ModelPanel
-from napari_gpcis.plugin.preferences import link_to_napari
 from napari_gpcis.plugin.safekeeping import Safekeeping
 from napari_gpcis.plugin.scripting import ViewerSession
 from napari_gpcis.plugin.sections import Lines, Scrolled, Section, explain_labels
-from napari_gpcis.plugin.shortcuts import key_of, table
+from napari_gpcis.plugin.settings.commands import COMMANDS
+from napari_gpcis.plugin.settings.preferences import link_to_napari
+from napari_gpcis.plugin.settings.shortcuts import key_of, table
 from napari_gpcis.plugin.words import (
     HELP,
     IMAGE_HELP,

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_gpcis._threads import leave_a_core
 from napari_gpcis.inference.tiled import TiledPlane
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

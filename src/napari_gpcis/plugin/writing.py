@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.painted import Painted
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.painter import Painter

@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.model_list import MODELS
-from napari_gpcis.plugin.preferences import DEFAULT_MODEL
+from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL
 
 
 class StartModel(QComboBox):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_gpcis.plugin.shortcuts import key_of
+from napari_gpcis.plugin.settings.shortcuts import key_of
 
 if TYPE_CHECKING:
     from napari.layers import Image

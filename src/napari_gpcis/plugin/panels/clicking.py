@@ -11,7 +11,7 @@ from napari_gpcis.plugin.box_tool import BoxTool
 from napari_gpcis.plugin.hover import Hover
 from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.panels.base import Panel, with_key
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.binding import Binding

@@ -14,8 +14,8 @@ from napari_gpcis.errors import CheckpointError
 from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.panels.base import Panel
-from napari_gpcis.plugin.preferences import PREFERENCES
 from napari_gpcis.plugin.sections import explain_labels
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -23,7 +23,7 @@ from napari_gpcis.plugin.object_index import ObjectIndex
 from napari_gpcis.plugin.object_table import ObjectTable
 from napari_gpcis.plugin.panels.base import Panel, with_key
 from napari_gpcis.plugin.picking import Picking
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex

@@ -10,8 +10,14 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.panels.base import Panel
-from napari_gpcis.plugin.preferences import PREFERENCES
-from napari_gpcis.plugin.shortcuts import Shortcut, change, commands, table, usual
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.shortcuts import (
+    Shortcut,
+    change,
+    commands,
+    table,
+    usual,
+)
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.binding import Binding

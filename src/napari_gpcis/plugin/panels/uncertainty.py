@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy
 from napari_gpcis.plugin.next_click import NextClickGuide
 from napari_gpcis.plugin.panels.base import Panel
 from napari_gpcis.plugin.sections import Lines
-from napari_gpcis.plugin.shortcuts import key_of
+from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.uncertainty import MAPS, UncertaintyMaps
 
 if TYPE_CHECKING:

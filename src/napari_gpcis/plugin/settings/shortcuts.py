@@ -17,8 +17,8 @@ from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.commands import COMMANDS, READY_KEY, Command
-from napari_gpcis.plugin.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.commands import COMMANDS, READY_KEY, Command
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

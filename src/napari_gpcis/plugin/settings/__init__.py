@@ -1,0 +1,1 @@
+"""Preferences, commands and their keys."""
