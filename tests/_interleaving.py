@@ -19,9 +19,9 @@ from napari_gpcis.plugin.box_tool import BoxTool
 from napari_gpcis.plugin.copying import Copying
 from napari_gpcis.plugin.keeping import Keeper
 from napari_gpcis.plugin.picking import Picking
-from napari_gpcis.plugin.planes import Plane
 from napari_gpcis.plugin.propagation import Propagation
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
 
 if TYPE_CHECKING:

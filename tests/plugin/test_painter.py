@@ -12,8 +12,8 @@ from napari.layers import Labels
 
 from napari_gpcis.plugin import painter as painter_module
 from napari_gpcis.plugin.painter import EMPTY, Painted, Painter
-from napari_gpcis.plugin.planes import Plane, displayed_plane
 from napari_gpcis.plugin.stack_writing import take_back, write
+from napari_gpcis.plugin.viewer.planes import Plane, displayed_plane
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QApplication

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.planes import (
+from napari_gpcis.plugin.viewer.planes import (
     Plane,
     displayed_plane,
     full_resolution,

@@ -12,7 +12,6 @@ import pytest
 from npe2 import PluginManifest
 
 from napari_gpcis.plugin import menu as palette
-from napari_gpcis.plugin.layers import POSITIVE_COLOUR
 from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.settings.preferences import (
     PREFERENCES,
@@ -20,6 +19,7 @@ from napari_gpcis.plugin.settings.preferences import (
     link_to_napari,
 )
 from napari_gpcis.plugin.settings.shortcuts import commands, key_of
+from napari_gpcis.plugin.viewer.layers import POSITIVE_COLOUR
 from napari_gpcis.plugin.widget import GPCISWidget
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.layers import claim_layers
 from napari_gpcis.plugin.robot import camera_of
 from napari_gpcis.plugin.settings.commands import COMMANDS
+from napari_gpcis.plugin.viewer.layers import claim_layers
 from napari_gpcis.plugin.widget import GPCISWidget
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton

@@ -15,9 +15,9 @@ from napari_gpcis.plugin.events import AnnotationEvents
 from napari_gpcis.plugin.painter import Painter
 from napari_gpcis.plugin.past import Past
 from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
-from napari_gpcis.plugin.planes import displayed_plane, full_resolution
 from napari_gpcis.plugin.prompts import Prompts
 from napari_gpcis.plugin.surroundings import Surroundings
+from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
 from napari_gpcis.plugin.work import open_plane
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from napari_gpcis._history import Prompts as SavedPrompts
     from napari_gpcis.plugin.background import Answer, InferenceThread
-    from napari_gpcis.plugin.layers import ClickLayers
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.layers import ClickLayers
+    from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.plugin.work import Models, Opened
     from napari_gpcis.plugin.writing import Writing
 

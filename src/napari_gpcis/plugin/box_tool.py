@@ -13,7 +13,7 @@ from napari_gpcis.plugin.sketch import Sketch
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.planes import Box
+    from napari_gpcis.plugin.viewer.planes import Box
 
 LEAST = 3
 """Rows and columns a box must have."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
     from napari_gpcis.inference.start_mask import Start
-    from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.plugin.viewer.planes import Box, Plane
 
 SMOOTH = 1.0
 """How far a drawn curve may leave the contour, in pixels of the network's grid."""

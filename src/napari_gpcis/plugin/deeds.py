@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from weakref import ReferenceType
 
     from napari_gpcis.geometry import Mask
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.labels import FinishedObject, LabelChange
     from napari_gpcis.session.session import Session
 

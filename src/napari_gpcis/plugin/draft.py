@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from napari_gpcis.inference.start_mask import Start
-    from napari_gpcis.plugin.planes import Box
+    from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.session.session import Session
 
 

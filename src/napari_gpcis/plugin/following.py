@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.colormaps.standardize_color import transform_color
 
-from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable

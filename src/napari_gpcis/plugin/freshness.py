@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject
 
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
-from napari_gpcis.plugin.planes import full_resolution
+from napari_gpcis.plugin.viewer.planes import full_resolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 CHECKED_BYTES = 1 << 24
 """Of larger planes only some rows are looked at."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis.plugin.layers import check_room
+from napari_gpcis.plugin.viewer.layers import check_room
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 
 class Ids:

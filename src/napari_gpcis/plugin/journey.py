@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.plugin.viewer.planes import Box, Plane
 
 
 def go_to(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.layers import ClickLayers
+    from napari_gpcis.plugin.viewer.layers import ClickLayers
 
 
 class Keys:

@@ -11,16 +11,16 @@ from qtpy.QtCore import QObject, Signal
 from napari_gpcis.next_click import NextClick, expected_iou, next_click
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.journey import go_to
-from napari_gpcis.plugin.overlays import (
+from napari_gpcis.plugin.settings.shortcuts import key_of
+from napari_gpcis.plugin.uncertainty import predicted
+from napari_gpcis.plugin.viewer.overlays import (
     DISPLAY,
     image_to_world,
     put,
     same_place,
     take_away,
 )
-from napari_gpcis.plugin.planes import layer_shape
-from napari_gpcis.plugin.settings.shortcuts import key_of
-from napari_gpcis.plugin.uncertainty import predicted
+from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.background import Answer, InferenceThread
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 RING_COLOUR = "#ffffff"
 RING_SIZE = 26

@@ -16,7 +16,7 @@ from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.object_scan import Entry, scan
-from napari_gpcis.plugin.planes import Plane, layer_shape
+from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_gpcis.plugin.planes import Box
+    from napari_gpcis.plugin.viewer.planes import Box
 
 STRIP = 1 << 20
 """Pixels read at once."""

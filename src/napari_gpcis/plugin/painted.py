@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.geometry import Mask
-    from napari_gpcis.plugin.planes import Box
+    from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.session.labels import How
 
 

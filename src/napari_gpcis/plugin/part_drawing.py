@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.plugin.viewer.planes import Box, Plane
 
 
 def draw_part(labels: Labels, plane: Plane, box: Box) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.events import AnnotationEvents
     from napari_gpcis.plugin.painter import Painter
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import Carried
     from napari_gpcis.session.labels import How, LabelChange
     from napari_gpcis.session.saved import SavedSession

@@ -16,7 +16,11 @@ from qtpy.QtCore import QObject
 
 from napari_gpcis.geometry import box_of, slices
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.planes import displayed_plane, full_resolution, layer_shape
+from napari_gpcis.plugin.viewer.planes import (
+    displayed_plane,
+    full_resolution,
+    layer_shape,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation import Annotation
     from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.geometry import Mask
-    from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.plugin.viewer.planes import Box, Plane
 
 _PAINTING = ("paint", "fill", "erase", "polygon")
 """Modes of a labels layer in which the mouse changes pixels."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from napari_gpcis.plugin.planes import Box
+    from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.session.labels import How
     from napari_gpcis.session.session import Session
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Points
 
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 RIGHT_BUTTON = 2
 CLICK_TRAVEL = 5.0

@@ -13,8 +13,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.contrast import chosen_contrast
-from napari_gpcis.plugin.planes import full_resolution
 from napari_gpcis.plugin.stack import Stack
+from napari_gpcis.plugin.viewer.planes import full_resolution
 from napari_gpcis.plugin.work import carry_over
 from napari_gpcis.propagation import reason_to_stop
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.deeds import Deed
-    from napari_gpcis.plugin.planes import Plane
     from napari_gpcis.plugin.stack import Source
+    from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import Carried
     from napari_gpcis.session.session import Session
 

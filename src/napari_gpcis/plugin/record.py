@@ -13,7 +13,7 @@ from weakref import ReferenceType, ref
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.planes import Plane, layer_shape
+from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane
 from napari_gpcis.session.saved import SavedObject
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
-from napari_gpcis.plugin.planes import layer_shape
 from napari_gpcis.plugin.recovery_file import Recovered, left_behind
+from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.colormaps.standardize_color import transform_color
 
-from napari_gpcis.plugin.layers import MARK, geometry
+from napari_gpcis.plugin.viewer.layers import MARK, geometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Vectors
     from numpy.typing import NDArray
 
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 WIDTH = 2.0
 """Width of the curves on the screen, in pixels of the canvas."""

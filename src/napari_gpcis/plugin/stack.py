@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_gpcis.geometry import box_of, moved, slices
-from napari_gpcis.plugin.planes import Plane, layer_shape
+from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
 
 if TYPE_CHECKING:
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation import Annotation
-    from napari_gpcis.plugin.planes import Box
+    from napari_gpcis.plugin.viewer.planes import Box
 
 
 class Source(NamedTuple):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.geometry import Mask
-    from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.plugin.viewer.planes import Box, Plane
 
     Part = tuple[Plane, Box, Mask]
     Change = tuple[Plane, LabelChange]

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.background import InferenceThread
     from napari_gpcis.plugin.events import AnnotationEvents
-    from napari_gpcis.plugin.layers import ClickLayers
     from napari_gpcis.plugin.painter import Painter
     from napari_gpcis.plugin.past import Past
     from napari_gpcis.plugin.prompts import Prompts
+    from napari_gpcis.plugin.viewer.layers import ClickLayers
     from napari_gpcis.plugin.writing import Writing
 
 

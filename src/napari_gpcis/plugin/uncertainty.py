@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.next_click import doubt
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.overlays import (
+from napari_gpcis.plugin.viewer.overlays import (
     DISPLAY,
     grid_to_world,
     on_axes,

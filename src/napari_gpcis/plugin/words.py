@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 
 HELP = (
     f"<b><span style='color:{POSITIVE_COLOUR}'>\u25cf</span> Left click</b> on the "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Request, Segmenter
-    from napari_gpcis.plugin.planes import Box, Plane
+    from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.propagation import Carried
     from napari_gpcis.session.session import Session
 

@@ -12,7 +12,7 @@ from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.painter import Painter
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 Way: TypeAlias = Literal["new", "add", "cut", "replace"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.planes import full_resolution, layer_shape
+from napari_gpcis.plugin.viewer.planes import full_resolution, layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -23,7 +23,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.manners import Manners
-from napari_gpcis.plugin.planes import layer_shape
+from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

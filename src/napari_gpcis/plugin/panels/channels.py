@@ -8,17 +8,17 @@ from napari.layers import Image
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 
-from napari_gpcis.plugin.channels import (
+from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.panels.base import Panel, axis_name
+from napari_gpcis.plugin.sections import Section, explain_labels
+from napari_gpcis.plugin.viewer.channels import (
     blend,
     channel_axes,
     channel_limits,
     show_without,
 )
-from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.overlays import is_display
-from napari_gpcis.plugin.panels.base import Panel, axis_name
-from napari_gpcis.plugin.planes import layer_shape
-from napari_gpcis.plugin.sections import Section, explain_labels
+from napari_gpcis.plugin.viewer.overlays import is_display
+from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.binding import Binding

@@ -24,7 +24,7 @@ from napari_gpcis.plugin.propagation import Propagation
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import Carried
 
 COPY_HELP = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
-from napari_gpcis.plugin.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,9 @@ import numpy as np
 from napari.layers import Image
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.layers import MARK
-from napari_gpcis.plugin.overlays import image_to_world, same_place
-from napari_gpcis.plugin.planes import full_resolution, layer_shape
+from napari_gpcis.plugin.viewer.layers import MARK
+from napari_gpcis.plugin.viewer.overlays import image_to_world, same_place
+from napari_gpcis.plugin.viewer.planes import full_resolution, layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.planes import layer_shape
+from napari_gpcis.plugin.viewer.planes import layer_shape
 from napari_gpcis.session.labels import MAX_ID
 
 if TYPE_CHECKING:

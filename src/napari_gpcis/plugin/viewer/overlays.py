@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.inference.resampling import from_grid
-from napari_gpcis.plugin.layers import MARK
+from napari_gpcis.plugin.viewer.layers import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.inference.prediction import Prediction
-    from napari_gpcis.plugin.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 DISPLAY = {MARK: {"role": "display"}}
 """Metadata of a layer that only shows something."""

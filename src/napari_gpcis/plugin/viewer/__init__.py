@@ -1,0 +1,1 @@
+"""Layers and planes of a napari viewer."""
