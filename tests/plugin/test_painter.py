@@ -10,9 +10,9 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from napari_gpcis.plugin import painter as painter_module
-from napari_gpcis.plugin.painter import EMPTY, Painted, Painter
-from napari_gpcis.plugin.stack_writing import take_back, write
+from napari_gpcis.plugin.labels import writer as painter_module
+from napari_gpcis.plugin.labels.multi_plane import take_back, write
+from napari_gpcis.plugin.labels.writer import EMPTY, Painted, Painter
 from napari_gpcis.plugin.viewer.planes import Plane, displayed_plane
 
 if TYPE_CHECKING:

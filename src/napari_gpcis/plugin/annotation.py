@@ -12,7 +12,7 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.contrast import chosen_contrast
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.events import AnnotationEvents
-from napari_gpcis.plugin.painter import Painter
+from napari_gpcis.plugin.labels.writer import Painter
 from napari_gpcis.plugin.past import Past
 from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
 from napari_gpcis.plugin.prompts import Prompts
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from napari_gpcis._history import Prompts as SavedPrompts
     from napari_gpcis.plugin.background import Answer, InferenceThread
+    from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.viewer.layers import ClickLayers
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.plugin.work import Models, Opened
-    from napari_gpcis.plugin.writing import Writing
 
 DIMS_EVENTS = ("current_step", "order", "ndisplay")
 

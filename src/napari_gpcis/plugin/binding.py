@@ -14,12 +14,12 @@ from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.keys import Keys
+from napari_gpcis.plugin.labels.write_mode import Writing
 from napari_gpcis.plugin.progress import progress
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.viewer.layers import claim_layers, lies_on
 from napari_gpcis.plugin.viewer.planes import layer_shape
 from napari_gpcis.plugin.work import Models
-from napari_gpcis.plugin.writing import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
-from napari_gpcis.plugin.painted import Painted
+from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.propagation import inner_clicks
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 from napari_gpcis._replay import prompts_of
 from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.deeds import Deed, Part
-from napari_gpcis.plugin.stack_writing import take_back, write
+from napari_gpcis.plugin.labels.multi_plane import take_back, write
 from napari_gpcis.session.labels import FinishedObject
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.events import AnnotationEvents
-    from napari_gpcis.plugin.painter import Painter
+    from napari_gpcis.plugin.labels.writer import Painter
     from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import Carried

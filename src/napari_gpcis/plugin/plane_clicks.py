@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.draft import Draft, follow
 from napari_gpcis.plugin.ends import Ends
-from napari_gpcis.plugin.painted import Painted
+from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.plugin.work import infer
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.background import InferenceThread
     from napari_gpcis.plugin.events import AnnotationEvents
-    from napari_gpcis.plugin.painter import Painter
+    from napari_gpcis.plugin.labels.write_mode import Writing
+    from napari_gpcis.plugin.labels.writer import Painter
     from napari_gpcis.plugin.past import Past
     from napari_gpcis.plugin.prompts import Prompts
     from napari_gpcis.plugin.viewer.layers import ClickLayers
-    from napari_gpcis.plugin.writing import Writing
 
 
 @dataclass(frozen=True)

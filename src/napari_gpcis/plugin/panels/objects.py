@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex
 
     from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.labels.write_mode import Way
     from napari_gpcis.plugin.object_index import Found
-    from napari_gpcis.plugin.writing import Way
 
 WAYS: tuple[tuple[Way, str], ...] = (
     ("new", "a new object"),

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.painted import Painted
+from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.painter import Painter
+    from napari_gpcis.plugin.labels.writer import Painter
     from napari_gpcis.plugin.viewer.planes import Plane
 
 Way: TypeAlias = Literal["new", "add", "cut", "replace"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.geometry import EMPTY, box_of_value, placed, slices, union
-from napari_gpcis.plugin.painter import MAX_STEP
+from napari_gpcis.plugin.labels.writer import MAX_STEP
 from napari_gpcis.session.labels import LabelChange
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from napari_gpcis.geometry import (
 )
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.ids import Ids
-from napari_gpcis.plugin.painted import Painted, painted_again, painted_object
-from napari_gpcis.plugin.pixels import Pixels, Places
+from napari_gpcis.plugin.labels.live_mask import Painted, painted_again, painted_object
+from napari_gpcis.plugin.labels.pixels import Pixels, Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
