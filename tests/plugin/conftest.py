@@ -15,7 +15,7 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
-from napari_gpcis.plugin.binding import Binding
+from napari_gpcis.plugin.annotation.controller import Binding
 from napari_gpcis.plugin.robot import Robot
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, unlink
 from napari_gpcis.plugin.widget import GPCISWidget
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Labels, Points
 
-    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
 WAIT = 60_000

@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.binding import Binding
+from napari_gpcis.plugin.annotation.controller import Binding
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 

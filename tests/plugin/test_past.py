@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from _bright_segmenter import BrightSegmenter, ball_stack
-from napari_gpcis.plugin.annotation import KEPT_SESSIONS
+from napari_gpcis.plugin.annotation.annotation import KEPT_SESSIONS
 from napari_gpcis.plugin.contrast import choose_contrast
 from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.panels.objects import ObjectsPanel

@@ -392,7 +392,7 @@ VICTIM = """
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QApplication
     from _fake_segmenter import FakeSegmenter
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.robot import wait_for
     from napari_gpcis.plugin.safekeeping import Safekeeping
 

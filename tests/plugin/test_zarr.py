@@ -12,7 +12,7 @@ from zarr.storage import MemoryStore, WrapperStore
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.inference import tiled as lazy
-from napari_gpcis.plugin import work
+from napari_gpcis.plugin.annotation import jobs as work
 
 CHUNK = 128
 SIDE = 2048

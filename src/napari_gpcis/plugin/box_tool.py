@@ -11,8 +11,8 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.sketch import Sketch
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.annotation import Annotation
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.viewer.planes import Box
 
 LEAST = 3

@@ -11,8 +11,8 @@ from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.propagation import inner_clicks
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.annotation import Annotation
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.propagation import Propagation
     from napari_gpcis.plugin.stack import Source
 

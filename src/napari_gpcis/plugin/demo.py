@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from qtpy.QtCore import Qt
 
+from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.robot import (
     Robot,
     intersection_over_union,
@@ -26,7 +27,6 @@ from napari_gpcis.plugin.robot import (
 )
 from napari_gpcis.plugin.sample_data import nuclei_fluorescence, read_sample
 from napari_gpcis.plugin.widget import GPCISWidget
-from napari_gpcis.plugin.work import load_segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
+    from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
     from napari_gpcis.plugin.robot import Mask
-    from napari_gpcis.plugin.work import SegmenterFactory
 
 SAMPLE = "nuclei_fluorescence"
 WANTED_IOU = 0.85

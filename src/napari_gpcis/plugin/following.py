@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Points
 
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
 
 
 class Following:

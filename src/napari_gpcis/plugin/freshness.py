@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.viewer.planes import Plane
 
 CHECKED_BYTES = 1 << 24

@@ -23,10 +23,10 @@ from napari_gpcis.plugin.sketch import Sketch
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
 
     _Work = Callable[[Callable[[], bool]], Contour | None]
 

@@ -13,8 +13,8 @@ from napari_gpcis.plugin.recovery import Recovery
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_gpcis.plugin.annotation import Annotation
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.recovery_file import RecoveryFile
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.viewer.layers import ClickLayers
 
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_gpcis.inference.prediction import Prediction
-    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.plugin.background import Answer, InferenceThread
-    from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.viewer.planes import Plane
 
 RING_COLOUR = "#ffffff"

@@ -21,9 +21,9 @@ from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.binding import Binding
 
 DELAY = 200
 """Milliseconds of quiet before changed planes are looked up."""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from napari_gpcis.geometry import Mask
-    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.viewer.planes import Plane
 
 

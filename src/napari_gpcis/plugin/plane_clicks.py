@@ -12,20 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.draft import Draft, follow
+from napari_gpcis.plugin.annotation.jobs import infer
+from napari_gpcis.plugin.annotation.pending import Draft, follow
 from napari_gpcis.plugin.ends import Ends
 from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
-from napari_gpcis.plugin.work import infer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
     from napari_gpcis._history import Prompts
     from napari_gpcis.clicks import Click
-    from napari_gpcis.plugin.surroundings import Surroundings
+    from napari_gpcis.plugin.annotation.context import Surroundings
+    from napari_gpcis.plugin.annotation.jobs import Found, Opened
     from napari_gpcis.plugin.viewer.planes import Box, Plane
-    from napari_gpcis.plugin.work import Found, Opened
     from napari_gpcis.session.session import Session
 
 

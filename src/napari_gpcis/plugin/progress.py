@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 
 
 def progress(current: PlaneAnnotation | None) -> str:

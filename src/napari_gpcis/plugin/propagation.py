@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.plugin.annotation.jobs import carry_over
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.contrast import chosen_contrast
 from napari_gpcis.plugin.stack import Stack
 from napari_gpcis.plugin.viewer.planes import full_resolution
-from napari_gpcis.plugin.work import carry_over
 from napari_gpcis.propagation import reason_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.deeds import Deed
     from napari_gpcis.plugin.stack import Source
     from napari_gpcis.plugin.viewer.planes import Plane

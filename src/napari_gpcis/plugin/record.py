@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Labels
 
-    from napari_gpcis.plugin.annotation import Annotation
-    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
 

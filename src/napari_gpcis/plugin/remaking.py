@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.checkpoints import ModelInfo
+    from napari_gpcis.plugin.annotation.jobs import Models
     from napari_gpcis.plugin.recovery_file import Recovered
-    from napari_gpcis.plugin.work import Models
 
     LabelArray = NDArray[np.int32]
 

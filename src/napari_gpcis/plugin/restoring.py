@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.background import Answer, Work
-    from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.keeping import Keeper
     from napari_gpcis.plugin.recovery_file import Recovered
     from napari_gpcis.plugin.remaking import LabelArray

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.prediction import Prediction
-    from napari_gpcis.plugin.annotation import Annotation
-    from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.session.labels import How
     from napari_gpcis.session.session import Session
 

@@ -11,7 +11,7 @@ from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
 
 if TYPE_CHECKING:
     from napari_gpcis.geometry import Mask
-    from napari_gpcis.plugin.annotation import Annotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.viewer.planes import Box
 
 

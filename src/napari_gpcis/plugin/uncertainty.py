@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.inference.prediction import Prediction
-    from napari_gpcis.plugin.annotation import Annotation
-    from napari_gpcis.plugin.binding import Binding
-    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 
     Values = Callable[[Prediction], NDArray[Any]]
 

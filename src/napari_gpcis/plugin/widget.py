@@ -16,7 +16,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_gpcis.plugin.binding import Binding
+from napari_gpcis.plugin.annotation.controller import Binding
+from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.docking import Docked, Tabs
 from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.freshness import Freshness
@@ -40,7 +41,6 @@ from napari_gpcis.plugin.words import (
     START_HELP,
     STATUS_HELP,
 )
-from napari_gpcis.plugin.work import load_segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
+    from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
     from napari_gpcis.plugin.panels.base import Panel
-    from napari_gpcis.plugin.work import SegmenterFactory
 
 
 class GPCISWidget(Docked):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.geometry import slices
+from napari_gpcis.plugin.annotation.click_layers import RIGHT_BUTTON
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.part_drawing import draw_part
-from napari_gpcis.plugin.prompts import RIGHT_BUTTON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from napari_gpcis.plugin.settings.shortcuts import key_of
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
 
 
 class Panel(QWidget):

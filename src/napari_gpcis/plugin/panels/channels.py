@@ -21,7 +21,7 @@ from napari_gpcis.plugin.viewer.overlays import is_display
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
 
 AXIS_HELP = "The axis of the image along which its channels lie."
 CHANNEL_HELP = (

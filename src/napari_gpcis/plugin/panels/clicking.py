@@ -14,7 +14,7 @@ from napari_gpcis.plugin.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
 
 LOWEST, HIGHEST = 10, 90
 """Thresholds that can be chosen, in hundredths."""

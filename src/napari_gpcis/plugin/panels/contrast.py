@@ -12,7 +12,7 @@ from napari_gpcis.plugin.panels.base import Panel
 from napari_gpcis.plugin.sections import explain_labels
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
 
 HELP = (
     "What the model sees as black and white.\n"

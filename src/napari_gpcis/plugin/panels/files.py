@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.keeping import Keeper
     from napari_gpcis.plugin.restoring import Restorer
 

@@ -20,8 +20,8 @@ from napari_gpcis.plugin.settings.preferences import PREFERENCES
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.binding import Binding
     from napari_gpcis.plugin.model_choice import ModelChoice
 
 DEVICES = {

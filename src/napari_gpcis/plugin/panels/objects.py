@@ -28,7 +28,7 @@ from napari_gpcis.plugin.settings.preferences import PREFERENCES
 if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex
 
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.labels.write_mode import Way
     from napari_gpcis.plugin.object_index import Found
 

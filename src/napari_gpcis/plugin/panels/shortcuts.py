@@ -20,7 +20,7 @@ from napari_gpcis.plugin.settings.shortcuts import (
 )
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
 
 HELP = (
     "Type other keys and press Enter; several with a space between them. The first "

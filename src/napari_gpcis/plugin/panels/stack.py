@@ -23,7 +23,7 @@ from napari_gpcis.plugin.panels.base import Panel, axis_name, with_key
 from napari_gpcis.plugin.propagation import Propagation
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import Carried
 

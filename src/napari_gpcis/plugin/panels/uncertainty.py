@@ -16,7 +16,7 @@ from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.uncertainty import MAPS, UncertaintyMaps
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.binding import Binding
+    from napari_gpcis.plugin.annotation.controller import Binding
 
 RING_HELP = (
     "Marks, with a ring, the place where your next click would help most: a wide "

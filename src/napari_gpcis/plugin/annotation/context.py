@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_gpcis.plugin.annotation.click_layers import Prompts
+    from napari_gpcis.plugin.annotation.events import AnnotationEvents
+    from napari_gpcis.plugin.annotation.undo import Past
     from napari_gpcis.plugin.background import InferenceThread
-    from napari_gpcis.plugin.events import AnnotationEvents
     from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.labels.writer import Painter
-    from napari_gpcis.plugin.past import Past
-    from napari_gpcis.plugin.prompts import Prompts
     from napari_gpcis.plugin.viewer.layers import ClickLayers
 
 

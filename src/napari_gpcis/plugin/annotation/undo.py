@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from napari_gpcis.geometry import Mask
-    from napari_gpcis.plugin.events import AnnotationEvents
+    from napari_gpcis.plugin.annotation.events import AnnotationEvents
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.plugin.labels.writer import Painter
-    from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import Carried
     from napari_gpcis.session.labels import How, LabelChange

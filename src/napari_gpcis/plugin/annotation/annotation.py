@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.annotation.click_layers import Prompts
+from napari_gpcis.plugin.annotation.context import Surroundings
+from napari_gpcis.plugin.annotation.events import AnnotationEvents
+from napari_gpcis.plugin.annotation.jobs import open_plane
+from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+from napari_gpcis.plugin.annotation.undo import Past
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.contrast import chosen_contrast
 from napari_gpcis.plugin.debouncing import Debouncer
-from napari_gpcis.plugin.events import AnnotationEvents
 from napari_gpcis.plugin.labels.writer import Painter
-from napari_gpcis.plugin.past import Past
-from napari_gpcis.plugin.plane_annotation import PlaneAnnotation
-from napari_gpcis.plugin.prompts import Prompts
-from napari_gpcis.plugin.surroundings import Surroundings
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
-from napari_gpcis.plugin.work import open_plane
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points
 
     from napari_gpcis._history import Prompts as SavedPrompts
+    from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import Answer, InferenceThread
     from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.viewer.layers import ClickLayers
     from napari_gpcis.plugin.viewer.planes import Plane
-    from napari_gpcis.plugin.work import Models, Opened
 
 DIMS_EVENTS = ("current_step", "order", "ndisplay")
 

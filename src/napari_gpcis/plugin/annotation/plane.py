@@ -9,11 +9,11 @@ from weakref import ref
 import numpy as np
 
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.annotation.jobs import Found
 from napari_gpcis.plugin.deeds import Part
 from napari_gpcis.plugin.ends import Ends
 from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.plugin.plane_clicks import PlaneClicks
-from napari_gpcis.plugin.work import Found
 from napari_gpcis.session.labels import FinishedObject, LabelChange
 
 if TYPE_CHECKING:

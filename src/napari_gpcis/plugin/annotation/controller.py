@@ -9,7 +9,8 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.annotation import Annotation
+from napari_gpcis.plugin.annotation.annotation import Annotation
+from napari_gpcis.plugin.annotation.jobs import Models
 from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
@@ -19,7 +20,6 @@ from napari_gpcis.plugin.progress import progress
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.viewer.layers import claim_layers, lies_on
 from napari_gpcis.plugin.viewer.planes import layer_shape
-from napari_gpcis.plugin.work import Models
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points
 
+    from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.work import SegmenterFactory
     from napari_gpcis.session.session import Session
 
 

@@ -1,0 +1,1 @@
+"""One image being annotated in a viewer: the way of a click and of an undo."""
