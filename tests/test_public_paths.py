@@ -22,8 +22,8 @@ from npe2 import PluginManifest
 
 from napari_gpcis import Click, Prediction, Segmenter, Session
 from napari_gpcis.model import build_model
-from napari_gpcis.plugin.scripting import ViewerSession
 from napari_gpcis.plugin.settings.preferences import SECTIONS, SHORTCUTS, Preferences
+from napari_gpcis.plugin.tools.scripting import ViewerSession
 from napari_gpcis.plugin.widget import GPCISWidget
 
 ROOT = Path(__file__).parents[1]

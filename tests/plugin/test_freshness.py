@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_gpcis.plugin import freshness
+from napari_gpcis.plugin.tools import image_changes as freshness
 
 
 @pytest.mark.parametrize("few", [False, True])

@@ -7,8 +7,8 @@ import pytest
 from skimage.measure import regionprops
 
 from napari_gpcis.plugin import object_scan
-from napari_gpcis.plugin.object_index import planes_of
 from napari_gpcis.plugin.object_scan import Entry, scan
+from napari_gpcis.plugin.tools.object_list import planes_of
 
 
 @pytest.mark.parametrize("strip", [50, 333, 1 << 20])

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from _fake_segmenter import disks
 from napari_gpcis import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.scripting import ViewerSession
+from napari_gpcis.plugin.tools.scripting import ViewerSession
 from napari_gpcis.plugin.widget import GPCISWidget
 
 

@@ -13,8 +13,8 @@ from napari_gpcis.propagation import inner_clicks
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.propagation import Propagation
     from napari_gpcis.plugin.stack import Source
+    from napari_gpcis.plugin.tools.stack import Propagation
 
 
 class Copying(QObject):

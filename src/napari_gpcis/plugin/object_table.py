@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_gpcis.plugin.object_index import Found
+    from napari_gpcis.plugin.tools.object_list import Found
 
     Index = QModelIndex | QPersistentModelIndex
 

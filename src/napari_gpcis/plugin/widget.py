@@ -20,18 +20,18 @@ from napari_gpcis.plugin.annotation.controller import Binding
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.docking import Docked, Tabs
 from napari_gpcis.plugin.following import Following
-from napari_gpcis.plugin.freshness import Freshness
 from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.manners import Manners
 from napari_gpcis.plugin.model_choice import ModelChoice
 from napari_gpcis.plugin.panels import PANELS
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.safekeeping import Safekeeping
-from napari_gpcis.plugin.scripting import ViewerSession
 from napari_gpcis.plugin.sections import Lines, Scrolled, Section, explain_labels
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
+from napari_gpcis.plugin.tools.image_changes import Freshness
+from napari_gpcis.plugin.tools.scripting import ViewerSession
 from napari_gpcis.plugin.viewer.gl_context import OwnCanvas
 from napari_gpcis.plugin.viewer.overlays import is_display
 from napari_gpcis.plugin.words import (

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider
 
-from napari_gpcis.plugin.box_tool import BoxTool
-from napari_gpcis.plugin.hover import Hover
 from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.box import BoxTool
+from napari_gpcis.plugin.tools.hover import Hover
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Binding

@@ -19,18 +19,18 @@ from qtpy.QtWidgets import (
 
 from napari_gpcis.plugin.journey import go_to
 from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.object_index import ObjectIndex
 from napari_gpcis.plugin.object_table import ObjectTable
 from napari_gpcis.plugin.panels.base import Panel, with_key
-from napari_gpcis.plugin.picking import Picking
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.object_list import ObjectIndex
+from napari_gpcis.plugin.tools.picking import Picking
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex
 
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.labels.write_mode import Way
-    from napari_gpcis.plugin.object_index import Found
+    from napari_gpcis.plugin.tools.object_list import Found
 
 WAYS: tuple[tuple[Way, str], ...] = (
     ("new", "a new object"),

@@ -9,11 +9,11 @@ import numpy as np
 from napari.utils.colormaps import ensure_colormap
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy
 
-from napari_gpcis.plugin.next_click import NextClickGuide
 from napari_gpcis.plugin.panels.base import Panel
 from napari_gpcis.plugin.sections import Lines
 from napari_gpcis.plugin.settings.shortcuts import key_of
-from napari_gpcis.plugin.uncertainty import MAPS, UncertaintyMaps
+from napari_gpcis.plugin.tools.next_click import NextClickGuide
+from napari_gpcis.plugin.tools.uncertainty import MAPS, UncertaintyMaps
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Binding

@@ -12,7 +12,7 @@ from napari_gpcis.next_click import NextClick, expected_iou, next_click
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.journey import go_to
 from napari_gpcis.plugin.settings.shortcuts import key_of
-from napari_gpcis.plugin.uncertainty import predicted
+from napari_gpcis.plugin.tools.uncertainty import predicted
 from napari_gpcis.plugin.viewer.overlays import (
     DISPLAY,
     image_to_world,

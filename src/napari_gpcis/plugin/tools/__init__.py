@@ -1,0 +1,1 @@
+"""Tools of an annotation, one behaviour a file."""
