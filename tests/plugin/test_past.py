@@ -17,7 +17,7 @@ from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.panels.stack import StackPanel
 from napari_gpcis.plugin.safekeeping import Safekeeping
-from napari_gpcis.plugin.saving import file_names
+from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import read_prompts, replay
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.recovery_file import read_recovery
 from napari_gpcis.plugin.safekeeping import Safekeeping
+from napari_gpcis.plugin.saving.recovery_file import read_recovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.plugin.background import InferenceThread
-from napari_gpcis.plugin.record import Record
-from napari_gpcis.plugin.recovery import Recovery
+from napari_gpcis.plugin.saving.autosave import Recovery
+from napari_gpcis.plugin.saving.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.recovery_file import RecoveryFile
+    from napari_gpcis.plugin.saving.recovery_file import RecoveryFile
 
 
 class Keeper(QObject):

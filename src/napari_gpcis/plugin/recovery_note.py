@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
-from napari_gpcis.plugin.recovery_file import Recovered, left_behind
+from napari_gpcis.plugin.saving.recovery_file import Recovered, left_behind
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.plugin.annotation.jobs import Models
-    from napari_gpcis.plugin.recovery_file import Recovered
+    from napari_gpcis.plugin.saving.recovery_file import Recovered
 
     LabelArray = NDArray[np.int32]
 

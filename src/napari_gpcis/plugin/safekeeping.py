@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 from napari_gpcis.plugin.keeping import Keeper
 from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.recovery_note import RecoveryNote, image_of
-from napari_gpcis.plugin.restoring import Restorer
+from napari_gpcis.plugin.saving.restore import Restorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.panels.base import Panel
-    from napari_gpcis.plugin.recovery_file import Recovered
+    from napari_gpcis.plugin.saving.recovery_file import Recovered
 
 
 class Safekeeping(QObject):

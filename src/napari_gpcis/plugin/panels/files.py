@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QPushButton
 
 from napari_gpcis.plugin.panels.base import Panel
-from napari_gpcis.plugin.saving import CLICKS, Saver
+from napari_gpcis.plugin.saving.export import CLICKS, Saver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.keeping import Keeper
-    from napari_gpcis.plugin.restoring import Restorer
+    from napari_gpcis.plugin.saving.restore import Restorer
 
 
 class _Button(NamedTuple):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.record import Record
+    from napari_gpcis.plugin.saving.record import Record
 
     Write = Callable[[NDArray[Any]], str]
 

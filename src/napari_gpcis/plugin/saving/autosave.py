@@ -10,12 +10,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.packing import Packer
-from napari_gpcis.plugin.recovery_file import RecoveryFile, write_recovery
+from napari_gpcis.plugin.saving.recovery_file import RecoveryFile, write_recovery
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.background import Answer, InferenceThread
-    from napari_gpcis.plugin.record import Record
+    from napari_gpcis.plugin.saving.record import Record
 
 
 class Recovery(QObject):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.background import Answer, Work
     from napari_gpcis.plugin.keeping import Keeper
-    from napari_gpcis.plugin.recovery_file import Recovered
     from napari_gpcis.plugin.remaking import LabelArray
+    from napari_gpcis.plugin.saving.recovery_file import Recovered
     from napari_gpcis.prompts import SavedAnnotation
 
 

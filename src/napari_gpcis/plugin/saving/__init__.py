@@ -1,0 +1,1 @@
+"""Saving, autosave, recovery and export."""
