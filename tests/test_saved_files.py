@@ -42,7 +42,7 @@ from napari_gpcis.backbones import register
 from napari_gpcis.batch import read_clicks
 from napari_gpcis.checkpoints import load_checkpoint, read_info
 from napari_gpcis.export import Calibration, write_coco, write_table
-from napari_gpcis.plugin.model_list import ModelList
+from napari_gpcis.plugin.dock.model_list import ModelList
 from napari_gpcis.plugin.remaking import without_running
 from napari_gpcis.plugin.saving.recovery_file import left_behind, read_recovery
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay, write_prompts

@@ -13,7 +13,7 @@ from qtpy.QtCore import QPoint
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QToolTip
 
-from napari_gpcis.plugin.layer_combo import LayerCombo
+from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.panels.base import axis_name
 from napari_gpcis.plugin.panels.uncertainty import IDLE, NOT_STARTED
 from napari_gpcis.plugin.progress import progress

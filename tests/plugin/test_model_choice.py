@@ -25,10 +25,10 @@ from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
 from napari_gpcis.checkpoints.download import RemoteFile
 from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model.gpcis import build_model
-from napari_gpcis.plugin import model_list
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
-from napari_gpcis.plugin.model_choice import ModelChoice
-from napari_gpcis.plugin.model_list import MODELS
+from napari_gpcis.plugin.dock import model_list
+from napari_gpcis.plugin.dock.model_choice import ModelChoice
+from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.panels.model import DEVICES, ModelPanel, devices_here
 from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES
 

@@ -12,7 +12,7 @@ import pytest
 from npe2 import PluginManifest
 
 from napari_gpcis.plugin import menu as palette
-from napari_gpcis.plugin.model_list import MODELS
+from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.settings.preferences import (
     PREFERENCES,
     SECTIONS,

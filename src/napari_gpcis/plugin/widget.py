@@ -18,11 +18,18 @@ from qtpy.QtWidgets import (
 
 from napari_gpcis.plugin.annotation.controller import Binding
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
-from napari_gpcis.plugin.docking import Docked, Tabs
+from napari_gpcis.plugin.dock.base import Docked, Tabs
+from napari_gpcis.plugin.dock.layer_combo import LayerCombo
+from napari_gpcis.plugin.dock.model_choice import ModelChoice
+from napari_gpcis.plugin.dock.texts import (
+    HELP,
+    IMAGE_HELP,
+    LABELS_HELP,
+    START_HELP,
+    STATUS_HELP,
+)
 from napari_gpcis.plugin.following import Following
-from napari_gpcis.plugin.layer_combo import LayerCombo
 from napari_gpcis.plugin.manners import Manners
-from napari_gpcis.plugin.model_choice import ModelChoice
 from napari_gpcis.plugin.panels import PANELS
 from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.safekeeping import Safekeeping
@@ -34,13 +41,6 @@ from napari_gpcis.plugin.tools.image_changes import Freshness
 from napari_gpcis.plugin.tools.scripting import ViewerSession
 from napari_gpcis.plugin.viewer.gl_context import OwnCanvas
 from napari_gpcis.plugin.viewer.overlays import is_display
-from napari_gpcis.plugin.words import (
-    HELP,
-    IMAGE_HELP,
-    LABELS_HELP,
-    START_HELP,
-    STATUS_HELP,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,7 +29,8 @@ from qtpy.QtWidgets import (
 from napari_gpcis.errors import GPCISError
 from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.docking import Docked, ScrolledDown, Tabs
+from napari_gpcis.plugin.dock.base import Docked, ScrolledDown, Tabs
+from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
 from napari_gpcis.plugin.finetune.layer_files import write_pairs
 from napari_gpcis.plugin.finetune.process import (
@@ -50,7 +51,6 @@ from napari_gpcis.plugin.finetune.words import (
     STOP_HELP,
 )
 from napari_gpcis.plugin.manners import Manners
-from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.sections import explain_labels
 
 if TYPE_CHECKING:

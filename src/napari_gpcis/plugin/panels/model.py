@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushBut
 
 from napari_gpcis.checkpoints._facts import facts
 from napari_gpcis.errors import CheckpointError
+from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.model_list import MODELS
 from napari_gpcis.plugin.panels.base import Panel
 from napari_gpcis.plugin.sections import explain_labels
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.model_choice import ModelChoice
+    from napari_gpcis.plugin.dock.model_choice import ModelChoice
 
 DEVICES = {
     "auto": "automatic",

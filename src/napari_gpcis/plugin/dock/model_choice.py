@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.checkpoints._facts import facts, megabytes
+from napari_gpcis.plugin.dock.model_list import MODELS, Choice
 from napari_gpcis.plugin.downloads import Download
 from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.model_list import MODELS, Choice
 from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The dock: Qt widgets that show and ask, and compute nothing."""
