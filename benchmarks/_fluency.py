@@ -18,7 +18,7 @@ from _ledger import Beat, Heartbeat, Ledger
 from _plain_script import AFTER, RADIUS, SIDE, STEP, Drawn, Script, move, spin
 from qtpy.QtCore import Qt
 
-from napari_gpcis.plugin.panels.files import FilesPanel
+from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.robot import Robot
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.widget import GPCISWidget

@@ -21,8 +21,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
+from napari_gpcis.plugin.dock.panels.objects import WAYS, ObjectsPanel
 from napari_gpcis.plugin.labels.live_mask import Painted
-from napari_gpcis.plugin.panels.objects import WAYS, ObjectsPanel
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.prompts import replay

@@ -17,7 +17,7 @@ from stage import Stage, settle
 from napari_gpcis.plugin.sample_data import read_sample
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.panels.base import Panel
+    from napari_gpcis.plugin.dock.panels.base import Panel
 
 NUCLEI = "nuclei-fluorescence"
 ALT = Qt.KeyboardModifier.AltModifier

@@ -11,7 +11,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
-from napari_gpcis.plugin.panels.stack import StackPanel
+from napari_gpcis.plugin.dock.panels.stack import StackPanel
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from napari.layers import Image
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.panels.channels import ChannelsPanel
+from napari_gpcis.plugin.dock.panels.image import ChannelsPanel
 from napari_gpcis.plugin.viewer.channels import blend, channel_axes, channel_limits
 
 MASK = disks((80, 100), (Click(30, 40),))

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.panels.clicking import ClickingPanel
+from napari_gpcis.plugin.dock.panels.clicking import ClickingPanel
 from napari_gpcis.plugin.robot import camera_of
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR

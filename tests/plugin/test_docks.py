@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gpcis.plugin.dock.panels import model
 from napari_gpcis.plugin.finetune.widget import FinetuneWidget
-from napari_gpcis.plugin.panels import model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QToolTip
 
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
-from napari_gpcis.plugin.panels.base import axis_name
-from napari_gpcis.plugin.panels.uncertainty import IDLE, NOT_STARTED
+from napari_gpcis.plugin.dock.panels.base import axis_name
+from napari_gpcis.plugin.dock.panels.uncertainty import IDLE, NOT_STARTED
 from napari_gpcis.plugin.progress import progress
 
 LONG = "plate 7 of the third experiment, well B04, site 2, all channels, after {} hours"

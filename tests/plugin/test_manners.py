@@ -9,9 +9,9 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_gpcis.plugin.dock.panels.clicking import ClickingPanel
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.finetune.widget import FinetuneWidget
-from napari_gpcis.plugin.panels.clicking import ClickingPanel
-from napari_gpcis.plugin.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 

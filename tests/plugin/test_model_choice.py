@@ -12,7 +12,7 @@ import torch
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-import napari_gpcis.plugin.panels.model as model_panel
+import napari_gpcis.plugin.dock.panels.model as model_panel
 from _model_server import ModelServer, serving
 from napari_gpcis.checkpoints import (
     ModelInfo,
@@ -29,7 +29,7 @@ from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.dock import model_list
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.model_list import MODELS
-from napari_gpcis.plugin.panels.model import DEVICES, ModelPanel, devices_here
+from napari_gpcis.plugin.dock.panels.model import DEVICES, ModelPanel, devices_here
 from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from qtpy.QtTest import QTest
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.panels.objects import WAYS, ObjectsPanel
+from napari_gpcis.plugin.dock.panels.objects import WAYS, ObjectsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 LEFT = Qt.MouseButton.LeftButton

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.panels.shortcuts import ShortcutsPanel
+from napari_gpcis.plugin.dock.panels.shortcuts import ShortcutsPanel
 from napari_gpcis.plugin.settings import shortcuts
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.inference.prediction import GridMaps, Prediction
 from napari_gpcis.next_click import doubt, next_click
-from napari_gpcis.plugin.panels.uncertainty import UncertaintyPanel
+from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
 from napari_gpcis.plugin.tools.uncertainty import MAPS
 from napari_gpcis.plugin.viewer.overlays import is_display
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
+from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.recovery import RecoveryNote, image_of
 from napari_gpcis.plugin.keeping import Keeper
-from napari_gpcis.plugin.panels.files import FilesPanel
 from napari_gpcis.plugin.saving.restore import Restorer
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.panels.base import Panel
+    from napari_gpcis.plugin.dock.panels.base import Panel
     from napari_gpcis.plugin.saving.recovery_file import Recovered
 
 

@@ -21,6 +21,8 @@ from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.dock.base import Docked, Tabs
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
+from napari_gpcis.plugin.dock.panels import PANELS
+from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.texts import (
     HELP,
     IMAGE_HELP,
@@ -30,8 +32,6 @@ from napari_gpcis.plugin.dock.texts import (
 )
 from napari_gpcis.plugin.following import Following
 from napari_gpcis.plugin.manners import Manners
-from napari_gpcis.plugin.panels import PANELS
-from napari_gpcis.plugin.panels.model import ModelPanel
 from napari_gpcis.plugin.safekeeping import Safekeeping
 from napari_gpcis.plugin.sections import Lines, Scrolled, Section, explain_labels
 from napari_gpcis.plugin.settings.commands import COMMANDS
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
-    from napari_gpcis.plugin.panels.base import Panel
+    from napari_gpcis.plugin.dock.panels.base import Panel
 
 
 class GPCISWidget(Docked):

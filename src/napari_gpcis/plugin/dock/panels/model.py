@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushBut
 from napari_gpcis.checkpoints._facts import facts
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.plugin.dock.model_list import MODELS
+from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.panels.base import Panel
 from napari_gpcis.plugin.sections import explain_labels
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 

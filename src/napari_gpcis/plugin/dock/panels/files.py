@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QPushButton
 
-from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.saving.export import CLICKS, Saver
 
 if TYPE_CHECKING:

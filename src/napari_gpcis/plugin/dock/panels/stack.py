@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.plugin.copying import Copying
-from napari_gpcis.plugin.panels.base import Panel, axis_name, with_key
+from napari_gpcis.plugin.dock.panels.base import Panel, axis_name, with_key
 from napari_gpcis.plugin.tools.stack import Propagation
 
 if TYPE_CHECKING:

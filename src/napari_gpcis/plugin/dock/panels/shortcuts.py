@@ -8,8 +8,8 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.panels.base import Panel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.settings.shortcuts import (
     Shortcut,

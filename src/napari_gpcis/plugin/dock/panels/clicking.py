@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider
 
+from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.box import BoxTool
 from napari_gpcis.plugin.tools.hover import Hover

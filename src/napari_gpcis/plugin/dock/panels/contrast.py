@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
 from napari_gpcis.plugin.contrast import choose_contrast, chosen_contrast
-from napari_gpcis.plugin.panels.base import Panel
+from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.sections import explain_labels
 
 if TYPE_CHECKING:

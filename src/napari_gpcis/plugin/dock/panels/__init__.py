@@ -1,0 +1,31 @@
+"""Sections of the dock widget below the main buttons, each folded until wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_gpcis.plugin.dock.panels.clicking import ClickingPanel
+from napari_gpcis.plugin.dock.panels.contrast import ContrastPanel
+from napari_gpcis.plugin.dock.panels.files import FilesPanel
+from napari_gpcis.plugin.dock.panels.image import ChannelsPanel
+from napari_gpcis.plugin.dock.panels.model import ModelPanel
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.dock.panels.shortcuts import ShortcutsPanel
+from napari_gpcis.plugin.dock.panels.stack import StackPanel
+from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
+
+if TYPE_CHECKING:
+    from napari_gpcis.plugin.dock.panels.base import Panel
+
+PANELS: tuple[type[Panel], ...] = (
+    ObjectsPanel,
+    ClickingPanel,
+    UncertaintyPanel,
+    StackPanel,
+    ChannelsPanel,
+    ContrastPanel,
+    ModelPanel,
+    FilesPanel,
+    ShortcutsPanel,
+)
+"""The sections, in their order from top to bottom."""
