@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from _toy_backbone import ToyBackbone
-from gpcis_training.augment import AugmentOptions
 from gpcis_training.config import FitConfig, FolderConfig, OptimiserConfig
+from gpcis_training.data.augment import AugmentOptions
 from gpcis_training.engine import Trainer
 from napari_gpcis.backbones.base import register
 

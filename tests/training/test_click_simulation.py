@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from gpcis_training.augment import Crop
-from gpcis_training.click_simulation import (
+from gpcis_training.data.augment import Crop
+from gpcis_training.data.click_simulation import (
     MAX_CLICKS,
     ClickOptions,
     add_error_click,

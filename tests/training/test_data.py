@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from skimage.io import imsave
 
-from gpcis_training.augment import AugmentOptions, augment
-from gpcis_training.data import (
+from gpcis_training.data.augment import AugmentOptions, augment
+from gpcis_training.data.folders import (
     DataFolder,
     Target,
     draw_target,

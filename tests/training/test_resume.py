@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from gpcis_training.augment import AugmentOptions
 from gpcis_training.carry import CarryOver
-from gpcis_training.data import DataFolder
+from gpcis_training.data.augment import AugmentOptions
+from gpcis_training.data.folders import DataFolder
+from gpcis_training.data.samples import SampleStream
 from gpcis_training.roster import ComingSamples, Roster
-from gpcis_training.samples import SampleStream
 from gpcis_training.state import read_state
 from napari_gpcis.errors import CheckpointError
 from training._folders import write_disks

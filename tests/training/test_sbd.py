@@ -7,7 +7,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from _published_sets import instances, write_instances, write_sbd
-from gpcis_training.sbd import list_sbd, read_sbd_instances
+from gpcis_training.data.sbd import list_sbd, read_sbd_instances
 from napari_gpcis.errors import InputError
 
 

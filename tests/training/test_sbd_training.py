@@ -11,7 +11,7 @@ from skimage.io import imread, imsave
 import napari_gpcis
 from _published_sets import write_instances
 from gpcis_training.config import load_config
-from gpcis_training.data import DataFolder
+from gpcis_training.data.folders import DataFolder
 from gpcis_training.engine import Trainer
 from gpcis_training.export import export_checkpoint
 from napari_gpcis import Click, Segmenter

@@ -8,9 +8,7 @@ import torch
 from skimage.io import imsave
 
 from gpcis_training._mapping import set_entry
-from gpcis_training.augment import AugmentOptions, Crop, augment, random_box
 from gpcis_training.cache import ArrayCache
-from gpcis_training.click_simulation import ClickOptions, sample_clicks
 from gpcis_training.config import (
     FitConfig,
     FolderConfig,
@@ -18,9 +16,11 @@ from gpcis_training.config import (
     load_config,
     save_config,
 )
-from gpcis_training.data import DataFolder, Target, draw_target
+from gpcis_training.data.augment import AugmentOptions, Crop, augment, random_box
+from gpcis_training.data.click_simulation import ClickOptions, sample_clicks
+from gpcis_training.data.folders import DataFolder, Target, draw_target
+from gpcis_training.data.samples import SampleStream
 from gpcis_training.export import export_checkpoint
-from gpcis_training.samples import SampleStream
 from gpcis_training.schedule import noise, progress, rate_factor
 from gpcis_training.start import parameter_groups, start_model
 from napari_gpcis.checkpoints import load_checkpoint

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from gpcis_training.click_simulation import (
+from gpcis_training.data.click_simulation import (
     MAX_CLICKS,
     ClickOptions,
     add_error_click,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from gpcis_training.samples import Sample
+    from gpcis_training.data.samples import Sample
 
 
 class Batch(NamedTuple):

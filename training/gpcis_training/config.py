@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from gpcis_training._mapping import build, set_entry
-from gpcis_training.augment import AugmentOptions
-from gpcis_training.click_simulation import ClickOptions
-from gpcis_training.data import FORMS, DataFolder
+from gpcis_training.data.augment import AugmentOptions
+from gpcis_training.data.click_simulation import ClickOptions
+from gpcis_training.data.folders import FORMS, DataFolder
 from napari_gpcis.checkpoints import InferenceSettings
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
@@ -32,7 +32,7 @@ class FolderConfig:
     path
         Relative to the data root given when running.
     weight, union, merge, form, split, min_fill
-        See :class:`gpcis_training.data.DataFolder`.
+        See :class:`gpcis_training.data.folders.DataFolder`.
     """
 
     path: str

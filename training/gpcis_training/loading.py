@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.data import DataLoader
 
-from gpcis_training.samples import Sample, SampleStream
+from gpcis_training.data.samples import Sample, SampleStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.context import BaseContext
 
     from gpcis_training.config import FitConfig
-    from gpcis_training.data import DataFolder
+    from gpcis_training.data.folders import DataFolder
     from gpcis_training.roster import ComingSamples
 
 

@@ -1,6 +1,6 @@
 """Which objects are evaluated: fixed object lists, and any folder of labels.
 
-Folders are those of :mod:`gpcis_training.data`. An object is one label, or the union of
+Folders are those of :mod:`gpcis_training.data.folders`. An object is one label, or the union of
 several; it is taken as it is, so the parts of an object that something else cuts in two
 stay one object.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpcis_training.data import find_pairs, read_labels
+from gpcis_training.data.folders import find_pairs, read_labels
 from gpcis_training.evaluation.forms import FORMS, LABELS, read_picture
 from napari_gpcis.errors import InputError
 

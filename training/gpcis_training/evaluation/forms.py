@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from skimage.io import imread
 
-from gpcis_training.data import read_labels
-from gpcis_training.sbd import read_sbd_instances
+from gpcis_training.data.folders import read_labels
+from gpcis_training.data.sbd import read_sbd_instances
 from napari_gpcis import imagefiles
 from napari_gpcis.errors import InputError
 

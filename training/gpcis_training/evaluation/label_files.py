@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpcis_training.data.pairing import find_pairs_of_files
 from gpcis_training.evaluation.datasets import (
     DrawingRule,
     EvaluationObject,
@@ -13,7 +14,6 @@ from gpcis_training.evaluation.datasets import (
     draw_ids,
 )
 from gpcis_training.evaluation.forms import FILES, read_plane
-from gpcis_training.pairing import find_pairs_of_files
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:

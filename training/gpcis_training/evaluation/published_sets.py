@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from gpcis_training.data.sbd import list_sbd, read_sbd_instances
 from gpcis_training.evaluation.datasets import (
     DrawingRule,
     EvaluationObject,
@@ -19,7 +20,6 @@ from gpcis_training.evaluation.datasets import (
     check_limit,
 )
 from gpcis_training.evaluation.forms import FORMS
-from gpcis_training.sbd import list_sbd, read_sbd_instances
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:

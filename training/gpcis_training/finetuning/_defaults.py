@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gpcis_training.augment import AugmentOptions
-from gpcis_training.click_simulation import ClickOptions
 from gpcis_training.config import FitConfig, FolderConfig, OptimiserConfig
+from gpcis_training.data.augment import AugmentOptions
+from gpcis_training.data.click_simulation import ClickOptions
 from gpcis_training.evaluation import DrawingRule
 
 if TYPE_CHECKING:

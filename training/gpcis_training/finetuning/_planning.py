@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gpcis_training.data.pairing import find_pairs_of_files
 from gpcis_training.finetuning._defaults import drawing_rule, make_config
 from gpcis_training.finetuning._hardware import choose_precision
 from gpcis_training.finetuning._plan import Plan, write_plan
@@ -22,7 +23,6 @@ from gpcis_training.finetuning._reading import ReadingRule, read_planes
 from gpcis_training.finetuning._splitting import Split, make_split, read_split
 from gpcis_training.finetuning._validation import Validation, figures_of
 from gpcis_training.finetuning._watch import FEW
-from gpcis_training.pairing import find_pairs_of_files
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.segmenter import Segmenter
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpcis_training.pairing import PairOfFiles
+    from gpcis_training.data.pairing import PairOfFiles
 
     Labels = NDArray[np.uint16]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from gpcis_training.data import Target
+    from gpcis_training.data.folders import Target
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from scipy import ndimage
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from gpcis_training.augment import Crop
+    from gpcis_training.data.augment import Crop
 
     Mask = npt.NDArray[np.bool_]
     Points = npt.NDArray[np.float32]

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from gpcis_training.augment import AugmentOptions, Crop, augment, random_box
-from gpcis_training.click_simulation import ClickOptions, sample_clicks
-from gpcis_training.data import DataFolder, draw_ids, draw_target, make_target
+from gpcis_training.data.augment import AugmentOptions, Crop, augment, random_box
+from gpcis_training.data.click_simulation import ClickOptions, sample_clicks
+from gpcis_training.data.folders import DataFolder, draw_ids, draw_target, make_target
 from gpcis_training.roster import Purpose, generator
 from napari_gpcis.errors import InputError
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from gpcis_training.augment import Box
-    from gpcis_training.data import Labels, Pair
+    from gpcis_training.data.augment import Box
+    from gpcis_training.data.folders import Labels, Pair
 
 MAX_TRIES = 1000
 MIN_AREA = 80

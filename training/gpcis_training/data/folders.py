@@ -15,7 +15,7 @@ from scipy import ndimage
 from skimage.io import imread
 
 from gpcis_training.cache import ArrayCache
-from gpcis_training.sbd import list_sbd, read_sbd_instances
+from gpcis_training.data.sbd import list_sbd, read_sbd_instances
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.image import prepare_image, to_rgb
 
@@ -60,7 +60,7 @@ class DataFolder:
         Probability of two objects as one target (0.15 in the published code).
     form
         ``"folder"``: images and labels as above. ``"sbd"``: ``img``, ``inst`` and
-        lists of names, see :mod:`gpcis_training.sbd`.
+        lists of names, see :mod:`gpcis_training.data.sbd`.
     split
         The list, for ``"sbd"``.
     min_fill
