@@ -25,7 +25,8 @@ from _fake_segmenter import FakeSegmenter
 from _toy_backbone import ToyBackbone
 from gpcis_training.config import load_config
 from gpcis_training.data.pairing import find_pairs_of_files
-from gpcis_training.engine import Trainer
+from gpcis_training.engine.state import read_state
+from gpcis_training.engine.trainer import Trainer
 from gpcis_training.evaluation import (
     DrawingRule,
     EvaluationObject,
@@ -36,7 +37,6 @@ from gpcis_training.evaluation import (
 from gpcis_training.evaluation.datasets import save_objects
 from gpcis_training.finetuning._places import places_of
 from gpcis_training.finetuning._plan import read_plan
-from gpcis_training.state import read_state
 from napari_gpcis import Click, Segmenter, Session, list_models
 from napari_gpcis.backbones import register
 from napari_gpcis.batch import read_clicks

@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from gpcis_training import state
-from gpcis_training.engine import Trainer
+from gpcis_training.engine import state
+from gpcis_training.engine.trainer import Trainer
 from training._runs import toy_config
 
 

@@ -9,7 +9,7 @@ import torch
 from _toy_backbone import ToyBackbone
 from gpcis_training.config import FitConfig, FolderConfig, OptimiserConfig
 from gpcis_training.data.augment import AugmentOptions
-from gpcis_training.engine import Trainer
+from gpcis_training.engine.trainer import Trainer
 from napari_gpcis.backbones.base import register
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gpcis_training.engine import Trainer
+from gpcis_training.engine.trainer import Trainer
 from training._runs import STARTS, comparable
 
 if __name__ == "__main__":

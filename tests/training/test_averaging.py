@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gpcis_training.averaging import average
 from gpcis_training.cli import main
+from gpcis_training.engine.average import average
 from napari_gpcis.checkpoints import ModelInfo, load_checkpoint, save_checkpoint
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import build_model

@@ -13,8 +13,8 @@ import psutil
 import pytest
 import torch
 
-from gpcis_training import state as state_module
-from gpcis_training.state import clear_drafts, read_state, write_state
+from gpcis_training.engine import state as state_module
+from gpcis_training.engine.state import clear_drafts, read_state, write_state
 from napari_gpcis.errors import CheckpointError
 from training._folders import write_disks
 from training._runs import assert_same_weights, toy_config, train

@@ -16,8 +16,8 @@ from torch import Tensor
 from _toy_backbone import make_toy_model
 from gpcis_training.cli import main
 from gpcis_training.config import FitConfig
+from gpcis_training.engine.start import parameter_groups, start_model
 from gpcis_training.initial_weights import _focalclick, load_initial_weights
-from gpcis_training.start import parameter_groups, start_model
 from napari_gpcis import Click, Segmenter
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.model.gpcis import GPCIS, build_model

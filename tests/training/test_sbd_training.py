@@ -12,8 +12,8 @@ import napari_gpcis
 from _published_sets import write_instances
 from gpcis_training.config import load_config
 from gpcis_training.data.folders import DataFolder
-from gpcis_training.engine import Trainer
-from gpcis_training.export import export_checkpoint
+from gpcis_training.engine.export import export_checkpoint
+from gpcis_training.engine.trainer import Trainer
 from napari_gpcis import Click, Segmenter
 from napari_gpcis.checkpoints import load_checkpoint
 from training._published_files import plausible

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpcis_training.state import read_state
+from gpcis_training.engine.state import read_state
 from training._folders import write_disks
 from training._runs import STARTS, comparable, toy_config, train
 

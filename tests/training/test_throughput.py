@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from gpcis_training import steps, throughput
-from gpcis_training.carry import CarryOver
 from gpcis_training.cli import main
-from gpcis_training.steps import Stepper
-from gpcis_training.throughput import measure_throughput
+from gpcis_training.engine.slots import CarryOver
+from gpcis_training.engine.step import Stepper
+from gpcis_training.engine.throughput import measure_throughput
 from training._folders import write_disks
 from training._runs import toy_config
 

@@ -20,9 +20,9 @@ from gpcis_training.data.augment import AugmentOptions, Crop, augment, random_bo
 from gpcis_training.data.click_simulation import ClickOptions, sample_clicks
 from gpcis_training.data.folders import DataFolder, Target, draw_target
 from gpcis_training.data.samples import SampleStream
-from gpcis_training.export import export_checkpoint
+from gpcis_training.engine.export import export_checkpoint
+from gpcis_training.engine.start import parameter_groups, start_model
 from gpcis_training.schedule import noise, progress, rate_factor
-from gpcis_training.start import parameter_groups, start_model
 from napari_gpcis.checkpoints import load_checkpoint
 from napari_gpcis.errors import InputError
 from training._folders import write_disks

@@ -87,8 +87,8 @@ def configured(arguments: argparse.Namespace) -> FitConfig:
 
 def fit(arguments: argparse.Namespace) -> int:
     """Train, resuming an unfinished run of the same folder."""
-    from gpcis_training.engine import Trainer
-    from gpcis_training.export import export_checkpoint
+    from gpcis_training.engine.export import export_checkpoint
+    from gpcis_training.engine.trainer import Trainer
 
     trainer = Trainer(
         configured(arguments),
@@ -117,7 +117,7 @@ def throughput(arguments: argparse.Namespace) -> int:
     """Tell how fast a run would be, with and without loading."""
     import torch
 
-    from gpcis_training.throughput import measure_throughput
+    from gpcis_training.engine.throughput import measure_throughput
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
@@ -133,7 +133,7 @@ def throughput(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the network of a run's state as a checkpoint."""
-    from gpcis_training.export import export_checkpoint
+    from gpcis_training.engine.export import export_checkpoint
 
     state = arguments.run_folder / "state.pt"
     info = export_checkpoint(state, configured(arguments), arguments.output)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gpcis_training.engine import Trainer
-from gpcis_training.export import export_checkpoint
+from gpcis_training.engine.export import export_checkpoint
+from gpcis_training.engine.trainer import Trainer
 from gpcis_training.finetuning._card import write_card
 from gpcis_training.finetuning._curves import draw_curves
 from gpcis_training.finetuning._planning import _report

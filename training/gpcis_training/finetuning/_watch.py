@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gpcis_training.engine import Trainer
+    from gpcis_training.engine.trainer import Trainer
     from gpcis_training.finetuning._events import EventLog
     from gpcis_training.finetuning._validation import Validation
     from napari_gpcis.checkpoints import ModelInfo
@@ -31,7 +31,7 @@ _AS_GOOD = 1.02
 
 
 class Watch:
-    """Called after each training step; see :class:`gpcis_training.engine.Trainer`.
+    """Called after each training step; see :class:`gpcis_training.engine.trainer.Trainer`.
 
     The state with the fewest clicks is kept in a file of its own; of states that are
     within 2 % the later one, since few objects cannot tell them apart. Validation takes

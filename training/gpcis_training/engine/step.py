@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from gpcis_training.auxiliary import AuxiliaryLoss
+from gpcis_training.engine.start import freeze_statistics
 from gpcis_training.losses import normalised_focal_loss
 from gpcis_training.roster import Purpose, generator
-from gpcis_training.start import freeze_statistics
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import GPCIS, Draws
 from napari_gpcis.model.grid import Grid, locate
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 
-    from gpcis_training.carry import Batch, CarryOver
     from gpcis_training.config import FitConfig
+    from gpcis_training.engine.slots import Batch, CarryOver
     from napari_gpcis.model.gpcis import ClickNetwork, GPScores
 
 _LARGEST_SEED = 2**31

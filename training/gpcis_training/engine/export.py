@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from gpcis_training.state import read_state
+from gpcis_training.engine.state import read_state
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.model.gpcis import build_model, model_options

@@ -4,7 +4,7 @@ The published trainer runs the network up to three times without gradients to si
 earlier clicks. Here a sample keeps its place in the batch for one to three steps: its
 training output becomes the previous mask, and its largest error the next click. Every
 forward pass is thus also a training step. (The published way is an option, see
-:mod:`gpcis_training.steps`.)
+:mod:`gpcis_training.engine.step`.)
 """
 
 from __future__ import annotations

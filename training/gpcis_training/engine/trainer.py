@@ -13,18 +13,16 @@ import torch
 from lightning_fabric import Fabric
 from tqdm import tqdm
 
-from gpcis_training.carry import CarryOver
 from gpcis_training.config import save_config
-from gpcis_training.loading import open_loader
-from gpcis_training.roster import ComingSamples
-from gpcis_training.schedule import noise, progress, rate_factor
-from gpcis_training.start import (
+from gpcis_training.engine.loading import open_loader
+from gpcis_training.engine.slots import CarryOver
+from gpcis_training.engine.start import (
     parameter_groups,
     start_model,
     synchronise_statistics,
     to_channels_last,
 )
-from gpcis_training.state import (
+from gpcis_training.engine.state import (
     clear_drafts,
     places_state,
     read_state,
@@ -32,7 +30,9 @@ from gpcis_training.state import (
     restore_standing,
     write_state,
 )
-from gpcis_training.steps import Stepper
+from gpcis_training.engine.step import Stepper
+from gpcis_training.roster import ComingSamples
+from gpcis_training.schedule import noise, progress, rate_factor
 from napari_gpcis.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ def _fresh_processes() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gpcis_training.loading"])
+    context.set_forkserver_preload(["gpcis_training.engine.loading"])
     return context
 
 

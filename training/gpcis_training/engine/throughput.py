@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from gpcis_training.engine import Trainer
+from gpcis_training.engine.trainer import Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def measure_throughput(
     config
         The run.
     data_root
-        See :class:`gpcis_training.engine.Trainer`.
+        See :class:`gpcis_training.engine.trainer.Trainer`.
     steps
         Steps that are timed of each kind, after a third as many that are not.
     **options

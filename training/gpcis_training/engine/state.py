@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gpcis_training.carry import CarryOver, Standing
+from gpcis_training.engine.slots import CarryOver, Standing
 from gpcis_training.roster import Roster
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.files import replacing

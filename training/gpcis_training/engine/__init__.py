@@ -1,0 +1,1 @@
+"""The training engine: one resumable loop and what it is made of."""
