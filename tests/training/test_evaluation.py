@@ -22,7 +22,7 @@ from gpcis_training.evaluation import (
     save_results,
     table,
 )
-from gpcis_training.evaluation._cli import add_arguments, run
+from gpcis_training.evaluation.cli import add_arguments, run
 from gpcis_training.evaluation.datasets import (
     RULES,
     ObjectSet,

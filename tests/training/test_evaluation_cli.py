@@ -17,8 +17,8 @@ from gpcis_training.evaluation import evaluate, load_results, object_sets
 from gpcis_training.evaluation.curves import mean_curve
 from gpcis_training.evaluation.datasets import RULES, DrawingRule, folder_objects
 from gpcis_training.evaluation.predictors import Overrides, count_parameters
-from gpcis_training.evaluation.published import published_noic
-from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
+from gpcis_training.evaluation.published import PUBLISHED_SETS
+from gpcis_training.evaluation.published_figures import published_noic
 from napari_gpcis.checkpoints import (
     InferenceSettings,
     ModelInfo,
@@ -92,7 +92,7 @@ def test_the_table_says_which_view_was_used(
 ):
     recorder = Recorder()
     monkeypatch.setattr(
-        "gpcis_training.evaluation._jobs.create_predictor", lambda *_: recorder
+        "gpcis_training.evaluation.jobs.create_predictor", lambda *_: recorder
     )
     arguments = ["peer:watershed", "--root", plane, "--dataset", "cells_val"]
     assert command(*arguments, "--view", option, "--max-clicks", 2) == 0
@@ -242,12 +242,12 @@ def test_a_finished_part_is_not_done_again(root, tmp_path, monkeypatch):
     output = tmp_path / "out.json"
     arguments = ["peer:watershed", "--root", root, "--dataset", "disks", "-o", output]
     with monkeypatch.context() as patch:
-        patch.setattr("gpcis_training.evaluation._cli.save_results", _disk_is_full)
+        patch.setattr("gpcis_training.evaluation.cli.save_results", _disk_is_full)
         assert command(*arguments) == 1
     kept = tmp_path / "out.json.partial"
     assert len(kept.read_text().split()) > 6
     with monkeypatch.context() as patch:
-        patch.setattr("gpcis_training.evaluation._jobs.evaluate_image", _never)
+        patch.setattr("gpcis_training.evaluation.jobs.evaluate_image", _never)
         assert command(*arguments) == 0
     assert not kept.exists()
     assert len(load_results(output)[0].runs) == 6

@@ -18,7 +18,7 @@ from gpcis_training.evaluation.datasets import (
 from gpcis_training.evaluation.label_files import file_objects
 from gpcis_training.evaluation.peers import create_peer
 from gpcis_training.evaluation.predictors import Overrides, SessionPredictor
-from gpcis_training.evaluation.published_sets import published_objects
+from gpcis_training.evaluation.published import published_objects
 from gpcis_training.evaluation.results import (
     Comparison,
     EvaluationResult,

@@ -8,7 +8,7 @@ from pathlib import Path
 from gpcis_training.evaluation.clickers import CENTRE, LAWS
 from gpcis_training.evaluation.datasets import object_sets
 from gpcis_training.evaluation.peers import PEERS
-from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
+from gpcis_training.evaluation.published import PUBLISHED_SETS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpcis_training.data.folders import find_pairs, read_labels
-from gpcis_training.evaluation.forms import FORMS, LABELS, read_picture
+from gpcis_training.evaluation.files import FORMS, LABELS, read_picture
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class ObjectSet:
     rule: DrawingRule
     objects: tuple[EvaluationObject, ...]
     form: str = LABELS
-    """How the folder is laid out, see :data:`gpcis_training.evaluation.forms.FORMS`."""
+    """How the folder is laid out, see :data:`gpcis_training.evaluation.files.FORMS`."""
 
     def limited(self, limit: int | None) -> ObjectSet:
         """Return the set with its first ``limit`` objects only (``None``: all)."""

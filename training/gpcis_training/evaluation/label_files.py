@@ -13,7 +13,7 @@ from gpcis_training.evaluation.datasets import (
     ObjectSet,
     draw_ids,
 )
-from gpcis_training.evaluation.forms import FILES, read_plane
+from gpcis_training.evaluation.files import FILES, read_plane
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:

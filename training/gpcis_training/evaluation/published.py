@@ -1,84 +1,120 @@
-"""The paper's own figures, to stand beside ours."""
+"""The four data sets of the paper, as their users keep them on the disk.
+
+Each may be the root itself or a folder in it: ``GrabCut``, ``Berkeley``, ``DAVIS`` and
+``SBD`` (or ``SBD/dataset``).
+"""
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from importlib.resources import files
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from gpcis_training.data.sbd import list_sbd, read_sbd_instances
+from gpcis_training.evaluation.datasets import (
+    DrawingRule,
+    EvaluationObject,
+    ObjectSet,
+    check_limit,
+)
+from gpcis_training.evaluation.files import FORMS
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
-class PublishedRow(NamedTuple):
-    """What the paper reports of a method on one of its sets; ``None``: it does not.
+class PublishedSet(NamedTuple):
+    """One data set of the paper."""
 
-    IoU is in percent, parameters are in millions, seconds are those of one click.
-    """
-
-    method: str
-    architecture: str
-    set: str
-    noc85: float | None
-    noc90: float | None
-    noc100: float | None
-    nof100: int | None
-    iou1: float | None
-    iou5: float | None
-    noic: int | None
-    parameters: float | None
-    seconds: float | None
+    folders: tuple[str, ...]
+    """Where it may lie below the root."""
+    objects: int
+    """How many objects its authors evaluate."""
+    infer_size: int
+    """Side of the network's input in the published evaluation."""
 
 
-@cache
-def _data() -> dict[str, Any]:
-    """Read the file of figures."""
-    text = (files(__package__) / "published.json").read_text("utf-8")
-    data: dict[str, Any] = json.loads(text)
-    return data
+PUBLISHED_SETS = {
+    "grabcut": PublishedSet((".", "GrabCut"), 50, 384),
+    "berkeley": PublishedSet((".", "Berkeley"), 100, 384),
+    "davis": PublishedSet((".", "DAVIS"), 345, 384),
+    "sbd": PublishedSet((".", "dataset", "SBD", "SBD/dataset"), 6671, 256),
+}
+"""By name, which is that of the form as well."""
 
 
-def source() -> str:
-    """Return where the figures stand."""
-    return str(_data()["source"])
-
-
-def hardware() -> str:
-    """Return what the published seconds per click were measured on."""
-    return str(_data()["hardware"])
-
-
-def published_rows(set_name: str, architecture: str | None) -> list[PublishedRow]:
-    """Return the paper's rows for a set, GPCIS first.
+def published_objects(name: str, root: Path, limit: int | None = None) -> ObjectSet:
+    """Return the objects of a set of the paper.
 
     Parameters
     ----------
-    set_name
-        Name of a data set.
-    architecture
-        Those of one network, with the methods it is compared with; one that is not in
-        the paper, or ``None``: GPCIS with each of the paper's networks.
+    name
+        ``"grabcut"``, ``"berkeley"``, ``"davis"`` or ``"sbd"``.
+    root
+        The folder of the set, or one that holds it.
+    limit
+        The first objects only; ``None``: all.
 
-    Examples
-    --------
-    >>> [row.method for row in published_rows("davis", "resnet50")]
-    ['GPCIS', 'RITM', 'FocalClick']
-    >>> [row.noc90 for row in published_rows("davis", None)]
-    [6.04, 6.16, 5.89]
+    Raises
+    ------
+    InputError
+        If the set is not there, or an image has no mask.
     """
-    rows = [PublishedRow(*row) for row in _data()["rows"] if row[2] == set_name]
-    same = [row for row in rows if row.architecture == architecture]
-    chosen = same or [row for row in rows if row.method == "GPCIS"]
-    return sorted(chosen, key=lambda row: row.method != "GPCIS")
+    check_limit(limit)
+    folder = _folder(name, root)
+    found = _sbd(root / folder) if name == "sbd" else _masks(name, root / folder)
+    objects = tuple(islice(found, limit))
+    if not objects:
+        msg = f"data set {name} in {root / folder} must hold images, found none"
+        raise InputError(msg)
+    return ObjectSet(name, folder, DrawingRule(), objects, form=name)
 
 
-def published_noic(set_name: str, architecture: str | None) -> dict[float, int]:
-    """Return the paper's NoIC by epsilon squared (Table 1), empty where there is none.
+def _folder(name: str, root: Path) -> str:
+    """Return where a set lies below the root."""
+    form = FORMS[name]
+    for folder in PUBLISHED_SETS[name].folders:
+        place = root / folder
+        if (place / form.images).is_dir() and (place / form.labels).is_dir():
+            return folder
+    parts = f"{form.images} and {form.labels}"
+    msg = f"root must hold the folders {parts} of {name}, got {root}"
+    raise InputError(msg)
 
-    Examples
-    --------
-    >>> published_noic("davis", "resnet50")[1e-7]
-    2
-    """
-    found = _data()["noic_by_epsilon2"]
-    if (found["set"], found["architecture"]) != (set_name, architecture):
-        return {}
-    return {float(epsilon2): int(noic) for epsilon2, noic in found["values"]}
+
+def _stem(path: Path) -> str:
+    """Return the name up to its first dot, by which the published code pairs files."""
+    return path.name.split(".")[0]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a folder by name, without hidden ones."""
+    files = (path for path in folder.iterdir() if path.is_file())
+    return sorted(path for path in files if not path.name.startswith("."))
+
+
+def _masks(name: str, folder: Path) -> Iterator[EvaluationObject]:
+    """Yield the one object of each image."""
+    form = FORMS[name]
+    images = _files(folder / form.images)
+    masks = {_stem(path): path for path in _files(folder / form.labels)}
+    missing = [path.name for path in images if _stem(path) not in masks]
+    if missing:
+        msg = f"data set {name} in {folder}: no mask for {missing[:5]}"
+        raise InputError(msg)
+    for path in images:
+        yield EvaluationObject(path.name, masks[_stem(path)].name, ())
+
+
+def _sbd(folder: Path) -> Iterator[EvaluationObject]:
+    """Yield the instances of the validation images."""
+    files = list_sbd(folder, "val")
+    for file in tqdm(files, "listing SBD", unit="image", leave=False):
+        for ident in np.unique(read_sbd_instances(file.instances)):
+            if ident:
+                ids = (int(ident),)
+                yield EvaluationObject(file.image.name, file.instances.name, ids)

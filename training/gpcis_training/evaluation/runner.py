@@ -9,13 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from gpcis_training.evaluation._jobs import (
-    Method,
-    Protocol,
-    evaluated,
-    jobs_of,
-    left_of,
-)
 from gpcis_training.evaluation._partial import PartialFile
 from gpcis_training.evaluation.clickers import CENTRE
 from gpcis_training.evaluation.datasets import (
@@ -27,13 +20,20 @@ from gpcis_training.evaluation.datasets import (
     object_sets,
 )
 from gpcis_training.evaluation.distributed import Ranks, local_device
+from gpcis_training.evaluation.jobs import (
+    Method,
+    Protocol,
+    evaluated,
+    jobs_of,
+    left_of,
+)
 from gpcis_training.evaluation.predictors import (
     Overrides,
     SessionPredictor,
     describe,
     describe_model,
 )
-from gpcis_training.evaluation.published_sets import PUBLISHED_SETS, published_objects
+from gpcis_training.evaluation.published import PUBLISHED_SETS, published_objects
 from gpcis_training.evaluation.results import EvaluationResult
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.segmenter import Segmenter

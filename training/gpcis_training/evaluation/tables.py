@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from gpcis_training.evaluation.clickers import CENTRE
 from gpcis_training.evaluation.metrics import TARGETS
-from gpcis_training.evaluation.published import (
+from gpcis_training.evaluation.published import PUBLISHED_SETS
+from gpcis_training.evaluation.published_figures import (
     hardware,
     published_noic,
     published_rows,
     source,
 )
-from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
 from gpcis_training.evaluation.results import PUBLISHED_CLICKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpcis_training.evaluation.published import PublishedRow
+    from gpcis_training.evaluation.published_figures import PublishedRow
     from gpcis_training.evaluation.results import EvaluationResult
 
 MANY_CLICKS = 100

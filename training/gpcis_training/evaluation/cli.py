@@ -12,10 +12,10 @@ from gpcis_training.evaluation.clickers import CENTRE
 from gpcis_training.evaluation.curves import save_curves
 from gpcis_training.evaluation.datasets import DrawingRule
 from gpcis_training.evaluation.distributed import Ranks, process_group
-from gpcis_training.evaluation.forms import FILES
+from gpcis_training.evaluation.files import FILES
 from gpcis_training.evaluation.label_files import file_objects
 from gpcis_training.evaluation.predictors import PEER_PREFIX, Overrides
-from gpcis_training.evaluation.published_sets import PUBLISHED_SETS
+from gpcis_training.evaluation.published import PUBLISHED_SETS
 from gpcis_training.evaluation.results import (
     PUBLISHED_CLICKS,
     compare,

@@ -17,7 +17,7 @@ from gpcis_training.evaluation.datasets import (
     first_view,
     ground_truth,
 )
-from gpcis_training.evaluation.forms import FORMS
+from gpcis_training.evaluation.files import FORMS
 from gpcis_training.evaluation.predictors import Overrides, create_predictor
 from gpcis_training.evaluation.robot import ClickRun, run_robot
 from napari_gpcis.errors import InputError
