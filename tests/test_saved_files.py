@@ -35,8 +35,8 @@ from gpcis_training.evaluation import (
     load_results,
 )
 from gpcis_training.evaluation.datasets import save_objects
-from gpcis_training.finetuning._places import places_of
-from gpcis_training.finetuning._plan import read_plan
+from gpcis_training.finetuning.output import places_of
+from gpcis_training.finetuning.plan import read_plan
 from napari_gpcis import Click, Segmenter, Session, list_models
 from napari_gpcis.backbones import register
 from napari_gpcis.batch import read_clicks

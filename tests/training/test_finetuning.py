@@ -17,13 +17,13 @@ from PIL import Image
 
 import gpcis_training
 from gpcis_training.cli import main
-from gpcis_training.finetuning._card import card_text
 from gpcis_training.finetuning._events import EventLog
 from gpcis_training.finetuning._hardware import choose_precision
-from gpcis_training.finetuning._places import places_of
-from gpcis_training.finetuning._plan import read_plan
-from gpcis_training.finetuning._validation import Figures
 from gpcis_training.finetuning._watch import Watch
+from gpcis_training.finetuning.output import places_of
+from gpcis_training.finetuning.plan import read_plan
+from gpcis_training.finetuning.report import card_text
+from gpcis_training.finetuning.validation import Figures
 from napari_gpcis import Segmenter, list_models
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.errors import InputError

@@ -14,11 +14,11 @@ from gpcis_training.data.folders import DataFolder
 from gpcis_training.data.pairing import PairOfFiles, find_pairs_of_files
 from gpcis_training.evaluation import DrawingRule
 from gpcis_training.finetuning._defaults import make_config, view_window
-from gpcis_training.finetuning._options import FinetuneOptions, make_options
-from gpcis_training.finetuning._prepared import Gathered, Measured, Source, gather
-from gpcis_training.finetuning._reading import ReadingRule, read_planes
 from gpcis_training.finetuning._splitting import make_split, read_split
-from gpcis_training.finetuning._validation import Validation
+from gpcis_training.finetuning.options import FinetuneOptions, make_options
+from gpcis_training.finetuning.prepare import Gathered, Measured, Source, gather
+from gpcis_training.finetuning.reading import ReadingRule, read_planes
+from gpcis_training.finetuning.validation import Validation
 from napari_gpcis.checkpoints import ModelInfo
 from napari_gpcis.errors import InputError
 from training._label_files import disks, write, write_set

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpcis_training import _fit_cli, averaging
 from gpcis_training.evaluation import cli as evaluation_cli
-from gpcis_training.finetuning import _cli as finetuning_cli
+from gpcis_training.finetuning import cli as finetuning_cli
 from napari_gpcis.errors import GPCISError
 
 if TYPE_CHECKING:

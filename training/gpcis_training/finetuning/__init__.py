@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpcis_training.finetuning._options import FinetuneOptions
     from gpcis_training.finetuning._planning import StoppedError
-    from gpcis_training.finetuning._run import finetune
-    from gpcis_training.finetuning._training import FinetuneResult
-    from gpcis_training.finetuning._validation import Figures
+    from gpcis_training.finetuning.options import FinetuneOptions
+    from gpcis_training.finetuning.run import finetune
+    from gpcis_training.finetuning.training import FinetuneResult
+    from gpcis_training.finetuning.validation import Figures
 
 __all__ = ["Figures", "FinetuneOptions", "FinetuneResult", "StoppedError", "finetune"]
 

@@ -14,9 +14,9 @@ from gpcis_training.data.click_simulation import ClickOptions
 from gpcis_training.evaluation import DrawingRule
 
 if TYPE_CHECKING:
-    from gpcis_training.finetuning._options import FinetuneOptions
-    from gpcis_training.finetuning._prepared import Gathered
     from gpcis_training.finetuning._splitting import Split
+    from gpcis_training.finetuning.options import FinetuneOptions
+    from gpcis_training.finetuning.prepare import Gathered
     from napari_gpcis.checkpoints import ModelInfo
 
 WINDOW = 256

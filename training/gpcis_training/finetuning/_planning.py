@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 from gpcis_training.data.pairing import find_pairs_of_files
 from gpcis_training.finetuning._defaults import drawing_rule, make_config
 from gpcis_training.finetuning._hardware import choose_precision
-from gpcis_training.finetuning._plan import Plan, write_plan
-from gpcis_training.finetuning._prepared import (
+from gpcis_training.finetuning._problems import refuse
+from gpcis_training.finetuning._splitting import Split, make_split, read_split
+from gpcis_training.finetuning._watch import FEW
+from gpcis_training.finetuning.plan import Plan, write_plan
+from gpcis_training.finetuning.prepare import (
     Gathered,
     Source,
     check_usable,
     gather,
     sort_into,
 )
-from gpcis_training.finetuning._problems import refuse
-from gpcis_training.finetuning._reading import ReadingRule, read_planes
-from gpcis_training.finetuning._splitting import Split, make_split, read_split
-from gpcis_training.finetuning._validation import Validation, figures_of
-from gpcis_training.finetuning._watch import FEW
+from gpcis_training.finetuning.reading import ReadingRule, read_planes
+from gpcis_training.finetuning.validation import Validation, figures_of
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.segmenter import Segmenter
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from gpcis_training.config import FitConfig
     from gpcis_training.evaluation import EvaluationResult
     from gpcis_training.finetuning._events import EventLog
-    from gpcis_training.finetuning._options import FinetuneOptions
-    from gpcis_training.finetuning._places import Places
+    from gpcis_training.finetuning.options import FinetuneOptions
+    from gpcis_training.finetuning.output import Places
 
 _BEFORE_SHARE = 0.2
 """The first evaluation takes at most this share of the time."""

@@ -13,7 +13,7 @@ from napari_gpcis.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpcis_training.finetuning._prepared import Gathered
+    from gpcis_training.finetuning.prepare import Gathered
 
 SHARE = 0.2
 MOST = 50

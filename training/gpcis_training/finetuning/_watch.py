@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gpcis_training.finetuning._validation import Figures, figures_of
+from gpcis_training.finetuning.validation import Figures, figures_of
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model.gpcis import build_model
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gpcis_training.engine.trainer import Trainer
     from gpcis_training.finetuning._events import EventLog
-    from gpcis_training.finetuning._validation import Validation
+    from gpcis_training.finetuning.validation import Validation
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.model.base import ClickNetwork
 

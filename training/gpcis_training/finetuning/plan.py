@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from gpcis_training.config import FitConfig, load_config
 from gpcis_training.evaluation import DrawingRule, EvaluationObject
-from gpcis_training.finetuning._validation import Figures, Validation
+from gpcis_training.finetuning.validation import Figures, Validation
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpcis_training.finetuning._places import Places
+    from gpcis_training.finetuning.output import Places
 
 
 @dataclass(frozen=True)

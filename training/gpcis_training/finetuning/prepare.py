@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gpcis_training.finetuning._reading import Plane
     from gpcis_training.finetuning._splitting import Split
+    from gpcis_training.finetuning.reading import Plane
 
 from gpcis_training.finetuning._problems import Problem
 
@@ -194,7 +194,7 @@ def _cut_single(gathered: Gathered, folder: Path) -> Gathered:
     """Cut a single plane in two, so that one part can be validated on."""
     if len(gathered.planes) != 1:
         return gathered
-    from gpcis_training.finetuning._reading import Plane, read_label_file
+    from gpcis_training.finetuning.reading import Plane, read_label_file
 
     whole = gathered.planes[0]
     image, *labels = (read_label_file(p) for p in sorted(_files_of(folder, whole.file)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from gpcis_training.finetuning._reading import COMPONENTS
+from gpcis_training.finetuning.reading import COMPONENTS
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.image import channel_indices
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from gpcis_training.engine.export import export_checkpoint
 from gpcis_training.engine.trainer import Trainer
-from gpcis_training.finetuning._card import write_card
 from gpcis_training.finetuning._curves import draw_curves
 from gpcis_training.finetuning._planning import _report
-from gpcis_training.finetuning._validation import Figures, figures_of
 from gpcis_training.finetuning._watch import Watch
+from gpcis_training.finetuning.report import write_card
+from gpcis_training.finetuning.validation import Figures, figures_of
 from napari_gpcis.checkpoints import find_checkpoint, read_info
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpcis_training.finetuning._events import EventLog
-    from gpcis_training.finetuning._places import Places
-    from gpcis_training.finetuning._plan import Plan
+    from gpcis_training.finetuning.output import Places
+    from gpcis_training.finetuning.plan import Plan
     from napari_gpcis.checkpoints import ModelInfo
 
 
