@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gpcis_training.initial_weights import _focalclick
+from gpcis_training.initial_weights import focalclick as _focalclick
 
 DATA = Path(__file__).parents[1] / "data"
 FOCALCLICK = {

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gpcis_training.initial_weights import load_initial_weights
-from gpcis_training.initial_weights._mobilenet_v2 import encoder_convolutions
+from gpcis_training.initial_weights.mobilenet_v2 import encoder_convolutions
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.model.gpcis import build_model
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gpcis_training.initial_weights._files import read_state_dict
+from gpcis_training.initial_weights.files import read_state_dict
 from napari_gpcis.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2
 from napari_gpcis.errors import CheckpointError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpcis_training.initial_weights._files import fill, read_state_dict
+from gpcis_training.initial_weights.files import fill, read_state_dict
 
 if TYPE_CHECKING:
     from pathlib import Path

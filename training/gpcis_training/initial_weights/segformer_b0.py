@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gpcis_training.initial_weights import _focalclick
-from gpcis_training.initial_weights._files import fill, read_state_dict
-from gpcis_training.initial_weights._mit_names import nvidia_name, transformers_name
+from gpcis_training.initial_weights import focalclick as _focalclick
+from gpcis_training.initial_weights.files import fill, read_state_dict
+from gpcis_training.initial_weights.mit_names import nvidia_name, transformers_name
 from napari_gpcis.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gpcis_training.initial_weights._files import fill
-from gpcis_training.initial_weights._mit_names import nvidia_name
+from gpcis_training.initial_weights.files import fill
+from gpcis_training.initial_weights.mit_names import nvidia_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
