@@ -14,8 +14,8 @@ from napari_gpcis.inference.prediction import GridMaps, Prediction
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.segmenter import Request
 

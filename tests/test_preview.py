@@ -13,9 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from _toy import ToyModel, toy_info, toy_segmenter
 from _toy_backbone import make_toy_model
 from napari_gpcis import Click, Segmenter
-from napari_gpcis._zoom import network_clicks
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import network_clicks
 from napari_gpcis.inference.engine import KEPT_SURFACES
 from napari_gpcis.inference.segmenter import Request
 

@@ -13,7 +13,8 @@ from numpy.testing import assert_allclose
 from torch.nn.functional import interpolate
 
 from napari_gpcis import Click, _resample
-from napari_gpcis._zoom import (
+from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import (
     around_clicks,
     clip_box,
     contains,
@@ -21,7 +22,6 @@ from napari_gpcis._zoom import (
     square_around,
     target_box,
 )
-from napari_gpcis.errors import InputError
 from napari_gpcis.inference.image import prepare_image
 from napari_gpcis.inference.resampling import heighten, to_network, widen
 

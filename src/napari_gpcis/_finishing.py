@@ -6,8 +6,8 @@ from abc import ABC
 from typing import TYPE_CHECKING
 
 from napari_gpcis._history import Prompts
-from napari_gpcis._zoom import check_clicks
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import check_clicks
 from napari_gpcis.inference.start_mask import start_from
 from napari_gpcis.session.current import Clicking
 from napari_gpcis.session.labels import ObjectLabels, finished

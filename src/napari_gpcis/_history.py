@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.start_mask import Start
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_gpcis._zoom import Box
-    from napari_gpcis.geometry import Mask
+    from napari_gpcis.geometry import Box, Mask
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box
 
 
 def in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_gpcis._zoom import around_clicks, clip_box, target_box, whole_image
+from napari_gpcis.geometry import around_clicks, clip_box, target_box, whole_image
 
 if TYPE_CHECKING:
-    from napari_gpcis._zoom import Box
     from napari_gpcis.checkpoints import InferenceSettings
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.prediction import Prediction
 
 

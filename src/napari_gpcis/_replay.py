@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from napari_gpcis._history import Prompts
-from napari_gpcis._zoom import check_clicks, clip_box
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import check_clicks, clip_box
 from napari_gpcis.inference.start_mask import Start, from_runs, to_runs
 from napari_gpcis.session.saved import SavedObject, SavedSession, SavedStart
 

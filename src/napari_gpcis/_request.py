@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.start_mask import Start

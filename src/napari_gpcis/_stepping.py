@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_gpcis._region import region
-from napari_gpcis._zoom import check_clicks, clip_box, whole_image
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import check_clicks, clip_box, whole_image
 from napari_gpcis.inference.prediction import Pass, Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_gpcis._zoom import Box
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.engine import Engine
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import GridMaps

@@ -6,19 +6,23 @@ others go on.
 
 from __future__ import annotations
 
-from concurrent.futures import as_completed
+import csv
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from napari_gpcis._click_table import COLUMNS, Task, read_clicks
-from napari_gpcis._workers import Crew
+from napari_gpcis.clicks import Click
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from distributed import Worker
 
     from napari_gpcis.inference.segmenter import Segmenter
 
@@ -228,3 +232,171 @@ def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
         if target.resolve() in images:
             msg = f"output {target} is one of the images; choose another folder"
             raise InputError(msg)
+
+
+COLUMNS = ("image", "row", "col", "positive", "object")
+"""Columns of the table of clicks; ``positive`` may be missing (all are) and
+``object`` too (then each row is an object of its own)."""
+
+_TRUE = {"1", "true", "yes", "+", ""}
+_FALSE = {"0", "false", "no", "-"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be segmented in one image.
+
+    Attributes
+    ----------
+    image
+        The file.
+    objects
+        The clicks of each object, in order.
+    """
+
+    image: Path
+    objects: tuple[tuple[Click, ...], ...]
+
+
+def read_clicks(table: Path, images: Iterable[Path] = ()) -> list[Task]:
+    """Read a table of clicks, see :data:`COLUMNS`.
+
+    Parameters
+    ----------
+    table
+        A CSV file. A path in it is relative to its folder.
+    images
+        Only these images are wanted; all of the table if there are none. A name in
+        the table stands for the image of this name.
+
+    Raises
+    ------
+    InputError
+        If the table is damaged (the line is named), has no clicks, or lacks an image
+        that is wanted.
+    OSError
+        If it cannot be read.
+    """
+    wanted = list(images)
+    by_name = {path.name: path for path in wanted}
+    found: dict[Path, dict[str, list[Click]]] = {}
+    for line, row in _rows(table):
+        name = Path(row["image"])
+        image = by_name.get(name.name) if wanted else table.parent / name
+        if image is None:
+            continue
+        objects = found.setdefault(image, {})
+        number = row.get("object") or f"line {line}"
+        objects.setdefault(number, []).append(_click(row, table, line))
+    missing = [str(path) for path in wanted if path not in found]
+    if missing:
+        msg = f"table {table} has no clicks for {', '.join(missing)}"
+        raise InputError(msg)
+    if not found:
+        msg = f"table {table} has no clicks"
+        raise InputError(msg)
+    return [
+        Task(image, tuple(map(tuple, objects.values())))
+        for image, objects in found.items()
+    ]
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number of each line and its cells."""
+    with table.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream, skipinitialspace=True)
+        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        for needed in ("image", "row", "col"):
+            if needed not in names:
+                msg = f"table {table} must have a column {needed!r}, got {names}"
+                raise InputError(msg)
+        reader.fieldnames = names
+        for row in reader:
+            cells = {name: (row.get(name) or "").strip() for name in names}
+            if any(cells.values()):
+                yield reader.line_num, cells
+
+
+def _click(row: dict[str, str], table: Path, line: int) -> Click:
+    sign = row.get("positive", "").lower()
+    if sign not in _TRUE | _FALSE:
+        msg = f"table {table}, line {line}: positive must be 1 or 0, got {sign!r}"
+        raise InputError(msg)
+    try:
+        return Click(float(row["row"]), float(row["col"]), sign in _TRUE)
+    except ValueError as error:
+        place = row["row"], row["col"]
+        msg = f"table {table}, line {line}: row and col must be numbers, got {place}"
+        raise InputError(msg) from error
+
+
+_PATIENCE = 30
+"""Seconds in which a scheduler must answer."""
+
+
+class Crew(NamedTuple):
+    """Who does the work.
+
+    Attributes
+    ----------
+    jobs
+        Number of processes on this machine.
+    cluster
+        Address of a dask scheduler; then ``jobs`` does not matter.
+    """
+
+    jobs: int
+    cluster: str | None = None
+
+    def alone(self, tasks: int) -> bool:
+        """Return whether this process does so many tasks itself."""
+        return self.cluster is None and min(self.jobs, tasks) <= 1
+
+    @contextmanager
+    def executor(self, most: int) -> Iterator[Executor]:
+        """Give what takes the work, in at most so many processes.
+
+        Raises
+        ------
+        InputError
+            If the cluster cannot be used.
+        """
+        if self.cluster is not None:
+            with _dask_executor(self.cluster) as workers:
+                yield workers
+            return
+        context = get_context("spawn")  # a forked PyTorch may hang
+        with ProcessPoolExecutor(min(self.jobs, most), context, _one_thread) as pool:
+            yield pool
+
+
+@contextmanager
+def _dask_executor(address: str) -> Iterator[Executor]:
+    """Give the workers of a cluster."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        msg = "a dask cluster needs: pip install 'napari-gpcis[cluster]'"
+        raise InputError(msg) from error
+    try:
+        client = Client(address, timeout=_PATIENCE)
+    except (OSError, ValueError) as error:
+        msg = f"no dask scheduler can be reached at {address!r}: {error}"
+        raise InputError(msg) from error
+    with client:
+        client.run(_as_many_threads_as_the_worker)
+        yield client.get_executor(pure=False)
+
+
+def _one_thread() -> None:
+    """Compute on one core: the processes share them."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _as_many_threads_as_the_worker(dask_worker: Worker) -> None:
+    """Compute on the cores that a worker was given."""
+    import torch
+
+    torch.set_num_threads(dask_worker.state.nthreads)

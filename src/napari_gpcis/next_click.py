@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from napari_gpcis._zoom import contains
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import contains
 from napari_gpcis.inference.resampling import from_grid
 
 if TYPE_CHECKING:

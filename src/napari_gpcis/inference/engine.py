@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from napari_gpcis._recent import Recent
-from napari_gpcis._zoom import network_clicks
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.geometry import network_clicks
 from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.inference.prediction import GridMaps, Pass
 from napari_gpcis.inference.resampling import mask_to_network, to_network
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_gpcis._zoom import Box
     from napari_gpcis.checkpoints import InferenceSettings
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from napari_gpcis._obeying import in_roi, obey
-from napari_gpcis._zoom import contains
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import EMPTY, box_of, box_of_strips, moved, slices
+from napari_gpcis.geometry import EMPTY, box_of, box_of_strips, contains, moved, slices
 from napari_gpcis.inference.resampling import from_grid, heighten, strips, widen
 
 if TYPE_CHECKING:
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.resampling import Floats, Index
 
 MapName: TypeAlias = Literal["mask", "probability", "variance", "prior", "update"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_gpcis._zoom import Box
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.prediction import Prediction
 
 Floats: TypeAlias = "NDArray[np.float32]"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from napari_gpcis._request import Request
 from napari_gpcis._stepping import Stepper
-from napari_gpcis._zoom import Box, clip_box
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import Box, clip_box
 from napari_gpcis.inference.backends import check_backend, chosen_backend, faster
 from napari_gpcis.inference.engine import ClickModel, Engine, find_device
 from napari_gpcis.inference.image import PreparedImage, prepare_image

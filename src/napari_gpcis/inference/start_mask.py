@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_gpcis._zoom import Box, target_box
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import box_of, moved, slices
+from napari_gpcis.geometry import Box, box_of, moved, slices, target_box
 from napari_gpcis.inference.prediction import GridMaps, Prediction
 
 if TYPE_CHECKING:

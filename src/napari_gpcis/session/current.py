@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_gpcis._history import History, Prompts
-from napari_gpcis._zoom import check_clicks
 from napari_gpcis.clicks import Click
+from napari_gpcis.geometry import check_clicks
 from napari_gpcis.inference.prediction import check_threshold
 from napari_gpcis.inference.segmenter import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari_gpcis._zoom import Box
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
     from napari_gpcis.inference.start_mask import Start

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_gpcis._history import Prompts
-    from napari_gpcis._zoom import Box
     from napari_gpcis.clicks import Click
-    from napari_gpcis.geometry import Mask
+    from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.start_mask import Start
 

@@ -16,7 +16,7 @@ from napari_gpcis.session.labels import Step
 if TYPE_CHECKING:
     import os
 
-    from napari_gpcis._zoom import Box
+    from napari_gpcis.geometry import Box
 
 FORMAT = "napari-gpcis-prompts"
 VERSION = 2

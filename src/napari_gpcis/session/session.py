@@ -16,7 +16,7 @@ from napari_gpcis._replay import (
     saved_object,
     saved_prompts,
 )
-from napari_gpcis._zoom import Box, clip_box, contains, square_around
+from napari_gpcis.geometry import Box, clip_box, contains, square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.session.labels import FinishedObject
 from napari_gpcis.session.saved import SavedSession, read_session, write_session
