@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_gpcis.initialisation import initialise
+from napari_gpcis.backbones.base import initialise
 from napari_gpcis.model.gpcis import build_model
 
 

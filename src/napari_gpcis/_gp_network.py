@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from napari_gpcis.backbones.base import initialise
 from napari_gpcis.errors import InputError
 from napari_gpcis.gp.kernel import RGB_CHANNELS
-from napari_gpcis.initialisation import initialise
 from napari_gpcis.model.base import ClickNetwork
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ the image alone is `encode`; what a click changes is `fuse`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
+
 
 RGB_MEAN = (0.485, 0.456, 0.406)
 RGB_STD = (0.229, 0.224, 0.225)
@@ -131,3 +133,28 @@ def create_backbone(name: str, **options: object) -> Backbone:
         msg = f"unknown network {name!r}; known networks: {known}"
         raise UnknownModelError(msg)
     return _FACTORIES[name](**options)
+
+
+_NORMS = (nn.BatchNorm2d, nn.LayerNorm)
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw the weights of all layers of a module, in place, as published.
+
+    Weights of convolutions and linear layers are normal with variance
+    ``2 / ((fan_in + fan_out) / 2)`` (Gaussian Xavier of magnitude 2), their biases 0;
+    norm layers start as the identity. Other parameters are left as they are.
+
+    Parameters
+    ----------
+    module
+        A network or a part of one; itself and all modules in it are visited.
+    """
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_normal_(layer.weight, gain=math.sqrt(2))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, _NORMS):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)

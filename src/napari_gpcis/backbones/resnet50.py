@@ -13,9 +13,9 @@ from napari_gpcis.backbones.base import (
     Backbone,
     ColourNormalisation,
     ScaleLayer,
+    initialise,
     register,
 )
-from napari_gpcis.initialisation import initialise
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_gpcis.initialisation import initialise
+from napari_gpcis.backbones.base import initialise
 from napari_gpcis.model.base import ClickNetwork
 from napari_gpcis.model.grid import GPScores
 
