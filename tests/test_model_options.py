@@ -12,7 +12,6 @@ from scipy import ndimage
 
 from _toy_backbone import ToyBackbone
 from napari_gpcis import Click, Segmenter
-from napari_gpcis._observing import patch_mean, patch_spread
 from napari_gpcis.checkpoints import (
     InferenceSettings,
     ModelInfo,
@@ -22,7 +21,7 @@ from napari_gpcis.checkpoints import (
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.model.gpcis import GPCIS, LinearNetwork, build_model
-from napari_gpcis.model.grid import Cells, Grid
+from napari_gpcis.model.grid import Cells, Grid, patch_mean, patch_spread
 
 if TYPE_CHECKING:
     from pathlib import Path
