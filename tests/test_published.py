@@ -35,11 +35,10 @@ from napari_gpcis.checkpoints import (
     load_checkpoint,
     read_info,
 )
-from napari_gpcis.checkpoints._progress import ProgressBar
-from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
 from napari_gpcis.checkpoints.cache import cache_folder
 from napari_gpcis.checkpoints.convert import write_converted
-from napari_gpcis.checkpoints.download import RemoteFile
+from napari_gpcis.checkpoints.download import ProgressBar, RemoteFile
+from napari_gpcis.checkpoints.registry import PUBLISHED, PublishedModel
 from napari_gpcis.cli import main
 from napari_gpcis.errors import CheckpointError, DownloadError, UnknownModelError
 from napari_gpcis.model.gpcis import build_model
@@ -347,8 +346,8 @@ import json, sys
 from napari_gpcis.checkpoints import ModelInfo, download_model
 from napari_gpcis.checkpoints.convert import write_converted
 from napari_gpcis.checkpoints.download import RemoteFile
-from napari_gpcis.checkpoints._progress import ProgressBar
-from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
+from napari_gpcis.checkpoints.download import ProgressBar
+from napari_gpcis.checkpoints.registry import PUBLISHED, PublishedModel
 
 name, url, size, digest = json.loads(sys.argv[1])
 file = RemoteFile(name, (url,), size, digest)

@@ -21,8 +21,8 @@ from napari_gpcis.checkpoints import (
     list_models,
     save_checkpoint,
 )
-from napari_gpcis.checkpoints._published import PUBLISHED, PublishedModel
 from napari_gpcis.checkpoints.download import RemoteFile
+from napari_gpcis.checkpoints.registry import PUBLISHED, PublishedModel
 from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.plugin.annotation.jobs import load_segmenter

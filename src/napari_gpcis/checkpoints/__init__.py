@@ -10,15 +10,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from napari_gpcis.checkpoints._header import read_info
-from napari_gpcis.checkpoints._user_models import (
+from napari_gpcis.checkpoints.info import InferenceSettings, ModelInfo, read_info
+from napari_gpcis.checkpoints.load import download_model
+from napari_gpcis.checkpoints.registry import (
+    ModelEntry,
     broken_user_models,
+    find_checkpoint,
+    list_models,
     user_model_file,
     user_model_folder,
 )
-from napari_gpcis.checkpoints.info import InferenceSettings, ModelInfo
-from napari_gpcis.checkpoints.load import download_model
-from napari_gpcis.checkpoints.registry import ModelEntry, find_checkpoint, list_models
 
 if TYPE_CHECKING:
     from napari_gpcis.checkpoints.convert import convert_checkpoint

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_gpcis.checkpoints._published import PUBLISHED
 from napari_gpcis.checkpoints.cache import writing
 from napari_gpcis.checkpoints.download import file_sha256
 from napari_gpcis.checkpoints.info import InferenceSettings, ModelInfo
-from napari_gpcis.checkpoints.registry import SUFFIX
+from napari_gpcis.checkpoints.registry import PUBLISHED, SUFFIX
 from napari_gpcis.checkpoints.weights import (
     build_network,
     fill_network,

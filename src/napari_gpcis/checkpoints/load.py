@@ -5,17 +5,22 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from napari_gpcis.checkpoints._published import PUBLISHED
 from napari_gpcis.checkpoints.cache import cache_folder, writing
 from napari_gpcis.checkpoints.download import fetch, stored_size
-from napari_gpcis.checkpoints.registry import SUFFIX, find_bundled, is_usable, unknown
+from napari_gpcis.checkpoints.registry import (
+    PUBLISHED,
+    SUFFIX,
+    find_bundled,
+    is_usable,
+    unknown,
+)
 from napari_gpcis.errors import DownloadError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_gpcis.checkpoints._published import PublishedModel
     from napari_gpcis.checkpoints.download import Progress
+    from napari_gpcis.checkpoints.registry import PublishedModel
 
 
 def download_model(name: str, progress: Progress | None = None) -> Path:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from napari_gpcis.checkpoints._header import read_info
-from napari_gpcis.checkpoints._published import PUBLISHED
-from napari_gpcis.checkpoints._user_models import user_models
 from napari_gpcis.checkpoints.cache import cache_folder
-from napari_gpcis.errors import CheckpointError, UnknownModelError
+from napari_gpcis.checkpoints.download import RemoteFile
+from napari_gpcis.checkpoints.info import InferenceSettings, ModelInfo, read_info
+from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from napari_gpcis.checkpoints.info import ModelInfo
 
 FOLDER = Path(__file__).parent
 SUFFIX = ".safetensors"
@@ -168,3 +167,199 @@ def _is_path(text: str) -> bool:
     """Tell whether a string is meant as a path rather than a name."""
     separators = {os.sep, os.altsep, "/"} - {None}
     return text.endswith(_PATH_SUFFIXES) or any(s in text for s in separators if s)
+
+
+USER_SUFFIX = ".safetensors"
+_NAME = re.compile(r"\w[\w .+-]*", re.ASCII)
+
+
+def user_model_folder() -> Path:
+    """Return the folder of the user's own models; it need not exist."""
+    return cache_folder() / "models"
+
+
+def user_model_file(name: str) -> Path:
+    """Return the file for a new model of the user; its folder is made.
+
+    Parameters
+    ----------
+    name
+        Letters, digits, spaces, ``_``, ``.``, ``+`` and ``-``.
+
+    Raises
+    ------
+    InputError
+        If that is no name for a model, or a model of the package has it.
+    CheckpointError
+        If the folder cannot be made.
+    """
+    if not _NAME.fullmatch(name) or name != name.strip():
+        msg = (
+            "a model's name may have letters, digits, spaces, _ . + and -, and begins "
+            f"with a letter or digit; got {name!r}"
+        )
+        raise InputError(msg)
+    if name in reserved_names():
+        msg = f"the name {name!r} is taken by a model that comes with the package"
+        raise InputError(msg)
+    folder = user_model_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"models cannot be stored in {folder}: {error.strerror}"
+        raise CheckpointError(msg) from error
+    return folder / f"{name}{USER_SUFFIX}"
+
+
+def user_models(taken: Collection[str] = ()) -> dict[str, tuple[Path, ModelInfo]]:
+    """Return the user's models by name; damaged files are left out.
+
+    A model is known by the name in its header. Where another model has that name, it
+    is known by the name of its file instead.
+
+    Parameters
+    ----------
+    taken
+        Names of other models.
+    """
+    found: dict[str, tuple[Path, ModelInfo]] = {}
+    for file in _files():
+        try:
+            info = read_info(file)
+        except CheckpointError:
+            continue
+        free = [n for n in (info.name, file.stem) if n not in found and n not in taken]
+        if free:
+            found[free[0]] = file, info
+    return found
+
+
+def broken_user_models() -> dict[Path, str]:
+    """Return the files in the user's folder that are no usable models, and why."""
+    broken: dict[Path, str] = {}
+    for file in _files():
+        try:
+            read_info(file)
+        except CheckpointError as error:
+            broken[file] = str(error)
+    return broken
+
+
+def _files() -> Iterator[Path]:
+    """Yield the files in the order of their names, without those being written."""
+    files = sorted(user_model_folder().glob(f"*{USER_SUFFIX}"))
+    return (file for file in files if not file.name.startswith("."))
+
+
+_SBD_SHA256 = "1b59a4c8b7f1ea300abe8add185f8ab98beeeac01bd80bb2a2d029200195c3c9"
+_SBD_PATH = "7f64cba5ca2190ead769be843242fd88fcf5b7b6/checkpoints/GPCIS_Resnet50.pth"
+_SBD_REPOSITORY = "zmhhmz/GPCIS_CVPR2023"
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model that others publish.
+
+    Parameters
+    ----------
+    info
+        What the converted checkpoint says about itself.
+    file
+        Where its weights are.
+    """
+
+    info: ModelInfo
+    file: RemoteFile
+
+    @property
+    def name(self) -> str:
+        """What a user types."""
+        return self.info.name
+
+
+_SBD = PublishedModel(
+    info=ModelInfo(
+        name="gpcis-resnet50-sbd",
+        architecture="resnet50",
+        inference=InferenceSettings(
+            infer_size=384,
+            epsilon2=1e-7,
+            gp_stride=1,
+            expansion=1.4,
+            crop_threshold=0.49,
+            mask_threshold=0.5,
+            antialias=False,
+        ),
+        licence="MIT (Minghao Zhou and others, 2023)",
+        training_data="SBD (8,498 photographs), from ImageNet weights",
+        description=(
+            "The paper's network with its authors' weights, run as published: for "
+            "comparing with published figures, and everyday photographs. Slow "
+            "without a GPU."
+        ),
+        extra={
+            "source": f"github.com/{_SBD_REPOSITORY}",
+            "source_sha256": _SBD_SHA256,
+            "fingerprint": _SBD_SHA256[:16],
+        },
+    ),
+    file=RemoteFile(
+        name="GPCIS_Resnet50.pth",
+        urls=(
+            f"https://github.com/{_SBD_REPOSITORY}/raw/{_SBD_PATH}",
+            f"https://media.githubusercontent.com/media/{_SBD_REPOSITORY}/{_SBD_PATH}",
+        ),
+        size=157_934_784,
+        sha256=_SBD_SHA256,
+    ),
+)
+
+PUBLISHED = {model.name: model for model in (_SBD,)}
+"""All models that can be downloaded, by name."""
+
+
+UNKNOWN = "not stated"
+
+
+class Facts(NamedTuple):
+    """The facts about one model, as text.
+
+    Attributes
+    ----------
+    name
+        What a user types.
+    purpose
+        What it is for.
+    size
+        Of its file, or of its download.
+    here
+        Whether it can be used without a network.
+    licence, training_data
+        Terms of the weights, and what they were trained on.
+    """
+
+    name: str
+    purpose: str
+    size: str
+    here: str
+    licence: str
+    training_data: str
+
+
+def facts(entry: ModelEntry) -> Facts:
+    """Return the facts about a model of the list."""
+    info = entry.info
+    return Facts(
+        name=entry.name,
+        purpose=info.description or UNKNOWN,
+        size=megabytes(entry.size),
+        here="yes" if entry.is_here else "no",
+        licence=info.licence or UNKNOWN,
+        training_data=info.training_data or UNKNOWN,
+    )
+
+
+def megabytes(size: float) -> str:
+    """Return a size in words, such as ``"158 MB"``."""
+    number = size / 1e6
+    return f"{number:.0f} MB" if number >= 10 else f"{number:.1f} MB"

@@ -9,11 +9,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from napari_gpcis.checkpoints._header import make_header, read_info
-from napari_gpcis.checkpoints._progress import ProgressBar
-from napari_gpcis.checkpoints._published import PUBLISHED
+from napari_gpcis.checkpoints.download import ProgressBar
+from napari_gpcis.checkpoints.info import make_header, read_info
 from napari_gpcis.checkpoints.load import download_model
-from napari_gpcis.checkpoints.registry import find_checkpoint
+from napari_gpcis.checkpoints.registry import PUBLISHED, find_checkpoint
 from napari_gpcis.errors import CheckpointError, UnknownModelError
 from napari_gpcis.files import replacing
 from napari_gpcis.model.gpcis import build_model

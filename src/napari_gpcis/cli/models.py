@@ -66,7 +66,7 @@ def _list(_: argparse.Namespace) -> None:
 
 def _row(model: ModelEntry) -> tuple[str, ...]:
     """Return the cells of a model's row."""
-    from napari_gpcis.checkpoints._facts import facts
+    from napari_gpcis.checkpoints.registry import facts
 
     known = facts(model)
     return known.name, known.size, known.here, known.licence
@@ -74,7 +74,7 @@ def _row(model: ModelEntry) -> tuple[str, ...]:
 
 def _notes(model: ModelEntry) -> list[str]:
     """Return the lines under a model's row."""
-    from napari_gpcis.checkpoints._facts import facts
+    from napari_gpcis.checkpoints.registry import facts
 
     known = facts(model)
     lines = wrap(f"for: {known.purpose}", _WIDTH)
@@ -87,7 +87,7 @@ def _notes(model: ModelEntry) -> list[str]:
 def _download(arguments: argparse.Namespace) -> None:
     """Download a model, with a bar."""
     from napari_gpcis.checkpoints import download_model
-    from napari_gpcis.checkpoints._progress import ProgressBar
+    from napari_gpcis.checkpoints.download import ProgressBar
 
     try:
         with ProgressBar(arguments.name) as bar:

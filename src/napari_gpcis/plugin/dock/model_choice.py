@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gpcis.checkpoints._facts import facts, megabytes
+from napari_gpcis.checkpoints.registry import facts, megabytes
 from napari_gpcis.plugin.dock.model_list import MODELS, Choice
 from napari_gpcis.plugin.downloads import Download
 from napari_gpcis.plugin.links import follow

@@ -10,7 +10,7 @@ from pathlib import Path
 from psygnal import Signal
 
 from napari_gpcis.checkpoints import ModelEntry, list_models, read_info
-from napari_gpcis.checkpoints._facts import megabytes
+from napari_gpcis.checkpoints.registry import megabytes
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.files import replacing
 from napari_gpcis.plugin.state import state_folder

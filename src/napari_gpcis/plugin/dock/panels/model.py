@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qtpy.QtCore import QEvent, QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton
 
-from napari_gpcis.checkpoints._facts import facts
+from napari_gpcis.checkpoints.registry import facts
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.dock.panels.base import Panel
