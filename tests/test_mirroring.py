@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from _toy import ToyModel, toy_info
 from napari_gpcis import Click, Segmenter, Session
-from napari_gpcis._mirroring import mirrored_points
 from napari_gpcis.checkpoints import load_checkpoint
+from napari_gpcis.inference.engine import mirrored_points
 
 CLICKS = (Click(20, 55), Click(33, 12, positive=False), Click(41, 61))
 

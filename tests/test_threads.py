@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from napari_gpcis._threads import leave_a_core, polite_count
+from napari_gpcis.inference.backends import leave_a_core, polite_count
 
 
 @pytest.mark.parametrize(

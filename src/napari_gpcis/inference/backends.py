@@ -10,6 +10,7 @@ from napari_gpcis.errors import InputError
 if TYPE_CHECKING:
     from napari_gpcis.inference.engine import ClickModel
 
+
 Backend: TypeAlias = Literal["auto", "torch", "openvino"]
 
 VARIABLE = "NAPARI_GPCIS_BACKEND"
@@ -75,3 +76,34 @@ def faster(model: ClickModel, backend: str) -> ClickModel:
     if backend == "openvino" or (backend == "auto" and _openvino.available()):
         return _openvino.OpenVINOModel(model)
     return FastModel(model)
+
+
+FEW = 4
+"""With fewer cores than this, all of them compute."""
+
+
+def polite_count(cores: int | None) -> int | None:
+    """Return how many threads leave a core to the window.
+
+    Parameters
+    ----------
+    cores
+        Number of cores; ``None`` if unknown.
+
+    Returns
+    -------
+    int or None
+        One less than there are, from four cores on. ``None``: as it is; with fewer,
+        the window waits less for a short computation on all cores than for a long one
+        on all but one.
+    """
+    return None if cores is None or cores < FEW else cores - 1
+
+
+def leave_a_core() -> None:
+    """Let PyTorch leave one core alone when this thread computes."""
+    count = polite_count(os.cpu_count())
+    if count is not None:
+        import torch  # heavy: only when a model is about to be used
+
+        torch.set_num_threads(min(count, torch.get_num_threads()))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+import torch
 
-from napari_gpcis._recent import Recent
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.geometry import network_clicks
 from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.inference.prediction import GridMaps, Pass
 from napari_gpcis.inference.resampling import mask_to_network, to_network
+from napari_gpcis.model.grid import GPScores
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
+
 
 KEPT_ENCODINGS = 4
 """Encoded crops that a segmenter keeps."""
@@ -190,8 +193,6 @@ class Engine:
         plain = self._one_surface(encoded[0], points, before)
         if not self._mirror:
             return plain
-        from napari_gpcis._mirroring import MirroredSurface, mirrored_points
-
         there = mirrored_points(points, self._size)
         mirror = self._one_surface(encoded[1], there, before.flip(-1))
         return MirroredSurface(plain, mirror, self._size)
@@ -262,3 +263,101 @@ def find_device(name: str) -> str:
         msg = f"device must be 'auto' or one PyTorch can use, got {name!r}: {error}"
         raise InputError(msg) from error
     return name
+
+
+def mirrored_points(points: Tensor, size: int) -> Tensor:
+    """Move clicks to where they lie on the mirror image.
+
+    Parameters
+    ----------
+    points
+        Rows ``(row, column, order)``, shape ``(1, 2 N, 3)``; unused ones are -1.
+    size
+        Width of the network's input, pixels.
+    """
+    moved = points.clone()
+    used = points[..., 2] >= 0
+    moved[..., 1] = torch.where(used, size - 1 - points[..., 1], points[..., 1])
+    return moved
+
+
+class MirroredSurface:
+    """The features of an image and of its mirror image, conditioned on clicks.
+
+    Logits, prior and update are the means of both. So is the variance, which is then
+    at least that of the mean logit, however the two depend on each other.
+
+    Parameters
+    ----------
+    plain, mirror
+        The features of either.
+    size
+        Width of the network's input, pixels.
+
+    References
+    ----------
+    .. [1] Sofiiuk et al., "Reviving iterative training with mask guidance for
+       interactive segmentation", ICIP 2022.
+    """
+
+    def __init__(self, plain: ClickSurface, mirror: ClickSurface, size: int) -> None:
+        self._plain, self._mirror, self._size = plain, mirror, size
+
+    def scores(
+        self, points: Tensor, variance: bool = False
+    ) -> tuple[Any, Tensor | None]:
+        """Return mean scores (logits, prior, update) and variance."""
+        here, spread = self._plain.scores(points, variance)
+        there = mirrored_points(points, self._size)
+        other, other_spread = self._mirror.scores(there, variance)
+        scores = GPScores(
+            _mean(here.logits, other.logits),
+            _mean(here.prior, other.prior),
+            _mean(here.update, other.update),
+        )
+        if spread is None or other_spread is None:
+            return scores, None
+        return scores, _mean(spread, other_spread)
+
+
+def _mean(plain: Tensor, mirror: Tensor) -> Tensor:
+    """Return the mean of two maps, the second with left and right swapped."""
+    return (plain + mirror.flip(-1)) / 2
+
+
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """Keep the values that were used last.
+
+    Parameters
+    ----------
+    limit
+        How many are kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+        self._lock = Lock()
+
+    def find(self, key: Hashable) -> T | None:
+        """Return a value, if it is kept, and count that as a use."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def peek(self, key: Hashable) -> T | None:
+        """Return a value, if it is kept; that is no use."""
+        with self._lock:
+            return self._values.get(key)
+
+    def keep(self, key: Hashable, value: T) -> None:
+        """Keep a value; the one that was not used for longest may go."""
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self._limit:
+                self._values.popitem(last=False)

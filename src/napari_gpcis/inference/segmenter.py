@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_gpcis._request import Request
-from napari_gpcis._stepping import Stepper
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import Box, clip_box
+from napari_gpcis.geometry import (
+    Box,
+    around_clicks,
+    check_clicks,
+    clip_box,
+    target_box,
+    whole_image,
+)
 from napari_gpcis.inference.backends import check_backend, chosen_backend, faster
 from napari_gpcis.inference.engine import ClickModel, Engine, find_device
 from napari_gpcis.inference.image import PreparedImage, prepare_image
+from napari_gpcis.inference.prediction import Pass, Prediction
 
 if TYPE_CHECKING:
     import os
@@ -18,12 +25,199 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from napari_gpcis.checkpoints import ModelInfo
+    from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.backends import Backend
-    from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.prediction import GridMaps
+    from napari_gpcis.inference.start_mask import Start
 
 __all__ = ["Box", "ClickModel", "PreparedImage", "Request", "Segmenter"]
+
+
+class Stepper:
+    """From an image and clicks to predictions; see `Segmenter`."""
+
+    def __init__(self, info: ModelInfo, engine: Engine) -> None:
+        self._info = info
+        self._engine = engine
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model is and how it is run."""
+        return self._info
+
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return self._engine.device
+
+    def step(
+        self,
+        prepared: PreparedImage,
+        clicks: Sequence[Click],
+        previous: Prediction | None = None,
+        view: Box | None = None,
+    ) -> Prediction:
+        """Predict after one more click: a pure function of its arguments.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        clicks
+            All clicks so far, the new one last.
+        previous
+            The prediction of the click before; ``None`` for the first click.
+        view
+            What the network sees while there is no mask to zoom to; ``None`` for
+            the whole image. It grows to hold every positive click.
+
+        Raises
+        ------
+        InputError
+            If there is no click, one is outside the image, or the image has NaN
+            values in the region of interest.
+        GPCISError
+            If the model returns NaN.
+        """
+        checked = check_clicks(clicks, prepared.shape)
+        if not checked:
+            msg = "clicks must hold at least one click, got none"
+            raise InputError(msg)
+        roi = region(prepared.shape, checked, previous, view, self.info.inference)
+        maps, seen = self._engine.infer(prepared, roi, checked, previous)
+        return self._prediction(prepared, checked, maps, seen)
+
+    def preview(
+        self,
+        prepared: PreparedImage,
+        click: Click,
+        previous: Prediction | None = None,
+        view: Box | None = None,
+    ) -> Prediction:
+        """Predict what one more click would give, from the Gaussian process alone.
+
+        The features of the pass of the network that made ``previous`` are conditioned
+        on its clicks and the new one: one more kernel column and Cholesky row, and no
+        pass of the network. Without ``previous``, they are those of the view without
+        any click. The features are kept for a few predictions and views; the first
+        preview of another one makes them anew, which takes as long as a click.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        click
+            The click to try. Outside the region of interest, which does not follow
+            it, it has no effect.
+        previous
+            The prediction of the click before, or a preview; ``None`` if there is
+            none.
+        view
+            What the first click is zoomed to, used without ``previous`` only;
+            ``None`` for the whole image.
+
+        Returns
+        -------
+        Prediction
+            On the roi of ``previous`` or the view. It has the clicks of ``previous``
+            and the new one, and may be given as ``previous`` to `preview`.
+
+        Raises
+        ------
+        InputError
+            If the click is outside the image, or the image has NaN values in the
+            region of interest.
+        GPCISError
+            If the model returns NaN.
+
+        Notes
+        -----
+        It waits for another thread's `step` only if features have to be made.
+        """
+        earlier = () if previous is None else previous.clicks
+        clicks = check_clicks((*earlier, click), prepared.shape)
+        key = None
+        if previous is None:
+            shape = prepared.shape
+            roi = whole_image(shape) if view is None else clip_box(view, shape)
+            seen, key = Pass(roi), roi
+        else:
+            seen = previous.seen or Pass(previous.roi, previous.clicks)
+        maps = self._engine.reconsider(prepared, seen, clicks, key)
+        return self._prediction(prepared, clicks, maps, seen)
+
+    def _prediction(
+        self,
+        prepared: PreparedImage,
+        clicks: tuple[Click, ...],
+        maps: GridMaps,
+        seen: Pass,
+    ) -> Prediction:
+        settings = self.info.inference
+        return Prediction(
+            shape=prepared.shape,
+            roi=seen.roi,
+            clicks=clicks,
+            threshold=settings.mask_threshold,
+            maps=maps,
+            half_pixel=settings.antialias,
+            seen=seen,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A snapshot of what there is to predict; may cross threads.
+
+    Attributes
+    ----------
+    prepared
+        The image.
+    clicks
+        All clicks of the object, in order.
+    done
+        The predictions known already, of the first ``len(done)`` clicks.
+    view
+        What the first click is zoomed to; ``None`` for the whole image.
+    start
+        The mask before the first click; ``None`` for none.
+    """
+
+    prepared: PreparedImage
+    clicks: tuple[Click, ...]
+    done: tuple[Prediction, ...] = ()
+    view: Box | None = None
+    start: Start | None = None
+
+
+def region(
+    shape: tuple[int, int],
+    clicks: tuple[Click, ...],
+    previous: Prediction | None,
+    view: Box | None,
+    settings: InferenceSettings,
+) -> Box:
+    """Return the region of interest, see the notes of `Segmenter`.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the image.
+    clicks
+        All clicks so far.
+    previous
+        The prediction of the click before.
+    view
+        What is seen while there is no mask; ``None`` for the whole image.
+    settings
+        How the model is run.
+    """
+    extent = None if previous is None else previous.extent(settings.crop_threshold)
+    if extent is None:
+        seen = whole_image(shape) if view is None else clip_box(view, shape)
+        return around_clicks(seen, clicks)
+    return target_box(around_clicks(extent, clicks), shape, settings.expansion)
 
 
 class Segmenter(Stepper):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._threads import leave_a_core
+from napari_gpcis.inference.backends import leave_a_core
 from napari_gpcis.inference.tiled import TiledPlane
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
