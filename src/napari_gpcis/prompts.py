@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis._replay import check_same
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.session.saved import (
     FORMAT,
     SavedObject,
     SavedSession,
+    check_same,
     check_session,
     parse_session,
     read_json,

@@ -21,11 +21,11 @@ from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
-    from napari_gpcis._history import Prompts
     from napari_gpcis.clicks import Click
     from napari_gpcis.plugin.annotation.context import Surroundings
     from napari_gpcis.plugin.annotation.jobs import Found, Opened
     from napari_gpcis.plugin.viewer.planes import Box, Plane
+    from napari_gpcis.session.current import Prompts
     from napari_gpcis.session.session import Session
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_gpcis._replay import fingerprint, prompts_of
 from napari_gpcis.errors import InputError
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay
+from napari_gpcis.session.saved import fingerprint, prompts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from napari_gpcis._label_change import LabelChange
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import EMPTY, box_of_value, placed, slices, union
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis._history import Prompts
     from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.session.current import Prompts
 
 __all__ = [
     "MAX_ID",
@@ -30,6 +29,7 @@ __all__ = [
     "Step",
     "finished",
 ]
+
 
 MAX_ID = int(np.iinfo(np.int32).max)
 
@@ -276,3 +276,45 @@ def _digest(labels: NDArray[np.int32]) -> str | None:
     if not labels.any():
         return None
     return hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class LabelChange:
+    """The pixels that one step changed.
+
+    Attributes
+    ----------
+    box
+        Half-open box of the image.
+    where
+        Which of its pixels were changed, bool.
+    before, after
+        Their values, integers in the order of ``np.nonzero(where)``; or, without an
+        axis, the one value of all of them.
+    """
+
+    box: Box
+    where: Mask
+    before: NDArray[Any]
+    after: NDArray[Any]
+
+    def stands(self, region: NDArray[Any]) -> Mask:
+        """Return which of the pixels are still as they were left.
+
+        Parameters
+        ----------
+        region
+            What the box holds now.
+        """
+        if self.after.ndim == 0:
+            alike: Mask = self.where & (region == self.after)
+            return alike
+        same = self.where.copy()
+        same[self.where] = region[self.where] == self.after
+        return same
+
+    def before_at(self, pixels: Mask) -> NDArray[Any]:
+        """Return what some of the pixels were before, one value if all were alike."""
+        if self.before.ndim == 0:
+            return self.before
+        return self.before[pixels[self.where]]

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Points
 
-    from napari_gpcis._history import Prompts as SavedPrompts
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import Answer, InferenceThread
     from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.viewer.layers import ClickLayers
     from napari_gpcis.plugin.viewer.planes import Plane
+    from napari_gpcis.session.current import Prompts as SavedPrompts
 
 DIMS_EVENTS = ("current_step", "order", "ndisplay")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_gpcis._history import History, Prompts
 from napari_gpcis.clicks import Click
+from napari_gpcis.session.current import History, Prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

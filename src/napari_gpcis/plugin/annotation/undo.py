@@ -14,11 +14,11 @@ from weakref import ref
 
 import numpy as np
 
-from napari_gpcis._replay import prompts_of
 from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.deeds import Deed, Part
 from napari_gpcis.plugin.labels.multi_plane import take_back, write
 from napari_gpcis.session.labels import FinishedObject
+from napari_gpcis.session.saved import prompts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_gpcis._replay import prompts_of
 from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.remaking import Target, read_again, remake_file
 from napari_gpcis.plugin.viewer.layers import new_labels
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
+from napari_gpcis.session.saved import prompts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
