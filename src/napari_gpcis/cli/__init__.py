@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_gpcis import __version__
-from napari_gpcis._segment_arguments import add_segment_command
 from napari_gpcis.cli.models import add_model_commands
+from napari_gpcis.cli.segment import add_segment_command
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
