@@ -8,8 +8,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.following import paint_points
 from napari_gpcis.plugin.viewer.layers import check_labels, claim_layers, lies_on
+from napari_gpcis.plugin.widget import paint_points
 
 GEOMETRY = {
     "scale": (2.0, 0.5, 0.25),
