@@ -31,12 +31,11 @@ from napari_gpcis.plugin.dock.texts import (
     START_HELP,
     STATUS_HELP,
 )
-from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.manners import Manners
 from napari_gpcis.plugin.safekeeping import Safekeeping
 from napari_gpcis.plugin.sections import Lines, Scrolled, Section, explain_labels
 from napari_gpcis.plugin.settings.commands import COMMANDS
-from napari_gpcis.plugin.settings.preferences import PREFERENCES, link_to_napari
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
 from napari_gpcis.plugin.tools.image_changes import Freshness
 from napari_gpcis.plugin.tools.scripting import ViewerSession

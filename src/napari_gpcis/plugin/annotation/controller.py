@@ -14,10 +14,9 @@ from napari_gpcis.plugin.annotation.jobs import Models
 from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
-from napari_gpcis.plugin.keys import Keys
 from napari_gpcis.plugin.labels.write_mode import Writing
 from napari_gpcis.plugin.progress import progress
-from napari_gpcis.plugin.settings.shortcuts import key_of
+from napari_gpcis.plugin.settings.shortcuts import Keys, key_of
 from napari_gpcis.plugin.viewer.layers import claim_layers, lies_on
 from napari_gpcis.plugin.viewer.planes import layer_shape
 

@@ -20,8 +20,7 @@ from qtpy.QtWidgets import (
 from napari_gpcis.checkpoints.registry import facts, megabytes
 from napari_gpcis.plugin.dock.model_list import MODELS, Choice
 from napari_gpcis.plugin.downloads import Download
-from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES
+from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

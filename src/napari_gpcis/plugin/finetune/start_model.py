@@ -5,8 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 from napari_gpcis.plugin.dock.model_list import MODELS
-from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL
+from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, follow
 
 
 class StartModel(QComboBox):

@@ -19,6 +19,9 @@ from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qtpy.QtCore import QObject
+
+
 PLUGIN = "napari-gpcis"
 DEFAULT_MODEL = "gpcis-mobilenet-v2"
 
@@ -164,3 +167,32 @@ def _write_shortcuts(keys: Any, shortcuts: dict[str, str]) -> None:
     for name, key in shortcuts.items():
         if getattr(keys, name, key) != key:
             setattr(keys, name, key)
+
+
+def follow(
+    signal: Any, slot: Callable[..., None], owner: QObject
+) -> Callable[..., None]:
+    """Connect a slot until its owner is deleted.
+
+    Parameters
+    ----------
+    signal
+        A psygnal signal.
+    slot
+        What is called.
+    owner
+        The Qt object without which the slot cannot work: a window may delete it
+        without asking anybody.
+
+    Returns
+    -------
+    callable
+        Ends the connection earlier; it may be called more than once.
+    """
+    signal.connect(slot)
+
+    def end(*_: object) -> None:
+        signal.disconnect(slot)
+
+    owner.destroyed.connect(end)
+    return end

@@ -16,8 +16,7 @@ from superqt.utils import QSignalThrottler
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.contours import Answers, Contour, Question
-from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.sketch import Sketch
 
 if TYPE_CHECKING:

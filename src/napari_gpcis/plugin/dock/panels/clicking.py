@@ -8,8 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider
 
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
-from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.box import BoxTool
 from napari_gpcis.plugin.tools.hover import Hover
 

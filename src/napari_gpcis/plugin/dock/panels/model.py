@@ -13,9 +13,8 @@ from napari_gpcis.checkpoints.registry import facts
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.dock.panels.base import Panel
-from napari_gpcis.plugin.links import follow
 from napari_gpcis.plugin.sections import explain_labels
-from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -9,8 +9,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.panels.base import Panel
-from napari_gpcis.plugin.links import follow
-from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import (
     Shortcut,
     change,
