@@ -15,9 +15,9 @@ from napari_gpcis.plugin.annotation.jobs import open_plane
 from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 from napari_gpcis.plugin.annotation.undo import Past
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.contrast import chosen_contrast
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.writer import Painter
+from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
 
 if TYPE_CHECKING:

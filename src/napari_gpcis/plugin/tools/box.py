@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.sketch import Sketch
+from napari_gpcis.plugin.viewer.overlays import Sketch
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation

@@ -17,7 +17,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.contours import Answers, Contour, Question
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.sketch import Sketch
+from napari_gpcis.plugin.viewer.overlays import Sketch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

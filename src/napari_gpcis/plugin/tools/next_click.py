@@ -10,7 +10,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.next_click import NextClick, expected_iou, next_click
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.journey import go_to
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.uncertainty import predicted
 from napari_gpcis.plugin.viewer.overlays import (
@@ -20,7 +19,7 @@ from napari_gpcis.plugin.viewer.overlays import (
     same_place,
     take_away,
 )
-from napari_gpcis.plugin.viewer.planes import layer_shape
+from napari_gpcis.plugin.viewer.planes import go_to, layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

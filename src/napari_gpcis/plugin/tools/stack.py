@@ -13,8 +13,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.plugin.annotation.jobs import carry_over
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.contrast import chosen_contrast
 from napari_gpcis.plugin.stack import Stack
+from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.planes import full_resolution
 from napari_gpcis.propagation import reason_to_stop
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Limits = tuple[float, float]
 
+
 MOST_CHANNELS = 32
 """A longer axis is not one of channels."""
 PERCENTILES = (0.1, 99.9)
@@ -159,3 +160,24 @@ def _mean(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]
     """Return the mean of two channels."""
     mean: NDArray[np.uint8] = ((one.astype(np.uint16) + other) // 2).astype(np.uint8)
     return mean
+
+
+KEY = "napari-gpcis contrast"
+"""Key in the layer's metadata."""
+
+
+def chosen_contrast(image: Image) -> tuple[float, float] | None:
+    """Return the values that become black and white; ``None``: from the values."""
+    limits = image.metadata.get(KEY)
+    if image.rgb or limits is None:
+        return None
+    low, high = limits
+    return float(low), float(high)
+
+
+def choose_contrast(image: Image, *, fixed: bool) -> None:
+    """Fix the contrast to what the layer shows now, or free it."""
+    if fixed and not image.rgb:
+        image.metadata[KEY] = tuple(float(limit) for limit in image.contrast_limits)
+    else:
+        image.metadata.pop(KEY, None)
