@@ -13,10 +13,10 @@ from qtpy.QtCore import QPoint
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QToolTip
 
+from napari_gpcis.plugin.annotation.controller import progress
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.panels.base import axis_name
 from napari_gpcis.plugin.dock.panels.uncertainty import IDLE, NOT_STARTED
-from napari_gpcis.plugin.progress import progress
 
 LONG = "plate 7 of the third experiment, well B04, site 2, all channels, after {} hours"
 

@@ -16,14 +16,14 @@ from qtpy.QtCore import QObject, Signal
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
-from napari_gpcis.plugin.order import Order
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Hashable, Iterator, Sequence
 
     from napari.layers import Image, Points
 
     from napari_gpcis.plugin.viewer.planes import Plane
+
 
 RIGHT_BUTTON = 2
 CLICK_TRAVEL = 5.0
@@ -293,3 +293,24 @@ def _key(point: Any) -> tuple[float, ...]:
 def _is_positive(event: Any) -> bool:
     """Return which sign a mouse button with its modifiers asks for."""
     return event.button != RIGHT_BUTTON and "Control" not in event.modifiers
+
+
+class Order:
+    """Where things stand in a list; of those that are the same, each in turn.
+
+    Parameters
+    ----------
+    things
+        The list.
+    """
+
+    def __init__(self, things: Sequence[Hashable]) -> None:
+        self._end = len(things)
+        self._places: dict[Hashable, list[int]] = {}
+        for place in reversed(range(self._end)):
+            self._places.setdefault(things[place], []).append(place)
+
+    def take(self, thing: Hashable) -> int:
+        """Return the first place not taken yet; behind the end if there is none."""
+        places = self._places.get(thing)
+        return places.pop() if places else self._end

@@ -15,7 +15,6 @@ from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.write_mode import Writing
-from napari_gpcis.plugin.progress import progress
 from napari_gpcis.plugin.settings.shortcuts import Keys, key_of
 from napari_gpcis.plugin.viewer.layers import claim_layers, lies_on
 from napari_gpcis.plugin.viewer.planes import layer_shape
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points
 
     from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.plugin.background import Answer
     from napari_gpcis.session.session import Session
 
@@ -293,4 +293,35 @@ _GONE = {
     "labels": "The labels layer was removed. Press Start to begin a new one.",
     "positive": "The positive clicks' layer was removed. Masks are kept; press Start.",
     "negative": "The negative clicks' layer was removed. Masks are kept; press Start.",
+}
+
+
+def progress(current: PlaneAnnotation | None) -> str:
+    """Say in one line how far the running object is."""
+    if current is None:
+        return ""
+    if current.session is None:
+        return "Loading the model and the image ..."
+    count = len(current.clicks)
+    if not count:
+        return "Ready: click on an object."
+    parts = [f"{count} click{'s' if count > 1 else ''}"]
+    if current.held.label:
+        parts.append(_OBJECT[current.held.how].format(current.held.label))
+    if current.busy:
+        parts.append("computing ...")
+    elif current.seconds is not None:
+        parts.append(_time(current.seconds))
+    return " \u00b7 ".join(parts)
+
+
+def _time(seconds: float) -> str:
+    """Say how long a click took."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+_OBJECT = {
+    "add": "object {}",
+    "cut": "cutting from object {}",
+    "replace": "correcting object {}",
 }

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import ref
 
 import numpy as np
 
 from napari_gpcis.geometry import slices
-from napari_gpcis.plugin.deeds import Deed, Part
 from napari_gpcis.plugin.labels.multi_plane import take_back, write
 from napari_gpcis.session.labels import FinishedObject
 from napari_gpcis.session.saved import prompts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from weakref import ReferenceType
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_gpcis.session.session import Session
 
     Known = Callable[[Plane], PlaneAnnotation | None]
+
 
 MOST_DEEDS = 200
 """So many deeds are remembered."""
@@ -276,3 +277,53 @@ class Past:
             accepted = session.steps[-1], ref(session)
             planes = frozenset({plane.plane})
             self._deeds.append(Deed((), planes, accepted=accepted))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a deed has changed on one plane.
+
+    Attributes
+    ----------
+    plane, label
+        Where, and which object.
+    change
+        The pixels.
+    session, step
+        The session that has it as a step; ``None`` if none was open.
+    left
+        The object's pixels in the box of the change, where a run has written them.
+    """
+
+    plane: Plane
+    label: int
+    change: LabelChange
+    session: ReferenceType[Session] | None = None
+    step: FinishedObject | None = None
+    left: Mask | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Deed:
+    """What was done at once.
+
+    Attributes
+    ----------
+    parts
+        The changes, plane by plane; none for an object that was accepted: its
+        session knows them.
+    planes
+        All planes concerned.
+    words
+        What to say once it is undone.
+    alone
+        Whether it can only be undone as long as nothing was accepted after it.
+    accepted
+        The step of an object that was accepted, and the session that has it.
+    """
+
+    parts: tuple[Part, ...]
+    planes: frozenset[Plane]
+    words: str = ""
+    alone: bool = False
+    accepted: tuple[FinishedObject, ReferenceType[Session]] | None = None

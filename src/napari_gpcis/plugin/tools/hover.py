@@ -14,8 +14,8 @@ from qtpy.QtCore import QObject
 from superqt.utils import QSignalThrottler
 
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.annotation.jobs import Answers, Contour, Question
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.contours import Answers, Contour, Question
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.viewer.overlays import Sketch
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.undo import Deed
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.deeds import Deed
     from napari_gpcis.plugin.stack import Source
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import Carried
