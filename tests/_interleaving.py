@@ -15,12 +15,11 @@ from qtpy.QtWidgets import QApplication
 import _fake_segmenter
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.background import LatestWins
-from napari_gpcis.plugin.copying import Copying
 from napari_gpcis.plugin.keeping import Keeper
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.box import BoxTool
 from napari_gpcis.plugin.tools.picking import Picking
-from napari_gpcis.plugin.tools.stack import Propagation
+from napari_gpcis.plugin.tools.stack import Copying, Propagation
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
 

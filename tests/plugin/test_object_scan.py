@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from napari_gpcis.plugin import object_scan
-from napari_gpcis.plugin.object_scan import Entry, scan
-from napari_gpcis.plugin.tools.object_list import planes_of
+from napari_gpcis.plugin.tools import object_list as object_scan
+from napari_gpcis.plugin.tools.object_list import Entry, planes_of, scan
 
 
 @pytest.mark.parametrize("strip", [50, 333, 1 << 20])

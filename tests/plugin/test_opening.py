@@ -10,8 +10,7 @@ import pytest
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.copying import Copying
-from napari_gpcis.plugin.tools.stack import Propagation
+from napari_gpcis.plugin.tools.stack import Copying, Propagation
 from napari_gpcis.session.session import Session
 
 if TYPE_CHECKING:

@@ -10,20 +10,35 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+    Signal,
+)
+from qtpy.QtGui import QColor
 
+from napari_gpcis.geometry import moved, union
 from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
-from napari_gpcis.plugin.object_scan import Entry, scan
 from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+
+    from napari.layers import Labels
+    from numpy.typing import NDArray
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.background import Answer
+    from napari_gpcis.plugin.viewer.planes import Box
+
+    Index = QModelIndex | QPersistentModelIndex
+
 
 DELAY = 200
 """Milliseconds of quiet before changed planes are looked up."""
@@ -179,3 +194,148 @@ def planes_of(shape: tuple[int, ...], axes: tuple[int, int]) -> list[Plane]:
     """Return all planes of a layer along these two axes."""
     rest = [1 if axis in axes else size for axis, size in enumerate(shape)]
     return [Plane(axes, tuple(map(int, place))) for place in np.ndindex(*rest)]
+
+
+STRIP = 1 << 20
+"""Pixels read at once."""
+DENSE = 1 << 16
+"""Ids up to this one are counted directly."""
+
+
+class Entry(NamedTuple):
+    """One object on one plane.
+
+    Attributes
+    ----------
+    area
+        Number of pixels.
+    box
+        The smallest half-open box around them.
+    """
+
+    area: int
+    box: Box
+
+
+def scan(
+    labels: Any, cancelled: Callable[[], bool] = lambda: False
+) -> dict[int, Entry] | None:
+    """Return the objects of a plane, by their ids in ascending order.
+
+    Parameters
+    ----------
+    labels
+        Shape (H, W), integers; ids above 0 are objects.
+    cancelled
+        Asked before each strip; if true the answer is ``None``.
+    """
+    found: dict[int, Entry] = {}
+    height, width = labels.shape
+    step = max(1, STRIP // max(1, width))
+    for start in range(0, height, step):
+        if cancelled():
+            return None
+        strip = np.maximum(np.asarray(labels[start : start + step]), 0)
+        for label, entry in _scan_strip(strip):
+            box = moved(entry.box, (start, 0))
+            before = found.get(label, Entry(0, box))
+            found[label] = Entry(before.area + entry.area, union(before.box, box))
+    return dict(sorted(found.items()))
+
+
+def _scan_strip(strip: NDArray[Any]) -> Iterator[tuple[int, Entry]]:
+    """Yield the objects of one strip."""
+    from scipy.ndimage import find_objects  # slow to import
+
+    top = int(strip.max(initial=0))
+    if top == 0:
+        return
+    ids = np.arange(top + 1) if top <= DENSE else np.unique(strip)
+    if top > DENSE:
+        strip = np.searchsorted(ids, strip)
+        if ids[0] != 0:
+            ids, strip = np.concatenate([[0], ids]), strip + 1
+    areas = np.bincount(strip.ravel())
+    for place, box in enumerate(find_objects(strip.astype(np.int32)), start=1):
+        if box is not None:
+            rows, cols = box
+            corners = (rows.start, cols.start, rows.stop, cols.stop)
+            yield int(ids[place]), Entry(int(areas[place]), corners)
+
+
+COLUMNS = ("Object", "Area (px)", "Plane")
+_NOWHERE = QModelIndex()
+
+
+class ObjectTable(QAbstractTableModel):
+    """Finished objects: id with its colour, area, plane."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[Found] = []
+        self._labels: Labels | None = None
+
+    def show(self, rows: list[Found], labels: Labels | None) -> None:
+        """Show these objects.
+
+        Parameters
+        ----------
+        rows
+            The objects.
+        labels
+            The layer whose colours they have.
+        """
+        self._labels = labels
+        if rows == self.rows:
+            return
+        self.beginResetModel()
+        self.rows = rows
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = _NOWHERE) -> int:
+        """Return the number of objects."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = _NOWHERE) -> int:
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = Qt.ItemDataRole.DisplayRole,
+    ) -> Any:
+        """Return the heading of a column."""
+        if orientation is Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return COLUMNS[section]
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return "Click to sort."
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return what a cell shows."""
+        found = self.rows[index.row()]
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
+            return self._colour(found.label)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return "Click to go there."
+        if role != Qt.ItemDataRole.DisplayRole:
+            return None
+        if index.column() == 2:
+            return ", ".join(map(str, place_of(found)))
+        return (found.label, found.entry.area)[index.column()]
+
+    def _colour(self, label: int) -> QColor | None:
+        """Return the colour in which the labels layer shows an object."""
+        colour = None if self._labels is None else self._labels.get_color(label)
+        if colour is None:
+            return None
+        return QColor.fromRgbF(*(float(value) for value in colour[:3]))
+
+
+def place_of(found: Found) -> tuple[int, ...]:
+    """Return where the plane of an object lies along the axes that are not shown."""
+    plane = found.plane
+    return tuple(s for axis, s in enumerate(plane.steps) if axis not in plane.axes)

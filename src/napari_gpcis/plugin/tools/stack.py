@@ -9,24 +9,26 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.geometry import box_of, moved, slices
 from napari_gpcis.plugin.annotation.jobs import carry_over
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.stack import Stack
+from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
-from napari_gpcis.plugin.viewer.planes import full_resolution
-from napari_gpcis.propagation import reason_to_stop
+from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
+from napari_gpcis.propagation import inner_clicks, reason_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.annotation.undo import Deed
     from napari_gpcis.plugin.background import Answer
-    from napari_gpcis.plugin.stack import Source
-    from napari_gpcis.plugin.viewer.planes import Plane
+    from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.propagation import Carried
     from napari_gpcis.session.session import Session
 
@@ -225,3 +227,208 @@ class Propagation(QObject):
 def _planes(count: int) -> str:
     """Return a number of planes in words."""
     return f"{count} plane{'' if count == 1 else 's'}"
+
+
+class Copying(QObject):
+    """Begins objects on the next plane with the mask of this one.
+
+    Parameters
+    ----------
+    binding
+        What it belongs to.
+    propagation
+        Knows the stack, and tells the person what happens.
+    """
+
+    def __init__(self, binding: Binding, propagation: Propagation) -> None:
+        super().__init__(propagation)
+        self._binding = binding
+        self._propagation = propagation
+        self._annotation: Annotation | None = None
+        self._pending: Source | None = None
+        binding.started.connect(self._on_started)
+        binding.stopped.connect(self._on_stopped)
+        binding.register("accept_next", partial(self.copy, 1))
+        binding.register("undo", self._undo)
+
+    def copy(self, direction: int) -> None:
+        """Accept what runs, go to the next plane, and begin there with its mask.
+
+        Parameters
+        ----------
+        direction
+            1 for the next plane, -1 for the previous one.
+        """
+        stack = self._propagation.stack
+        if stack is None or self._propagation.running:
+            return
+        source = stack.source()
+        if isinstance(source, str):
+            self._propagation.say(source)
+            return
+        plane = stack.beside(source.plane, direction)
+        if plane is None:
+            self._propagation.say("The stack ends here: there is no such plane.")
+        elif stack.accept():
+            self._pending = source._replace(plane=plane)
+            stack.show(plane)
+
+    def _on_started(self, annotation: Annotation) -> None:
+        self._annotation = annotation
+        annotation.changed.connect(self._begin)
+        annotation.events.plane_entered.connect(self._on_plane)
+
+    def _on_stopped(self) -> None:
+        self._annotation = self._pending = None
+
+    def _on_plane(self) -> None:
+        """Forget the copy if the person has gone elsewhere before it was there."""
+        annotation, source = self._annotation, self._pending
+        current = None if annotation is None else annotation.current
+        if source is not None and current is not None and current.plane != source.plane:
+            self._pending = None
+
+    def _undo(self) -> None:
+        """Do not copy what is to be copied; or else undo what was done last."""
+        if self._pending is None:
+            self._propagation.undo()
+        else:
+            self._pending = None
+            self._propagation.say("The object is not copied.")
+
+    def _begin(self) -> None:
+        """Begin the object on the plane it was copied to, once that is open."""
+        annotation, source = self._annotation, self._pending
+        current = None if annotation is None else annotation.current
+        if annotation is None or source is None or current is None:
+            return
+        if current.plane != source.plane or current.session is None:
+            return
+        self._pending = None
+        annotation.prompts.settle()
+        now = current.plane.take(annotation.layers.labels.data)
+        there = bool((now == source.label).any())
+        if not there and not current.clicks:
+            cover = self._binding.writing.cover
+            current.held = Painted(source.label, cover=cover, alone=True)
+        corner = source.box[:2]
+        clicks = inner_clicks(source.mask, corner)
+        current.begin_with(
+            source.mask,
+            corner,
+            label=source.label if there else None,
+            clicks=clicks,
+        )
+
+
+class Source(NamedTuple):
+    """An object on one plane."""
+
+    plane: Plane
+    box: Box
+    mask: Mask
+    label: int
+
+
+class Stack:
+    """The planes of one annotated image, along one axis.
+
+    Parameters
+    ----------
+    annotation
+        The image being annotated.
+
+    Attributes
+    ----------
+    axis
+        Axis of the image along which the next plane lies; ``None``: the last one that
+        is not displayed.
+    """
+
+    def __init__(self, annotation: Annotation) -> None:
+        self.annotation = annotation
+        self.axis: int | None = None
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Axes of the image along which it has further planes."""
+        current = self.annotation.current
+        if current is None:
+            return ()
+        shape = layer_shape(self.annotation.image)
+        return tuple(
+            axis
+            for axis, size in enumerate(shape)
+            if size > 1 and axis not in current.plane.axes
+        )
+
+    @property
+    def along(self) -> int:
+        """The axis in use; there must be one."""
+        axes = self.axes
+        return self.axis if self.axis is not None and self.axis in axes else axes[-1]
+
+    def number(self, plane: Plane) -> int:
+        """Return the place of a plane along the axis."""
+        return plane.steps[self.along]
+
+    def beside(self, plane: Plane, direction: int) -> Plane | None:
+        """Return the neighbour of a plane, ``None`` at the end of the stack."""
+        if not self.axes:
+            return None
+        steps = list(plane.steps)
+        steps[self.along] += direction
+        size = layer_shape(self.annotation.image)[self.along]
+        inside = 0 <= steps[self.along] < size
+        return Plane(plane.axes, tuple(steps)) if inside else None
+
+    def count(self, plane: Plane, direction: int) -> int:
+        """Return how many planes lie in a direction."""
+        size = layer_shape(self.annotation.image)[self.along]
+        here = self.number(plane)
+        return size - 1 - here if direction > 0 else here
+
+    def show(self, plane: Plane) -> None:
+        """Turn the viewer to a plane; the view stays."""
+        dims, image = self.annotation.viewer.dims, self.annotation.image
+        world = np.asarray(image.data_to_world(plane.point(0, 0)), dtype=float)
+        missing = dims.ndim - image.ndim
+        for axis in range(image.ndim):
+            if axis not in plane.axes:
+                dims.set_point(axis + missing, world[axis])
+
+    def source(self) -> Source | str:
+        """Return the running object, or else the last one of the displayed plane.
+
+        Returns
+        -------
+        Source or str
+            Or, in words, why there is none.
+        """
+        current = self.annotation.current
+        if current is None or current.session is None or not self.axes:
+            return "There are no further planes."
+        current.finish_drawing()
+        if current.clicks and (current.busy or not current.held.mask.any()):
+            return "The mask is still being computed: try again."
+        data = self.annotation.layers.labels.data
+        if current.clicks:
+            label, box, mask = current.held.label, current.held.box, current.held.mask
+        else:
+            done = current.session.objects
+            chosen = int(self.annotation.layers.labels.selected_label)
+            label = done[-1].id if done else chosen
+            box = 0, 0, *current.shape
+            mask = np.asarray(current.plane.take(data) == label)
+        inside = box_of(mask)
+        if inside is None or label == 0:
+            return "Click on an object first, or select the label of one."
+        part = mask[slices(inside)].copy()
+        return Source(current.plane, moved(inside, box[:2]), part, label)
+
+    def accept(self) -> bool:
+        """Accept the running object, if there is one; return whether none runs."""
+        current = self.annotation.current
+        if current is not None and current.clicks:
+            current.accept()
+        return current is not None and not current.clicks

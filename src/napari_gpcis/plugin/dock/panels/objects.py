@@ -18,9 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
-from napari_gpcis.plugin.object_table import ObjectTable
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.object_list import ObjectIndex
+from napari_gpcis.plugin.tools.object_list import ObjectIndex, ObjectTable
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.viewer.planes import go_to
 

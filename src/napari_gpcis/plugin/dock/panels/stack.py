@@ -18,9 +18,8 @@ from qtpy.QtWidgets import (
     QTreeWidgetItem,
 )
 
-from napari_gpcis.plugin.copying import Copying
 from napari_gpcis.plugin.dock.panels.base import Panel, axis_name, with_key
-from napari_gpcis.plugin.tools.stack import Propagation
+from napari_gpcis.plugin.tools.stack import Copying, Propagation
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Binding
