@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 import _fake_segmenter
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.background import LatestWins
-from napari_gpcis.plugin.keeping import Keeper
+from napari_gpcis.plugin.saving.autosave import Keeper
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.box import BoxTool
 from napari_gpcis.plugin.tools.picking import Picking

@@ -43,8 +43,8 @@ from napari_gpcis.batch import read_clicks
 from napari_gpcis.checkpoints import load_checkpoint, read_info
 from napari_gpcis.export import Calibration, write_coco, write_table
 from napari_gpcis.plugin.dock.model_list import ModelList
-from napari_gpcis.plugin.remaking import without_running
 from napari_gpcis.plugin.saving.recovery_file import left_behind, read_recovery
+from napari_gpcis.plugin.saving.restore import without_running
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay, write_prompts
 from training._folders import write_disks
 from training._label_files import write_set

@@ -9,8 +9,8 @@ import pytest
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.keeping import Keeper
-from napari_gpcis.plugin.remaking import without_running
+from napari_gpcis.plugin.saving.autosave import Keeper
+from napari_gpcis.plugin.saving.restore import without_running
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.stack import Copying, Propagation, Source
 from napari_gpcis.plugin.viewer.planes import Plane

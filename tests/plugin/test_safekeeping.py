@@ -23,11 +23,15 @@ from tifffile import TiffFile, imread
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
-from napari_gpcis.plugin.packing import Packer, unpack
 from napari_gpcis.plugin.safekeeping import Safekeeping
 from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving.export import file_names
-from napari_gpcis.plugin.saving.recovery_file import left_behind, read_recovery
+from napari_gpcis.plugin.saving.recovery_file import (
+    Packer,
+    left_behind,
+    read_recovery,
+    unpack,
+)
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.prompts import read_prompts
 

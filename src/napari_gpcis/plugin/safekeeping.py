@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.recovery import RecoveryNote, image_of
-from napari_gpcis.plugin.keeping import Keeper
+from napari_gpcis.plugin.saving.autosave import Keeper
 from napari_gpcis.plugin.saving.restore import Restorer
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from napari_gpcis.checkpoints import ModelEntry, list_models, read_info
 from napari_gpcis.checkpoints.registry import megabytes
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.files import replacing
-from napari_gpcis.plugin.state import state_folder
+from napari_gpcis.plugin.saving.recovery_file import state_folder
 
 FILE_NAME = "model-files.json"
 

@@ -9,10 +9,13 @@ another napari is doing from work that was left behind. Nothing here needs Qt.
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
+import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -22,17 +25,16 @@ from filelock import FileLock, Timeout
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
-from napari_gpcis.plugin.packing import Packer, unpack
-from napari_gpcis.plugin.state import state_folder
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane, parse_annotation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Hashable, Iterator
 
     from numpy.typing import NDArray
 
     Place = tuple[tuple[int, int], tuple[int, ...]]
+    _Sums = tuple[int, int]
+
 
 SUFFIX = ".npz"
 _HEAD = "annotation"
@@ -245,3 +247,80 @@ def _remove(file: Path) -> None:
     with suppress(OSError):
         file.unlink(missing_ok=True)
         _lock_of(file).unlink(missing_ok=True)
+
+
+_FAST = 1
+"""Level of zlib: labels shrink to less than a hundredth with the least effort too."""
+
+
+class Packer:
+    """Compresses planes, and remembers what came of those it has seen."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[_Sums, NDArray[np.uint8]]] = {}
+
+    def pack(self, place: Hashable, plane: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the pixels of a plane in row-major order, compressed with zlib.
+
+        Parameters
+        ----------
+        place
+            Which plane it is; the latest of a place is remembered.
+        plane
+            Its pixels. Others may change them meanwhile.
+        """
+        copy = np.array(plane, order="C")
+        sums = zlib.crc32(copy.data), zlib.adler32(copy.data)
+        known = self._known.get(place)
+        if known is None or known[0] != sums:
+            packed = np.frombuffer(zlib.compress(copy.data, _FAST), np.uint8)
+            known = self._known[place] = sums, packed
+        return known[1]
+
+
+def unpack(
+    packed: NDArray[np.uint8], dtype: str, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """Return a plane that was packed.
+
+    Raises
+    ------
+    InputError
+        If that is not a plane of this dtype and shape.
+    """
+    kind = np.dtype(dtype)
+    size = int(np.prod(shape)) * kind.itemsize
+    try:
+        found = zlib.decompressobj().decompress(packed.tobytes(), size + 1)
+    except zlib.error as error:
+        msg = f"a packed plane is damaged: {error}"
+        raise InputError(msg) from error
+    if len(found) != size:
+        msg = f"a packed plane does not hold {size} bytes, as {shape} {kind} must"
+        raise InputError(msg)
+    return np.frombuffer(found, kind).reshape(shape)
+
+
+VARIABLE = "NAPARI_GPCIS_STATE"
+
+
+def state_folder() -> Path:
+    """Return the folder, made if need be.
+
+    It is that of the environment variable ``NAPARI_GPCIS_STATE``, or the one that the
+    operating system has for such files.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        folder = Path(named).expanduser()
+    else:
+        from platformdirs import user_state_path
+
+        folder = user_state_path("napari-gpcis", appauthor=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.background import InferenceThread
-from napari_gpcis.plugin.remaking import Target, read_again, remake_file
 from napari_gpcis.plugin.viewer.layers import new_labels
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
-from napari_gpcis.session.saved import prompts_of
+from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay
+from napari_gpcis.session.saved import fingerprint, prompts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,13 +22,16 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image
+    from numpy.typing import NDArray
 
+    from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.jobs import Models
     from napari_gpcis.plugin.background import Answer, Work
-    from napari_gpcis.plugin.keeping import Keeper
-    from napari_gpcis.plugin.remaking import LabelArray
+    from napari_gpcis.plugin.saving.autosave import Keeper
     from napari_gpcis.plugin.saving.recovery_file import Recovered
-    from napari_gpcis.prompts import SavedAnnotation
+
+    LabelArray = NDArray[np.int32]
 
 
 class Restorer(QObject):
@@ -132,3 +138,165 @@ def _target(image: Image) -> Target:
     """Return what the thread needs of an image."""
     shape, data = layer_shape(image), full_resolution(image)
     return Target(image.name, shape, data, bool(image.rgb))
+
+
+SHOWN_IDS = 8
+
+
+class Target(NamedTuple):
+    """The image that saved work is opened for, as the thread needs it.
+
+    Attributes
+    ----------
+    name, shape
+        Its name, and its shape without colours.
+    data, colour
+        Its pixels at full resolution, and whether the last axis holds colours.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    data: Any
+    colour: bool
+
+
+@dataclass(frozen=True)
+class Remade:
+    """Labels that are there again.
+
+    Attributes
+    ----------
+    saved
+        Their prompts.
+    labels
+        What is to be shown, without objects that are not finished: the labels file
+        if there is one, else what was remade.
+    note
+        How both compare, in words.
+    """
+
+    saved: SavedAnnotation
+    labels: LabelArray
+    note: str
+
+
+def without_running(saved: SavedAnnotation, labels: LabelArray) -> LabelArray:
+    """Return labels without objects that are not finished; corrected ones as before."""
+    kept = np.array(labels)
+    for plane in saved.planes:
+        values = np.array(kept[plane.index])
+        if plane.running:
+            values[values == plane.running] = 0
+        start = plane.sessions[-1].current.start if plane.sessions else None
+        if start is not None and start.label is not None:
+            known = prompts_of(plane.sessions[-1].current, values.shape).start
+            if known is not None:
+                row, col, row_end, col_end = known.box
+                values[values == start.label] = 0
+                part = values[row:row_end, col:col_end]
+                part[known.mask & (part == 0)] = start.label
+        kept[plane.index] = values
+    return kept
+
+
+def _check_shape(saved: SavedAnnotation, image: Target) -> None:
+    if image.shape != saved.shape:
+        msg = (
+            f"These clicks belong to an image of shape {saved.shape} "
+            f"({saved.image or 'without a name'}); {image.name!r} has {image.shape}."
+        )
+        raise InputError(msg)
+
+
+def read_again(
+    left: Recovered, image: Target, _cancelled: Callable[[], bool]
+) -> Remade:
+    """Read work that was left behind (on the thread)."""
+    _check_shape(left.saved, image)
+    return Remade(left.saved, without_running(left.saved, left.labels()), "")
+
+
+def remake_file(
+    file: Path, models: Models, image: Target, cancelled: Callable[[], bool]
+) -> Remade | None:
+    """Read saved prompts and make their masks again (on the thread)."""
+    saved = read_prompts(file)
+    _check_shape(saved, image)
+    labels = None if saved.labels_file is None else file.parent / saved.labels_file
+    return _remake(saved, labels, models, image, cancelled)
+
+
+def _remake(
+    saved: SavedAnnotation,
+    labels_file: Path | None,
+    models: Models,
+    image: Target,
+    cancelled: Callable[[], bool],
+) -> Remade | None:
+    """Make the masks of saved prompts again, and compare."""
+    kept = None
+    if labels_file is not None and labels_file.is_file():
+        kept = _read_labels(labels_file, saved.shape)
+    segmenter = models.get()
+    made = replay(
+        saved,
+        segmenter,
+        image.data,
+        labels=kept,
+        colour=image.colour,
+        any_model=True,
+        cancelled=cancelled,
+    )
+    if cancelled():
+        return None
+    again = without_running(saved, made)
+    finished = None if kept is None else without_running(saved, kept)
+    note = _note(saved, finished, again, segmenter.info)
+    return Remade(saved, again if finished is None else finished, note)
+
+
+def _read_labels(file: Path, shape: tuple[int, ...]) -> LabelArray:
+    from tifffile import imread
+
+    try:
+        labels = np.asarray(imread(file)).reshape(shape)
+    except Exception as error:  # decoders of damaged files raise what they like
+        msg = f"the labels {file.name} cannot be read: {error}"
+        raise InputError(msg) from error
+    return labels.astype(np.int32)
+
+
+def _note(
+    saved: SavedAnnotation,
+    finished: LabelArray | None,
+    again: LabelArray,
+    model: ModelInfo,
+) -> str:
+    """Say how the masks that were made again compare with the saved ones."""
+    count = len(saved.ids)
+    opened = f"Opened the clicks of {count} object{'' if count == 1 else 's'}"
+    others = _other_models(saved, model)
+    if others:
+        opened += f", made with {others}; {model.name} is in use and may differ"
+    if finished is None:
+        return f"{opened}. The masks were made again."
+    differ = np.union1d(finished[finished != again], again[finished != again])
+    ids = [str(number) for number in differ if number]
+    if not ids:
+        return f"{opened}. All masks are as they were saved."
+    named = ", ".join(ids[:SHOWN_IDS]) + (" ..." if len(ids) > SHOWN_IDS else "")
+    return (
+        f"{opened}. Their clicks now give other masks for the objects {named} (edited "
+        "by hand, or another model); all are shown as they were saved."
+    )
+
+
+def _other_models(saved: SavedAnnotation, model: ModelInfo) -> str:
+    """Return the names of models whose masks may differ from those in use."""
+    names = {
+        one.model
+        for plane in saved.planes
+        for one in plane.sessions
+        if (one.model, one.fingerprint) != (model.name, fingerprint(model))
+    }
+    return ", ".join(sorted(names))

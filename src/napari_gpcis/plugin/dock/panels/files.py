@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.keeping import Keeper
+    from napari_gpcis.plugin.saving.autosave import Keeper
     from napari_gpcis.plugin.saving.restore import Restorer
 
 
