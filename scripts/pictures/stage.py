@@ -14,8 +14,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_gpcis.plugin.dock.base import Scrolled
 from napari_gpcis.plugin.robot import Robot, next_click, wait_for
-from napari_gpcis.plugin.sections import Scrolled
 
 if TYPE_CHECKING:
     from collections.abc import Callable

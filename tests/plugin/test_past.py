@@ -15,7 +15,7 @@ from napari_gpcis.plugin.annotation.annotation import KEPT_SESSIONS
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
-from napari_gpcis.plugin.safekeeping import Safekeeping
+from napari_gpcis.plugin.dock.recovery import Safekeeping
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.viewer.channels import choose_contrast
 from napari_gpcis.plugin.viewer.planes import Plane

@@ -23,7 +23,7 @@ from tifffile import TiffFile, imread
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
-from napari_gpcis.plugin.safekeeping import Safekeeping
+from napari_gpcis.plugin.dock.recovery import Safekeeping
 from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import (
@@ -398,7 +398,7 @@ VICTIM = """
     from _fake_segmenter import FakeSegmenter
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.robot import wait_for
-    from napari_gpcis.plugin.safekeeping import Safekeeping
+    from napari_gpcis.plugin.dock.recovery import Safekeeping
 
     app, viewer, segmenter = QApplication([]), ViewerModel(), FakeSegmenter()
     binding = Binding(viewer, lambda name: segmenter, "fake")

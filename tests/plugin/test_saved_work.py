@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.safekeeping import Safekeeping
+from napari_gpcis.plugin.dock.recovery import Safekeeping
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
 
 if TYPE_CHECKING:

@@ -19,11 +19,20 @@ from qtpy.QtWidgets import (
 
 from napari_gpcis.plugin.annotation.controller import Binding
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
-from napari_gpcis.plugin.dock.base import Docked, Tabs
+from napari_gpcis.plugin.dock.base import (
+    Docked,
+    Lines,
+    Manners,
+    Scrolled,
+    Section,
+    Tabs,
+    explain_labels,
+)
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.panels import PANELS
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
+from napari_gpcis.plugin.dock.recovery import Safekeeping
 from napari_gpcis.plugin.dock.texts import (
     HELP,
     IMAGE_HELP,
@@ -31,9 +40,6 @@ from napari_gpcis.plugin.dock.texts import (
     START_HELP,
     STATUS_HELP,
 )
-from napari_gpcis.plugin.manners import Manners
-from napari_gpcis.plugin.safekeeping import Safekeeping
-from napari_gpcis.plugin.sections import Lines, Scrolled, Section, explain_labels
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table

@@ -20,9 +20,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.dock.base import Manners
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
-from napari_gpcis.plugin.manners import Manners
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:

@@ -29,7 +29,13 @@ from qtpy.QtWidgets import (
 from napari_gpcis.errors import GPCISError
 from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.dock.base import Docked, ScrolledDown, Tabs
+from napari_gpcis.plugin.dock.base import (
+    Docked,
+    Manners,
+    ScrolledDown,
+    Tabs,
+    explain_labels,
+)
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
 from napari_gpcis.plugin.finetune.layer_files import write_pairs
@@ -50,8 +56,6 @@ from napari_gpcis.plugin.finetune.words import (
     START_HELP,
     STOP_HELP,
 )
-from napari_gpcis.plugin.manners import Manners
-from napari_gpcis.plugin.sections import explain_labels
 
 if TYPE_CHECKING:
     import napari

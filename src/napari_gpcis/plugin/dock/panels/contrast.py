@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
+from napari_gpcis.plugin.dock.base import explain_labels
 from napari_gpcis.plugin.dock.panels.base import Panel
-from napari_gpcis.plugin.sections import explain_labels
 from napari_gpcis.plugin.viewer.channels import choose_contrast, chosen_contrast
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.dock.base import Section, explain_labels
 from napari_gpcis.plugin.dock.panels.base import Panel, axis_name
-from napari_gpcis.plugin.sections import Section, explain_labels
 from napari_gpcis.plugin.viewer.channels import (
     blend,
     channel_axes,

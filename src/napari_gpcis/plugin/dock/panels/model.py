@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushBut
 
 from napari_gpcis.checkpoints.registry import facts
 from napari_gpcis.errors import CheckpointError
+from napari_gpcis.plugin.dock.base import explain_labels
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.dock.panels.base import Panel
-from napari_gpcis.plugin.sections import explain_labels
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 from napari.utils.colormaps import ensure_colormap
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy
 
+from napari_gpcis.plugin.dock.base import Lines
 from napari_gpcis.plugin.dock.panels.base import Panel
-from napari_gpcis.plugin.sections import Lines
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.next_click import NextClickGuide
 from napari_gpcis.plugin.tools.uncertainty import MAPS, UncertaintyMaps
