@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_gpcis.plugin.dock.panels.contrast import ContrastPanel
+from napari_gpcis.plugin.dock.panels.image import ContrastPanel
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_gpcis.plugin.dock.panels.clicking import ClickingPanel
-from napari_gpcis.plugin.dock.panels.contrast import ContrastPanel
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
-from napari_gpcis.plugin.dock.panels.image import ChannelsPanel
+from napari_gpcis.plugin.dock.panels.image import ChannelsPanel, ContrastPanel
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.shortcuts import ShortcutsPanel
