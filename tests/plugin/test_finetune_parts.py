@@ -15,11 +15,22 @@ from qtpy.QtGui import QColor, QImage
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.finetune import process as process_module
-from napari_gpcis.plugin.finetune.chart import Curves, Point, placed_in, smoothed
-from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
 from napari_gpcis.plugin.finetune.layer_files import pair_of, write_pairs
-from napari_gpcis.plugin.finetune.process import TrainingProcess, missing_packages
-from napari_gpcis.plugin.finetune.progress import Progress
+from napari_gpcis.plugin.finetune.process import (
+    Job,
+    TrainingProcess,
+    check_name,
+    free_name,
+    is_unfinished,
+    missing_packages,
+)
+from napari_gpcis.plugin.finetune.progress import (
+    Curves,
+    Point,
+    Progress,
+    placed_in,
+    smoothed,
+)
 from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs
 
 CHILD = Path(__file__).with_name("_finetune_child.py")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+from qtpy.QtWidgets import (
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_gpcis.plugin.finetune.chart import Curves
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 _STEPS = 1000
 STAGES = {
@@ -133,3 +143,152 @@ def _prepared(event: dict[str, Any]) -> str:
     if event["problems"]:
         text += f" Left out: {len(event['problems'])} ({event['problems'][0]} ...)"
     return text
+
+
+LOSS_COLOUR, CLICKS_COLOUR = "#56b4e9", "#e69f00"
+_MARGIN, _GAP = 6, 14
+
+
+class Point(NamedTuple):
+    """A value at a time."""
+
+    minutes: float
+    value: float
+
+
+class Curves(QWidget):
+    """Loss above, clicks per object below, over the minutes of training.
+
+    Parameters
+    ----------
+    parent
+        Qt parent.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.loss: list[Point] = []
+        self.clicks: list[Point] = []
+        self._text = QColor("gray")
+        self.setSizePolicy(
+            QSizePolicy.Policy.Expanding, QSizePolicy.Policy.MinimumExpanding
+        )
+        self.setMinimumSize(160, 160)
+        self.setAccessibleName("Curves of loss and clicks per object")
+        self.setToolTip(
+            "Above: the training error (loss), which jumps about but should fall.\n"
+            "Below: clicks until the mask overlaps the labels by 85 %, counted by a "
+            "robot on images that are not trained on. 20: it never gets there."
+        )
+
+    def clear(self) -> None:
+        """Forget all points."""
+        self.loss.clear()
+        self.clicks.clear()
+        self.update()
+
+    def add_loss(self, minutes: float, value: float) -> None:
+        """Add a point to the upper curve."""
+        self.loss.append(Point(minutes, value))
+        self.update()
+
+    def add_clicks(self, minutes: float, value: float) -> None:
+        """Add a point to the lower curve."""
+        self.clicks.append(Point(minutes, value))
+        self.update()
+
+    def set_text_colour(self, colour: QColor) -> None:
+        """Set the colour of numbers and frames, which follows the theme."""
+        self._text = colour
+        self.update()
+
+    def event(self, event: QEvent) -> bool:
+        """Draw when asked to."""
+        if event.type() == QEvent.Type.Paint:
+            self._draw()
+            return True
+        return bool(super().event(event))
+
+    def _draw(self) -> None:
+        """Draw both curves on one time axis."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        line = painter.fontMetrics().height()
+        height = (self.height() - 2 * (line + _GAP)) / 2
+        width = self.width() - 2 * _MARGIN
+        longest = max((p.minutes for p in (*self.loss, *self.clicks)), default=1.0)
+        top = 0.0
+        for title, points, colour in (
+            ("Training error (loss)", smoothed(self.loss), LOSS_COLOUR),
+            ("Clicks per object, to 85 % overlap", self.clicks, CLICKS_COLOUR),
+        ):
+            frame = QRectF(_MARGIN, top + line + 2, width, height)
+            self._draw_title(painter, title, points, QRectF(_MARGIN, top, width, line))
+            self._draw_frame(painter, frame)
+            highest = max((p.value for p in points), default=1.0)
+            placed = placed_in(frame, points, max(longest, 0.1), highest * 1.1)
+            _draw_curve(painter, placed, colour, dots=points is self.clicks)
+            top += line + height + _GAP
+        painter.end()
+
+    def _draw_title(
+        self, painter: QPainter, title: str, points: Sequence[Point], box: QRectF
+    ) -> None:
+        """Write what the curve is, and its last value."""
+        painter.setPen(self._text)
+        painter.drawText(box, Qt.AlignmentFlag.AlignLeft, title)
+        if points:
+            last = f"{points[-1].value:.2f}"
+            painter.drawText(box, Qt.AlignmentFlag.AlignRight, last)
+
+    def _draw_frame(self, painter: QPainter, frame: QRectF) -> None:
+        faint = QColor(self._text)
+        faint.setAlpha(90)
+        painter.setPen(QPen(faint, 1))
+        painter.drawLine(frame.bottomLeft(), frame.bottomRight())
+        painter.drawLine(frame.bottomLeft(), frame.topLeft())
+
+
+def smoothed(points: Sequence[Point], weight: float = 0.8) -> list[Point]:
+    """Return an exponential mean of values, without the pull of its start."""
+    smooth: list[Point] = []
+    total = share = 0.0
+    for point in points:
+        total = weight * total + (1 - weight) * point.value
+        share = weight * share + (1 - weight)
+        smooth.append(Point(point.minutes, total / share))
+    return smooth
+
+
+def placed_in(
+    frame: QRectF, points: Sequence[Point], minutes: float, highest: float
+) -> list[QPointF]:
+    """Return where points lie in a frame that begins at zero on both axes.
+
+    Parameters
+    ----------
+    frame
+        In pixels; its lower left corner is zero.
+    points
+        What is placed.
+    minutes, highest
+        The values at its right and upper border.
+    """
+    across = frame.width() / max(minutes, 1e-9)
+    up = frame.height() / max(highest, 1e-9)
+    return [
+        QPointF(frame.left() + p.minutes * across, frame.bottom() - p.value * up)
+        for p in points
+    ]
+
+
+def _draw_curve(
+    painter: QPainter, points: Sequence[QPointF], colour: str, *, dots: bool
+) -> None:
+    painter.setPen(QPen(QColor(colour), 2))
+    if len(points) > 1:
+        painter.drawPolyline(QPolygonF(list(points)))
+    if dots or len(points) == 1:
+        painter.setBrush(QColor(colour))
+        for point in points:
+            painter.drawEllipse(point, 3.0, 3.0)

@@ -10,11 +10,13 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QFileDialog,
     QGridLayout,
     QLabel,
     QLineEdit,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -22,12 +24,15 @@ from qtpy.QtWidgets import (
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.base import Manners
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
+from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
+from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, follow
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
+
 
 FOLDER_HELP = "The folder with the files of the {}; both have the same names."
 PAIR_HELP = "An image layer, and the labels layer of its objects, of the same shape."
@@ -215,3 +220,39 @@ def _is_image(layer: Layer) -> bool:
 
 def _is_labels(layer: Layer) -> bool:
     return isinstance(layer, Labels)
+
+
+class StartModel(QComboBox):
+    """Choose the model to start from.
+
+    Parameters
+    ----------
+    parent
+        Qt parent.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumContentsLength(12)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setToolTip("The model that goes on learning. It is not changed.")
+        self.refresh()
+        self._end = follow(MODELS.changed, self.refresh, self)
+
+    @property
+    def key(self) -> str:
+        """Name or file of the chosen model."""
+        return str(self.currentData())
+
+    def refresh(self) -> None:
+        """Offer the models there are now, keeping the chosen one."""
+        shown = self.currentText() or DEFAULT_MODEL
+        self.clear()
+        for choice in MODELS.choices():
+            if choice.is_here:
+                self.addItem(choice.title, choice.key)
+        self.setCurrentIndex(max(self.findText(shown), 0))
+
+    def close_links(self) -> None:
+        """Stop following the list."""
+        self._end()

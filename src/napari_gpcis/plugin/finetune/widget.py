@@ -37,30 +37,24 @@ from napari_gpcis.plugin.dock.base import (
     explain_labels,
 )
 from napari_gpcis.plugin.dock.model_list import MODELS
-from napari_gpcis.plugin.finetune.job import Job, check_name, free_name, is_unfinished
 from napari_gpcis.plugin.finetune.layer_files import write_pairs
 from napari_gpcis.plugin.finetune.process import (
     INSTALL,
+    Job,
     TrainingProcess,
+    check_name,
+    free_name,
+    is_unfinished,
     missing_packages,
 )
 from napari_gpcis.plugin.finetune.progress import Progress
-from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs
-from napari_gpcis.plugin.finetune.start_model import StartModel
-from napari_gpcis.plugin.finetune.words import (
-    HELP,
-    MINUTES_HELP,
-    NAME_HELP,
-    RESUME_HELP,
-    SOURCE_HELP,
-    START_HELP,
-    STOP_HELP,
-)
+from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
 
 if TYPE_CHECKING:
     import napari
 
     from napari_gpcis.plugin.background import Answer
+
 
 LAYERS, FOLDERS = "Layers of this viewer", "Folders of files"
 
@@ -297,3 +291,19 @@ class FinetuneWidget(Docked):
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
+
+
+HELP = (
+    "Teach the model your images: label some objects in at least a few images (with "
+    "GPCIS, or any labels you have), then train. Ten images with some objects each "
+    "are a good start."
+)
+SOURCE_HELP = "Where the images and their labels come from."
+NAME_HELP = "The new model is listed by this name."
+MINUTES_HELP = (
+    "The longest time for everything. It may end earlier, when more training does not "
+    "help."
+)
+START_HELP = "Train in a process of its own: you can go on working here."
+RESUME_HELP = "An unfinished training of this name is here."
+STOP_HELP = "End now; the best model so far is saved."
