@@ -7,7 +7,6 @@ import pytest
 import torch
 from skimage.io import imsave
 
-from gpcis_training._mapping import set_entry
 from gpcis_training.cache import ArrayCache
 from gpcis_training.config import (
     FitConfig,
@@ -15,6 +14,7 @@ from gpcis_training.config import (
     OptimiserConfig,
     load_config,
     save_config,
+    set_entry,
 )
 from gpcis_training.data.augment import AugmentOptions, Crop, augment, random_box
 from gpcis_training.data.click_simulation import ClickOptions, sample_clicks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpcis_training import _fit_cli, averaging
@@ -13,6 +14,8 @@ from napari_gpcis.errors import GPCISError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gpcis_training.config import FitConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,3 +66,134 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+_SHORT_FORMS = {
+    "max_minutes": "max_minutes",
+    "steps": "steps",
+    "batch_size": "batch_size",
+    "workers": "workers",
+    "size": "augment.size",
+    "lr": "optimiser.lr",
+}
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the configuration and what overrides it."""
+    add = parser.add_argument
+    add("config", type=Path, help="YAML configuration")
+    add("--max-minutes", type=float, help="wall-clock limit of the schedule")
+    add("--steps", type=int, help="optimiser steps of the schedule")
+    add("--batch-size", type=int, help="samples of a step on each device")
+    add("--size", type=int, help="side of the training crops, pixels")
+    add("--lr", type=float, help="peak learning rate")
+    add("--workers", type=int, help="data loading processes of each device")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any entry of the configuration, e.g. options.head=linear",
+    )
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``fit``."""
+    add = parser.add_argument
+    add_config_arguments(parser)
+    add("--data", type=Path, required=True, help="folder that holds the data sets")
+    add("-o", "--output", type=Path, required=True, help="folder of the run")
+    add("--initial-weights", type=Path, help="published encoder weights")
+    add("--start", help="a model name or checkpoint to start from")
+    add("--restart", action="store_true", help="ignore an earlier state in the folder")
+    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
+    add("--devices", type=int, default=1, help="processes on each machine")
+    add("--num-nodes", type=int, default=1, help="machines")
+    add("--strategy", default="auto", help="auto or ddp, see the docs of Fabric")
+
+
+def add_throughput_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``throughput``."""
+    add = parser.add_argument
+    add_config_arguments(parser)
+    add("--data", type=Path, required=True, help="folder that holds the data sets")
+    add("--timed", type=int, default=30, help="steps that are timed of each kind")
+    add("--threads", type=int, help="threads of the network")
+    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``export``."""
+    add_config_arguments(parser)
+    parser.add_argument("run_folder", type=Path, help="folder of the run")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+
+
+def configured(arguments: argparse.Namespace) -> FitConfig:
+    """Return the configuration with what the command line overrides."""
+    from gpcis_training.config import load_config
+
+    assignments = [
+        f"{key}={getattr(arguments, name)}"
+        for name, key in _SHORT_FORMS.items()
+        if getattr(arguments, name) is not None
+    ]
+    if arguments.steps is not None:
+        assignments.append("epochs=")
+    return load_config(arguments.config, assignments=[*assignments, *arguments.set])
+
+
+def fit(arguments: argparse.Namespace) -> int:
+    """Train, resuming an unfinished run of the same folder."""
+    from gpcis_training.engine.export import export_checkpoint
+    from gpcis_training.engine.trainer import Trainer
+
+    trainer = Trainer(
+        configured(arguments),
+        arguments.data,
+        arguments.output,
+        initial_weights=arguments.initial_weights,
+        start=arguments.start,
+        precision=arguments.precision,
+        devices=arguments.devices,
+        num_nodes=arguments.num_nodes,
+        strategy=arguments.strategy,
+    )
+    config, first = trainer.config, trainer.fabric.is_global_zero
+    if not arguments.restart and trainer.resume() and first:
+        print(f"resuming at step {trainer.step} of {config.steps}")
+    trainer.fit()
+    if not first:
+        return 0
+    destination = arguments.output / f"{config.name}.safetensors"
+    export_checkpoint(trainer.state_file, config, destination)
+    print(f"trained {trainer.step} steps in {trainer.minutes:.0f} min: {destination}")
+    return 0
+
+
+def throughput(arguments: argparse.Namespace) -> int:
+    """Tell how fast a run would be, with and without loading."""
+    import torch
+
+    from gpcis_training.engine.throughput import measure_throughput
+
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    found = measure_throughput(
+        configured(arguments),
+        arguments.data,
+        arguments.timed,
+        precision=arguments.precision,
+    )
+    print(found)
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write the network of a run's state as a checkpoint."""
+    from gpcis_training.engine.export import export_checkpoint
+
+    state = arguments.run_folder / "state.pt"
+    info = export_checkpoint(state, configured(arguments), arguments.output)
+    print(f"{arguments.output}: {info.name}, {info.extra['samples']} samples seen")
+    return 0
