@@ -7,7 +7,6 @@ import pytest
 import torch
 from skimage.io import imsave
 
-from gpcis_training.cache import ArrayCache
 from gpcis_training.config import (
     FitConfig,
     FolderConfig,
@@ -18,7 +17,7 @@ from gpcis_training.config import (
 )
 from gpcis_training.data.augment import AugmentOptions, Crop, augment, random_box
 from gpcis_training.data.click_simulation import ClickOptions, sample_clicks
-from gpcis_training.data.folders import DataFolder, Target, draw_target
+from gpcis_training.data.folders import ArrayCache, DataFolder, Target, draw_target
 from gpcis_training.data.samples import SampleStream
 from gpcis_training.engine.export import export_checkpoint
 from gpcis_training.engine.start import parameter_groups, start_model

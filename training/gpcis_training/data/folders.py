@@ -7,26 +7,70 @@ A set is ``ROOT/images/NAME.(jpg|png|tif|...)`` with ``ROOT/labels/NAME.png`` (i
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from scipy import ndimage
 from skimage.io import imread
 
-from gpcis_training.cache import ArrayCache
 from gpcis_training.data.sbd import list_sbd, read_sbd_instances
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.image import prepare_image, to_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Hashable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     Image = npt.NDArray[np.uint8]
     Labels = npt.NDArray[np.integer]
+
+
+Array = TypeVar("Array", bound=np.ndarray[Any, Any])
+
+
+class ArrayCache(Generic[Array]):
+    """The arrays used last. Each data loading process has its own.
+
+    Parameters
+    ----------
+    limit
+        Bytes of all arrays together.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: OrderedDict[Hashable, Array] = OrderedDict()
+        self._lock = Lock()
+        self.size = 0
+
+    def get(self, key: Hashable, make: Callable[[], Array]) -> Array:
+        """Return the array of a key, made now if it is not there.
+
+        Nobody may write to it.
+        """
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        array = make()
+        array.flags.writeable = False
+        with self._lock:
+            self._keep(key, array)
+        return array
+
+    def _keep(self, key: Hashable, array: Array) -> None:
+        if key in self._held or array.nbytes > self._limit:
+            return
+        self._held[key] = array
+        self.size += array.nbytes
+        while self.size > self._limit:
+            self.size -= self._held.popitem(last=False)[1].nbytes
+
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 FORMS = ("folder", "sbd")
