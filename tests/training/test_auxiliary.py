@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from _toy_backbone import make_toy_model
-from gpcis_training.auxiliary import AuxiliaryLoss
+from gpcis_training.engine.step import AuxiliaryLoss
 from napari_gpcis.clicks import Click, points_tensor
 from napari_gpcis.model.gpcis import GPCIS, build_model
 

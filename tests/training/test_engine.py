@@ -10,9 +10,8 @@ from gpcis_training.cli import main
 from gpcis_training.config import load_config
 from gpcis_training.data.folders import DataFolder
 from gpcis_training.data.samples import SampleStream
-from gpcis_training.engine.slots import CarryOver
+from gpcis_training.engine.slots import CarryOver, ComingSamples, Roster
 from gpcis_training.engine.trainer import Trainer
-from gpcis_training.roster import ComingSamples, Roster
 from napari_gpcis import Click, Segmenter
 from napari_gpcis.errors import CheckpointError, InputError
 from training._folders import write_disks

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpcis_training.losses import normalised_focal_loss
+from gpcis_training.engine.step import normalised_focal_loss
 
 FIXTURE = Path(__file__).parents[1] / "data" / "gpcis_resnet50_parity.npz"
 

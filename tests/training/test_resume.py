@@ -7,9 +7,8 @@ import torch
 from gpcis_training.data.augment import AugmentOptions
 from gpcis_training.data.folders import DataFolder
 from gpcis_training.data.samples import SampleStream
-from gpcis_training.engine.slots import CarryOver
+from gpcis_training.engine.slots import CarryOver, ComingSamples, Roster
 from gpcis_training.engine.state import read_state
-from gpcis_training.roster import ComingSamples, Roster
 from napari_gpcis.errors import CheckpointError
 from training._folders import write_disks
 from training._runs import assert_same_weights, toy_config, train

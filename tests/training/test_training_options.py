@@ -20,8 +20,13 @@ from gpcis_training.data.click_simulation import ClickOptions, sample_clicks
 from gpcis_training.data.folders import ArrayCache, DataFolder, Target, draw_target
 from gpcis_training.data.samples import SampleStream
 from gpcis_training.engine.export import export_checkpoint
-from gpcis_training.engine.start import parameter_groups, start_model
-from gpcis_training.schedule import noise, progress, rate_factor
+from gpcis_training.engine.start import (
+    noise,
+    parameter_groups,
+    progress,
+    rate_factor,
+    start_model,
+)
 from napari_gpcis.checkpoints import load_checkpoint
 from napari_gpcis.errors import InputError
 from training._folders import write_disks

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gpcis_training.config import FitConfig
     from gpcis_training.data.folders import DataFolder
-    from gpcis_training.roster import ComingSamples
+    from gpcis_training.engine.slots import ComingSamples
 
 
 def open_loader(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gpcis_training.engine.slots import CarryOver, Standing
-from gpcis_training.roster import Roster
+from gpcis_training.engine.slots import CarryOver, Roster, Standing
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.files import replacing
 
@@ -129,7 +128,7 @@ def restore_roster(
         From :func:`read_state`, or ``{}`` for a new run. Older ones hold ``drawn``
         alone.
     seed, places, max_extra
-        See :class:`gpcis_training.roster.Roster`.
+        See :class:`gpcis_training.engine.slots.Roster`.
     """
     held = state.get("places")
     pairs = []

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import functional
 
-from gpcis_training.auxiliary import AuxiliaryLoss
+from gpcis_training.engine.slots import Purpose, generator
 from gpcis_training.engine.start import freeze_statistics
-from gpcis_training.losses import normalised_focal_loss
-from gpcis_training.roster import Purpose, generator
+from napari_gpcis.backbones._ocr import OCRHead
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import GPCIS, Draws
 from napari_gpcis.model.grid import Grid, locate
@@ -18,10 +18,12 @@ from napari_gpcis.model.grid import Grid, locate
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
+    from torch import Tensor, nn
 
     from gpcis_training.config import FitConfig
     from gpcis_training.engine.slots import Batch, CarryOver
     from napari_gpcis.model.gpcis import ClickNetwork, GPScores
+
 
 _LARGEST_SEED = 2**31
 
@@ -180,3 +182,100 @@ def _batch_iou(probability: torch.Tensor, batch: Batch) -> dict[str, float]:
         if bool((batch.turn == turn).any()):
             means[f"iou_{turn}"] = float(iou[batch.turn == turn].mean())
     return means
+
+
+_EPS = 1e-12
+
+
+def normalised_focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    alpha: float = 0.5,
+    gamma: float = 2.0,
+    ignore: float = -1.0,
+) -> Tensor:
+    """Return the normalised focal loss, averaged over the batch.
+
+    With ``p_t`` the probability of the true class, ``beta = (1 - p_t)^gamma`` and the
+    detached multiplier ``M = n / sum(beta)`` of each image, the loss of a pixel is
+    ``-alpha beta M log p_t``; that of an image is the mean over its ``n`` valid pixels.
+    ``beta`` itself is differentiated.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(B, 1, H, W)``.
+    target
+        Shape ``(B, 1, H, W)``: 1 object, 0 background, ``ignore`` neither.
+    alpha, gamma
+        Weight and focusing exponent.
+    ignore
+        Value of pixels without a label.
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+    """
+    valid = target != ignore
+    probability = logits.sigmoid()
+    right = torch.where(valid, 1 - (target - probability).abs(), 1.0)
+    beta = (1 - right) ** gamma
+    count = valid.sum(dim=(1, 2, 3), keepdim=True)
+    multiplier = count / (beta.sum(dim=(1, 2, 3), keepdim=True) + _EPS)
+    log_right = (right + _EPS).clamp(max=1.0).log()
+    loss = -alpha * beta * multiplier.detach() * log_right * valid
+    return (loss.sum(dim=(1, 2, 3)) / (count.flatten() + _EPS)).mean()
+
+
+class AuxiliaryLoss:
+    """Binary cross-entropy on the guess from which the region is gathered (RITM).
+
+    Without it the guess is trained only through the region's feature, which may turn
+    out to be that of anything. A network without such a head has a loss of 0.
+
+    Parameters
+    ----------
+    model
+        The network. Its forward pass is watched: call the loss once after each.
+    weight
+        Factor on the loss.
+    """
+
+    def __init__(self, model: nn.Module, weight: float) -> None:
+        self.weight = weight
+        self._guess: Tensor | None = None
+        heads = [part for part in model.modules() if isinstance(part, OCRHead)]
+        if weight > 0 and heads:
+            heads[0].aux_head.register_forward_hook(self._keep)
+
+    def __call__(self, target: Tensor, ignore: float = -1.0) -> Tensor:
+        """Return the weighted loss of the last forward pass.
+
+        Parameters
+        ----------
+        target
+            Shape ``(B, 1, H, W)``: 1 object, 0 background, ``ignore`` neither.
+        ignore
+            Value of pixels without a label.
+
+        Returns
+        -------
+        Tensor
+            Scalar: the mean over pixels with a label.
+        """
+        if self._guess is None:
+            return target.new_zeros(())
+        guess, self._guess = self._guess.float(), None
+        logits = functional.interpolate(
+            guess, size=target.shape[-2:], mode="bilinear", align_corners=True
+        )
+        valid = (target != ignore).to(logits)
+        entropy = functional.binary_cross_entropy_with_logits(
+            logits, target.clamp(min=0), weight=valid, reduction="sum"
+        )
+        return self.weight * entropy / valid.sum().clamp(min=1)
+
+    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        del module, inputs
+        self._guess = out if torch.is_grad_enabled() else None

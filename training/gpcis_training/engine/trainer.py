@@ -15,9 +15,12 @@ from tqdm import tqdm
 
 from gpcis_training.config import save_config
 from gpcis_training.engine.loading import open_loader
-from gpcis_training.engine.slots import CarryOver
+from gpcis_training.engine.slots import CarryOver, ComingSamples
 from gpcis_training.engine.start import (
+    noise,
     parameter_groups,
+    progress,
+    rate_factor,
     start_model,
     synchronise_statistics,
     to_channels_last,
@@ -31,8 +34,6 @@ from gpcis_training.engine.state import (
     write_state,
 )
 from gpcis_training.engine.step import Stepper
-from gpcis_training.roster import ComingSamples
-from gpcis_training.schedule import noise, progress, rate_factor
 from napari_gpcis.errors import CheckpointError
 
 if TYPE_CHECKING:
