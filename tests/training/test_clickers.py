@@ -8,8 +8,12 @@ from scipy.ndimage import label
 from skimage.draw import disk
 
 from gpcis_training.evaluation import EvaluationObject, next_click, run_robot
-from gpcis_training.evaluation.clickers import LAWS, SampledClicker, make_clicker
-from gpcis_training.evaluation.robot import depth_map
+from gpcis_training.evaluation.robot import (
+    LAWS,
+    SampledClicker,
+    depth_map,
+    make_clicker,
+)
 from napari_gpcis.errors import InputError
 
 ITEM = EvaluationObject("a.png", "a.png", (1,))

@@ -14,11 +14,10 @@ from skimage.io import imsave
 
 from gpcis_training.cli import _parser
 from gpcis_training.evaluation import evaluate, load_results, object_sets
-from gpcis_training.evaluation.curves import mean_curve
 from gpcis_training.evaluation.datasets import RULES, DrawingRule, folder_objects
 from gpcis_training.evaluation.predictors import Overrides, count_parameters
-from gpcis_training.evaluation.published import PUBLISHED_SETS
-from gpcis_training.evaluation.published_figures import published_noic
+from gpcis_training.evaluation.published import PUBLISHED_SETS, published_noic
+from gpcis_training.evaluation.tables import mean_curve
 from napari_gpcis.checkpoints import (
     InferenceSettings,
     ModelInfo,

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from gpcis_training.evaluation import evaluate, load_results
-from gpcis_training.evaluation.distributed import Ranks, local_device
+from gpcis_training.evaluation.jobs import Ranks, local_device
 from training._evaluating import command, curves, write_sets, write_tiny
 
 

@@ -27,8 +27,11 @@ from gpcis_training.evaluation import (
 )
 from gpcis_training.evaluation.datasets import ground_truth
 from gpcis_training.evaluation.files import read_any, read_trimap
-from gpcis_training.evaluation.published import PUBLISHED_SETS
-from gpcis_training.evaluation.published_figures import published_noic, published_rows
+from gpcis_training.evaluation.published import (
+    PUBLISHED_SETS,
+    published_noic,
+    published_rows,
+)
 from gpcis_training.evaluation.tables import cells, differences
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.segmenter import Segmenter

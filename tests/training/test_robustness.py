@@ -8,8 +8,7 @@ from skimage.io import imread
 
 from _toy import toy_segmenter
 from gpcis_training.evaluation import evaluate, robustness
-from gpcis_training.evaluation.clickers import LAWS
-from gpcis_training.evaluation.robot import depth_map
+from gpcis_training.evaluation.robot import LAWS, depth_map
 from gpcis_training.evaluation.robustness import robustness_table
 from napari_gpcis.errors import InputError
 from training._folders import write_disks

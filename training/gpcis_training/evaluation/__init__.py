@@ -12,10 +12,10 @@ from gpcis_training.evaluation.datasets import (
     EvaluationObject,
     ObjectSet,
     draw_objects,
+    file_objects,
     load_objects,
     object_sets,
 )
-from gpcis_training.evaluation.label_files import file_objects
 from gpcis_training.evaluation.peers import create_peer
 from gpcis_training.evaluation.predictors import Overrides, SessionPredictor
 from gpcis_training.evaluation.published import published_objects

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import json
 import multiprocessing
+import os
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from gpcis_training.evaluation.clickers import CENTRE, make_clicker
 from gpcis_training.evaluation.datasets import (
     EvaluationObject,
     ObjectSet,
@@ -19,12 +24,12 @@ from gpcis_training.evaluation.datasets import (
 )
 from gpcis_training.evaluation.files import FORMS
 from gpcis_training.evaluation.predictors import Overrides, create_predictor
-from gpcis_training.evaluation.robot import ClickRun, run_robot
+from gpcis_training.evaluation.results import run_from_json, run_to_json
+from gpcis_training.evaluation.robot import CENTRE, ClickRun, make_clicker, run_robot
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from pathlib import Path
 
     from gpcis_training.evaluation.robot import Predictor
 
@@ -179,3 +184,134 @@ def evaluated(
     processes = min(workers, len(jobs))
     with context.Pool(processes, _Worker.begin, (method, protocol)) as pool:
         yield from pool.imap_unordered(_Worker.work, jobs)
+
+
+def partial_files(path: Path) -> list[Path]:
+    """Return the file and those of other processes, as far as they are there."""
+    others = path.parent.glob(f"{glob.escape(path.name)}.*")
+    mine = [path] if path.exists() else []
+    return mine + sorted(p for p in others if p.suffix[1:].isdigit())
+
+
+class PartialFile:
+    """A file with one finished run a line; a line cut off by a crash is passed over.
+
+    Parameters
+    ----------
+    path
+        The file; ``None``: nothing is kept.
+    settings
+        What decides the figures. Runs made under other settings are not used.
+    rank
+        Number of this process among several. Each but the first writes a file of its
+        own, beside `path`, and all read all.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        settings: dict[str, Any],
+        rank: int = 0,
+    ) -> None:
+        text = json.dumps(settings, sort_keys=True)
+        self._digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._main = None if path is None else Path(path)
+        self._path = self._main
+        if self._main is not None and rank:
+            self._path = self._main.with_name(f"{self._main.name}.{rank}")
+
+    def read(self) -> dict[EvaluationObject, ClickRun]:
+        """Return the runs that were finished under the same settings."""
+        runs = {}
+        for line in self._lines():
+            with suppress(ValueError, KeyError, TypeError):
+                data = json.loads(line)
+                if data["settings"] == self._digest:
+                    image, label, ids = data["object"]
+                    item = EvaluationObject(image, label, tuple(ids))
+                    runs[item] = run_from_json(data["run"])
+        return runs
+
+    def _lines(self) -> Iterator[str]:
+        """Yield the lines of all files."""
+        if self._main is not None:
+            for path in partial_files(self._main):
+                yield from path.read_text(encoding="utf-8").splitlines()
+
+    def add(self, item: EvaluationObject, run: ClickRun) -> None:
+        """Keep a finished run."""
+        if self._path is None:
+            return
+        data = {
+            "settings": self._digest,
+            "object": [item.image, item.label, item.ids],
+            "run": run_to_json(run),
+        }
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write("\n" + json.dumps(data))
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+_PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process among those that share the work.
+
+    Parameters
+    ----------
+    rank
+        Its number, from 0.
+    size
+        How many there are. With more than one, the default process group of
+        PyTorch must have been made.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+    def union(self, part: dict[Key, Value]) -> dict[Key, Value]:
+        """Return what all processes found; each must call this."""
+        if self.size == 1:
+            return part
+        from torch import distributed
+
+        parts: list[dict[Key, Value]] = [{} for _ in range(self.size)]
+        distributed.all_gather_object(parts, part)
+        return {key: value for each in parts for key, value in each.items()}
+
+
+@contextmanager
+def process_group() -> Iterator[Ranks]:
+    """Join the processes that the environment tells of, for the time of a block.
+
+    Yields
+    ------
+    Ranks
+        The only one if ``WORLD_SIZE`` is not set.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Ranks()
+        return
+    from torch import distributed
+
+    distributed.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield Ranks(distributed.get_rank(), size)
+    finally:
+        distributed.destroy_process_group()
+
+
+def local_device(device: str) -> str:
+    """Return the device of this process: ``cuda`` becomes the GPU of its local rank."""
+    local = os.environ.get("LOCAL_RANK")
+    return f"cuda:{local}" if device == "cuda" and local is not None else device

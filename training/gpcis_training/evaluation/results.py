@@ -94,7 +94,7 @@ class EvaluationResult:
 
     @property
     def clicks(self) -> str:
-        """Where clicks fall, one of :data:`gpcis_training.evaluation.clickers.LAWS`."""
+        """Where clicks fall, one of :data:`gpcis_training.evaluation.robot.LAWS`."""
         return str(self.settings["protocol"].get("clicks", "centre"))
 
     @property

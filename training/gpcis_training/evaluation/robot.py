@@ -13,11 +13,12 @@ References
 from __future__ import annotations
 
 import time
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, find_objects, label
 
 from gpcis_training.evaluation.metrics import iou
 from napari_gpcis.clicks import Click
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gpcis_training.evaluation.datasets import EvaluationObject
+
     Truth: TypeAlias = NDArray[np.integer]
     Mask: TypeAlias = NDArray[np.bool_]
     Clicker: TypeAlias = Callable[[Truth, Mask, Mask], Click | None]
+
 
 IGNORE = -1
 """Label of ground-truth pixels that count neither as object nor as background."""
@@ -233,3 +237,98 @@ def run_robot(
             break
     ious, violations, missed_steps, times = zip(*steps, strict=True)
     return ClickRun(ious, tuple(clicks), violations, missed_steps, times)
+
+
+CENTRE = "centre"
+_SHARES = {
+    "inside": (0, 1),
+    "easy": (0, 1 / 3),
+    "middle": (1 / 3, 2 / 3),
+    "hard": (2 / 3, 1),
+}
+LAWS = (CENTRE, *_SHARES)
+"""Where clicks may fall; see the module."""
+
+
+class SampledClicker:
+    """A robot that draws its clicks; the same seed gives the same clicks.
+
+    Parameters
+    ----------
+    law
+        One of :data:`LAWS` but ``"centre"``.
+    seed
+        Of the draws of one object.
+    """
+
+    def __init__(self, law: str, seed: int | list[int]) -> None:
+        self._share = _SHARES[law]
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, gt: Truth, mask: Mask, not_clicked: Mask) -> Click | None:
+        """Return the next click, see :func:`next_click`."""
+        click = next_click(gt, mask, not_clicked)
+        if click is None:
+            return None
+        is_object = gt == 1
+        wrong = is_object & ~mask if click.positive else ~is_object & mask
+        rows, cols = _by_depth(wrong & (gt != IGNORE), not_clicked, click.pixel)
+        first, last = (share * rows.size for share in self._share)
+        low = min(int(first), rows.size - 1)
+        chosen = self._rng.integers(low, max(round(last), low + 1))
+        return Click(int(rows[chosen]), int(cols[chosen]), click.positive)
+
+
+def _by_depth(
+    wrong: Mask, not_clicked: Mask, inside: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the free pixels of one region of an error, deepest first.
+
+    Parameters
+    ----------
+    wrong
+        All pixels of that kind of error.
+    not_clicked
+        The free pixels.
+    inside
+        A pixel of the region.
+    """
+    regions, _ = label(wrong, structure=np.ones((3, 3)))
+    number = regions[inside]
+    box = find_objects(regions)[number - 1]
+    region = regions[box] == number
+    rows, cols = np.nonzero(region & not_clicked[box])
+    depth = depth_map(region)[rows, cols]
+    order = np.argsort(-depth, kind="stable")
+    return rows[order] + box[0].start, cols[order] + box[1].start
+
+
+def make_clicker(
+    law: str, item: EvaluationObject, seed: int = 0, repeat: int = 0
+) -> Clicker:
+    """Return the robot for one object.
+
+    Its draws depend on the seed, the repeat and the object alone: not on the order in
+    which objects are evaluated, nor on where.
+
+    Parameters
+    ----------
+    law
+        One of :data:`LAWS`.
+    item
+        The object.
+    seed, repeat
+        Numbers from 0.
+
+    Raises
+    ------
+    InputError
+        If there is no such law.
+    """
+    if law == CENTRE:
+        return next_click
+    if law not in _SHARES:
+        msg = f"clicks must be one of {', '.join(LAWS)}, got {law!r}"
+        raise InputError(msg)
+    name = repr((item.image, item.label, item.ids))
+    return SampledClicker(law, [seed, repeat, zlib.crc32(name.encode())])

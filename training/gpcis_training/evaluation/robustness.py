@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpcis_training.evaluation.clickers import CENTRE, LAWS
 from gpcis_training.evaluation.metrics import Estimate, estimate, noc
 from gpcis_training.evaluation.results import PUBLISHED_CLICKS, compare_values
+from gpcis_training.evaluation.robot import CENTRE, LAWS
 from gpcis_training.evaluation.tables import markdown
 from napari_gpcis.errors import InputError
 
@@ -44,7 +44,7 @@ class Robustness:
     repeats
         How often sampled clicks were drawn.
     noc
-        Law of the clicks -> mean NoC; see :mod:`gpcis_training.evaluation.clickers`.
+        Law of the clicks -> mean NoC; see :mod:`gpcis_training.evaluation.robot`.
     loss
         NoC with clicks inside over NoC with clicks in the centre, minus 1; ``None``
         where one is missing.

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from gpcis_training.evaluation._partial import PartialFile
-from gpcis_training.evaluation.clickers import CENTRE
 from gpcis_training.evaluation.datasets import (
     RULES,
     DrawingRule,
@@ -19,13 +17,15 @@ from gpcis_training.evaluation.datasets import (
     load_objects,
     object_sets,
 )
-from gpcis_training.evaluation.distributed import Ranks, local_device
 from gpcis_training.evaluation.jobs import (
     Method,
+    PartialFile,
     Protocol,
+    Ranks,
     evaluated,
     jobs_of,
     left_of,
+    local_device,
 )
 from gpcis_training.evaluation.predictors import (
     Overrides,
@@ -35,6 +35,7 @@ from gpcis_training.evaluation.predictors import (
 )
 from gpcis_training.evaluation.published import PUBLISHED_SETS, published_objects
 from gpcis_training.evaluation.results import EvaluationResult
+from gpcis_training.evaluation.robot import CENTRE
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.segmenter import Segmenter
 
@@ -141,7 +142,7 @@ def evaluate(
         click in microscopy) rather than the whole image.
     clicks, seed, repeat
         Where clicks fall in the largest error, and the seed and number of the draw;
-        see :mod:`gpcis_training.evaluation.clickers`.
+        see :mod:`gpcis_training.evaluation.robot`.
     overrides
         What is done otherwise than the checkpoint says.
     limit
@@ -160,7 +161,7 @@ def evaluate(
         Show a progress bar.
     ranks
         This process among several that share the work, see
-        :func:`gpcis_training.evaluation.distributed.process_group`. All of them return
+        :func:`gpcis_training.evaluation.jobs.process_group`. All of them return
         the whole result.
 
     Raises
