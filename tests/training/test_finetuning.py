@@ -17,12 +17,10 @@ from PIL import Image
 
 import gpcis_training
 from gpcis_training.cli import main
-from gpcis_training.finetuning._events import EventLog
-from gpcis_training.finetuning._hardware import choose_precision
-from gpcis_training.finetuning._watch import Watch
 from gpcis_training.finetuning.output import places_of
-from gpcis_training.finetuning.plan import read_plan
-from gpcis_training.finetuning.report import card_text
+from gpcis_training.finetuning.plan import choose_precision, read_plan
+from gpcis_training.finetuning.report import EventLog, card_text
+from gpcis_training.finetuning.training import Watch
 from gpcis_training.finetuning.validation import Figures
 from napari_gpcis import Segmenter, list_models
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
@@ -172,7 +170,7 @@ def test_stopping_keeps_the_best_so_far(root, start, tmp_path):
 
 def test_the_best_state_is_kept_and_patience_ends_training(root, tmp_path, monkeypatch):
     """Scores 5, 3, 3.03, 4: the third is as good as the second, the fourth ends it."""
-    from gpcis_training.finetuning import _watch
+    from gpcis_training.finetuning import training as _watch
 
     clicks = iter((5.0, 3.0, 3.03, 4.0))
     monkeypatch.setattr(_watch, "figures_of", lambda _: figures(next(clicks)))

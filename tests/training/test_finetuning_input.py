@@ -13,10 +13,20 @@ from _toy import toy_segmenter
 from gpcis_training.data.folders import DataFolder
 from gpcis_training.data.pairing import PairOfFiles, find_pairs_of_files
 from gpcis_training.evaluation import DrawingRule
-from gpcis_training.finetuning._defaults import make_config, view_window
-from gpcis_training.finetuning._splitting import make_split, read_split
-from gpcis_training.finetuning.options import FinetuneOptions, make_options
-from gpcis_training.finetuning.prepare import Gathered, Measured, Source, gather
+from gpcis_training.finetuning.options import (
+    FinetuneOptions,
+    make_config,
+    make_options,
+    view_window,
+)
+from gpcis_training.finetuning.prepare import (
+    Gathered,
+    Measured,
+    Source,
+    gather,
+    make_split,
+    read_split,
+)
 from gpcis_training.finetuning.reading import ReadingRule, read_planes
 from gpcis_training.finetuning.validation import Validation
 from napari_gpcis.checkpoints import ModelInfo

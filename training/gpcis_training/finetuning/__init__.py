@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpcis_training.finetuning._planning import StoppedError
     from gpcis_training.finetuning.options import FinetuneOptions
+    from gpcis_training.finetuning.plan import StoppedError
     from gpcis_training.finetuning.run import finetune
     from gpcis_training.finetuning.training import FinetuneResult
     from gpcis_training.finetuning.validation import Figures

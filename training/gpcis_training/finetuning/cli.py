@@ -10,9 +10,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpcis_training.finetuning._events import print_json, print_words
 from gpcis_training.finetuning.options import ON_ERROR, PRECISIONS
 from gpcis_training.finetuning.reading import COMPONENTS
+from gpcis_training.finetuning.report import print_json, print_words
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gpcis_training.data.pairing import PairOfFiles
 
     Labels = NDArray[np.uint16]
+
 
 COMPONENTS = ("auto", "always", "never")
 _MOST_CHANNELS = 16
@@ -211,3 +212,37 @@ def _objects(labels: NDArray[Any], components: str) -> Labels:
         msg = f"its labels have {numbers.max()} objects; at most 65535 can be used"
         raise InputError(msg)
     return numbers.astype(np.uint16)
+
+
+_NAMED = 10
+
+
+class Problem(NamedTuple):
+    """A file and what is wrong with it."""
+
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return both in one line."""
+        return f"{self.file}: {self.reason}"
+
+
+def refuse(problems: list[Problem], files: int) -> InputError:
+    """Return the error that names the files that cannot be used.
+
+    Parameters
+    ----------
+    problems
+        At least one.
+    files
+        How many files were looked at.
+    """
+    named = "\n  ".join(str(problem) for problem in problems[:_NAMED])
+    rest = len(problems) - _NAMED
+    more = f"\n  and {rest} more" if rest > 0 else ""
+    msg = (
+        f"{len(problems)} of {files} image files cannot be used:\n  {named}{more}\n"
+        "Mend them, or leave them out with on_error='skip' (--on-error skip)."
+    )
+    return InputError(msg)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tqdm import tqdm
 
 import napari_gpcis
+from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     Record = dict[str, Any]
+    Event = dict[str, Any]
+    Listener = Callable[[Event], None]
+
 
 _ROWS = (
     ("clicks80", "clicks to 80 % overlap"),
@@ -91,3 +100,167 @@ def _figures(record: Record) -> str:
 
 def _today() -> str:
     return datetime.now(tz=UTC).date().isoformat()
+
+
+def draw_curves(
+    path: Path, steps: list[Event], validations: list[Event], start: float
+) -> None:
+    """Draw loss and clicks per object to a PNG file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    steps
+        Events with ``minutes`` and ``loss``.
+    validations
+        Events with ``minutes`` and ``figures``.
+    start
+        Clicks to 85 % of the model that training starts from, on the same objects.
+
+    Raises
+    ------
+    InputError
+        If matplotlib is not installed.
+    """
+    figure = _figure()
+    loss, clicks = figure.subplots(1, 2)
+    loss.plot(_column(steps, "minutes"), _column(steps, "loss"), lw=0.6, color="0.7")
+    smooth = _smoothed(_column(steps, "loss"))
+    loss.plot(_column(steps, "minutes"), smooth, color="tab:blue")
+    loss.set(xlabel="minutes of training", ylabel="normalised focal loss")
+    minutes = [0.0, *_column(validations, "minutes")]
+    values = [start, *(entry["figures"]["clicks85"] for entry in validations)]
+    clicks.plot(minutes, values, "o-", ms=4, color="tab:orange")
+    best = [entry for entry in validations if entry["best"]]
+    if best:
+        kept = best[-1]
+        place = (kept["minutes"], kept["figures"]["clicks85"])
+        clicks.plot(*place, "o", ms=10, mfc="none", color="tab:green", label="kept")
+        clicks.legend(frameon=False)
+    clicks.set(xlabel="minutes of training", ylabel="clicks to 85 % overlap")
+    clicks.set_ylim(bottom=0)
+    for axes in (loss, clicks):
+        axes.spines[["top", "right"]].set_visible(False)
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=120)
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        msg = "the curves need matplotlib: pip install 'napari-gpcis[training]'"
+        raise InputError(msg) from error
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a display
+    return figure
+
+
+def _column(entries: list[Event], name: str) -> list[float]:
+    return [float(entry[name]) for entry in entries]
+
+
+def _smoothed(values: list[float], weight: float = 0.9) -> list[float]:
+    """Return an exponential mean, without the pull of its start."""
+    smooth: list[float] = []
+    total = share = 0.0
+    for value in values:
+        total = weight * total + (1 - weight) * value
+        share = weight * share + (1 - weight)
+        smooth.append(total / share)
+    return smooth
+
+
+class EventLog:
+    """Passes events on and keeps those of the training for its curves.
+
+    Parameters
+    ----------
+    path
+        File with one event a line; a resumed run goes on with it.
+    listener
+        Called with each event.
+    """
+
+    def __init__(self, path: Path, listener: Listener | None = None) -> None:
+        self._path = path
+        self._listener = listener
+
+    def tell(self, event: str, *, keep: bool = False, **content: Any) -> None:
+        """Pass an event on; write it to the file if it is to be kept."""
+        entry = {"event": event, **content}
+        if keep:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(entry) + "\n")
+        if self._listener is not None:
+            self._listener(entry)
+
+    def replay(self) -> None:
+        """Pass all kept events on again, for whoever watches a resumed run."""
+        if self._listener is not None:
+            for entry in self._read():
+                self._listener(entry)
+
+    def kept(self, event: str) -> list[Event]:
+        """Return the events of one kind in the file."""
+        return [entry for entry in self._read() if entry["event"] == event]
+
+    def _read(self) -> list[Event]:
+        """Return the events in the file; a cut-off line is passed over."""
+        if not self._path.is_file():
+            return []
+        entries = []
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and "event" in entry:
+                entries.append(entry)
+        return entries
+
+
+def print_json(event: Event, stream: TextIO | None = None) -> None:
+    """Write an event as one line of JSON."""
+    out = stream or sys.stdout
+    out.write(json.dumps(event) + "\n")
+    out.flush()
+
+
+def print_words(event: Event, stream: TextIO | None = None) -> None:
+    """Write an event as a person reads it; frequent ones are left out."""
+    line = _words(event)
+    if line:
+        tqdm.write(line, file=stream or sys.stdout)  # leaves a progress bar whole
+
+
+def _words(event: Event) -> str:
+    kind = event["event"]
+    if kind == "prepared":
+        left_out = "".join(f"\n  left out: {text}" for text in event["problems"])
+        return (
+            f"{event['planes']} images with {event['objects']} objects: "
+            f"{event['train']} to train on, {event['val']} to validate{left_out}"
+        )
+    if kind == "note":
+        return str(event["message"])
+    if kind in ("before", "after"):
+        return f"{kind} training: {_clicks(event['figures'])}"
+    if kind == "validation":
+        best = ", the best so far" if event["best"] else ""
+        return (
+            f"step {event['step']}, {event['minutes']:.1f} min, loss "
+            f"{event['loss']:.3f}: {_clicks(event['figures'])}{best}"
+        )
+    if kind == "done":
+        return f"{event['name']}: {event['path']}"
+    return ""
+
+
+def _clicks(figures: dict[str, float]) -> str:
+    return (
+        f"{figures['clicks85']:.2f} clicks to 85 % overlap, "
+        f"{figures['clicks90']:.2f} to 90 % ({figures['objects']:.0f} objects)"
+    )

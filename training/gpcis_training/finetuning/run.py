@@ -6,17 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpcis_training.finetuning._events import EventLog
-from gpcis_training.finetuning._planning import make_plan
 from gpcis_training.finetuning.options import make_options
 from gpcis_training.finetuning.output import make_room, places_of
-from gpcis_training.finetuning.plan import read_plan
+from gpcis_training.finetuning.plan import make_plan, read_plan
+from gpcis_training.finetuning.report import EventLog
 from gpcis_training.finetuning.training import FinetuneResult, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpcis_training.finetuning._events import Event
+    from gpcis_training.finetuning.report import Event
 
 
 def finetune(
