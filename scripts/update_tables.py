@@ -1,6 +1,7 @@
 """Write what is made from the table of commands: parts of the manifest and the docs.
 
-Run it after changing ``napari_gpcis.plugin.settings.commands.COMMANDS``; a test compares.
+Run it after changing ``napari_gpcis.plugin.settings.commands.COMMANDS``;
+a test compares.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpcis_training import _fit_cli, averaging
+from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
 from gpcis_training.finetuning import cli as finetuning_cli
 from napari_gpcis.errors import GPCISError
@@ -42,16 +42,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gpcis-train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fit = commands.add_parser("fit", help="train a network, or go on with a run")
-    _fit_cli.add_fit_arguments(fit)
-    fit.set_defaults(run=_fit_cli.fit)
+    add_fit_arguments(fit)
+    fit.set_defaults(run=fit)
     export = commands.add_parser("export", help="make a checkpoint of a run's state")
-    _fit_cli.add_export_arguments(export)
-    export.set_defaults(run=_fit_cli.export)
+    add_export_arguments(export)
+    export.set_defaults(run=export)
     throughput = commands.add_parser(
         "throughput", help="speed of a run, and of loading"
     )
-    _fit_cli.add_throughput_arguments(throughput)
-    throughput.set_defaults(run=_fit_cli.throughput)
+    add_throughput_arguments(throughput)
+    throughput.set_defaults(run=throughput)
     finetune = commands.add_parser("finetune", help="adapt a model to your own labels")
     finetuning_cli.add_arguments(finetune)
     finetune.set_defaults(run=finetuning_cli.run)

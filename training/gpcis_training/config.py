@@ -32,7 +32,7 @@ class FolderConfig:
     path
         Relative to the data root given when running.
     weight, union, merge, form, split, min_fill
-        See :class:`gpcis_training.data.folders.DataFolder`.
+        See :class:`gpcis_training.data.DataFolder`.
     """
 
     path: str
@@ -100,7 +100,7 @@ class FitConfig:
     Parameters
     ----------
     network
-        Name for :func:`napari_gpcis.model.gpcis.build_model`.
+        Name for :func:`napari_gpcis.model.build_model`.
     data
         The sets.
     options

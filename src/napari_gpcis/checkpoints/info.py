@@ -90,7 +90,7 @@ class ModelInfo:
     name
         What a user types, such as ``"gpcis-mobilenet-v2"``.
     architecture
-        Name of the network, see :func:`napari_gpcis.model.gpcis.build_model`.
+        Name of the network, see :func:`napari_gpcis.model.build_model`.
     options
         Keyword arguments of the network (JSON values).
     inference

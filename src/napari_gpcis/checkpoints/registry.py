@@ -169,7 +169,6 @@ def _is_path(text: str) -> bool:
     return text.endswith(_PATH_SUFFIXES) or any(s in text for s in separators if s)
 
 
-USER_SUFFIX = ".safetensors"
 _NAME = re.compile(r"\w[\w .+-]*", re.ASCII)
 
 
@@ -208,7 +207,7 @@ def user_model_file(name: str) -> Path:
     except OSError as error:
         msg = f"models cannot be stored in {folder}: {error.strerror}"
         raise CheckpointError(msg) from error
-    return folder / f"{name}{USER_SUFFIX}"
+    return folder / f"{name}{SUFFIX}"
 
 
 def user_models(taken: Collection[str] = ()) -> dict[str, tuple[Path, ModelInfo]]:
@@ -247,7 +246,7 @@ def broken_user_models() -> dict[Path, str]:
 
 def _files() -> Iterator[Path]:
     """Yield the files in the order of their names, without those being written."""
-    files = sorted(user_model_folder().glob(f"*{USER_SUFFIX}"))
+    files = sorted(user_model_folder().glob(f"*{SUFFIX}"))
     return (file for file in files if not file.name.startswith("."))
 
 

@@ -45,7 +45,7 @@ class ClickSurface(Protocol):
 
 
 class ClickModel(Protocol):
-    """What a segmenter needs of a model; `napari_gpcis.model.gpcis.GPCIS` has it."""
+    """What a segmenter needs of a model; `napari_gpcis.model.GPCIS` has it."""
 
     epsilon2: float
     gp_stride: int

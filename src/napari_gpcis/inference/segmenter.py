@@ -226,7 +226,7 @@ class Segmenter(Stepper):
     Parameters
     ----------
     model
-        A `napari_gpcis.model.gpcis.GPCIS`, or anything with its ``encode`` and
+        A `napari_gpcis.model.GPCIS`, or anything with its ``encode`` and
         ``predict``. It is switched to evaluation, and its ``epsilon2`` and
         ``gp_stride`` are set to those of ``info``.
     info

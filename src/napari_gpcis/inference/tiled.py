@@ -31,7 +31,7 @@ class TiledPlane:
     """One plane of a lazy array, of which only what is asked for is read.
 
     It can be given as the image to :meth:`Segmenter.prepare` and to
-    :class:`~napari_gpcis.session.session.Session`. Its default contrast comes from squares
+    :class:`~napari_gpcis.session.Session`. Its default contrast comes from squares
     spread over the plane.
 
     Parameters

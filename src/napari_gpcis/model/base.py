@@ -47,7 +47,7 @@ class ClickNetwork(nn.Module, ABC):
         Feature network.
     gp_stride
         Network pixels per pixel at which features are scored, see
-        :class:`napari_gpcis.model.gpcis.GPCIS`.
+        :class:`napari_gpcis.model.GPCIS`.
 
     Attributes
     ----------

@@ -75,7 +75,7 @@ class GPNetwork(ClickNetwork):
     linear_basis
         Add the raw features themselves to the basis of the weight-space prior
         (``Phi(x) w + b.x``); not in the paper. With ``basis=0`` the prior is the
-        linear classifier of :class:`napari_gpcis.model.gpcis.LinearNetwork`.
+        linear classifier of :class:`napari_gpcis.model.LinearNetwork`.
     paper_init
         Draw ``theta``, ``tau`` and ``mu_w`` as the paper says (N(0, I), U(0, 2 pi),
         N(0, 1/4)); the published code starts from much smaller frequencies.
@@ -205,7 +205,7 @@ class GPCIS(GPNetwork):
     """Gaussian process classification on deep features (equation 11).
 
     Takes a backbone and the options that
-    :class:`napari_gpcis.model.gpcis.GPNetwork` lists.
+    :class:`napari_gpcis.model.GPNetwork` lists.
     """
 
     def predict(

@@ -1,6 +1,6 @@
 """Which objects are evaluated: fixed object lists, and any folder of labels.
 
-Folders are those of :mod:`gpcis_training.data.folders`. An object is one label, or the union of
+Folders are those of :mod:`gpcis_training.data`. An object is one label, or the union of
 several; it is taken as it is, so the parts of an object that something else cuts in two
 stay one object.
 """

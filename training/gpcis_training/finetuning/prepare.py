@@ -1,7 +1,7 @@
 """The training data in one form: planes as PNG, in a folder of the run.
 
 Whatever the files were, from here on they are the folders of
-:mod:`gpcis_training.data.folders`: ``train`` and ``val``, each with ``images`` and ``labels``.
+:mod:`gpcis_training.data`: ``train`` and ``val``, each with ``images`` and ``labels``.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ _AS_GOOD = 1.02
 
 
 class Watch:
-    """Called after each training step; see :class:`gpcis_training.engine.trainer.Trainer`.
+    """Called after each training step; see :class:`.Trainer`.
 
     The state with the fewest clicks is kept in a file of its own; of states that are
     within 2 % the later one, since few objects cannot tell them apart. Validation takes

@@ -9,12 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpcis_training.initial_weights import (
-    _hrnet18s,
-    _mobilenet_v2,
-    _resnet50,
-    _segformer_b0,
-)
+from gpcis_training.initial_weights.imagenet import load_hrnet18s, load_resnet50
+from gpcis_training.initial_weights.mobilenet_v2 import load_mobilenet_v2
+from gpcis_training.initial_weights.segformer_b0 import load_segformer_b0
 from napari_gpcis.backbones.hrnet18s import HRNet18s
 from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
 from napari_gpcis.backbones.resnet50 import ResNet50
@@ -30,10 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["load_initial_weights"]
 
 _LOADERS: dict[type[Backbone], Callable[[ClickNetwork, Path], int]] = {
-    MobileNetV2: _mobilenet_v2.load,
-    ResNet50: _resnet50.load,
-    HRNet18s: _hrnet18s.load,
-    SegFormerB0: _segformer_b0.load,
+    MobileNetV2: load_mobilenet_v2,
+    ResNet50: load_resnet50,
+    HRNet18s: load_hrnet18s,
+    SegFormerB0: load_segformer_b0,
 }
 
 

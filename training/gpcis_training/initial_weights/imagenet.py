@@ -1,10 +1,10 @@
-"""Initial weights of ResNet50: the Gluon network ``resnet50_v1s`` of ImageNet."""
+"""Initial weights of encoders trained on ImageNet: ResNet50 and HRNet-W18-small."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpcis_training.initial_weights import focalclick as _focalclick
+from gpcis_training.initial_weights import focalclick
 from gpcis_training.initial_weights.files import fill, read_state_dict
 
 if TYPE_CHECKING:
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from napari_gpcis.model.gpcis import ClickNetwork
 
 
-_CLASSIFIER = "fc."
+_RESNET_CLASSIFIER = "fc."
 
 
-def load(model: ClickNetwork, path: Path) -> int:
+def load_resnet50(model: ClickNetwork, path: Path) -> int:
     """Fill the encoder from ``gluon_resnet50_v1s``; its classifier is left out."""
     state = {
         key: value
         for key, value in read_state_dict(path).items()
-        if not key.startswith(_CLASSIFIER)
+        if not key.startswith(_RESNET_CLASSIFIER)
     }
     encoder = model.get_submodule("model.backbone")
     source = f"gluon_resnet50_v1s ({path.name})"
@@ -43,8 +43,8 @@ def load_hrnet18s(model: ClickNetwork, path: Path) -> int:
     A FocalClick checkpoint (``hrnet18s_s2``) gives the OCR head and Conv1S, too.
     """
     state = read_state_dict(path)
-    if _focalclick.is_focalclick(state):
-        return _focalclick.load(model, state, _focalclick.hrnet18s_name, path.name)
+    if focalclick.is_focalclick(state):
+        return focalclick.load(model, state, focalclick.hrnet18s_name, path.name)
     state = {key.removeprefix(_PREFIX): value for key, value in state.items()}
     state = {
         key: value

@@ -28,7 +28,7 @@ _FOLDED_EPS = 1e-5
 _VOC_OPERATORS = 55
 
 
-def load(model: ClickNetwork, path: Path) -> int:
+def load_mobilenet_v2(model: ClickNetwork, path: Path) -> int:
     """Fill the encoder; return the number of convolutions that were set.
 
     Raises

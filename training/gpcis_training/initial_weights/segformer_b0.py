@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gpcis_training.initial_weights import focalclick as _focalclick
+from gpcis_training.initial_weights import focalclick
 from gpcis_training.initial_weights.files import fill, read_state_dict
 from gpcis_training.initial_weights.mit_names import nvidia_name, transformers_name
 from napari_gpcis.errors import CheckpointError
@@ -34,7 +34,7 @@ _LICENCE = (
 _KEYS = re.compile(r"(.*\.attention\.self\.)key(\..*)")
 
 
-def load(model: ClickNetwork, path: Path) -> int:
+def load_segformer_b0(model: ClickNetwork, path: Path) -> int:
     """Fill the encoder from ``mit_b0``, without its classifier, and log the licence.
 
     The names may be NVIDIA's (``block1.0.attn.q``) or those of transformers
@@ -43,8 +43,8 @@ def load(model: ClickNetwork, path: Path) -> int:
     these weights are licensed for non-commercial use only.
     """
     state = read_state_dict(path)
-    if _focalclick.is_focalclick(state):
-        count = _focalclick.load(model, state, _focalclick.segformer_b0_name, path.name)
+    if focalclick.is_focalclick(state):
+        count = focalclick.load(model, state, focalclick.segformer_b0_name, path.name)
     else:
         encoder = model.get_submodule("model.backbone")
         names = encoder.state_dict().keys()

@@ -198,7 +198,6 @@ HELP = (
     "percentiles on each plane; the contrast sliders do not change masks.\n"
     "As the layer shows it now: its contrast limits, as they are when you choose this."
 )
-_NARROW_CONTRAST = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class ContrastPanel(Panel):
@@ -218,7 +217,7 @@ class ContrastPanel(Panel):
         self.choice.addItem("from the values", False)
         self.choice.addItem("as the layer shows it now", True)
         self.choice.setToolTip(HELP)
-        self.choice.setSizeAdjustPolicy(_NARROW_CONTRAST)
+        self.choice.setSizeAdjustPolicy(_NARROW)
         self.choice.setMinimumContentsLength(10)
         self.words = QLabel()
         self.words.setWordWrap(True)
