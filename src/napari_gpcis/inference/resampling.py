@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis.geometry import Box
-    from napari_gpcis.inference.prediction import Prediction
 
 Floats: TypeAlias = "NDArray[np.float32]"
 Index: TypeAlias = "slice | NDArray[np.intp]"
@@ -36,6 +35,16 @@ class Reader(Protocol):
 
     def read(self, rows: Index, cols: Index) -> Floats:
         """Return the values on the grid ``rows x cols`` of data pixels."""
+
+
+class SeparableReader(Reader, Protocol):
+    """A reader whose values are linear along each axis, so that one can go first."""
+
+    def read_cols(self, cols: slice) -> Floats:
+        """Return the network's rows at these columns of data pixels."""
+
+    def read_rows(self, narrow: Floats, rows: slice) -> Floats:
+        """Return these rows of data pixels for values that have their columns."""
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
@@ -121,7 +130,7 @@ def to_network(source: Reader, box: Box, size: int, *, half_pixel: bool) -> Tens
 
 
 def mask_to_network(
-    previous: Prediction, box: Box, size: int, *, half_pixel: bool
+    previous: SeparableReader, box: Box, size: int, *, half_pixel: bool
 ) -> Tensor:
     """Resize the probability of a prediction, as :func:`to_network` would.
 

@@ -118,12 +118,11 @@ class Widget:
 
     def __init__(self, state: Path) -> None:
         from napari.components import ViewerModel
-        from qtpy.QtWidgets import QApplication
-
         from napari_gpcis.plugin.binding import Binding
         from napari_gpcis.plugin.panels.files import FilesPanel
         from napari_gpcis.plugin.picking import Picking
         from napari_gpcis.plugin.safekeeping import Safekeeping
+        from qtpy.QtWidgets import QApplication
 
         os.environ["NAPARI_GPCIS_STATE"] = str(state)
         self.app = QApplication.instance() or QApplication([])
@@ -278,8 +277,9 @@ def write_training() -> None:
 
 
 def write_finetuning() -> None:
-    import gpcis_training
     from gpcis_training.finetuning._watch import Watch
+
+    import gpcis_training
     from training._label_files import disks, write
 
     options: dict[str, Any] = {
