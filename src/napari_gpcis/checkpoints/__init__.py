@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from napari_gpcis.checkpoints.info import InferenceSettings, ModelInfo, read_info
-from napari_gpcis.checkpoints.load import download_model
+from napari_gpcis.checkpoints.load import download_model, load_checkpoint
 from napari_gpcis.checkpoints.registry import (
     ModelEntry,
     broken_user_models,
@@ -23,7 +23,7 @@ from napari_gpcis.checkpoints.registry import (
 
 if TYPE_CHECKING:
     from napari_gpcis.checkpoints.convert import convert_checkpoint
-    from napari_gpcis.checkpoints.weights import load_checkpoint, save_checkpoint
+    from napari_gpcis.checkpoints.weights import save_checkpoint
 
 __all__ = [
     "InferenceSettings",
@@ -44,7 +44,6 @@ __all__ = [
 
 _NEED_TORCH = {
     "convert_checkpoint": "napari_gpcis.checkpoints.convert",
-    "load_checkpoint": "napari_gpcis.checkpoints.weights",
     "save_checkpoint": "napari_gpcis.checkpoints.weights",
 }
 

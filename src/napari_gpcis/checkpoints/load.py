@@ -1,26 +1,32 @@
-"""Getting a published model: downloaded, verified, converted, kept."""
+"""Load a model by name or path; download and convert a published one first."""
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_gpcis.checkpoints.cache import cache_folder, writing
-from napari_gpcis.checkpoints.download import fetch, stored_size
+from napari_gpcis.checkpoints.download import ProgressBar, fetch, stored_size
+from napari_gpcis.checkpoints.info import read_info
 from napari_gpcis.checkpoints.registry import (
     PUBLISHED,
     SUFFIX,
     find_bundled,
+    find_checkpoint,
     is_usable,
     unknown,
 )
 from napari_gpcis.errors import DownloadError
 
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
 
     from napari_gpcis.checkpoints.download import Progress
+    from napari_gpcis.checkpoints.info import ModelInfo
     from napari_gpcis.checkpoints.registry import PublishedModel
+    from napari_gpcis.model import ClickNetwork
 
 
 def download_model(name: str, progress: Progress | None = None) -> Path:
@@ -58,6 +64,58 @@ def download_model(name: str, progress: Progress | None = None) -> Path:
         if not is_usable(target):
             _obtain(PUBLISHED[name], folder, target, progress)
     return target
+
+
+def load_checkpoint(
+    path_or_name: str | os.PathLike[str],
+) -> tuple[ClickNetwork, ModelInfo]:
+    """Load a model that is ready to predict.
+
+    Nothing in the file is executed, and the random state is left as it was. A
+    published model that is not here is downloaded, with a bar on the terminal.
+
+    Parameters
+    ----------
+    path_or_name
+        Name of a model, or a path that ends in ``.safetensors``.
+
+    Returns
+    -------
+    model : ClickNetwork
+        In evaluation mode, float32, on the CPU, `epsilon2` and `gp_stride` set as
+        the checkpoint says.
+    info : ModelInfo
+        What the file says about itself.
+
+    Raises
+    ------
+    UnknownModelError
+        If no model has that name.
+    CheckpointError
+        If the file is missing, damaged, or does not fit the network it names; its
+        subclass `DownloadError` if a model cannot be downloaded.
+    """
+    from napari_gpcis.checkpoints.weights import (  # heavy: needs PyTorch
+        build_network,
+        fill_network,
+        read_weights,
+    )
+
+    file = _locate(path_or_name)
+    info = read_info(file)
+    model = build_network(info, file)
+    fill_network(model, read_weights(file), file)
+    model.epsilon2 = info.inference.epsilon2
+    model.gp_stride = info.inference.gp_stride
+    return model.eval(), info
+
+
+def _locate(path_or_name: str | os.PathLike[str]) -> Path:
+    """Return the file of a model, downloaded if it is a published one."""
+    if isinstance(path_or_name, str) and path_or_name in PUBLISHED:
+        with ProgressBar(path_or_name) as bar:
+            return download_model(path_or_name, bar)
+    return find_checkpoint(path_or_name)
 
 
 def _obtain(

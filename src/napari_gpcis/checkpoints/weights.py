@@ -1,4 +1,4 @@
-"""Writing and loading the weights of a model."""
+"""State dict to and from safetensors; a network built and filled with it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from napari_gpcis.checkpoints.download import ProgressBar
-from napari_gpcis.checkpoints.info import make_header, read_info
-from napari_gpcis.checkpoints.load import download_model
-from napari_gpcis.checkpoints.registry import PUBLISHED, find_checkpoint
+from napari_gpcis.checkpoints.info import make_header
 from napari_gpcis.errors import CheckpointError, UnknownModelError
 from napari_gpcis.files import replacing
 from napari_gpcis.model.gpcis import build_model
@@ -66,52 +63,6 @@ def save_checkpoint(
         raise CheckpointError(msg) from error
 
 
-def load_checkpoint(
-    path_or_name: str | os.PathLike[str],
-) -> tuple[ClickNetwork, ModelInfo]:
-    """Load a model that is ready to predict.
-
-    Nothing in the file is executed, and the random state is left as it was. A
-    published model that is not here is downloaded, with a bar on the terminal.
-
-    Parameters
-    ----------
-    path_or_name
-        Name of a model, or a path that ends in ``.safetensors``.
-
-    Returns
-    -------
-    model : ClickNetwork
-        In evaluation mode, float32, on the CPU, `epsilon2` and `gp_stride` set as
-        the checkpoint says.
-    info : ModelInfo
-        What the file says about itself.
-
-    Raises
-    ------
-    UnknownModelError
-        If no model has that name.
-    CheckpointError
-        If the file is missing, damaged, or does not fit the network it names; its
-        subclass `DownloadError` if a model cannot be downloaded.
-    """
-    file = _locate(path_or_name)
-    info = read_info(file)
-    model = build_network(info, file)
-    fill_network(model, _read(file), file)
-    model.epsilon2 = info.inference.epsilon2
-    model.gp_stride = info.inference.gp_stride
-    return model.eval(), info
-
-
-def _locate(path_or_name: str | os.PathLike[str]) -> Path:
-    """Return the file of a model, downloaded if it is a published one."""
-    if isinstance(path_or_name, str) and path_or_name in PUBLISHED:
-        with ProgressBar(path_or_name) as bar:
-            return download_model(path_or_name, bar)
-    return find_checkpoint(path_or_name)
-
-
 def _stored(tensor: Tensor, half: bool) -> Tensor:
     """Return the form of a tensor that goes into the file."""
     tensor = tensor.detach().cpu()
@@ -122,7 +73,7 @@ def _stored(tensor: Tensor, half: bool) -> Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def read_weights(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a file, floating-point ones as float32."""
     try:
         state = load_file(file)
