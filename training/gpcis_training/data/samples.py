@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from gpcis_training.data.augment import AugmentOptions, Crop, augment, random_box
 from gpcis_training.data.click_simulation import ClickOptions, sample_clicks
 from gpcis_training.data.folders import DataFolder, draw_ids, draw_target, make_target
-from gpcis_training.engine.slots import Purpose, generator
+from gpcis_training.seeds import Purpose, generator
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ forward pass is thus also a training step. (The published way is an option, see
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from gpcis_training.data.click_simulation import (
     ClickOptions,
     add_error_click,
 )
+from gpcis_training.seeds import Purpose, generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -184,23 +184,6 @@ def _trimmed(
     used = max(int(taken.sum(axis=2).max()), 1)
     kept = halves[:, :, :used].reshape(len(slots), 2 * used, -1)
     return torch.from_numpy(np.ascontiguousarray(kept))
-
-
-class Purpose(IntEnum):
-    """What random numbers are for; each use has its own sequence."""
-
-    STAY = 1
-    CLICK = 2
-    NOISE = 3
-    PASSES = 4
-    WEIGHT = 5
-    LAYERS = 6
-    ORDER = 7
-
-
-def generator(seed: int, purpose: Purpose, *numbers: int) -> np.random.Generator:
-    """Return the random numbers for one use, the same whenever they are asked for."""
-    return np.random.default_rng((seed, int(purpose), *numbers))
 
 
 class Roster:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from gpcis_training.engine.slots import Purpose, generator
 from gpcis_training.engine.start import freeze_statistics
+from gpcis_training.seeds import Purpose, generator
 from napari_gpcis.backbones._ocr import OCRHead
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import GPCIS, Draws
