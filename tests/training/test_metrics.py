@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gpcis_training.evaluation.metrics import (
+    ClickRun,
     estimate,
     iou,
     iou_at,
@@ -19,7 +20,6 @@ from gpcis_training.evaluation.metrics import (
     noic,
     summarise,
 )
-from gpcis_training.evaluation.robot import ClickRun
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 

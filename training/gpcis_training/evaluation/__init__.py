@@ -16,6 +16,7 @@ from gpcis_training.evaluation.datasets import (
     load_objects,
     object_sets,
 )
+from gpcis_training.evaluation.metrics import ClickRun
 from gpcis_training.evaluation.peers import create_peer
 from gpcis_training.evaluation.predictors import Overrides, SessionPredictor
 from gpcis_training.evaluation.published import published_objects
@@ -26,7 +27,7 @@ from gpcis_training.evaluation.results import (
     load_results,
     save_results,
 )
-from gpcis_training.evaluation.robot import ClickRun, Predictor, next_click, run_robot
+from gpcis_training.evaluation.robot import Predictor, next_click, run_robot
 from gpcis_training.evaluation.robustness import Robustness, robustness
 from gpcis_training.evaluation.runner import evaluate
 from gpcis_training.evaluation.tables import table

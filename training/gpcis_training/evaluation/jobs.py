@@ -25,12 +25,13 @@ from gpcis_training.evaluation.datasets import (
 from gpcis_training.evaluation.files import FORMS
 from gpcis_training.evaluation.predictors import Overrides, create_predictor
 from gpcis_training.evaluation.results import run_from_json, run_to_json
-from gpcis_training.evaluation.robot import CENTRE, ClickRun, make_clicker, run_robot
+from gpcis_training.evaluation.robot import CENTRE, make_clicker, run_robot
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from gpcis_training.evaluation.metrics import ClickRun
     from gpcis_training.evaluation.robot import Predictor
 
 

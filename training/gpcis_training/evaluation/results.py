@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from gpcis_training.evaluation.datasets import EvaluationObject
 from gpcis_training.evaluation.metrics import (
     TARGETS,
+    ClickRun,
     Estimate,
     Summary,
     estimate,
     noc,
     summarise,
 )
-from gpcis_training.evaluation.robot import ClickRun
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing

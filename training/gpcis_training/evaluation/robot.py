@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import time
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects, label
 
-from gpcis_training.evaluation.metrics import iou
+from gpcis_training.evaluation.metrics import ClickRun, iou
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 
@@ -60,32 +59,6 @@ class Predictor(Protocol):
 
     def click(self, row: int, col: int, positive: bool) -> NDArray[np.bool_]:
         """Add one click and return the mask of the object, shape ``(H, W)``."""
-
-
-@dataclass(frozen=True)
-class ClickRun:
-    """What happened while the robot segmented one object.
-
-    Parameters
-    ----------
-    ious
-        IoU after each click.
-    clicks
-        The clicks, in order.
-    violations
-        After each click, how many of the clicks so far have a label other than that
-        of the mask at their pixel.
-    missed
-        For each click, whether the mask predicted right after it disobeyed it.
-    seconds
-        Time that each prediction took (the clicker's own time is not counted).
-    """
-
-    ious: tuple[float, ...]
-    clicks: tuple[Click, ...]
-    violations: tuple[int, ...]
-    missed: tuple[bool, ...]
-    seconds: tuple[float, ...]
 
 
 def depth_map(region: NDArray[np.bool_]) -> NDArray[np.float64]:
