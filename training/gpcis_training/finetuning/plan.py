@@ -26,8 +26,7 @@ from gpcis_training.finetuning.prepare import (
     sort_into,
 )
 from gpcis_training.finetuning.reading import ReadingRule, read_planes, refuse
-from gpcis_training.finetuning.training import FEW
-from gpcis_training.finetuning.validation import Figures, Validation, figures_of
+from gpcis_training.finetuning.validation import FEW, Figures, Validation, figures_of
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter

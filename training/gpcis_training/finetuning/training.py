@@ -15,7 +15,7 @@ from gpcis_training.engine.export import export_checkpoint
 from gpcis_training.engine.trainer import Trainer
 from gpcis_training.finetuning.plan import _report
 from gpcis_training.finetuning.report import draw_curves, write_card
-from gpcis_training.finetuning.validation import Figures, figures_of
+from gpcis_training.finetuning.validation import FEW, Figures, figures_of
 from napari_gpcis.checkpoints import find_checkpoint, read_info
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
@@ -177,7 +177,6 @@ def _deliver(
     return FinetuneResult(places.model, places.name, plan.before, after, record)
 
 
-FEW = 16
 _LOSS_STEPS = 10
 _REST = 6.0
 _SHORTEST_MINUTES = 0.5

@@ -85,6 +85,10 @@ def figures_of(result: EvaluationResult) -> Figures:
     )
 
 
+FEW = 16
+"""Objects of the figures that are taken while training goes on."""
+
+
 @dataclass(frozen=True)
 class Validation:
     """The objects on which models are compared.
