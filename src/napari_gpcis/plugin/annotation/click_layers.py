@@ -16,6 +16,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.viewer.layers import RIGHT_BUTTON
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterator, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.planes import Plane
 
 
-RIGHT_BUTTON = 2
 CLICK_TRAVEL = 5.0
 """A press and release further apart (canvas pixels) is a drag (as in napari)."""
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.geometry import slices
-from napari_gpcis.plugin.annotation.click_layers import RIGHT_BUTTON
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.viewer.layers import RIGHT_BUTTON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

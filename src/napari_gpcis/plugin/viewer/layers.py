@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MARK = "napari-gpcis"
 """Key in a layer's metadata under which its role is noted."""
 
+RIGHT_BUTTON = 2
+
+
 POSITIVE_COLOUR = "#56b4e9"
 NEGATIVE_COLOUR = "#e69f00"
 """Sky blue and orange: told apart with any colour vision, on light and dark ground."""
