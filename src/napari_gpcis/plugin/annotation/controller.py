@@ -70,7 +70,7 @@ class Binding(QObject):
         self._message = ""
         self._commands: dict[str, Callable[[], None]] = {}
         self._models = Models(factory, model)
-        self._keys = Keys(viewer, self)
+        self._keys = Keys(viewer, self.command, self.ready, self.travel_in_labels, self)
         self._worker = InferenceThread(self)
         self._worker.answered.connect(self._on_answer)
         self._followed = Connections()  # of the viewer

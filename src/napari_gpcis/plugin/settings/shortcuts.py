@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from napari.components import ViewerModel
+    from qtpy.QtCore import QObject
 
-    from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.viewer.layers import ClickLayers
 
 
@@ -235,8 +235,11 @@ class Keys:
     ----------
     viewer
         The viewer; keys that are taken there already are left alone.
-    target
-        What carries the commands out.
+    run, ready, run_in_labels
+        Carry out a command, make the points layers ready for clicks, undo or redo
+        in the labels layer.
+    parent
+        Its end is the end of the keys.
 
     Attributes
     ----------
@@ -244,14 +247,23 @@ class Keys:
         Keys that somebody else has bound, in words.
     """
 
-    def __init__(self, viewer: ViewerModel, target: Binding) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        run: Callable[[str], None],
+        ready: Callable[[], None],
+        run_in_labels: Callable[[str], None],
+        parent: QObject,
+    ) -> None:
         self._viewer = viewer
-        self._target = target
+        self._run = run
+        self._ready = ready
+        self._run_in_labels = run_in_labels
         self._layers: ClickLayers | None = None
         self._taken: list[tuple[Any, str]] = []
         self.refused: list[str] = []
         self._bind_all()
-        self._end = follow(PREFERENCES.events.shortcuts, self._on_changed, target)
+        self._end = follow(PREFERENCES.events.shortcuts, self._on_changed, parent)
 
     def bind(self, layers: ClickLayers) -> None:
         """Bind the keys of the points layers, and undo on the labels layer."""
@@ -294,11 +306,11 @@ class Keys:
 
     def _runner(self, name: str) -> Callable[..., None]:
         if name == READY.name:
-            return lambda *_: self._target.ready()
-        return lambda *_: self._target.command(name)
+            return lambda *_: self._ready()
+        return lambda *_: self._run(name)
 
     def _labels_runner(self, direction: str) -> Callable[..., None]:
-        return lambda *_: self._target.travel_in_labels(direction)
+        return lambda *_: self._run_in_labels(direction)
 
     def _take(self, owner: Any, key: str, function: Callable[..., None]) -> bool:
         try:
