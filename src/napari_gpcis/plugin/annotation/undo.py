@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import ref
 
 import numpy as np
@@ -21,11 +21,11 @@ from napari_gpcis.session.saved import prompts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from weakref import ReferenceType
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
-    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.plugin.labels.writer import Painter
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import Carried
@@ -33,11 +33,29 @@ if TYPE_CHECKING:
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
 
-    Known = Callable[[Plane], PlaneAnnotation | None]
+    Known = Callable[[Plane], "PlaneOfHistory | None"]
 
 
 MOST_DEEDS = 200
 """So many deeds are remembered."""
+
+
+class PlaneOfHistory(Protocol):
+    """A plane as the history sees it: what is open there, and how to write below it."""
+
+    @property
+    def plane(self) -> Plane:
+        """The plane."""
+
+    @property
+    def session(self) -> Session | None:
+        """Its session, if it is open."""
+
+    def lifted(self) -> AbstractContextManager[None]:
+        """Take the current object's mask off the labels for a while."""
+
+    def set_aside(self) -> None:
+        """Close its session."""
 
 
 class Past:
@@ -170,7 +188,7 @@ class Past:
 
     # Undo -------------------------------------------------------------------------
 
-    def undo(self, current: PlaneAnnotation) -> Deed | None:
+    def undo(self, current: PlaneOfHistory) -> Deed | None:
         """Take back the last deed that can be, on whatever planes it was done.
 
         Objects that were accepted on the displayed plane come first if they came
@@ -271,7 +289,7 @@ class Past:
         self._events.planes_written.emit(deed.planes)
         self._events.objects_changed.emit()
 
-    def _on_accepted(self, plane: PlaneAnnotation, _label: int) -> None:
+    def _on_accepted(self, plane: PlaneOfHistory, _label: int) -> None:
         session = plane.session
         if session is not None and session.steps:
             accepted = session.steps[-1], ref(session)
