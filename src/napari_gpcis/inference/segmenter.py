@@ -15,7 +15,6 @@ from napari_gpcis.geometry import (
     whole_image,
 )
 from napari_gpcis.inference.backends import check_backend, chosen_backend, faster
-from napari_gpcis.inference.engine import ClickModel, Engine, find_device
 from napari_gpcis.inference.image import PreparedImage, prepare_image
 from napari_gpcis.inference.prediction import Pass, Prediction
 
@@ -28,18 +27,166 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.backends import Backend
+    from napari_gpcis.inference.engine import ClickModel
     from napari_gpcis.inference.prediction import GridMaps
     from napari_gpcis.inference.start_mask import Start
 
-__all__ = ["Box", "ClickModel", "PreparedImage", "Request", "Segmenter"]
+__all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
 
 
-class Stepper:
-    """From an image and clicks to predictions; see `Segmenter`."""
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A snapshot of what there is to predict; may cross threads.
 
-    def __init__(self, info: ModelInfo, engine: Engine) -> None:
+    Attributes
+    ----------
+    prepared
+        The image.
+    clicks
+        All clicks of the object, in order.
+    done
+        The predictions known already, of the first ``len(done)`` clicks.
+    view
+        What the first click is zoomed to; ``None`` for the whole image.
+    start
+        The mask before the first click; ``None`` for none.
+    """
+
+    prepared: PreparedImage
+    clicks: tuple[Click, ...]
+    done: tuple[Prediction, ...] = ()
+    view: Box | None = None
+    start: Start | None = None
+
+
+def region(
+    shape: tuple[int, int],
+    clicks: tuple[Click, ...],
+    previous: Prediction | None,
+    view: Box | None,
+    settings: InferenceSettings,
+) -> Box:
+    """Return the region of interest, see the notes of `Segmenter`.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the image.
+    clicks
+        All clicks so far.
+    previous
+        The prediction of the click before.
+    view
+        What is seen while there is no mask; ``None`` for the whole image.
+    settings
+        How the model is run.
+    """
+    extent = None if previous is None else previous.extent(settings.crop_threshold)
+    if extent is None:
+        seen = whole_image(shape) if view is None else clip_box(view, shape)
+        return around_clicks(seen, clicks)
+    return target_box(around_clicks(extent, clicks), shape, settings.expansion)
+
+
+class Segmenter:
+    """A model with its settings: no image, no history, shareable between threads.
+
+    Parameters
+    ----------
+    model
+        A `napari_gpcis.model.GPCIS`, or anything with its ``encode`` and
+        ``predict``. It is switched to evaluation, and its ``epsilon2`` and
+        ``gp_stride`` are set to those of ``info``.
+    info
+        What the model is and how it is to be run.
+    device
+        Where it runs: ``"auto"`` (CUDA, else MPS, else CPU) or a name PyTorch knows.
+    exact
+        Run the model as it is (the default here). ``False``: a faster form of it runs
+        on a CPU; do not change the model any more then.
+    backend
+        What runs that form: ``"openvino"`` (extra ``fast``), ``"torch"``, or
+        ``"auto"`` for the first of these that is installed, unless the environment
+        variable ``NAPARI_GPCIS_BACKEND`` names one.
+
+    Raises
+    ------
+    InputError
+        If the device or the backend is unknown or not there.
+
+    Notes
+    -----
+    With ``antialias=False`` images and clicks are resampled exactly as the published
+    code does: bilinear with aligned corners, clicks scaled by ``size / h``. With
+    ``antialias=True`` everything refers to pixel centres and images are low-pass
+    filtered when they are shrunk.
+
+    The region of interest is the published one: the box of the previous mask
+    (probability above 0.49) and of all positive clicks, 1.4 times as large, replaced
+    at every click. One thing differs. If the previous mask is empty, the published
+    code feeds the whole image but pastes the answer into the region of an earlier
+    click; here that region is dropped, and the view of the first click is used.
+    """
+
+    def __init__(
+        self,
+        model: ClickModel,
+        info: ModelInfo,
+        device: str = "cpu",
+        *,
+        exact: bool = True,
+        backend: Backend = "auto",
+    ) -> None:
+        from napari_gpcis.inference.engine import (  # heavy: imports PyTorch
+            Engine,
+            find_device,
+        )
+
+        found = find_device(device)
+        fast = not exact and found == "cpu"
+        asked = chosen_backend(backend) if fast else backend
+        check_backend(asked, found, exact=exact)
+        chosen = faster(model, asked) if fast else model
         self._info = info
-        self._engine = engine
+        self._engine = Engine(chosen, info.inference, found)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str] = "gpcis-mobilenet-v2",
+        device: str = "auto",
+        *,
+        exact: bool = False,
+        backend: Backend = "auto",
+    ) -> Segmenter:
+        """Load a model by name, or from a ``.safetensors`` file.
+
+        A published model that is not here is downloaded (see `list_models`).
+
+        Parameters
+        ----------
+        name_or_path, device
+            Which model, and where it runs, see `Segmenter`.
+        exact
+            Run it as published, by PyTorch in float32. By default a CPU runs it in a
+            faster form.
+        backend
+            What runs that form, see `Segmenter`.
+
+        Raises
+        ------
+        UnknownModelError
+            If no model has that name.
+        CheckpointError
+            If the file is missing, damaged or of another kind; its subclass
+            `DownloadError` if the model cannot be downloaded.
+        InputError
+            If the device or the backend is unknown or not there.
+        """
+        from napari_gpcis.checkpoints import load_checkpoint
+
+        model, info = load_checkpoint(name_or_path)
+        return cls(model, info, device, exact=exact, backend=backend)
 
     @property
     def info(self) -> ModelInfo:
@@ -50,6 +197,98 @@ class Stepper:
     def device(self) -> str:
         """Where the model runs."""
         return self._engine.device
+
+    def prepare(
+        self,
+        image: ArrayLike,
+        contrast: Sequence[float] | None = None,
+        channels: int | Sequence[int] | None = None,
+    ) -> PreparedImage:
+        """Check an image and choose contrast and channels.
+
+        Parameters
+        ----------
+        image
+            Shape (H, W) or (H, W, C), any boolean, integer or real dtype. It is not
+            copied; do not change it while the prepared image is in use.
+        contrast
+            ``(low, high)``: values that become black and white. By default uint8
+            colour, and floating-point colour within [0, 1], are taken as they are;
+            everything else is stretched between its 0.1 and 99.9 percentiles.
+        channels
+            Up to three channels; needed for C > 3 (four uint8 channels are RGBA).
+
+        Raises
+        ------
+        InputError
+            If the image, the contrast or the channels cannot be used.
+        """
+        return prepare_image(image, contrast, channels)
+
+    def predict(
+        self,
+        image: ArrayLike,
+        clicks: Iterable[Click],
+        *,
+        view: Sequence[float] | None = None,
+        contrast: Sequence[float] | None = None,
+        channels: int | Sequence[int] | None = None,
+    ) -> Prediction:
+        """Segment one object; the clicks are replayed in order.
+
+        Parameters
+        ----------
+        image, contrast, channels
+            See :meth:`prepare`.
+        clicks
+            At least one click, in the order in which they were made.
+        view
+            Half-open box ``(row_min, col_min, row_max, col_max)`` that the first
+            click is zoomed to; the whole image by default.
+
+        Raises
+        ------
+        InputError
+            If an argument cannot be used.
+        """
+        prepared = self.prepare(image, contrast, channels)
+        asked = tuple(clicks)
+        if not asked:
+            msg = "clicks must hold at least one click, got none"
+            raise InputError(msg)
+        box = None if view is None else clip_box(view, prepared.shape)
+        return self.run(Request(prepared, asked, view=box))[-1]
+
+    def run(
+        self, request: Request, cancelled: Callable[[], bool] | None = None
+    ) -> tuple[Prediction, ...]:
+        """Predict what a request lacks.
+
+        Parameters
+        ----------
+        request
+            From :meth:`Session.request`.
+        cancelled
+            Asked before each click; if true, the work is given up.
+
+        Returns
+        -------
+        tuple of Prediction
+            One for each click after ``request.done``, in order; empty if cancelled.
+        """
+        previous = None if request.start is None else request.start.prediction
+        if request.done:
+            previous = request.done[-1]
+        found: list[Prediction] = []
+        for number in range(len(request.done) + 1, len(request.clicks) + 1):
+            if cancelled is not None and cancelled():
+                return ()
+            clicks = request.clicks[:number]
+            previous = self.step(request.prepared, clicks, previous, request.view)
+            found.append(previous)
+        return tuple(found)
+
+    # -- one click -------------------------------------------------------------
 
     def step(
         self,
@@ -164,242 +403,3 @@ class Stepper:
             half_pixel=settings.antialias,
             seen=seen,
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """A snapshot of what there is to predict; may cross threads.
-
-    Attributes
-    ----------
-    prepared
-        The image.
-    clicks
-        All clicks of the object, in order.
-    done
-        The predictions known already, of the first ``len(done)`` clicks.
-    view
-        What the first click is zoomed to; ``None`` for the whole image.
-    start
-        The mask before the first click; ``None`` for none.
-    """
-
-    prepared: PreparedImage
-    clicks: tuple[Click, ...]
-    done: tuple[Prediction, ...] = ()
-    view: Box | None = None
-    start: Start | None = None
-
-
-def region(
-    shape: tuple[int, int],
-    clicks: tuple[Click, ...],
-    previous: Prediction | None,
-    view: Box | None,
-    settings: InferenceSettings,
-) -> Box:
-    """Return the region of interest, see the notes of `Segmenter`.
-
-    Parameters
-    ----------
-    shape
-        Height and width of the image.
-    clicks
-        All clicks so far.
-    previous
-        The prediction of the click before.
-    view
-        What is seen while there is no mask; ``None`` for the whole image.
-    settings
-        How the model is run.
-    """
-    extent = None if previous is None else previous.extent(settings.crop_threshold)
-    if extent is None:
-        seen = whole_image(shape) if view is None else clip_box(view, shape)
-        return around_clicks(seen, clicks)
-    return target_box(around_clicks(extent, clicks), shape, settings.expansion)
-
-
-class Segmenter(Stepper):
-    """A model with its settings: no image, no history, shareable between threads.
-
-    Parameters
-    ----------
-    model
-        A `napari_gpcis.model.GPCIS`, or anything with its ``encode`` and
-        ``predict``. It is switched to evaluation, and its ``epsilon2`` and
-        ``gp_stride`` are set to those of ``info``.
-    info
-        What the model is and how it is to be run.
-    device
-        Where it runs: ``"auto"`` (CUDA, else MPS, else CPU) or a name PyTorch knows.
-    exact
-        Run the model as it is (the default here). ``False``: a faster form of it runs
-        on a CPU; do not change the model any more then.
-    backend
-        What runs that form: ``"openvino"`` (extra ``fast``), ``"torch"``, or
-        ``"auto"`` for the first of these that is installed, unless the environment
-        variable ``NAPARI_GPCIS_BACKEND`` names one.
-
-    Raises
-    ------
-    InputError
-        If the device or the backend is unknown or not there.
-
-    Notes
-    -----
-    With ``antialias=False`` images and clicks are resampled exactly as the published
-    code does: bilinear with aligned corners, clicks scaled by ``size / h``. With
-    ``antialias=True`` everything refers to pixel centres and images are low-pass
-    filtered when they are shrunk.
-
-    The region of interest is the published one: the box of the previous mask
-    (probability above 0.49) and of all positive clicks, 1.4 times as large, replaced
-    at every click. One thing differs. If the previous mask is empty, the published
-    code feeds the whole image but pastes the answer into the region of an earlier
-    click; here that region is dropped, and the view of the first click is used.
-    """
-
-    def __init__(
-        self,
-        model: ClickModel,
-        info: ModelInfo,
-        device: str = "cpu",
-        *,
-        exact: bool = True,
-        backend: Backend = "auto",
-    ) -> None:
-        found = find_device(device)
-        fast = not exact and found == "cpu"
-        asked = chosen_backend(backend) if fast else backend
-        check_backend(asked, found, exact=exact)
-        chosen = faster(model, asked) if fast else model
-        super().__init__(info, Engine(chosen, info.inference, found))
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name_or_path: str | os.PathLike[str] = "gpcis-mobilenet-v2",
-        device: str = "auto",
-        *,
-        exact: bool = False,
-        backend: Backend = "auto",
-    ) -> Segmenter:
-        """Load a model by name, or from a ``.safetensors`` file.
-
-        A published model that is not here is downloaded (see `list_models`).
-
-        Parameters
-        ----------
-        name_or_path, device
-            Which model, and where it runs, see `Segmenter`.
-        exact
-            Run it as published, by PyTorch in float32. By default a CPU runs it in a
-            faster form.
-        backend
-            What runs that form, see `Segmenter`.
-
-        Raises
-        ------
-        UnknownModelError
-            If no model has that name.
-        CheckpointError
-            If the file is missing, damaged or of another kind; its subclass
-            `DownloadError` if the model cannot be downloaded.
-        InputError
-            If the device or the backend is unknown or not there.
-        """
-        from napari_gpcis.checkpoints import load_checkpoint
-
-        model, info = load_checkpoint(name_or_path)
-        return cls(model, info, device, exact=exact, backend=backend)
-
-    def prepare(
-        self,
-        image: ArrayLike,
-        contrast: Sequence[float] | None = None,
-        channels: int | Sequence[int] | None = None,
-    ) -> PreparedImage:
-        """Check an image and choose contrast and channels.
-
-        Parameters
-        ----------
-        image
-            Shape (H, W) or (H, W, C), any boolean, integer or real dtype. It is not
-            copied; do not change it while the prepared image is in use.
-        contrast
-            ``(low, high)``: values that become black and white. By default uint8
-            colour, and floating-point colour within [0, 1], are taken as they are;
-            everything else is stretched between its 0.1 and 99.9 percentiles.
-        channels
-            Up to three channels; needed for C > 3 (four uint8 channels are RGBA).
-
-        Raises
-        ------
-        InputError
-            If the image, the contrast or the channels cannot be used.
-        """
-        return prepare_image(image, contrast, channels)
-
-    def predict(
-        self,
-        image: ArrayLike,
-        clicks: Iterable[Click],
-        *,
-        view: Sequence[float] | None = None,
-        contrast: Sequence[float] | None = None,
-        channels: int | Sequence[int] | None = None,
-    ) -> Prediction:
-        """Segment one object; the clicks are replayed in order.
-
-        Parameters
-        ----------
-        image, contrast, channels
-            See :meth:`prepare`.
-        clicks
-            At least one click, in the order in which they were made.
-        view
-            Half-open box ``(row_min, col_min, row_max, col_max)`` that the first
-            click is zoomed to; the whole image by default.
-
-        Raises
-        ------
-        InputError
-            If an argument cannot be used.
-        """
-        prepared = self.prepare(image, contrast, channels)
-        asked = tuple(clicks)
-        if not asked:
-            msg = "clicks must hold at least one click, got none"
-            raise InputError(msg)
-        box = None if view is None else clip_box(view, prepared.shape)
-        return self.run(Request(prepared, asked, view=box))[-1]
-
-    def run(
-        self, request: Request, cancelled: Callable[[], bool] | None = None
-    ) -> tuple[Prediction, ...]:
-        """Predict what a request lacks.
-
-        Parameters
-        ----------
-        request
-            From :meth:`Session.request`.
-        cancelled
-            Asked before each click; if true, the work is given up.
-
-        Returns
-        -------
-        tuple of Prediction
-            One for each click after ``request.done``, in order; empty if cancelled.
-        """
-        previous = None if request.start is None else request.start.prediction
-        if request.done:
-            previous = request.done[-1]
-        found: list[Prediction] = []
-        for number in range(len(request.done) + 1, len(request.clicks) + 1):
-            if cancelled is not None and cancelled():
-                return ()
-            clicks = request.clicks[:number]
-            previous = self.step(request.prepared, clicks, previous, request.view)
-            found.append(previous)
-        return tuple(found)
