@@ -10,7 +10,7 @@ import torch
 
 from gpcis_training.engine.step import normalised_focal_loss
 
-FIXTURE = Path(__file__).parents[1] / "data" / "gpcis_resnet50_parity.npz"
+FIXTURE = Path(__file__).parents[2] / "data" / "gpcis_resnet50_parity.npz"
 
 
 @pytest.mark.parametrize(

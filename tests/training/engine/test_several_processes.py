@@ -14,7 +14,7 @@ from gpcis_training.engine.state import read_state
 from training._folders import write_disks
 from training._runs import STARTS, comparable, toy_config, train
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("_two_processes.py")
 
 

@@ -19,7 +19,7 @@ from napari_gpcis.checkpoints import load_checkpoint
 from training._published_files import plausible
 from training._runs import assert_same_weights
 
-CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+CONFIGS = Path(__file__).parents[3] / "training" / "configs"
 SAMPLES = Path(napari_gpcis.__file__).parent / "plugin" / "samples"
 NETWORKS = ["resnet50", "hrnet18s", "segformer_b0"]
 SMALL = [

@@ -270,7 +270,7 @@ def test_the_curve_keeps_the_last_value(root):
 
 # -- documentation -------------------------------------------------------------
 
-PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
+PAGE = Path(__file__).parents[3] / "docs" / "evaluation.md"
 
 
 def test_commands_of_the_documentation_are_understood():

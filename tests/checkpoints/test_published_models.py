@@ -46,7 +46,7 @@ from napari_gpcis.model.gpcis import build_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 SBD = "gpcis-resnet50-sbd"
 CONFIG = {"class": "os.system", "params": {"backbone": {"value": "resnet50"}}}
 

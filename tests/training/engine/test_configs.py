@@ -5,7 +5,7 @@ import pytest
 from gpcis_training.config import load_config
 from napari_gpcis.model.gpcis import build_model
 
-FOLDER = Path(__file__).parents[2] / "training" / "configs"
+FOLDER = Path(__file__).parents[3] / "training" / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))
 
 

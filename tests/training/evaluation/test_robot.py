@@ -15,7 +15,7 @@ from gpcis_training.evaluation import next_click, run_robot
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 
-FIXTURE = Path(__file__).parents[1] / "data" / "gpcis_protocol_fixture.npz"
+FIXTURE = Path(__file__).parents[2] / "data" / "gpcis_protocol_fixture.npz"
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -1,6 +1,6 @@
 """Deeds and answers in every order; more of them with
 
-    GPCIS_INTERLEAVINGS=200 pytest tests/plugin/test_interleaving.py
+    GPCIS_INTERLEAVINGS=200 pytest tests/plugin/annotation/test_interleaving.py
 
 `GPCIS_INTERLEAVING_FIRST` is the seed to begin with.
 """

@@ -19,7 +19,7 @@ from napari_gpcis.errors import CheckpointError
 from training._folders import write_disks
 from training._runs import assert_same_weights, toy_config, train
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("_killed_writer.py")
 
 

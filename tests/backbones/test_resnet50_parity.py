@@ -14,7 +14,7 @@ from _rule_weights import rule_state_dict, state_dict_digest
 from napari_gpcis.clicks import disk_maps
 from napari_gpcis.model.gpcis import GPCIS, build_model
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 KEYS = DATA / "gpcis_resnet50_keys.json"
 ATOL = 2e-5  # float32 against float64 already differs by 5e-6
 CASES = [("a", "eps1e-7"), ("a", "eps1e-2"), ("c", "eps1e-7")]

@@ -21,7 +21,7 @@ from napari_gpcis.inference.engine import find_device
 from napari_gpcis.inference.segmenter import Request
 from napari_gpcis.model.gpcis import build_model
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 PUBLISHED = {"antialias": False, "gp_stride": 1}
 
 

@@ -25,7 +25,7 @@ from napari_gpcis.plugin.widget import GPCISWidget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
