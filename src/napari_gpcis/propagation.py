@@ -23,14 +23,13 @@ from napari_gpcis.session.session import Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.segmenter import Segmenter
     from napari_gpcis.session.saved import SavedSession
 
-    Mask = NDArray[np.bool_]
 
 __all__ = [
     "Carried",

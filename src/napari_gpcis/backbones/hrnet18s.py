@@ -25,6 +25,8 @@ from napari_gpcis.backbones.base import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["HRNet18s", "OCRHead"]
+
 _LEAKY_SLOPE = 0.2
 
 

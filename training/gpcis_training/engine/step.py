@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from gpcis_training.engine.start import freeze_statistics
 from gpcis_training.seeds import Purpose, generator
-from napari_gpcis.backbones._ocr import OCRHead
+from napari_gpcis.backbones.hrnet18s import OCRHead
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import GPCIS, Draws
 from napari_gpcis.model.grid import Grid, locate
