@@ -109,7 +109,7 @@ class Person:
         Nothing waits for an answer that will not come.
         """
         current = self.annotation.current
-        waits = f"{current.clicks} wait, ends {current.accepting}"
+        waits = f"{current.clicks} wait, accepting {current.accepting}"
         assert current.clicks == current.session.clicks, waits
         assert not current.accepting, waits
         shown, saved = self.finished(), self.keeper.record.saved()

@@ -122,8 +122,8 @@ def test_a_session_is_opened() -> None:
         Click(40, 64),
     )
     assert session.threshold == 0.25
-    assert session.history.current.view == (46, 54, 60, 72)
-    assert session.history.current.start.label == 9
+    assert session.current.prompts.view == (46, 54, 60, 72)
+    assert session.current.prompts.start.label == 9
     np.testing.assert_array_equal(
         session.prediction.mask, EXPECTED["session_current"] > 0
     )

@@ -168,10 +168,10 @@ def test_unreachable_predictions_are_forgotten(session):
     for col in (20, 40, 60):
         session.add_click(30, col)
         session.undo()
-    assert len(session._known) == 1
+    assert len(session.current._known) == 1
     session.redo()
     session.accept()
-    assert not session._known
+    assert not session.current._known
 
 
 def test_threshold_needs_no_inference(session, model):

@@ -1,13 +1,13 @@
-"""Clicks on one object: history, and predictions made here or elsewhere."""
+"""The object being clicked: its prompts, their undo history, its predictions."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_gpcis.clicks import Click
-from napari_gpcis.geometry import check_clicks
+from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import check_clicks, clip_box, contains, square_around
 from napari_gpcis.inference.prediction import check_threshold
 from napari_gpcis.inference.segmenter import Request
 
@@ -15,254 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from napari_gpcis.geometry import Box
+    from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
-    from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
     from napari_gpcis.inference.start_mask import Start
 
-
-class Clicking(ABC):
-    """The clicks of the current object of one image.
-
-    Parameters
-    ----------
-    segmenter
-        The model.
-    prepared
-        The image.
-    """
-
-    def __init__(self, segmenter: Segmenter, prepared: PreparedImage) -> None:
-        self._segmenter = segmenter
-        self._prepared = prepared
-        self._threshold = segmenter.info.inference.mask_threshold
-        self._history = History()
-        self._known: dict[Prompts, Prediction] = {}
-        self._last_shown: tuple[Prediction, Prediction] | None = None
-
-    @property
-    def segmenter(self) -> Segmenter:
-        """The model."""
-        return self._segmenter
-
-    @property
-    def prepared(self) -> PreparedImage:
-        """The image as the model reads it."""
-        return self._prepared
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the image."""
-        return self._prepared.shape
-
-    @property
-    def limits(self) -> tuple[tuple[float, float], ...]:
-        """The values of each channel that are black and white for the model."""
-        return self._prepared.limits
-
-    @property
-    def clicks(self) -> tuple[Click, ...]:
-        """The clicks of the current object, in order."""
-        return self._history.current.clicks
-
-    @property
-    def prediction(self) -> Prediction | None:
-        """The prediction of all current clicks; ``None`` if there is none (yet)."""
-        found = self._find(self._history.current)
-        return None if found is None else self._shown(found)
-
-    @property
-    def start(self) -> Start | None:
-        """The mask that the current object began with; ``None`` for none."""
-        return self._history.current.start
-
-    @property
-    def threshold(self) -> float:
-        """Probability above which a pixel is object; may be set, between 0 and 1."""
-        return self._threshold
-
-    @threshold.setter
-    def threshold(self, threshold: float) -> None:
-        check_threshold(threshold)
-        self._threshold = float(threshold)
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether `undo` has a step to take back."""
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether `redo` has a step to repeat."""
-        return self._history.can_redo
-
-    # -- predicting in place ---------------------------------------------------
-
-    def add_click(self, row: float, col: float, positive: bool = True) -> Prediction:
-        """Add a click and predict.
-
-        Parameters
-        ----------
-        row, col
-            Data pixels, pixel centres at integers.
-        positive
-            On the object, or on what must not belong to it.
-
-        Raises
-        ------
-        InputError
-            If the click lies outside the image (it is not added), or the image has
-            NaN values where it is read.
-        """
-        self.push_click(row, col, positive)
-        self._complete()
-        return self._shown(self._known[self._history.current])
-
-    def undo(self) -> Prediction | None:
-        """Take the last change of the clicks back; nothing happens without one.
-
-        Finished objects are not touched: see `undo_accept`.
-        """
-        self.undo_click()
-        return self._complete()
-
-    def redo(self) -> Prediction | None:
-        """Repeat what was undone; nothing happens if nothing was."""
-        self.redo_click()
-        return self._complete()
-
-    def clear(self) -> Prediction | None:
-        """Remove all clicks of the current object and its start; can be undone."""
-        self.push_clicks(())
-        return self.prediction
-
-    def replace_clicks(self, clicks: Iterable[Click]) -> Prediction | None:
-        """Make these the clicks of the current object, and predict.
-
-        However many clicks differ, `undo` takes it back in one step. What is known of
-        an unchanged beginning is not predicted again.
-
-        Parameters
-        ----------
-        clicks
-            All clicks, in order; none at all is `clear`.
-
-        Raises
-        ------
-        InputError
-            If a click lies outside the image (nothing is changed), or the image has
-            NaN values where it is read.
-        """
-        self.push_clicks(clicks)
-        return self._complete()
-
-    def _complete(self) -> Prediction | None:
-        """Predict what is missing, here and now."""
-        request = self.request()
-        if request is not None:
-            self.fulfil(request, self._segmenter.run(request))
-        return self.prediction
-
-    # -- predicting elsewhere --------------------------------------------------
-
-    def push_click(self, row: float, col: float, positive: bool = True) -> None:
-        """Add a click without predicting, see `add_click`."""
-        self.push_clicks((*self.clicks, Click(row, col, positive)))
-
-    def push_clicks(self, clicks: Iterable[Click]) -> None:
-        """Replace all clicks without predicting, see `replace_clicks`."""
-        checked = check_clicks(clicks, self.shape)
-        if checked == self.clicks:
-            return
-        if not checked:
-            self._change(Prompts())
-        elif self.clicks or self.start is not None:
-            self._change(replace(self._history.current, clicks=checked))
-        else:
-            self._change(Prompts(checked, self._first_view(checked[0])))
-
-    def undo_click(self) -> bool:
-        """Undo without predicting; ``False`` if there was nothing to undo."""
-        return self._history.undo()
-
-    def redo_click(self) -> bool:
-        """Redo without predicting; ``False`` if there was nothing to redo."""
-        return self._history.redo()
-
-    def request(self) -> Request | None:
-        """Return what is to be predicted, or ``None`` if nothing is missing."""
-        asked = self._history.current
-        done: list[Prediction] = []
-        for number in range(1, len(asked.clicks) + 1):
-            found = self._find(asked.first(number))
-            if found is None:
-                return Request(
-                    self._prepared,
-                    asked.clicks,
-                    tuple(done),
-                    asked.view,
-                    asked.start,
-                )
-            done.append(found)
-        return None
-
-    def fulfil(self, request: Request, predictions: Sequence[Prediction]) -> bool:
-        """Take the answer to a request.
-
-        Answers are kept as long as they are of use: for the current clicks, their
-        beginning, or a state that undo and redo can reach. So clicks may have been
-        added meanwhile; then `request` asks only for what is still missing.
-
-        Returns
-        -------
-        bool
-            ``False`` if nothing could be used (stale, or cancelled). If ``True``,
-            `prediction` may still be ``None``: later clicks are missing.
-        """
-        if request.prepared is not self._prepared:
-            return False
-        used = False
-        asked = Prompts(request.clicks, request.view, request.start)
-        for number, found in enumerate(predictions, start=len(request.done) + 1):
-            prompts = asked.first(number)
-            if self._history.reaches(prompts):
-                self._known[prompts] = found
-                used = True
-        return used
-
-    def _find(self, prompts: Prompts) -> Prediction | None:
-        """Return what is known for these prompts."""
-        start = prompts.start
-        if start is not None and start.settles(prompts.clicks):
-            return start.after(prompts.clicks)
-        return self._known.get(prompts)
-
-    def _shown(self, found: Prediction) -> Prediction:
-        """Return a prediction with the threshold of the session."""
-        if found.threshold == self._threshold:
-            return found
-        last = self._last_shown
-        if last is None or last[0] is not found or last[1].threshold != self._threshold:
-            last = self._last_shown = found, found.with_threshold(self._threshold)
-        return last[1]
-
-    # -- steps -----------------------------------------------------------------
-
-    @abstractmethod
-    def _first_view(self, click: Click) -> Box | None:
-        """Return what the first click of an object is zoomed to."""
-
-    def _change(self, prompts: Prompts) -> None:
-        """Make a step, and forget predictions that no undo or redo can reach."""
-        forget = self._history.can_redo
-        self._history.push(prompts)
-        if forget:
-            kept = filter(self._history.reaches, self._known)
-            self._known = {key: self._known[key] for key in kept}
-
-    def _restart(self, prompts: Prompts | None = None) -> None:
-        """Begin with these prompts: nothing is redone, nothing predicted."""
-        self._history.reset(prompts)
-        self._known.clear()
+LARGEST_WINDOW = 4096
+"""Side of the window around the first click on a plane that is read by tiles."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +50,250 @@ class Prompts:
         return self.first(len(other.clicks)) == other
 
 
-class History:
+class CurrentObject:
+    """The object being clicked on one plane, with the undo history of its clicks.
+
+    It needs the plane's shape alone, so that it can be clicked before the image is
+    read. What is missing is predicted by whoever asks for a `request`, runs it, and
+    gives the answer to `fulfil`.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the plane.
+    threshold
+        Probability above which a pixel is object.
+    tiled
+        Whether the plane is read tile by tile: then no more than a window around the
+        first click is read for it.
+
+    Attributes
+    ----------
+    default_view : Callable
+        Returns what the first click is zoomed to where `view` is ``None``.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        *,
+        threshold: float = 0.5,
+        tiled: bool = False,
+    ) -> None:
+        self.shape = shape
+        self.tiled = tiled
+        self.default_view: Callable[[Click], Box | None] = _whole_plane
+        self._view: Box | None = None
+        self._threshold = threshold
+        self._history = _History()
+        self._known: dict[Prompts, Prediction] = {}
+        self._last_shown: tuple[Prediction, Prediction] | None = None
+
+    # -- state -----------------------------------------------------------------
+
+    @property
+    def prompts(self) -> Prompts:
+        """The clicks, and what the object began with."""
+        return self._history.current
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks, in order."""
+        return self._history.current.clicks
+
+    @property
+    def start(self) -> Start | None:
+        """The mask that the object began with; ``None`` for none."""
+        return self._history.current.start
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The prediction of all clicks; ``None`` if there is none (yet)."""
+        found = self._find(self._history.current)
+        return None if found is None else self._shown(found)
+
+    @property
+    def threshold(self) -> float:
+        """Probability above which a pixel is object; may be set, between 0 and 1."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        check_threshold(threshold)
+        self._threshold = float(threshold)
+
+    @property
+    def view(self) -> Box | None:
+        """View of the next first click, a half-open box; may be set.
+
+        What lies outside the plane is cut off.
+        """
+        return self._view
+
+    @view.setter
+    def view(self, view: Sequence[float] | None) -> None:
+        self._view = None if view is None else clip_box(view, self.shape)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` has a step to take back."""
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` has a step to repeat."""
+        return self._history.can_redo
+
+    # -- steps -----------------------------------------------------------------
+
+    def add_click(self, row: float, col: float, positive: bool = True) -> None:
+        """Add a click, as one step.
+
+        Raises
+        ------
+        InputError
+            If it lies outside the plane.
+        """
+        self.set_clicks((*self.clicks, Click(row, col, positive)))
+
+    def set_clicks(self, clicks: Iterable[Click]) -> None:
+        """Replace all clicks, as one step; the same clicks are none.
+
+        Raises
+        ------
+        InputError
+            If one lies outside the plane; nothing is changed then.
+        """
+        checked, now = check_clicks(clicks, self.shape), self._history.current
+        if checked == now.clicks:
+            return
+        if not checked:
+            self._push(Prompts())
+        elif now.clicks or now.start is not None:
+            self._push(replace(now, clicks=checked))
+        else:
+            self._push(Prompts(checked, self._first_view(checked[0])))
+
+    def begin(self, start: Start, clicks: Sequence[Click] = ()) -> None:
+        """Begin with a mask, as one step.
+
+        Parameters
+        ----------
+        start
+            The mask.
+        clicks
+            Clicks to begin with; by default those of the start.
+
+        Raises
+        ------
+        InputError
+            If there are clicks already, or one lies outside the plane.
+        """
+        if self.clicks:
+            msg = "a mask can only begin an object: the current one has clicks"
+            raise InputError(msg)
+        checked = check_clicks(clicks, self.shape)
+        self._push(Prompts(checked or start.clicks, start.view, start))
+
+    def undo(self) -> bool:
+        """Go one step back; ``False`` if there was none."""
+        return self._history.undo()
+
+    def redo(self) -> bool:
+        """Repeat a step that was undone; ``False`` if there was none."""
+        return self._history.redo()
+
+    def restart(self, prompts: Prompts | None = None) -> None:
+        """Begin anew, with nothing or with prompts that undo takes back one by one."""
+        self._history.reset(prompts)
+        self._known.clear()
+
+    # -- predictions -----------------------------------------------------------
+
+    def request(self, prepared: PreparedImage) -> Request | None:
+        """Return what is to be predicted, or ``None`` if nothing is missing.
+
+        Parameters
+        ----------
+        prepared
+            The image of the plane.
+        """
+        asked = self._history.current
+        done: list[Prediction] = []
+        for number in range(1, len(asked.clicks) + 1):
+            found = self._find(asked.first(number))
+            if found is None:
+                return Request(
+                    prepared, asked.clicks, tuple(done), asked.view, asked.start
+                )
+            done.append(found)
+        return None
+
+    def fulfil(self, request: Request, predictions: Sequence[Prediction]) -> bool:
+        """Keep the answer to a request as far as it is of use.
+
+        It is for the current clicks, their beginning, or a state that undo and redo
+        can reach. So clicks may have been added meanwhile; then `request` asks only
+        for what is still missing.
+
+        Returns
+        -------
+        bool
+            ``False`` if nothing could be used (stale, or cancelled). If ``True``,
+            `prediction` may still be ``None``: later clicks are missing.
+        """
+        used = False
+        asked = Prompts(request.clicks, request.view, request.start)
+        for number, found in enumerate(predictions, start=len(request.done) + 1):
+            prompts = asked.first(number)
+            if self._history.reaches(prompts):
+                self._known[prompts] = found
+                used = True
+        return used
+
+    def forget_predictions(self) -> None:
+        """Predict anew what is needed: the model or the image is another one."""
+        self._known.clear()
+
+    # -- details ---------------------------------------------------------------
+
+    def _first_view(self, click: Click) -> Box | None:
+        """Return what the first click is zoomed to."""
+        view = self.default_view(click) if self._view is None else self._view
+        if not self.tiled:
+            return view
+        window = square_around(click, LARGEST_WINDOW, self.shape)
+        if view is None or not contains(view, click):
+            return window
+        low = max(view[0], window[0]), max(view[1], window[1])
+        return *low, min(view[2], window[2]), min(view[3], window[3])
+
+    def _find(self, prompts: Prompts) -> Prediction | None:
+        """Return what is known for these prompts."""
+        start = prompts.start
+        if start is not None and start.settles(prompts.clicks):
+            return start.after(prompts.clicks)
+        return self._known.get(prompts)
+
+    def _shown(self, found: Prediction) -> Prediction:
+        """Return a prediction with the threshold of this object."""
+        if found.threshold == self._threshold:
+            return found
+        last = self._last_shown
+        if last is None or last[0] is not found or last[1].threshold != self._threshold:
+            last = self._last_shown = found, found.with_threshold(self._threshold)
+        return last[1]
+
+    def _push(self, prompts: Prompts) -> None:
+        """Make a step, and forget predictions that no undo or redo can reach."""
+        forget = self._history.can_redo
+        self._history.push(prompts)
+        if forget:
+            kept = filter(self._history.reaches, self._known)
+            self._known = {key: self._known[key] for key in kept}
+
+
+class _History:
     """Prompts of the current object, with those before and those undone."""
 
     def __init__(self) -> None:
@@ -327,14 +328,6 @@ class History:
         self.current = origin.pop()
         return True
 
-    def each(self, function: Callable[[Prompts], Prompts]) -> History:
-        """Return the same history of what a function makes of each of its states."""
-        made = History()
-        made.current = function(self.current)
-        made._before = [*map(function, self._before)]
-        made._undone = [*map(function, self._undone)]
-        return made
-
     @property
     def can_undo(self) -> bool:
         """Whether there is a step to go back."""
@@ -353,3 +346,7 @@ class History:
         yield self.current
         yield from self._before
         yield from self._undone
+
+
+def _whole_plane(_click: Click) -> Box | None:
+    return None

@@ -298,6 +298,11 @@ class LabelChange:
     before: NDArray[Any]
     after: NDArray[Any]
 
+    @property
+    def reversed(self) -> LabelChange:
+        """The change that takes this one back."""
+        return LabelChange(self.box, self.where, self.after, self.before)
+
     def stands(self, region: NDArray[Any]) -> Mask:
         """Return which of the pixels are still as they were left.
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import Box, check_clicks, clip_box, contains, square_around
+from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.inference.start_mask import start_from
-from napari_gpcis.session.current import Clicking, Prompts
+from napari_gpcis.session.current import CurrentObject, Prompts
 from napari_gpcis.session.labels import FinishedObject, ObjectLabels, finished
 from napari_gpcis.session.saved import (
     SavedSession,
@@ -33,286 +31,23 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box
+    from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
-    from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
+    from napari_gpcis.inference.segmenter import Request, Segmenter
     from napari_gpcis.inference.start_mask import Start
-    from napari_gpcis.session.current import History
     from napari_gpcis.session.labels import How, LabelChange
     from napari_gpcis.session.saved import SavedObject
 
 __all__ = ["FinishedObject", "Session"]
 
-
-class Finishing(Clicking, ABC):
-    """The finished objects of one image, and the current one.
-
-    Parameters
-    ----------
-    segmenter, prepared
-        See `Clicking`.
-    labels
-        Objects that exist already, see `Session`.
-    """
-
-    def __init__(
-        self, segmenter: Segmenter, prepared: PreparedImage, labels: ArrayLike | None
-    ) -> None:
-        super().__init__(segmenter, prepared)
-        self._labels = ObjectLabels(self.shape, labels)
-
-    @property
-    def labels(self) -> NDArray[np.int32]:
-        """The label image (H, W), int32, 0 for background.
-
-        It may be edited in place (a painted pixel is protected like any other), but
-        such edits are not among the prompts that `save` keeps.
-        """
-        return self._labels.array
-
-    @property
-    def objects(self) -> tuple[FinishedObject, ...]:
-        """The objects accepted in this session, in order.
-
-        Those that were deleted or replaced since are left out.
-        """
-        return self._labels.objects
-
-    @property
-    def steps(self) -> tuple[FinishedObject, ...]:
-        """All that was done to the labels, in order; `reopen` takes the last back."""
-        return tuple(self._labels.steps)
-
-    @property
-    def last_change(self) -> LabelChange | None:
-        """The pixels that the last of `steps` changed."""
-        return self._labels.changes[-1] if self._labels.changes else None
-
-    def accept(
-        self,
-        *,
-        label: int | None = None,
-        overwrite: bool = False,
-        how: How | None = None,
-    ) -> int:
-        """Write the mask into `labels` and begin the next object.
-
-        Parameters
-        ----------
-        label
-            The id of the object; by default the one that is being refined (see
-            `refine`), else the largest id plus one.
-        overwrite
-            Also take pixels that belong to other objects.
-        how
-            ``"add"``: the mask is added to the object; a new id makes a new object.
-            ``"cut"``: the mask is cut from the object. ``"replace"``: the mask takes
-            the object's place. By default ``"replace"`` for an object that is being
-            refined, else ``"add"``.
-
-        Returns
-        -------
-        int
-            The id.
-
-        Raises
-        ------
-        InputError
-            If there is no prediction, the mask adds (or cuts) no pixel, or the id
-            cannot be used.
-        """
-        prediction, prompts = self._acceptable(), self._history.current
-        number = self._labels.write(prediction, prompts, label, how, overwrite)
-        self._restart()
-        return number
-
-    def accept_drawn(
-        self, change: LabelChange, *, label: int, how: How, overwrite: bool
-    ) -> None:
-        """Begin the next object: the mask of this one was written elsewhere.
-
-        Parameters
-        ----------
-        change
-            The pixels that it changed; `labels` follows.
-        label, how, overwrite
-            See `accept`.
-
-        Raises
-        ------
-        InputError
-            If there is no prediction.
-        """
-        prediction, prompts = self._acceptable(), self._history.current
-        self.note(finished(prediction, prompts, label, how, overwrite), change)
-        self._restart()
-
-    def _acceptable(self) -> Prediction:
-        """Return the prediction that `accept` writes."""
-        prediction = self.prediction
-        if prediction is None:
-            why = "its prediction is missing" if self.clicks else "there is no click"
-            msg = f"nothing can be accepted: {why}"
-            raise InputError(msg)
-        return prediction
-
-    def start_from(
-        self, mask: ArrayLike, clicks: Iterable[Click] = ()
-    ) -> Prediction | None:
-        """Begin the current object with a mask, from elsewhere or the next plane.
-
-        Parameters
-        ----------
-        mask
-            Shape (H, W), boolean or integers (nonzero is object).
-        clicks
-            Clicks to begin with: the network sees them with the mask, and predicts.
-            Without any, the mask stays as it is until the next click, and one positive
-            click is placed in its middle.
-
-        Raises
-        ------
-        InputError
-            If the current object has clicks, the mask is empty or does not fit the
-            image, or a click lies outside.
-        """
-        self.push_mask(mask, clicks)
-        return self._complete()
-
-    def push_mask(
-        self,
-        mask: ArrayLike,
-        clicks: Iterable[Click] = (),
-        *,
-        corner: tuple[int, int] = (0, 0),
-        label: int | None = None,
-    ) -> None:
-        """Begin the current object with a mask without predicting, see `start_from`.
-
-        Parameters
-        ----------
-        mask, clicks
-            See `start_from`.
-        corner
-            Row and column of the image at which the mask begins.
-        label
-            The id of the object that is refined by it; `accept` then replaces it.
-        """
-        if self.clicks:
-            msg = "a mask can only begin an object: the current one has clicks"
-            raise InputError(msg)
-        checked = check_clicks(clicks, self.shape)
-        start = start_from(
-            mask, self.shape, corner=corner, settled=not checked, label=label
-        )
-        self._change(Prompts(checked or start.clicks, start.view, start))
-
-    def push_start(self, start: Start) -> None:
-        """Begin the current object with a start of another session, see `start`."""
-        if self.clicks:
-            msg = "a mask can only begin an object: the current one has clicks"
-            raise InputError(msg)
-        self._change(Prompts(start.clicks, start.view, start))
-
-    def refine(self, label: int) -> Prediction | None:
-        """Make an object of `labels` the current one, to correct it by clicks.
-
-        Its mask is what the network sees as the mask before the next click. One
-        positive click is placed in its middle; nothing is predicted yet. `labels`
-        stays as it is until `accept` replaces the object; `undo` or `clear` give it
-        back unchanged.
-
-        Parameters
-        ----------
-        label
-            Id of any object, whoever made it.
-
-        Raises
-        ------
-        InputError
-            If there is no such object, or the current object has clicks.
-        """
-        box, mask = self._labels.find(label)
-        self.push_mask(mask, corner=box[:2], label=int(label))
-        return self.prediction
-
-    def delete(self, label: int) -> None:
-        """Remove an object from `labels`; `reopen` brings it back.
-
-        Parameters
-        ----------
-        label
-            Id of any object, whoever made it.
-
-        Raises
-        ------
-        InputError
-            If there is no such object.
-        """
-        self._labels.delete(label)
-
-    def note(self, step: FinishedObject, change: LabelChange) -> None:
-        """Add a step that was made elsewhere, as by following a stack.
-
-        Parameters
-        ----------
-        step
-            What was done; it is saved with the others, and `reopen` takes it back.
-        change
-            The pixels that it changed; `labels` follows.
-        """
-        self._labels.note(step, change)
-
-    def withdraw(self) -> None:
-        """Take the last step back; what is being clicked stays as it is.
-
-        Raises
-        ------
-        InputError
-            If nothing was accepted or deleted.
-        """
-        self._labels.take_back()
-
-    def undo_accept(self) -> Prediction | None:
-        """Take the last `accept` or `delete` back, see `reopen`, and predict."""
-        self.reopen()
-        return self._complete()
-
-    def reopen(self) -> int:
-        """Take the last `accept` or `delete` back without predicting.
-
-        The pixels it changed are restored (those that were changed since stay as they
-        are) and the clicks of an accepted object return. `undo` then takes them back
-        one by one.
-
-        Returns
-        -------
-        int
-            The id of the object.
-
-        Raises
-        ------
-        InputError
-            If nothing was accepted or deleted, or the current object has clicks.
-        """
-        if self.clicks:
-            msg = "the last object cannot return: the current one has clicks"
-            raise InputError(msg)
-        last = self._labels.take_back()
-        self._restart(Prompts(last.clicks, last.view, last.start))
-        if last.clicks:
-            self._threshold = last.threshold
-        return last.id
-
-
 VIEW_FACTOR = 4
 """The first view is this many times the median size of the finished objects."""
 MIN_VIEW = 64
 """Least side of that view, in data pixels."""
-LARGEST_WINDOW = 4096
-"""Side of the window around the first click on a plane that is read by tiles."""
 
 
-class Session(Finishing):
+class Session:
     """One image being annotated, object after object.
 
     Parameters
@@ -352,14 +87,92 @@ class Session(Finishing):
         channels: int | Sequence[int] | None = None,
         labels: ArrayLike | None = None,
     ) -> None:
-        super().__init__(
-            segmenter, segmenter.prepare(image, contrast, channels), labels
-        )
+        self._segmenter = segmenter
+        self._prepared = segmenter.prepare(image, contrast, channels)
         self._contrast = None if contrast is None else self._prepared.limits[0]
         self._channels = None if channels is None else channel_indices(channels)
-        self._view: Box | None = None
+        self._labels = ObjectLabels(self.shape, labels)
+        threshold = segmenter.info.inference.mask_threshold
+        self.current = CurrentObject(self.shape, threshold=threshold)
 
     # -- what is there ---------------------------------------------------------
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The model."""
+        return self._segmenter
+
+    @property
+    def prepared(self) -> PreparedImage:
+        """The image as the model reads it."""
+        return self._prepared
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self._prepared.shape
+
+    @property
+    def limits(self) -> tuple[tuple[float, float], ...]:
+        """The values of each channel that are black and white for the model."""
+        return self._prepared.limits
+
+    @property
+    def current(self) -> CurrentObject:
+        """The object being clicked; may be set, to go on with one clicked elsewhere.
+
+        Raises
+        ------
+        InputError
+            If the object is one of a plane of another shape.
+        """
+        return self._current
+
+    @current.setter
+    def current(self, current: CurrentObject) -> None:
+        if current.shape != self.shape:
+            msg = (
+                f"current must be an object on a plane of shape {self.shape}, got one "
+                f"of shape {current.shape}"
+            )
+            raise InputError(msg)
+        current.default_view = self._view_by_size
+        current.tiled = self._prepared.tiled
+        self._current = current
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks of the current object, in order."""
+        return self._current.clicks
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """The prediction of all current clicks; ``None`` if there is none (yet)."""
+        return self._current.prediction
+
+    @property
+    def start(self) -> Start | None:
+        """The mask that the current object began with; ``None`` for none."""
+        return self._current.start
+
+    @property
+    def threshold(self) -> float:
+        """Probability above which a pixel is object; may be set, between 0 and 1."""
+        return self._current.threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        self._current.threshold = threshold
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` has a step to take back."""
+        return self._current.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` has a step to repeat."""
+        return self._current.can_redo
 
     @property
     def view(self) -> Box | None:
@@ -370,58 +183,368 @@ class Session(Finishing):
         it, four times the median size of the finished objects (at least 64 pixels),
         or to the whole image if there are none.
         """
-        return self._view
+        return self._current.view
 
     @view.setter
     def view(self, view: Sequence[float] | None) -> None:
-        self._view = None if view is None else clip_box(view, self.shape)
-
-    def _first_view(self, click: Click) -> Box | None:
-        """Return what the first click of an object is zoomed to.
-
-        Of a plane that is read tile by tile, it is no more than a window.
-        """
-        view = self._usual_view(click)
-        if not self._prepared.tiled:
-            return view
-        window = square_around(click, LARGEST_WINDOW, self.shape)
-        if view is None or not contains(view, click):
-            return window
-        low = max(view[0], window[0]), max(view[1], window[1])
-        return *low, min(view[2], window[2]), min(view[3], window[3])
-
-    def _usual_view(self, click: Click) -> Box | None:
-        """Return what the person sees, or what suits the finished objects."""
-        sizes = [max(done.size) for done in self.objects if done.how != "cut"]
-        if self._view is not None or not sizes:
-            return self._view
-        size = np.median(sizes)
-        return square_around(
-            click, max(MIN_VIEW, round(VIEW_FACTOR * size)), self.shape
-        )
+        self._current.view = view
 
     @property
-    def history(self) -> History:
-        """The clicks of the current object and their steps, see `go_on`."""
-        return self._history
+    def labels(self) -> NDArray[np.int32]:
+        """The label image (H, W), int32, 0 for background.
 
-    def go_on(self, history: History) -> None:
-        """Go on with the current object of another session on the same image.
+        It may be edited in place (a painted pixel is protected like any other), but
+        such edits are not among the prompts that `save` keeps.
+        """
+        return self._labels.array
+
+    @property
+    def objects(self) -> tuple[FinishedObject, ...]:
+        """The objects accepted in this session, in order.
+
+        Those that were deleted or replaced since are left out.
+        """
+        return self._labels.objects
+
+    @property
+    def steps(self) -> tuple[FinishedObject, ...]:
+        """All that was done to the labels, in order; `reopen` takes the last back."""
+        return tuple(self._labels.steps)
+
+    @property
+    def last_change(self) -> LabelChange | None:
+        """The pixels that the last of `steps` changed."""
+        return self._labels.changes[-1] if self._labels.changes else None
+
+    # -- predicting in place ---------------------------------------------------
+
+    def add_click(self, row: float, col: float, positive: bool = True) -> Prediction:
+        """Add a click and predict.
 
         Parameters
         ----------
-        history
-            Its clicks, with what undo and redo reach. Nothing is predicted yet.
-        """
-        self._restart()
-        self._history = history.each(self._seen_here)
+        row, col
+            Data pixels, pixel centres at integers.
+        positive
+            On the object, or on what must not belong to it.
 
-    def _seen_here(self, prompts: Prompts) -> Prompts:
-        """Return prompts with a view that fits the image."""
-        if prompts.start is not None or not prompts.clicks:
-            return prompts
-        self.view = prompts.view
-        return replace(prompts, view=self._first_view(prompts.clicks[0]))
+        Raises
+        ------
+        InputError
+            If the click lies outside the image (it is not added), or the image has
+            NaN values where it is read.
+        """
+        self.push_click(row, col, positive)
+        self._complete()
+        found = self.prediction
+        if found is None:  # the model has answered less than it was asked
+            msg = "there is no prediction of this click"
+            raise InputError(msg)
+        return found
+
+    def undo(self) -> Prediction | None:
+        """Take the last change of the clicks back; nothing happens without one.
+
+        Finished objects are not touched: see `undo_accept`.
+        """
+        self.undo_click()
+        return self._complete()
+
+    def redo(self) -> Prediction | None:
+        """Repeat what was undone; nothing happens if nothing was."""
+        self.redo_click()
+        return self._complete()
+
+    def clear(self) -> Prediction | None:
+        """Remove all clicks of the current object and its start; can be undone."""
+        self.push_clicks(())
+        return self.prediction
+
+    def replace_clicks(self, clicks: Iterable[Click]) -> Prediction | None:
+        """Make these the clicks of the current object, and predict.
+
+        However many clicks differ, `undo` takes it back in one step. What is known of
+        an unchanged beginning is not predicted again.
+
+        Parameters
+        ----------
+        clicks
+            All clicks, in order; none at all is `clear`.
+
+        Raises
+        ------
+        InputError
+            If a click lies outside the image (nothing is changed), or the image has
+            NaN values where it is read.
+        """
+        self.push_clicks(clicks)
+        return self._complete()
+
+    def start_from(
+        self, mask: ArrayLike, clicks: Iterable[Click] = ()
+    ) -> Prediction | None:
+        """Begin the current object with a mask, from elsewhere or the next plane.
+
+        Parameters
+        ----------
+        mask
+            Shape (H, W), boolean or integers (nonzero is object).
+        clicks
+            Clicks to begin with: the network sees them with the mask, and predicts.
+            Without any, the mask stays as it is until the next click, and one positive
+            click is placed in its middle.
+
+        Raises
+        ------
+        InputError
+            If the current object has clicks, the mask is empty or does not fit the
+            image, or a click lies outside.
+        """
+        self.push_mask(mask, clicks)
+        return self._complete()
+
+    def refine(self, label: int) -> Prediction | None:
+        """Make an object of `labels` the current one, to correct it by clicks.
+
+        Its mask is what the network sees as the mask before the next click. One
+        positive click is placed in its middle; nothing is predicted yet. `labels`
+        stays as it is until `accept` replaces the object; `undo` or `clear` give it
+        back unchanged.
+
+        Parameters
+        ----------
+        label
+            Id of any object, whoever made it.
+
+        Raises
+        ------
+        InputError
+            If there is no such object, or the current object has clicks.
+        """
+        box, mask = self._labels.find(label)
+        self.push_mask(mask, corner=box[:2], label=int(label))
+        return self.prediction
+
+    def _complete(self) -> Prediction | None:
+        """Predict what is missing, here and now."""
+        request = self.request()
+        if request is not None:
+            self.fulfil(request, self._segmenter.run(request))
+        return self.prediction
+
+    # -- predicting elsewhere --------------------------------------------------
+
+    def push_click(self, row: float, col: float, positive: bool = True) -> None:
+        """Add a click without predicting, see `add_click`."""
+        self._current.add_click(row, col, positive)
+
+    def push_clicks(self, clicks: Iterable[Click]) -> None:
+        """Replace all clicks without predicting, see `replace_clicks`."""
+        self._current.set_clicks(clicks)
+
+    def undo_click(self) -> bool:
+        """Undo without predicting; ``False`` if there was nothing to undo."""
+        return self._current.undo()
+
+    def redo_click(self) -> bool:
+        """Redo without predicting; ``False`` if there was nothing to redo."""
+        return self._current.redo()
+
+    def push_mask(
+        self,
+        mask: ArrayLike,
+        clicks: Iterable[Click] = (),
+        *,
+        corner: tuple[int, int] = (0, 0),
+        label: int | None = None,
+    ) -> None:
+        """Begin the current object with a mask without predicting, see `start_from`.
+
+        Parameters
+        ----------
+        mask, clicks
+            See `start_from`.
+        corner
+            Row and column of the image at which the mask begins.
+        label
+            The id of the object that is refined by it; `accept` then replaces it.
+        """
+        sequence = tuple(clicks)
+        start = start_from(
+            mask, self.shape, corner=corner, settled=not sequence, label=label
+        )
+        self._current.begin(start, sequence)
+
+    def push_start(self, start: Start) -> None:
+        """Begin the current object with a start of another session, see `start`."""
+        self._current.begin(start)
+
+    def request(self) -> Request | None:
+        """Return what is to be predicted, or ``None`` if nothing is missing."""
+        return self._current.request(self._prepared)
+
+    def fulfil(self, request: Request, predictions: Sequence[Prediction]) -> bool:
+        """Take the answer to a request.
+
+        Answers are kept as long as they are of use: for the current clicks, their
+        beginning, or a state that undo and redo can reach. So clicks may have been
+        added meanwhile; then `request` asks only for what is still missing.
+
+        Returns
+        -------
+        bool
+            ``False`` if nothing could be used (stale, or cancelled). If ``True``,
+            `prediction` may still be ``None``: later clicks are missing.
+        """
+        if request.prepared is not self._prepared:
+            return False
+        return self._current.fulfil(request, predictions)
+
+    # -- finished objects ------------------------------------------------------
+
+    def accept(
+        self,
+        *,
+        label: int | None = None,
+        overwrite: bool = False,
+        how: How | None = None,
+    ) -> int:
+        """Write the mask into `labels` and begin the next object.
+
+        Parameters
+        ----------
+        label
+            The id of the object; by default the one that is being refined (see
+            `refine`), else the largest id plus one.
+        overwrite
+            Also take pixels that belong to other objects.
+        how
+            ``"add"``: the mask is added to the object; a new id makes a new object.
+            ``"cut"``: the mask is cut from the object. ``"replace"``: the mask takes
+            the object's place. By default ``"replace"`` for an object that is being
+            refined, else ``"add"``.
+
+        Returns
+        -------
+        int
+            The id.
+
+        Raises
+        ------
+        InputError
+            If there is no prediction, the mask adds (or cuts) no pixel, or the id
+            cannot be used.
+        """
+        prediction, prompts = self._acceptable(), self._current.prompts
+        number = self._labels.write(prediction, prompts, label, how, overwrite)
+        self._current.restart()
+        return number
+
+    def accept_drawn(
+        self, change: LabelChange, *, label: int, how: How, overwrite: bool
+    ) -> None:
+        """Begin the next object: the mask of this one was written elsewhere.
+
+        Parameters
+        ----------
+        change
+            The pixels that it changed; `labels` follows.
+        label, how, overwrite
+            See `accept`.
+
+        Raises
+        ------
+        InputError
+            If there is no prediction.
+        """
+        prediction, prompts = self._acceptable(), self._current.prompts
+        self.note(finished(prediction, prompts, label, how, overwrite), change)
+        self._current.restart()
+
+    def undo_accept(self) -> Prediction | None:
+        """Take the last `accept` or `delete` back, see `reopen`, and predict."""
+        self.reopen()
+        return self._complete()
+
+    def reopen(self) -> int:
+        """Take the last `accept` or `delete` back without predicting.
+
+        The pixels it changed are restored (those that were changed since stay as they
+        are) and the clicks of an accepted object return. `undo` then takes them back
+        one by one.
+
+        Returns
+        -------
+        int
+            The id of the object.
+
+        Raises
+        ------
+        InputError
+            If nothing was accepted or deleted, or the current object has clicks.
+        """
+        if self.clicks:
+            msg = "the last object cannot return: the current one has clicks"
+            raise InputError(msg)
+        last = self._labels.take_back()
+        self._current.restart(Prompts(last.clicks, last.view, last.start))
+        if last.clicks:
+            self._current.threshold = last.threshold
+        return last.id
+
+    def delete(self, label: int) -> None:
+        """Remove an object from `labels`; `reopen` brings it back.
+
+        Parameters
+        ----------
+        label
+            Id of any object, whoever made it.
+
+        Raises
+        ------
+        InputError
+            If there is no such object.
+        """
+        self._labels.delete(label)
+
+    def note(self, step: FinishedObject, change: LabelChange) -> None:
+        """Add a step that was made elsewhere, as by following a stack.
+
+        Parameters
+        ----------
+        step
+            What was done; it is saved with the others, and `reopen` takes it back.
+        change
+            The pixels that it changed; `labels` follows.
+        """
+        self._labels.note(step, change)
+
+    def withdraw(self) -> None:
+        """Take the last step back; what is being clicked stays as it is.
+
+        Raises
+        ------
+        InputError
+            If nothing was accepted or deleted.
+        """
+        self._labels.take_back()
+
+    def _acceptable(self) -> Prediction:
+        """Return the prediction that `accept` writes."""
+        prediction = self.prediction
+        if prediction is None:
+            why = "its prediction is missing" if self.clicks else "there is no click"
+            msg = f"nothing can be accepted: {why}"
+            raise InputError(msg)
+        return prediction
+
+    def _view_by_size(self, click: Click) -> Box | None:
+        """Return a first view that suits the finished objects; ``None`` without any."""
+        sizes = [max(done.size) for done in self.objects if done.how != "cut"]
+        if not sizes:
+            return None
+        side = max(MIN_VIEW, round(VIEW_FACTOR * np.median(sizes)))
+        return square_around(click, side, self.shape)
 
     # -- prompts on disk -------------------------------------------------------
 
@@ -437,7 +560,6 @@ class Session(Finishing):
 
     def saved(self) -> SavedSession:
         """Return what `save` writes: values that do not change any more."""
-        current = self._history.current
         info = self._segmenter.info
         return SavedSession(
             shape=self.shape,
@@ -447,7 +569,7 @@ class Session(Finishing):
             channels=self._channels,
             initial_labels=self._labels.initial,
             objects=tuple(map(saved_object, self._labels.steps)),
-            current=saved_prompts(current, self._threshold),
+            current=saved_prompts(self._current.prompts, self.threshold),
         )
 
     @classmethod
@@ -511,5 +633,5 @@ class Session(Finishing):
     def _replay(self, saved: SavedObject) -> None:
         """Make the saved prompts the current ones, and predict."""
         self.threshold = saved.threshold
-        self._restart(prompts_of(saved, self.shape))
+        self._current.restart(prompts_of(saved, self.shape))
         self._complete()

@@ -223,7 +223,7 @@ def test_a_box_is_drawn(bench: Any, door: Door) -> None:
     assert bench.current.draw_box((10, 20, 41, 51))
     door.open(1)
     assert bench.binding.session.clicks == (Click(25, 35),)
-    assert bench.binding.session.history.current.view == (10, 20, 41, 51)
+    assert bench.binding.session.current.prompts.view == (10, 20, 41, 51)
 
 
 @pytest.mark.parametrize("how", ["undo", "elsewhere", "wait"])
@@ -247,16 +247,16 @@ def test_a_copy_that_is_on_its_way(bench: Any, door: Door, how: str) -> None:
     assert bench.labels.data[1].any() == (how == "wait")
 
 
-def test_a_session_goes_on_with_the_steps_of_another() -> None:
+def test_a_session_goes_on_with_the_object_of_another() -> None:
     image = np.zeros(SHAPE[1:], np.uint8)
     one, other = (Session(FakeSegmenter(), image) for _ in range(2))
     one.view = (0, 0, 70, 90)
     one.add_click(30, 40)
     one.add_click(30, 60)
     one.undo()
-    other.go_on(one.history)
+    one.current.forget_predictions()
+    other.current = one.current
     assert (other.clicks, other.prediction) == ((ONE,), None)
     other.redo()
     np.testing.assert_array_equal(other.prediction.mask, mask(ONE, TWO))
-    assert one.clicks == (ONE,)
     assert other.saved().current.view == (0, 0, 70, 90)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.annotation.click_layers import Prompts
+from napari_gpcis.plugin.annotation.click_layers import ClickLayers
 from napari_gpcis.plugin.annotation.context import Surroundings
 from napari_gpcis.plugin.annotation.events import AnnotationEvents
-from napari_gpcis.plugin.annotation.jobs import open_plane
+from napari_gpcis.plugin.annotation.jobs import is_tiled, open_plane
 from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 from napari_gpcis.plugin.annotation.undo import Past
 from napari_gpcis.plugin.connections import Connections
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import Answer, InferenceThread
     from napari_gpcis.plugin.labels.write_mode import Writing
-    from napari_gpcis.plugin.viewer.layers import ClickLayers
+    from napari_gpcis.plugin.viewer.layers import ClickLayers as AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
-    from napari_gpcis.session.current import Prompts as SavedPrompts
+    from napari_gpcis.session.current import Prompts
 
 DIMS_EVENTS = ("current_step", "order", "ndisplay")
 
@@ -65,7 +65,7 @@ class Annotation(QObject):
         self,
         viewer: ViewerModel,
         image: Image,
-        layers: ClickLayers,
+        layers: AnnotationLayers,
         worker: InferenceThread,
         models: Models,
         writing: Writing,
@@ -77,7 +77,7 @@ class Annotation(QObject):
         self.current: PlaneAnnotation | None = None
         self.message = ""
         self.events = AnnotationEvents(self)
-        self.prompts = Prompts(image, layers.positive, layers.negative, self)
+        self.prompts = ClickLayers(image, layers.positive, layers.negative, self)
         self.viewer = self._viewer = viewer
         self.worker = self._worker = worker
         self._models = models
@@ -94,6 +94,7 @@ class Annotation(QObject):
             writing,
             self.past,
             self._say,
+            self._is_tiled,
         )
         self._debouncer = Debouncer(self.enter_plane, parent=self)
         self._connections = Connections()
@@ -194,7 +195,7 @@ class Annotation(QObject):
         self.current.synchronise()
         self.events.plane_entered.emit()
 
-    def recall(self, plane: Plane, prompts: SavedPrompts, threshold: float) -> None:
+    def recall(self, plane: Plane, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts on a plane, at once or when it is displayed."""
         known = self._planes.setdefault(plane, PlaneAnnotation(plane, self._around))
         known.recall(prompts, threshold)
@@ -237,6 +238,9 @@ class Annotation(QObject):
             open_plane, self._models, data, plane, colour=colour, contrast=contrast
         )
         self._worker.submit(self._opening, work)
+
+    def _is_tiled(self, plane: Plane) -> bool:
+        return is_tiled(full_resolution(self.image), plane)
 
     def _on_opened(self, opened: Opened | None) -> None:
         plane = None if opened is None else self._planes.get(opened.plane)

@@ -1,14 +1,16 @@
-"""Clicks as points: two Points layers, one per sign, that a person may also edit.
+"""Clicks as points: two Points layers, one per sign, that the user may also edit.
 
 napari's Add mode puts a point at a click of any mouse button into the active layer.
-:class:`Prompts` moves it to the layer its button means (left: positive, right:
+:class:`ClickLayers` moves it to the layer its button means (left: positive, right:
 negative) and reports every change, whoever made it: clicks, drags, deletions, scripts.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
@@ -19,19 +21,43 @@ from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.viewer.layers import RIGHT_BUTTON
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterator, Sequence
 
     from napari.layers import Image, Points
 
     from napari_gpcis.plugin.viewer.planes import Plane
 
+    Key = tuple[float, ...]
 
 CLICK_TRAVEL = 5.0
 """A press and release further apart (canvas pixels) is a drag (as in napari)."""
 
 
-class Prompts(QObject):
-    """The clicks of one image, as they stand in its two Points layers.
+class _Point(NamedTuple):
+    """A point of a layer, which keeps its number while it is moved.
+
+    Attributes
+    ----------
+    number
+        Later points have larger ones.
+    key
+        Coordinates in the layer.
+    plane, click
+        The click that it shows, ``None`` if the user made or moved the point.
+    """
+
+    number: int
+    key: Key
+    plane: Plane | None = None
+    click: Click | None = None
+
+
+class ClickLayers(QObject):
+    """A view of the clicks of one image in two Points layers.
+
+    The clicks belong to the objects that are being clicked; here they are shown, and
+    edits of the points are told by number: each point keeps its number while it is
+    moved, so an edit is an addition, a move or a removal of a known click.
 
     Parameters
     ----------
@@ -72,7 +98,9 @@ class Prompts(QObject):
         self._alt = False
         self._unwanted: list[tuple[bool, Any]] = []
         self._misplaced: list[tuple[bool, Any]] = []
-        self._arrivals: list[tuple[bool, tuple[float, ...]]] = []
+        self._numbers = count(1)
+        self._points: dict[bool, list[_Point]] = {True: [], False: []}
+        self._fresh: list[tuple[bool, _Point]] = []
         self._quiet = False
         self._debouncer = Debouncer(self._settle, parent=self)
         self._connections = Connections()
@@ -92,55 +120,61 @@ class Prompts(QObject):
         """Report changes now that would be reported at the next turn of the loop."""
         self._debouncer.flush()
 
-    def clicks(self, plane: Plane, known: Sequence[Click] = ()) -> tuple[Click, ...]:
-        """Return the clicks on a plane, in the order in which they were made.
+    def clicks(self, plane: Plane) -> list[tuple[int, Click]]:
+        """Return the clicks on a plane with their numbers, in the order of these.
 
         Parameters
         ----------
         plane
             The plane; points beside it do not count.
-        known
-            Clicks whose order is known; they keep it, others follow as they came.
         """
+        self._number()
         found = [
-            (Click(*pixel, positive), arrival)
-            for positive, point, arrival in self._points()
-            if (pixel := plane.pixel(self._to_image(positive, point))) is not None
+            (point.number, click)
+            for positive, points in self._points.items()
+            for point in points
+            if (click := self._click(positive, point, plane)) is not None
         ]
-        found.sort(key=lambda item: item[1])
-        order = Order(known)
-        placed = [(order.take(click), click) for click, _ in found]
-        placed.sort(key=lambda item: item[0])
-        return tuple(click for _, click in placed)
+        return sorted(found, key=lambda item: item[0])
 
-    def selected(self, plane: Plane) -> tuple[Click, ...]:
-        """Return the clicks on a plane that a person has selected."""
-        return tuple(
-            Click(*pixel, positive)
+    def selected(self, plane: Plane) -> set[int]:
+        """Return the numbers of the clicks on a plane that the user has selected."""
+        self._number()
+        return {
+            self._points[positive][place].number
             for positive, layer in self.layers.items()
             if str(layer.mode) == "select"
-            for place in sorted(layer.selected_data)
-            if (pixel := plane.pixel(self._to_image(positive, layer.data[place])))
-        )
-
-    def replace(self, plane: Plane, clicks: Sequence[Click]) -> None:
-        """Make the points on a plane be exactly these clicks; nothing is reported."""
-        with self._silence():
-            for positive, layer in self.layers.items():
-                self._replace_in(layer, plane, positive, clicks)
-        self._arrivals += self._in_order(plane, clicks)
-
-    def _in_order(
-        self, plane: Plane, clicks: Sequence[Click]
-    ) -> list[tuple[bool, tuple[float, ...]]]:
-        """Return the points of a plane that are not known yet, in the clicks' order."""
-        found = {
-            Click(*pixel, positive): (positive, _key(point))
-            for positive, point, _ in self._points()
-            if (pixel := plane.pixel(self._to_image(positive, point))) is not None
+            for place in layer.selected_data
+            if self._click(positive, self._points[positive][place], plane) is not None
         }
-        keys = [found[click] for click in clicks if click in found]
-        return [key for key in keys if key not in self._arrivals]
+
+    def show(
+        self,
+        plane: Plane,
+        clicks: Sequence[Click],
+        instead: Collection[int] | None = None,
+    ) -> tuple[int, ...]:
+        """Show clicks on a plane; nothing is reported.
+
+        Parameters
+        ----------
+        plane, clicks
+            What is to be shown.
+        instead
+            Numbers of the points that go; by default all of the plane.
+
+        Returns
+        -------
+        tuple of int
+            The numbers of the clicks, in their order.
+        """
+        self._number()
+        shown = [(next(self._numbers), click) for click in clicks]
+        with self._silence():
+            for positive in self.layers:
+                wanted = [item for item in shown if item[1].positive is positive]
+                self._show_in(positive, plane, wanted, instead)
+        return tuple(number for number, _ in shown)
 
     def select(self, viewer: Any) -> None:
         """Make the layers ready for clicks: positive layer active, Add mode on."""
@@ -148,38 +182,96 @@ class Prompts(QObject):
             layer.mode = "add"
         viewer.layers.selection.active = self.layers[True]
 
-    def _replace_in(
-        self, layer: Points, plane: Plane, positive: bool, clicks: Sequence[Click]
-    ) -> None:
-        """Give one layer the clicks of its sign, leaving points beside the plane."""
-        wanted = [click for click in clicks if click.positive is positive]
-        have = [plane.pixel(self._to_image(positive, point)) for point in layer.data]
-        pixels = [(click.row, click.col) for click in wanted]
-        if [pixel for pixel in have if pixel is not None] == pixels:
-            return
-        beside = [
-            point
-            for point, pixel in zip(layer.data, have, strict=True)
-            if pixel is None
-        ]
-        points = [self._from_image(layer, plane.point(*pixel)) for pixel in pixels]
-        layer.selected_data = set()
-        layer.data = np.array(beside + points).reshape(-1, layer.ndim)
+    # Points and their numbers -----------------------------------------------------
 
-    def _points(self) -> Iterator[tuple[bool, Any, int]]:
-        """Yield sign, coordinates and time of arrival of every point."""
-        arrivals = Order(self._arrivals)
+    def _show_in(
+        self,
+        positive: bool,
+        plane: Plane,
+        wanted: Sequence[tuple[int, Click]],
+        instead: Collection[int] | None,
+    ) -> None:
+        """Give one layer the clicks of its sign, leaving the other points."""
+        layer, points = self.layers[positive], self._points[positive]
+        shown = [self._click(positive, point, plane) for point in points]
+        if instead is None:
+            goes = [click is not None for click in shown]
+        else:
+            goes = [point.number in instead for point in points]
+        have = [click for click, gone in zip(shown, goes, strict=True) if gone]
+        if have == [click for _, click in wanted]:
+            again = iter(wanted)
+            self._points[positive] = [
+                _Point(*self._given(point.key, plane, *next(again))) if gone else point
+                for point, gone in zip(points, goes, strict=True)
+            ]
+            return
+        stay = [point for point, gone in zip(points, goes, strict=True) if not gone]
+        rows = [self._place(layer, plane, click) for _, click in wanted]
+        keys = [point.key for point in stay]
+        layer.selected_data = set()
+        layer.data = np.array([*keys, *rows]).reshape(-1, layer.ndim)
+        new = _keys(layer)[len(stay) :]
+        self._points[positive] = stay + [
+            _Point(*self._given(key, plane, *item))
+            for key, item in zip(new, wanted, strict=True)
+        ]
+
+    @staticmethod
+    def _given(
+        key: Key, plane: Plane, number: int, click: Click
+    ) -> tuple[int, Key, Plane, Click]:
+        return number, key, plane, click
+
+    def _number(self) -> None:
+        """Give numbers to points that are new, and to those that were moved again."""
         for positive, layer in self.layers.items():
-            for point in layer.data:
-                yield positive, point, arrivals.take((positive, _key(point)))
+            keys = _keys(layer)
+            if keys != [point.key for point in self._points[positive]]:
+                self._points[positive] = self._renumbered(positive, keys)
+
+    def _renumbered(self, positive: bool, keys: Sequence[Key]) -> list[_Point]:
+        """Return the points of a layer: known ones, moved ones, and new ones."""
+        known: defaultdict[Key, deque[_Point]] = defaultdict(deque)
+        for point in self._points[positive]:
+            known[point.key].append(point)
+        found = [known[key].popleft() if known[key] else None for key in keys]
+        used = {point.number for point in found if point is not None}
+        lost = [point for point in self._points[positive] if point.number not in used]
+        fresh: defaultdict[Key, deque[_Point]] = defaultdict(deque)
+        for sign, point in self._fresh:
+            if sign is positive:
+                fresh[point.key].append(point)
+        moved = iter(lost)
+        made = []
+        for key, same in zip(keys, found, strict=True):
+            if same is not None:
+                made.append(same)
+            elif fresh[key]:
+                made.append(fresh[key].popleft())
+            else:  # a known point that was moved, or a new one nobody told of
+                before = next(moved, None)
+                number = next(self._numbers) if before is None else before.number
+                made.append(_Point(number, key))
+        return made
+
+    def _click(self, positive: bool, point: _Point, plane: Plane) -> Click | None:
+        """Return the click that a point is on a plane, ``None`` beside it."""
+        if point.plane == plane:
+            return point.click
+        pixel = plane.pixel(self._to_image(positive, point.key))
+        return None if pixel is None else Click(*pixel, positive)
+
+    def _place(self, layer: Points, plane: Plane, click: Click) -> Any:
+        """Return the coordinates of a click in a points layer."""
+        point = plane.point(click.row, click.col)
+        return layer.world_to_data(self._image.data_to_world(point))
 
     def _to_image(self, positive: bool, point: Any) -> Any:
         """Return a point's coordinates in the image's data."""
         return self._image.world_to_data(self.layers[positive].data_to_world(point))
 
-    def _from_image(self, layer: Points, point: Any) -> Any:
-        """Return coordinates in a points layer for a place in the image's data."""
-        return layer.world_to_data(self._image.data_to_world(point))
+    # The mouse --------------------------------------------------------------------
 
     def _on_press(self, layer: Points, event: Any) -> Generator[None, None, None]:
         """Note what a mouse press asks for, until it became a point or not."""
@@ -213,6 +305,8 @@ class Prompts(QObject):
         """Return the mouse's place in the image's data."""
         return np.asarray(self._image.world_to_data(event.position))
 
+    # Changes of the layers --------------------------------------------------------
+
     def _on_data(self, event: Any) -> None:
         """Take note of a change of either layer."""
         if self._quiet or str(event.action) not in ("added", "removed", "changed"):
@@ -223,7 +317,7 @@ class Prompts(QObject):
         self._debouncer.throttle()
 
     def _on_added(self, positive: bool, layer: Points, count: int) -> None:
-        """Note the order of new points, and those that belong into the other layer."""
+        """Give numbers to new points; note those that belong into the other layer."""
         pressed, self._pressed = self._pressed, None
         alt, self._alt = self._alt, False
         if alt and count == 1:
@@ -234,7 +328,8 @@ class Prompts(QObject):
             if count == 1 and pressed is not None and pressed is not positive:
                 self._misplaced.append((positive, np.array(point)))
                 sign = pressed
-            self._arrivals.append((sign, _key(point)))
+            key = tuple(map(float, point))
+            self._fresh.append((sign, _Point(next(self._numbers), key)))
 
     def _settle(self) -> None:
         """Bring misplaced points into their layer, then report the change."""
@@ -246,8 +341,8 @@ class Prompts(QObject):
             for positive, point in unwanted:
                 self._remove(positive, point)
         self._deselect()
-        held = {(sign, _key(point)) for sign, point, _ in self._points()}
-        self._arrivals = [key for key in self._arrivals if key in held]
+        self._number()
+        self._fresh.clear()
         self.changed.emit()
         for positive, point in unwanted:
             self.picked.emit(np.asarray(self._to_image(positive, point)))
@@ -255,7 +350,7 @@ class Prompts(QObject):
     def _deselect(self) -> None:
         """Take the selection off new points: its colour would hide that of their sign.
 
-        Points that a person has selected stay so.
+        Points that the user has selected stay so.
         """
         for layer in self.layers.values():
             if str(layer.mode) == "add" and layer.selected_data:
@@ -286,31 +381,11 @@ class Prompts(QObject):
             self._quiet = before
 
 
-def _key(point: Any) -> tuple[float, ...]:
-    return tuple(map(float, point))
+def _keys(layer: Points) -> list[Key]:
+    """Return the coordinates of all points of a layer."""
+    return [tuple(row) for row in np.asarray(layer.data, dtype=float).tolist()]
 
 
 def _is_positive(event: Any) -> bool:
     """Return which sign a mouse button with its modifiers asks for."""
     return event.button != RIGHT_BUTTON and "Control" not in event.modifiers
-
-
-class Order:
-    """Where things stand in a list; of those that are the same, each in turn.
-
-    Parameters
-    ----------
-    things
-        The list.
-    """
-
-    def __init__(self, things: Sequence[Hashable]) -> None:
-        self._end = len(things)
-        self._places: dict[Hashable, list[int]] = {}
-        for place in reversed(range(self._end)):
-            self._places.setdefault(things[place], []).append(place)
-
-    def take(self, thing: Hashable) -> int:
-        """Return the first place not taken yet; behind the end if there is none."""
-        places = self._places.get(thing)
-        return places.pop() if places else self._end

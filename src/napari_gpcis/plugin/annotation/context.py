@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_gpcis.plugin.annotation.click_layers import Prompts
+    from napari_gpcis.plugin.annotation.click_layers import ClickLayers
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
     from napari_gpcis.plugin.annotation.undo import Past
     from napari_gpcis.plugin.background import InferenceThread
     from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.labels.writer import Painter
-    from napari_gpcis.plugin.viewer.layers import ClickLayers
+    from napari_gpcis.plugin.viewer.layers import ClickLayers as AnnotationLayers
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,19 @@ class Surroundings:
         What the person has chosen about writing.
     past
         What was done to finished objects on all planes.
+    is_tiled
+        Returns whether a plane is read tile by tile.
     say
         Tells the person something; an empty message tells that something changed.
     """
 
     image: Image
-    layers: ClickLayers
-    prompts: Prompts
+    layers: AnnotationLayers
+    prompts: ClickLayers
     painter: Painter
     worker: InferenceThread
     events: AnnotationEvents
     writing: Writing
     past: Past
     say: Callable[[str], None]
+    is_tiled: Callable[[Plane], bool]

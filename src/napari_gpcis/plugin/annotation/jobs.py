@@ -137,14 +137,19 @@ def open_plane(
     return Opened(plane, Session(segmenter, image, contrast=contrast))
 
 
+def is_tiled(data: Any, plane: Plane) -> bool:
+    """Return whether a plane is read tile by tile: large, and not in memory."""
+    rows, cols = plane.shape(data.shape)
+    return not isinstance(data, np.ndarray) and rows * cols >= TILED_PIXELS
+
+
 def read_plane(data: Any, plane: Plane, *, colour: bool) -> NDArray[Any] | TiledPlane:
     """Read one plane of an array of any kind, and nothing else; opacity is left out.
 
     A very large plane that is not in memory is not read at all: the answer reads
     itself, tile by tile.
     """
-    rows, cols = plane.shape(data.shape)
-    if isinstance(data, np.ndarray) or rows * cols < TILED_PIXELS:
+    if not is_tiled(data, plane):
         image = np.asarray(plane.take(data))
         return image[..., :3] if colour else image
     import dask.array  # napari needs it; slow to import

@@ -1,8 +1,7 @@
-"""What a person can do with the running object and the finished ones on one plane."""
+"""One plane being annotated: its objects being clicked, and the mask of the first."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,10 +13,10 @@ import numpy as np
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.jobs import Found, infer
-from napari_gpcis.plugin.annotation.pending import Draft, Ends, follow
 from napari_gpcis.plugin.annotation.undo import Part
 from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
+from napari_gpcis.session.current import CurrentObject
 from napari_gpcis.session.labels import FinishedObject, LabelChange
 
 if TYPE_CHECKING:
@@ -33,8 +32,16 @@ if TYPE_CHECKING:
     from napari_gpcis.session.session import Session
 
 
-class PlaneClicks(ABC):
-    """The clicks on one plane and the mask they give.
+class PlaneAnnotation:
+    """One plane being annotated.
+
+    Its objects are clicked one after the other. A user who is quicker than the model
+    accepts an object before its mask is there: it then waits in a queue, and the next
+    one is clicked meanwhile. The mask of the first of all these is computed and drawn;
+    once it is there, the object is finished, and the next one is the first.
+
+    Everything here runs in the GUI thread and returns at once; predictions are asked of
+    the inference thread and drawn when they come.
 
     Parameters
     ----------
@@ -47,12 +54,12 @@ class PlaneClicks(ABC):
     ----------
     session
         ``None`` until the plane is opened, and after it was set aside.
-    draft
-        The clicks while there is no session.
+    current
+        The object that further clicks belong to.
+    waiting
+        Objects that are to be accepted as soon as their masks are there.
     held
-        What the running object shows in the labels layer.
-    ends
-        Where objects end that are to be accepted as soon as their masks are there.
+        What the first object shows in the labels layer.
     seconds
         How long the last answer took to compute.
     """
@@ -60,13 +67,14 @@ class PlaneClicks(ABC):
     def __init__(self, plane: Plane, around: Surroundings) -> None:
         self.plane = plane
         self.session: Session | None = None
-        self.draft = Draft()
-        self.held = Painted()
-        self.ends = Ends()
-        self.seconds: float | None = None
         self._around = around
-        self._view: Box | None = None
-        self._threshold: float | None = None
+        self.current = self._new_object()
+        self.waiting: list[CurrentObject] = []
+        self.held = Painted()
+        self.seconds: float | None = None
+        self._shown: list[tuple[CurrentObject, tuple[Click, ...]]] = []
+        self._numbers: tuple[int, ...] = ()
+        self._asked: tuple[Click, ...] = ()
 
     @property
     def key(self) -> Hashable:
@@ -79,22 +87,21 @@ class PlaneClicks(ABC):
         return self.plane.shape(layer_shape(self._around.image))
 
     @property
-    def clicked(self) -> Session | Draft:
-        """Where the clicks are taken down: in the session, or until it is there."""
-        return self.draft if self.session is None else self.session
+    def first(self) -> CurrentObject:
+        """The object whose mask is computed and drawn."""
+        return self.waiting[0] if self.waiting else self.current
 
     @property
     def clicks(self) -> tuple[Click, ...]:
-        """Clicks of the running object, as the points layers hold them."""
-        return self._around.prompts.clicks(self.plane, self.clicked.clicks)
+        """Clicks of all objects that are not finished, in order."""
+        if not self.waiting:
+            return self.current.clicks
+        return tuple(click for one in self._unfinished for click in one.clicks)
 
     @property
-    def accepting(self) -> int:
-        """The number of clicks to accept as soon as their mask is there, else 0.
-
-        Later clicks wait: they belong to the next object.
-        """
-        return self.ends.first
+    def accepting(self) -> bool:
+        """Whether an object is to be accepted as soon as its mask is there."""
+        return bool(self.waiting)
 
     @property
     def busy(self) -> bool:
@@ -103,90 +110,88 @@ class PlaneClicks(ABC):
 
     @property
     def running(self) -> bool:
-        """Whether an object is being clicked, as far as it is followed."""
-        return bool(self.clicked.clicks or self.held.label)
+        """Whether an object is being clicked."""
+        return bool(self.clicks or self.held.label)
 
     @property
     def view(self) -> Box | None:
-        """What the first click is zoomed to: a box that was drawn, or what is seen."""
-        return self._view or visible_box(
-            self._around.layers.labels, self.plane, self.shape
-        )
+        """View of the first click: a box that was drawn, or what is seen."""
+        seen = self._around.layers.labels
+        return self.current.view or visible_box(seen, self.plane, self.shape)
 
     @property
-    def _first_threshold(self) -> float:
-        """The threshold of a new object, or of one that goes on after a pause."""
-        return self._threshold or self._around.writing.threshold
+    def _unfinished(self) -> tuple[CurrentObject, ...]:
+        return *self.waiting, self.current
+
+    def _new_object(self) -> CurrentObject:
+        around = self._around
+        return CurrentObject(
+            self.shape,
+            threshold=around.writing.threshold,
+            tiled=around.is_tiled(self.plane),
+        )
 
     # Opening and closing ----------------------------------------------------------
 
     def recall(self, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts as soon as the plane is open."""
-        self._view, self._threshold = prompts.view, threshold
-        self.draft.recall(prompts)
-        self._around.prompts.replace(self.plane, prompts.clicks)
+        self.current.restart(prompts)
+        self.current.view, self.current.threshold = prompts.view, threshold
+        self._shown = [(self.current, prompts.clicks)]
+        self._numbers = self._around.prompts.show(self.plane, prompts.clicks)
 
     def opened(self, opened: Opened) -> None:
         """Take the session that was made for this plane."""
         self.session = opened.session
-        self.session.threshold = self._first_threshold
-        if self.draft.clicks:
-            self._threshold = None
-        self.session.go_on(self.draft.history)
-        self.draft = Draft()
+        self.session.current = self.first
 
     def set_aside(self) -> None:
         """Free the image's memory; points and masks stay in their layers."""
         self._around.worker.cancel(self.key)
-        if self.session is not None:
-            self.draft = Draft(self.session.history)
-            if self.session.clicks:
-                self._threshold = self.session.threshold
         self.session = None
+        for one in self._unfinished:
+            one.forget_predictions()
 
     def give_up(self) -> None:
-        """End the running object: its mask stays drawn, its points go."""
+        """End what is being clicked: its mask stays drawn, its points go."""
         self._around.worker.cancel(self.key)
-        self._around.prompts.replace(self.plane, ())
-        self.held, self.draft = Painted(), Draft()
+        self.held, self.waiting = Painted(), []
+        self.current = self._new_object()
+        self._shown, self._numbers = [], self._around.prompts.show(self.plane, ())
 
-    # From points to a mask --------------------------------------------------------
+    # From clicks to a mask --------------------------------------------------------
 
     def synchronise(self) -> None:
-        """Take down what the points are now, and ask for what is missing."""
-        clicked = self.clicked
-        self.ends.follow(self.clicks)
-        clicks, outside = self._on_image(self.clicks)
-        clicks = clicks[: self.accepting or None]
-        if clicks != clicked.clicks or self._missing():
-            if not clicked.clicks:
-                self._begin()
-            follow(clicked, clicks)
+        """Take over what was edited in the points layers; ask for what is missing."""
+        self._around.prompts.settle()
+        first, clicks = self.first, self.first.clicks
+        edited, outside = self._take_edits()
+        if self.first is not first:
+            self._let_go()  # its clicks were removed
+        if edited:
+            self._around.past.forget_undone()
             self._around.events.clicks_changed.emit(self)
+        if (self.first, self.first.clicks) != (first, clicks) or self._missing():
             self.predict()
-        elif self.accepting and self.session is not None and not self.busy:
+        elif self.waiting and self.session is not None and not self.busy:
             self._finish(self.session)  # a mask that it began with needs no answer
             return
         self._around.say(outside)
 
-    def _begin(self) -> None:
-        """Take what the first click of an object is seen with, and its threshold."""
-        self._view = self.clicked.view = self.view
-        if self.session is not None:
-            self.session.threshold, self._threshold = self._first_threshold, None
-
     def predict(self) -> None:
-        """Ask for the mask of all clicks, or take the mask away if there are none.
+        """Ask for the mask of the first object, or take it away without clicks.
 
         While the plane is not open, nothing can be asked for.
         """
-        session, around = self.session, self._around
-        if not self.clicked.clicks:
+        session, first, around = self.session, self.first, self._around
+        if not first.clicks:
             around.worker.cancel(self.key)
             self._let_go()
-            self._view, self.seconds, self.ends = None, None, Ends()
+            first.view, self.seconds = None, None
             around.events.predicted.emit(self)
         elif session is not None:
+            session.current = first
+            self._asked = first.clicks
             work = partial(
                 infer,
                 session.segmenter,
@@ -206,22 +211,26 @@ class PlaneClicks(ABC):
             return
         self.seconds = seconds
         try:
-            self._hold(session)
+            self._hold()
             self._around.painter.paint(self.plane, self.held, found.box, found.mask)
         except InputError as error:
-            self.ends = Ends()
+            self._join()
             self.synchronise()
             self._around.say(str(error))
             return
         self._around.events.predicted.emit(self)
-        if self.accepting:
+        if self.waiting:
             self._finish(session)
         else:
             self._around.say("")
 
+    def failed(self) -> None:
+        """Go on after an error: the clicks stay, the next one tries again."""
+        self._join()
+
     @contextmanager
     def lifted(self) -> Iterator[None]:
-        """Take the running mask off the labels while what is under it is changed.
+        """Take the live mask off the labels while what is under it is changed.
 
         Afterwards it is there again, as far as it may be.
         """
@@ -234,7 +243,7 @@ class PlaneClicks(ABC):
         try:
             yield
         finally:
-            known = None if self.session is None else self.session.prediction
+            known = None if self.session is None else self.first.prediction
             if known is not None:
                 box, mask = known.trimmed
             if held.how == "replace":  # the object may be another one now
@@ -245,123 +254,77 @@ class PlaneClicks(ABC):
         """Draw the rest of a large mask now, as somebody is about to read it."""
         self._around.painter.flush()
 
-    def failed(self) -> None:
-        """Go on after an error: the clicks stay, the next one tries again."""
-        self.ends = Ends()
-
-    def _hold(self, session: Session) -> None:
-        """Decide once what the running object does to the labels."""
-        around, start = self._around, session.start
-        if self.held.label:
-            return
-        if start is None or start.label is None:
-            self.held = around.writing.begin(self.plane, around.painter)
-            return
-        cover = around.writing.cover
-        self.held = around.painter.replaced(self.plane, start.label, cover=cover)
-
-    def _let_go(self) -> None:
-        """Take the mask away; an object that was corrected is as before."""
-        held, self.held = self.held, Painted()
-        self._around.painter.give_back(self.plane, held)
-        if held.new:
-            self._around.painter.release(held.label)
-
-    @abstractmethod
-    def _finish(self, session: Session) -> None:
-        """Accept the object that is drawn."""
-
-    def _missing(self) -> bool:
-        """Return whether the mask of all clicks is neither known nor asked for."""
-        session = self.session
-        return bool(
-            session and session.clicks and session.prediction is None and not self.busy
-        )
-
-    def _on_image(self, clicks: Sequence[Click]) -> tuple[tuple[Click, ...], str]:
-        """Return the clicks on the image; points beside it are removed, and why."""
-        rows, cols = self.shape
-        inside = tuple(
-            click
-            for click in clicks
-            if 0 <= click.pixel[0] < rows and 0 <= click.pixel[1] < cols
-        )
-        if len(inside) == len(clicks):
-            return inside, ""
-        self._around.prompts.replace(self.plane, inside)
-        return inside, "That click was outside the image and has been removed."
-
-
-class PlaneAnnotation(PlaneClicks):
-    """One plane being annotated; see :class:`.PlaneClicks` for its parameters."""
-
     # Commands ---------------------------------------------------------------------
 
     def accept(self) -> None:
-        """Finish the running object, now or as soon as its mask is there."""
-        clicks = self.clicks
-        if not clicks:
+        """Finish the current object, now or as soon as its mask is there."""
+        if not self.clicks:
             self._around.say("Nothing to accept yet: click on an object first.")
-        elif self.session is None or self.busy:
-            self.ends.add(clicks)
+        elif self.session is None or self.busy or self.waiting:
+            if self.current.clicks:
+                self.waiting.append(self.current)
+                self.current = self._new_object()
+                self._show()
             if self.session is not None:
                 self._around.say("")
         else:
             self._finish(self.session)
 
     def clear(self) -> None:
-        """Remove all clicks of the running object, and with them its mask."""
-        self.ends = Ends()
-        self._around.prompts.replace(self.plane, ())
-        self.synchronise()
+        """Remove all clicks, and with them the mask."""
+        if self.waiting:
+            self._join()
+        self.change_clicks(())
 
     def undo(self) -> None:
         """Take back the last change; without clicks, the last object or deletion."""
-        session, clicked = self.session, self.clicked
-        if self.accepting:
-            self._undo_accepting()
-        elif clicked.undo_click():
+        around = self._around
+        if self.current.undo():
             self._show_clicks()
-        elif clicked.clicks:
-            self._around.say("Nothing to undo.")
-        elif (deed := self._around.past.undo(self)) is not None:
-            self._around.say(deed.words)
-        elif session is not None and session.steps:
-            self._take_back(session)
+        elif self.waiting:
+            self.current = self.waiting.pop()
+            self._show()
+            around.say("Not accepted: the object goes on.")
+        elif self.current.clicks or not (words := around.past.undo(self)):
+            around.say("Nothing to undo.")
         else:
-            self._around.say("Nothing to undo.")
+            around.say(words)
 
     def redo(self) -> None:
-        """Repeat what was taken back."""
-        if not self.accepting and self.clicked.redo_click():
+        """Repeat the change that was taken back last."""
+        if self.current.redo():
             self._show_clicks()
+        elif words := self._around.past.redo(self):
+            self._around.say(words)
         else:
             self._around.say("Nothing to redo.")
 
     def toggle_sign(self) -> None:
         """Turn the sign of the selected clicks, or of the last one."""
-        clicks = self.clicks
-        if not clicks:
+        self._around.prompts.settle()
+        if not self.clicks:
             self._around.say("No click to flip: click on an object first.")
             return
-        turned = set(self._around.prompts.selected(self.plane)) or {clicks[-1]}
-        self.change_clicks(
-            [
-                replace(click, positive=not click.positive)
-                if click in turned
-                else click
-                for click in clicks
-            ]
-        )
+        chosen = self._around.prompts.selected(self.plane) & set(self._numbers)
+        chosen = chosen or {self._numbers[-1]}
+        numbers = iter(self._numbers)
+        for one in self._unfinished:
+            one.set_clicks(
+                _turned(click) if next(numbers) in chosen else click
+                for click in one.clicks
+            )
+        self._changed()
 
     # What other parts ask for -----------------------------------------------------
 
     def change_clicks(self, clicks: Sequence[Click]) -> None:
-        """Make these the clicks of the running object, as one step of undo."""
-        if tuple(clicks[: self.accepting]) != self.clicks[: self.accepting]:
-            self.ends = Ends()
-        self._around.prompts.replace(self.plane, clicks)
-        self.synchronise()
+        """Make these the clicks of the current object, as one step of undo."""
+        if tuple(clicks) == self.current.clicks:
+            return
+        if not self.current.clicks:
+            self._begin()
+        self.current.set_clicks(clicks)
+        self._changed()
 
     def draw_box(self, box: Box) -> bool:
         """Begin an object with a box: what is in it is zoomed to, and clicked.
@@ -377,7 +340,7 @@ class PlaneAnnotation(PlaneClicks):
                 "A box begins an object: accept or clear the running one first."
             )
             return False
-        self._view = box
+        self.current.view = box
         middle = (box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2
         self.change_clicks([Click(*middle)])
         return True
@@ -404,23 +367,24 @@ class PlaneAnnotation(PlaneClicks):
             self._around.say(running if self.clicks else "Not open yet: try again.")
             return False
         session.push_mask(mask, clicks, corner=corner, label=label)
-        self._show_clicks()
+        self._changed()
         return True
 
     def set_threshold(self, threshold: float) -> None:
-        """Draw the running mask anew with another threshold; nothing is predicted."""
-        if self.session is not None and self.session.threshold != threshold:
-            self.session.threshold = threshold
-            if self.session.clicks:
+        """Draw the live mask anew with another threshold; nothing is predicted."""
+        if self.first.threshold != threshold:
+            for one in self._unfinished:
+                one.threshold = threshold
+            if self.first.clicks:
                 self.predict()
 
     def write_otherwise(self) -> None:
-        """Write the running mask in the way that is chosen now."""
-        clicked = self.clicked
-        if clicked.start is None or clicked.start.label is None:
+        """Write the live mask in the way that is chosen now."""
+        start = self.first.start
+        if start is None or start.label is None:
             self._around.painter.give_back(self.plane, self.held)
             self.held = Painted()
-            if clicked.clicks:
+            if self.first.clicks:
                 self.predict()
 
     def delete(self, label: int) -> Part | None:
@@ -434,8 +398,8 @@ class PlaneAnnotation(PlaneClicks):
         Returns
         -------
         Part or None
-            What was changed; ``None`` if there is no such object, or it is the running
-            one.
+            What was changed; ``None`` if there is no such object, or it is being
+            clicked.
         """
         if self.held.label == label and self.clicks:
             return None
@@ -464,7 +428,7 @@ class PlaneAnnotation(PlaneClicks):
         if session is None:
             return
         around.worker.cancel(self.key)
-        around.prompts.replace(self.plane, session.clicks)
+        self._show()
         around.events.clicks_changed.emit(self)
         if session.prediction is None:
             self.predict()
@@ -473,7 +437,7 @@ class PlaneAnnotation(PlaneClicks):
             self.finish_drawing()
 
     def hold_as(self, label: int | None, how: How | None, cover: bool | None) -> None:
-        """Write the running mask otherwise than was chosen, see `Session.accept`."""
+        """Write the live mask otherwise than was chosen, see `Session.accept`."""
         before, painter = self.held, self._around.painter
         painter.give_back(self.plane, before)
         number = label or before.label or painter.new_label(self.plane)
@@ -483,64 +447,206 @@ class PlaneAnnotation(PlaneClicks):
         self.held = found or Painted(number, way, new=before.new and not label)
         self.held.cover = before.cover if cover is None else cover
 
+    # What the history asks for ----------------------------------------------------
+
+    def reopen(self, session: Session) -> int:
+        """Make the object that was accepted last the current one again.
+
+        Parameters
+        ----------
+        session
+            That of this plane, which has it as its last step.
+
+        Returns
+        -------
+        int
+            Its id.
+        """
+        step, change = session.steps[-1], session.last_change
+        session.current = self.current
+        label = session.reopen()
+        if change is not None and step.how != "delete":
+            painter = self._around.painter
+            self.held = painter.reheld(self.plane, label, step.how, change)
+            self.held.cover = step.overwrite
+        self._show_clicks()
+        return label
+
+    def accept_again(
+        self, session: Session, step: FinishedObject, change: LabelChange
+    ) -> None:
+        """Finish the current object as it was finished before.
+
+        Parameters
+        ----------
+        session
+            That of this plane.
+        step, change
+            What was done, and the pixels that it changed.
+        """
+        around = self._around
+        around.worker.cancel(self.key)
+        self._let_go()
+        around.painter.reserve(step.id)
+        around.painter.restore(self.plane, change.reversed)
+        session.note(step, change)
+        self._next()
+        around.events.accepted.emit(self, step.id)
+
     # Steps ------------------------------------------------------------------------
 
+    def _take_edits(self) -> tuple[bool, str]:
+        """Take over edits of points: which clicks came, moved or went.
+
+        Returns
+        -------
+        bool, str
+            Whether clicks have changed, and what to say of clicks beside the image.
+        """
+        if self._shown != [(one, one.clicks) for one in self._unfinished if one.clicks]:
+            self._show()  # they were changed by whoever has the session
+        there = dict(self._around.prompts.clicks(self.plane))
+        numbers = tuple(there)
+        if numbers == self._numbers and tuple(there.values()) == self.clicks:
+            return False, ""
+        inside = {number: c for number, c in there.items() if self._is_inside(c)}
+        known = iter(self._numbers)
+        kept = {
+            id(one): [
+                inside.pop(number)
+                for number in [next(known) for _ in one.clicks]
+                if number in inside
+            ]
+            for one in self._unfinished
+        }
+        before = self.clicks
+        for one in self.waiting:
+            one.set_clicks(kept[id(one)])
+        self._add(kept[id(self.current)], list(inside.values()))
+        self.waiting = [one for one in self.waiting if one.clicks]
+        self._numbers = numbers
+        self._show()
+        beside = any(not self._is_inside(click) for click in there.values())
+        return self.clicks != before, _OUTSIDE if beside else ""
+
+    def _add(self, kept: list[Click], added: list[Click]) -> None:
+        """Give the current object the clicks it has kept, and new ones.
+
+        New ones are steps of their own, unless others have changed as well.
+        """
+        current = self.current
+        if added and not kept:
+            self._begin()
+        if tuple(kept) != current.clicks:
+            current.set_clicks(kept + added)
+            return
+        for click in added:
+            current.add_click(click.row, click.col, click.positive)
+
+    def _begin(self) -> None:
+        """Take what the first click of an object is seen with, and its threshold."""
+        self.current.view = self.view
+        self.current.threshold = self._around.writing.threshold
+
+    def _hold(self) -> None:
+        """Decide once what the live mask does to the labels."""
+        around, start = self._around, self.first.start
+        if self.held.label:
+            return
+        if start is None or start.label is None:
+            self.held = around.writing.begin(self.plane, around.painter)
+            return
+        cover = around.writing.cover
+        self.held = around.painter.replaced(self.plane, start.label, cover=cover)
+
+    def _let_go(self) -> None:
+        """Take the live mask away; an object that was corrected is as before."""
+        held, self.held = self.held, Painted()
+        self._around.painter.give_back(self.plane, held)
+        if held.new:
+            self._around.painter.release(held.label)
+
     def _finish(self, session: Session) -> None:
-        """Accept the object that is drawn, and go on with later clicks."""
-        around, held, ends = self._around, self.held, self.ends
-        self.ends = Ends()
+        """Accept the first object, which is drawn, and go on with the next."""
+        around, held = self._around, self.held
         drawn = around.painter.shows(self.plane, held)
         if session.prediction is None or not drawn:
-            self.synchronise()  # later clicks belong to this object, then
+            self._join()
+            self.synchronise()
             around.say(_NOTHING[held.how])
             return
-        accepted, label = session.clicks, held.label
-        later = [*self.clicks]
-        for click in accepted:  # the same place may have been clicked again
-            if click in later:
-                later.remove(click)
+        label = held.label
         change = around.painter.change(self.plane, held)
         session.accept_drawn(change, label=label, how=held.how, overwrite=held.cover)
         around.painter.end_step()
-        self.held, self._view, self.seconds = Painted(), None, None
-        around.prompts.replace(self.plane, later)
-        self.ends = ends.passed(len(accepted))
-        self.synchronise()
+        self.held = Painted()
+        around.past.forget_undone()
+        self._next()
         around.writing.finished()
         around.events.accepted.emit(self, label)
         around.events.objects_changed.emit()
         around.say(_DONE[held.how].format(label))
 
-    def _take_back(self, session: Session) -> None:
-        """Reopen the last object, or bring back the last one that was deleted."""
-        step, change = session.steps[-1], session.last_change
-        label = session.reopen()
-        self._around.past.forget(step)
-        if change is not None and step.how == "delete":
-            self._around.painter.restore(self.plane, change)
-            self._around.say(f"Object {label} is back.")
-        elif change is not None and step.how != "delete":
-            self.held = self._around.painter.reheld(self.plane, label, step.how, change)
-            self.held.cover = step.overwrite
-            self._show_clicks()
-        self._around.events.objects_changed.emit()
-
-    def _undo_accepting(self) -> None:
-        """Take back a click after accept was pressed, or else that it was pressed."""
-        clicks = self.clicks
-        if self.ends.withdraw(clicks):
-            self._around.say("Not accepted: the object goes on.")
+    def _next(self) -> None:
+        """Begin the next object, or go on with one that waits."""
+        if self.waiting:
+            self.waiting.pop(0)
         else:
-            self._around.prompts.replace(self.plane, clicks[:-1])
-            self._around.say("")
+            self.current = self._new_object()
+        self.seconds = None
+        self._show()
+        if self.session is not None:
+            self.session.current = self.first
+        self.synchronise()
+
+    def _join(self) -> None:
+        """Let the first object go on with all later clicks: it is not accepted."""
+        if self.waiting:
+            first, clicks = self.first, self.clicks
+            self.waiting, self.current = [], first
+            first.set_clicks(clicks)
+            self._show()
+
+    def _missing(self) -> bool:
+        """Return whether the first object's mask is neither known nor asked for."""
+        return bool(
+            self.session is not None
+            and self.first.clicks
+            and self.first.prediction is None
+            and not self.busy
+        )
+
+    def _is_inside(self, click: Click) -> bool:
+        rows, cols = self.shape
+        row, col = click.pixel
+        return 0 <= row < rows and 0 <= col < cols
+
+    def _changed(self) -> None:
+        """Go on after a new step of the clicks."""
+        self._around.past.forget_undone()
+        self._show_clicks()
 
     def _show_clicks(self) -> None:
-        """Bring the clicks that were taken down into the points layers; their mask."""
-        self._around.prompts.replace(self.plane, self.clicked.clicks)
+        """Show the clicks there are now, and ask for the mask of the first object.
+
+        While an object waits for its mask, that was asked for already.
+        """
+        self._show()
         self._around.events.clicks_changed.emit(self)
-        self.predict()
+        if self.waiting and self.first.clicks == self._asked:
+            self._around.say("")
+        else:
+            self.predict()
+
+    def _show(self) -> None:
+        """Show the clicks there are now; edits that were not taken yet stay."""
+        unfinished = self._unfinished
+        self._shown = [(one, one.clicks) for one in unfinished if one.clicks]
+        prompts = self._around.prompts
+        self._numbers = prompts.show(self.plane, self.clicks, instead=self._numbers)
 
 
+_OUTSIDE = "That click was outside the image and has been removed."
 _NOTHING = {
     "add": "There is no mask to accept: click on the object once more.",
     "cut": "The mask covers nothing of the selected label: nothing can be cut.",
@@ -551,3 +657,8 @@ _DONE = {
     "cut": "Cut from object {}. Click on the next one.",
     "replace": "Object {} is corrected. Click on the next one.",
 }
+
+
+def _turned(click: Click) -> Click:
+    """Return a click with the other sign."""
+    return replace(click, positive=not click.positive)

@@ -1,7 +1,11 @@
-"""What was done to finished objects, on all planes in order, so that undo finds it.
+"""Undo and redo of finished objects, on all planes in the order they were changed.
 
-A step on a plane that is open belongs to its session, like an object that was clicked
-there. A step on any other plane is told to whoever records the prompts.
+Clicks of the object being clicked have a history of their own, which goes with the
+object (see :class:`.CurrentObject`), so that scripts without a window have it too.
+Here stand the edits of finished objects: accepted, deleted, propagated.
+
+An edit on a plane that is open belongs to its session, like an object that was clicked
+there. An edit on any other plane is told to whoever records the prompts.
 """
 
 from __future__ import annotations
@@ -36,8 +40,8 @@ if TYPE_CHECKING:
     Known = Callable[[Plane], "PlaneOfHistory | None"]
 
 
-MOST_DEEDS = 200
-"""So many deeds are remembered."""
+MAX_UNDO = 200
+"""So many edits are remembered."""
 
 
 class PlaneOfHistory(Protocol):
@@ -51,24 +55,97 @@ class PlaneOfHistory(Protocol):
     def session(self) -> Session | None:
         """Its session, if it is open."""
 
+    @property
+    def accepting(self) -> bool:
+        """Whether an object is to be accepted as soon as its mask is there."""
+
     def lifted(self) -> AbstractContextManager[None]:
-        """Take the current object's mask off the labels for a while."""
+        """Take the live mask off the labels for a while."""
 
     def set_aside(self) -> None:
         """Close its session."""
 
+    def reopen(self, session: Session) -> int:
+        """Make the object that was accepted last the current one again."""
+
+    def accept_again(
+        self, session: Session, step: FinishedObject, change: LabelChange
+    ) -> None:
+        """Finish the current object as it was finished before."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The change of one object on one plane.
+
+    Attributes
+    ----------
+    plane, label
+        Where, and which object.
+    change
+        The pixels.
+    session, step
+        The session that has it as a step; ``None`` if none was open.
+    left
+        The object's pixels in the box of the change, where a run has written them.
+    made
+        Prompts that give the object, where no session was open.
+    """
+
+    plane: Plane
+    label: int
+    change: LabelChange
+    session: ReferenceType[Session] | None = None
+    step: FinishedObject | None = None
+    left: Mask | None = None
+    made: SavedSession | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Deed:
+    """An edit of finished objects that is undone and redone as a whole.
+
+    Attributes
+    ----------
+    parts
+        The changes, plane by plane.
+    undone, redone
+        Messages for the user.
+    accepted
+        Whether it is an object that was accepted: undo makes it the current one again.
+    alone
+        Whether it can only be undone as long as nothing was accepted after it.
+    """
+
+    parts: tuple[Part, ...]
+    undone: str = ""
+    redone: str = ""
+    accepted: bool = False
+    alone: bool = False
+
+    @property
+    def planes(self) -> frozenset[Plane]:
+        """All planes concerned."""
+        return frozenset(part.plane for part in self.parts)
+
 
 class Past:
-    """The deeds of one annotation.
+    """The edits of one annotation, with those that were undone.
 
     Parameters
     ----------
     painter
         The writer of the labels layer.
     events
-        Where steps are told, and accepted objects heard of.
+        Where edits are told, and accepted objects heard of.
     known
         Returns a plane that was visited.
+
+    Attributes
+    ----------
+    interrupts
+        Functions that end work in progress, and return whether there was some: an undo
+        ends it instead of taking an edit back.
     """
 
     def __init__(
@@ -78,11 +155,12 @@ class Past:
         self._labels = painter.labels
         self._events = events
         self._known = known
-        self._deeds: deque[Deed] = deque(maxlen=MOST_DEEDS)
-        self._gone: deque[FinishedObject] = deque(maxlen=MOST_DEEDS)
+        self._done: deque[Deed] = deque(maxlen=MAX_UNDO)
+        self._undone: list[Deed] = []
+        self._gone: deque[FinishedObject] = deque(maxlen=MAX_UNDO)
         events.accepted.connect(self._on_accepted)
 
-    # Deeds ------------------------------------------------------------------------
+    # New edits --------------------------------------------------------------------
 
     def add_followed(
         self, label: int, found: Sequence[tuple[Plane, Carried]], *, cover: bool
@@ -102,7 +180,42 @@ class Past:
         """
         with self._written(plane for plane, _ in found):
             parts = self._follow(label, found, cover=cover)
-        return self._add(parts, "All planes of the run are as before.", alone=True)
+        undone = "All planes of the run are as before."
+        redone = f"Object {label} is on all planes of the run again."
+        return self._add(Deed(tuple(parts), undone, redone, alone=True))
+
+    def add_deleted(self, parts: Sequence[Part]) -> Deed:
+        """Take note of objects that were deleted together."""
+        for part in parts:
+            if part.session is None:
+                self._events.object_deleted.emit(part.plane, part.label)
+        ids = sorted({part.label for part in parts})
+        one = len(parts) == 1
+        objects = f"Object {ids[0]} is" if one else f"{len(parts)} objects are"
+        return self._add(
+            Deed(tuple(parts), f"{objects} back.", f"{objects} deleted again.")
+        )
+
+    def forget_undone(self) -> None:
+        """Take note of a new edit: what was undone can be redone no more."""
+        self._undone.clear()
+
+    def _add(self, deed: Deed) -> Deed:
+        self.forget_undone()
+        self._done.append(deed)
+        self._tell(deed)
+        return deed
+
+    def _on_accepted(self, plane: PlaneOfHistory, label: int) -> None:
+        """Take note of an object that a session has accepted."""
+        session = plane.session
+        if session is not None and session.last_change is not None:
+            step, change = session.steps[-1], session.last_change
+            part = Part(plane.plane, label, change, ref(session), step)
+            redone = f"Object {label} is done again."
+            self._done.append(Deed((part,), "", redone, accepted=True))
+
+    # Propagated objects -----------------------------------------------------------
 
     def _follow(
         self, label: int, found: Sequence[tuple[Plane, Carried]], *, cover: bool
@@ -141,7 +254,7 @@ class Past:
 
     def _from_run(self, plane: Plane, label: int) -> bool:
         """Return whether an object is on a plane exactly as the last run left it."""
-        for deed in reversed(self._deeds):
+        for deed in reversed(self._done):
             for part in deed.parts if deed.alone else ():
                 if part.plane == plane and part.label == label:
                     return self._untouched(part)
@@ -166,81 +279,6 @@ class Past:
         """Return the object's pixels in the box of a change."""
         return np.asarray(plane.take(self._labels.data)[slices(change.box)] == label)
 
-    def add_deleted(self, parts: Sequence[Part]) -> Deed:
-        """Take note of objects that were deleted together."""
-        for part in parts:
-            if part.session is None:
-                self._events.object_deleted.emit(part.plane, part.label)
-        ids = sorted({part.label for part in parts})
-        if len(parts) == 1:
-            words = f"Object {ids[0]} is back."
-        else:
-            words = f"{len(parts)} objects are back."
-        return self._add(parts, words)
-
-    def forget(self, step: FinishedObject) -> None:
-        """Take note that a session has taken back a step by itself."""
-        self._gone.append(step)
-        for deed in self._deeds:
-            if deed.accepted is not None and deed.accepted[0] is step:
-                self._deeds.remove(deed)
-                return
-
-    # Undo -------------------------------------------------------------------------
-
-    def undo(self, current: PlaneOfHistory) -> Deed | None:
-        """Take back the last deed that can be, on whatever planes it was done.
-
-        Objects that were accepted on the displayed plane come first if they came
-        later: these are its session's own.
-
-        Parameters
-        ----------
-        current
-            The displayed plane.
-
-        Returns
-        -------
-        Deed or None
-            What was undone; ``None`` if it is the turn of the plane's own session, or
-            nothing was done.
-        """
-        later: set[Plane] = set()
-        for deed in reversed(self._deeds):
-            if deed.accepted is not None:
-                session = deed.accepted[1]()
-                if session is not None and session is current.session:
-                    return None
-            elif not (later if deed.alone else later & deed.planes):
-                self._take_back(deed)
-                return deed
-            later |= deed.planes
-        return None
-
-    def _take_back(self, deed: Deed) -> None:
-        self._deeds.remove(deed)
-        undone = [part for part in reversed(deed.parts) if self._withdraw(part)]
-        with self._written(part.plane for part in undone):
-            take_back(self._labels, [(part.plane, part.change) for part in undone])
-        self._tell(deed)
-        self._events.deed_undone.emit(deed)
-
-    def _withdraw(self, part: Part) -> bool:
-        """Take a step out of its session or the record; ``False`` if it is gone."""
-        if any(step is part.step for step in self._gone):
-            return False
-        session = None if part.session is None else part.session()
-        known = self._known(part.plane)
-        if session is None or known is None or known.session is not session:
-            self._events.step_withdrawn.emit(part.plane, part.label)
-            return True
-        if not session.steps or session.steps[-1] is not part.step:
-            return False
-        session.withdraw()
-        return True
-
-    # Notes ------------------------------------------------------------------------
-
     def _note(self, part: Part, one: Carried, how: How, *, cover: bool) -> Part:
         """Make what was found on a plane a step of its session, or tell of it."""
         if one.saved is None:
@@ -250,7 +288,7 @@ class Past:
             made = one.accepted(part.label, overwrite=cover)
             made = replace(made, objects=(replace(made.objects[0], how=how),))
             self._events.step_made.emit(part.plane, made)
-            return part
+            return replace(part, made=made)
         saved = one.saved.current
         prompts = prompts_of(saved, one.saved.shape)
         step = FinishedObject(
@@ -277,71 +315,156 @@ class Past:
         known.set_aside()
         return None
 
-    def _add(self, parts: Sequence[Part], words: str, *, alone: bool = False) -> Deed:
-        planes = frozenset(part.plane for part in parts)
-        deed = Deed(tuple(parts), planes, words, alone)
-        self._deeds.append(deed)
+    # Undo -------------------------------------------------------------------------
+
+    def undo(self, current: PlaneOfHistory) -> str:
+        """Take back the last edit that can be, on whatever planes it was done.
+
+        An object that was accepted is taken back on its own plane only, while that
+        plane's session lasts. An edit is passed over if a later one that stays was done
+        on one of its planes, a run also if anything stays that was done later.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        str
+            What to tell the user; empty if there is nothing to take back.
+        """
+        later: set[Plane] = set()
+        for deed in reversed(self._done):
+            if deed.accepted:
+                if self._session_here(deed, current) is not None:
+                    return self._reopen(deed, current)
+            elif not (later if deed.alone else later & deed.planes):
+                return self._take_back(deed)
+            later |= deed.planes
+        return self._take_back_unknown(current)
+
+    def _session_here(self, deed: Deed, current: PlaneOfHistory) -> Session | None:
+        """Return the session of an accepted object, if it is that of this plane."""
+        part = deed.parts[0]
+        session = None if part.session is None else part.session()
+        return session if session is current.session else None
+
+    def _reopen(self, deed: Deed, current: PlaneOfHistory) -> str:
+        """Make an accepted object the current one again."""
+        session, part = self._session_here(deed, current), deed.parts[0]
+        if session is None or session.steps[-1] is not part.step:
+            return self._take_back_unknown(current)
+        self._done.remove(deed)
+        label = current.reopen(session)
+        self._undone.append(deed)
+        self._events.objects_changed.emit()
+        return f"Object {label} goes on."
+
+    def _take_back_unknown(self, current: PlaneOfHistory) -> str:
+        """Take back the last step of a session that is not among the edits any more."""
+        session = current.session
+        if session is None or session.last_change is None:
+            return ""
+        step, change = session.steps[-1], session.last_change
+        self._gone.append(step)
+        if step.how == "delete":
+            session.withdraw()
+            self._painter.restore(current.plane, change)
+        else:
+            current.reopen(session)
+        self._events.objects_changed.emit()
+        back = "is back" if step.how == "delete" else "goes on"
+        return f"Object {step.id} {back}."
+
+    def _take_back(self, deed: Deed) -> str:
+        """Take back an edit whose objects do not become the current one."""
+        self._done.remove(deed)
+        undone = [part for part in reversed(deed.parts) if self._withdraw(part)]
+        with self._written(part.plane for part in undone):
+            take_back(self._labels, [(part.plane, part.change) for part in undone])
+        if len(undone) == len(deed.parts):
+            self._undone.append(deed)
+        else:
+            self.forget_undone()
         self._tell(deed)
-        return deed
+        self._events.deed_undone.emit(deed)
+        return deed.undone
+
+    def _withdraw(self, part: Part) -> bool:
+        """Take a step out of its session or the record; ``False`` if it is gone."""
+        if any(step is part.step for step in self._gone):
+            return False
+        session = self._open_session(part)
+        if session is None:
+            self._events.step_withdrawn.emit(part.plane, part.label)
+            return True
+        if not session.steps or session.steps[-1] is not part.step:
+            return False
+        session.withdraw()
+        return True
+
+    def _open_session(self, part: Part) -> Session | None:
+        """Return the session that has a step, if it is still that of the plane."""
+        session = None if part.session is None else part.session()
+        known = self._known(part.plane)
+        here = known is not None and known.session is session
+        return session if here else None
+
+    # Redo -------------------------------------------------------------------------
+
+    def redo(self, current: PlaneOfHistory) -> str:
+        """Repeat the edit that was taken back last, if it can be on this plane.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        str
+            What to tell the user; empty if nothing can be repeated.
+        """
+        if not self._undone or current.accepting:
+            return ""
+        deed = self._undone[-1]
+        done = self._accept_again if deed.accepted else self._repeat
+        if not done(deed, current):
+            return ""
+        self._undone.remove(deed)
+        self._events.objects_changed.emit()
+        return deed.redone
+
+    def _accept_again(self, deed: Deed, current: PlaneOfHistory) -> bool:
+        """Accept an object again, if its clicks are those with which it was."""
+        part, session = deed.parts[0], self._session_here(deed, current)
+        if session is None or part.step is None:
+            return False
+        step, now = part.step, session.current.prompts
+        if (now.clicks, now.start) != (step.clicks, step.start):
+            return False
+        current.accept_again(session, step, part.change)
+        return True
+
+    def _repeat(self, deed: Deed, _current: PlaneOfHistory) -> bool:
+        """Write the pixels of an edit again, and make it steps again."""
+        with self._written(deed.planes):
+            changes = [(part.plane, part.change.reversed) for part in deed.parts]
+            take_back(self._labels, changes)
+        for part in deed.parts:
+            session = self._open_session(part)
+            if session is not None and part.step is not None:
+                session.note(part.step, part.change)
+            elif part.made is not None:
+                self._events.step_made.emit(part.plane, part.made)
+            else:
+                self._events.object_deleted.emit(part.plane, part.label)
+        self._done.append(deed)
+        self._events.planes_written.emit(deed.planes)
+        return True
 
     def _tell(self, deed: Deed) -> None:
         """Tell that finished objects are not what they were."""
         self._events.planes_written.emit(deed.planes)
         self._events.objects_changed.emit()
-
-    def _on_accepted(self, plane: PlaneOfHistory, _label: int) -> None:
-        session = plane.session
-        if session is not None and session.steps:
-            accepted = session.steps[-1], ref(session)
-            planes = frozenset({plane.plane})
-            self._deeds.append(Deed((), planes, accepted=accepted))
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """What a deed has changed on one plane.
-
-    Attributes
-    ----------
-    plane, label
-        Where, and which object.
-    change
-        The pixels.
-    session, step
-        The session that has it as a step; ``None`` if none was open.
-    left
-        The object's pixels in the box of the change, where a run has written them.
-    """
-
-    plane: Plane
-    label: int
-    change: LabelChange
-    session: ReferenceType[Session] | None = None
-    step: FinishedObject | None = None
-    left: Mask | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Deed:
-    """What was done at once.
-
-    Attributes
-    ----------
-    parts
-        The changes, plane by plane; none for an object that was accepted: its
-        session knows them.
-    planes
-        All planes concerned.
-    words
-        What to say once it is undone.
-    alone
-        Whether it can only be undone as long as nothing was accepted after it.
-    accepted
-        The step of an object that was accepted, and the session that has it.
-    """
-
-    parts: tuple[Part, ...]
-    planes: frozenset[Plane]
-    words: str = ""
-    alone: bool = False
-    accepted: tuple[FinishedObject, ReferenceType[Session]] | None = None
