@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis.checkpoints.info import ModelInfo
-    from napari_gpcis.model.gpcis import ClickNetwork
+    from napari_gpcis.model.base import ClickNetwork
 
 
 def save_checkpoint(

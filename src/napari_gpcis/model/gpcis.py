@@ -18,12 +18,9 @@ from napari_gpcis.backbones.base import create_backbone, initialise
 from napari_gpcis.errors import InputError
 from napari_gpcis.gp.kernel import RGB_CHANNELS
 from napari_gpcis.gp.variational import CLICK_STD
-from napari_gpcis.model.base import TRAINING_EPSILON2, ClickNetwork, Draws, Encoded
+from napari_gpcis.model.base import ClickNetwork
 from napari_gpcis.model.click_posterior import Seen, Surface
 from napari_gpcis.model.grid import (
-    Cells,
-    GPScores,
-    Grid,
     Observations,
     double,
     lay_out,
@@ -39,27 +36,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis.backbones.base import Backbone
+    from napari_gpcis.model.base import Draws, Encoded
+    from napari_gpcis.model.grid import Cells, GPScores, Grid
 
-__all__ = [
-    "GPCIS",
-    "TRAINING_EPSILON2",
-    "ClickNetwork",
-    "Draws",
-    "Encoded",
-    "GPScores",
-    "LinearNetwork",
-    "build_model",
-    "model_options",
-]
+_CLICK_HIDDEN = 96  # width of the network that gives the means at the clicks
+_CHUNK = 1024  # pixels of which the basis is evaluated at a time
+_NOISE_PATCH = 3
 
 
-_CLICK_HIDDEN = 96
+class GPCIS(ClickNetwork):
+    """Gaussian process classification on deep features (equation 11).
 
-
-class GPNetwork(ClickNetwork):
-    """A feature network with the parameters of a Gaussian process on its features.
-
-    Their names are those of the published checkpoint.
+    The names of its parameters are those of the published checkpoint.
 
     Parameters
     ----------
@@ -147,67 +135,6 @@ class GPNetwork(ClickNetwork):
         if not learn_kernel:
             self._fix_kernel()
 
-    def _draw_basis(self) -> None:
-        """Draw the basis as the paper says."""
-        if self.theta is not None and self.omega is not None:
-            nn.init.normal_(self.theta.weight)
-            nn.init.uniform_(self.theta.bias, 0, 2 * torch.pi)
-            nn.init.normal_(self.omega, std=0.5)
-
-    def _basis_parameters(self) -> list[nn.Parameter]:
-        """Return all that belongs to the Fourier basis."""
-        found = [p for p in (self.omega, self.omega_var) if p is not None]
-        return found if self.theta is None else [*found, *self.theta.parameters()]
-
-    def _fix_kernel(self) -> None:
-        """Set the fixed kernel of Table 4: ``eta_0 = 1``, ``eta_t = 1/e``."""
-        _fix(self.logsigma2)
-        if self.weights is not None:
-            nn.init.constant_(self.weights, math.log(math.e - 1))
-            _fix(self.weights)
-
-
-def _checked(click_patch: int, click_noise: float) -> tuple[int, float]:
-    """Return both options if they can be used."""
-    if isinstance(click_patch, bool) or click_patch < 1 or click_patch % 2 != 1:
-        msg = f"click_patch must be an odd number from 1, got {click_patch!r}"
-        raise InputError(msg)
-    if not 0 <= click_noise < math.inf:
-        msg = f"click_noise must be a number from 0, got {click_noise!r}"
-        raise InputError(msg)
-    return click_patch, click_noise
-
-
-def _check_basis(basis: int, *, linear_basis: bool, learn_basis: bool) -> None:
-    """Raise `InputError` unless there is a prior, with a basis if one is fixed."""
-    if isinstance(basis, bool) or basis < 0:
-        msg = f"basis must be a whole number from 0, got {basis!r}"
-        raise InputError(msg)
-    if basis == 0 and not linear_basis:
-        msg = "basis=0 needs linear_basis=True: nothing else is left of the prior"
-        raise InputError(msg)
-    if basis == 0 and not learn_basis:
-        msg = "learn_basis=False fixes basis functions, and basis=0 has none"
-        raise InputError(msg)
-
-
-def _fix(*parameters: nn.Parameter) -> None:
-    """Take parameters out of training."""
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-
-
-_CHUNK = 1024
-_NOISE_PATCH = 3
-
-
-class GPCIS(GPNetwork):
-    """Gaussian process classification on deep features (equation 11).
-
-    Takes a backbone and the options that
-    :class:`napari_gpcis.model.GPNetwork` lists.
-    """
-
     def predict(
         self,
         encoded: Encoded,
@@ -291,6 +218,25 @@ class GPCIS(GPNetwork):
             return Seen(seen.pixels, seen.mean - known, noise, seen.cells)
 
         return Surface(grid, prior, field, encoded.rgb, observe)
+
+    def _draw_basis(self) -> None:
+        """Draw the basis as the paper says."""
+        if self.theta is not None and self.omega is not None:
+            nn.init.normal_(self.theta.weight)
+            nn.init.uniform_(self.theta.bias, 0, 2 * torch.pi)
+            nn.init.normal_(self.omega, std=0.5)
+
+    def _basis_parameters(self) -> list[nn.Parameter]:
+        """Return all that belongs to the Fourier basis."""
+        found = [p for p in (self.omega, self.omega_var) if p is not None]
+        return found if self.theta is None else [*found, *self.theta.parameters()]
+
+    def _fix_kernel(self) -> None:
+        """Set the fixed kernel of Table 4: ``eta_0 = 1``, ``eta_t = 1/e``."""
+        _fix(self.logsigma2)
+        if self.weights is not None:
+            nn.init.constant_(self.weights, math.log(math.e - 1))
+            _fix(self.weights)
 
     # -- the Gaussian process --------------------------------------------------
 
@@ -390,6 +336,36 @@ class GPCIS(GPNetwork):
         if self.weights is None:
             return self.logsigma2.new_zeros(1)
         return functional.softplus(self.weights)
+
+
+def _checked(click_patch: int, click_noise: float) -> tuple[int, float]:
+    """Return both options if they can be used."""
+    if isinstance(click_patch, bool) or click_patch < 1 or click_patch % 2 != 1:
+        msg = f"click_patch must be an odd number from 1, got {click_patch!r}"
+        raise InputError(msg)
+    if not 0 <= click_noise < math.inf:
+        msg = f"click_noise must be a number from 0, got {click_noise!r}"
+        raise InputError(msg)
+    return click_patch, click_noise
+
+
+def _check_basis(basis: int, *, linear_basis: bool, learn_basis: bool) -> None:
+    """Raise `InputError` unless there is a prior, with a basis if one is fixed."""
+    if isinstance(basis, bool) or basis < 0:
+        msg = f"basis must be a whole number from 0, got {basis!r}"
+        raise InputError(msg)
+    if basis == 0 and not linear_basis:
+        msg = "basis=0 needs linear_basis=True: nothing else is left of the prior"
+        raise InputError(msg)
+    if basis == 0 and not learn_basis:
+        msg = "learn_basis=False fixes basis functions, and basis=0 has none"
+        raise InputError(msg)
+
+
+def _fix(*parameters: nn.Parameter) -> None:
+    """Take parameters out of training."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
 
 
 def model_options(backbone: Backbone, options: dict[str, Any]) -> dict[str, Any]:
