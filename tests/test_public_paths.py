@@ -105,12 +105,15 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     ),
     "napari_gpcis.propagation": (
         "Carried",
+        "PlaneResult",
         "StopRule",
         "begin",
         "carry",
+        "contrast_to_noise",
         "distinctness",
         "follow",
         "inner_clicks",
+        "propagate_step",
         "reason_to_stop",
     ),
     "napari_gpcis.next_click": (

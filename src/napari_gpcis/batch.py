@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Settings:
-    """How all images of a batch are segmented.
+    """Settings of a batch: where results go, and the way all images are segmented.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Settings:
 
 @dataclass
 class Summary:
-    """What came of a batch: images done, skipped, and failed with the reason."""
+    """Outcome of a batch: images done, skipped, and failed with the reason."""
 
     done: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
@@ -164,7 +164,7 @@ def segment_images(
         else:
             waiting.append(task)
     report(summary)
-    for task, problem in _outcomes(waiting, settings, Crew(jobs, cluster)):
+    for task, problem in _outcomes(waiting, settings, WorkerPool(jobs, cluster)):
         if problem is None:
             summary.done.append(task.image)
         else:
@@ -174,15 +174,15 @@ def segment_images(
 
 
 def _outcomes(
-    tasks: Sequence[Task], settings: Settings, crew: Crew
+    tasks: Sequence[Task], settings: Settings, workers: WorkerPool
 ) -> Iterator[tuple[Task, str | None]]:
     """Yield each task as it ends, with what went wrong."""
     attempt = partial(_attempt, settings=settings.anywhere())
-    if crew.alone(len(tasks)):
+    if workers.in_process(len(tasks)):
         for task in tasks:
             yield task, attempt(task)
         return
-    with crew.executor(len(tasks)) as pool:
+    with workers.executor(len(tasks)) as pool:
         futures = {
             pool.submit(attempt, replace(task, image=task.image.absolute())): task
             for task in tasks
@@ -198,7 +198,7 @@ def _outcomes(
 def _attempt(task: Task, settings: Settings) -> str | None:
     """Segment one image; return what went wrong, if anything did."""
     try:
-        with _ONE_AT_A_TIME:
+        with _MODEL_LOCK:
             segment_image(_segmenter(settings.model, settings.device), task, settings)
     except (GPCISError, OSError, MemoryError) as error:
         return " ".join(str(error).split()) or type(error).__name__
@@ -213,7 +213,7 @@ def _segmenter(model: str, device: str) -> Segmenter:
     return Segmenter.from_pretrained(model, device=device)
 
 
-_ONE_AT_A_TIME = Lock()
+_MODEL_LOCK = Lock()
 """A worker of a cluster may have several threads; they share one model."""
 
 
@@ -244,7 +244,7 @@ _FALSE = {"0", "false", "no", "-"}
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be segmented in one image.
+    """One image with the clicks of its objects.
 
     Attributes
     ----------
@@ -330,12 +330,12 @@ def _click(row: dict[str, str], table: Path, line: int) -> Click:
         raise InputError(msg) from error
 
 
-_PATIENCE = 30
+_CONNECT_TIMEOUT = 30
 """Seconds in which a scheduler must answer."""
 
 
-class Crew(NamedTuple):
-    """Who does the work.
+class WorkerPool(NamedTuple):
+    """Processes of this machine, or the workers of a cluster.
 
     Attributes
     ----------
@@ -348,13 +348,13 @@ class Crew(NamedTuple):
     jobs: int
     cluster: str | None = None
 
-    def alone(self, tasks: int) -> bool:
+    def in_process(self, tasks: int) -> bool:
         """Return whether this process does so many tasks itself."""
         return self.cluster is None and min(self.jobs, tasks) <= 1
 
     @contextmanager
     def executor(self, most: int) -> Iterator[Executor]:
-        """Give what takes the work, in at most so many processes.
+        """Open an executor with at most so many processes.
 
         Raises
         ------
@@ -366,37 +366,39 @@ class Crew(NamedTuple):
                 yield workers
             return
         context = get_context("spawn")  # a forked PyTorch may hang
-        with ProcessPoolExecutor(min(self.jobs, most), context, _one_thread) as pool:
+        with ProcessPoolExecutor(
+            min(self.jobs, most), context, _use_one_thread
+        ) as pool:
             yield pool
 
 
 @contextmanager
 def _dask_executor(address: str) -> Iterator[Executor]:
-    """Give the workers of a cluster."""
+    """Open an executor on the workers of a dask cluster."""
     try:
         from distributed import Client
     except ImportError as error:
         msg = "a dask cluster needs: pip install 'napari-gpcis[cluster]'"
         raise InputError(msg) from error
     try:
-        client = Client(address, timeout=_PATIENCE)
+        client = Client(address, timeout=_CONNECT_TIMEOUT)
     except (OSError, ValueError) as error:
         msg = f"no dask scheduler can be reached at {address!r}: {error}"
         raise InputError(msg) from error
     with client:
-        client.run(_as_many_threads_as_the_worker)
+        client.run(_use_worker_threads)
         yield client.get_executor(pure=False)
 
 
-def _one_thread() -> None:
-    """Compute on one core: the processes share them."""
+def _use_one_thread() -> None:
+    """Limit PyTorch to one core: the processes share them."""
     import torch
 
     torch.set_num_threads(1)
 
 
-def _as_many_threads_as_the_worker(dask_worker: Worker) -> None:
-    """Compute on the cores that a worker was given."""
+def _use_worker_threads(dask_worker: Worker) -> None:
+    """Limit PyTorch to the cores that a worker was given."""
     import torch
 
     torch.set_num_threads(dask_worker.state.nthreads)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from napari_gpcis import geometry
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 
@@ -248,29 +249,27 @@ def write_coco(
 
 
 def _annotation(mask: NDArray[np.bool_], number: int) -> dict[str, Any]:
-    rows = np.flatnonzero(mask.any(axis=1))
-    cols = np.flatnonzero(mask.any(axis=0))
-    box = [
-        int(cols[0]),
-        int(rows[0]),
-        int(cols[-1] - cols[0]) + 1,
-        int(rows[-1] - rows[0]) + 1,
-    ]
+    """Return the COCO annotation of one object, without its ids in the file."""
+    top, left, bottom, right = geometry.box_of(mask) or geometry.EMPTY
     return {
         "category_id": 1,
         "object_id": number,
         "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
         "area": int(np.count_nonzero(mask)),
-        "bbox": box,
+        "bbox": [left, top, right - left, bottom - top],
         "iscrowd": 0,
     }
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """Return the lengths of the runs of a mask, column by column, background first."""
-    flat = np.concatenate([[False], mask.ravel(order="F"), [not mask.flat[-1]]])
-    ends = np.flatnonzero(flat[1:] != flat[:-1])
-    return [int(length) for length in np.diff(ends, prepend=0)]
+    """Return the COCO run lengths of a mask: column by column, background first.
+
+    Parameters
+    ----------
+    mask
+        Shape (h, w), at least one pixel.
+    """
+    return list(geometry.run_lengths(mask, order="F"))
 
 
 PlaneIndex: TypeAlias = tuple[int, ...]
@@ -282,7 +281,7 @@ _OTHERS = "TZCRQ"
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a pixel is in the world.
+    """Size, unit and axis of a pixel in the world.
 
     Attributes
     ----------
@@ -327,7 +326,7 @@ class Calibration:
         units: Sequence[str] | str = "pixel",
         axes: tuple[int, int] | None = None,
     ) -> Calibration:
-        """Return a calibration with what is usual where nothing is given.
+        """Return a calibration, with defaults where nothing is given.
 
         Parameters
         ----------

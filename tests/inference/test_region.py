@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch.nn.functional import interpolate
 
-from napari_gpcis import Click, _resample
+from napari_gpcis import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import (
     around_clicks,
@@ -22,8 +22,13 @@ from napari_gpcis.geometry import (
     square_around,
     target_box,
 )
+from napari_gpcis.inference import resampling
 from napari_gpcis.inference.image import prepare_image
-from napari_gpcis.inference.resampling import heighten, to_network, widen
+from napari_gpcis.inference.resampling import (
+    interpolate_columns,
+    interpolate_rows,
+    to_network,
+)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ SHAPES = [(30, 41), (64, 64), (300, 150), (7, 500), (1, 1), (1, 90), (2, 3)]
 
 @pytest.fixture
 def small_strips(monkeypatch):
-    monkeypatch.setattr(_resample, "STRIP_PIXELS", 600)
+    monkeypatch.setattr(resampling, "STRIP_PIXELS", 600)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -137,11 +142,11 @@ def test_enlarging_equals_interpolate(shape, half_pixel):
     batch = torch.from_numpy(grid)[None, None]
     expected = interpolate(batch, shape, mode="bilinear", **options)[0, 0]
     rows, cols = np.arange(shape[0]), np.arange(shape[1])
-    across = widen(grid, shape[1], cols, half_pixel=half_pixel)
-    found = heighten(across, shape[0], rows, half_pixel=half_pixel)
+    across = interpolate_columns(grid, shape[1], cols, half_pixel=half_pixel)
+    found = interpolate_rows(across, shape[0], rows, half_pixel=half_pixel)
     assert_allclose(found, expected, atol=1e-4)  # float32 positions in PyTorch
-    some = widen(grid, shape[1], cols[::2], half_pixel=half_pixel)
-    some = heighten(some, shape[0], rows[-1:], half_pixel=half_pixel)
+    some = interpolate_columns(grid, shape[1], cols[::2], half_pixel=half_pixel)
+    some = interpolate_rows(some, shape[0], rows[-1:], half_pixel=half_pixel)
     assert_allclose(some, expected[-1:, ::2], atol=1e-4)
 
 

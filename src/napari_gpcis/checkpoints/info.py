@@ -100,7 +100,7 @@ class ModelInfo:
     training_data
         What it was trained on, and under which terms.
     description
-        One sentence for the person who chooses a model.
+        One sentence for the user who chooses a model.
     extra
         Anything else worth keeping (schedule, figures), as text.
     """

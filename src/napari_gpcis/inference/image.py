@@ -269,7 +269,7 @@ PERCENTILES = (0.1, 99.9)
 
 
 def checked_contrast(contrast: Sequence[float]) -> Limits:
-    """Return a contrast that a person gave as two numbers, or raise."""
+    """Return a contrast given as two numbers, or raise `InputError`."""
     try:
         low, high = (float(value) for value in contrast)
     except (TypeError, ValueError):

@@ -23,7 +23,7 @@ from torch import nn
 from napari_gpcis.checkpoints.cache import cache_folder, writing
 from napari_gpcis.clicks import disk_maps
 from napari_gpcis.errors import CheckpointError
-from napari_gpcis.inference.torch_cpu import FasterModel
+from napari_gpcis.inference.torch_cpu import AcceleratedModel
 from napari_gpcis.model.base import Encoded
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _core() -> Any:
     return _openvino().Core()
 
 
-class OpenVINOModel(FasterModel):
+class OpenVINOModel(AcceleratedModel):
     """A model whose feature network is compiled, each size of input once.
 
     Parameters
@@ -89,8 +89,8 @@ class OpenVINOModel(FasterModel):
         """See :meth:`GPCIS.encode`."""
         return Encoded(self._model.normalise(rgb), self._run("encode", rgb))
 
-    def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
-        """See :meth:`GPCIS.pixels`."""
+    def features(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
+        """See :meth:`GPCIS.features`."""
         disks = disk_maps(points, (encoded.rgb.shape[-2], encoded.rgb.shape[-1]))
         maps = torch.cat([previous, disks], dim=1)
         return self._run("fuse", maps, *encoded.features)[0]

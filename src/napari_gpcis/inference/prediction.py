@@ -11,7 +11,12 @@ import numpy as np
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import EMPTY, box_of, box_of_strips, contains, moved, slices
-from napari_gpcis.inference.resampling import from_grid, heighten, strips, widen
+from napari_gpcis.inference.resampling import (
+    from_grid,
+    interpolate_columns,
+    interpolate_rows,
+    strips,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,22 +41,23 @@ class GridMaps(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Pass:
-    """What the network saw, so that its features can be made again.
+class NetworkInput:
+    """Input of one pass of the network, from which its features can be made again.
 
     Attributes
     ----------
     roi
         The box of the image.
     clicks
-        The clicks that it saw.
-    before
-        The previous mask on its grid, float32, shape (1, h, w); ``None`` for none.
+        The clicks drawn into the input.
+    previous
+        Previous mask probability on the network's grid, float32, shape (1, h, w);
+        ``None`` for none.
     """
 
     roi: Box
     clicks: tuple[Click, ...] = ()
-    before: Floats | None = None
+    previous: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +83,7 @@ class Prediction:
         How the grid lies on the roi: ``True`` about pixel centres, ``False`` with
         aligned corners as published.
     seen
-        What the network saw; of a preview, that of the prediction before.
+        Input of the network; of a preview, that of the prediction before.
     """
 
     shape: tuple[int, int]
@@ -86,7 +92,7 @@ class Prediction:
     threshold: float
     maps: GridMaps
     half_pixel: bool
-    seen: Pass | None = None
+    seen: NetworkInput | None = None
 
     def __post_init__(self) -> None:
         """Check the threshold and lock the arrays."""
@@ -242,11 +248,13 @@ class Prediction:
     def _across(self, name: str, cols: NDArray[np.intp]) -> Floats:
         """Return the grid's rows of one map at some columns of the roi."""
         grid: Floats = getattr(self.maps, name)
-        return widen(grid, self._size[1], cols, half_pixel=self.half_pixel)
+        return interpolate_columns(
+            grid, self._size[1], cols, half_pixel=self.half_pixel
+        )
 
     def _down(self, across: Floats, rows: NDArray[np.intp]) -> Floats:
         """Return some rows of the roi."""
-        return heighten(across, self._size[0], rows, half_pixel=self.half_pixel)
+        return interpolate_rows(across, self._size[0], rows, half_pixel=self.half_pixel)
 
     def _strips(self, name: str) -> Iterator[tuple[slice, Floats]]:
         """Return one map on the roi in strips of rows."""

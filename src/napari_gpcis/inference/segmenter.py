@@ -14,9 +14,9 @@ from napari_gpcis.geometry import (
     target_box,
     whole_image,
 )
-from napari_gpcis.inference.backends import check_backend, chosen_backend, faster
+from napari_gpcis.inference.backends import accelerated, check_backend, chosen_backend
 from napari_gpcis.inference.image import PreparedImage, prepare_image
-from napari_gpcis.inference.prediction import Pass, Prediction
+from napari_gpcis.inference.prediction import NetworkInput, Prediction
 
 if TYPE_CHECKING:
     import os
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.backends import Backend
     from napari_gpcis.inference.engine import ClickModel
     from napari_gpcis.inference.prediction import GridMaps
-    from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.inference.start_mask import StartMask
 
 __all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
 
@@ -56,7 +56,7 @@ class Request:
     clicks: tuple[Click, ...]
     done: tuple[Prediction, ...] = ()
     view: Box | None = None
-    start: Start | None = None
+    start: StartMask | None = None
 
 
 def region(
@@ -146,7 +146,7 @@ class Segmenter:
         fast = not exact and found == "cpu"
         asked = chosen_backend(backend) if fast else backend
         check_backend(asked, found, exact=exact)
-        chosen = faster(model, asked) if fast else model
+        chosen = accelerated(model, asked) if fast else model
         self._info = info
         self._engine = Engine(chosen, info.inference, found)
 
@@ -324,8 +324,8 @@ class Segmenter:
             msg = "clicks must hold at least one click, got none"
             raise InputError(msg)
         roi = region(prepared.shape, checked, previous, view, self.info.inference)
-        maps, seen = self._engine.infer(prepared, roi, checked, previous)
-        return self._prediction(prepared, checked, maps, seen)
+        maps, network_input = self._engine.infer(prepared, roi, checked, previous)
+        return self._prediction(prepared, checked, maps, network_input)
 
     def preview(
         self,
@@ -380,26 +380,26 @@ class Segmenter:
         if previous is None:
             shape = prepared.shape
             roi = whole_image(shape) if view is None else clip_box(view, shape)
-            seen, key = Pass(roi), roi
+            network_input, key = NetworkInput(roi), roi
         else:
-            seen = previous.seen or Pass(previous.roi, previous.clicks)
-        maps = self._engine.reconsider(prepared, seen, clicks, key)
-        return self._prediction(prepared, clicks, maps, seen)
+            network_input = previous.seen or NetworkInput(previous.roi, previous.clicks)
+        maps = self._engine.recondition(prepared, network_input, clicks, key)
+        return self._prediction(prepared, clicks, maps, network_input)
 
     def _prediction(
         self,
         prepared: PreparedImage,
         clicks: tuple[Click, ...],
         maps: GridMaps,
-        seen: Pass,
+        network_input: NetworkInput,
     ) -> Prediction:
         settings = self.info.inference
         return Prediction(
             shape=prepared.shape,
-            roi=seen.roi,
+            roi=network_input.roi,
             clicks=clicks,
             threshold=settings.mask_threshold,
             maps=maps,
             half_pixel=settings.antialias,
-            seen=seen,
+            seen=network_input,
         )

@@ -77,7 +77,7 @@ class ClickNetwork(nn.Module, ABC):
         """
         return Encoded(self.normalise(rgb), self.model.encode(rgb))
 
-    def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
+    def features(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
         """Return the raw features of the clicks, previous mask and image.
 
         Parameters
@@ -98,6 +98,8 @@ class ClickNetwork(nn.Module, ABC):
         disks = disk_maps(points, (height, width))
         guidance = self.maps_transform(torch.cat([previous, disks], dim=1))
         return self.model.fuse(encoded.features, guidance)
+
+    pixels = features  # the former name
 
     def forward(self, x: Tensor, points: Tensor) -> GPScores:
         """Return scores for image and previous mask in one tensor.
@@ -124,7 +126,7 @@ class ClickNetwork(nn.Module, ABC):
         Parameters
         ----------
         encoded, points, previous
-            See :meth:`pixels`.
+            See :meth:`features`.
         variance
             Also return the variance, ``(B, 1, H, W)``.
         """

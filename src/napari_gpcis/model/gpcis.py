@@ -19,7 +19,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.gp.kernel import RGB_CHANNELS
 from napari_gpcis.gp.variational import CLICK_STD
 from napari_gpcis.model.base import ClickNetwork
-from napari_gpcis.model.click_posterior import Seen, Surface
+from napari_gpcis.model.click_posterior import ClickPosterior, ResidualObservations
 from napari_gpcis.model.grid import (
     Observations,
     double,
@@ -147,11 +147,11 @@ class GPCIS(ClickNetwork):
         Parameters
         ----------
         encoded, points, previous
-            See :meth:`pixels`.
+            See :meth:`features`.
         variance
             Also return the posterior variance (equation 10), ``(B, 1, H, W)``.
         """
-        raw = self.pixels(encoded, points, previous)
+        raw = self.features(encoded, points, previous)
         return self._posterior(raw, encoded.rgb, points, variance=variance)
 
     def forward_train(
@@ -174,25 +174,29 @@ class GPCIS(ClickNetwork):
             The random numbers to use; by default new ones.
         """
         encoded = self.encode(x[:, :3])
-        raw = self.pixels(encoded, points, x[:, 3:])
+        raw = self.features(encoded, points, x[:, 3:])
         with torch.autocast(raw.device.type, enabled=False):
             grid = self._lay_out(raw, encoded.rgb)
-            seen = self._observe(grid, points, encoded.rgb)
-            values: Tensor = seen.mean
+            observed = self._observe(grid, points, encoded.rgb)
+            values: Tensor = observed.mean
             weight: Tensor | None = self.omega
             if sample:
                 clicks, basis = draws or (torch.randn_like(values), None)
                 values = values + CLICK_STD * clicks
                 weight = self._sample_weight(basis)
-            prior, given = self._condition(grid, seen, values, weight)
-            k_mn = self._cross_kernel(grid, seen)
+            prior, given = self._condition(grid, observed, values, weight)
+            k_mn = self._cross_kernel(grid, observed)
             update = gp.update_mean(k_mn, given)
             loss = gp.variational_loss(
-                values, seen.mean, seen.cells.labels, given.cholesky, seen.cells.used
+                values,
+                observed.mean,
+                observed.cells.labels,
+                given.cholesky,
+                observed.cells.used,
             )
             return to_scores(prior, update, grid, encoded.rgb), loss.float()
 
-    def surface(self, encoded: Encoded, raw: Tensor) -> Surface:
+    def click_posterior(self, encoded: Encoded, raw: Tensor) -> ClickPosterior:
         """Prepare one image's features to be conditioned on any clicks.
 
         Parameters
@@ -200,7 +204,7 @@ class GPCIS(ClickNetwork):
         encoded
             From :meth:`encode`, one image.
         raw
-            From :meth:`pixels`, shape ``(1, d, ceil(H/4), ceil(W/4))``.
+            From :meth:`features`, shape ``(1, d, ceil(H/4), ceil(W/4))``.
         """
         grid = self._lay_out(raw, encoded.rgb)
         prior = self._prior(grid, self.omega)
@@ -211,13 +215,17 @@ class GPCIS(ClickNetwork):
             self.epsilon2,
         )
 
-        def observe(points: Tensor) -> Seen:
-            seen = self._observe(grid, points, encoded.rgb)
-            known = self._prior_at_clicks(grid, seen, prior, self.omega)
-            noise = self._noise(grid, seen.cells)
-            return Seen(seen.pixels, seen.mean - known, noise, seen.cells)
+        def observe(points: Tensor) -> ResidualObservations:
+            observed = self._observe(grid, points, encoded.rgb)
+            known = self._prior_at_clicks(grid, observed, prior, self.omega)
+            noise = self._noise(grid, observed.cells)
+            return ResidualObservations(
+                observed.features, observed.mean - known, noise, observed.cells
+            )
 
-        return Surface(grid, prior, field, encoded.rgb, observe)
+        return ClickPosterior(grid, prior, field, encoded.rgb, observe)
+
+    surface = click_posterior  # the former name
 
     def _draw_basis(self) -> None:
         """Draw the basis as the paper says."""
@@ -245,9 +253,9 @@ class GPCIS(ClickNetwork):
     ) -> tuple[GPScores, Tensor | None]:
         """Condition on the clicks; no sampling: ``w = mu_w`` and ``f_n = m``."""
         grid = self._lay_out(raw, rgb)
-        seen = self._observe(grid, points, rgb)
-        prior, given = self._condition(grid, seen, seen.mean, self.omega)
-        k_mn = self._cross_kernel(grid, seen)
+        observed = self._observe(grid, points, rgb)
+        prior, given = self._condition(grid, observed, observed.mean, self.omega)
+        k_mn = self._cross_kernel(grid, observed)
         update = gp.update_mean(k_mn, given).float()
         scores = to_scores(prior, update, grid, rgb)
         if not variance:
@@ -266,22 +274,24 @@ class GPCIS(ClickNetwork):
     def _observe(self, grid: Grid, points: Tensor, rgb: Tensor) -> Observations:
         """Look features and amortised means of the clicks up."""
         cells = locate(points, rgb.shape[-2:], grid)
-        pixels = patch_mean(grid.pixels, grid, cells, self.click_patch)
-        mean = gp.amortised_mean(self.u_mlp(pixels).squeeze(-1), cells.labels)
-        return Observations(pixels, mean, cells)
+        features = patch_mean(grid.pixels, grid, cells, self.click_patch)
+        mean = gp.amortised_mean(self.u_mlp(features).squeeze(-1), cells.labels)
+        return Observations(features, mean, cells)
 
     def _condition(
-        self, grid: Grid, seen: Observations, values: Tensor, weight: Tensor | None
+        self, grid: Grid, observed: Observations, values: Tensor, weight: Tensor | None
     ) -> tuple[Tensor, gp.Conditioned]:
         """Return the prior ``Phi(x) w`` of all pixels and the solved clicks."""
         prior = self._prior(grid, weight)
-        residual = values - self._prior_at_clicks(grid, seen, prior, weight)
+        residual = values - self._prior_at_clicks(grid, observed, prior, weight)
         k_nn = gp.click_kernel(
-            double(seen.pixels), double(self.logsigma2), double(self._rgb_weight())
+            double(observed.features),
+            double(self.logsigma2),
+            double(self._rgb_weight()),
         )
         if self.click_noise > 0:
-            k_nn = k_nn + torch.diag_embed(double(self._noise(grid, seen.cells)))
-        used = seen.cells.used.to(k_nn.device)
+            k_nn = k_nn + torch.diag_embed(double(self._noise(grid, observed.cells)))
+        used = observed.cells.used.to(k_nn.device)
         return prior, gp.condition(k_nn, double(residual), used, self.epsilon2)
 
     def _sample_weight(self, draw: Tensor | None) -> Tensor | None:
@@ -312,20 +322,22 @@ class GPCIS(ClickNetwork):
         return self.click_noise * patch_spread(features, grid, cells, _NOISE_PATCH)
 
     def _prior_at_clicks(
-        self, grid: Grid, seen: Observations, prior: Tensor, weight: Tensor | None
+        self, grid: Grid, observed: Observations, prior: Tensor, weight: Tensor | None
     ) -> Tensor:
         """Return the prior at the features of the clicks, ``(B, n)``."""
         if self.click_patch == 1:
-            return prior.gather(1, seen.cells.position)
-        own = self._fourier(seen.pixels, weight)
+            return prior.gather(1, observed.cells.position)
+        own = self._fourier(observed.features, weight)
         if grid.linear is None:
             return own
         linear = grid.linear.unsqueeze(-1)
-        return own + patch_mean(linear, grid, seen.cells, self.click_patch).squeeze(-1)
+        return own + patch_mean(linear, grid, observed.cells, self.click_patch).squeeze(
+            -1
+        )
 
-    def _cross_kernel(self, grid: Grid, seen: Observations) -> Tensor:
+    def _cross_kernel(self, grid: Grid, observed: Observations) -> Tensor:
         """Return ``K_mn``; float64 unless gradients are wanted."""
-        arguments: tuple[Tensor, ...] = (grid.pixels, seen.pixels)
+        arguments: tuple[Tensor, ...] = (grid.pixels, observed.features)
         arguments += (self.logsigma2, self._rgb_weight())
         if not torch.is_grad_enabled():
             arguments = tuple(double(argument) for argument in arguments)

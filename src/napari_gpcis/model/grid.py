@@ -125,12 +125,12 @@ def _to_shape(maps: Tensor, shape: tuple[int, ...], stride: int) -> Tensor:
 
 
 class Observations(NamedTuple):
-    """Clicks as the Gaussian process sees them; ``n`` slots in each image."""
+    """Clicks as observations of the Gaussian process; ``n`` slots in each image."""
 
-    pixels: Tensor
-    """Features and colour, ``(B, n, d + 3)``."""
+    features: Tensor
+    """Features and colour, shape ``(B, n, d + 3)``."""
     mean: Tensor
-    """``m``, ``(B, n)``."""
+    """Amortised mean ``m`` (equation 6), shape ``(B, n)``."""
     cells: Cells
     """Places and labels."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
-    from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.inference.start_mask import StartMask
 
 
 class Clicking(ABC):
@@ -71,7 +71,7 @@ class Clicking(ABC):
         return None if found is None else self._shown(found)
 
     @property
-    def start(self) -> Start | None:
+    def start(self) -> StartMask | None:
         """The mask that the current object began with; ``None`` for none."""
         return self._history.current.start
 
@@ -232,8 +232,8 @@ class Clicking(ABC):
     def _find(self, prompts: Prompts) -> Prediction | None:
         """Return what is known for these prompts."""
         start = prompts.start
-        if start is not None and start.settles(prompts.clicks):
-            return start.after(prompts.clicks)
+        if start is not None and start.holds_for(prompts.clicks):
+            return start.prediction_for(prompts.clicks)
         return self._known.get(prompts)
 
     def _shown(self, found: Prediction) -> Prediction:
@@ -281,7 +281,7 @@ class Prompts:
 
     clicks: tuple[Click, ...] = ()
     view: Box | None = None
-    start: Start | None = None
+    start: StartMask | None = None
 
     def first(self, number: int) -> Prompts:
         """Return the first ``number`` clicks with the same beginning."""

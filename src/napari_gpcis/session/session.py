@@ -12,7 +12,7 @@ import numpy as np
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import Box, check_clicks, clip_box, contains, square_around
 from napari_gpcis.inference.image import channel_indices
-from napari_gpcis.inference.start_mask import start_from
+from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.session.current import Clicking, Prompts
 from napari_gpcis.session.labels import FinishedObject, ObjectLabels, finished
 from napari_gpcis.session.saved import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
-    from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.inference.start_mask import StartMask
     from napari_gpcis.session.current import History
     from napari_gpcis.session.labels import How, LabelChange
     from napari_gpcis.session.saved import SavedObject
@@ -201,12 +201,12 @@ class Finishing(Clicking, ABC):
             msg = "a mask can only begin an object: the current one has clicks"
             raise InputError(msg)
         checked = check_clicks(clicks, self.shape)
-        start = start_from(
-            mask, self.shape, corner=corner, settled=not checked, label=label
+        start = make_start_mask(
+            mask, self.shape, corner=corner, place_click=not checked, label=label
         )
         self._change(Prompts(checked or start.clicks, start.view, start))
 
-    def push_start(self, start: Start) -> None:
+    def push_start(self, start: StartMask) -> None:
         """Begin the current object with a start of another session, see `start`."""
         if self.clicks:
             msg = "a mask can only begin an object: the current one has clicks"

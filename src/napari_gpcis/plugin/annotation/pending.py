@@ -11,7 +11,7 @@ from napari_gpcis.session.current import History, Prompts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.inference.start_mask import StartMask
     from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.session.session import Session
 
@@ -44,7 +44,7 @@ class Draft:
         return self.history.current.clicks
 
     @property
-    def start(self) -> Start | None:
+    def start(self) -> StartMask | None:
         """The mask that the object began with; ``None`` for none."""
         return self.history.current.start
 
