@@ -1,4 +1,4 @@
-"""Many images at once: a CSV of clicks in, a label image for each image out.
+"""Batch segmentation: a CSV of clicks in, one label image per image out.
 
 The model is loaded once in each process; a file that cannot be used is reported and the
 others go on.
@@ -35,6 +35,31 @@ __all__ = [
     "segment_image",
     "segment_images",
 ]
+
+
+COLUMNS = ("image", "row", "col", "positive", "object")
+"""Columns of the table of clicks; ``positive`` may be missing (all are) and
+``object`` too (then each row is an object of its own)."""
+_TRUE = {"1", "true", "yes", "+", ""}
+_FALSE = {"0", "false", "no", "-"}
+_CONNECT_TIMEOUT = 30
+"""Seconds in which a scheduler must answer."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image with the clicks of its objects.
+
+    Attributes
+    ----------
+    image
+        The file.
+    objects
+        The clicks of each object, in order.
+    """
+
+    image: Path
+    objects: tuple[tuple[Click, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -89,42 +114,6 @@ class Summary:
     failed: dict[Path, str] = field(default_factory=dict)
 
 
-def segment_image(segmenter: Segmenter, task: Task, settings: Settings) -> Path:
-    """Segment one image and write its labels; return their file.
-
-    Raises
-    ------
-    InputError
-        If the image or a click cannot be used.
-    OSError
-        If the disk refuses.
-    """
-    from napari_gpcis.imagefiles import read_image, write_labels
-    from napari_gpcis.session.session import Session
-
-    target = settings.target(task.image)
-    session = Session(
-        segmenter,
-        read_image(task.image, settings.plane),
-        contrast=settings.contrast,
-        channels=settings.channels,
-    )
-    if settings.threshold is not None:
-        session.threshold = settings.threshold
-    for number, clicks in enumerate(task.objects, start=1):
-        session.view = settings.view
-        try:
-            session.replace_clicks(clicks)
-            session.accept(label=number)
-        except InputError as error:
-            msg = f"object {number}: {error}"
-            raise InputError(msg) from error
-    write_labels(target, session.labels)
-    if settings.prompts:
-        session.save(target.with_suffix(".json"))
-    return target
-
-
 def segment_images(
     tasks: Sequence[Task],
     settings: Settings,
@@ -173,89 +162,40 @@ def segment_images(
     return summary
 
 
-def _outcomes(
-    tasks: Sequence[Task], settings: Settings, workers: WorkerPool
-) -> Iterator[tuple[Task, str | None]]:
-    """Yield each task as it ends, with what went wrong."""
-    attempt = partial(_attempt, settings=settings.anywhere())
-    if workers.in_process(len(tasks)):
-        for task in tasks:
-            yield task, attempt(task)
-        return
-    with workers.executor(len(tasks)) as pool:
-        futures = {
-            pool.submit(attempt, replace(task, image=task.image.absolute())): task
-            for task in tasks
-        }
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is not None:
-                yield futures[future], f"its process ended: {error}"
-            else:
-                yield futures[future], future.result()
+def segment_image(segmenter: Segmenter, task: Task, settings: Settings) -> Path:
+    """Segment one image and write its labels; return their file.
 
-
-def _attempt(task: Task, settings: Settings) -> str | None:
-    """Segment one image; return what went wrong, if anything did."""
-    try:
-        with _MODEL_LOCK:
-            segment_image(_segmenter(settings.model, settings.device), task, settings)
-    except (GPCISError, OSError, MemoryError) as error:
-        return " ".join(str(error).split()) or type(error).__name__
-    return None
-
-
-@cache
-def _segmenter(model: str, device: str) -> Segmenter:
-    """Load a model once in a process."""
-    from napari_gpcis.inference.segmenter import Segmenter
-
-    return Segmenter.from_pretrained(model, device=device)
-
-
-_MODEL_LOCK = Lock()
-"""A worker of a cluster may have several threads; they share one model."""
-
-
-def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
-    if jobs < 1:
-        msg = f"jobs must be 1 or more, got {jobs}"
-        raise InputError(msg)
-    targets: dict[Path, Path] = {}
-    images = {task.image.resolve() for task in tasks}
-    for task in tasks:
-        target = settings.target(task.image)
-        other = targets.setdefault(target, task.image)
-        if other != task.image:
-            msg = f"{other} and {task.image} would both be written to {target}"
-            raise InputError(msg)
-        if target.resolve() in images:
-            msg = f"output {target} is one of the images; choose another folder"
-            raise InputError(msg)
-
-
-COLUMNS = ("image", "row", "col", "positive", "object")
-"""Columns of the table of clicks; ``positive`` may be missing (all are) and
-``object`` too (then each row is an object of its own)."""
-
-_TRUE = {"1", "true", "yes", "+", ""}
-_FALSE = {"0", "false", "no", "-"}
-
-
-@dataclass(frozen=True)
-class Task:
-    """One image with the clicks of its objects.
-
-    Attributes
-    ----------
-    image
-        The file.
-    objects
-        The clicks of each object, in order.
+    Raises
+    ------
+    InputError
+        If the image or a click cannot be used.
+    OSError
+        If the disk refuses.
     """
+    from napari_gpcis.imagefiles import read_image, write_labels
+    from napari_gpcis.session.session import Session
 
-    image: Path
-    objects: tuple[tuple[Click, ...], ...]
+    target = settings.target(task.image)
+    session = Session(
+        segmenter,
+        read_image(task.image, settings.plane),
+        contrast=settings.contrast,
+        channels=settings.channels,
+    )
+    if settings.threshold is not None:
+        session.threshold = settings.threshold
+    for number, clicks in enumerate(task.objects, start=1):
+        session.view = settings.view
+        try:
+            session.replace_clicks(clicks)
+            session.accept(label=number)
+        except InputError as error:
+            msg = f"object {number}: {error}"
+            raise InputError(msg) from error
+    write_labels(target, session.labels)
+    if settings.prompts:
+        session.save(target.with_suffix(".json"))
+    return target
 
 
 def read_clicks(table: Path, images: Iterable[Path] = ()) -> list[Task]:
@@ -330,8 +270,65 @@ def _click(row: dict[str, str], table: Path, line: int) -> Click:
         raise InputError(msg) from error
 
 
-_CONNECT_TIMEOUT = 30
-"""Seconds in which a scheduler must answer."""
+def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
+    if jobs < 1:
+        msg = f"jobs must be 1 or more, got {jobs}"
+        raise InputError(msg)
+    targets: dict[Path, Path] = {}
+    images = {task.image.resolve() for task in tasks}
+    for task in tasks:
+        target = settings.target(task.image)
+        other = targets.setdefault(target, task.image)
+        if other != task.image:
+            msg = f"{other} and {task.image} would both be written to {target}"
+            raise InputError(msg)
+        if target.resolve() in images:
+            msg = f"output {target} is one of the images; choose another folder"
+            raise InputError(msg)
+
+
+def _outcomes(
+    tasks: Sequence[Task], settings: Settings, workers: WorkerPool
+) -> Iterator[tuple[Task, str | None]]:
+    """Yield each task as it ends, with what went wrong."""
+    attempt = partial(_attempt, settings=settings.anywhere())
+    if workers.in_process(len(tasks)):
+        for task in tasks:
+            yield task, attempt(task)
+        return
+    with workers.executor(len(tasks)) as pool:
+        futures = {
+            pool.submit(attempt, replace(task, image=task.image.absolute())): task
+            for task in tasks
+        }
+        for future in as_completed(futures):
+            error = future.exception()
+            if error is not None:
+                yield futures[future], f"its process ended: {error}"
+            else:
+                yield futures[future], future.result()
+
+
+def _attempt(task: Task, settings: Settings) -> str | None:
+    """Segment one image; return what went wrong, if anything did."""
+    try:
+        with _MODEL_LOCK:
+            segment_image(_segmenter(settings.model, settings.device), task, settings)
+    except (GPCISError, OSError, MemoryError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+@cache
+def _segmenter(model: str, device: str) -> Segmenter:
+    """Load a model once in a process."""
+    from napari_gpcis.inference.segmenter import Segmenter
+
+    return Segmenter.from_pretrained(model, device=device)
+
+
+_MODEL_LOCK = Lock()
+"""A worker of a cluster may have several threads; they share one model."""
 
 
 class WorkerPool(NamedTuple):

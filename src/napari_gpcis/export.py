@@ -1,4 +1,4 @@
-"""Objects for other programs: OME-TIFF labels, a table of objects, COCO annotations.
+"""Export of objects: OME-TIFF labels, a CSV table, COCO annotations.
 
 All functions take a label image of any number of axes, integers, 0 for background. Two
 of its axes are those of a picture (by default the last two); along the others lie its
@@ -40,8 +40,6 @@ __all__ = [
 ]
 
 
-_OME_AXES = 5
-
 COLUMNS = (
     "id",
     "plane",
@@ -57,6 +55,95 @@ COLUMNS = (
     "clicks",
 )
 """Columns of the table. Boxes are half-open; ``area_units`` is in ``unit`` squared."""
+OME_UNITS = {
+    "meter": "m",
+    "centimeter": "cm",
+    "millimeter": "mm",
+    "micrometer": "µm",
+    "nanometer": "nm",
+    "angstrom": "Å",
+    "second": "s",
+}
+"""Names of units in napari, and what OME calls them."""
+_OME_AXES = 5
+_OTHERS = "TZCRQ"
+"""Letters of axes that are not those of the picture; a single one is depth."""
+PlaneIndex: TypeAlias = tuple[int, ...]
+"""Index on the axes that are not those of the picture, in their order."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Size, unit and axis of a pixel in the world.
+
+    Attributes
+    ----------
+    scale
+        Size of a pixel along each axis of the labels, at least 0.
+    units
+        Unit along each axis, such as ``"micrometer"``; ``"pixel"`` where unknown.
+    axes
+        The two axes of the picture: rows, columns.
+    letters
+        A letter for each axis, as TIFF names them: ``"TYX"``, ``"ZYX"``.
+
+    Raises
+    ------
+    InputError
+        If these do not belong together.
+    """
+
+    scale: tuple[float, ...]
+    units: tuple[str, ...]
+    axes: tuple[int, int]
+    letters: str
+
+    def __post_init__(self) -> None:
+        """Check the lengths."""
+        count = len(self.scale)
+        if not count == len(self.units) == len(self.letters) or count < 2:
+            msg = (
+                "scale, units and letters must have one entry for each axis, got "
+                f"{self.scale}, {self.units} and {self.letters!r}"
+            )
+            raise InputError(msg)
+        if not all(np.isfinite(size) and size > 0 for size in self.scale):
+            msg = f"scale must be positive, got {self.scale}"
+            raise InputError(msg)
+
+    @classmethod
+    def of(
+        cls,
+        ndim: int,
+        scale: Sequence[float] | None = None,
+        units: Sequence[str] | str = "pixel",
+        axes: tuple[int, int] | None = None,
+    ) -> Calibration:
+        """Return a calibration, with defaults where nothing is given.
+
+        Parameters
+        ----------
+        ndim
+            Number of axes of the labels.
+        scale, units, axes
+            As above; the sign of a scale is dropped, one unit counts for all axes.
+        """
+        if ndim < 2:
+            msg = f"labels must have rows and columns, got {ndim} axes"
+            raise InputError(msg)
+        rows, cols = (ndim - 2, ndim - 1) if axes is None else axes
+        if ndim > len(_OTHERS) + 2:
+            msg = f"labels may have up to {len(_OTHERS) + 2} axes, got {ndim}"
+            raise InputError(msg)
+        if not 0 <= rows < cols < ndim:
+            msg = f"axes must be two of the {ndim} axes, ascending, got {axes}"
+            raise InputError(msg)
+        named = (units,) * ndim if isinstance(units, str) else tuple(units)
+        others = iter(_OTHERS[: ndim - 2] if ndim != 3 else "Z")
+        found = {rows: "Y", cols: "X"}
+        name = "".join(found.get(axis) or next(others) for axis in range(ndim))
+        sizes = (1.0,) * ndim if scale is None else tuple(abs(float(s)) for s in scale)
+        return cls(sizes, named, (rows, cols), name)
 
 
 def object_table(
@@ -64,7 +151,7 @@ def object_table(
     clicks: Mapping[tuple[PlaneIndex, int], int] | None = None,
     calibration: Calibration | None = None,
 ) -> list[dict[str, Any]]:
-    """Describe each object of each plane, see :data:`COLUMNS`.
+    """Return one row for each object of each plane, see :data:`COLUMNS`.
 
     Parameters
     ----------
@@ -168,18 +255,6 @@ def write_tiff(
         )
 
 
-OME_UNITS = {
-    "meter": "m",
-    "centimeter": "cm",
-    "millimeter": "mm",
-    "micrometer": "µm",
-    "nanometer": "nm",
-    "angstrom": "Å",
-    "second": "s",
-}
-"""Names of units in napari, and what OME calls them."""
-
-
 def coco(
     labels: ArrayLike,
     file_name: str,
@@ -270,87 +345,6 @@ def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
         Shape (h, w), at least one pixel.
     """
     return list(geometry.run_lengths(mask, order="F"))
-
-
-PlaneIndex: TypeAlias = tuple[int, ...]
-"""Index on the axes that are not those of the picture, in their order."""
-
-_OTHERS = "TZCRQ"
-"""Letters of axes that are not those of the picture; a single one is depth."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Size, unit and axis of a pixel in the world.
-
-    Attributes
-    ----------
-    scale
-        Size of a pixel along each axis of the labels, at least 0.
-    units
-        Unit along each axis, such as ``"micrometer"``; ``"pixel"`` where unknown.
-    axes
-        The two axes of the picture: rows, columns.
-    letters
-        A letter for each axis, as TIFF names them: ``"TYX"``, ``"ZYX"``.
-
-    Raises
-    ------
-    InputError
-        If these do not belong together.
-    """
-
-    scale: tuple[float, ...]
-    units: tuple[str, ...]
-    axes: tuple[int, int]
-    letters: str
-
-    def __post_init__(self) -> None:
-        """Check the lengths."""
-        count = len(self.scale)
-        if not count == len(self.units) == len(self.letters) or count < 2:
-            msg = (
-                "scale, units and letters must have one entry for each axis, got "
-                f"{self.scale}, {self.units} and {self.letters!r}"
-            )
-            raise InputError(msg)
-        if not all(np.isfinite(size) and size > 0 for size in self.scale):
-            msg = f"scale must be positive, got {self.scale}"
-            raise InputError(msg)
-
-    @classmethod
-    def of(
-        cls,
-        ndim: int,
-        scale: Sequence[float] | None = None,
-        units: Sequence[str] | str = "pixel",
-        axes: tuple[int, int] | None = None,
-    ) -> Calibration:
-        """Return a calibration, with defaults where nothing is given.
-
-        Parameters
-        ----------
-        ndim
-            Number of axes of the labels.
-        scale, units, axes
-            As above; the sign of a scale is dropped, one unit counts for all axes.
-        """
-        if ndim < 2:
-            msg = f"labels must have rows and columns, got {ndim} axes"
-            raise InputError(msg)
-        rows, cols = (ndim - 2, ndim - 1) if axes is None else axes
-        if ndim > len(_OTHERS) + 2:
-            msg = f"labels may have up to {len(_OTHERS) + 2} axes, got {ndim}"
-            raise InputError(msg)
-        if not 0 <= rows < cols < ndim:
-            msg = f"axes must be two of the {ndim} axes, ascending, got {axes}"
-            raise InputError(msg)
-        named = (units,) * ndim if isinstance(units, str) else tuple(units)
-        others = iter(_OTHERS[: ndim - 2] if ndim != 3 else "Z")
-        found = {rows: "Y", cols: "X"}
-        name = "".join(found.get(axis) or next(others) for axis in range(ndim))
-        sizes = (1.0,) * ndim if scale is None else tuple(abs(float(s)) for s in scale)
-        return cls(sizes, named, (rows, cols), name)
 
 
 def planes(

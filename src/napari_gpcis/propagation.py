@@ -1,4 +1,4 @@
-"""Propagation of an object through the planes of a stack or the times of a time-lapse.
+"""Propagation of an object through a stack or time-lapse, plane by plane.
 
 The mask of one plane begins the next: the network gets it as the previous mask, and
 clicks are placed where it is deepest, as a user would place them. The agreement of
@@ -56,6 +56,14 @@ __all__ = [
 ]
 
 
+MAX_CLICKS = 3
+"""Clicks placed on one plane at most."""
+_MIN_SPACING = 3.0  # a further click lies at least so many depths from the others
+_MIN_DEPTH = 0.5  # and at least at this share of the greatest depth
+_RING_GRID = 512  # larger surroundings are read on a coarser grid
+_MIN_STD = 0.02  # of values in [0, 1]: the ratio of a flat object stays finite
+
+
 @dataclass(frozen=True)
 class StopRule:
     """Limits beyond which an object counts as gone.
@@ -87,7 +95,7 @@ class StopRule:
 
 @dataclass(frozen=True, eq=False)
 class PlaneResult:
-    """Mask of an object on one plane, with the figures that tell whether to go on.
+    """Mask of an object on one plane, with agreement, certainty and contrast.
 
     Attributes
     ----------
@@ -141,6 +149,53 @@ class PlaneResult:
         done = replace(self.saved.current, id=label, overwrite=overwrite)
         nothing = SavedObject((), None, done.threshold)
         return replace(self.saved, objects=(done,), current=nothing)
+
+
+def follow(
+    segmenter: Segmenter,
+    first: ArrayLike,
+    mask: ArrayLike,
+    planes: Iterable[ArrayLike],
+    rule: StopRule | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[PlaneResult]:
+    """Propagate an object from plane to plane until it vanishes.
+
+    Parameters
+    ----------
+    segmenter
+        The model.
+    first
+        The plane on which the object was clicked.
+    mask
+        The object there, shape (H, W).
+    planes
+        The planes after it, in order; each is read when its turn comes.
+    rule
+        When it counts as gone.
+    cancelled
+        Asked before each plane; if true, nothing more comes.
+
+    Yields
+    ------
+    PlaneResult
+        The object on one plane after the other; the plane on which it is gone is left
+        out.
+
+    Raises
+    ------
+    InputError
+        If the mask is empty or does not fit, or a plane cannot be used.
+    """
+    before = begin(segmenter.prepare(first), mask, (0, 0))
+    for plane in planes:
+        if cancelled is not None and cancelled():
+            return
+        found = propagate_step(segmenter, plane, before.mask, before.box[:2])
+        if reason_to_stop(found, before, rule):
+            return
+        yield found
+        before = found
 
 
 def propagate_step(
@@ -244,61 +299,6 @@ def reason_to_stop(
     if found.certainty < rule.certainty:
         return "the model is no longer certain"
     return ""
-
-
-def follow(
-    segmenter: Segmenter,
-    first: ArrayLike,
-    mask: ArrayLike,
-    planes: Iterable[ArrayLike],
-    rule: StopRule | None = None,
-    cancelled: Callable[[], bool] | None = None,
-) -> Iterator[PlaneResult]:
-    """Propagate an object from plane to plane until it vanishes.
-
-    Parameters
-    ----------
-    segmenter
-        The model.
-    first
-        The plane on which the object was clicked.
-    mask
-        The object there, shape (H, W).
-    planes
-        The planes after it, in order; each is read when its turn comes.
-    rule
-        When it counts as gone.
-    cancelled
-        Asked before each plane; if true, nothing more comes.
-
-    Yields
-    ------
-    PlaneResult
-        The object on one plane after the other; the plane on which it is gone is left
-        out.
-
-    Raises
-    ------
-    InputError
-        If the mask is empty or does not fit, or a plane cannot be used.
-    """
-    before = begin(segmenter.prepare(first), mask, (0, 0))
-    for plane in planes:
-        if cancelled is not None and cancelled():
-            return
-        found = propagate_step(segmenter, plane, before.mask, before.box[:2])
-        if reason_to_stop(found, before, rule):
-            return
-        yield found
-        before = found
-
-
-MAX_CLICKS = 3
-"""Clicks placed on one plane at most."""
-_MIN_SPACING = 3.0  # a further click lies at least so many depths from the others
-_MIN_DEPTH = 0.5  # and at least at this share of the greatest depth
-_RING_GRID = 512  # larger surroundings are read on a coarser grid
-_MIN_STD = 0.02  # of values in [0, 1]: the ratio of a flat object stays finite
 
 
 def inner_clicks(

@@ -10,11 +10,11 @@ from napari_gpcis.errors import InputError
 if TYPE_CHECKING:
     from napari_gpcis.inference.engine import ClickModel
 
-
 Backend: TypeAlias = Literal["auto", "torch", "openvino"]
-
 VARIABLE = "NAPARI_GPCIS_BACKEND"
 """Environment variable that says what ``"auto"`` is."""
+MIN_CORES = 4
+"""With fewer cores than this, all of them compute."""
 
 
 def chosen_backend(backend: str) -> str:
@@ -76,10 +76,6 @@ def accelerated(model: ClickModel, backend: str) -> ClickModel:
     if backend == "openvino" or (backend == "auto" and openvino.available()):
         return openvino.OpenVINOModel(model)
     return TorchCPUModel(model)
-
-
-MIN_CORES = 4
-"""With fewer cores than this, all of them compute."""
 
 
 def inference_thread_count(cores: int | None) -> int | None:

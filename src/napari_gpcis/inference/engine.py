@@ -1,4 +1,4 @@
-"""Running the network on a crop of the image: where NumPy meets PyTorch."""
+"""Engine: a model on its device, with its caches and mirror averaging."""
 
 from __future__ import annotations
 
@@ -28,56 +28,14 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
 
-
 KEPT_ENCODINGS = 4
 """Encoded crops that a segmenter keeps."""
 KEPT_POSTERIORS = 3
 """Network inputs whose features a segmenter keeps."""
 
 
-class Posterior(Protocol):
-    """Features of one network input, to be conditioned on any clicks."""
-
-    def scores(
-        self, points: Tensor, variance: bool = False
-    ) -> tuple[Any, Tensor | None]:
-        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
-
-
-class ClickModel(Protocol):
-    """A model that a segmenter can run, such as `napari_gpcis.model.GPCIS`."""
-
-    epsilon2: float
-    gp_stride: int
-
-    def to(self, device: Any) -> Any:
-        """Move the weights to a device, in place."""
-
-    def eval(self) -> Any:
-        """Switch training behaviour off."""
-
-    def encode(self, rgb: Tensor) -> Any:
-        """Compute what depends on the image alone, (1, 3, H, W) in [0, 1]."""
-
-    def predict(
-        self, encoded: Any, points: Tensor, previous: Tensor, variance: bool = False
-    ) -> tuple[Any, Tensor | None]:
-        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
-
-
-@runtime_checkable
-class PosteriorModel(Protocol):
-    """A model whose features can be conditioned on clicks other than their own."""
-
-    def features(self, encoded: Any, points: Tensor, previous: Tensor) -> Tensor:
-        """Return the features of image, clicks and previous mask."""
-
-    def click_posterior(self, encoded: Any, raw: Tensor) -> Posterior:
-        """Prepare the features to be conditioned on any clicks."""
-
-
 class Engine:
-    """A model on its device, with the last encoded crops; shareable between threads.
+    """A model on its device, shareable between threads.
 
     Parameters
     ----------
@@ -120,8 +78,6 @@ class Engine:
         GPCISError
             If the model returns NaN.
         """
-        import torch  # heavy: only when a model is in use
-
         with torch.inference_mode(), self._lock:
             before = None
             if previous is not None:
@@ -157,8 +113,6 @@ class Engine:
         key
             Key of the kept features; ``network_input`` itself by default.
         """
-        import torch  # heavy: only when a model is in use
-
         place = (network_input if key is None else key, prepared.token)
         with torch.inference_mode():
             posterior = self._posteriors.get(place)
@@ -185,9 +139,7 @@ class Engine:
     def _posterior(
         self, encoded: tuple[Any, ...], network_input: NetworkInput
     ) -> Posterior:
-        """Return the posterior of a network input: one pass. The lock is held."""
-        import torch  # heavy: only when a model is in use
-
+        """Return the posterior of a network input. The lock must be held."""
         before = torch.zeros(1, 1, self._size, self._size, device=self.device)
         if network_input.previous is not None:
             before = torch.from_numpy(network_input.previous)[None].to(self.device)
@@ -215,13 +167,54 @@ class Engine:
         return tuple(self._model.encode(view) for view in views)
 
     def _encoded(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
-        """Return the encoding of a crop, kept or new. The lock is held."""
+        """Return the encoding of a crop. The lock must be held."""
         key = prepared.token, roi
         encoded = self._encodings.get(key)
         if encoded is None:
             encoded = self._encode(prepared, roi)
             self._encodings.put(key, encoded)
         return encoded
+
+
+class ClickModel(Protocol):
+    """A model that a segmenter can run, such as `napari_gpcis.model.GPCIS`."""
+
+    epsilon2: float
+    gp_stride: int
+
+    def to(self, device: Any) -> Any:
+        """Move the weights to a device, in place."""
+
+    def eval(self) -> Any:
+        """Switch training behaviour off."""
+
+    def encode(self, rgb: Tensor) -> Any:
+        """Return the encoding of an image, (1, 3, H, W) in [0, 1]."""
+
+    def predict(
+        self, encoded: Any, points: Tensor, previous: Tensor, variance: bool = False
+    ) -> tuple[Any, Tensor | None]:
+        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
+
+
+@runtime_checkable
+class PosteriorModel(Protocol):
+    """A model whose features can be conditioned on clicks other than their own."""
+
+    def features(self, encoded: Any, points: Tensor, previous: Tensor) -> Tensor:
+        """Return the features of image, clicks and previous mask."""
+
+    def click_posterior(self, encoded: Any, raw: Tensor) -> Posterior:
+        """Prepare the features to be conditioned on any clicks."""
+
+
+class Posterior(Protocol):
+    """Features of one network input, to be conditioned on any clicks."""
+
+    def scores(
+        self, points: Tensor, variance: bool = False
+    ) -> tuple[Any, Tensor | None]:
+        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
 
 
 class _RerunPosterior:
@@ -236,51 +229,6 @@ class _RerunPosterior:
         """Return what the model predicts."""
         model, encoded, before = self._arguments
         return model.predict(encoded, points, before, variance)
-
-
-def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:
-    """Bring the answer of the model to NumPy."""
-    maps = (scores.logits.sigmoid(), scores.prior, scores.update, variance)
-    arrays = [m[0, 0].float().cpu().numpy().copy() for m in maps if m is not None]
-    if len(arrays) < len(maps) or not all(np.isfinite(a).all() for a in arrays):
-        msg = (
-            "the model did not return finite scores and variances; its weights "
-            "are damaged or were trained badly"
-        )
-        raise GPCISError(msg)
-    return GridMaps(*arrays)
-
-
-def find_device(name: str) -> str:
-    """Return the device to use, after a trial."""
-    import torch  # heavy: only when a model is in use
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        msg = f"device must be 'auto' or one PyTorch can use, got {name!r}: {error}"
-        raise InputError(msg) from error
-    return name
-
-
-def mirrored_points(points: Tensor, size: int) -> Tensor:
-    """Move clicks to where they lie on the mirror image.
-
-    Parameters
-    ----------
-    points
-        Rows ``(row, column, order)``, shape ``(1, 2 N, 3)``; unused ones are -1.
-    size
-        Width of the network's input, pixels.
-    """
-    moved = points.clone()
-    used = points[..., 2] >= 0
-    moved[..., 1] = torch.where(used, size - 1 - points[..., 1], points[..., 1])
-    return moved
 
 
 class MirroredPosterior:
@@ -322,9 +270,52 @@ class MirroredPosterior:
         return scores, _mean(spread, other_spread)
 
 
+def mirrored_points(points: Tensor, size: int) -> Tensor:
+    """Move clicks to where they lie on the mirror image.
+
+    Parameters
+    ----------
+    points
+        Rows ``(row, column, order)``, shape ``(1, 2 N, 3)``; unused ones are -1.
+    size
+        Width of the network's input, pixels.
+    """
+    moved = points.clone()
+    used = points[..., 2] >= 0
+    moved[..., 1] = torch.where(used, size - 1 - points[..., 1], points[..., 1])
+    return moved
+
+
 def _mean(plain: Tensor, mirror: Tensor) -> Tensor:
     """Return the mean of two maps, the second with left and right swapped."""
     return (plain + mirror.flip(-1)) / 2
+
+
+def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:
+    """Return the scores of a model as NumPy arrays."""
+    maps = (scores.logits.sigmoid(), scores.prior, scores.update, variance)
+    arrays = [m[0, 0].float().cpu().numpy().copy() for m in maps if m is not None]
+    if len(arrays) < len(maps) or not all(np.isfinite(a).all() for a in arrays):
+        msg = (
+            "the model did not return finite scores and variances; its weights "
+            "are damaged or were trained badly"
+        )
+        raise GPCISError(msg)
+    return GridMaps(*arrays)
+
+
+def find_device(name: str) -> str:
+    """Return the device to use, after a trial."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        msg = f"device must be 'auto' or one PyTorch can use, got {name!r}: {error}"
+        raise InputError(msg) from error
+    return name
 
 
 T = TypeVar("T")

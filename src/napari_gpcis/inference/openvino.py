@@ -40,7 +40,7 @@ _TELEMETRY = "openvino_telemetry"
 
 
 def available() -> bool:
-    """Tell whether OpenVINO is installed."""
+    """Return whether OpenVINO is installed."""
     return find_spec("openvino") is not None
 
 
@@ -135,7 +135,7 @@ class OpenVINOModel(AcceleratedModel):
 
 
 class _Encoding(nn.Module):
-    """What depends on the image alone."""
+    """The part of the network that depends on the image alone."""
 
     def __init__(self, model: GPCIS) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class _Encoding(nn.Module):
 
 
 class _Fusing(nn.Module):
-    """What clicks and previous mask change."""
+    """The part of the network that depends on clicks and previous mask."""
 
     def __init__(self, model: GPCIS) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class _Fusing(nn.Module):
 
 
 def _digest(model: GPCIS) -> str:
-    """Return what tells networks, and versions that convert them, apart."""
+    """Return a digest of the weights and of the versions that convert them."""
     found = hashlib.sha256(f"{_openvino().__version__} {torch.__version__}".encode())
     for part in (model.model, model.maps_transform):
         found.update(type(part).__name__.encode())

@@ -1,4 +1,4 @@
-"""What the model says after a click."""
+"""Prediction: the maps after a click, and a mask that obeys every click."""
 
 from __future__ import annotations
 
@@ -27,37 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.resampling import Floats, Index
 
-
 MapName: TypeAlias = Literal["mask", "probability", "variance", "prior", "update"]
-
-
-class GridMaps(NamedTuple):
-    """The answer on the grid of the network: four arrays (h, w), float32."""
-
-    probability: Floats
-    prior: Floats
-    update: Floats
-    variance: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkInput:
-    """Input of one pass of the network, from which its features can be made again.
-
-    Attributes
-    ----------
-    roi
-        The box of the image.
-    clicks
-        The clicks drawn into the input.
-    previous
-        Previous mask probability on the network's grid, float32, shape (1, h, w);
-        ``None`` for none.
-    """
-
-    roi: Box
-    clicks: tuple[Click, ...] = ()
-    previous: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,12 +98,12 @@ class Prediction:
 
     @property
     def prior(self) -> Floats:
-        """What the prior adds to the logit, shape (H, W): NaN outside the roi."""
+        """Share of the prior in the logit, shape (H, W); NaN outside the roi."""
         return self._full(self.crop("prior"), fill=np.nan)
 
     @property
     def update(self) -> Floats:
-        """What the clicks add to the logit, shape (H, W): NaN outside the roi."""
+        """Share of the clicks in the logit, shape (H, W); NaN outside the roi."""
         return self._full(self.crop("update"), fill=np.nan)
 
     @property
@@ -283,6 +253,35 @@ class Prediction:
         return full
 
 
+class GridMaps(NamedTuple):
+    """Maps on the grid of the network: four arrays (h, w), float32."""
+
+    probability: Floats
+    prior: Floats
+    update: Floats
+    variance: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """Input of one pass of the network, from which its features can be made again.
+
+    Attributes
+    ----------
+    roi
+        The box of the image.
+    clicks
+        The clicks drawn into the input.
+    previous
+        Previous mask probability on the network's grid, float32, shape (1, h, w);
+        ``None`` for none.
+    """
+
+    roi: Box
+    clicks: tuple[Click, ...] = ()
+    previous: Floats | None = None
+
+
 def check_threshold(threshold: float) -> None:
     """Raise `InputError` unless the threshold lies between 0 and 1."""
     if not 0 < threshold < 1:
@@ -290,28 +289,23 @@ def check_threshold(threshold: float) -> None:
         raise InputError(msg)
 
 
-def _inside(
-    index: Index, start: int, stop: int
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Return which of the pixels lie in the range, and where in it."""
-    if isinstance(index, slice):
-        index = np.arange(index.start, index.stop)
-    inside: NDArray[np.bool_] = np.logical_and(index >= start, index < stop)
-    return index[inside] - start, inside
-
-
-def in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:
-    """Return the pixel of a click, counted from the roi's corner, and its label."""
-    row, col = click.pixel
-    return (row - roi[0], col - roi[1]), click.positive
-
-
 def obey(
     mask: NDArray[np.bool_],
     clicks: list[tuple[tuple[int, int], bool]],
     reach: tuple[float, float],
 ) -> None:
-    """Give each clicked pixel the label of its last click, see `Prediction.crop`."""
+    """Set each clicked pixel to the label of its last click, in place.
+
+    Parameters
+    ----------
+    mask
+        Shape (h, w); changed.
+    clicks
+        Pixel and label of each click, in order; the last on a pixel counts.
+    reach
+        Half axes of the ellipse that a repaired click sets, in pixels; see
+        :meth:`Prediction.crop`.
+    """
     wanted = dict(clicks)
     for place, positive in wanted.items():
         if mask[place] != positive:
@@ -326,7 +320,10 @@ def _repair(
     others: list[tuple[int, int]],
     reach: tuple[float, float],
 ) -> None:
-    """Give the ellipse about a click its label, where no other click is as near."""
+    """Set the ellipse about a click to its label, in place.
+
+    Pixels as near to one of the ``others`` are left.
+    """
     box = tuple(
         slice(max(0, math.ceil(centre - half)), math.floor(centre + half) + 1)
         for centre, half in zip(place, reach, strict=True)
@@ -339,3 +336,19 @@ def _repair(
     for row, col in others:
         taken &= down**2 + right**2 < (rows - row) ** 2 + (cols - col) ** 2
     part[taken] = positive
+
+
+def in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:
+    """Return the pixel of a click, counted from the roi's corner, and its label."""
+    row, col = click.pixel
+    return (row - roi[0], col - roi[1]), click.positive
+
+
+def _inside(
+    index: Index, start: int, stop: int
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return which of the pixels lie in the range, and where in it."""
+    if isinstance(index, slice):
+        index = np.arange(index.start, index.stop)
+    inside: NDArray[np.bool_] = np.logical_and(index >= start, index < stop)
+    return index[inside] - start, inside

@@ -34,60 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """A snapshot of what there is to predict; may cross threads.
-
-    Attributes
-    ----------
-    prepared
-        The image.
-    clicks
-        All clicks of the object, in order.
-    done
-        The predictions known already, of the first ``len(done)`` clicks.
-    view
-        What the first click is zoomed to; ``None`` for the whole image.
-    start
-        The mask before the first click; ``None`` for none.
-    """
-
-    prepared: PreparedImage
-    clicks: tuple[Click, ...]
-    done: tuple[Prediction, ...] = ()
-    view: Box | None = None
-    start: StartMask | None = None
-
-
-def region(
-    shape: tuple[int, int],
-    clicks: tuple[Click, ...],
-    previous: Prediction | None,
-    view: Box | None,
-    settings: InferenceSettings,
-) -> Box:
-    """Return the region of interest, see the notes of `Segmenter`.
-
-    Parameters
-    ----------
-    shape
-        Height and width of the image.
-    clicks
-        All clicks so far.
-    previous
-        The prediction of the click before.
-    view
-        What is seen while there is no mask; ``None`` for the whole image.
-    settings
-        How the model is run.
-    """
-    extent = None if previous is None else previous.extent(settings.crop_threshold)
-    if extent is None:
-        seen = whole_image(shape) if view is None else clip_box(view, shape)
-        return around_clicks(seen, clicks)
-    return target_box(around_clicks(extent, clicks), shape, settings.expansion)
-
-
 class Segmenter:
     """A model with its settings: no image, no history, shareable between threads.
 
@@ -190,12 +136,12 @@ class Segmenter:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model is and how it is run."""
+        """Identity of the model, with its inference settings."""
         return self._info
 
     @property
     def device(self) -> str:
-        """Where the model runs."""
+        """Device on which the model runs."""
         return self._engine.device
 
     def prepare(
@@ -403,3 +349,57 @@ class Segmenter:
             half_pixel=settings.antialias,
             seen=network_input,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A snapshot of what there is to predict; may cross threads.
+
+    Attributes
+    ----------
+    prepared
+        The image.
+    clicks
+        All clicks of the object, in order.
+    done
+        The predictions known already, of the first ``len(done)`` clicks.
+    view
+        What the first click is zoomed to; ``None`` for the whole image.
+    start
+        The mask before the first click; ``None`` for none.
+    """
+
+    prepared: PreparedImage
+    clicks: tuple[Click, ...]
+    done: tuple[Prediction, ...] = ()
+    view: Box | None = None
+    start: StartMask | None = None
+
+
+def region(
+    shape: tuple[int, int],
+    clicks: tuple[Click, ...],
+    previous: Prediction | None,
+    view: Box | None,
+    settings: InferenceSettings,
+) -> Box:
+    """Return the region of interest, see the notes of `Segmenter`.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the image.
+    clicks
+        All clicks so far.
+    previous
+        The prediction of the click before.
+    view
+        Box that is used while there is no mask; ``None`` for the whole image.
+    settings
+        How the model is run.
+    """
+    extent = None if previous is None else previous.extent(settings.crop_threshold)
+    if extent is None:
+        first = whole_image(shape) if view is None else clip_box(view, shape)
+        return around_clicks(first, clicks)
+    return target_box(around_clicks(extent, clicks), shape, settings.expansion)

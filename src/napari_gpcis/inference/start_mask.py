@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 VIEW_GROWTH = 2.0
-"""The network sees a box so many times the mask's, should the mask be lost."""
+"""Size of the view relative to the mask, should the mask be lost."""
 DEPTH_GRID = 256
 """Largest side of the grid on which depths inside a mask are measured."""
 

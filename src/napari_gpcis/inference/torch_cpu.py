@@ -1,4 +1,4 @@
-"""A model made ready to run fast on a CPU."""
+"""PyTorch on a CPU: folded batch norms, channels last, low precision."""
 
 from __future__ import annotations
 
@@ -20,22 +20,14 @@ if TYPE_CHECKING:
     from napari_gpcis.model.gpcis import GPCIS
     from napari_gpcis.model.grid import GPScores
 
-
 _TRIAL = 64
 _BFLOAT16 = ("avx512_bf16", "amx_bf16")
 
 
-def has_bfloat16() -> bool:
-    """Tell whether this CPU has instructions to compute with bfloat16."""
-    ask = getattr(torch.cpu, "get_capabilities", None)  # older PyTorch has none
-    found: dict[str, bool] = {} if ask is None else ask()
-    return any(found.get(name, False) for name in _BFLOAT16)
-
-
 class AcceleratedModel(ABC):
-    """A model of which the feature network runs in another way; the GP as it is.
+    """A GPCIS model whose feature network runs on another backend.
 
-    It serves a segmenter as `GPCIS` does.
+    It serves a segmenter as `GPCIS` does; the Gaussian process is the model's own.
 
     Parameters
     ----------
@@ -208,3 +200,10 @@ def lower_precision(network: nn.Module, dtype: torch.dtype) -> None:
     for part in network.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             part.to(dtype)
+
+
+def has_bfloat16() -> bool:
+    """Return whether this CPU computes with bfloat16."""
+    ask = getattr(torch.cpu, "get_capabilities", None)  # older PyTorch has none
+    found: dict[str, bool] = {} if ask is None else ask()
+    return any(found.get(name, False) for name in _BFLOAT16)

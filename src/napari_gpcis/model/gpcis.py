@@ -197,7 +197,7 @@ class GPCIS(ClickNetwork):
             return to_scores(prior, update, grid, encoded.rgb), loss.float()
 
     def click_posterior(self, encoded: Encoded, raw: Tensor) -> ClickPosterior:
-        """Prepare one image's features to be conditioned on any clicks.
+        """Return the posterior of one image's features, given any clicks.
 
         Parameters
         ----------
@@ -265,14 +265,14 @@ class GPCIS(ClickNetwork):
         return scores, to_network_size(spread.reshape(len(rgb), 1, *grid.shape), rgb)
 
     def _lay_out(self, raw: Tensor, rgb: Tensor) -> Grid:
-        """Lay features, and colour if it is to be seen, on the grid."""
+        """Return features, and colour if it is used, on the grid."""
         grid = lay_out(raw.float(), rgb, self.gp_stride, self.linear)
         if self.weights is None:
             grid = grid._replace(pixels=grid.pixels[..., : raw.shape[1]])
         return grid
 
     def _observe(self, grid: Grid, points: Tensor, rgb: Tensor) -> Observations:
-        """Look features and amortised means of the clicks up."""
+        """Return features and amortised means of the clicks."""
         cells = locate(points, rgb.shape[-2:], grid)
         features = patch_mean(grid.pixels, grid, cells, self.click_patch)
         mean = gp.amortised_mean(self.u_mlp(features).squeeze(-1), cells.labels)

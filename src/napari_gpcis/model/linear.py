@@ -1,4 +1,4 @@
-"""The control: the same features with a linear classifier in the GP's place."""
+"""LinearNetwork: the control, with a linear classifier in place of the GP."""
 
 from __future__ import annotations
 
