@@ -258,6 +258,7 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _click(row: dict[str, str], table: Path, line: int) -> Click:
+    """Return the click of one row, or raise `InputError`."""
     sign = row.get("positive", "").lower()
     if sign not in _TRUE | _FALSE:
         msg = f"table {table}, line {line}: positive must be 1 or 0, got {sign!r}"
@@ -271,6 +272,7 @@ def _click(row: dict[str, str], table: Path, line: int) -> Click:
 
 
 def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
+    """Raise `InputError` where results would replace images or each other."""
     if jobs < 1:
         msg = f"jobs must be 1 or more, got {jobs}"
         raise InputError(msg)

@@ -127,6 +127,11 @@ class Calibration:
             Number of axes of the labels.
         scale, units, axes
             As above; the sign of a scale is dropped, one unit counts for all axes.
+
+        Raises
+        ------
+        InputError
+            If the axes are too few, too many or not two of them.
         """
         if ndim < 2:
             msg = f"labels must have rows and columns, got {ndim} axes"
@@ -161,7 +166,12 @@ def object_table(
         Number of clicks of an object, by plane and id; an object that is missing has
         an empty entry (it was not made by clicks).
     calibration
-        What a pixel is; a square of side 1 by default.
+        Size and unit of a pixel; a square of side 1 by default.
+
+    Raises
+    ------
+    InputError
+        If the labels cannot be used.
     """
     from skimage.measure import regionprops
 
@@ -276,7 +286,12 @@ def coco(
     calibration
         Tells which axes are those of the picture.
     category
-        What the objects are.
+        Name of the class of all objects.
+
+    Raises
+    ------
+    InputError
+        If the labels cannot be used.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -59,7 +59,13 @@ def add_segment_command(commands: Any) -> None:
 
 
 def segment(arguments: argparse.Namespace) -> int:
-    """Segment one image, or many with a table of clicks; return the status."""
+    """Segment one image, or many with a table of clicks; return the status.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
+    """
     if arguments.clicks is not None:
         return segment_many(arguments)
     if len(arguments.images) != 1:
@@ -152,7 +158,13 @@ def _check_free(path: Path, arguments: argparse.Namespace) -> None:
 
 
 def segment_many(arguments: argparse.Namespace) -> int:
-    """Segment all images of a table; return 1 if some could not be."""
+    """Segment all images of a table; return 1 if some could not be.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
+    """
     from napari_gpcis.batch import Settings, read_clicks, segment_images
 
     for name in _ONE_IMAGE_ONLY:

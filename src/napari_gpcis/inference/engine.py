@@ -128,6 +128,7 @@ class Engine:
     def _maps(
         self, posterior: Posterior, roi: Box, clicks: tuple[Click, ...]
     ) -> GridMaps:
+        """Return the maps of a posterior, conditioned on the clicks."""
         points = self._points(clicks, roi)
         return _grid_maps(*posterior.scores(points, variance=True))
 
@@ -154,6 +155,7 @@ class Engine:
     def _single_posterior(
         self, encoded: Any, points: Tensor, before: Tensor
     ) -> Posterior:
+        """Return the posterior of one encoding, without its mirror image."""
         if not isinstance(self._model, PosteriorModel):
             return _RerunPosterior(self._model, encoded, before)
         raw = self._model.features(encoded, points, before)
@@ -305,7 +307,18 @@ def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:
 
 
 def find_device(name: str) -> str:
-    """Return the device to use, after a trial."""
+    """Return the device to use, after a trial.
+
+    Parameters
+    ----------
+    name
+        ``"auto"`` (CUDA, else MPS, else CPU) or a name PyTorch knows.
+
+    Raises
+    ------
+    InputError
+        If PyTorch cannot use that device.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return "cuda"

@@ -147,6 +147,7 @@ def _prepare_tiled(
 
 
 def _checked_array(image: ArrayLike) -> NDArray[Any]:
+    """Return an image as an array, or raise `InputError`."""
     array = np.asarray(image)
     accepted = "(H, W) or (H, W, C)"
     if array.ndim not in (2, 3):
@@ -167,6 +168,7 @@ def _checked_array(image: ArrayLike) -> NDArray[Any]:
 def _choose_channels(
     array: NDArray[Any] | TiledPlane, channels: int | Sequence[int] | None
 ) -> tuple[int, ...]:
+    """Return the indices of the channels to use, or raise `InputError`."""
     number = 1 if array.ndim == 2 else array.shape[2]
     if channels is not None:
         return _checked_channels(channels, number)
@@ -190,6 +192,7 @@ def channel_indices(channels: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _checked_channels(channels: int | Sequence[int], number: int) -> tuple[int, ...]:
+    """Return one to three indices below ``number``, or raise `InputError`."""
     try:
         indices = channel_indices(channels)
     except TypeError:
@@ -230,6 +233,7 @@ def default_limits(samples: Sequence[NDArray[Any]], colour: bool) -> tuple[Limit
 
 
 def _within_unit(sample: NDArray[Any]) -> bool:
+    """Return whether all values lie in [0, 1]."""
     return bool(sample.min() >= 0 and sample.max() <= 1)
 
 
@@ -257,6 +261,7 @@ def _sample(plane: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_finite(planes: Sequence[NDArray[Any]]) -> None:
+    """Raise `InputError` for NaN or infinite values."""
     if planes[0].dtype.kind != "f":
         return
     huge = planes[0].size > CHECKED_PIXELS
@@ -268,6 +273,7 @@ def _check_finite(planes: Sequence[NDArray[Any]]) -> None:
 
 
 def _count_bad(plane: NDArray[Any]) -> int:
+    """Return the number of NaN and infinite values."""
     return sum(
         plane[rows].size - int(np.isfinite(plane[rows]).sum())
         for rows in strips(*plane.shape)

@@ -117,6 +117,7 @@ class OpenVINOModel(AcceleratedModel):
             return None
 
     def _request(self, stage: str, inputs: tuple[Tensor, ...]) -> Any:
+        """Return the compiled half of the network, from disk or converted."""
         size = "x".join(map(str, inputs[0].shape))
         name = f"{self._identity}-{stage}-{size}"
         core = _core()
@@ -204,6 +205,7 @@ def _store(network: Any, name: str) -> None:
 
 @contextmanager
 def _writing_below() -> Iterator[Path]:
+    """Lock the folder of converted networks for this process."""
     with writing(_FOLDER) as folder:
         below = folder / _FOLDER
         below.mkdir(exist_ok=True)

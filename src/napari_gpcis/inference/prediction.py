@@ -131,6 +131,11 @@ class Prediction:
         ndarray
             Array of the roi's height and width, for the caller to keep or change.
 
+        Raises
+        ------
+        InputError
+            If there is no map of that name.
+
         Notes
         -----
         The Gaussian process interpolates the clicks on the network's grid. On the
@@ -213,6 +218,7 @@ class Prediction:
 
     @property
     def _size(self) -> tuple[int, int]:
+        """Height and width of the roi."""
         return self.roi[2] - self.roi[0], self.roi[3] - self.roi[1]
 
     def _across(self, name: str, cols: NDArray[np.intp]) -> Floats:
@@ -240,6 +246,7 @@ class Prediction:
         return mask
 
     def _mask_crop(self) -> NDArray[np.bool_]:
+        """Return the mask on the roi, which obeys every click there."""
         mask = self._scored_mask()
         inside = [click for click in self.clicks if contains(self.roi, click)]
         rows, cols = self.maps.probability.shape
@@ -248,6 +255,7 @@ class Prediction:
         return mask
 
     def _full(self, crop: NDArray[Any], fill: float) -> NDArray[Any]:
+        """Return a map of the roi on the whole image."""
         full = np.full(self.shape, fill, dtype=crop.dtype)
         full[self.roi[0] : self.roi[2], self.roi[1] : self.roi[3]] = crop
         return full

@@ -339,6 +339,7 @@ class Segmenter:
         maps: GridMaps,
         network_input: NetworkInput,
     ) -> Prediction:
+        """Return the prediction of these maps."""
         settings = self.info.inference
         return Prediction(
             shape=prepared.shape,

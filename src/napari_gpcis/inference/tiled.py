@@ -112,6 +112,7 @@ class TiledPlane:
             return self._tiles[row, col]
 
     def _held(self) -> int:
+        """Return the number of bytes of the kept tiles."""
         return sum(tile.nbytes for tile in self._tiles.values())
 
 
