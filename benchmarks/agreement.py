@@ -22,9 +22,10 @@ from gpcis_training.evaluation.datasets import (
     read_image,
 )
 from gpcis_training.evaluation.robot import next_click
-from napari_gpcis import Segmenter, _openvino
+from napari_gpcis import Segmenter
 from napari_gpcis.checkpoints import load_checkpoint
-from napari_gpcis.inference.torch_cpu import FastModel
+from napari_gpcis.inference import openvino
+from napari_gpcis.inference.torch_cpu import TorchCPUModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,12 +37,12 @@ TARGET = 0.9
 def ways() -> dict[str, Segmenter]:
     """Return the faster ways of the shipped model."""
     model, info = load_checkpoint("gpcis-mobilenet-v2")
-    low = FastModel(model, torch.bfloat16)
+    low = TorchCPUModel(model, torch.bfloat16)
     found = {
         "float32": Segmenter(model, info, exact=False, backend="torch"),
         "bfloat16": Segmenter(low, info),
     }
-    if _openvino.available():
+    if openvino.available():
         found["OpenVINO"] = Segmenter(model, info, exact=False, backend="openvino")
     return found
 

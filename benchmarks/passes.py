@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_gpcis import Click, _openvino
+from napari_gpcis import Click
 from napari_gpcis.checkpoints import load_checkpoint
 from napari_gpcis.clicks import points_tensor
+from napari_gpcis.inference import openvino
 from napari_gpcis.inference.openvino import OpenVINOModel
-from napari_gpcis.inference.torch_cpu import FastModel, has_bfloat16
+from napari_gpcis.inference.torch_cpu import TorchCPUModel, has_bfloat16
 from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def main(network: str, size: int) -> None:
     model = build_model(network).eval()
     if network == "mobilenet_v2":
         model = load_checkpoint("gpcis-mobilenet-v2")[0].eval()
-    ways = {"PyTorch": model, "folded": FastModel(model)}
+    ways = {"PyTorch": model, "folded": TorchCPUModel(model)}
     if has_bfloat16():
-        ways["bfloat16"] = FastModel(model, torch.bfloat16)
-    if _openvino.available():
+        ways["bfloat16"] = TorchCPUModel(model, torch.bfloat16)
+    if openvino.available():
         ways["OpenVINO"] = OpenVINOModel(model)
     rgb, previous = torch.rand(1, 3, size, size), torch.rand(1, 1, size, size)
     points = points_tensor([Click(size / 3, size / 3), Click(9, 9, positive=False)])
@@ -57,12 +58,12 @@ def main(network: str, size: int) -> None:
     with torch.inference_mode():
         for name, way in ways.items():
             encoded = way.encode(rgb)
-            raw = way.pixels(encoded, points, previous)
+            raw = way.features(encoded, points, previous)
             found = torch.nn.functional.normalize(raw, dim=1)
             expected = found if expected is None else expected
             encode = least(lambda way=way: way.encode(rgb))
             spent = least(
-                lambda way=way, seen=encoded: way.pixels(seen, points, previous)
+                lambda way=way, encoded=encoded: way.features(encoded, points, previous)
             )
             far = (found - expected).abs().max()
             print(f"{name}: encode {encode:.0f}, pass {spent:.0f}, far {far:.1e}")

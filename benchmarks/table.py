@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _cases import ACTIONS, REFERENCE, SIZES, Way, action, ways
 from _interleaved import measure, ratio
 
-from napari_gpcis.inference import openvino as _openvino
+from napari_gpcis.inference import openvino
 
 START, END = "<!-- benchmark: start -->", "<!-- benchmark: end -->"
 SHIPPED = "gpcis-mobilenet-v2"
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    backends = ("torch", "openvino") if _openvino.available() else ("torch",)
+    backends = ("torch", "openvino") if openvino.available() else ("torch",)
     only = arguments.only
     chosen = [way for way in ways(backends) if only is None or way.network in only]
     found = timings(chosen, arguments.rounds, cpu=arguments.cpu)

@@ -14,9 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from _cases import ACTIONS, REFERENCE, SIZES, Way, action, ways
 
-from napari_gpcis.inference import openvino as _openvino
+from napari_gpcis.inference import openvino
 
-BACKENDS = ("torch", "openvino") if _openvino.available() else ("torch",)
+BACKENDS = ("torch", "openvino") if openvino.available() else ("torch",)
 SHIPPED = [way for way in ways(BACKENDS) if way.network == "gpcis-mobilenet-v2"]
 
 

@@ -6,7 +6,7 @@ import torch
 
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
 from napari_gpcis.inference.segmenter import Segmenter
-from napari_gpcis.model.gpcis import GPScores
+from napari_gpcis.model import GPScores
 
 
 class ToyModel(torch.nn.Module):

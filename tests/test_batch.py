@@ -12,7 +12,7 @@ import torch
 from distributed import LocalCluster
 from tifffile import imread, imwrite
 
-from napari_gpcis import Click, Segmenter, Session, _workers
+from napari_gpcis import Click, Segmenter, Session, batch
 from napari_gpcis.batch import Settings, Task, read_clicks, segment_images
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
@@ -171,7 +171,7 @@ def test_a_cluster_that_is_not_there_is_told(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks, settings = read_clicks(table), Settings(tmp_path / "out")
-    monkeypatch.setattr(_workers, "_PATIENCE", 1)
+    monkeypatch.setattr(batch, "_CONNECT_TIMEOUT", 1)
     with pytest.raises(InputError, match="no dask scheduler can be reached"):
         segment_images(tasks, settings, cluster="tcp://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "distributed", None)

@@ -11,17 +11,17 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.inference.image import prepare_image
 from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.propagation import (
-    Carried,
+    PlaneResult,
     StopRule,
-    carry,
-    distinctness,
+    contrast_to_noise,
     follow,
     inner_clicks,
+    propagate_step,
     reason_to_stop,
 )
 
 
-def full(found: Carried, shape: tuple[int, int]) -> np.ndarray:
+def full(found: PlaneResult, shape: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(shape, dtype=bool)
     mask[found.box[0] : found.box[2], found.box[1] : found.box[3]] = found.mask
     return mask
@@ -52,12 +52,14 @@ def test_clicks_need_a_mask(mask) -> None:
 
 def test_an_object_is_carried_with_its_agreement() -> None:
     stack = ball_stack()
-    found = carry(BrightSegmenter(), stack[5], stack[4] > 100)
+    found = propagate_step(BrightSegmenter(), stack[5], stack[4] > 100)
     np.testing.assert_array_equal(full(found, stack[5].shape), stack[5] > 100)
     one, other = stack[4] > 100, stack[5] > 100
     assert found.agreement == pytest.approx((one & other).sum() / (one | other).sum())
     assert found.area == (stack[5] > 100).sum()
-    part = carry(BrightSegmenter(), stack[5], one[10:50, 12:52], corner=(10, 12))
+    part = propagate_step(
+        BrightSegmenter(), stack[5], one[10:50, 12:52], corner=(10, 12)
+    )
     assert part.box == found.box
     assert part.agreement == found.agreement
 
@@ -66,9 +68,9 @@ def test_a_ball_is_followed_until_it_vanishes() -> None:
     stack = ball_stack()
     found = list(follow(BrightSegmenter(), stack[4], stack[4] > 100, stack[5:]))
     assert len(found) == 3  # planes 5, 6, 7; on plane 8 it is gone
-    for carried, plane in zip(found, stack[5:], strict=False):
-        np.testing.assert_array_equal(full(carried, plane.shape), plane > 100)
-    assert all(0 < carried.agreement < 1 for carried in found)
+    for result, plane in zip(found, stack[5:], strict=False):
+        np.testing.assert_array_equal(full(result, plane.shape), plane > 100)
+    assert all(0 < result.agreement < 1 for result in found)
 
 
 def test_planes_are_read_one_by_one_and_no_more_after_a_stop() -> None:
@@ -105,7 +107,7 @@ def test_planes_are_read_one_by_one_and_no_more_after_a_stop() -> None:
     ],
 )
 def test_reasons_to_stop(changes, area, words) -> None:
-    usual = {
+    default = {
         "box": (0, 0, 10, 10),
         "mask": np.ones((10, 10), dtype=bool),
         "clicks": (),
@@ -113,8 +115,8 @@ def test_reasons_to_stop(changes, area, words) -> None:
         "certainty": 0.9,
         "distinct": 2.0,
     }
-    found = Carried(**{**usual, **changes})
-    before = Carried(**{**usual, "mask": np.ones((area // 10, 10), dtype=bool)})
+    found = PlaneResult(**{**default, **changes})
+    before = PlaneResult(**{**default, "mask": np.ones((area // 10, 10), dtype=bool)})
     reason = reason_to_stop(found, before)
     assert words in reason
     assert bool(reason) == bool(words)
@@ -128,11 +130,11 @@ def test_what_stands_out_is_measured_in_standard_deviations() -> None:
     mask = np.zeros((20, 30), dtype=bool)
     mask[3:18, 2:28] = True
     prepared = prepare_image(plane, contrast=(0, 1))
-    assert distinctness(prepared, mask, (30, 40)) < 0.3
+    assert contrast_to_noise(prepared, mask, (30, 40)) < 0.3
     plane[30:50, 40:70][mask] += 0.2
-    assert distinctness(prepared, mask, (30, 40)) == pytest.approx(4, rel=0.1)
-    assert distinctness(prepared, mask[:, :0], (30, 40)) == 0
-    assert distinctness(prepared, np.ones((80, 90), bool), (0, 0)) == 0  # no ring
+    assert contrast_to_noise(prepared, mask, (30, 40)) == pytest.approx(4, rel=0.1)
+    assert contrast_to_noise(prepared, mask[:, :0], (30, 40)) == 0
+    assert contrast_to_noise(prepared, np.ones((80, 90), bool), (0, 0)) == 0  # no ring
 
 
 def test_the_model_follows_a_ball_in_noise() -> None:

@@ -20,8 +20,8 @@ import pytest
 import yaml
 from npe2 import PluginManifest
 
-from napari_gpcis import Click, Prediction, Segmenter, Session
-from napari_gpcis.model import build_model
+from napari_gpcis import Click, Prediction, Segmenter, Session, propagation
+from napari_gpcis.model import GPCIS, ClickNetwork, build_model
 from napari_gpcis.plugin.settings.preferences import SECTIONS, SHORTCUTS, Preferences
 from napari_gpcis.plugin.tools.scripting import ViewerSession
 from napari_gpcis.plugin.widget import GPCISWidget
@@ -105,12 +105,15 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     ),
     "napari_gpcis.propagation": (
         "Carried",
+        "PlaneResult",
         "StopRule",
         "begin",
         "carry",
+        "contrast_to_noise",
         "distinctness",
         "follow",
         "inner_clicks",
+        "propagate_step",
         "reason_to_stop",
     ),
     "napari_gpcis.next_click": (
@@ -284,6 +287,14 @@ def check_parameters(what: Any, wanted: str) -> None:
     names = wanted.split()
     known = [name for name in inspect.signature(what).parameters if name in names]
     assert known == names
+
+
+def test_former_names_are_aliases() -> None:
+    assert propagation.carry is propagation.propagate_step
+    assert propagation.Carried is propagation.PlaneResult
+    assert propagation.distinctness is propagation.contrast_to_noise
+    assert ClickNetwork.pixels is ClickNetwork.features
+    assert GPCIS.surface is GPCIS.click_posterior
 
 
 # What napari finds --------------------------------------------------------------------

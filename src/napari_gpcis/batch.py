@@ -1,4 +1,4 @@
-"""Many images at once: a CSV of clicks in, a label image for each image out.
+"""Batch segmentation: a CSV of clicks in, one label image per image out.
 
 The model is loaded once in each process; a file that cannot be used is reported and the
 others go on.
@@ -37,9 +37,34 @@ __all__ = [
 ]
 
 
+COLUMNS = ("image", "row", "col", "positive", "object")
+"""Columns of the table of clicks; ``positive`` may be missing (all are) and
+``object`` too (then each row is an object of its own)."""
+_TRUE = {"1", "true", "yes", "+", ""}
+_FALSE = {"0", "false", "no", "-"}
+_CONNECT_TIMEOUT = 30
+"""Seconds in which a scheduler must answer."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image with the clicks of its objects.
+
+    Attributes
+    ----------
+    image
+        The file.
+    objects
+        The clicks of each object, in order.
+    """
+
+    image: Path
+    objects: tuple[tuple[Click, ...], ...]
+
+
 @dataclass(frozen=True)
 class Settings:
-    """How all images of a batch are segmented.
+    """Settings of a batch: where results go, and the way all images are segmented.
 
     Attributes
     ----------
@@ -82,47 +107,11 @@ class Settings:
 
 @dataclass
 class Summary:
-    """What came of a batch: images done, skipped, and failed with the reason."""
+    """Outcome of a batch: images done, skipped, and failed with the reason."""
 
     done: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
-
-
-def segment_image(segmenter: Segmenter, task: Task, settings: Settings) -> Path:
-    """Segment one image and write its labels; return their file.
-
-    Raises
-    ------
-    InputError
-        If the image or a click cannot be used.
-    OSError
-        If the disk refuses.
-    """
-    from napari_gpcis.imagefiles import read_image, write_labels
-    from napari_gpcis.session.session import Session
-
-    target = settings.target(task.image)
-    session = Session(
-        segmenter,
-        read_image(task.image, settings.plane),
-        contrast=settings.contrast,
-        channels=settings.channels,
-    )
-    if settings.threshold is not None:
-        session.threshold = settings.threshold
-    for number, clicks in enumerate(task.objects, start=1):
-        session.view = settings.view
-        try:
-            session.replace_clicks(clicks)
-            session.accept(label=number)
-        except InputError as error:
-            msg = f"object {number}: {error}"
-            raise InputError(msg) from error
-    write_labels(target, session.labels)
-    if settings.prompts:
-        session.save(target.with_suffix(".json"))
-    return target
 
 
 def segment_images(
@@ -164,7 +153,7 @@ def segment_images(
         else:
             waiting.append(task)
     report(summary)
-    for task, problem in _outcomes(waiting, settings, Crew(jobs, cluster)):
+    for task, problem in _outcomes(waiting, settings, WorkerPool(jobs, cluster)):
         if problem is None:
             summary.done.append(task.image)
         else:
@@ -173,89 +162,40 @@ def segment_images(
     return summary
 
 
-def _outcomes(
-    tasks: Sequence[Task], settings: Settings, crew: Crew
-) -> Iterator[tuple[Task, str | None]]:
-    """Yield each task as it ends, with what went wrong."""
-    attempt = partial(_attempt, settings=settings.anywhere())
-    if crew.alone(len(tasks)):
-        for task in tasks:
-            yield task, attempt(task)
-        return
-    with crew.executor(len(tasks)) as pool:
-        futures = {
-            pool.submit(attempt, replace(task, image=task.image.absolute())): task
-            for task in tasks
-        }
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is not None:
-                yield futures[future], f"its process ended: {error}"
-            else:
-                yield futures[future], future.result()
+def segment_image(segmenter: Segmenter, task: Task, settings: Settings) -> Path:
+    """Segment one image and write its labels; return their file.
 
-
-def _attempt(task: Task, settings: Settings) -> str | None:
-    """Segment one image; return what went wrong, if anything did."""
-    try:
-        with _ONE_AT_A_TIME:
-            segment_image(_segmenter(settings.model, settings.device), task, settings)
-    except (GPCISError, OSError, MemoryError) as error:
-        return " ".join(str(error).split()) or type(error).__name__
-    return None
-
-
-@cache
-def _segmenter(model: str, device: str) -> Segmenter:
-    """Load a model once in a process."""
-    from napari_gpcis.inference.segmenter import Segmenter
-
-    return Segmenter.from_pretrained(model, device=device)
-
-
-_ONE_AT_A_TIME = Lock()
-"""A worker of a cluster may have several threads; they share one model."""
-
-
-def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
-    if jobs < 1:
-        msg = f"jobs must be 1 or more, got {jobs}"
-        raise InputError(msg)
-    targets: dict[Path, Path] = {}
-    images = {task.image.resolve() for task in tasks}
-    for task in tasks:
-        target = settings.target(task.image)
-        other = targets.setdefault(target, task.image)
-        if other != task.image:
-            msg = f"{other} and {task.image} would both be written to {target}"
-            raise InputError(msg)
-        if target.resolve() in images:
-            msg = f"output {target} is one of the images; choose another folder"
-            raise InputError(msg)
-
-
-COLUMNS = ("image", "row", "col", "positive", "object")
-"""Columns of the table of clicks; ``positive`` may be missing (all are) and
-``object`` too (then each row is an object of its own)."""
-
-_TRUE = {"1", "true", "yes", "+", ""}
-_FALSE = {"0", "false", "no", "-"}
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be segmented in one image.
-
-    Attributes
-    ----------
-    image
-        The file.
-    objects
-        The clicks of each object, in order.
+    Raises
+    ------
+    InputError
+        If the image or a click cannot be used.
+    OSError
+        If the disk refuses.
     """
+    from napari_gpcis.imagefiles import read_image, write_labels
+    from napari_gpcis.session.session import Session
 
-    image: Path
-    objects: tuple[tuple[Click, ...], ...]
+    target = settings.target(task.image)
+    session = Session(
+        segmenter,
+        read_image(task.image, settings.plane),
+        contrast=settings.contrast,
+        channels=settings.channels,
+    )
+    if settings.threshold is not None:
+        session.threshold = settings.threshold
+    for number, clicks in enumerate(task.objects, start=1):
+        session.view = settings.view
+        try:
+            session.replace_clicks(clicks)
+            session.accept(label=number)
+        except InputError as error:
+            msg = f"object {number}: {error}"
+            raise InputError(msg) from error
+    write_labels(target, session.labels)
+    if settings.prompts:
+        session.save(target.with_suffix(".json"))
+    return target
 
 
 def read_clicks(table: Path, images: Iterable[Path] = ()) -> list[Task]:
@@ -318,6 +258,7 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _click(row: dict[str, str], table: Path, line: int) -> Click:
+    """Return the click of one row, or raise `InputError`."""
     sign = row.get("positive", "").lower()
     if sign not in _TRUE | _FALSE:
         msg = f"table {table}, line {line}: positive must be 1 or 0, got {sign!r}"
@@ -330,12 +271,70 @@ def _click(row: dict[str, str], table: Path, line: int) -> Click:
         raise InputError(msg) from error
 
 
-_PATIENCE = 30
-"""Seconds in which a scheduler must answer."""
+def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
+    """Raise `InputError` where results would replace images or each other."""
+    if jobs < 1:
+        msg = f"jobs must be 1 or more, got {jobs}"
+        raise InputError(msg)
+    targets: dict[Path, Path] = {}
+    images = {task.image.resolve() for task in tasks}
+    for task in tasks:
+        target = settings.target(task.image)
+        other = targets.setdefault(target, task.image)
+        if other != task.image:
+            msg = f"{other} and {task.image} would both be written to {target}"
+            raise InputError(msg)
+        if target.resolve() in images:
+            msg = f"output {target} is one of the images; choose another folder"
+            raise InputError(msg)
 
 
-class Crew(NamedTuple):
-    """Who does the work.
+def _outcomes(
+    tasks: Sequence[Task], settings: Settings, workers: WorkerPool
+) -> Iterator[tuple[Task, str | None]]:
+    """Yield each task as it ends, with what went wrong."""
+    attempt = partial(_attempt, settings=settings.anywhere())
+    if workers.in_process(len(tasks)):
+        for task in tasks:
+            yield task, attempt(task)
+        return
+    with workers.executor(len(tasks)) as pool:
+        futures = {
+            pool.submit(attempt, replace(task, image=task.image.absolute())): task
+            for task in tasks
+        }
+        for future in as_completed(futures):
+            error = future.exception()
+            if error is not None:
+                yield futures[future], f"its process ended: {error}"
+            else:
+                yield futures[future], future.result()
+
+
+def _attempt(task: Task, settings: Settings) -> str | None:
+    """Segment one image; return what went wrong, if anything did."""
+    try:
+        with _MODEL_LOCK:
+            segment_image(_segmenter(settings.model, settings.device), task, settings)
+    except (GPCISError, OSError, MemoryError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+@cache
+def _segmenter(model: str, device: str) -> Segmenter:
+    """Load a model once in a process."""
+    from napari_gpcis.inference.segmenter import Segmenter
+
+    return Segmenter.from_pretrained(model, device=device)
+
+
+_MODEL_LOCK = Lock()
+"""A worker of a cluster may have several threads; they share one model."""
+
+
+class WorkerPool(NamedTuple):
+    """Processes of this machine, or the workers of a cluster.
 
     Attributes
     ----------
@@ -348,13 +347,13 @@ class Crew(NamedTuple):
     jobs: int
     cluster: str | None = None
 
-    def alone(self, tasks: int) -> bool:
+    def in_process(self, tasks: int) -> bool:
         """Return whether this process does so many tasks itself."""
         return self.cluster is None and min(self.jobs, tasks) <= 1
 
     @contextmanager
     def executor(self, most: int) -> Iterator[Executor]:
-        """Give what takes the work, in at most so many processes.
+        """Open an executor with at most so many processes.
 
         Raises
         ------
@@ -366,37 +365,39 @@ class Crew(NamedTuple):
                 yield workers
             return
         context = get_context("spawn")  # a forked PyTorch may hang
-        with ProcessPoolExecutor(min(self.jobs, most), context, _one_thread) as pool:
+        with ProcessPoolExecutor(
+            min(self.jobs, most), context, _use_one_thread
+        ) as pool:
             yield pool
 
 
 @contextmanager
 def _dask_executor(address: str) -> Iterator[Executor]:
-    """Give the workers of a cluster."""
+    """Open an executor on the workers of a dask cluster."""
     try:
         from distributed import Client
     except ImportError as error:
         msg = "a dask cluster needs: pip install 'napari-gpcis[cluster]'"
         raise InputError(msg) from error
     try:
-        client = Client(address, timeout=_PATIENCE)
+        client = Client(address, timeout=_CONNECT_TIMEOUT)
     except (OSError, ValueError) as error:
         msg = f"no dask scheduler can be reached at {address!r}: {error}"
         raise InputError(msg) from error
     with client:
-        client.run(_as_many_threads_as_the_worker)
+        client.run(_use_worker_threads)
         yield client.get_executor(pure=False)
 
 
-def _one_thread() -> None:
-    """Compute on one core: the processes share them."""
+def _use_one_thread() -> None:
+    """Limit PyTorch to one core: the processes share them."""
     import torch
 
     torch.set_num_threads(1)
 
 
-def _as_many_threads_as_the_worker(dask_worker: Worker) -> None:
-    """Compute on the cores that a worker was given."""
+def _use_worker_threads(dask_worker: Worker) -> None:
+    """Limit PyTorch to the cores that a worker was given."""
     import torch
 
     torch.set_num_threads(dask_worker.state.nthreads)

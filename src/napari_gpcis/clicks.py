@@ -1,4 +1,4 @@
-"""Clicks: the training data of the Gaussian process, and their network form."""
+"""Click, and clicks as the tensors of a network."""
 
 from __future__ import annotations
 

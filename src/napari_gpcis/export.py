@@ -1,4 +1,4 @@
-"""Objects for other programs: OME-TIFF labels, a table of objects, COCO annotations.
+"""Export of objects: OME-TIFF labels, a CSV table, COCO annotations.
 
 All functions take a label image of any number of axes, integers, 0 for background. Two
 of its axes are those of a picture (by default the last two); along the others lie its
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from napari_gpcis import geometry
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 
@@ -39,8 +40,6 @@ __all__ = [
 ]
 
 
-_OME_AXES = 5
-
 COLUMNS = (
     "id",
     "plane",
@@ -56,6 +55,100 @@ COLUMNS = (
     "clicks",
 )
 """Columns of the table. Boxes are half-open; ``area_units`` is in ``unit`` squared."""
+OME_UNITS = {
+    "meter": "m",
+    "centimeter": "cm",
+    "millimeter": "mm",
+    "micrometer": "µm",
+    "nanometer": "nm",
+    "angstrom": "Å",
+    "second": "s",
+}
+"""Names of units in napari, and what OME calls them."""
+_OME_AXES = 5
+_OTHERS = "TZCRQ"
+"""Letters of axes that are not those of the picture; a single one is depth."""
+PlaneIndex: TypeAlias = tuple[int, ...]
+"""Index on the axes that are not those of the picture, in their order."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Size, unit and axis of a pixel in the world.
+
+    Attributes
+    ----------
+    scale
+        Size of a pixel along each axis of the labels, at least 0.
+    units
+        Unit along each axis, such as ``"micrometer"``; ``"pixel"`` where unknown.
+    axes
+        The two axes of the picture: rows, columns.
+    letters
+        A letter for each axis, as TIFF names them: ``"TYX"``, ``"ZYX"``.
+
+    Raises
+    ------
+    InputError
+        If these do not belong together.
+    """
+
+    scale: tuple[float, ...]
+    units: tuple[str, ...]
+    axes: tuple[int, int]
+    letters: str
+
+    def __post_init__(self) -> None:
+        """Check the lengths."""
+        count = len(self.scale)
+        if not count == len(self.units) == len(self.letters) or count < 2:
+            msg = (
+                "scale, units and letters must have one entry for each axis, got "
+                f"{self.scale}, {self.units} and {self.letters!r}"
+            )
+            raise InputError(msg)
+        if not all(np.isfinite(size) and size > 0 for size in self.scale):
+            msg = f"scale must be positive, got {self.scale}"
+            raise InputError(msg)
+
+    @classmethod
+    def of(
+        cls,
+        ndim: int,
+        scale: Sequence[float] | None = None,
+        units: Sequence[str] | str = "pixel",
+        axes: tuple[int, int] | None = None,
+    ) -> Calibration:
+        """Return a calibration, with defaults where nothing is given.
+
+        Parameters
+        ----------
+        ndim
+            Number of axes of the labels.
+        scale, units, axes
+            As above; the sign of a scale is dropped, one unit counts for all axes.
+
+        Raises
+        ------
+        InputError
+            If the axes are too few, too many or not two of them.
+        """
+        if ndim < 2:
+            msg = f"labels must have rows and columns, got {ndim} axes"
+            raise InputError(msg)
+        rows, cols = (ndim - 2, ndim - 1) if axes is None else axes
+        if ndim > len(_OTHERS) + 2:
+            msg = f"labels may have up to {len(_OTHERS) + 2} axes, got {ndim}"
+            raise InputError(msg)
+        if not 0 <= rows < cols < ndim:
+            msg = f"axes must be two of the {ndim} axes, ascending, got {axes}"
+            raise InputError(msg)
+        named = (units,) * ndim if isinstance(units, str) else tuple(units)
+        others = iter(_OTHERS[: ndim - 2] if ndim != 3 else "Z")
+        found = {rows: "Y", cols: "X"}
+        name = "".join(found.get(axis) or next(others) for axis in range(ndim))
+        sizes = (1.0,) * ndim if scale is None else tuple(abs(float(s)) for s in scale)
+        return cls(sizes, named, (rows, cols), name)
 
 
 def object_table(
@@ -63,7 +156,7 @@ def object_table(
     clicks: Mapping[tuple[PlaneIndex, int], int] | None = None,
     calibration: Calibration | None = None,
 ) -> list[dict[str, Any]]:
-    """Describe each object of each plane, see :data:`COLUMNS`.
+    """Return one row for each object of each plane, see :data:`COLUMNS`.
 
     Parameters
     ----------
@@ -73,7 +166,12 @@ def object_table(
         Number of clicks of an object, by plane and id; an object that is missing has
         an empty entry (it was not made by clicks).
     calibration
-        What a pixel is; a square of side 1 by default.
+        Size and unit of a pixel; a square of side 1 by default.
+
+    Raises
+    ------
+    InputError
+        If the labels cannot be used.
     """
     from skimage.measure import regionprops
 
@@ -167,18 +265,6 @@ def write_tiff(
         )
 
 
-OME_UNITS = {
-    "meter": "m",
-    "centimeter": "cm",
-    "millimeter": "mm",
-    "micrometer": "µm",
-    "nanometer": "nm",
-    "angstrom": "Å",
-    "second": "s",
-}
-"""Names of units in napari, and what OME calls them."""
-
-
 def coco(
     labels: ArrayLike,
     file_name: str,
@@ -200,7 +286,12 @@ def coco(
     calibration
         Tells which axes are those of the picture.
     category
-        What the objects are.
+        Name of the class of all objects.
+
+    Raises
+    ------
+    InputError
+        If the labels cannot be used.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -248,110 +339,27 @@ def write_coco(
 
 
 def _annotation(mask: NDArray[np.bool_], number: int) -> dict[str, Any]:
-    rows = np.flatnonzero(mask.any(axis=1))
-    cols = np.flatnonzero(mask.any(axis=0))
-    box = [
-        int(cols[0]),
-        int(rows[0]),
-        int(cols[-1] - cols[0]) + 1,
-        int(rows[-1] - rows[0]) + 1,
-    ]
+    """Return the COCO annotation of one object, without its ids in the file."""
+    top, left, bottom, right = geometry.box_of(mask) or geometry.EMPTY
     return {
         "category_id": 1,
         "object_id": number,
         "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
         "area": int(np.count_nonzero(mask)),
-        "bbox": box,
+        "bbox": [left, top, right - left, bottom - top],
         "iscrowd": 0,
     }
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """Return the lengths of the runs of a mask, column by column, background first."""
-    flat = np.concatenate([[False], mask.ravel(order="F"), [not mask.flat[-1]]])
-    ends = np.flatnonzero(flat[1:] != flat[:-1])
-    return [int(length) for length in np.diff(ends, prepend=0)]
+    """Return the COCO run lengths of a mask: column by column, background first.
 
-
-PlaneIndex: TypeAlias = tuple[int, ...]
-"""Index on the axes that are not those of the picture, in their order."""
-
-_OTHERS = "TZCRQ"
-"""Letters of axes that are not those of the picture; a single one is depth."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a pixel is in the world.
-
-    Attributes
+    Parameters
     ----------
-    scale
-        Size of a pixel along each axis of the labels, at least 0.
-    units
-        Unit along each axis, such as ``"micrometer"``; ``"pixel"`` where unknown.
-    axes
-        The two axes of the picture: rows, columns.
-    letters
-        A letter for each axis, as TIFF names them: ``"TYX"``, ``"ZYX"``.
-
-    Raises
-    ------
-    InputError
-        If these do not belong together.
+    mask
+        Shape (h, w), at least one pixel.
     """
-
-    scale: tuple[float, ...]
-    units: tuple[str, ...]
-    axes: tuple[int, int]
-    letters: str
-
-    def __post_init__(self) -> None:
-        """Check the lengths."""
-        count = len(self.scale)
-        if not count == len(self.units) == len(self.letters) or count < 2:
-            msg = (
-                "scale, units and letters must have one entry for each axis, got "
-                f"{self.scale}, {self.units} and {self.letters!r}"
-            )
-            raise InputError(msg)
-        if not all(np.isfinite(size) and size > 0 for size in self.scale):
-            msg = f"scale must be positive, got {self.scale}"
-            raise InputError(msg)
-
-    @classmethod
-    def of(
-        cls,
-        ndim: int,
-        scale: Sequence[float] | None = None,
-        units: Sequence[str] | str = "pixel",
-        axes: tuple[int, int] | None = None,
-    ) -> Calibration:
-        """Return a calibration with what is usual where nothing is given.
-
-        Parameters
-        ----------
-        ndim
-            Number of axes of the labels.
-        scale, units, axes
-            As above; the sign of a scale is dropped, one unit counts for all axes.
-        """
-        if ndim < 2:
-            msg = f"labels must have rows and columns, got {ndim} axes"
-            raise InputError(msg)
-        rows, cols = (ndim - 2, ndim - 1) if axes is None else axes
-        if ndim > len(_OTHERS) + 2:
-            msg = f"labels may have up to {len(_OTHERS) + 2} axes, got {ndim}"
-            raise InputError(msg)
-        if not 0 <= rows < cols < ndim:
-            msg = f"axes must be two of the {ndim} axes, ascending, got {axes}"
-            raise InputError(msg)
-        named = (units,) * ndim if isinstance(units, str) else tuple(units)
-        others = iter(_OTHERS[: ndim - 2] if ndim != 3 else "Z")
-        found = {rows: "Y", cols: "X"}
-        name = "".join(found.get(axis) or next(others) for axis in range(ndim))
-        sizes = (1.0,) * ndim if scale is None else tuple(abs(float(s)) for s in scale)
-        return cls(sizes, named, (rows, cols), name)
+    return list(geometry.run_lengths(mask, order="F"))
 
 
 def planes(

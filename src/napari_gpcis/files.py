@@ -1,4 +1,4 @@
-"""Writing files so that a failure leaves the old file as it was."""
+"""Atomic writes: a failure leaves the old file as it was."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Offer a temporary file that becomes `path` once it is complete.
+    """Write a temporary file that replaces `path` once it is complete.
 
     Parameters
     ----------

@@ -1,9 +1,12 @@
-"""Masks on boxes: half-open ``(row_min, col_min, row_max, col_max)``, see `_zoom`."""
+"""Boxes of pixels, masks on boxes, and clicks relative to boxes.
+
+A box is half-open, ``(row_min, col_min, row_max, col_max)``, in pixels of the image.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,10 +20,22 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
+Box: TypeAlias = tuple[int, int, int, int]
 
 EMPTY: Box = (0, 0, 0, 0)
-NEAR = 1 << 17
-"""So many pixels stay in the processor's cache while several steps read them."""
+
+CACHED_PIXELS = 1 << 17
+"""Number of pixels that stay in the processor's cache over several steps."""
+MIN_TARGET = 10
+"""Least side of the box around an object, in data pixels (published value)."""
+
+
+# -- boxes -----------------------------------------------------------------------------
+
+
+def whole_image(shape: tuple[int, int]) -> Box:
+    """Return the box of all pixels."""
+    return 0, 0, shape[0], shape[1]
 
 
 def slices(box: Box) -> tuple[slice, slice]:
@@ -28,41 +43,9 @@ def slices(box: Box) -> tuple[slice, slice]:
     return slice(box[0], box[2]), slice(box[1], box[3])
 
 
-def box_of(mask: Mask) -> Box | None:
-    """Return the smallest box around a mask; ``None`` if it is empty."""
-    return box_of_strips(mask.shape, [(slice(None), mask)])
-
-
-def box_of_value(array: NDArray[Any], value: int) -> Box | None:
-    """Return the smallest box around a value of a plane; ``None`` if it is not there.
-
-    The plane is read once, in strips that stay in the processor's cache.
-    """
-    pieces = ((rows, array[rows] == value) for rows in row_strips(array.shape))
-    return box_of_strips(array.shape, pieces)
-
-
-def box_of_strips(
-    shape: tuple[int, ...], pieces: Iterable[tuple[slice, Mask]]
-) -> Box | None:
-    """Return the smallest box around a mask of a shape that comes in strips of rows."""
-    in_rows = np.zeros(shape[0], dtype=bool)
-    in_cols = np.zeros(shape[1], dtype=bool)
-    for rows, mask in pieces:
-        in_rows[rows] = mask.any(axis=1)
-        if in_rows[rows].any():
-            in_cols |= mask.any(axis=0)
-    if not in_rows.any():
-        return None
-    down, right = np.flatnonzero(in_rows), np.flatnonzero(in_cols)
-    return int(down[0]), int(right[0]), int(down[-1]) + 1, int(right[-1]) + 1
-
-
-def row_strips(shape: tuple[int, ...], pixels: int = NEAR) -> Iterator[slice]:
-    """Cut the rows of a plane into slices of about so many pixels."""
-    step = max(1, pixels // max(1, shape[1]))
-    for start in range(0, shape[0], step):
-        yield slice(start, min(start + step, shape[0]))
+def moved(box: Box, by: tuple[int, int]) -> Box:
+    """Return the box moved down and right."""
+    return box[0] + by[0], box[1] + by[1], box[2] + by[0], box[3] + by[1]
 
 
 def union(one: Box, other: Box) -> Box:
@@ -79,30 +62,6 @@ def overlap(one: Box, other: Box) -> bool:
     """Return whether two boxes share a pixel."""
     rows = min(one[2], other[2]) > max(one[0], other[0])
     return rows and min(one[3], other[3]) > max(one[1], other[1])
-
-
-def placed(mask: Mask, box: Box, frame: Box) -> Mask:
-    """Return the mask of a box on the larger ``frame``, false elsewhere."""
-    full = np.zeros((frame[2] - frame[0], frame[3] - frame[1]), dtype=bool)
-    row, col = box[0] - frame[0], box[1] - frame[1]
-    full[row : row + mask.shape[0], col : col + mask.shape[1]] = mask
-    return full
-
-
-def moved(box: Box, by: tuple[int, int]) -> Box:
-    """Return the box moved down and right."""
-    return box[0] + by[0], box[1] + by[1], box[2] + by[0], box[3] + by[1]
-
-
-Box: TypeAlias = tuple[int, int, int, int]
-
-MIN_TARGET = 10
-"""Least side of the box around an object, in data pixels (published value)."""
-
-
-def whole_image(shape: tuple[int, int]) -> Box:
-    """Return the box of all pixels."""
-    return 0, 0, shape[0], shape[1]
 
 
 def clip_box(box: Sequence[float], shape: tuple[int, int], name: str = "view") -> Box:
@@ -146,19 +105,8 @@ def clip_box(box: Sequence[float], shape: tuple[int, int], name: str = "view") -
     return clipped
 
 
-def around_clicks(box: Box, clicks: Iterable[Click]) -> Box:
-    """Grow a box until it holds the pixels of all positive clicks."""
-    top, left, bottom, right = box
-    for click in clicks:
-        if click.positive:
-            row, col = click.pixel
-            top, bottom = min(top, row), max(bottom, row + 1)
-            left, right = min(left, col), max(right, col + 1)
-    return top, left, bottom, right
-
-
 def target_box(box: Box, shape: tuple[int, int], expansion: float) -> Box:
-    """Expand the box of an object for the network, as published.
+    """Return the box of an object, expanded for the network as published.
 
     Each side becomes ``expansion`` times as long about its centre (at least ten
     pixels), its inclusive ends are rounded half to even and clamped to the image.
@@ -169,52 +117,146 @@ def target_box(box: Box, shape: tuple[int, int], expansion: float) -> Box:
 
 
 def _expand(start: int, stop: int, length: int, expansion: float) -> tuple[int, int]:
+    """Return one side of a box, expanded and clamped."""
     centre = (start + stop - 1) / 2
     half = max(expansion * (stop - start), MIN_TARGET) / 2
     return max(0, round(centre - half)), min(length - 1, round(centre + half)) + 1
 
 
-def square_around(click: Click, side: int, shape: tuple[int, int]) -> Box:
-    """Return the square about a click, clipped to the image."""
-    row, col = click.pixel
-    top, left = row - side // 2, col - side // 2
-    return clip_box((top, left, top + side, left + side), shape)
+# -- masks -----------------------------------------------------------------------------
 
 
-def network_clicks(
-    clicks: Iterable[Click], box: Box, size: int, *, half_pixel: bool
-) -> list[Click]:
-    """Move clicks from the image onto the ``size x size`` grid of the network.
+def box_of(mask: Mask) -> Box | None:
+    """Return the smallest box around a mask; ``None`` if it is empty."""
+    return box_of_strips(mask.shape, [(slice(None), mask)])
 
-    Published convention (``half_pixel=False``): ``(row - row_min) * size / h``, a
-    fractional position. Half-pixel convention: the network pixel that contains the
-    click, ``floor((row - row_min + 0.5) * size / h)``, as in training, where clicks
-    lie on pixels. A click whose pixel is in the box stays on the grid; negative
-    clicks elsewhere fall outside it, where the network may see the rim of their
-    disk and the Gaussian process does not observe them.
+
+def box_of_value(array: NDArray[Any], value: int) -> Box | None:
+    """Return the smallest box around a value of a plane; ``None`` without it.
+
+    The plane is read once, in strips that stay in the processor's cache.
     """
-    scale = size / (box[2] - box[0]), size / (box[3] - box[1])
-    return [_on_grid(click, box, size, scale, half_pixel) for click in clicks]
+    pieces = ((rows, array[rows] == value) for rows in row_strips(array.shape))
+    return box_of_strips(array.shape, pieces)
 
 
-def _on_grid(
-    click: Click, box: Box, size: int, scale: tuple[float, float], half_pixel: bool
-) -> Click:
-    row, col = click.row - box[0], click.col - box[1]
-    if half_pixel:
-        row = math.floor((row + 0.5) * scale[0])
-        col = math.floor((col + 0.5) * scale[1])
-        last = size - 1.0
-    else:
-        row, col = row * scale[0], col * scale[1]
-        last = size - 1e-3  # the network truncates: still the last pixel
-    if contains(box, click):
-        row, col = min(max(row, 0.0), last), min(max(col, 0.0), last)
-    return Click(row, col, click.positive)
+def box_of_strips(
+    shape: tuple[int, ...], pieces: Iterable[tuple[slice, Mask]]
+) -> Box | None:
+    """Return the smallest box around a mask that comes in strips of rows."""
+    in_rows = np.zeros(shape[0], dtype=bool)
+    in_cols = np.zeros(shape[1], dtype=bool)
+    for rows, mask in pieces:
+        in_rows[rows] = mask.any(axis=1)
+        if in_rows[rows].any():
+            in_cols |= mask.any(axis=0)
+    if not in_rows.any():
+        return None
+    down, right = np.flatnonzero(in_rows), np.flatnonzero(in_cols)
+    return int(down[0]), int(right[0]), int(down[-1]) + 1, int(right[-1]) + 1
+
+
+def row_strips(shape: tuple[int, ...], pixels: int = CACHED_PIXELS) -> Iterator[slice]:
+    """Yield the rows of a plane in slices of about so many pixels."""
+    step = max(1, pixels // max(1, shape[1]))
+    for start in range(0, shape[0], step):
+        yield slice(start, min(start + step, shape[0]))
+
+
+def placed(mask: Mask, box: Box, frame: Box) -> Mask:
+    """Return the mask of a box on the larger ``frame``, false elsewhere."""
+    full = np.zeros((frame[2] - frame[0], frame[3] - frame[1]), dtype=bool)
+    row, col = box[0] - frame[0], box[1] - frame[1]
+    full[row : row + mask.shape[0], col : col + mask.shape[1]] = mask
+    return full
+
+
+def iou(one: Mask, box: Box, other: Mask, other_box: Box) -> float:
+    """Return the intersection over union of two masks on boxes; 0 if both are empty."""
+    frame = union(box, other_box)
+    first, second = placed(one, box, frame), placed(other, other_box, frame)
+    joint = np.count_nonzero(first | second)
+    return float(np.count_nonzero(first & second) / joint) if joint else 0.0
+
+
+def depth(
+    mask: Mask, sampling: tuple[float, float] | None = None
+) -> NDArray[np.float64]:
+    """Return the distance of each pixel to the outside of a mask, 0 outside it.
+
+    Parameters
+    ----------
+    mask
+        Shape (h, w). Beyond the array is outside.
+    sampling
+        Height and width of a pixel; 1 by default.
+
+    Returns
+    -------
+    ndarray
+        Euclidean distances between pixel centres, shape (h, w).
+    """
+    from scipy.ndimage import distance_transform_edt  # slow to import
+
+    found: NDArray[np.float64] = np.zeros(mask.shape)
+    box = box_of(mask)
+    if box is not None:
+        inside = slices(box)
+        padded = np.pad(mask[inside], 1)
+        found[inside] = distance_transform_edt(padded, sampling=sampling)[1:-1, 1:-1]
+    return found
+
+
+def deepest_pixel(depths: NDArray[np.float64]) -> tuple[int, int]:
+    """Return the pixel of the greatest depth, the first of several."""
+    row, col = divmod(int(depths.argmax()), depths.shape[1])
+    return row, col
+
+
+def run_lengths(mask: Mask, order: Literal["C", "F"] = "C") -> tuple[int, ...]:
+    """Return the lengths of the runs of a mask, background first.
+
+    Parameters
+    ----------
+    mask
+        Shape (h, w), at least one pixel.
+    order
+        ``"C"``: row by row. ``"F"``: column by column, as in COCO.
+    """
+    values = mask.ravel(order=order)
+    flat = np.concatenate([[False], values, [not values[-1]]])
+    ends = np.flatnonzero(flat[1:] != flat[:-1])
+    return tuple(map(int, np.diff(ends, prepend=0)))
+
+
+def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Mask:
+    """Return the mask of run lengths, row by row.
+
+    Parameters
+    ----------
+    runs
+        From :func:`run_lengths`.
+    size
+        Height and width of the mask.
+
+    Raises
+    ------
+    ValueError
+        If they are not those of a mask of this size.
+    """
+    lengths = np.asarray(runs, dtype=np.int64)
+    if lengths.sum() != size[0] * size[1] or (lengths < 0).any():
+        msg = f"runs do not fill a mask of {size[0]} x {size[1]} pixels"
+        raise ValueError(msg)
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(values, lengths).reshape(size)
+
+
+# -- clicks ----------------------------------------------------------------------------
 
 
 def contains(box: Box, click: Click) -> bool:
-    """Tell whether the pixel of a click lies in the box."""
+    """Return whether the pixel of a click lies in the box."""
     row, col = click.pixel
     return box[0] <= row < box[2] and box[1] <= col < box[3]
 
@@ -240,3 +282,54 @@ def check_clicks(clicks: Iterable[Click], shape: tuple[int, int]) -> tuple[Click
             )
             raise InputError(msg)
     return checked
+
+
+def around_clicks(box: Box, clicks: Iterable[Click]) -> Box:
+    """Return the box, grown to hold the pixels of all positive clicks."""
+    top, left, bottom, right = box
+    for click in clicks:
+        if click.positive:
+            row, col = click.pixel
+            top, bottom = min(top, row), max(bottom, row + 1)
+            left, right = min(left, col), max(right, col + 1)
+    return top, left, bottom, right
+
+
+def square_around(click: Click, side: int, shape: tuple[int, int]) -> Box:
+    """Return the square about a click, clipped to the image."""
+    row, col = click.pixel
+    top, left = row - side // 2, col - side // 2
+    return clip_box((top, left, top + side, left + side), shape)
+
+
+def network_clicks(
+    clicks: Iterable[Click], box: Box, size: int, *, half_pixel: bool
+) -> list[Click]:
+    """Return the clicks of an image on the ``size x size`` grid of the network.
+
+    Published convention (``half_pixel=False``): ``(row - row_min) * size / h``, a
+    fractional position. Half-pixel convention: the network pixel that contains the
+    click, ``floor((row - row_min + 0.5) * size / h)``, as in training, where clicks
+    lie on pixels. A click whose pixel is in the box stays on the grid; negative
+    clicks elsewhere fall outside it, where the network may see the rim of their
+    disk and the Gaussian process does not observe them.
+    """
+    scale = size / (box[2] - box[0]), size / (box[3] - box[1])
+    return [_on_grid(click, box, size, scale, half_pixel) for click in clicks]
+
+
+def _on_grid(
+    click: Click, box: Box, size: int, scale: tuple[float, float], half_pixel: bool
+) -> Click:
+    """Return one click on the grid of the network."""
+    row, col = click.row - box[0], click.col - box[1]
+    if half_pixel:
+        row = math.floor((row + 0.5) * scale[0])
+        col = math.floor((col + 0.5) * scale[1])
+        last = size - 1.0
+    else:
+        row, col = row * scale[0], col * scale[1]
+        last = size - 1e-3  # the network truncates: still the last pixel
+    if contains(box, click):
+        row, col = min(max(row, 0.0), last), min(max(col, 0.0), last)
+    return Click(row, col, click.positive)

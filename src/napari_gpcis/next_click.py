@@ -1,4 +1,4 @@
-"""Where should I click next? The most valuable click, from the posterior alone.
+"""The most valuable next click, from the posterior alone.
 
 The network is trained with the focal loss, which makes its probabilities too
 cautious; :func:`calibrated` undoes that in closed form [1]_. Then every pixel has a
@@ -21,10 +21,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import contains
+from napari_gpcis.geometry import contains, depth
 from napari_gpcis.inference.resampling import from_grid
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def doubt(prediction: Prediction) -> Numbers:
 
 
 def expected_iou(prediction: Prediction) -> float:
-    """Return how well the model expects its mask to agree with the object.
+    """Return the IoU of mask and object that the model expects.
 
     Returns
     -------
@@ -122,7 +121,7 @@ def expected_iou(prediction: Prediction) -> float:
 def next_click(prediction: Prediction, sure: float = SURE) -> NextClick | None:
     """Return the most valuable next click, or ``None`` if the model is sure.
 
-    The person says by the click which of the two it is: object or not.
+    The user tells by the click which of the two it is: object or not.
 
     Parameters
     ----------
@@ -147,11 +146,11 @@ def next_click(prediction: Prediction, sure: float = SURE) -> NextClick | None:
     if expected_iou(prediction) >= sure:
         return None
     step = max(1, round(max(prediction.maps.probability.shape) / FINEST))
-    depth = _expected_depth(prediction, step)
-    value = depth * prediction.maps.variance[step // 2 :: step, step // 2 :: step]
-    _leave_clicks(value, prediction, step)
+    expected = _expected_depth(prediction, step)
+    value = expected * prediction.maps.variance[step // 2 :: step, step // 2 :: step]
+    _exclude_clicks(value, prediction, step)
     place = np.unravel_index(int(value.argmax()), value.shape)
-    if value[place] <= 0 or depth.max() * 2 < 1:
+    if value[place] <= 0 or expected.max() * 2 < 1:
         return None
     row, col = (int(index) * step + step // 2 for index in place)
     return NextClick(*_pixel(prediction, row, col), float(value[place]))
@@ -171,25 +170,14 @@ def _expected_depth(prediction: Prediction, step: int) -> Numbers:
     start = slice(step // 2, None, step)
     wrong = doubt(prediction)[start, start]
     mask = prediction.maps.probability[start, start] > prediction.threshold
-    pixel = [side * step for side in _pixel_size(prediction)]
+    height, width = (side * step for side in _pixel_size(prediction))
     highest = float(wrong.max())
-    depth = np.zeros(wrong.shape)
+    total = np.zeros(wrong.shape)
     for level in (np.arange(LEVELS) + 0.5) / LEVELS * highest:
         for side in (mask, ~mask):
-            depth += _depth((wrong > level) & side, pixel)
-    mean: Numbers = depth * (highest / LEVELS)
+            total += depth((wrong > level) & side, (height, width))
+    mean: Numbers = total * (highest / LEVELS)
     return mean
-
-
-def _depth(region: NDArray[np.bool_], pixel: list[float]) -> Numbers:
-    """Return the distance to the region's outside; beyond the grid is outside."""
-    depth: Numbers = np.zeros(region.shape)
-    rows, cols = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
-    if len(rows):
-        box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
-        padded = np.pad(region[box], 1)
-        depth[box] = distance_transform_edt(padded, sampling=pixel)[1:-1, 1:-1]
-    return depth
 
 
 def _pixel_size(prediction: Prediction) -> tuple[float, float]:
@@ -199,8 +187,8 @@ def _pixel_size(prediction: Prediction) -> tuple[float, float]:
     return (bottom - top) / rows, (right - left) / cols
 
 
-def _leave_clicks(value: Numbers, prediction: Prediction, step: int) -> None:
-    """Take the places of earlier clicks out."""
+def _exclude_clicks(value: Numbers, prediction: Prediction, step: int) -> None:
+    """Set the value at the places of earlier clicks to 0."""
     size = [side * step for side in _pixel_size(prediction)]
     for click in prediction.clicks:
         if contains(prediction.roi, click):

@@ -181,6 +181,7 @@ def parse_annotation(data: Any, name: str) -> SavedAnnotation:
 
 
 def _plane(data: dict[str, Any]) -> SavedPlane:
+    """Return a plane from its JSON form."""
     rows, cols = (int(axis) for axis in data["axes"])
     steps = tuple(int(step) for step in data["steps"])
     sessions = tuple(parse_session(session) for session in data["sessions"])

@@ -1,8 +1,8 @@
-"""Following an object through the planes of a stack or the frames of a film.
+"""Propagation of an object through a stack or time-lapse, plane by plane.
 
-The mask of one plane begins the next: the network sees it as the previous mask, and
-clicks are placed where it is deepest, as a person would place them. How well two planes
-agree, and how certain the model is, tell where a person has to look.
+The mask of one plane begins the next: the network gets it as the previous mask, and
+clicks are placed where it is deepest, as a user would place them. The agreement of
+two planes, and the certainty of the model, tell where the user has to look.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from scipy.ndimage import distance_transform_edt
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import EMPTY, box_of, clip_box, moved, placed, slices, union
+from napari_gpcis.geometry import (
+    EMPTY,
+    box_of,
+    clip_box,
+    deepest_pixel,
+    depth,
+    iou,
+    moved,
+    placed,
+    slices,
+)
 from napari_gpcis.next_click import expected_iou
 from napari_gpcis.session.saved import SavedObject
 from napari_gpcis.session.session import Session
@@ -33,19 +43,30 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Carried",
+    "PlaneResult",
     "StopRule",
     "begin",
     "carry",
+    "contrast_to_noise",
     "distinctness",
     "follow",
     "inner_clicks",
+    "propagate_step",
     "reason_to_stop",
 ]
 
 
+MAX_CLICKS = 3
+"""Clicks placed on one plane at most."""
+_MIN_SPACING = 3.0  # a further click lies at least so many depths from the others
+_MIN_DEPTH = 0.5  # and at least at this share of the greatest depth
+_RING_GRID = 512  # larger surroundings are read on a coarser grid
+_MIN_STD = 0.02  # of values in [0, 1]: the ratio of a flat object stays finite
+
+
 @dataclass(frozen=True)
 class StopRule:
-    """When an object counts as gone.
+    """Limits beyond which an object counts as gone.
 
     Attributes
     ----------
@@ -59,9 +80,9 @@ class StopRule:
     area
         It is gone where it has fewer pixels.
     distinct
-        It is gone where it stands out from its surroundings less than this share of
-        what it did on the plane before (:func:`distinctness`): where there is nothing,
-        the network still sees the mask that it was given.
+        It is gone where its contrast-to-noise ratio (:func:`contrast_to_noise`) is
+        less than this share of that on the plane before: where there is nothing, the
+        network still gets the mask of that plane.
     """
 
     agreement: float = 0.4
@@ -73,8 +94,8 @@ class StopRule:
 
 
 @dataclass(frozen=True, eq=False)
-class Carried:
-    """An object on one plane.
+class PlaneResult:
+    """Mask of an object on one plane, with agreement, certainty and contrast.
 
     Attributes
     ----------
@@ -88,10 +109,10 @@ class Carried:
         Agreement with the object that the model expects, see
         :func:`~napari_gpcis.next_click.expected_iou`.
     distinct
-        How much it stands out from its surroundings, see :func:`distinctness`.
+        Contrast-to-noise ratio to its surroundings, see :func:`contrast_to_noise`.
     saved
-        The clicks and the mask that it began with, as they are saved; ``None`` where a
-        person has clicked it.
+        The clicks and the mask that it began with, as they are saved; ``None`` where
+        the user has clicked it.
     """
 
     box: Box
@@ -120,7 +141,7 @@ class Carried:
         Raises
         ------
         InputError
-            If a person has clicked it: then its session has it.
+            If the user has clicked it: then its session has it.
         """
         if self.saved is None:
             msg = "only an object that was carried to its plane can be accepted so"
@@ -130,7 +151,54 @@ class Carried:
         return replace(self.saved, objects=(done,), current=nothing)
 
 
-def carry(
+def follow(
+    segmenter: Segmenter,
+    first: ArrayLike,
+    mask: ArrayLike,
+    planes: Iterable[ArrayLike],
+    rule: StopRule | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[PlaneResult]:
+    """Propagate an object from plane to plane until it vanishes.
+
+    Parameters
+    ----------
+    segmenter
+        The model.
+    first
+        The plane on which the object was clicked.
+    mask
+        The object there, shape (H, W).
+    planes
+        The planes after it, in order; each is read when its turn comes.
+    rule
+        When it counts as gone.
+    cancelled
+        Asked before each plane; if true, nothing more comes.
+
+    Yields
+    ------
+    PlaneResult
+        The object on one plane after the other; the plane on which it is gone is left
+        out.
+
+    Raises
+    ------
+    InputError
+        If the mask is empty or does not fit, or a plane cannot be used.
+    """
+    before = begin(segmenter.prepare(first), mask, (0, 0))
+    for plane in planes:
+        if cancelled is not None and cancelled():
+            return
+        found = propagate_step(segmenter, plane, before.mask, before.box[:2])
+        if reason_to_stop(found, before, rule):
+            return
+        yield found
+        before = found
+
+
+def propagate_step(
     segmenter: Segmenter,
     image: ArrayLike,
     mask: ArrayLike,
@@ -139,8 +207,8 @@ def carry(
     threshold: float | None = None,
     contrast: Sequence[float] | None = None,
     channels: int | Sequence[int] | None = None,
-) -> Carried:
-    """Find an object on the next plane.
+) -> PlaneResult:
+    """Return the object of a mask on the next plane.
 
     Parameters
     ----------
@@ -173,38 +241,42 @@ def carry(
         raise RuntimeError(msg)
     box, part = found.trimmed
     inside = box_of(before) or EMPTY
-    agreed = agreement(before[slices(inside)], moved(inside, corner), part, box)
-    return Carried(
+    agreement = iou(before[slices(inside)], moved(inside, corner), part, box)
+    return PlaneResult(
         box,
         part,
         session.clicks,
-        agreed,
+        agreement,
         expected_iou(found),
-        distinctness(session.prepared, part, box[:2]),
+        contrast_to_noise(session.prepared, part, box[:2]),
         session.saved(),
     )
 
 
-def begin(prepared: PreparedImage, mask: ArrayLike, corner: tuple[int, int]) -> Carried:
-    """Return an object on the plane where a person has clicked it.
+def begin(
+    prepared: PreparedImage, mask: ArrayLike, corner: tuple[int, int]
+) -> PlaneResult:
+    """Return the object on the plane where the user has clicked it.
 
     Parameters
     ----------
     prepared
         The plane, see :meth:`Segmenter.prepare`.
     mask, corner
-        The object, see :func:`carry`.
+        The object, see :func:`propagate_step`.
     """
     whole = np.asarray(mask) != 0
     box = moved(box_of(whole) or EMPTY, corner)
     part = whole[slices(moved(box, (-corner[0], -corner[1])))]
-    return Carried(box, part, (), 1.0, 1.0, distinctness(prepared, part, box[:2]))
+    return PlaneResult(
+        box, part, (), 1.0, 1.0, contrast_to_noise(prepared, part, box[:2])
+    )
 
 
 def reason_to_stop(
-    found: Carried, before: Carried, rule: StopRule | None = None
+    found: PlaneResult, before: PlaneResult, rule: StopRule | None = None
 ) -> str:
-    """Return in words why an object counts as gone; an empty text if it does not.
+    """Return the reason, in words, for which an object counts as gone; empty for none.
 
     Parameters
     ----------
@@ -229,65 +301,10 @@ def reason_to_stop(
     return ""
 
 
-def follow(
-    segmenter: Segmenter,
-    first: ArrayLike,
-    mask: ArrayLike,
-    planes: Iterable[ArrayLike],
-    rule: StopRule | None = None,
-    cancelled: Callable[[], bool] | None = None,
-) -> Iterator[Carried]:
-    """Follow an object from plane to plane until it vanishes.
-
-    Parameters
-    ----------
-    segmenter
-        The model.
-    first
-        The plane on which the object was clicked.
-    mask
-        The object there, shape (H, W).
-    planes
-        The planes after it, in order; each is read when its turn comes.
-    rule
-        When it counts as gone.
-    cancelled
-        Asked before each plane; if true, nothing more comes.
-
-    Yields
-    ------
-    Carried
-        The object on one plane after the other; the plane on which it is gone is left
-        out.
-
-    Raises
-    ------
-    InputError
-        If the mask is empty or does not fit, or a plane cannot be used.
-    """
-    before = begin(segmenter.prepare(first), mask, (0, 0))
-    for plane in planes:
-        if cancelled is not None and cancelled():
-            return
-        found = carry(segmenter, plane, before.mask, before.box[:2])
-        if reason_to_stop(found, before, rule):
-            return
-        yield found
-        before = found
-
-
-MOST_CLICKS = 3
-"""Clicks placed on one plane at most."""
-_APART = 3.0  # a further click lies at least so many depths from the others
-_DEEP = 0.5  # and at least at this share of the greatest depth
-_RING_GRID = 512  # larger surroundings are looked at on a coarser grid
-_LEAST_SPREAD = 0.02  # of values in [0, 1]: an even object is not infinitely distinct
-
-
 def inner_clicks(
     mask: ArrayLike, corner: tuple[int, int] = (0, 0)
 ) -> tuple[Click, ...]:
-    """Return positive clicks inside a mask, as far from its border as can be.
+    """Return positive clicks deep inside a mask.
 
     The first lies where the mask is deepest. A long or branched object gets up to two
     more, far from the others and still deep.
@@ -308,21 +325,23 @@ def inner_clicks(
     if inside.ndim != 2 or not inside.any():
         msg = f"mask must be 2-D and not empty, got shape {inside.shape}"
         raise InputError(msg)
-    depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-    deepest = float(depth.max())
-    rows, cols = np.nonzero(depth >= _DEEP * deepest)
-    found = [divmod(int(depth.argmax()), depth.shape[1])]
-    while len(found) < MOST_CLICKS:
+    depths = depth(inside)
+    deepest = float(depths.max())
+    rows, cols = np.nonzero(depths >= _MIN_DEPTH * deepest)
+    found = [deepest_pixel(depths)]
+    while len(found) < MAX_CLICKS:
         away = np.min([np.hypot(rows - row, cols - col) for row, col in found], axis=0)
-        if away.max() < _APART * deepest:
+        if away.max() < _MIN_SPACING * deepest:
             break
         place = int(away.argmax())
         found.append((int(rows[place]), int(cols[place])))
     return tuple(Click(row + corner[0], col + corner[1]) for row, col in found)
 
 
-def distinctness(prepared: PreparedImage, mask: Mask, corner: tuple[int, int]) -> float:
-    """Return how much an object stands out from its surroundings.
+def contrast_to_noise(
+    prepared: PreparedImage, mask: Mask, corner: tuple[int, int]
+) -> float:
+    """Return the contrast-to-noise ratio of an object to its surroundings.
 
     Parameters
     ----------
@@ -334,8 +353,9 @@ def distinctness(prepared: PreparedImage, mask: Mask, corner: tuple[int, int]) -
     Returns
     -------
     float
-        Difference of the mean values inside and in a ring about it, in standard
-        deviations (the mean variance of both); of the channel with the largest.
+        Difference of the mean values inside and in a ring about it, divided by the
+        standard deviation (root of the mean variance of both); of the channel where
+        it is largest. 0 if the mask is empty or fills the image.
     """
     if not mask.any():
         return 0.0
@@ -361,12 +381,10 @@ def distinctness(prepared: PreparedImage, mask: Mask, corner: tuple[int, int]) -
     object_values, ring_values = values[:, inside], values[:, ring]
     apart = np.abs(object_values.mean(axis=1) - ring_values.mean(axis=1))
     spread = np.sqrt((object_values.var(axis=1) + ring_values.var(axis=1)) / 2)
-    return float((apart / np.maximum(spread, _LEAST_SPREAD)).max())
+    return float((apart / np.maximum(spread, _MIN_STD)).max())
 
 
-def agreement(one: Mask, box: Box, other: Mask, other_box: Box) -> float:
-    """Return how well two masks on boxes agree."""
-    frame = union(box, other_box)
-    first, second = placed(one, box, frame), placed(other, other_box, frame)
-    joint = np.count_nonzero(first | second)
-    return float(np.count_nonzero(first & second) / joint) if joint else 0.0
+# the former names
+Carried = PlaneResult
+carry = propagate_step
+distinctness = contrast_to_noise

@@ -18,11 +18,11 @@ from safetensors.torch import load_file, safe_open, save_file
 from napari_gpcis.checkpoints import (
     InferenceSettings,
     ModelInfo,
-    _known,
     find_checkpoint,
     list_models,
     load_checkpoint,
     read_info,
+    registry,
     save_checkpoint,
 )
 from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
@@ -261,7 +261,7 @@ def test_a_network_that_cannot_be_built(checkpoint: Path, info: ModelInfo) -> No
 def test_unknown_name_lists_the_known_ones(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_known, "FOLDER", checkpoint.parent)
+    monkeypatch.setattr(registry, "FOLDER", checkpoint.parent)
     known = "'gpcis-big'; known models: gpcis-resnet50-sbd, small"
     with pytest.raises(UnknownModelError, match=known):
         load_checkpoint("gpcis-big")
@@ -317,8 +317,8 @@ def test_bundled_models_are_found_by_name() -> None:
 
 
 def test_no_models_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_known, "FOLDER", tmp_path)
-    monkeypatch.setattr(_known, "PUBLISHED", {})
+    monkeypatch.setattr(registry, "FOLDER", tmp_path)
+    monkeypatch.setattr(registry, "PUBLISHED", {})
     assert list_models() == []
     with pytest.raises(UnknownModelError, match="known models: none"):
         find_checkpoint("small")

@@ -7,14 +7,14 @@ import os
 import pytest
 import torch
 
-from napari_gpcis.inference.backends import leave_a_core, polite_count
+from napari_gpcis.inference.backends import inference_thread_count, reserve_gui_core
 
 
 @pytest.mark.parametrize(
     ("cores", "expected"), [(None, None), (1, None), (3, None), (4, 3), (16, 15)]
 )
 def test_count(cores, expected):
-    assert polite_count(cores) == expected
+    assert inference_thread_count(cores) == expected
 
 
 @pytest.mark.parametrize(
@@ -25,5 +25,5 @@ def test_threads_of_pytorch(monkeypatch, cores, now, expected):
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     monkeypatch.setattr(torch, "get_num_threads", lambda: asked[-1])
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    leave_a_core()
+    reserve_gui_core()
     assert asked[-1] == expected

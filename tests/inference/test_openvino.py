@@ -13,11 +13,12 @@ from numpy.testing import assert_allclose
 
 from _toy import toy_info
 from _toy_backbone import make_toy_model
-from napari_gpcis import Click, Segmenter, _openvino
+from napari_gpcis import Click, Segmenter
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference import openvino
 from napari_gpcis.inference.openvino import OpenVINOModel
-from napari_gpcis.inference.torch_cpu import FastModel
+from napari_gpcis.inference.torch_cpu import TorchCPUModel
 
 CLICKS = [Click(45, 50), Click(10, 70, False), Click(60, 40)]
 POINTS = points_tensor([Click(20, 30), Click(50, 9, False)])
@@ -40,7 +41,7 @@ def features(model, size=64):
     rgb = torch.rand(1, 3, size, size, generator=generator)
     previous = torch.rand(1, 1, size, size, generator=generator)
     with torch.inference_mode():
-        return model.pixels(model.encode(rgb), POINTS, previous)
+        return model.features(model.encode(rgb), POINTS, previous)
 
 
 def test_features_are_those_of_the_model():
@@ -68,13 +69,13 @@ def test_converted_network_is_kept(home, monkeypatch):
     assert [name.split("-")[1] for name in kept] == ["encode", "encode", "fuse", "fuse"]
 
     converted = []
-    convert = _openvino._convert
+    convert = openvino._convert
 
     def counted(stage, inputs):
         converted.append(stage)
         return convert(stage, inputs)
 
-    monkeypatch.setattr(_openvino, "_convert", counted)
+    monkeypatch.setattr(openvino, "_convert", counted)
     assert torch.equal(features(OpenVINOModel(model)), expected)
     assert not converted
     features(OpenVINOModel(make_toy_model(seed=1, gp_stride=4)))
@@ -112,26 +113,26 @@ def test_unusable_choices_are_refused(options, message):
 
 
 def test_absent_openvino(monkeypatch):
-    monkeypatch.setattr(_openvino, "available", lambda: False)
+    monkeypatch.setattr(openvino, "available", lambda: False)
     model = make_toy_model()
     with pytest.raises(InputError, match=r"pip install 'napari-gpcis\[fast\]'"):
         Segmenter(model, toy_info(), exact=False, backend="openvino")
     automatic = Segmenter(model, toy_info(), exact=False)
-    assert isinstance(automatic._engine._model, FastModel)
+    assert isinstance(automatic._engine._model, TorchCPUModel)
 
 
 def test_what_cannot_be_converted_runs_in_pytorch(monkeypatch, caplog):
     def fail(*_):
         raise NotImplementedError("no such operation")
 
-    monkeypatch.setattr(_openvino, "_convert", fail)
+    monkeypatch.setattr(openvino, "_convert", fail)
     model = make_toy_model(gp_stride=4)
     assert torch.equal(features(OpenVINOModel(model)), features(model))
     assert "cannot run the network: no such operation" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("named", "kind"), [("torch", FastModel), ("openvino", OpenVINOModel)]
+    ("named", "kind"), [("torch", TorchCPUModel), ("openvino", OpenVINOModel)]
 )
 def test_environment_names_the_backend(monkeypatch, named, kind):
     monkeypatch.setenv("NAPARI_GPCIS_BACKEND", named)
@@ -148,8 +149,8 @@ def test_unknown_backend_in_the_environment(monkeypatch):
 
 def test_usage_statistics_stay_off():
     code = (
-        "import sys; from napari_gpcis import _openvino; "
-        "_openvino._openvino().convert_model; "
+        "import sys; from napari_gpcis.inference import openvino; "
+        "openvino._openvino().convert_model; "
         "sys.exit('openvino_telemetry' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from skimage.draw import polygon2mask
 
-from napari_gpcis import Click, Prediction, _resample
+from napari_gpcis import Click, Prediction
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference import resampling
 from napari_gpcis.inference.prediction import GridMaps
 from napari_gpcis.inference.resampling import mask_to_network, to_network
 
@@ -62,7 +63,7 @@ def test_extent_is_the_box_of_the_object(ramp):
 
 def test_strips_change_nothing(ramp, monkeypatch):
     whole = ramp.probability, ramp.mask, ramp.extent(0.6)
-    monkeypatch.setattr(_resample, "STRIP_PIXELS", 50)
+    monkeypatch.setattr(resampling, "STRIP_PIXELS", 50)
     assert_array_equal(ramp.probability, whole[0])
     assert_array_equal(ramp.mask, whole[1])
     assert ramp.extent(0.6) == whole[2]

@@ -16,7 +16,7 @@ from napari_gpcis import Click, Segmenter
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import network_clicks
-from napari_gpcis.inference.engine import KEPT_SURFACES
+from napari_gpcis.inference.engine import KEPT_POSTERIORS
 from napari_gpcis.inference.segmenter import Request
 
 CLICKS = (Click(30, 40), Click(8, 9, False), Click(41, 60))
@@ -64,8 +64,8 @@ def test_preview_is_the_posterior_on_the_same_features(image, gp_stride):
             return points_tensor(network_clicks(clicks, found.roi, 64, half_pixel=True))
 
         with torch.inference_mode():
-            before = torch.from_numpy(found.seen.before)[None]
-            raw = model.pixels(encoded, grid_points(CLICKS), before)
+            before = torch.from_numpy(found.seen.previous)[None]
+            raw = model.features(encoded, grid_points(CLICKS), before)
             counting.passes.pop()
             scores, spread = model._posterior(
                 raw, encoded.rgb, grid_points(ahead.clicks), variance=True
@@ -113,7 +113,7 @@ def test_features_that_are_gone_are_made_again(image):
     found = segmenter.run(Request(prepared, CLICKS))[-1]
     extra = Click(22, 30)
     first = segmenter.preview(prepared, extra, found)
-    for row in range(KEPT_SURFACES):
+    for row in range(KEPT_POSTERIORS):
         segmenter.step(prepared, [Click(row, 5)])
     passes = len(counting.passes)
     again = segmenter.preview(prepared, extra, found)

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from _toy import ToyModel, toy_info
 from napari_gpcis import Click, Segmenter
 from napari_gpcis.clicks import points_tensor
-from napari_gpcis.inference.torch_cpu import FastModel, has_bfloat16
+from napari_gpcis.inference.torch_cpu import TorchCPUModel, has_bfloat16
 from napari_gpcis.model.gpcis import build_model
 
 # after a sum; in the attention over several regions, of which there is one
@@ -42,14 +42,14 @@ def features(model):
     previous = torch.rand(1, 1, 64, 96, generator=generator)
     points = points_tensor([Click(20, 30), Click(50, 9, False)])
     with torch.inference_mode():
-        raw = model.pixels(model.encode(rgb), points, previous)
+        raw = model.features(model.encode(rgb), points, previous)
     return torch.nn.functional.normalize(raw, dim=1)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_folding_changes_nothing(name):
     model = prepared_model(name)
-    fast = FastModel(model, torch.float32)
+    fast = TorchCPUModel(model, torch.float32)
     assert batch_norms(fast._model) <= KEPT.get(name, 0)
     assert_allclose(features(fast), features(model), atol=2e-5)
 
@@ -57,7 +57,7 @@ def test_folding_changes_nothing(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_low_precision_changes_features_little(name):
     model = prepared_model(name)
-    found = features(FastModel(model, torch.bfloat16))
+    found = features(TorchCPUModel(model, torch.bfloat16))
     assert found.dtype == torch.float32
     expected = features(model)
     assert (found * expected).sum(1).min() > 0.99  # cosine
@@ -67,7 +67,7 @@ def test_low_precision_changes_features_little(name):
 def test_the_model_itself_stays_as_it_is():
     model = prepared_model("mobilenet_v2")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    FastModel(model, torch.bfloat16)
+    TorchCPUModel(model, torch.bfloat16)
     after = model.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], value) for name, value in before.items())
@@ -141,7 +141,7 @@ def test_exact_segmenter_runs_the_model_itself():
     info = toy_info(gp_stride=4)
     assert Segmenter(model, info)._engine._model is model
     fast = Segmenter(model, info, exact=False, backend="torch")
-    assert isinstance(fast._engine._model, FastModel)
+    assert isinstance(fast._engine._model, TorchCPUModel)
 
 
 def test_other_models_run_as_they_are(image):

@@ -11,12 +11,8 @@ from numpy.testing import assert_array_equal
 from _toy import ToyModel, toy_info
 from napari_gpcis import Click, Segmenter, Session
 from napari_gpcis.errors import InputError
-from napari_gpcis.inference.start_mask import (
-    from_runs,
-    inner_click,
-    start_from,
-    to_runs,
-)
+from napari_gpcis.geometry import mask_of_runs, run_lengths
+from napari_gpcis.inference.start_mask import inner_click, make_start_mask
 
 SHAPE = (60, 80)
 
@@ -360,7 +356,7 @@ def test_files_of_version_1_are_read(session, image, cells, tmp_path):
 @pytest.mark.parametrize("seed", range(4))
 def test_runs_there_and_back(seed):
     mask = np.random.default_rng(seed).random((7, 9)) < (0.1, 0.5, 0.9, 2)[seed]
-    assert_array_equal(from_runs(to_runs(mask), mask.shape), mask)
+    assert_array_equal(mask_of_runs(run_lengths(mask), mask.shape), mask)
 
 
 def test_the_inner_click_is_deep_inside():
@@ -377,6 +373,6 @@ def test_the_inner_click_is_deep_inside():
 def test_a_start_is_cut_to_its_box():
     mask = np.zeros((20, 30), dtype=np.int32)
     mask[5:9, 7:8] = 3
-    start = start_from(mask, SHAPE, corner=(10, 20))
+    start = make_start_mask(mask, SHAPE, corner=(10, 20))
     assert start.box == (15, 27, 19, 28)
     assert start.mask.all()

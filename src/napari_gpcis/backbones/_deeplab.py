@@ -36,7 +36,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class _GlobalPooling(nn.Module):
-    """The image-level branch of ASPP: one vector, seen by every position."""
+    """The image-level branch of ASPP: one vector for all positions."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -72,7 +72,7 @@ def _exchange(source: int, target: int) -> nn.Module:
 
 
 class _Receive(nn.ModuleList):
-    """What one branch receives: the sum of all branches.
+    """Sum of all branches at the resolution of one.
 
     Coarser branches come resized bilinearly with aligned corners, as in RITM; the
     ImageNet network repeats pixels instead.

@@ -118,7 +118,7 @@ class _Attention(nn.Module):
 
 
 class _MixFFN(nn.Module):
-    """Linear, depthwise 3x3 (which tells positions apart), GELU, linear."""
+    """Linear, depthwise 3x3 (encodes position), GELU, linear."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ def _pointwise(*channels: int) -> nn.Sequential:
 
 
 class _ObjectAttention(nn.Module):
-    """What a pixel receives from the regions it resembles.
+    """Attention of pixels to object regions.
 
     With one region the softmax over regions is 1 whatever the pixel's query and the
     region's key are. So ``f_pixel`` and ``f_object``, which make them, are neither

@@ -43,7 +43,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        """Compute what depends on the image alone.
+        """Return the encoding of an image, without clicks.
 
         Parameters
         ----------

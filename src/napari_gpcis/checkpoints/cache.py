@@ -31,7 +31,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def writing(name: str) -> Iterator[Path]:
-    """Offer the folder to one process at a time; others wait.
+    """Lock the folder for one process at a time; others wait.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Conversion of published weights into checkpoints; nothing in them is executed."""
+"""Conversion of published weights into checkpoints, without executing code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching one file: with progress, resumed, retried and verified."""
+"""Download of one file over HTTP: resumed, retried and verified."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
-
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds between attempts; begins anew whenever something came."""
-
 _TIMEOUT = (10, 30)  # seconds: to connect, without a byte
 _CHUNK = 1 << 16
 _WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}
@@ -33,7 +31,7 @@ _WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the web, known to the last bit.
+    """Remote file with known size and SHA-256.
 
     Parameters
     ----------
@@ -57,16 +55,8 @@ class RemoteFile:
         return stored_size(path) == self.size and file_sha256(path) == self.sha256
 
 
-class _BrokenOffError(Exception):
-    """The connection failed; another attempt may succeed."""
-
-
-class _RefusedError(Exception):
-    """An address does not give the file."""
-
-
 def fetch(remote: RemoteFile, target: Path, progress: Progress | None = None) -> None:
-    """Download a file; what came of an earlier attempt is not fetched again.
+    """Download a file; an interrupted download is resumed.
 
     Until the file is complete and verified it is called ``<target>.part``.
 
@@ -115,6 +105,54 @@ def stored_size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
+class ProgressBar:
+    """A progress callback that draws a bar; to be used in a ``with`` statement.
+
+    Nothing is drawn before the first call, nor where there is no terminal.
+
+    Parameters
+    ----------
+    title
+        What is being fetched.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: tqdm[Never] | None = None
+
+    def __enter__(self) -> Self:
+        """Return the callback."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the line."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` bytes are here."""
+        if self._bar is None:
+            self._bar = self._draw(total)
+        self._bar.update(done - self._bar.n)
+
+    def _draw(self, total: int) -> tqdm[Never]:
+        """Return the bar (``sys.stderr`` is None in programs without a console)."""
+        from tqdm import tqdm
+
+        disable = None if sys.stderr else True
+        return tqdm(
+            desc=self._title, total=total, unit="B", unit_scale=True, disable=disable
+        )
+
+
+class _RetryableError(Exception):
+    """The connection failed; another attempt may succeed."""
+
+
+class _RefusedError(Exception):
+    """The server does not have the file."""
+
+
 def _ignore(_: int, __: int) -> None:
     """Report nothing."""
 
@@ -129,7 +167,7 @@ def _complete(remote: RemoteFile, part: Path, progress: Progress) -> list[str]:
         for url in tuple(urls):
             try:
                 _attempt(url, remote, part, progress)
-            except (_BrokenOffError, _RefusedError) as error:
+            except (_RetryableError, _RefusedError) as error:
                 reasons[url] = f"{urlsplit(url).netloc or url} {error}"
                 if isinstance(error, _RefusedError):
                     urls.remove(url)
@@ -173,7 +211,7 @@ def _ask(url: str, begin: int) -> Response:
     except (requests.ConnectionError, requests.Timeout) as error:
         reason = getattr(error.args[0], "reason", error) if error.args else error
         msg = f"could not be reached: {reason}"
-        raise _BrokenOffError(msg) from error
+        raise _RetryableError(msg) from error
     except requests.RequestException as error:
         msg = f"cannot be used: {error}"
         raise _RefusedError(msg) from error
@@ -186,12 +224,12 @@ def _check_answer(
     status = response.status_code
     answer = f"answered {status} {response.reason}"
     if status in _WORTH_RETRYING:
-        raise _BrokenOffError(answer)
+        raise _RetryableError(answer)
     content_range = response.headers.get("Content-Range", "")
     misplaced = status == 206 and not content_range.startswith(f"bytes {begin}-")
     if misplaced or (status == 416 and begin):
         part.unlink(missing_ok=True)  # the next attempt begins anew
-        raise _BrokenOffError(answer)
+        raise _RetryableError(answer)
     if status not in (200, 206):
         raise _RefusedError(answer)
     begin = begin if status == 206 else 0
@@ -221,7 +259,7 @@ def _store(
         raise _RefusedError(msg)
     if done < remote.size:
         msg = f"broke off after {done} of {remote.size} bytes"
-        raise _BrokenOffError(msg)
+        raise _RetryableError(msg)
 
 
 def _chunks(response: Response) -> Iterator[bytes]:
@@ -230,43 +268,3 @@ def _chunks(response: Response) -> Iterator[bytes]:
 
     with suppress(requests.RequestException):
         yield from response.iter_content(_CHUNK)
-
-
-class ProgressBar:
-    """A progress callback that draws a bar; to be used in a ``with`` statement.
-
-    Nothing is drawn before the first call, nor where there is no terminal.
-
-    Parameters
-    ----------
-    title
-        What is being fetched.
-    """
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._bar: tqdm[Never] | None = None
-
-    def __enter__(self) -> Self:
-        """Return the callback."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the line."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` bytes are here."""
-        if self._bar is None:
-            self._bar = self._draw(total)
-        self._bar.update(done - self._bar.n)
-
-    def _draw(self, total: int) -> tqdm[Never]:
-        """Return the bar (``sys.stderr`` is None in programs without a console)."""
-        from tqdm import tqdm
-
-        disable = None if sys.stderr else True
-        return tqdm(
-            desc=self._title, total=total, unit="B", unit_scale=True, disable=disable
-        )

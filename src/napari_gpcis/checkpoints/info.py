@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself."""
+"""Checkpoint header: identity of a model and its inference settings."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+FORMAT = "gpcis-checkpoint"
+VERSION = "1"
+_LENGTH_BYTES = 8
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """How a model is to be run; part of its checkpoint.
+    """Settings with which a model is run; part of its checkpoint.
 
     Parameters
     ----------
@@ -100,7 +105,7 @@ class ModelInfo:
     training_data
         What it was trained on, and under which terms.
     description
-        One sentence for the person who chooses a model.
+        One sentence for the user who chooses a model.
     extra
         Anything else worth keeping (schedule, figures), as text.
     """
@@ -146,13 +151,6 @@ def _check_fields(cls: type, data: object) -> None:
         found = sorted(data) if isinstance(data, dict) else data
         msg = f"the fields must be among {sorted(known)}, got {found!r}"
         raise InputError(msg)
-
-
-FORMAT = "gpcis-checkpoint"
-VERSION = "1"
-
-_LENGTH_BYTES = 8
-_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def make_header(info: ModelInfo) -> dict[str, str]:

@@ -1,9 +1,8 @@
-"""Load a model by name or path; download and convert a published one first."""
+"""Loading a model by name or path, downloaded and converted if needed."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_gpcis.checkpoints.cache import cache_folder, writing
@@ -15,7 +14,7 @@ from napari_gpcis.checkpoints.registry import (
     find_bundled,
     find_checkpoint,
     is_usable,
-    unknown,
+    unknown_model,
 )
 from napari_gpcis.errors import DownloadError
 
@@ -56,13 +55,13 @@ def download_model(name: str, progress: Progress | None = None) -> Path:
     if bundled is not None:
         return bundled
     if name not in PUBLISHED:
-        raise unknown(name)
+        raise unknown_model(name)
     target = cache_folder() / f"{name}{SUFFIX}"
     if is_usable(target):
         return target
     with writing(name) as folder:
         if not is_usable(target):
-            _obtain(PUBLISHED[name], folder, target, progress)
+            _download_and_convert(PUBLISHED[name], folder, target, progress)
     return target
 
 
@@ -118,7 +117,7 @@ def _locate(path_or_name: str | os.PathLike[str]) -> Path:
     return find_checkpoint(path_or_name)
 
 
-def _obtain(
+def _download_and_convert(
     published: PublishedModel, folder: Path, target: Path, progress: Progress | None
 ) -> None:
     """Download and convert; the download is deleted once the checkpoint is there."""

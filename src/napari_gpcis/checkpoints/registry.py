@@ -1,4 +1,4 @@
-"""The models there are: with the package, in the user's folder, on the web."""
+"""Registry of models: bundled, published, and the user's own."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-
 FOLDER = Path(__file__).parent
 SUFFIX = ".safetensors"
+UNKNOWN = "not stated"
 _PATH_SUFFIXES = (SUFFIX, ".pth", ".pt")
+_NAME = re.compile(r"\w[\w .+-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model of the list.
+    """One entry of `list_models`.
 
     Parameters
     ----------
@@ -42,12 +43,12 @@ class ModelEntry:
 
     @property
     def name(self) -> str:
-        """What a user types."""
+        """Name by which the model is loaded."""
         return self.info.name
 
     @property
     def is_here(self) -> bool:
-        """Whether it can be used without a network."""
+        """True if it can be used without a network."""
         return self.file is not None
 
 
@@ -66,7 +67,7 @@ def list_models() -> list[ModelEntry]:
         name: ModelEntry(published.info, published.file.size, None)
         for name, published in PUBLISHED.items()
     }
-    for file in _cached_files():
+    for file in _checkpoints_in(cache_folder()):
         if is_usable(file):
             entries[file.stem] = _entry(file)
     for file in _bundled_files():
@@ -106,7 +107,7 @@ def find_checkpoint(path_or_name: str | os.PathLike[str]) -> Path:
     if own is not None:
         return own[0]
     if path_or_name not in PUBLISHED:
-        raise unknown(path_or_name)
+        raise unknown_model(path_or_name)
     msg = (
         f"model {path_or_name!r} is not here yet: napari-gpcis models download "
         f"{path_or_name}"
@@ -121,7 +122,7 @@ def find_bundled(name: str) -> Path | None:
 
 
 def is_usable(file: Path) -> bool:
-    """Return whether a file is a whole checkpoint that this version reads."""
+    """Return whether a file is a complete checkpoint of this version."""
     try:
         read_info(file)
     except CheckpointError:
@@ -129,7 +130,13 @@ def is_usable(file: Path) -> bool:
     return True
 
 
-def unknown(name: str) -> UnknownModelError:
+def reserved_names() -> set[str]:
+    """Return the names of all models but the user's own."""
+    files = (*_bundled_files(), *_checkpoints_in(cache_folder()))
+    return {*(file.stem for file in files), *PUBLISHED}
+
+
+def unknown_model(name: str) -> UnknownModelError:
     """Return the error for a name that no model has."""
     reserved = reserved_names()
     names = sorted({*reserved, *user_models(reserved)})
@@ -140,10 +147,10 @@ def unknown(name: str) -> UnknownModelError:
     return UnknownModelError(msg)
 
 
-def reserved_names() -> set[str]:
-    """Return the names of all models but the user's own."""
-    files = (*_bundled_files(), *_cached_files())
-    return {*(file.stem for file in files), *PUBLISHED}
+def _is_path(text: str) -> bool:
+    """Return whether a string is a path rather than a name."""
+    separators = {os.sep, os.altsep, "/"} - {None}
+    return text.endswith(_PATH_SUFFIXES) or any(s in text for s in separators if s)
 
 
 def _entry(file: Path) -> ModelEntry:
@@ -157,19 +164,10 @@ def _bundled_files() -> Iterator[Path]:
     return FOLDER.glob(f"*{SUFFIX}")
 
 
-def _cached_files() -> Iterator[Path]:
-    """Yield the user's checkpoints, without those that are being written."""
-    files = cache_folder().glob(f"*{SUFFIX}")
-    return (file for file in files if not file.name.startswith("."))
-
-
-def _is_path(text: str) -> bool:
-    """Tell whether a string is meant as a path rather than a name."""
-    separators = {os.sep, os.altsep, "/"} - {None}
-    return text.endswith(_PATH_SUFFIXES) or any(s in text for s in separators if s)
-
-
-_NAME = re.compile(r"\w[\w .+-]*", re.ASCII)
+def _checkpoints_in(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder by name, without those being written."""
+    files = sorted(folder.glob(f"*{SUFFIX}"))
+    return [file for file in files if not file.name.startswith(".")]
 
 
 def user_model_folder() -> Path:
@@ -222,7 +220,7 @@ def user_models(taken: Collection[str] = ()) -> dict[str, tuple[Path, ModelInfo]
         Names of other models.
     """
     found: dict[str, tuple[Path, ModelInfo]] = {}
-    for file in _files():
+    for file in _checkpoints_in(user_model_folder()):
         try:
             info = read_info(file)
         except CheckpointError:
@@ -236,88 +234,12 @@ def user_models(taken: Collection[str] = ()) -> dict[str, tuple[Path, ModelInfo]
 def broken_user_models() -> dict[Path, str]:
     """Return the files in the user's folder that are no usable models, and why."""
     broken: dict[Path, str] = {}
-    for file in _files():
+    for file in _checkpoints_in(user_model_folder()):
         try:
             read_info(file)
         except CheckpointError as error:
             broken[file] = str(error)
     return broken
-
-
-def _files() -> Iterator[Path]:
-    """Yield the files in the order of their names, without those being written."""
-    files = sorted(user_model_folder().glob(f"*{SUFFIX}"))
-    return (file for file in files if not file.name.startswith("."))
-
-
-_SBD_SHA256 = "1b59a4c8b7f1ea300abe8add185f8ab98beeeac01bd80bb2a2d029200195c3c9"
-_SBD_PATH = "7f64cba5ca2190ead769be843242fd88fcf5b7b6/checkpoints/GPCIS_Resnet50.pth"
-_SBD_REPOSITORY = "zmhhmz/GPCIS_CVPR2023"
-
-
-@dataclass(frozen=True)
-class PublishedModel:
-    """A model that others publish.
-
-    Parameters
-    ----------
-    info
-        What the converted checkpoint says about itself.
-    file
-        Where its weights are.
-    """
-
-    info: ModelInfo
-    file: RemoteFile
-
-    @property
-    def name(self) -> str:
-        """What a user types."""
-        return self.info.name
-
-
-_SBD = PublishedModel(
-    info=ModelInfo(
-        name="gpcis-resnet50-sbd",
-        architecture="resnet50",
-        inference=InferenceSettings(
-            infer_size=384,
-            epsilon2=1e-7,
-            gp_stride=1,
-            expansion=1.4,
-            crop_threshold=0.49,
-            mask_threshold=0.5,
-            antialias=False,
-        ),
-        licence="MIT (Minghao Zhou and others, 2023)",
-        training_data="SBD (8,498 photographs), from ImageNet weights",
-        description=(
-            "The paper's network with its authors' weights, run as published: for "
-            "comparing with published figures, and everyday photographs. Slow "
-            "without a GPU."
-        ),
-        extra={
-            "source": f"github.com/{_SBD_REPOSITORY}",
-            "source_sha256": _SBD_SHA256,
-            "fingerprint": _SBD_SHA256[:16],
-        },
-    ),
-    file=RemoteFile(
-        name="GPCIS_Resnet50.pth",
-        urls=(
-            f"https://github.com/{_SBD_REPOSITORY}/raw/{_SBD_PATH}",
-            f"https://media.githubusercontent.com/media/{_SBD_REPOSITORY}/{_SBD_PATH}",
-        ),
-        size=157_934_784,
-        sha256=_SBD_SHA256,
-    ),
-)
-
-PUBLISHED = {model.name: model for model in (_SBD,)}
-"""All models that can be downloaded, by name."""
-
-
-UNKNOWN = "not stated"
 
 
 class Facts(NamedTuple):
@@ -362,3 +284,67 @@ def megabytes(size: float) -> str:
     """Return a size in words, such as ``"158 MB"``."""
     number = size / 1e6
     return f"{number:.0f} MB" if number >= 10 else f"{number:.1f} MB"
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A published model: its description and remote file.
+
+    Parameters
+    ----------
+    info
+        What the converted checkpoint says about itself.
+    file
+        Where its weights are.
+    """
+
+    info: ModelInfo
+    file: RemoteFile
+
+    @property
+    def name(self) -> str:
+        """Name by which the model is loaded."""
+        return self.info.name
+
+
+_SBD_SHA256 = "1b59a4c8b7f1ea300abe8add185f8ab98beeeac01bd80bb2a2d029200195c3c9"
+_SBD_PATH = "7f64cba5ca2190ead769be843242fd88fcf5b7b6/checkpoints/GPCIS_Resnet50.pth"
+_SBD_REPOSITORY = "zmhhmz/GPCIS_CVPR2023"
+_SBD = PublishedModel(
+    info=ModelInfo(
+        name="gpcis-resnet50-sbd",
+        architecture="resnet50",
+        inference=InferenceSettings(
+            infer_size=384,
+            epsilon2=1e-7,
+            gp_stride=1,
+            expansion=1.4,
+            crop_threshold=0.49,
+            mask_threshold=0.5,
+            antialias=False,
+        ),
+        licence="MIT (Minghao Zhou and others, 2023)",
+        training_data="SBD (8,498 photographs), from ImageNet weights",
+        description=(
+            "The paper's network with its authors' weights, run as published: for "
+            "comparing with published figures, and everyday photographs. Slow "
+            "without a GPU."
+        ),
+        extra={
+            "source": f"github.com/{_SBD_REPOSITORY}",
+            "source_sha256": _SBD_SHA256,
+            "fingerprint": _SBD_SHA256[:16],
+        },
+    ),
+    file=RemoteFile(
+        name="GPCIS_Resnet50.pth",
+        urls=(
+            f"https://github.com/{_SBD_REPOSITORY}/raw/{_SBD_PATH}",
+            f"https://media.githubusercontent.com/media/{_SBD_REPOSITORY}/{_SBD_PATH}",
+        ),
+        size=157_934_784,
+        sha256=_SBD_SHA256,
+    ),
+)
+PUBLISHED = {model.name: model for model in (_SBD,)}
+"""All models that can be downloaded, by name."""

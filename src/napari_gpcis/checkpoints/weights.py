@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis.checkpoints.info import ModelInfo
-    from napari_gpcis.model.gpcis import ClickNetwork
+    from napari_gpcis.model.base import ClickNetwork
 
 
 def save_checkpoint(
@@ -74,7 +74,13 @@ def _stored(tensor: Tensor, half: bool) -> Tensor:
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file, floating-point ones as float32."""
+    """Return the tensors of a file by name, floating-point ones as float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or damaged.
+    """
     try:
         state = load_file(file)
     except (OSError, SafetensorError) as error:
@@ -84,7 +90,20 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def build_network(info: ModelInfo, file: Path) -> ClickNetwork:
-    """Return the network that a checkpoint names, weights still random."""
+    """Return the network that a checkpoint names, weights still random.
+
+    Parameters
+    ----------
+    info
+        Architecture and options of the network.
+    file
+        The checkpoint, for the error.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such network, or it has no such options.
+    """
     try:
         with torch.random.fork_rng(devices=[]):
             return build_model(info.architecture, **info.options)
@@ -94,7 +113,22 @@ def build_network(info: ModelInfo, file: Path) -> ClickNetwork:
 
 
 def fill_network(model: ClickNetwork, state: dict[str, Tensor], file: Path) -> None:
-    """Copy the weights into the network, all of them or none."""
+    """Copy the weights into the network, all of them or none.
+
+    Parameters
+    ----------
+    model
+        The network; changed.
+    state
+        Tensors by name.
+    file
+        The checkpoint, for the error.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor is missing, unknown or of another shape.
+    """
     expected = model.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in state]
     problems += [f"{name} is not known" for name in state if name not in expected]

@@ -18,13 +18,54 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.session.session import Session
 
-
 MAX_COLOURS = 4
 """Images with more on their last axis are stacks, or need ``--channels``."""
+SOME_FAILED = 1
+_ONE_IMAGE_ONLY = ("objects", "labels", "prompts")
+_EPILOG = """\
+One object, two clicks (a click ends in ",-" where the object is not):
+
+    napari-gpcis segment cells.tif --click 120,80 --click 40,40,- -o labels.tif
+
+Two objects:
+
+    napari-gpcis segment cells.tif --click 120,80 --next --click 300,210 -o labels.tif
+
+Many images, with a table of clicks (columns image,row,col,positive,object):
+
+    napari-gpcis segment images/*.tif --clicks clicks.csv -o labels --jobs 4
+
+Rows and columns are pixels, counted from 0 at the top left. Write --contrast=-5,100
+where a value begins with a minus sign.
+"""
+
+
+def add_segment_command(commands: Any) -> None:
+    """Describe the command.
+
+    Parameters
+    ----------
+    commands
+        The subparsers of the program.
+    """
+    parser = commands.add_parser(
+        "segment",
+        help="segment objects in one image or many",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_segment_arguments(parser)
+    parser.set_defaults(command=segment)
 
 
 def segment(arguments: argparse.Namespace) -> int:
-    """Segment one image, or many with a table of clicks; return the status."""
+    """Segment one image, or many with a table of clicks; return the status.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
+    """
     if arguments.clicks is not None:
         return segment_many(arguments)
     if len(arguments.images) != 1:
@@ -116,97 +157,73 @@ def _check_free(path: Path, arguments: argparse.Namespace) -> None:
         raise InputError(msg)
 
 
-_EPILOG = """\
-One object, two clicks (a click ends in ",-" where the object is not):
+def segment_many(arguments: argparse.Namespace) -> int:
+    """Segment all images of a table; return 1 if some could not be.
 
-    napari-gpcis segment cells.tif --click 120,80 --click 40,40,- -o labels.tif
-
-Two objects:
-
-    napari-gpcis segment cells.tif --click 120,80 --next --click 300,210 -o labels.tif
-
-Many images, with a table of clicks (columns image,row,col,positive,object):
-
-    napari-gpcis segment images/*.tif --clicks clicks.csv -o labels --jobs 4
-
-Rows and columns are pixels, counted from 0 at the top left. Write --contrast=-5,100
-where a value begins with a minus sign.
-"""
-
-
-def add_segment_command(commands: Any) -> None:
-    """Describe the command.
-
-    Parameters
-    ----------
-    commands
-        The subparsers of the program.
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
     """
-    parser = commands.add_parser(
-        "segment",
-        help="segment objects in one image or many",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    from napari_gpcis.batch import Settings, read_clicks, segment_images
+
+    for name in _ONE_IMAGE_ONLY:
+        if getattr(arguments, name):
+            option = "--click" if name == "objects" else f"--{name}"
+            msg = f"{option} is for one image; it cannot be used with --clicks"
+            raise InputError(msg)
+    tasks = read_clicks(arguments.clicks, arguments.images)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    settings = Settings(
+        output=arguments.output,
+        model=arguments.model,
+        device=arguments.device,
+        plane=tuple(arguments.plane),
+        contrast=arguments.contrast,
+        channels=arguments.channels,
+        view=arguments.view,
+        threshold=arguments.threshold,
+        suffix=f".{arguments.format}",
+        overwrite=arguments.overwrite,
     )
-    _add_segment_arguments(parser)
-    parser.set_defaults(command=segment)
+    with _bar(len(tasks)) as bar:
+        summary = segment_images(
+            tasks,
+            settings,
+            jobs=arguments.jobs,
+            cluster=arguments.dask,
+            report=lambda now: _show(bar, now),
+        )
+    return _print_outcome(summary, arguments)
 
 
-class _ClickAction(argparse.Action):
-    """Add a click to the object that is being described."""
+def _bar(total: int) -> tqdm[Never]:
+    """Return a progress bar of so many images."""
+    from tqdm import tqdm
 
-    def __call__(
-        self, _: Any, namespace: argparse.Namespace, values: Any, __: Any = None
-    ) -> None:
-        """Store the click."""
-        namespace.objects = namespace.objects or [[]]
-        namespace.objects[-1].append(values)
+    disable = None if sys.stderr else True
+    return tqdm(total=total, unit="image", disable=disable)
 
 
-class _NextAction(argparse.Action):
-    """Begin the next object."""
-
-    def __call__(
-        self, _: Any, namespace: argparse.Namespace, __: Any, ___: Any = None
-    ) -> None:
-        """Store an object without clicks."""
-        namespace.objects = [*(namespace.objects or [[]]), []]
+def _show(bar: tqdm[Never], summary: Summary) -> None:
+    """Show the number of images that have ended, and of failures."""
+    ended = len(summary.done) + len(summary.skipped) + len(summary.failed)
+    if summary.failed:
+        bar.set_postfix_str(f"{len(summary.failed)} failed", refresh=False)
+    bar.update(ended - bar.n)
 
 
-def _click(text: str) -> Click:
-    """Parse ``ROW,COL``, ``ROW,COL,+`` or ``ROW,COL,-``."""
-    from napari_gpcis.clicks import Click
-
-    *numbers, sign = (text if text.endswith((",+", ",-")) else f"{text},+").split(",")
-    try:
-        row, col = map(float, numbers)
-        return Click(row, col, positive=sign == "+")
-    except ValueError as error:
-        msg = f"must be ROW,COL or ROW,COL,- with two numbers, got {text!r}"
-        raise argparse.ArgumentTypeError(msg) from error
-
-
-def _floats(text: str) -> tuple[float, ...]:
-    """Parse numbers with commas between them."""
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError as error:
-        msg = f"must be numbers with commas between them, got {text!r}"
-        raise argparse.ArgumentTypeError(msg) from error
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    """Parse whole numbers with commas between them."""
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError as error:
-        msg = f"must be whole numbers with commas between them, got {text!r}"
-        raise argparse.ArgumentTypeError(msg) from error
-
-
-def _path(text: str) -> Path:
-    """Parse a path; ``~`` stands for the home folder."""
-    return Path(text).expanduser()
+def _print_outcome(summary: Summary, arguments: argparse.Namespace) -> int:
+    """Print the outcome; return the status."""
+    for image, why in summary.failed.items():
+        print(f"napari-gpcis: {image}: {why}", file=sys.stderr)
+    parts = [f"{len(summary.done)} images segmented into {arguments.output}"]
+    if summary.skipped:
+        parts.append(f"{len(summary.skipped)} were there (--overwrite replaces them)")
+    if summary.failed:
+        parts.append(f"{len(summary.failed)} failed")
+    print("; ".join(parts))
+    return SOME_FAILED if summary.failed else 0
 
 
 def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -283,68 +300,58 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace files that exist")
 
 
-SOME_FAILED = 1
+class _ClickAction(argparse.Action):
+    """Add a click to the object that is being described."""
 
-_ONE_IMAGE_ONLY = ("objects", "labels", "prompts")
-
-
-def segment_many(arguments: argparse.Namespace) -> int:
-    """Segment all images of a table; return 1 if some could not be."""
-    from napari_gpcis.batch import Settings, read_clicks, segment_images
-
-    for name in _ONE_IMAGE_ONLY:
-        if getattr(arguments, name):
-            option = "--click" if name == "objects" else f"--{name}"
-            msg = f"{option} is for one image; it cannot be used with --clicks"
-            raise InputError(msg)
-    tasks = read_clicks(arguments.clicks, arguments.images)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    settings = Settings(
-        output=arguments.output,
-        model=arguments.model,
-        device=arguments.device,
-        plane=tuple(arguments.plane),
-        contrast=arguments.contrast,
-        channels=arguments.channels,
-        view=arguments.view,
-        threshold=arguments.threshold,
-        suffix=f".{arguments.format}",
-        overwrite=arguments.overwrite,
-    )
-    with _bar(len(tasks)) as bar:
-        summary = segment_images(
-            tasks,
-            settings,
-            jobs=arguments.jobs,
-            cluster=arguments.dask,
-            report=lambda now: _show(bar, now),
-        )
-    return _tell(summary, arguments)
+    def __call__(
+        self, _: Any, namespace: argparse.Namespace, values: Any, __: Any = None
+    ) -> None:
+        """Store the click."""
+        namespace.objects = namespace.objects or [[]]
+        namespace.objects[-1].append(values)
 
 
-def _bar(total: int) -> tqdm[Never]:
-    from tqdm import tqdm
+class _NextAction(argparse.Action):
+    """Begin the next object."""
 
-    disable = None if sys.stderr else True
-    return tqdm(total=total, unit="image", disable=disable)
-
-
-def _show(bar: tqdm[Never], summary: Summary) -> None:
-    """Show how many images have ended, and how many of them could not be segmented."""
-    ended = len(summary.done) + len(summary.skipped) + len(summary.failed)
-    if summary.failed:
-        bar.set_postfix_str(f"{len(summary.failed)} failed", refresh=False)
-    bar.update(ended - bar.n)
+    def __call__(
+        self, _: Any, namespace: argparse.Namespace, __: Any, ___: Any = None
+    ) -> None:
+        """Store an object without clicks."""
+        namespace.objects = [*(namespace.objects or [[]]), []]
 
 
-def _tell(summary: Summary, arguments: argparse.Namespace) -> int:
-    """Print what came of it; return the status."""
-    for image, why in summary.failed.items():
-        print(f"napari-gpcis: {image}: {why}", file=sys.stderr)
-    parts = [f"{len(summary.done)} images segmented into {arguments.output}"]
-    if summary.skipped:
-        parts.append(f"{len(summary.skipped)} were there (--overwrite replaces them)")
-    if summary.failed:
-        parts.append(f"{len(summary.failed)} failed")
-    print("; ".join(parts))
-    return SOME_FAILED if summary.failed else 0
+def _click(text: str) -> Click:
+    """Parse ``ROW,COL``, ``ROW,COL,+`` or ``ROW,COL,-``."""
+    from napari_gpcis.clicks import Click
+
+    *numbers, sign = (text if text.endswith((",+", ",-")) else f"{text},+").split(",")
+    try:
+        row, col = map(float, numbers)
+        return Click(row, col, positive=sign == "+")
+    except ValueError as error:
+        msg = f"must be ROW,COL or ROW,COL,- with two numbers, got {text!r}"
+        raise argparse.ArgumentTypeError(msg) from error
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    """Parse numbers with commas between them."""
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError as error:
+        msg = f"must be numbers with commas between them, got {text!r}"
+        raise argparse.ArgumentTypeError(msg) from error
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    """Parse whole numbers with commas between them."""
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError as error:
+        msg = f"must be whole numbers with commas between them, got {text!r}"
+        raise argparse.ArgumentTypeError(msg) from error
+
+
+def _path(text: str) -> Path:
+    """Parse a path; ``~`` stands for the home folder."""
+    return Path(text).expanduser()

@@ -37,7 +37,7 @@ class Conditioned(NamedTuple):
     weights: Tensor
     """``v``, shape ``(B, n)``; 0 for unused slots."""
     used: Tensor
-    """Which slots are observations, bool, shape ``(B, n)``."""
+    """Slots that are observations, bool, shape ``(B, n)``."""
 
 
 def observed(pixels: Tensor, order: Tensor, valid: Tensor) -> Tensor:

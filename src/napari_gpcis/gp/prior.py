@@ -77,7 +77,7 @@ def prior_mean(
 
 
 def sample_weight(mean: Tensor, std: Tensor, draw: Tensor | None = None) -> Tensor:
-    """Draw ``w = mu_w + sigma_w z``, ``z ~ N(0, I)``: one draw per forward pass.
+    """Return a draw ``w = mu_w + sigma_w z`` with ``z ~ N(0, I)``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What runs the feature network."""
+"""Backends of the feature network, and the number of threads they use."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from napari_gpcis.errors import InputError
 if TYPE_CHECKING:
     from napari_gpcis.inference.engine import ClickModel
 
-
 Backend: TypeAlias = Literal["auto", "torch", "openvino"]
-
 VARIABLE = "NAPARI_GPCIS_BACKEND"
 """Environment variable that says what ``"auto"`` is."""
+MIN_CORES = 4
+"""With fewer cores than this, all of them compute."""
 
 
 def chosen_backend(backend: str) -> str:
-    """Return what is asked for, by the environment where that is ``"auto"``."""
+    """Return the backend asked for; the environment's where that is ``"auto"``."""
     return os.environ.get(VARIABLE, backend) if backend == "auto" else backend
 
 
@@ -56,8 +56,8 @@ def check_backend(backend: str, device: str, *, exact: bool) -> None:
         raise InputError(msg)
 
 
-def faster(model: ClickModel, backend: str) -> ClickModel:
-    """Return one of our models in a faster form; any other model as it is.
+def accelerated(model: ClickModel, backend: str) -> ClickModel:
+    """Return a GPCIS model on a faster backend; any other model as it is.
 
     Parameters
     ----------
@@ -67,23 +67,19 @@ def faster(model: ClickModel, backend: str) -> ClickModel:
         ``"auto"`` takes OpenVINO if it is installed.
     """
     # heavy: only when a model is in use
-    from napari_gpcis.inference import openvino as _openvino
-    from napari_gpcis.inference.torch_cpu import FastModel
+    from napari_gpcis.inference import openvino
+    from napari_gpcis.inference.torch_cpu import TorchCPUModel
     from napari_gpcis.model.gpcis import GPCIS
 
     if not isinstance(model, GPCIS):
         return model
-    if backend == "openvino" or (backend == "auto" and _openvino.available()):
-        return _openvino.OpenVINOModel(model)
-    return FastModel(model)
+    if backend == "openvino" or (backend == "auto" and openvino.available()):
+        return openvino.OpenVINOModel(model)
+    return TorchCPUModel(model)
 
 
-FEW = 4
-"""With fewer cores than this, all of them compute."""
-
-
-def polite_count(cores: int | None) -> int | None:
-    """Return how many threads leave a core to the window.
+def inference_thread_count(cores: int | None) -> int | None:
+    """Return the number of inference threads that leaves a core to the GUI.
 
     Parameters
     ----------
@@ -93,16 +89,16 @@ def polite_count(cores: int | None) -> int | None:
     Returns
     -------
     int or None
-        One less than there are, from four cores on. ``None``: as it is; with fewer,
-        the window waits less for a short computation on all cores than for a long one
-        on all but one.
+        One less than there are, from four cores on. ``None``: PyTorch's default; with
+        fewer cores, the GUI waits less for a short computation on all of them than for
+        a long one on all but one.
     """
-    return None if cores is None or cores < FEW else cores - 1
+    return None if cores is None or cores < MIN_CORES else cores - 1
 
 
-def leave_a_core() -> None:
-    """Let PyTorch leave one core alone when this thread computes."""
-    count = polite_count(os.cpu_count())
+def reserve_gui_core() -> None:
+    """Limit PyTorch, in this thread, to all cores but one for the GUI."""
+    count = inference_thread_count(os.cpu_count())
     if count is not None:
         import torch  # heavy: only when a model is about to be used
 

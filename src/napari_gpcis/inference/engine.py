@@ -1,4 +1,4 @@
-"""Running the network on a crop of the image: where NumPy meets PyTorch."""
+"""Engine: a model on its device, with its caches and mirror averaging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.geometry import network_clicks
 from napari_gpcis.inference.image import to_rgb
-from napari_gpcis.inference.prediction import GridMaps, Pass
+from napari_gpcis.inference.prediction import GridMaps, NetworkInput
 from napari_gpcis.inference.resampling import mask_to_network, to_network
 from napari_gpcis.model.grid import GPScores
 
@@ -28,56 +28,14 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
 
-
 KEPT_ENCODINGS = 4
 """Encoded crops that a segmenter keeps."""
-KEPT_SURFACES = 3
-"""Passes of the network whose features a segmenter keeps."""
-
-
-class ClickSurface(Protocol):
-    """The features of one pass of the network, to be conditioned on clicks."""
-
-    def scores(
-        self, points: Tensor, variance: bool = False
-    ) -> tuple[Any, Tensor | None]:
-        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
-
-
-class ClickModel(Protocol):
-    """What a segmenter needs of a model; `napari_gpcis.model.GPCIS` has it."""
-
-    epsilon2: float
-    gp_stride: int
-
-    def to(self, device: Any) -> Any:
-        """Move the weights to a device, in place."""
-
-    def eval(self) -> Any:
-        """Switch training behaviour off."""
-
-    def encode(self, rgb: Tensor) -> Any:
-        """Compute what depends on the image alone, (1, 3, H, W) in [0, 1]."""
-
-    def predict(
-        self, encoded: Any, points: Tensor, previous: Tensor, variance: bool = False
-    ) -> tuple[Any, Tensor | None]:
-        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
-
-
-@runtime_checkable
-class SurfaceModel(Protocol):
-    """A model whose features serve more clicks than those they were made with."""
-
-    def pixels(self, encoded: Any, points: Tensor, previous: Tensor) -> Tensor:
-        """Return the features of image, clicks and previous mask."""
-
-    def surface(self, encoded: Any, raw: Tensor) -> ClickSurface:
-        """Prepare the features to be conditioned on any clicks."""
+KEPT_POSTERIORS = 3
+"""Network inputs whose features a segmenter keeps."""
 
 
 class Engine:
-    """A model on its device, with the last encoded crops; shareable between threads.
+    """A model on its device, shareable between threads.
 
     Parameters
     ----------
@@ -100,8 +58,8 @@ class Engine:
         model.eval()
         model.epsilon2 = settings.epsilon2
         model.gp_stride = settings.gp_stride
-        self._encodings: Recent[tuple[Any, ...]] = Recent(KEPT_ENCODINGS)
-        self._surfaces: Recent[ClickSurface] = Recent(KEPT_SURFACES)
+        self._encodings: LRUCache[tuple[Any, ...]] = LRUCache(KEPT_ENCODINGS)
+        self._posteriors: LRUCache[Posterior] = LRUCache(KEPT_POSTERIORS)
         self._lock = Lock()
 
     def infer(
@@ -110,7 +68,7 @@ class Engine:
         roi: Box,
         clicks: tuple[Click, ...],
         previous: Prediction | None,
-    ) -> tuple[GridMaps, Pass]:
+    ) -> tuple[GridMaps, NetworkInput]:
         """Run the network on the region of interest and condition on the clicks.
 
         Raises
@@ -120,90 +78,88 @@ class Engine:
         GPCISError
             If the model returns NaN.
         """
-        import torch  # heavy: only when a model is in use
-
         with torch.inference_mode(), self._lock:
             before = None
             if previous is not None:
                 before = mask_to_network(
                     previous, roi, self._size, half_pixel=self._half_pixel
                 )
-            seen = Pass(roi, clicks, None if before is None else before.numpy())
+            previous_mask = None if before is None else before.numpy()
+            network_input = NetworkInput(roi, clicks, previous_mask)
             encoded = self._encoded(prepared, roi)
-            surface = self._surface(encoded, seen)
-            self._surfaces.keep((seen, prepared.token), surface)
-            return self._maps(surface, roi, clicks), seen
+            posterior = self._posterior(encoded, network_input)
+            self._posteriors.put((network_input, prepared.token), posterior)
+            return self._maps(posterior, roi, clicks), network_input
 
-    def reconsider(
+    def recondition(
         self,
         prepared: PreparedImage,
-        seen: Pass,
+        network_input: NetworkInput,
         clicks: tuple[Click, ...],
         key: Hashable | None = None,
     ) -> GridMaps:
-        """Condition the features of an earlier pass on other clicks.
+        """Condition the features of an earlier network input on other clicks.
 
-        Nothing waits for a pass of the network, but for the one that makes the
-        features anew if they are no longer kept.
+        The network runs only if these features are no longer kept.
 
         Parameters
         ----------
         prepared
             The image.
-        seen
-            What the network saw.
+        network_input
+            The input that the features were made from.
         clicks
-            What to condition on.
+            Clicks to condition on.
         key
-            What the features are kept under; ``seen`` itself by default.
+            Key of the kept features; ``network_input`` itself by default.
         """
-        import torch  # heavy: only when a model is in use
-
-        place = (seen if key is None else key, prepared.token)
+        place = (network_input if key is None else key, prepared.token)
         with torch.inference_mode():
-            surface = self._surfaces.find(place)
-            if surface is None:
+            posterior = self._posteriors.get(place)
+            if posterior is None:
                 with self._lock:
-                    encoded = self._encodings.peek((prepared.token, seen.roi))
+                    encoded = self._encodings.peek((prepared.token, network_input.roi))
                     if encoded is None:
-                        encoded = self._encode(prepared, seen.roi)
-                    surface = self._surface(encoded, seen)
-                self._surfaces.keep(place, surface)
-            return self._maps(surface, seen.roi, clicks)
+                        encoded = self._encode(prepared, network_input.roi)
+                    posterior = self._posterior(encoded, network_input)
+                self._posteriors.put(place, posterior)
+            return self._maps(posterior, network_input.roi, clicks)
 
     def _maps(
-        self, surface: ClickSurface, roi: Box, clicks: tuple[Click, ...]
+        self, posterior: Posterior, roi: Box, clicks: tuple[Click, ...]
     ) -> GridMaps:
+        """Return the maps of a posterior, conditioned on the clicks."""
         points = self._points(clicks, roi)
-        return _grid_maps(*surface.scores(points, variance=True))
+        return _grid_maps(*posterior.scores(points, variance=True))
 
     def _points(self, clicks: tuple[Click, ...], roi: Box) -> Tensor:
         """Return the clicks as the network takes them."""
-        seen = network_clicks(clicks, roi, self._size, half_pixel=self._half_pixel)
-        return points_tensor(seen).to(self.device)
+        moved = network_clicks(clicks, roi, self._size, half_pixel=self._half_pixel)
+        return points_tensor(moved).to(self.device)
 
-    def _surface(self, encoded: tuple[Any, ...], seen: Pass) -> ClickSurface:
-        """Run the network. The lock is held."""
-        import torch  # heavy: only when a model is in use
-
+    def _posterior(
+        self, encoded: tuple[Any, ...], network_input: NetworkInput
+    ) -> Posterior:
+        """Return the posterior of a network input. The lock must be held."""
         before = torch.zeros(1, 1, self._size, self._size, device=self.device)
-        if seen.before is not None:
-            before = torch.from_numpy(seen.before)[None].to(self.device)
-        points = self._points(seen.clicks, seen.roi)
-        plain = self._one_surface(encoded[0], points, before)
+        if network_input.previous is not None:
+            before = torch.from_numpy(network_input.previous)[None].to(self.device)
+        points = self._points(network_input.clicks, network_input.roi)
+        plain = self._single_posterior(encoded[0], points, before)
         if not self._mirror:
             return plain
         there = mirrored_points(points, self._size)
-        mirror = self._one_surface(encoded[1], there, before.flip(-1))
-        return MirroredSurface(plain, mirror, self._size)
+        mirror = self._single_posterior(encoded[1], there, before.flip(-1))
+        return MirroredPosterior(plain, mirror, self._size)
 
-    def _one_surface(
+    def _single_posterior(
         self, encoded: Any, points: Tensor, before: Tensor
-    ) -> ClickSurface:
-        if not isinstance(self._model, SurfaceModel):
-            return _Repeated(self._model, encoded, before)
-        raw = self._model.pixels(encoded, points, before)
-        return self._model.surface(encoded, raw)
+    ) -> Posterior:
+        """Return the posterior of one encoding, without its mirror image."""
+        if not isinstance(self._model, PosteriorModel):
+            return _RerunPosterior(self._model, encoded, before)
+        raw = self._model.features(encoded, points, before)
+        return self._model.click_posterior(encoded, raw)
 
     def _encode(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
         """Encode a crop, and its mirror image if that is asked for."""
@@ -213,17 +169,58 @@ class Engine:
         return tuple(self._model.encode(view) for view in views)
 
     def _encoded(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
-        """Encode a crop, or find it among the last ones. The lock is held."""
+        """Return the encoding of a crop. The lock must be held."""
         key = prepared.token, roi
-        encoded = self._encodings.find(key)
+        encoded = self._encodings.get(key)
         if encoded is None:
             encoded = self._encode(prepared, roi)
-            self._encodings.keep(key, encoded)
+            self._encodings.put(key, encoded)
         return encoded
 
 
-class _Repeated:
-    """The surface of a model that has none: the network runs for all clicks."""
+class ClickModel(Protocol):
+    """A model that a segmenter can run, such as `napari_gpcis.model.GPCIS`."""
+
+    epsilon2: float
+    gp_stride: int
+
+    def to(self, device: Any) -> Any:
+        """Move the weights to a device, in place."""
+
+    def eval(self) -> Any:
+        """Switch training behaviour off."""
+
+    def encode(self, rgb: Tensor) -> Any:
+        """Return the encoding of an image, (1, 3, H, W) in [0, 1]."""
+
+    def predict(
+        self, encoded: Any, points: Tensor, previous: Tensor, variance: bool = False
+    ) -> tuple[Any, Tensor | None]:
+        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
+
+
+@runtime_checkable
+class PosteriorModel(Protocol):
+    """A model whose features can be conditioned on clicks other than their own."""
+
+    def features(self, encoded: Any, points: Tensor, previous: Tensor) -> Tensor:
+        """Return the features of image, clicks and previous mask."""
+
+    def click_posterior(self, encoded: Any, raw: Tensor) -> Posterior:
+        """Prepare the features to be conditioned on any clicks."""
+
+
+class Posterior(Protocol):
+    """Features of one network input, to be conditioned on any clicks."""
+
+    def scores(
+        self, points: Tensor, variance: bool = False
+    ) -> tuple[Any, Tensor | None]:
+        """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
+
+
+class _RerunPosterior:
+    """Posterior of a model that is no `PosteriorModel`: the network runs each time."""
 
     def __init__(self, model: ClickModel, encoded: Any, before: Tensor) -> None:
         self._arguments = model, encoded, before
@@ -236,53 +233,8 @@ class _Repeated:
         return model.predict(encoded, points, before, variance)
 
 
-def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:
-    """Bring the answer of the model to NumPy."""
-    maps = (scores.logits.sigmoid(), scores.prior, scores.update, variance)
-    arrays = [m[0, 0].float().cpu().numpy().copy() for m in maps if m is not None]
-    if len(arrays) < len(maps) or not all(np.isfinite(a).all() for a in arrays):
-        msg = (
-            "the model did not return finite scores and variances; its weights "
-            "are damaged or were trained badly"
-        )
-        raise GPCISError(msg)
-    return GridMaps(*arrays)
-
-
-def find_device(name: str) -> str:
-    """Return the device to use, after a trial."""
-    import torch  # heavy: only when a model is in use
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        msg = f"device must be 'auto' or one PyTorch can use, got {name!r}: {error}"
-        raise InputError(msg) from error
-    return name
-
-
-def mirrored_points(points: Tensor, size: int) -> Tensor:
-    """Move clicks to where they lie on the mirror image.
-
-    Parameters
-    ----------
-    points
-        Rows ``(row, column, order)``, shape ``(1, 2 N, 3)``; unused ones are -1.
-    size
-        Width of the network's input, pixels.
-    """
-    moved = points.clone()
-    used = points[..., 2] >= 0
-    moved[..., 1] = torch.where(used, size - 1 - points[..., 1], points[..., 1])
-    return moved
-
-
-class MirroredSurface:
-    """The features of an image and of its mirror image, conditioned on clicks.
+class MirroredPosterior:
+    """Mean of the posteriors of an image and of its mirror image.
 
     Logits, prior and update are the means of both. So is the variance, which is then
     at least that of the mean logit, however the two depend on each other.
@@ -300,7 +252,7 @@ class MirroredSurface:
        interactive segmentation", ICIP 2022.
     """
 
-    def __init__(self, plain: ClickSurface, mirror: ClickSurface, size: int) -> None:
+    def __init__(self, plain: Posterior, mirror: Posterior, size: int) -> None:
         self._plain, self._mirror, self._size = plain, mirror, size
 
     def scores(
@@ -320,21 +272,75 @@ class MirroredSurface:
         return scores, _mean(spread, other_spread)
 
 
+def mirrored_points(points: Tensor, size: int) -> Tensor:
+    """Move clicks to where they lie on the mirror image.
+
+    Parameters
+    ----------
+    points
+        Rows ``(row, column, order)``, shape ``(1, 2 N, 3)``; unused ones are -1.
+    size
+        Width of the network's input, pixels.
+    """
+    moved = points.clone()
+    used = points[..., 2] >= 0
+    moved[..., 1] = torch.where(used, size - 1 - points[..., 1], points[..., 1])
+    return moved
+
+
 def _mean(plain: Tensor, mirror: Tensor) -> Tensor:
     """Return the mean of two maps, the second with left and right swapped."""
     return (plain + mirror.flip(-1)) / 2
 
 
+def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:
+    """Return the scores of a model as NumPy arrays."""
+    maps = (scores.logits.sigmoid(), scores.prior, scores.update, variance)
+    arrays = [m[0, 0].float().cpu().numpy().copy() for m in maps if m is not None]
+    if len(arrays) < len(maps) or not all(np.isfinite(a).all() for a in arrays):
+        msg = (
+            "the model did not return finite scores and variances; its weights "
+            "are damaged or were trained badly"
+        )
+        raise GPCISError(msg)
+    return GridMaps(*arrays)
+
+
+def find_device(name: str) -> str:
+    """Return the device to use, after a trial.
+
+    Parameters
+    ----------
+    name
+        ``"auto"`` (CUDA, else MPS, else CPU) or a name PyTorch knows.
+
+    Raises
+    ------
+    InputError
+        If PyTorch cannot use that device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        msg = f"device must be 'auto' or one PyTorch can use, got {name!r}: {error}"
+        raise InputError(msg) from error
+    return name
+
+
 T = TypeVar("T")
 
 
-class Recent(Generic[T]):
-    """Keep the values that were used last.
+class LRUCache(Generic[T]):
+    """Thread-safe LRU cache.
 
     Parameters
     ----------
     limit
-        How many are kept.
+        Number of values kept.
     """
 
     def __init__(self, limit: int) -> None:
@@ -342,20 +348,20 @@ class Recent(Generic[T]):
         self._values: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = Lock()
 
-    def find(self, key: Hashable) -> T | None:
-        """Return a value, if it is kept, and count that as a use."""
+    def get(self, key: Hashable) -> T | None:
+        """Return a value or ``None``; counts as a use."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
     def peek(self, key: Hashable) -> T | None:
-        """Return a value, if it is kept; that is no use."""
+        """Return a value or ``None``; does not count as a use."""
         with self._lock:
             return self._values.get(key)
 
-    def keep(self, key: Hashable, value: T) -> None:
-        """Keep a value; the one that was not used for longest may go."""
+    def put(self, key: Hashable, value: T) -> None:
+        """Keep a value; the least recently used one beyond the limit goes."""
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)

@@ -1,4 +1,4 @@
-"""From any image array to the colour values in [0, 1] that the network expects."""
+"""PreparedImage: channels and contrast of an image, normalised to [0, 1]."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from napari_gpcis.inference.resampling import Floats, Index
 
-
+Limits: TypeAlias = tuple[float, float]
+PERCENTILES = (0.1, 99.9)
+"""Percentiles that become black and white unless a contrast is given."""
 SAMPLE_PIXELS = 1 << 20
 """Percentiles of larger images are taken on a regular subsample of this size."""
 CHECKED_PIXELS = 1 << 25
@@ -29,7 +31,6 @@ CHECKED_PIXELS = 1 << 25
 _RGB = 3
 _RGBA = 4
 _COARSE = 1e6  # above, float32 no longer resolves differences of one well
-
 _tokens = count()
 
 
@@ -62,7 +63,7 @@ class PreparedImage:
 
     @property
     def tiled(self) -> bool:
-        """Whether the pixels are read tile by tile from elsewhere."""
+        """True if the pixels are read tile by tile."""
         return isinstance(self.planes[0], TiledChannel)
 
     def read(self, rows: Index, cols: Index) -> Floats:
@@ -80,27 +81,12 @@ class PreparedImage:
         return np.stack([_normalise(plane[index], lim) for plane, lim in channels])
 
 
-def to_rgb(channels: Any) -> Any:
-    """Turn one to three channels ``(C, ...)`` of an array or tensor into three.
-
-    One channel is grey. Two become red and green, and blue is their mean, so that
-    two equal channels are grey as well. Three stay.
-    """
-    if len(channels) == 1:
-        return channels[[0, 0, 0]]
-    if len(channels) == _RGB:
-        return channels
-    rgb = channels[[0, 1, 0]]
-    rgb[2] = (channels[0] + channels[1]) / 2
-    return rgb
-
-
 def prepare_image(
     image: ArrayLike | TiledPlane,
     contrast: Sequence[float] | None = None,
     channels: int | Sequence[int] | None = None,
 ) -> PreparedImage:
-    """Check an image plane, choose its channels and its contrast.
+    """Return an image plane with its channels and contrast.
 
     Parameters
     ----------
@@ -146,7 +132,7 @@ def _prepare_tiled(
     contrast: Sequence[float] | None,
     channels: int | Sequence[int] | None,
 ) -> PreparedImage:
-    """Prepare a plane that is read tile by tile: NaN is found where it is read."""
+    """Prepare a plane that is read tile by tile; NaN raises when read."""
     chosen = _choose_channels(image, channels)
     planes = tuple(TiledChannel(image, index) for index in chosen)
     if contrast is not None:
@@ -161,6 +147,7 @@ def _prepare_tiled(
 
 
 def _checked_array(image: ArrayLike) -> NDArray[Any]:
+    """Return an image as an array, or raise `InputError`."""
     array = np.asarray(image)
     accepted = "(H, W) or (H, W, C)"
     if array.ndim not in (2, 3):
@@ -181,6 +168,7 @@ def _checked_array(image: ArrayLike) -> NDArray[Any]:
 def _choose_channels(
     array: NDArray[Any] | TiledPlane, channels: int | Sequence[int] | None
 ) -> tuple[int, ...]:
+    """Return the indices of the channels to use, or raise `InputError`."""
     number = 1 if array.ndim == 2 else array.shape[2]
     if channels is not None:
         return _checked_channels(channels, number)
@@ -204,6 +192,7 @@ def channel_indices(channels: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _checked_channels(channels: int | Sequence[int], number: int) -> tuple[int, ...]:
+    """Return one to three indices below ``number``, or raise `InputError`."""
     try:
         indices = channel_indices(channels)
     except TypeError:
@@ -218,58 +207,8 @@ def _checked_channels(channels: int | Sequence[int], number: int) -> tuple[int, 
     return indices
 
 
-def _sample(plane: NDArray[Any]) -> NDArray[Any]:
-    """Return a regular subsample of about `SAMPLE_PIXELS` pixels at most."""
-    step = math.ceil(math.sqrt(plane.size / SAMPLE_PIXELS))
-    # a long thin image has fewer rows or columns than the step
-    rows = min(step, plane.shape[0])
-    cols = min(math.ceil(plane.size / (SAMPLE_PIXELS * rows)), plane.shape[1])
-    return plane[::rows, ::cols]
-
-
-def _check_finite(planes: Sequence[NDArray[Any]]) -> None:
-    if planes[0].dtype.kind != "f":
-        return
-    huge = planes[0].size > CHECKED_PIXELS
-    searched = [_sample(plane) for plane in planes] if huge else planes
-    bad = sum(_count_bad(plane) for plane in searched)
-    if bad:
-        where = "a subsample of its pixels" if huge else "it"
-        raise not_finite(bad, sum(plane.size for plane in searched), where)
-
-
-def _count_bad(plane: NDArray[Any]) -> int:
-    return sum(
-        plane[rows].size - int(np.isfinite(plane[rows]).sum())
-        for rows in strips(*plane.shape)
-    )
-
-
-def _normalise(values: NDArray[Any], limits: Limits) -> Floats:
-    """Map the limits to 0 and 1 and clip; in float64 where float32 is too coarse."""
-    floating = values.dtype.kind == "f"
-    wide = floating or values.dtype.itemsize > 2 or max(map(abs, limits)) > _COARSE
-    scaled: NDArray[np.floating[Any]] = values.astype(
-        np.float64 if wide else np.float32
-    )
-    if floating and not np.isfinite(scaled).all():
-        bad = int((~np.isfinite(scaled)).sum())
-        raise not_finite(bad, scaled.size, "the part that is being segmented")
-    np.clip(scaled, *limits, out=scaled)
-    np.subtract(scaled, limits[0], out=scaled)
-    np.divide(scaled, limits[1] - limits[0], out=scaled)
-    np.clip(scaled, 0, 1, out=scaled)
-    return scaled.astype(np.float32, copy=False)
-
-
-Limits: TypeAlias = tuple[float, float]
-
-PERCENTILES = (0.1, 99.9)
-"""Percentiles that become black and white unless a contrast is given."""
-
-
 def checked_contrast(contrast: Sequence[float]) -> Limits:
-    """Return a contrast that a person gave as two numbers, or raise."""
+    """Return a contrast given as two numbers, or raise `InputError`."""
     try:
         low, high = (float(value) for value in contrast)
     except (TypeError, ValueError):
@@ -279,16 +218,6 @@ def checked_contrast(contrast: Sequence[float]) -> Limits:
         msg = f"contrast must be finite with low < high, got {contrast!r}"
         raise InputError(msg)
     return low, high
-
-
-def not_finite(bad: int, total: int, where: str) -> InputError:
-    """Return the error that tells of NaN or infinite values."""
-    msg = (
-        f"image must have finite values, but {bad} of the {total} values in {where} "
-        "are NaN or infinite; replace them first, for example with "
-        "numpy.nan_to_num(image)"
-    )
-    return InputError(msg)
 
 
 def default_limits(samples: Sequence[NDArray[Any]], colour: bool) -> tuple[Limits, ...]:
@@ -304,6 +233,7 @@ def default_limits(samples: Sequence[NDArray[Any]], colour: bool) -> tuple[Limit
 
 
 def _within_unit(sample: NDArray[Any]) -> bool:
+    """Return whether all values lie in [0, 1]."""
     return bool(sample.min() >= 0 and sample.max() <= 1)
 
 
@@ -319,3 +249,77 @@ def _stretch(sample: NDArray[Any]) -> Limits:
         msg = f"image must have a finite range, got values from {low} to {high}"
         raise InputError(msg)
     return (low, high) if low < high else (low, low + max(1.0, abs(low)))
+
+
+def _sample(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return a regular subsample of about `SAMPLE_PIXELS` pixels at most."""
+    step = math.ceil(math.sqrt(plane.size / SAMPLE_PIXELS))
+    # a long thin image has fewer rows or columns than the step
+    rows = min(step, plane.shape[0])
+    cols = min(math.ceil(plane.size / (SAMPLE_PIXELS * rows)), plane.shape[1])
+    return plane[::rows, ::cols]
+
+
+def _check_finite(planes: Sequence[NDArray[Any]]) -> None:
+    """Raise `InputError` for NaN or infinite values."""
+    if planes[0].dtype.kind != "f":
+        return
+    huge = planes[0].size > CHECKED_PIXELS
+    searched = [_sample(plane) for plane in planes] if huge else planes
+    bad = sum(_count_bad(plane) for plane in searched)
+    if bad:
+        where = "a subsample of its pixels" if huge else "it"
+        raise not_finite(bad, sum(plane.size for plane in searched), where)
+
+
+def _count_bad(plane: NDArray[Any]) -> int:
+    """Return the number of NaN and infinite values."""
+    return sum(
+        plane[rows].size - int(np.isfinite(plane[rows]).sum())
+        for rows in strips(*plane.shape)
+    )
+
+
+def not_finite(bad: int, total: int, where: str) -> InputError:
+    """Return the error for NaN or infinite values."""
+    msg = (
+        f"image must have finite values, but {bad} of the {total} values in {where} "
+        "are NaN or infinite; replace them first, for example with "
+        "numpy.nan_to_num(image)"
+    )
+    return InputError(msg)
+
+
+def _normalise(values: NDArray[Any], limits: Limits) -> Floats:
+    """Return values with the limits at 0 and 1, clipped; float32.
+
+    Computed in float64 where float32 is too coarse.
+    """
+    floating = values.dtype.kind == "f"
+    wide = floating or values.dtype.itemsize > 2 or max(map(abs, limits)) > _COARSE
+    scaled: NDArray[np.floating[Any]] = values.astype(
+        np.float64 if wide else np.float32
+    )
+    if floating and not np.isfinite(scaled).all():
+        bad = int((~np.isfinite(scaled)).sum())
+        raise not_finite(bad, scaled.size, "the part that is being segmented")
+    np.clip(scaled, *limits, out=scaled)
+    np.subtract(scaled, limits[0], out=scaled)
+    np.divide(scaled, limits[1] - limits[0], out=scaled)
+    np.clip(scaled, 0, 1, out=scaled)
+    return scaled.astype(np.float32, copy=False)
+
+
+def to_rgb(channels: Any) -> Any:
+    """Return one to three channels ``(C, ...)`` as red, green and blue.
+
+    One channel is grey. Two become red and green, and blue is their mean, so that
+    two equal channels are grey as well. Three stay.
+    """
+    if len(channels) == 1:
+        return channels[[0, 0, 0]]
+    if len(channels) == _RGB:
+        return channels
+    rgb = channels[[0, 1, 0]]
+    rgb[2] = (channels[0] + channels[1]) / 2
+    return rgb

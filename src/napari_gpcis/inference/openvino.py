@@ -23,7 +23,7 @@ from torch import nn
 from napari_gpcis.checkpoints.cache import cache_folder, writing
 from napari_gpcis.clicks import disk_maps
 from napari_gpcis.errors import CheckpointError
-from napari_gpcis.inference.torch_cpu import FasterModel
+from napari_gpcis.inference.torch_cpu import AcceleratedModel
 from napari_gpcis.model.base import Encoded
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _TELEMETRY = "openvino_telemetry"
 
 
 def available() -> bool:
-    """Tell whether OpenVINO is installed."""
+    """Return whether OpenVINO is installed."""
     return find_spec("openvino") is not None
 
 
@@ -70,7 +70,7 @@ def _core() -> Any:
     return _openvino().Core()
 
 
-class OpenVINOModel(FasterModel):
+class OpenVINOModel(AcceleratedModel):
     """A model whose feature network is compiled, each size of input once.
 
     Parameters
@@ -89,8 +89,8 @@ class OpenVINOModel(FasterModel):
         """See :meth:`GPCIS.encode`."""
         return Encoded(self._model.normalise(rgb), self._run("encode", rgb))
 
-    def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
-        """See :meth:`GPCIS.pixels`."""
+    def features(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
+        """See :meth:`GPCIS.features`."""
         disks = disk_maps(points, (encoded.rgb.shape[-2], encoded.rgb.shape[-1]))
         maps = torch.cat([previous, disks], dim=1)
         return self._run("fuse", maps, *encoded.features)[0]
@@ -117,6 +117,7 @@ class OpenVINOModel(FasterModel):
             return None
 
     def _request(self, stage: str, inputs: tuple[Tensor, ...]) -> Any:
+        """Return the compiled half of the network, from disk or converted."""
         size = "x".join(map(str, inputs[0].shape))
         name = f"{self._identity}-{stage}-{size}"
         core = _core()
@@ -135,7 +136,7 @@ class OpenVINOModel(FasterModel):
 
 
 class _Encoding(nn.Module):
-    """What depends on the image alone."""
+    """The part of the network that depends on the image alone."""
 
     def __init__(self, model: GPCIS) -> None:
         super().__init__()
@@ -146,7 +147,7 @@ class _Encoding(nn.Module):
 
 
 class _Fusing(nn.Module):
-    """What clicks and previous mask change."""
+    """The part of the network that depends on clicks and previous mask."""
 
     def __init__(self, model: GPCIS) -> None:
         super().__init__()
@@ -157,7 +158,7 @@ class _Fusing(nn.Module):
 
 
 def _digest(model: GPCIS) -> str:
-    """Return what tells networks, and versions that convert them, apart."""
+    """Return a digest of the weights and of the versions that convert them."""
     found = hashlib.sha256(f"{_openvino().__version__} {torch.__version__}".encode())
     for part in (model.model, model.maps_transform):
         found.update(type(part).__name__.encode())
@@ -204,6 +205,7 @@ def _store(network: Any, name: str) -> None:
 
 @contextmanager
 def _writing_below() -> Iterator[Path]:
+    """Lock the folder of converted networks for this process."""
     with writing(_FOLDER) as folder:
         below = folder / _FOLDER
         below.mkdir(exist_ok=True)

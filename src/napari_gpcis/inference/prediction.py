@@ -1,4 +1,4 @@
-"""What the model says after a click."""
+"""Prediction: the maps after a click, and a mask that obeys every click."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import numpy as np
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import EMPTY, box_of, box_of_strips, contains, moved, slices
-from napari_gpcis.inference.resampling import from_grid, heighten, strips, widen
+from napari_gpcis.inference.resampling import (
+    from_grid,
+    interpolate_columns,
+    interpolate_rows,
+    strips,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,36 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.resampling import Floats, Index
 
-
 MapName: TypeAlias = Literal["mask", "probability", "variance", "prior", "update"]
-
-
-class GridMaps(NamedTuple):
-    """The answer on the grid of the network: four arrays (h, w), float32."""
-
-    probability: Floats
-    prior: Floats
-    update: Floats
-    variance: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """What the network saw, so that its features can be made again.
-
-    Attributes
-    ----------
-    roi
-        The box of the image.
-    clicks
-        The clicks that it saw.
-    before
-        The previous mask on its grid, float32, shape (1, h, w); ``None`` for none.
-    """
-
-    roi: Box
-    clicks: tuple[Click, ...] = ()
-    before: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +53,7 @@ class Prediction:
         How the grid lies on the roi: ``True`` about pixel centres, ``False`` with
         aligned corners as published.
     seen
-        What the network saw; of a preview, that of the prediction before.
+        Input of the network; of a preview, that of the prediction before.
     """
 
     shape: tuple[int, int]
@@ -86,7 +62,7 @@ class Prediction:
     threshold: float
     maps: GridMaps
     half_pixel: bool
-    seen: Pass | None = None
+    seen: NetworkInput | None = None
 
     def __post_init__(self) -> None:
         """Check the threshold and lock the arrays."""
@@ -122,12 +98,12 @@ class Prediction:
 
     @property
     def prior(self) -> Floats:
-        """What the prior adds to the logit, shape (H, W): NaN outside the roi."""
+        """Share of the prior in the logit, shape (H, W); NaN outside the roi."""
         return self._full(self.crop("prior"), fill=np.nan)
 
     @property
     def update(self) -> Floats:
-        """What the clicks add to the logit, shape (H, W): NaN outside the roi."""
+        """Share of the clicks in the logit, shape (H, W); NaN outside the roi."""
         return self._full(self.crop("update"), fill=np.nan)
 
     @property
@@ -154,6 +130,11 @@ class Prediction:
         -------
         ndarray
             Array of the roi's height and width, for the caller to keep or change.
+
+        Raises
+        ------
+        InputError
+            If there is no map of that name.
 
         Notes
         -----
@@ -237,16 +218,19 @@ class Prediction:
 
     @property
     def _size(self) -> tuple[int, int]:
+        """Height and width of the roi."""
         return self.roi[2] - self.roi[0], self.roi[3] - self.roi[1]
 
     def _across(self, name: str, cols: NDArray[np.intp]) -> Floats:
         """Return the grid's rows of one map at some columns of the roi."""
         grid: Floats = getattr(self.maps, name)
-        return widen(grid, self._size[1], cols, half_pixel=self.half_pixel)
+        return interpolate_columns(
+            grid, self._size[1], cols, half_pixel=self.half_pixel
+        )
 
     def _down(self, across: Floats, rows: NDArray[np.intp]) -> Floats:
         """Return some rows of the roi."""
-        return heighten(across, self._size[0], rows, half_pixel=self.half_pixel)
+        return interpolate_rows(across, self._size[0], rows, half_pixel=self.half_pixel)
 
     def _strips(self, name: str) -> Iterator[tuple[slice, Floats]]:
         """Return one map on the roi in strips of rows."""
@@ -262,6 +246,7 @@ class Prediction:
         return mask
 
     def _mask_crop(self) -> NDArray[np.bool_]:
+        """Return the mask on the roi, which obeys every click there."""
         mask = self._scored_mask()
         inside = [click for click in self.clicks if contains(self.roi, click)]
         rows, cols = self.maps.probability.shape
@@ -270,9 +255,39 @@ class Prediction:
         return mask
 
     def _full(self, crop: NDArray[Any], fill: float) -> NDArray[Any]:
+        """Return a map of the roi on the whole image."""
         full = np.full(self.shape, fill, dtype=crop.dtype)
         full[self.roi[0] : self.roi[2], self.roi[1] : self.roi[3]] = crop
         return full
+
+
+class GridMaps(NamedTuple):
+    """Maps on the grid of the network: four arrays (h, w), float32."""
+
+    probability: Floats
+    prior: Floats
+    update: Floats
+    variance: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """Input of one pass of the network, from which its features can be made again.
+
+    Attributes
+    ----------
+    roi
+        The box of the image.
+    clicks
+        The clicks drawn into the input.
+    previous
+        Previous mask probability on the network's grid, float32, shape (1, h, w);
+        ``None`` for none.
+    """
+
+    roi: Box
+    clicks: tuple[Click, ...] = ()
+    previous: Floats | None = None
 
 
 def check_threshold(threshold: float) -> None:
@@ -282,28 +297,23 @@ def check_threshold(threshold: float) -> None:
         raise InputError(msg)
 
 
-def _inside(
-    index: Index, start: int, stop: int
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Return which of the pixels lie in the range, and where in it."""
-    if isinstance(index, slice):
-        index = np.arange(index.start, index.stop)
-    inside: NDArray[np.bool_] = np.logical_and(index >= start, index < stop)
-    return index[inside] - start, inside
-
-
-def in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:
-    """Return the pixel of a click, counted from the roi's corner, and its label."""
-    row, col = click.pixel
-    return (row - roi[0], col - roi[1]), click.positive
-
-
 def obey(
     mask: NDArray[np.bool_],
     clicks: list[tuple[tuple[int, int], bool]],
     reach: tuple[float, float],
 ) -> None:
-    """Give each clicked pixel the label of its last click, see `Prediction.crop`."""
+    """Set each clicked pixel to the label of its last click, in place.
+
+    Parameters
+    ----------
+    mask
+        Shape (h, w); changed.
+    clicks
+        Pixel and label of each click, in order; the last on a pixel counts.
+    reach
+        Half axes of the ellipse that a repaired click sets, in pixels; see
+        :meth:`Prediction.crop`.
+    """
     wanted = dict(clicks)
     for place, positive in wanted.items():
         if mask[place] != positive:
@@ -318,7 +328,10 @@ def _repair(
     others: list[tuple[int, int]],
     reach: tuple[float, float],
 ) -> None:
-    """Give the ellipse about a click its label, where no other click is as near."""
+    """Set the ellipse about a click to its label, in place.
+
+    Pixels as near to one of the ``others`` are left.
+    """
     box = tuple(
         slice(max(0, math.ceil(centre - half)), math.floor(centre + half) + 1)
         for centre, half in zip(place, reach, strict=True)
@@ -331,3 +344,19 @@ def _repair(
     for row, col in others:
         taken &= down**2 + right**2 < (rows - row) ** 2 + (cols - col) ** 2
     part[taken] = positive
+
+
+def in_roi(click: Click, roi: Box) -> tuple[tuple[int, int], bool]:
+    """Return the pixel of a click, counted from the roi's corner, and its label."""
+    row, col = click.pixel
+    return (row - roi[0], col - roi[1]), click.positive
+
+
+def _inside(
+    index: Index, start: int, stop: int
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return which of the pixels lie in the range, and where in it."""
+    if isinstance(index, slice):
+        index = np.arange(index.start, index.stop)
+    inside: NDArray[np.bool_] = np.logical_and(index >= start, index < stop)
+    return index[inside] - start, inside

@@ -52,10 +52,10 @@ def strips(height: int, width: int) -> Iterator[slice]:
     return row_strips((height, width), STRIP_PIXELS)
 
 
-def widen(
+def interpolate_columns(
     grid: Floats, width: int, cols: NDArray[np.intp], *, half_pixel: bool
 ) -> Floats:
-    """Evaluate a network grid, stretched to ``width`` columns, at some of them.
+    """Return a network grid, stretched to ``width`` columns, at some of them.
 
     Parameters
     ----------
@@ -71,17 +71,34 @@ def widen(
     Returns
     -------
     ndarray
-        Shape ``(h, len(cols))``, float32, for :func:`heighten`.
+        Shape ``(h, len(cols))``, float32, for :func:`interpolate_rows`.
     """
     positions = _sources(cols, width, grid.shape[1], half_pixel)
     across = _interpolate(np.ascontiguousarray(grid.T), positions)
     return np.ascontiguousarray(across.T)
 
 
-def heighten(
+def interpolate_rows(
     across: Floats, height: int, rows: NDArray[np.intp], *, half_pixel: bool
 ) -> Floats:
-    """Stretch what :func:`widen` returned to ``height`` rows, at some of them."""
+    """Return values, stretched to ``height`` rows, at some of them.
+
+    Parameters
+    ----------
+    across
+        From :func:`interpolate_columns`, shape ``(h, w)``.
+    height
+        Height of the box that the grid covers, in data pixels.
+    rows
+        Rows of that box, counted from its first.
+    half_pixel
+        Convention, see the module.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(len(rows), w)``, float32.
+    """
     return _interpolate(across, _sources(rows, height, len(across), half_pixel))
 
 

@@ -14,9 +14,9 @@ from napari_gpcis.geometry import (
     target_box,
     whole_image,
 )
-from napari_gpcis.inference.backends import check_backend, chosen_backend, faster
+from napari_gpcis.inference.backends import accelerated, check_backend, chosen_backend
 from napari_gpcis.inference.image import PreparedImage, prepare_image
-from napari_gpcis.inference.prediction import Pass, Prediction
+from napari_gpcis.inference.prediction import NetworkInput, Prediction
 
 if TYPE_CHECKING:
     import os
@@ -29,63 +29,9 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.backends import Backend
     from napari_gpcis.inference.engine import ClickModel
     from napari_gpcis.inference.prediction import GridMaps
-    from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.inference.start_mask import StartMask
 
 __all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """A snapshot of what there is to predict; may cross threads.
-
-    Attributes
-    ----------
-    prepared
-        The image.
-    clicks
-        All clicks of the object, in order.
-    done
-        The predictions known already, of the first ``len(done)`` clicks.
-    view
-        What the first click is zoomed to; ``None`` for the whole image.
-    start
-        The mask before the first click; ``None`` for none.
-    """
-
-    prepared: PreparedImage
-    clicks: tuple[Click, ...]
-    done: tuple[Prediction, ...] = ()
-    view: Box | None = None
-    start: Start | None = None
-
-
-def region(
-    shape: tuple[int, int],
-    clicks: tuple[Click, ...],
-    previous: Prediction | None,
-    view: Box | None,
-    settings: InferenceSettings,
-) -> Box:
-    """Return the region of interest, see the notes of `Segmenter`.
-
-    Parameters
-    ----------
-    shape
-        Height and width of the image.
-    clicks
-        All clicks so far.
-    previous
-        The prediction of the click before.
-    view
-        What is seen while there is no mask; ``None`` for the whole image.
-    settings
-        How the model is run.
-    """
-    extent = None if previous is None else previous.extent(settings.crop_threshold)
-    if extent is None:
-        seen = whole_image(shape) if view is None else clip_box(view, shape)
-        return around_clicks(seen, clicks)
-    return target_box(around_clicks(extent, clicks), shape, settings.expansion)
 
 
 class Segmenter:
@@ -146,7 +92,7 @@ class Segmenter:
         fast = not exact and found == "cpu"
         asked = chosen_backend(backend) if fast else backend
         check_backend(asked, found, exact=exact)
-        chosen = faster(model, asked) if fast else model
+        chosen = accelerated(model, asked) if fast else model
         self._info = info
         self._engine = Engine(chosen, info.inference, found)
 
@@ -190,12 +136,12 @@ class Segmenter:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model is and how it is run."""
+        """Identity of the model, with its inference settings."""
         return self._info
 
     @property
     def device(self) -> str:
-        """Where the model runs."""
+        """Device on which the model runs."""
         return self._engine.device
 
     def prepare(
@@ -324,8 +270,8 @@ class Segmenter:
             msg = "clicks must hold at least one click, got none"
             raise InputError(msg)
         roi = region(prepared.shape, checked, previous, view, self.info.inference)
-        maps, seen = self._engine.infer(prepared, roi, checked, previous)
-        return self._prediction(prepared, checked, maps, seen)
+        maps, network_input = self._engine.infer(prepared, roi, checked, previous)
+        return self._prediction(prepared, checked, maps, network_input)
 
     def preview(
         self,
@@ -380,26 +326,81 @@ class Segmenter:
         if previous is None:
             shape = prepared.shape
             roi = whole_image(shape) if view is None else clip_box(view, shape)
-            seen, key = Pass(roi), roi
+            network_input, key = NetworkInput(roi), roi
         else:
-            seen = previous.seen or Pass(previous.roi, previous.clicks)
-        maps = self._engine.reconsider(prepared, seen, clicks, key)
-        return self._prediction(prepared, clicks, maps, seen)
+            network_input = previous.seen or NetworkInput(previous.roi, previous.clicks)
+        maps = self._engine.recondition(prepared, network_input, clicks, key)
+        return self._prediction(prepared, clicks, maps, network_input)
 
     def _prediction(
         self,
         prepared: PreparedImage,
         clicks: tuple[Click, ...],
         maps: GridMaps,
-        seen: Pass,
+        network_input: NetworkInput,
     ) -> Prediction:
+        """Return the prediction of these maps."""
         settings = self.info.inference
         return Prediction(
             shape=prepared.shape,
-            roi=seen.roi,
+            roi=network_input.roi,
             clicks=clicks,
             threshold=settings.mask_threshold,
             maps=maps,
             half_pixel=settings.antialias,
-            seen=seen,
+            seen=network_input,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A snapshot of what there is to predict; may cross threads.
+
+    Attributes
+    ----------
+    prepared
+        The image.
+    clicks
+        All clicks of the object, in order.
+    done
+        The predictions known already, of the first ``len(done)`` clicks.
+    view
+        What the first click is zoomed to; ``None`` for the whole image.
+    start
+        The mask before the first click; ``None`` for none.
+    """
+
+    prepared: PreparedImage
+    clicks: tuple[Click, ...]
+    done: tuple[Prediction, ...] = ()
+    view: Box | None = None
+    start: StartMask | None = None
+
+
+def region(
+    shape: tuple[int, int],
+    clicks: tuple[Click, ...],
+    previous: Prediction | None,
+    view: Box | None,
+    settings: InferenceSettings,
+) -> Box:
+    """Return the region of interest, see the notes of `Segmenter`.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the image.
+    clicks
+        All clicks so far.
+    previous
+        The prediction of the click before.
+    view
+        Box that is used while there is no mask; ``None`` for the whole image.
+    settings
+        How the model is run.
+    """
+    extent = None if previous is None else previous.extent(settings.crop_threshold)
+    if extent is None:
+        first = whole_image(shape) if view is None else clip_box(view, shape)
+        return around_clicks(first, clicks)
+    return target_box(around_clicks(extent, clicks), shape, settings.expansion)

@@ -1,4 +1,4 @@
-"""Objects that begin with a mask: one to refine, or one from the next plane."""
+"""Start mask of an object: one to refine, or one from another plane."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ import numpy as np
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import Box, box_of, moved, slices, target_box
+from napari_gpcis.geometry import (
+    Box,
+    box_of,
+    deepest_pixel,
+    depth,
+    moved,
+    slices,
+    target_box,
+)
 from napari_gpcis.inference.prediction import GridMaps, Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
     Mask = NDArray[np.bool_]
 
 VIEW_GROWTH = 2.0
-"""The network sees a box so many times the mask's, should the mask be lost."""
+"""Size of the view relative to the mask, should the mask be lost."""
 DEPTH_GRID = 256
 """Largest side of the grid on which depths inside a mask are measured."""
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """The mask that an object begins with: its mask before the first click.
+class StartMask:
+    """Mask of an object before its first click.
 
     Attributes
     ----------
@@ -49,11 +55,11 @@ class Start:
     mask: Mask
     clicks: tuple[Click, ...] = ()
     label: int | None = None
-    _settled: dict[tuple[Click, ...], Prediction] = field(default_factory=dict)
+    _predictions: dict[tuple[Click, ...], Prediction] = field(default_factory=dict)
 
     @property
     def view(self) -> Box:
-        """What the network sees if it loses the mask."""
+        """View of the network should the mask be lost."""
         return target_box(self.box, self.shape, VIEW_GROWTH)
 
     @cached_property
@@ -64,26 +70,26 @@ class Start:
         maps = GridMaps(probability, unknown, unknown, unknown)
         return Prediction(self.shape, self.box, (), 0.5, maps, half_pixel=True)
 
-    def settles(self, clicks: tuple[Click, ...]) -> bool:
-        """Tell whether the mask as it is stands for these clicks."""
+    def holds_for(self, clicks: tuple[Click, ...]) -> bool:
+        """Return whether the mask, as it is, obeys these clicks."""
         return clicks == self.clicks[: len(clicks)]
 
-    def after(self, clicks: tuple[Click, ...]) -> Prediction:
-        """Return the mask as the prediction of clicks that it settles."""
-        if clicks not in self._settled:
-            self._settled[clicks] = replace(self.prediction, clicks=clicks)
-        return self._settled[clicks]
+    def prediction_for(self, clicks: tuple[Click, ...]) -> Prediction:
+        """Return the mask as the prediction of clicks for which it holds."""
+        if clicks not in self._predictions:
+            self._predictions[clicks] = replace(self.prediction, clicks=clicks)
+        return self._predictions[clicks]
 
 
-def start_from(
+def make_start_mask(
     mask: ArrayLike,
     shape: tuple[int, int],
     *,
     corner: tuple[int, int] = (0, 0),
-    settled: bool = True,
+    place_click: bool = True,
     label: int | None = None,
-) -> Start:
-    """Make a start of a mask.
+) -> StartMask:
+    """Return the start mask of an array.
 
     Parameters
     ----------
@@ -93,7 +99,7 @@ def start_from(
         Height and width of the image.
     corner
         Row and column of the image at which the mask begins.
-    settled
+    place_click
         Whether a click in the middle of the mask is placed that the mask obeys.
     label
         Id of the object that is refined.
@@ -120,12 +126,12 @@ def start_from(
         msg = f"mask must lie inside the image of shape {shape}, got the box {box}"
         raise InputError(msg)
     part.flags.writeable = False
-    clicks = (inner_click(part, box[:2]),) if settled else ()
-    return Start(shape, box, part, clicks, label)
+    clicks = (inner_click(part, box[:2]),) if place_click else ()
+    return StartMask(shape, box, part, clicks, label)
 
 
 def inner_click(mask: Mask, corner: tuple[int, int] = (0, 0)) -> Click:
-    """Return a positive click in the middle of a mask, as far inside as can be.
+    """Return a positive click at the deepest pixel of a mask.
 
     Parameters
     ----------
@@ -134,35 +140,9 @@ def inner_click(mask: Mask, corner: tuple[int, int] = (0, 0)) -> Click:
     corner
         Row and column of the image at which the mask begins.
     """
-    from scipy.ndimage import distance_transform_edt  # slow to import
-
     step = max(1, -(-max(mask.shape) // DEPTH_GRID))
     coarse = mask[::step, ::step]
     if not coarse.any():
         coarse, step = mask, 1
-    depth = distance_transform_edt(np.pad(coarse, 1))[1:-1, 1:-1]
-    row, col = np.unravel_index(int(depth.argmax()), depth.shape)
-    return Click(int(row) * step + corner[0], int(col) * step + corner[1])
-
-
-def to_runs(mask: Mask) -> tuple[int, ...]:
-    """Return the lengths of the runs of a mask, row after row, 0s first."""
-    flat = np.concatenate([[False], mask.ravel(), [not mask.ravel()[-1]]])
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    return tuple(map(int, np.diff(edges, prepend=0)))
-
-
-def from_runs(runs: Sequence[int], size: tuple[int, int]) -> Mask:
-    """Return the mask of these runs.
-
-    Raises
-    ------
-    ValueError
-        If they are not those of a mask of this size.
-    """
-    lengths = np.asarray(runs, dtype=np.int64)
-    if lengths.sum() != size[0] * size[1] or (lengths < 0).any():
-        msg = f"runs do not fill a mask of {size[0]} x {size[1]} pixels"
-        raise ValueError(msg)
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(size)
+    row, col = deepest_pixel(depth(coarse))
+    return Click(row * step + corner[0], col * step + corner[1])

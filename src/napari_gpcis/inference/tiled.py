@@ -1,4 +1,4 @@
-"""Planes that are too large to be read as a whole: read tile by tile, when needed."""
+"""TiledPlane: a plane too large for memory, read tile by tile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAMPLE_SIDE = 256
 
 
 class TiledPlane:
-    """One plane of a lazy array, of which only what is asked for is read.
+    """One plane of a lazy array, read tile by tile on demand.
 
     It can be given as the image to :meth:`Segmenter.prepare` and to
     :class:`~napari_gpcis.session.Session`. Its default contrast comes from squares
@@ -100,7 +100,7 @@ class TiledPlane:
         return np.concatenate([part.ravel() for part in found])
 
     def _tile(self, row: int, col: int) -> NDArray[Any]:
-        """Read a tile, or find it among the last ones."""
+        """Return a tile, from the cache or read."""
         with self._lock:
             if (row, col) not in self._tiles:
                 rows = slice(row * TILE, min((row + 1) * TILE, self.shape[0]))
@@ -112,6 +112,7 @@ class TiledPlane:
             return self._tiles[row, col]
 
     def _held(self) -> int:
+        """Return the number of bytes of the kept tiles."""
         return sum(tile.nbytes for tile in self._tiles.values())
 
 

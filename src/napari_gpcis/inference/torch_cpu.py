@@ -1,4 +1,4 @@
-"""A model made ready to run fast on a CPU."""
+"""PyTorch on a CPU: folded batch norms, channels last, low precision."""
 
 from __future__ import annotations
 
@@ -16,26 +16,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis.model.base import Encoded
-    from napari_gpcis.model.click_posterior import Surface
+    from napari_gpcis.model.click_posterior import ClickPosterior
     from napari_gpcis.model.gpcis import GPCIS
     from napari_gpcis.model.grid import GPScores
-
 
 _TRIAL = 64
 _BFLOAT16 = ("avx512_bf16", "amx_bf16")
 
 
-def has_bfloat16() -> bool:
-    """Tell whether this CPU has instructions to compute with bfloat16."""
-    ask = getattr(torch.cpu, "get_capabilities", None)  # older PyTorch has none
-    found: dict[str, bool] = {} if ask is None else ask()
-    return any(found.get(name, False) for name in _BFLOAT16)
+class AcceleratedModel(ABC):
+    """A GPCIS model whose feature network runs on another backend.
 
-
-class FasterModel(ABC):
-    """A model of which the feature network runs in another way; the GP as it is.
-
-    It serves a segmenter as `GPCIS` does.
+    It serves a segmenter as `GPCIS` does; the Gaussian process is the model's own.
 
     Parameters
     ----------
@@ -64,12 +56,12 @@ class FasterModel(ABC):
     def gp_stride(self, value: int) -> None:
         self._model.gp_stride = value
 
-    def to(self, device: Any) -> FasterModel:
+    def to(self, device: Any) -> AcceleratedModel:
         """Move the weights to a device, in place."""
         self._model.to(device)
         return self
 
-    def eval(self) -> FasterModel:
+    def eval(self) -> AcceleratedModel:
         """Switch training behaviour off."""
         self._model.eval()
         return self
@@ -79,12 +71,12 @@ class FasterModel(ABC):
         """See :meth:`GPCIS.encode`."""
 
     @abstractmethod
-    def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
-        """See :meth:`GPCIS.pixels`; float32."""
+    def features(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
+        """See :meth:`GPCIS.features`; float32."""
 
-    def surface(self, encoded: Encoded, raw: Tensor) -> Surface:
-        """See :meth:`GPCIS.surface`."""
-        return self._model.surface(encoded, raw)
+    def click_posterior(self, encoded: Encoded, raw: Tensor) -> ClickPosterior:
+        """See :meth:`GPCIS.click_posterior`."""
+        return self._model.click_posterior(encoded, raw)
 
     def predict(
         self,
@@ -94,11 +86,11 @@ class FasterModel(ABC):
         variance: bool = False,
     ) -> tuple[GPScores, Tensor | None]:
         """See :meth:`GPCIS.predict`."""
-        raw = self.pixels(encoded, points, previous)
-        return self.surface(encoded, raw).scores(points, variance)
+        raw = self.features(encoded, points, previous)
+        return self.click_posterior(encoded, raw).scores(points, variance)
 
 
-class FastModel(FasterModel):
+class TorchCPUModel(AcceleratedModel):
     """The feature network with its batch norms folded, channels last.
 
     In float32 its features differ from those of the model by 1e-6.
@@ -127,17 +119,17 @@ class FastModel(FasterModel):
         """Run the feature network on a black image."""
         empty = torch.zeros(1, 3, _TRIAL, _TRIAL)
         points = torch.full((1, 2, 3), -1.0)
-        return self._model.pixels(self._model.encode(empty), points, empty[:, :1])
+        return self._model.features(self._model.encode(empty), points, empty[:, :1])
 
     def encode(self, rgb: Tensor) -> Encoded:
         """See :meth:`GPCIS.encode`."""
         with self._precision():
             return self._model.encode(rgb.to(memory_format=torch.channels_last))
 
-    def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
-        """See :meth:`GPCIS.pixels`; float32."""
+    def features(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
+        """See :meth:`GPCIS.features`; float32."""
         with self._precision():
-            return self._model.pixels(encoded, points, previous).float()
+            return self._model.features(encoded, points, previous).float()
 
     def _precision(self) -> torch.autocast:
         low = self._dtype != torch.float32
@@ -208,3 +200,10 @@ def lower_precision(network: nn.Module, dtype: torch.dtype) -> None:
     for part in network.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             part.to(dtype)
+
+
+def has_bfloat16() -> bool:
+    """Return whether this CPU computes with bfloat16."""
+    ask = getattr(torch.cpu, "get_capabilities", None)  # older PyTorch has none
+    found: dict[str, bool] = {} if ask is None else ask()
+    return any(found.get(name, False) for name in _BFLOAT16)

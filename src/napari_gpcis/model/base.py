@@ -1,4 +1,4 @@
-"""What all networks that clicks steer have in common: from an image to features."""
+"""ClickNetwork: from an image, clicks and a previous mask to features."""
 
 from __future__ import annotations
 
@@ -20,26 +20,8 @@ if TYPE_CHECKING:
 TRAINING_EPSILON2 = 1e-2
 
 
-class Encoded(NamedTuple):
-    """What depends on the image alone."""
-
-    rgb: Tensor
-    """ImageNet-normalised colour, ``(B, 3, H, W)``."""
-    features: tuple[Tensor, ...]
-    """From the backbone's ``encode``."""
-
-
-class Draws(NamedTuple):
-    """Standard normal numbers for one training pass."""
-
-    clicks: Tensor
-    """For the target of each click, ``(B, 2 N)``."""
-    basis: Tensor | None
-    """For the weight of each basis function, ``(l, 1)``; ``None`` draws new ones."""
-
-
 class ClickNetwork(nn.Module, ABC):
-    """A feature network with clicks fused into it; subclasses score its features.
+    """A feature network into which clicks are fused; subclasses score its features.
 
     Parameters
     ----------
@@ -68,7 +50,7 @@ class ClickNetwork(nn.Module, ABC):
         self.normalise = ColourNormalisation()
 
     def encode(self, rgb: Tensor) -> Encoded:
-        """Compute what depends on the image alone.
+        """Return the encoding of an image, without clicks.
 
         Parameters
         ----------
@@ -77,7 +59,7 @@ class ClickNetwork(nn.Module, ABC):
         """
         return Encoded(self.normalise(rgb), self.model.encode(rgb))
 
-    def pixels(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
+    def features(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
         """Return the raw features of the clicks, previous mask and image.
 
         Parameters
@@ -98,6 +80,8 @@ class ClickNetwork(nn.Module, ABC):
         disks = disk_maps(points, (height, width))
         guidance = self.maps_transform(torch.cat([previous, disks], dim=1))
         return self.model.fuse(encoded.features, guidance)
+
+    pixels = features  # the former name
 
     def forward(self, x: Tensor, points: Tensor) -> GPScores:
         """Return scores for image and previous mask in one tensor.
@@ -124,7 +108,7 @@ class ClickNetwork(nn.Module, ABC):
         Parameters
         ----------
         encoded, points, previous
-            See :meth:`pixels`.
+            See :meth:`features`.
         variance
             Also return the variance, ``(B, 1, H, W)``.
         """
@@ -149,3 +133,21 @@ class ClickNetwork(nn.Module, ABC):
         draws
             The random numbers to use; by default new ones.
         """
+
+
+class Encoded(NamedTuple):
+    """Encoding of an image, which depends on the image alone."""
+
+    rgb: Tensor
+    """ImageNet-normalised colour, ``(B, 3, H, W)``."""
+    features: tuple[Tensor, ...]
+    """From the backbone's ``encode``."""
+
+
+class Draws(NamedTuple):
+    """Standard normal numbers for one training pass."""
+
+    clicks: Tensor
+    """For the target of each click, ``(B, 2 N)``."""
+    basis: Tensor | None
+    """For the weight of each basis function, ``(l, 1)``; ``None`` draws new ones."""

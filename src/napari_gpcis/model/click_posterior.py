@@ -1,4 +1,4 @@
-"""The features of one pass of the network, conditioned on any clicks."""
+"""Posterior of one image: its features and prior, conditioned on any clicks."""
 
 from __future__ import annotations
 
@@ -17,29 +17,16 @@ if TYPE_CHECKING:
     from napari_gpcis.model.grid import Cells
 
 
-class Seen(NamedTuple):
-    """Clicks as observations on a surface; ``n`` slots, see `Cells`."""
+class ClickPosterior:
+    """Posterior of one image's features, given any clicks.
 
-    pixels: Tensor
-    """Feature vectors, shape ``(1, n, d + 3)``."""
-    residual: Tensor
-    """``f_n - Phi(X_n) w``, shape ``(1, n)``."""
-    noise: Tensor
-    """What each adds to ``epsilon^2``, shape ``(1, n)``."""
-    cells: Cells
-    """Places, labels, and which slots are used."""
-
-
-class Surface:
-    """One image's features with their prior, on which clicks are observed.
-
-    Clicks that follow each other on one surface share kernel columns and Cholesky
-    rows: what the call before had in common with this one is kept.
+    Successive calls share kernel columns and Cholesky rows: those of the clicks that
+    a call has in common with the one before are kept.
 
     Parameters
     ----------
     grid
-        The pixels.
+        The ``m`` pixels of the Gaussian process.
     prior
         ``Phi(x) w`` with its linear part, shape ``(1, m)``.
     field
@@ -51,7 +38,7 @@ class Surface:
 
     Notes
     -----
-    Threads may share a surface: its state is replaced as a whole.
+    Threads may share it: its state is replaced as a whole.
     """
 
     def __init__(
@@ -60,7 +47,7 @@ class Surface:
         prior: Tensor,
         field: Field,
         like: Tensor,
-        observe: Callable[[Tensor], Seen],
+        observe: Callable[[Tensor], ResidualObservations],
     ) -> None:
         self._grid, self._prior, self._like = grid, prior, like
         self._observe = observe
@@ -78,21 +65,35 @@ class Surface:
         variance
             Also return the posterior variance (equation 10), ``(1, 1, H, W)``.
         """
-        seen = self._observe(points)
-        slots = _in_order(seen.cells.used[0], points[0, :, 2])
+        observed = self._observe(points)
+        slots = _in_order(observed.cells.used[0], points[0, :, 2])
         columns = self._columns.observing(
-            seen.cells.position[0, slots].tolist(),
-            double(seen.pixels[0, slots]),
-            double(seen.noise[0, slots]),
+            observed.cells.position[0, slots].tolist(),
+            double(observed.features[0, slots]),
+            double(observed.noise[0, slots]),
         )
         self._columns = columns
-        update = columns.update(double(seen.residual[0, slots]))[None].float()
+        update = columns.update(double(observed.residual[0, slots]))[None].float()
         scores = to_scores(self._prior, update, self._grid, self._like)
         return scores, self._spread(columns) if variance else None
 
     def _spread(self, columns: Columns) -> Tensor:
+        """Return the posterior variance at the size of the network input."""
         spread = columns.variance().float().to(self._like)
         return to_network_size(spread.reshape(1, 1, *self._grid.shape), self._like)
+
+
+class ResidualObservations(NamedTuple):
+    """Observations less their prior, with their noise; ``n`` slots, see `Cells`."""
+
+    features: Tensor
+    """Feature vectors, shape ``(1, n, d + 3)``."""
+    residual: Tensor
+    """``f_n - Phi(X_n) w``, shape ``(1, n)``."""
+    noise: Tensor
+    """Noise that each adds to ``epsilon^2``, shape ``(1, n)``."""
+    cells: Cells
+    """Places, labels, and which slots are used."""
 
 
 def _in_order(used: Tensor, order: Tensor) -> Tensor:

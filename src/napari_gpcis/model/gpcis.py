@@ -18,12 +18,9 @@ from napari_gpcis.backbones.base import create_backbone, initialise
 from napari_gpcis.errors import InputError
 from napari_gpcis.gp.kernel import RGB_CHANNELS
 from napari_gpcis.gp.variational import CLICK_STD
-from napari_gpcis.model.base import TRAINING_EPSILON2, ClickNetwork, Draws, Encoded
-from napari_gpcis.model.click_posterior import Seen, Surface
+from napari_gpcis.model.base import ClickNetwork
+from napari_gpcis.model.click_posterior import ClickPosterior, ResidualObservations
 from napari_gpcis.model.grid import (
-    Cells,
-    GPScores,
-    Grid,
     Observations,
     double,
     lay_out,
@@ -39,27 +36,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_gpcis.backbones.base import Backbone
+    from napari_gpcis.model.base import Draws, Encoded
+    from napari_gpcis.model.grid import Cells, GPScores, Grid
 
-__all__ = [
-    "GPCIS",
-    "TRAINING_EPSILON2",
-    "ClickNetwork",
-    "Draws",
-    "Encoded",
-    "GPScores",
-    "LinearNetwork",
-    "build_model",
-    "model_options",
-]
+_CLICK_HIDDEN = 96  # width of the network that gives the means at the clicks
+_CHUNK = 1024  # pixels of which the basis is evaluated at a time
+_NOISE_PATCH = 3
 
 
-_CLICK_HIDDEN = 96
+class GPCIS(ClickNetwork):
+    """Gaussian process classification on deep features (equation 11).
 
-
-class GPNetwork(ClickNetwork):
-    """A feature network with the parameters of a Gaussian process on its features.
-
-    Their names are those of the published checkpoint.
+    The names of its parameters are those of the published checkpoint.
 
     Parameters
     ----------
@@ -147,67 +135,6 @@ class GPNetwork(ClickNetwork):
         if not learn_kernel:
             self._fix_kernel()
 
-    def _draw_basis(self) -> None:
-        """Draw the basis as the paper says."""
-        if self.theta is not None and self.omega is not None:
-            nn.init.normal_(self.theta.weight)
-            nn.init.uniform_(self.theta.bias, 0, 2 * torch.pi)
-            nn.init.normal_(self.omega, std=0.5)
-
-    def _basis_parameters(self) -> list[nn.Parameter]:
-        """Return all that belongs to the Fourier basis."""
-        found = [p for p in (self.omega, self.omega_var) if p is not None]
-        return found if self.theta is None else [*found, *self.theta.parameters()]
-
-    def _fix_kernel(self) -> None:
-        """Set the fixed kernel of Table 4: ``eta_0 = 1``, ``eta_t = 1/e``."""
-        _fix(self.logsigma2)
-        if self.weights is not None:
-            nn.init.constant_(self.weights, math.log(math.e - 1))
-            _fix(self.weights)
-
-
-def _checked(click_patch: int, click_noise: float) -> tuple[int, float]:
-    """Return both options if they can be used."""
-    if isinstance(click_patch, bool) or click_patch < 1 or click_patch % 2 != 1:
-        msg = f"click_patch must be an odd number from 1, got {click_patch!r}"
-        raise InputError(msg)
-    if not 0 <= click_noise < math.inf:
-        msg = f"click_noise must be a number from 0, got {click_noise!r}"
-        raise InputError(msg)
-    return click_patch, click_noise
-
-
-def _check_basis(basis: int, *, linear_basis: bool, learn_basis: bool) -> None:
-    """Raise `InputError` unless there is a prior, with a basis if one is fixed."""
-    if isinstance(basis, bool) or basis < 0:
-        msg = f"basis must be a whole number from 0, got {basis!r}"
-        raise InputError(msg)
-    if basis == 0 and not linear_basis:
-        msg = "basis=0 needs linear_basis=True: nothing else is left of the prior"
-        raise InputError(msg)
-    if basis == 0 and not learn_basis:
-        msg = "learn_basis=False fixes basis functions, and basis=0 has none"
-        raise InputError(msg)
-
-
-def _fix(*parameters: nn.Parameter) -> None:
-    """Take parameters out of training."""
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-
-
-_CHUNK = 1024
-_NOISE_PATCH = 3
-
-
-class GPCIS(GPNetwork):
-    """Gaussian process classification on deep features (equation 11).
-
-    Takes a backbone and the options that
-    :class:`napari_gpcis.model.GPNetwork` lists.
-    """
-
     def predict(
         self,
         encoded: Encoded,
@@ -220,11 +147,11 @@ class GPCIS(GPNetwork):
         Parameters
         ----------
         encoded, points, previous
-            See :meth:`pixels`.
+            See :meth:`features`.
         variance
             Also return the posterior variance (equation 10), ``(B, 1, H, W)``.
         """
-        raw = self.pixels(encoded, points, previous)
+        raw = self.features(encoded, points, previous)
         return self._posterior(raw, encoded.rgb, points, variance=variance)
 
     def forward_train(
@@ -247,33 +174,37 @@ class GPCIS(GPNetwork):
             The random numbers to use; by default new ones.
         """
         encoded = self.encode(x[:, :3])
-        raw = self.pixels(encoded, points, x[:, 3:])
+        raw = self.features(encoded, points, x[:, 3:])
         with torch.autocast(raw.device.type, enabled=False):
             grid = self._lay_out(raw, encoded.rgb)
-            seen = self._observe(grid, points, encoded.rgb)
-            values: Tensor = seen.mean
+            observed = self._observe(grid, points, encoded.rgb)
+            values: Tensor = observed.mean
             weight: Tensor | None = self.omega
             if sample:
                 clicks, basis = draws or (torch.randn_like(values), None)
                 values = values + CLICK_STD * clicks
                 weight = self._sample_weight(basis)
-            prior, given = self._condition(grid, seen, values, weight)
-            k_mn = self._cross_kernel(grid, seen)
+            prior, given = self._condition(grid, observed, values, weight)
+            k_mn = self._cross_kernel(grid, observed)
             update = gp.update_mean(k_mn, given)
             loss = gp.variational_loss(
-                values, seen.mean, seen.cells.labels, given.cholesky, seen.cells.used
+                values,
+                observed.mean,
+                observed.cells.labels,
+                given.cholesky,
+                observed.cells.used,
             )
             return to_scores(prior, update, grid, encoded.rgb), loss.float()
 
-    def surface(self, encoded: Encoded, raw: Tensor) -> Surface:
-        """Prepare one image's features to be conditioned on any clicks.
+    def click_posterior(self, encoded: Encoded, raw: Tensor) -> ClickPosterior:
+        """Return the posterior of one image's features, given any clicks.
 
         Parameters
         ----------
         encoded
             From :meth:`encode`, one image.
         raw
-            From :meth:`pixels`, shape ``(1, d, ceil(H/4), ceil(W/4))``.
+            From :meth:`features`, shape ``(1, d, ceil(H/4), ceil(W/4))``.
         """
         grid = self._lay_out(raw, encoded.rgb)
         prior = self._prior(grid, self.omega)
@@ -284,13 +215,36 @@ class GPCIS(GPNetwork):
             self.epsilon2,
         )
 
-        def observe(points: Tensor) -> Seen:
-            seen = self._observe(grid, points, encoded.rgb)
-            known = self._prior_at_clicks(grid, seen, prior, self.omega)
-            noise = self._noise(grid, seen.cells)
-            return Seen(seen.pixels, seen.mean - known, noise, seen.cells)
+        def observe(points: Tensor) -> ResidualObservations:
+            observed = self._observe(grid, points, encoded.rgb)
+            known = self._prior_at_clicks(grid, observed, prior, self.omega)
+            noise = self._noise(grid, observed.cells)
+            return ResidualObservations(
+                observed.features, observed.mean - known, noise, observed.cells
+            )
 
-        return Surface(grid, prior, field, encoded.rgb, observe)
+        return ClickPosterior(grid, prior, field, encoded.rgb, observe)
+
+    surface = click_posterior  # the former name
+
+    def _draw_basis(self) -> None:
+        """Draw the basis as the paper says."""
+        if self.theta is not None and self.omega is not None:
+            nn.init.normal_(self.theta.weight)
+            nn.init.uniform_(self.theta.bias, 0, 2 * torch.pi)
+            nn.init.normal_(self.omega, std=0.5)
+
+    def _basis_parameters(self) -> list[nn.Parameter]:
+        """Return all that belongs to the Fourier basis."""
+        found = [p for p in (self.omega, self.omega_var) if p is not None]
+        return found if self.theta is None else [*found, *self.theta.parameters()]
+
+    def _fix_kernel(self) -> None:
+        """Set the fixed kernel of Table 4: ``eta_0 = 1``, ``eta_t = 1/e``."""
+        _fix(self.logsigma2)
+        if self.weights is not None:
+            nn.init.constant_(self.weights, math.log(math.e - 1))
+            _fix(self.weights)
 
     # -- the Gaussian process --------------------------------------------------
 
@@ -299,9 +253,9 @@ class GPCIS(GPNetwork):
     ) -> tuple[GPScores, Tensor | None]:
         """Condition on the clicks; no sampling: ``w = mu_w`` and ``f_n = m``."""
         grid = self._lay_out(raw, rgb)
-        seen = self._observe(grid, points, rgb)
-        prior, given = self._condition(grid, seen, seen.mean, self.omega)
-        k_mn = self._cross_kernel(grid, seen)
+        observed = self._observe(grid, points, rgb)
+        prior, given = self._condition(grid, observed, observed.mean, self.omega)
+        k_mn = self._cross_kernel(grid, observed)
         update = gp.update_mean(k_mn, given).float()
         scores = to_scores(prior, update, grid, rgb)
         if not variance:
@@ -311,31 +265,33 @@ class GPCIS(GPNetwork):
         return scores, to_network_size(spread.reshape(len(rgb), 1, *grid.shape), rgb)
 
     def _lay_out(self, raw: Tensor, rgb: Tensor) -> Grid:
-        """Lay features, and colour if it is to be seen, on the grid."""
+        """Return features, and colour if it is used, on the grid."""
         grid = lay_out(raw.float(), rgb, self.gp_stride, self.linear)
         if self.weights is None:
             grid = grid._replace(pixels=grid.pixels[..., : raw.shape[1]])
         return grid
 
     def _observe(self, grid: Grid, points: Tensor, rgb: Tensor) -> Observations:
-        """Look features and amortised means of the clicks up."""
+        """Return features and amortised means of the clicks."""
         cells = locate(points, rgb.shape[-2:], grid)
-        pixels = patch_mean(grid.pixels, grid, cells, self.click_patch)
-        mean = gp.amortised_mean(self.u_mlp(pixels).squeeze(-1), cells.labels)
-        return Observations(pixels, mean, cells)
+        features = patch_mean(grid.pixels, grid, cells, self.click_patch)
+        mean = gp.amortised_mean(self.u_mlp(features).squeeze(-1), cells.labels)
+        return Observations(features, mean, cells)
 
     def _condition(
-        self, grid: Grid, seen: Observations, values: Tensor, weight: Tensor | None
+        self, grid: Grid, observed: Observations, values: Tensor, weight: Tensor | None
     ) -> tuple[Tensor, gp.Conditioned]:
         """Return the prior ``Phi(x) w`` of all pixels and the solved clicks."""
         prior = self._prior(grid, weight)
-        residual = values - self._prior_at_clicks(grid, seen, prior, weight)
+        residual = values - self._prior_at_clicks(grid, observed, prior, weight)
         k_nn = gp.click_kernel(
-            double(seen.pixels), double(self.logsigma2), double(self._rgb_weight())
+            double(observed.features),
+            double(self.logsigma2),
+            double(self._rgb_weight()),
         )
         if self.click_noise > 0:
-            k_nn = k_nn + torch.diag_embed(double(self._noise(grid, seen.cells)))
-        used = seen.cells.used.to(k_nn.device)
+            k_nn = k_nn + torch.diag_embed(double(self._noise(grid, observed.cells)))
+        used = observed.cells.used.to(k_nn.device)
         return prior, gp.condition(k_nn, double(residual), used, self.epsilon2)
 
     def _sample_weight(self, draw: Tensor | None) -> Tensor | None:
@@ -366,20 +322,22 @@ class GPCIS(GPNetwork):
         return self.click_noise * patch_spread(features, grid, cells, _NOISE_PATCH)
 
     def _prior_at_clicks(
-        self, grid: Grid, seen: Observations, prior: Tensor, weight: Tensor | None
+        self, grid: Grid, observed: Observations, prior: Tensor, weight: Tensor | None
     ) -> Tensor:
         """Return the prior at the features of the clicks, ``(B, n)``."""
         if self.click_patch == 1:
-            return prior.gather(1, seen.cells.position)
-        own = self._fourier(seen.pixels, weight)
+            return prior.gather(1, observed.cells.position)
+        own = self._fourier(observed.features, weight)
         if grid.linear is None:
             return own
         linear = grid.linear.unsqueeze(-1)
-        return own + patch_mean(linear, grid, seen.cells, self.click_patch).squeeze(-1)
+        return own + patch_mean(linear, grid, observed.cells, self.click_patch).squeeze(
+            -1
+        )
 
-    def _cross_kernel(self, grid: Grid, seen: Observations) -> Tensor:
+    def _cross_kernel(self, grid: Grid, observed: Observations) -> Tensor:
         """Return ``K_mn``; float64 unless gradients are wanted."""
-        arguments: tuple[Tensor, ...] = (grid.pixels, seen.pixels)
+        arguments: tuple[Tensor, ...] = (grid.pixels, observed.features)
         arguments += (self.logsigma2, self._rgb_weight())
         if not torch.is_grad_enabled():
             arguments = tuple(double(argument) for argument in arguments)
@@ -390,6 +348,36 @@ class GPCIS(GPNetwork):
         if self.weights is None:
             return self.logsigma2.new_zeros(1)
         return functional.softplus(self.weights)
+
+
+def _checked(click_patch: int, click_noise: float) -> tuple[int, float]:
+    """Return both options if they can be used."""
+    if isinstance(click_patch, bool) or click_patch < 1 or click_patch % 2 != 1:
+        msg = f"click_patch must be an odd number from 1, got {click_patch!r}"
+        raise InputError(msg)
+    if not 0 <= click_noise < math.inf:
+        msg = f"click_noise must be a number from 0, got {click_noise!r}"
+        raise InputError(msg)
+    return click_patch, click_noise
+
+
+def _check_basis(basis: int, *, linear_basis: bool, learn_basis: bool) -> None:
+    """Raise `InputError` unless there is a prior, with a basis if one is fixed."""
+    if isinstance(basis, bool) or basis < 0:
+        msg = f"basis must be a whole number from 0, got {basis!r}"
+        raise InputError(msg)
+    if basis == 0 and not linear_basis:
+        msg = "basis=0 needs linear_basis=True: nothing else is left of the prior"
+        raise InputError(msg)
+    if basis == 0 and not learn_basis:
+        msg = "learn_basis=False fixes basis functions, and basis=0 has none"
+        raise InputError(msg)
+
+
+def _fix(*parameters: nn.Parameter) -> None:
+    """Take parameters out of training."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
 
 
 def model_options(backbone: Backbone, options: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The grid on which the Gaussian process lives: pixels, clicks, scores."""
+"""Grid of the Gaussian process: its pixels, clicks and scores."""
 
 from __future__ import annotations
 
@@ -11,14 +11,6 @@ from napari_gpcis import gp
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-
-class GPScores(NamedTuple):
-    """Scores of all pixels, each ``(B, 1, H, W)``; ``logits = prior + update``."""
-
-    logits: Tensor
-    prior: Tensor
-    update: Tensor
 
 
 class Grid(NamedTuple):
@@ -35,7 +27,7 @@ class Grid(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """Where the clicks lie on the grid; ``n`` slots in each image."""
+    """Places of the clicks on the grid; ``n`` slots in each image."""
 
     position: Tensor
     """Flat index into the grid, 0 for clicks outside, shape ``(B, n)``."""
@@ -45,8 +37,27 @@ class Cells(NamedTuple):
     """Observations: inside the image and not overruled, bool, shape ``(B, n)``."""
 
 
+class Observations(NamedTuple):
+    """Clicks as observations of the Gaussian process; ``n`` slots in each image."""
+
+    features: Tensor
+    """Features and colour, shape ``(B, n, d + 3)``."""
+    mean: Tensor
+    """Amortised mean ``m`` (equation 6), shape ``(B, n)``."""
+    cells: Cells
+    """Places and labels."""
+
+
+class GPScores(NamedTuple):
+    """Scores of all pixels, each ``(B, 1, H, W)``; ``logits = prior + update``."""
+
+    logits: Tensor
+    prior: Tensor
+    update: Tensor
+
+
 def lay_out(raw: Tensor, rgb: Tensor, stride: int, linear: nn.Linear | None) -> Grid:
-    """Lay L2-normalised features and colour on the grid.
+    """Return L2-normalised features and colour on the grid.
 
     Parameters
     ----------
@@ -73,7 +84,7 @@ def lay_out(raw: Tensor, rgb: Tensor, stride: int, linear: nn.Linear | None) -> 
 
 
 def locate(points: Tensor, size: tuple[int, ...], grid: Grid) -> Cells:
-    """Look the clicks up on the grid; clicks outside are no observations.
+    """Return the places of clicks; those outside are no observations.
 
     Parameters
     ----------
@@ -93,50 +104,8 @@ def locate(points: Tensor, size: tuple[int, ...], grid: Grid) -> Cells:
     return Cells(cells, labels, gp.observed(cells, order, inside))
 
 
-def to_scores(prior: Tensor, update: Tensor, grid: Grid, like: Tensor) -> GPScores:
-    """Lay flat scores, each ``(B, m)``, out as images of the size of ``like``."""
-    both = torch.stack([prior, update.to(prior)], dim=1)
-    maps = to_network_size(both.reshape(len(like), 2, *grid.shape), like)
-    prior_map, update_map = maps[:, :1], maps[:, 1:]
-    return GPScores(prior_map + update_map, prior_map, update_map)
-
-
-def to_network_size(maps: Tensor, like: Tensor) -> Tensor:
-    """Bring scores of the grid, ``(B, C, h, w)``, to the size of the network input."""
-    if maps.shape[-2:] == like.shape[-2:]:
-        return maps
-    return functional.interpolate(maps, size=like.shape[-2:], mode="bilinear")
-
-
-def double(values: Tensor) -> Tensor:
-    """Return float64, on the CPU where the device has none (MPS)."""
-    if values.device.type == "mps":
-        values = values.cpu()
-    return values.double()
-
-
-def _to_shape(maps: Tensor, shape: tuple[int, ...], stride: int) -> Tensor:
-    """Resize features to the grid; the published way aligns corners."""
-    if tuple(maps.shape[-2:]) == shape:
-        return maps
-    return functional.interpolate(
-        maps, size=shape, mode="bilinear", align_corners=stride == 1
-    )
-
-
-class Observations(NamedTuple):
-    """Clicks as the Gaussian process sees them; ``n`` slots in each image."""
-
-    pixels: Tensor
-    """Features and colour, ``(B, n, d + 3)``."""
-    mean: Tensor
-    """``m``, ``(B, n)``."""
-    cells: Cells
-    """Places and labels."""
-
-
 def patch_mean(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:
-    """Average over the square of grid pixels about each click, as far as there are any.
+    """Return the mean over a square of grid pixels about each click.
 
     Parameters
     ----------
@@ -168,7 +137,7 @@ def patch_mean(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:
 
 
 def patch_spread(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:
-    """Return how much the vectors about each click differ: ``E|v|^2 - |E v|^2``.
+    """Return the variance ``E|v|^2 - |E v|^2`` of the vectors about each click.
 
     Parameters
     ----------
@@ -184,3 +153,34 @@ def patch_spread(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:
     squares = values.square().sum(-1, keepdim=True)
     power = patch_mean(squares, grid, cells, size).squeeze(-1)
     return (power - mean.square().sum(-1)).clamp(min=0)
+
+
+def to_scores(prior: Tensor, update: Tensor, grid: Grid, like: Tensor) -> GPScores:
+    """Return flat scores, each ``(B, m)``, as images of the size of ``like``."""
+    both = torch.stack([prior, update.to(prior)], dim=1)
+    maps = to_network_size(both.reshape(len(like), 2, *grid.shape), like)
+    prior_map, update_map = maps[:, :1], maps[:, 1:]
+    return GPScores(prior_map + update_map, prior_map, update_map)
+
+
+def to_network_size(maps: Tensor, like: Tensor) -> Tensor:
+    """Return scores of the grid, ``(B, C, h, w)``, at the network's input size."""
+    if maps.shape[-2:] == like.shape[-2:]:
+        return maps
+    return functional.interpolate(maps, size=like.shape[-2:], mode="bilinear")
+
+
+def double(values: Tensor) -> Tensor:
+    """Return float64, on the CPU where the device has none (MPS)."""
+    if values.device.type == "mps":
+        values = values.cpu()
+    return values.double()
+
+
+def _to_shape(maps: Tensor, shape: tuple[int, ...], stride: int) -> Tensor:
+    """Resize features to the grid; the published way aligns corners."""
+    if tuple(maps.shape[-2:]) == shape:
+        return maps
+    return functional.interpolate(
+        maps, size=shape, mode="bilinear", align_corners=stride == 1
+    )

@@ -1,4 +1,4 @@
-"""The control: the same features with a linear classifier in the GP's place."""
+"""LinearNetwork: the control, with a linear classifier in place of the GP."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class LinearNetwork(ClickNetwork):
         Parameters
         ----------
         encoded, points, previous
-            See :meth:`pixels`.
+            See :meth:`features`.
         variance
             Also return ``p (1 - p)``, the variance of the label, ``(B, 1, H, W)``.
             It stands in for the variance of the logit, which this network has not.
         """
-        raw = self.pixels(encoded, points, previous)
+        raw = self.features(encoded, points, previous)
         scores = self._scores(raw.float(), encoded.rgb)
         if not variance:
             return scores, None
@@ -88,7 +88,7 @@ class LinearNetwork(ClickNetwork):
         """
         del sample, draws
         encoded = self.encode(x[:, :3])
-        raw = self.pixels(encoded, points, x[:, 3:])
+        raw = self.features(encoded, points, x[:, 3:])
         with torch.autocast(raw.device.type, enabled=False):
             scores = self._scores(raw.float(), encoded.rgb)
         return scores, scores.logits.new_zeros(())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
-    from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.inference.start_mask import StartMask
 
 LARGEST_WINDOW = 4096
 """Side of the window around the first click on a plane that is read by tiles."""
@@ -39,7 +39,7 @@ class Prompts:
 
     clicks: tuple[Click, ...] = ()
     view: Box | None = None
-    start: Start | None = None
+    start: StartMask | None = None
 
     def first(self, number: int) -> Prompts:
         """Return the first ``number`` clicks with the same beginning."""
@@ -102,7 +102,7 @@ class CurrentObject:
         return self._history.current.clicks
 
     @property
-    def start(self) -> Start | None:
+    def start(self) -> StartMask | None:
         """The mask that the object began with; ``None`` for none."""
         return self._history.current.start
 
@@ -174,7 +174,7 @@ class CurrentObject:
         else:
             self._push(Prompts(checked, self._first_view(checked[0])))
 
-    def begin(self, start: Start, clicks: Sequence[Click] = ()) -> None:
+    def begin(self, start: StartMask, clicks: Sequence[Click] = ()) -> None:
         """Begin with a mask, as one step.
 
         Parameters
@@ -271,8 +271,8 @@ class CurrentObject:
     def _find(self, prompts: Prompts) -> Prediction | None:
         """Return what is known for these prompts."""
         start = prompts.start
-        if start is not None and start.settles(prompts.clicks):
-            return start.after(prompts.clicks)
+        if start is not None and start.holds_for(prompts.clicks):
+            return start.prediction_for(prompts.clicks)
         return self._known.get(prompts)
 
     def _shown(self, found: Prediction) -> Prediction:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.inference.prediction import Prediction
-    from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.inference.start_mask import StartMask
     from napari_gpcis.session.current import Prompts
 
 __all__ = [
@@ -71,7 +71,7 @@ class FinishedObject:
     overwrite: bool
     size: tuple[int, int]
     how: Step = "add"
-    start: Start | None = None
+    start: StartMask | None = None
 
 
 class ObjectLabels:

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
-from napari_gpcis.geometry import check_clicks, clip_box
-from napari_gpcis.inference.start_mask import Start, from_runs, to_runs
+from napari_gpcis.geometry import check_clicks, clip_box, mask_of_runs, run_lengths
+from napari_gpcis.inference.start_mask import StartMask
 from napari_gpcis.session.current import Prompts
 from napari_gpcis.session.labels import Step
 
@@ -189,7 +189,7 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
 def _start(data: dict[str, Any]) -> SavedStart:
     box = _box(data["box"])
     runs = tuple(_typed(run, int) for run in data["runs"])
-    from_runs(runs, (box[2] - box[0], box[3] - box[1]))
+    mask_of_runs(runs, (box[2] - box[0], box[3] - box[1]))
     label = _optional(data["label"], int)
     return SavedStart(box, runs, _clicks(data["clicks"]), label)
 
@@ -261,23 +261,25 @@ def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
     if not (0 <= row < row_end <= shape[0] and 0 <= col < col_end <= shape[1]):
         msg = f"a starting mask must lie inside the image {shape}, got {found.box}"
         raise InputError(msg)
-    mask = from_runs(found.runs, (row_end - row, col_end - col))
+    mask = mask_of_runs(found.runs, (row_end - row, col_end - col))
     mask.flags.writeable = False
     settled = check_clicks(found.clicks, shape)
-    return Prompts(clicks, view, Start(shape, found.box, mask, settled, found.label))
+    return Prompts(
+        clicks, view, StartMask(shape, found.box, mask, settled, found.label)
+    )
 
 
-def _saved_start(start: Start | None) -> SavedStart | None:
+def _saved_start(start: StartMask | None) -> SavedStart | None:
     """Return the saved form of a start; its runs are computed once."""
     if start is None:
         return None
     if start not in _SAVED:
-        runs = to_runs(start.mask)
+        runs = run_lengths(start.mask)
         _SAVED[start] = SavedStart(start.box, runs, start.clicks, start.label)
     return _SAVED[start]
 
 
-_SAVED: WeakKeyDictionary[Start, SavedStart] = WeakKeyDictionary()
+_SAVED: WeakKeyDictionary[StartMask, SavedStart] = WeakKeyDictionary()
 
 
 def check_same(

@@ -10,7 +10,7 @@ import numpy as np
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
-from napari_gpcis.inference.start_mask import start_from
+from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.session.current import CurrentObject, Prompts
 from napari_gpcis.session.labels import FinishedObject, ObjectLabels, finished
 from napari_gpcis.session.saved import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Request, Segmenter
-    from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.inference.start_mask import StartMask
     from napari_gpcis.session.labels import How, LabelChange
     from napari_gpcis.session.saved import SavedObject
 
@@ -151,7 +151,7 @@ class Session:
         return self._current.prediction
 
     @property
-    def start(self) -> Start | None:
+    def start(self) -> StartMask | None:
         """The mask that the current object began with; ``None`` for none."""
         return self._current.start
 
@@ -370,12 +370,12 @@ class Session:
             The id of the object that is refined by it; `accept` then replaces it.
         """
         sequence = tuple(clicks)
-        start = start_from(
-            mask, self.shape, corner=corner, settled=not sequence, label=label
+        start = make_start_mask(
+            mask, self.shape, corner=corner, place_click=not sequence, label=label
         )
         self._current.begin(start, sequence)
 
-    def push_start(self, start: Start) -> None:
+    def push_start(self, start: StartMask) -> None:
         """Begin the current object with a start of another session, see `start`."""
         self._current.begin(start)
 

@@ -177,7 +177,7 @@ def test_table_1_of_the_paper_stands_beside_a_sweep(root, tmp_path, capsys):
 def test_the_fast_copy_is_measured_on_request(root, tiny, capsys, monkeypatch):
     copied = []
     monkeypatch.setattr(
-        "napari_gpcis.inference.segmenter.faster",
+        "napari_gpcis.inference.segmenter.accelerated",
         lambda model, _: copied.append(model) or model,
     )
     arguments = [tiny, "--root", root, "--dataset", "disks", "--limit", 1]

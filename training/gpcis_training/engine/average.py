@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_gpcis.checkpoints import ModelInfo
-    from napari_gpcis.model.gpcis import ClickNetwork
+    from napari_gpcis.model import ClickNetwork
 
 
 def average(models: Sequence[str | Path], output: str | Path) -> ModelInfo:

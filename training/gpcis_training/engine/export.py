@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpcis_training.engine.state import read_state
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.errors import CheckpointError
-from napari_gpcis.model.gpcis import build_model, model_options
+from napari_gpcis.model import build_model, model_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gpcis_training.initial_weights import load_initial_weights
 from napari_gpcis.checkpoints import load_checkpoint
 from napari_gpcis.errors import InputError
-from napari_gpcis.model.gpcis import TRAINING_EPSILON2, ClickNetwork, build_model
+from napari_gpcis.model import TRAINING_EPSILON2, ClickNetwork, build_model
 
 if TYPE_CHECKING:
     from pathlib import Path

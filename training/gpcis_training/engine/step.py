@@ -12,7 +12,7 @@ from gpcis_training.engine.start import freeze_statistics
 from gpcis_training.seeds import Purpose, generator
 from napari_gpcis.backbones.hrnet18s import OCRHead
 from napari_gpcis.errors import InputError
-from napari_gpcis.model.gpcis import GPCIS, Draws
+from napari_gpcis.model import GPCIS, Draws
 from napari_gpcis.model.grid import Grid, locate
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gpcis_training.config import FitConfig
     from gpcis_training.engine.slots import Batch, CarryOver
-    from napari_gpcis.model.gpcis import ClickNetwork, GPScores
+    from napari_gpcis.model import ClickNetwork, GPScores
 
 
 _LARGEST_SEED = 2**31

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gpcis_training.config import FitConfig
-    from napari_gpcis.model.gpcis import ClickNetwork
+    from napari_gpcis.model import ClickNetwork
 
     Watch = Callable[["Trainer", dict[str, float]], bool]
     """Called after each step with its figures; ``False`` ends the training there."""

@@ -19,7 +19,7 @@ from gpcis_training.finetuning.validation import FEW, Figures, figures_of
 from napari_gpcis.checkpoints import find_checkpoint, read_info
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
-from napari_gpcis.model.gpcis import build_model
+from napari_gpcis.model import build_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gpcis_training.finetuning.report import EventLog
     from gpcis_training.finetuning.validation import Validation
     from napari_gpcis.checkpoints import ModelInfo
-    from napari_gpcis.model.base import ClickNetwork
+    from napari_gpcis.model import ClickNetwork
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_gpcis.backbones import Backbone
-    from napari_gpcis.model.gpcis import ClickNetwork
+    from napari_gpcis.model import ClickNetwork
 
 __all__ = ["load_initial_weights"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_gpcis.model.gpcis import ClickNetwork
+    from napari_gpcis.model import ClickNetwork
 
 _NETWORK = "feature_extractor."
 _GUIDANCE = "maps_transform."

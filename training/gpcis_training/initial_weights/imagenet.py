@@ -10,7 +10,7 @@ from gpcis_training.initial_weights.files import fill, read_state_dict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_gpcis.model.gpcis import ClickNetwork
+    from napari_gpcis.model import ClickNetwork
 
 
 _RESNET_CLASSIFIER = "fc."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.errors import GPCISError
-from napari_gpcis.inference.backends import leave_a_core
+from napari_gpcis.inference.backends import reserve_gui_core
 from napari_gpcis.inference.tiled import TiledPlane
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import PreparedImage, Request, Segmenter
-    from napari_gpcis.inference.start_mask import Start
+    from napari_gpcis.inference.start_mask import StartMask
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.propagation import Carried
     from napari_gpcis.session.session import Session
@@ -84,7 +84,7 @@ class Models:
 
         The thread that asks computes with it, and leaves a core to the window.
         """
-        leave_a_core()
+        reserve_gui_core()
         wanted = self.name, self._round
         if self._loaded is None or self._loaded[0] != wanted:
             self._loaded = wanted, self._factory(wanted[0])
@@ -257,7 +257,7 @@ class Question:
     threshold: float
     previous: Prediction | None
     view: Box | None
-    start: Start | None
+    start: StartMask | None
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ class Answers:
     """Answers questions, and keeps what serves the next ones."""
 
     def __init__(self) -> None:
-        self._begun: tuple[Start, Prediction] | None = None
+        self._begun: tuple[StartMask, Prediction] | None = None
 
     def find(self, question: Question, cancelled: Callable[[], bool]) -> Contour | None:
         """Return the contour; ``None`` if it is not wanted any more or fails."""

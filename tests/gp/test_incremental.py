@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from _gp_problems import Problem, make_problem, problems
-from napari_gpcis.gp import Columns, Field, columns, condition, update_mean, variance
+from napari_gpcis.gp import (
+    Columns,
+    Field,
+    condition,
+    incremental,
+    update_mean,
+    variance,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -104,7 +111,7 @@ def test_the_way_does_not_matter(history: list[list[int]]) -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = make_problem(seed=11, batch=1)
     whole = observe(Columns.none(field_of(problem)), [0, 5, 11])
-    monkeypatch.setattr(columns, "_CHUNK", 7)
+    monkeypatch.setattr(incremental, "_CHUNK", 7)
     parts = observe(Columns.none(field_of(problem)), [0, 5, 11])
     torch.testing.assert_close(parts.k_nm, whole.k_nm, rtol=0, atol=1e-14)
     torch.testing.assert_close(parts.variance(), whole.variance(), rtol=0, atol=1e-14)

@@ -20,7 +20,7 @@ from napari_gpcis.checkpoints import (
 )
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import CheckpointError, InputError
-from napari_gpcis.model.gpcis import GPCIS, LinearNetwork, build_model
+from napari_gpcis.model import GPCIS, LinearNetwork, build_model
 from napari_gpcis.model.grid import Cells, Grid, patch_mean, patch_spread
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_linear_head_scores_the_features_of_the_same_network(linear) -> None:
     assert not full.load_state_dict(shared, strict=False).unexpected_keys
     x = _input()
     with torch.no_grad():
-        raw = full.pixels(full.encode(x[:, :3]), POINTS, x[:, 3:])
+        raw = full.features(full.encode(x[:, :3]), POINTS, x[:, 3:])
         scores, variance = linear.predict(
             linear.encode(x[:, :3]), POINTS, x[:, 3:], variance=True
         )
@@ -234,8 +234,10 @@ def test_without_basis_functions_the_prior_is_the_linear_part() -> None:
         for got, wanted in zip(bare(x, POINTS), full(x, POINTS), strict=True):
             torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
         encoded = bare.encode(x[:, :3])
-        surface = bare.surface(encoded, bare.pixels(encoded, POINTS, x[:, 3:]))
-        scores, _ = surface.scores(POINTS)
+        posterior = bare.click_posterior(
+            encoded, bare.features(encoded, POINTS, x[:, 3:])
+        )
+        scores, _ = posterior.scores(POINTS)
         torch.testing.assert_close(scores.logits, bare(x, POINTS).logits)
     assert _trained(bare) == _names(bare)
 
@@ -326,19 +328,19 @@ def test_averaged_clicks_are_observed_at_their_own_features(linear_basis) -> Non
     x, points = _input(), points_tensor([Click(22, 33)])
     with torch.no_grad():
         encoded = model.encode(x[:, :3])
-        grid = model._lay_out(model.pixels(encoded, points, x[:, 3:]), encoded.rgb)
-        seen = model._observe(grid, points, encoded.rgb)
-        k_mn = model._cross_kernel(grid, seen)[0, :, 0]
+        grid = model._lay_out(model.features(encoded, points, x[:, 3:]), encoded.rgb)
+        observed = model._observe(grid, points, encoded.rgb)
+        k_mn = model._cross_kernel(grid, observed)[0, :, 0]
         eta = 1 + model._rgb_weight()
-        features = torch.sin(model.theta(seen.pixels)) @ model.omega
+        features = torch.sin(model.theta(observed.features)) @ model.omega
         prior = math.sqrt(2 / 32) * features[0, 0]
         if linear_basis:
             rows = torch.tensor([[[4, 5, 6], [7, 8, 9]]])  # the click is in row 5
             place = torch.cartesian_prod(rows[0, 0], rows[0, 1])
             index = place[:, 0] * 16 + place[:, 1]
             prior = prior + grid.linear[0, index].mean()
-        expected = k_mn * (seen.mean[0, 0] - prior) / (eta + 1e-7)
-        prior_map, given = model._condition(grid, seen, seen.mean, model.omega)
+        expected = k_mn * (observed.mean[0, 0] - prior) / (eta + 1e-7)
+        prior_map, given = model._condition(grid, observed, observed.mean, model.omega)
         got = (k_mn[:, None] @ given.weights[0, :1, None]).squeeze(-1)
     torch.testing.assert_close(got, expected.double(), rtol=1e-4, atol=1e-5)
     assert prior_map.shape == (1, 12 * 16)
@@ -350,10 +352,10 @@ def test_noise_is_added_where_the_features_about_a_click_differ() -> None:
     x, points = _input(), points_tensor([Click(22, 33)])
     with torch.no_grad():
         encoded = plain.encode(x[:, :3])
-        raw = plain.pixels(encoded, points, x[:, 3:])
+        raw = plain.features(encoded, points, x[:, 3:])
         grid = plain._lay_out(raw, encoded.rgb)
-        seen = plain._observe(grid, points, encoded.rgb)
-        spread = patch_spread(grid.pixels[..., :6], grid, seen.cells, 3)
+        observed = plain._observe(grid, points, encoded.rgb)
+        spread = patch_spread(grid.pixels[..., :6], grid, observed.cells, 3)
         first, second = plain(x, points), doubting(x, points)
     assert spread[0, 0].item() > 1e-3
     eta = (1 + plain._rgb_weight()).item()

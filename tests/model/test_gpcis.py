@@ -12,7 +12,7 @@ from _toy_backbone import make_toy_model
 from napari_gpcis.backbones import available
 from napari_gpcis.clicks import Click, points_tensor
 from napari_gpcis.errors import GPCISError, UnknownModelError
-from napari_gpcis.model.gpcis import GPCIS, GPScores, build_model
+from napari_gpcis.model import GPCIS, GPScores, build_model
 
 NAMES = ["mobilenet_v2", "resnet50", "hrnet18s", "segformer_b0"]
 SIZE = (48, 64)
@@ -136,7 +136,7 @@ def test_any_height_and_width(
     )
     with torch.no_grad():
         encoded = model.encode(x[:, :3])
-        raw = model.pixels(encoded, points, x[:, 3:])
+        raw = model.features(encoded, points, x[:, 3:])
         scores, variance = model.predict(encoded, points, x[:, 3:], variance=True)
     grid = (-(-size[0] // 4), -(-size[1] // 4))
     assert raw.shape == (1, model.model.feature_dim, *grid)
