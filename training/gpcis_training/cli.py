@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from gpcis_training.config import FitConfig
 
 
+_SHORT_FORMS = {
+    "max_minutes": "max_minutes",
+    "steps": "steps",
+    "batch_size": "batch_size",
+    "workers": "workers",
+    "size": "augment.size",
+    "lr": "optimiser.lr",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command and return the exit status.
 
@@ -43,15 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fit = commands.add_parser("fit", help="train a network, or go on with a run")
     add_fit_arguments(fit)
-    fit.set_defaults(run=fit)
+    fit.set_defaults(run=run_fit)
     export = commands.add_parser("export", help="make a checkpoint of a run's state")
     add_export_arguments(export)
-    export.set_defaults(run=export)
+    export.set_defaults(run=run_export)
     throughput = commands.add_parser(
         "throughput", help="speed of a run, and of loading"
     )
     add_throughput_arguments(throughput)
-    throughput.set_defaults(run=throughput)
+    throughput.set_defaults(run=run_throughput)
     finetune = commands.add_parser("finetune", help="adapt a model to your own labels")
     finetuning_cli.add_arguments(finetune)
     finetune.set_defaults(run=finetuning_cli.run)
@@ -62,20 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     evaluation_cli.add_arguments(evaluate)
     evaluate.set_defaults(run=evaluation_cli.run)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
-
-
-_SHORT_FORMS = {
-    "max_minutes": "max_minutes",
-    "steps": "steps",
-    "batch_size": "batch_size",
-    "workers": "workers",
-    "size": "augment.size",
-    "lr": "optimiser.lr",
-}
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,7 +139,7 @@ def configured(arguments: argparse.Namespace) -> FitConfig:
     return load_config(arguments.config, assignments=[*assignments, *arguments.set])
 
 
-def fit(arguments: argparse.Namespace) -> int:
+def run_fit(arguments: argparse.Namespace) -> int:
     """Train, resuming an unfinished run of the same folder."""
     from gpcis_training.engine.export import export_checkpoint
     from gpcis_training.engine.trainer import Trainer
@@ -171,7 +167,7 @@ def fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def throughput(arguments: argparse.Namespace) -> int:
+def run_throughput(arguments: argparse.Namespace) -> int:
     """Tell how fast a run would be, with and without loading."""
     import torch
 
@@ -189,7 +185,7 @@ def throughput(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def export(arguments: argparse.Namespace) -> int:
+def run_export(arguments: argparse.Namespace) -> int:
     """Write the network of a run's state as a checkpoint."""
     from gpcis_training.engine.export import export_checkpoint
 
@@ -197,3 +193,7 @@ def export(arguments: argparse.Namespace) -> int:
     info = export_checkpoint(state, configured(arguments), arguments.output)
     print(f"{arguments.output}: {info.name}, {info.extra['samples']} samples seen")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
