@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpcis_training import steps, throughput
 from gpcis_training.cli import main
+from gpcis_training.engine import step, throughput
 from gpcis_training.engine.slots import CarryOver
 from gpcis_training.engine.step import Stepper
 from gpcis_training.engine.throughput import measure_throughput
@@ -23,7 +23,7 @@ def test_whole_steps_are_compared_with_those_of_the_network(root, monkeypatch):
     """A step takes 2 s in the network and 1 s for clicks and samples."""
     now = [0.0]
     clock = SimpleNamespace(perf_counter=lambda: now[0])
-    monkeypatch.setattr(steps, "time", clock)
+    monkeypatch.setattr(step, "time", clock)
     monkeypatch.setattr(throughput, "time", clock)
 
     def taking(seconds, function):
