@@ -367,12 +367,12 @@ def test_a_training_state_is_read_and_training_goes_on(tmp_path: Path) -> None:
     trainer = Trainer(config, tmp_path, tmp_path / "run")
     assert trainer.resume()
     assert (trainer.step, trainer.drawn) == (4, 5)
-    assert digest(trainer.bare.state_dict()) == STATE_DIGEST
+    assert digest(trainer.network.state_dict()) == STATE_DIGEST
     moments = trainer.optimiser.state_dict()["state"]
     assert {float(one["step"]) for one in moments.values()} == {4.0}
     trainer.fit()
     assert trainer.step == 12
-    assert digest(trainer.bare.state_dict()) != STATE_DIGEST
+    assert digest(trainer.network.state_dict()) != STATE_DIGEST
 
 
 STATE_DIGEST = "b989e322b4ceccea"

@@ -64,14 +64,14 @@ def train(
     """Train, resuming what is there; stop after step ``until`` as a person would."""
     trainer = Trainer(config, root, run, start=start)
     trainer.resume()
-    trainer.watch = lambda trainer, figures: trainer.step != until
+    trainer.callback = lambda trainer, figures: trainer.step != until
     trainer.fit()
     return trainer
 
 
 def assert_same_weights(first: Trainer, second: Trainer) -> None:
     """Compare two networks bit by bit, buffers included."""
-    left, right = first.bare.state_dict(), second.bare.state_dict()
+    left, right = first.network.state_dict(), second.network.state_dict()
     assert left.keys() == right.keys()
     different = [name for name in left if not torch.equal(left[name], right[name])]
     assert not different

@@ -120,7 +120,7 @@ class FitConfig:
     seed
         Of all randomness.
     iteration
-        How earlier clicks are simulated. ``"carry"``: a sample stays 1 to
+        Simulation of earlier clicks. ``"carry"``: a sample keeps its slot for 1 to
         ``1 + max_extra_clicks`` steps; its own output becomes the previous mask and
         gives the next click. ``"passes"``, as published: 0 to ``max_extra_clicks``
         passes without gradients before each step, as many for the whole batch.

@@ -220,7 +220,7 @@ class FakeTrainer:
         self.config = SimpleNamespace(steps=100, batch_size=2)
         self.step = 0
         self.minutes = 0.0
-        self.bare = build_model("mobilenet_v2")
+        self.network = build_model("mobilenet_v2")
 
     def progress(self):
         return self.step / 100

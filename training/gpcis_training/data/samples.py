@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from gpcis_training.data.augment import AugmentOptions, Crop, augment, random_box
 from gpcis_training.data.click_simulation import ClickOptions, sample_clicks
 from gpcis_training.data.folders import DataFolder, draw_ids, draw_target, make_target
-from gpcis_training.seeds import Purpose, generator
+from gpcis_training.seeds import Stream, generator
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,13 +96,13 @@ class SampleStream(Dataset[Sample]):
         )
 
     def _first(self, index: int, rng: np.random.Generator) -> Crop | None:
-        """Cut the image whose turn it is; ``None`` if any may be taken."""
+        """Cut the image that is next in order; ``None`` if any may be taken."""
         if not self.in_order:
             return None
         (folder,) = self.folders
-        turn, place = divmod(index, len(folder.pairs))
-        order = generator(self.seed, Purpose.ORDER, turn).permutation(len(folder.pairs))
-        return self._cut(folder, folder.pairs[order[place]], rng)
+        epoch, position = divmod(index, len(folder.pairs))
+        order = generator(self.seed, Stream.ORDER, epoch).permutation(len(folder.pairs))
+        return self._cut(folder, folder.pairs[order[position]], rng)
 
     def _any(self, rng: np.random.Generator) -> Crop | None:
         """Cut any image, or ``None`` if the crop drawn shows no object."""

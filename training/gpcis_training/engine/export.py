@@ -64,11 +64,11 @@ def export_checkpoint(
         raise CheckpointError(msg) from error
     stride = config.inference.get("gp_stride", model.gp_stride)
     inference = replace(settings or config.settings(), gp_stride=stride)
-    places = state.get("places", {}).get("index", range(config.batch_size))
+    slots = state.get("places", {}).get("index", range(config.batch_size))
     notes = {
         "fingerprint": _fingerprint(model.state_dict()),
         "steps": str(state["step"]),
-        "samples": str(state["step"] * len(places)),
+        "samples": str(state["step"] * len(slots)),
         "minutes": f"{state['minutes']:.0f}",
         "training_size": str(config.augment.size),
         "recipe": json.dumps(_recipe(config), sort_keys=True),

@@ -84,7 +84,7 @@ def train(
         plan.patience,
         stop,
     )
-    trainer.watch = watch
+    trainer.callback = watch
     trainer.fit()
     watch.finish(trainer)
     state = places.best if places.best.is_file() else trainer.state_file
@@ -263,7 +263,7 @@ class Watch:
         if trainer.step == self._last_step:
             return
         began = time.monotonic()
-        segmenter = self._segmenter(trainer.bare)
+        segmenter = self._segmenter(trainer.network)
         stop = self._stop if stoppable else None
         result = self._validation.run(segmenter, self._objects, stop=stop)
         if result is None or len(result.items) < len(self._objects):
@@ -303,7 +303,7 @@ class Watch:
 
     def _keep(self, trainer: Trainer) -> None:
         state = {
-            "model": {k: v.cpu() for k, v in trainer.bare.state_dict().items()},
+            "model": {k: v.cpu() for k, v in trainer.network.state_dict().items()},
             "step": trainer.step,
             "minutes": trainer.minutes,
         }
