@@ -19,7 +19,6 @@ from napari_gpcis.files import replacing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-
 _FOLDER_OPTIONS = ("weight", "union", "merge", "form", "split", "min_fill")
 
 
@@ -281,13 +280,6 @@ def save_config(path: Path, config: FitConfig) -> None:
         draft.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise `InputError` unless a value is one of those known."""
-    if value not in known:
-        msg = f"{name} must be one of {', '.join(known)}, got {value!r}"
-        raise InputError(msg)
-
-
 def build(kind: Any, content: Any, where: str) -> Any:
     """Turn a mapping into a dataclass.
 
@@ -325,25 +317,6 @@ def build(kind: Any, content: Any, where: str) -> Any:
         raise InputError(msg) from error
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        return build(hint, value, where)
-    if get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
-        return tuple(build(get_args(hint)[0], entry, where) for entry in value)
-    if isinstance(value, list):
-        return tuple(value)
-    if hint in (float, float | None) and isinstance(value, int | str):
-        try:
-            return float(value)
-        except ValueError as error:
-            msg = f"{where} must be a number, got {value!r}"
-            raise InputError(msg) from error
-    if hint in (int, str, bool) and not isinstance(value, hint):
-        msg = f"{where} must be of type {hint.__name__}, got {value!r}"
-        raise InputError(msg)
-    return value
-
-
 def set_entry(content: dict[str, Any], assignment: str) -> None:
     """Change one entry of a mapping, in place.
 
@@ -376,3 +349,29 @@ def set_entry(content: dict[str, Any], assignment: str) -> None:
             msg = f"set: {name} in {key!r} is no mapping"
             raise InputError(msg)
     content[last] = value
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return build(hint, value, where)
+    if get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
+        return tuple(build(get_args(hint)[0], entry, where) for entry in value)
+    if isinstance(value, list):
+        return tuple(value)
+    if hint in (float, float | None) and isinstance(value, int | str):
+        try:
+            return float(value)
+        except ValueError as error:
+            msg = f"{where} must be a number, got {value!r}"
+            raise InputError(msg) from error
+    if hint in (int, str, bool) and not isinstance(value, hint):
+        msg = f"{where} must be of type {hint.__name__}, got {value!r}"
+        raise InputError(msg)
+    return value
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise `InputError` unless a value is one of those known."""
+    if value not in known:
+        msg = f"{name} must be one of {', '.join(known)}, got {value!r}"
+        raise InputError(msg)

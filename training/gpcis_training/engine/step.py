@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from gpcis_training.engine.slots import Batch, ClickBatch
     from napari_gpcis.model.gpcis import ClickNetwork, GPScores
 
-
 _LARGEST_SEED = 2**31
+_EPS = 1e-12
 
 
 class TrainingStep:
@@ -171,23 +171,6 @@ class TrainingStep:
         self.train_mode()
 
 
-def _batch_iou(probability: torch.Tensor, batch: Batch) -> dict[str, float]:
-    """Return the mean IoU, overall and by the samples' steps in their slots."""
-    predicted, target = probability > 0.5, batch.target > 0.5
-    both = (predicted & target).sum(dim=(1, 2, 3))
-    either = (predicted | target).sum(dim=(1, 2, 3)).clamp(min=1)
-    iou = both / either
-    means = {"iou": float(iou.mean())}
-    for step in range(int(batch.slot_step.max()) + 1):
-        chosen = batch.slot_step == step
-        if bool(chosen.any()):
-            means[f"iou_{step}"] = float(iou[chosen].mean())
-    return means
-
-
-_EPS = 1e-12
-
-
 def normalised_focal_loss(
     logits: Tensor,
     target: Tensor,
@@ -280,3 +263,17 @@ class AuxiliaryLoss:
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
         del module, inputs
         self._guess = out if torch.is_grad_enabled() else None
+
+
+def _batch_iou(probability: torch.Tensor, batch: Batch) -> dict[str, float]:
+    """Return the mean IoU, overall and by the samples' steps in their slots."""
+    predicted, target = probability > 0.5, batch.target > 0.5
+    both = (predicted & target).sum(dim=(1, 2, 3))
+    either = (predicted | target).sum(dim=(1, 2, 3)).clamp(min=1)
+    iou = both / either
+    means = {"iou": float(iou.mean())}
+    for step in range(int(batch.slot_step.max()) + 1):
+        chosen = batch.slot_step == step
+        if bool(chosen.any()):
+            means[f"iou_{step}"] = float(iou[chosen].mean())
+    return means

@@ -37,17 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "comparisons", "run"]
 
 
-class _Plan(NamedTuple):
-    """One evaluation of many."""
-
-    method: str
-    objects: ObjectSet
-    overrides: Overrides
-    zoom: bool
-    clicks: str
-    repeat: int
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Run ``gpcis-train evaluate`` and return the exit status."""
     try:
@@ -62,6 +51,77 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"gpcis-train evaluate: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``gpcis-train evaluate``."""
+    add = parser.add_argument
+    add("model", nargs="?", help="name of a model, path of a checkpoint, or peer:NAME")
+    add(
+        "--peer",
+        nargs="+",
+        default=[],
+        choices=sorted(PEERS),
+        help="classical methods to measure as well",
+    )
+    _add_objects(parser)
+    _add_protocol(parser)
+    _add_settings(parser)
+    add(
+        "-j",
+        "--jobs",
+        "--workers",
+        dest="workers",
+        type=int,
+        default=1,
+        help="processes, each with one thread",
+    )
+    add("--device", default="cpu", help="where a model runs (cpu, cuda, mps, auto)")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        help="write all results as JSON; beside it the table as CSV and the curves as "
+        "PNG. The same command again goes on where one was interrupted",
+    )
+    add("--compare", type=Path, help="results of another day to compare with")
+
+
+def comparisons(
+    results: list[EvaluationResult], others: list[EvaluationResult]
+) -> list[str]:
+    """Return a line for each pair of first method and another one on the same set.
+
+    Only objects that both have seen are compared, from the same first view and with
+    clicks in the centre.
+    """
+    lines = []
+    firsts: dict[tuple[str, str], EvaluationResult] = {}
+    for result in [*results, *others]:
+        if result.clicks != CENTRE:
+            continue
+        first = firsts.setdefault((result.objects, result.view), result)
+        shared = set(first.items) & set(result.items)
+        if first is result or first.max_clicks != result.max_clicks or not shared:
+            continue
+        found = compare(first.only(shared), result.only(shared))
+        lines.append(
+            f"{result.objects}: NoC@85 of {first.label} - {result.label}: "
+            f"{_signed(found.difference, '+')}; ratio {_signed(found.ratio)} "
+            f"({len(shared)} objects)"
+        )
+    return lines
+
+
+class _Plan(NamedTuple):
+    """One evaluation of many."""
+
+    method: str
+    objects: ObjectSet
+    overrides: Overrides
+    zoom: bool
+    clicks: str
+    repeat: int
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -212,66 +272,6 @@ def _save(output: Path, results: list[EvaluationResult]) -> None:
 def _signed(value: Estimate, sign: str = "") -> str:
     """Return a value with its error."""
     return f"{value.mean:{sign}.2f} ± {value.error:.2f}"
-
-
-def comparisons(
-    results: list[EvaluationResult], others: list[EvaluationResult]
-) -> list[str]:
-    """Return a line for each pair of first method and another one on the same set.
-
-    Only objects that both have seen are compared, from the same first view and with
-    clicks in the centre.
-    """
-    lines = []
-    firsts: dict[tuple[str, str], EvaluationResult] = {}
-    for result in [*results, *others]:
-        if result.clicks != CENTRE:
-            continue
-        first = firsts.setdefault((result.objects, result.view), result)
-        shared = set(first.items) & set(result.items)
-        if first is result or first.max_clicks != result.max_clicks or not shared:
-            continue
-        found = compare(first.only(shared), result.only(shared))
-        lines.append(
-            f"{result.objects}: NoC@85 of {first.label} - {result.label}: "
-            f"{_signed(found.difference, '+')}; ratio {_signed(found.ratio)} "
-            f"({len(shared)} objects)"
-        )
-    return lines
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``gpcis-train evaluate``."""
-    add = parser.add_argument
-    add("model", nargs="?", help="name of a model, path of a checkpoint, or peer:NAME")
-    add(
-        "--peer",
-        nargs="+",
-        default=[],
-        choices=sorted(PEERS),
-        help="classical methods to measure as well",
-    )
-    _add_objects(parser)
-    _add_protocol(parser)
-    _add_settings(parser)
-    add(
-        "-j",
-        "--jobs",
-        "--workers",
-        dest="workers",
-        type=int,
-        default=1,
-        help="processes, each with one thread",
-    )
-    add("--device", default="cpu", help="where a model runs (cpu, cuda, mps, auto)")
-    add(
-        "-o",
-        "--output",
-        type=Path,
-        help="write all results as JSON; beside it the table as CSV and the curves as "
-        "PNG. The same command again goes on where one was interrupted",
-    )
-    add("--compare", type=Path, help="results of another day to compare with")
 
 
 def _add_objects(parser: argparse.ArgumentParser) -> None:

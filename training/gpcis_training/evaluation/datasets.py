@@ -34,12 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-
-def check_limit(limit: int | None) -> None:
-    """Raise `InputError` unless a number of objects can be asked for."""
-    if limit is not None and limit < 1:
-        msg = f"limit must be at least 1, got {limit}"
-        raise InputError(msg)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,6 @@ class ObjectSet:
 
 
 _SKIN_AND_HAIR = (41, 19)
-
 RULES: dict[str, tuple[str, DrawingRule]] = {
     "bsds500_val": (
         "natural/bsds500/val",
@@ -126,79 +120,6 @@ RULES: dict[str, tuple[str, DrawingRule]] = {
     "wbc_val_nucleus": ("microscopy/wbc/val", DrawingRule(combine=((2,),), window=256)),
 }
 """The validation protocol: name -> folder below the data root, rule of its list."""
-
-
-def _candidates(
-    labels: NDArray[np.integer], rule: DrawingRule
-) -> list[tuple[int, ...]]:
-    """Return the objects of one label image that the rule accepts."""
-    present = [int(i) for i in np.unique(labels) if i > 0 and i not in rule.exclude]
-    if rule.combine == "each":
-        groups: list[tuple[int, ...]] = [(i,) for i in present]
-    elif rule.combine == "all":
-        groups = [tuple(present)] if present else []
-    else:
-        groups = [tuple(ids) for ids in rule.combine if not isinstance(ids, str)]
-    low = max(1, rule.min_area, rule.min_fraction * labels.size)
-    high = rule.max_fraction * labels.size
-    areas = [np.count_nonzero(np.isin(labels, ids)) for ids in groups]
-    return [ids for ids, area in zip(groups, areas, strict=True) if low <= area <= high]
-
-
-def draw_ids(
-    labels: NDArray[np.integer], name: str, rule: DrawingRule
-) -> list[tuple[int, ...]]:
-    """Draw the objects of one label image.
-
-    Parameters
-    ----------
-    labels
-        Shape ``(H, W)``.
-    name
-        Name of its file, which with the seed decides the draw.
-    rule
-        What is accepted and how many.
-    """
-    candidates = _candidates(labels, rule)
-    if rule.per_image is None or len(candidates) <= rule.per_image:
-        return candidates
-    rng = np.random.default_rng([rule.seed, zlib.crc32(name.encode())])
-    chosen = rng.choice(len(candidates), rule.per_image, replace=False)
-    return [candidates[i] for i in sorted(chosen)]
-
-
-def draw_objects(
-    folder: str | Path, rule: DrawingRule | None = None
-) -> tuple[EvaluationObject, ...]:
-    """Draw the objects of a folder: the same ones every time.
-
-    The draw in an image depends on the seed, the name of its label file and the labels
-    in it, not on the other files.
-
-    Parameters
-    ----------
-    folder
-        Folder with ``images`` and ``labels``.
-    rule
-        What is accepted and how many; by default every label is an object.
-
-    Raises
-    ------
-    InputError
-        If the folder is no data folder, or holds no accepted object.
-    """
-    rule = rule or DrawingRule()
-    drawn: list[EvaluationObject] = []
-    for image, labels in find_pairs(Path(folder)):
-        label = rule.choose(labels)
-        drawn += [
-            EvaluationObject(image.name, label.name, ids)
-            for ids in draw_ids(read_labels(label), label.name, rule)
-        ]
-    if not drawn:
-        msg = f"folder must hold objects that the rule accepts, found none in {folder}"
-        raise InputError(msg)
-    return tuple(drawn)
 
 
 def object_sets() -> list[str]:
@@ -235,60 +156,10 @@ def save_objects(path: str | Path, drawn: ObjectSet) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
 
-def read_image(path: str | Path) -> NDArray[np.generic]:
-    """Read an image file as it is: ``(H, W)`` or ``(H, W, C)``, any dtype."""
-    return read_picture(Path(path))
-
-
 def folder_objects(folder: str, root: Path, rule: DrawingRule | None) -> ObjectSet:
     """Return the objects of a folder below ``root`` as a set named after it."""
     rule = rule or DrawingRule()
     return ObjectSet(folder, folder, rule, draw_objects(root / folder, rule))
-
-
-def ground_truth(
-    folder: str | Path, item: EvaluationObject, form: str = LABELS
-) -> NDArray[np.int8]:
-    """Return the ground truth of one object: 1 on it, -1 ignored, else 0."""
-    layout = FORMS[form]
-    return layout.read(Path(folder) / layout.labels / item.label, item.ids)
-
-
-def first_view(
-    shape: tuple[int, int], click: tuple[int, int], window: int | None
-) -> tuple[int, int, int, int] | None:
-    """Return the window around the first click, kept inside the image.
-
-    Parameters
-    ----------
-    shape
-        Height and width of the image.
-    click
-        Pixel of the first click.
-    window
-        Height and width of the view; ``None``: no view.
-
-    Returns
-    -------
-    tuple or None
-        Half-open box; ``None`` if there is no window or it holds the whole image.
-
-    Examples
-    --------
-    >>> first_view((1000, 200), (10, 50), 256)
-    (0, 0, 256, 200)
-    """
-    if window is None or max(shape) <= window:
-        return None
-    sizes = [min(window, size) for size in shape]
-    starts = [
-        min(max(c - s // 2, 0), size - s)
-        for c, s, size in zip(click, sizes, shape, strict=True)
-    ]
-    return starts[0], starts[1], starts[0] + sizes[0], starts[1] + sizes[1]
-
-
-_log = logging.getLogger(__name__)
 
 
 def file_objects(
@@ -338,3 +209,130 @@ def file_objects(
         msg = f"labels must hold objects that the rule accepts, found none in {labels}"
         raise InputError(msg)
     return ObjectSet(Path(images).as_posix(), ".", rule, tuple(drawn), form=FILES)
+
+
+def draw_objects(
+    folder: str | Path, rule: DrawingRule | None = None
+) -> tuple[EvaluationObject, ...]:
+    """Draw the objects of a folder: the same ones every time.
+
+    The draw in an image depends on the seed, the name of its label file and the labels
+    in it, not on the other files.
+
+    Parameters
+    ----------
+    folder
+        Folder with ``images`` and ``labels``.
+    rule
+        What is accepted and how many; by default every label is an object.
+
+    Raises
+    ------
+    InputError
+        If the folder is no data folder, or holds no accepted object.
+    """
+    rule = rule or DrawingRule()
+    drawn: list[EvaluationObject] = []
+    for image, labels in find_pairs(Path(folder)):
+        label = rule.choose(labels)
+        drawn += [
+            EvaluationObject(image.name, label.name, ids)
+            for ids in draw_ids(read_labels(label), label.name, rule)
+        ]
+    if not drawn:
+        msg = f"folder must hold objects that the rule accepts, found none in {folder}"
+        raise InputError(msg)
+    return tuple(drawn)
+
+
+def draw_ids(
+    labels: NDArray[np.integer], name: str, rule: DrawingRule
+) -> list[tuple[int, ...]]:
+    """Draw the objects of one label image.
+
+    Parameters
+    ----------
+    labels
+        Shape ``(H, W)``.
+    name
+        Name of its file, which with the seed decides the draw.
+    rule
+        What is accepted and how many.
+    """
+    candidates = _candidates(labels, rule)
+    if rule.per_image is None or len(candidates) <= rule.per_image:
+        return candidates
+    rng = np.random.default_rng([rule.seed, zlib.crc32(name.encode())])
+    chosen = rng.choice(len(candidates), rule.per_image, replace=False)
+    return [candidates[i] for i in sorted(chosen)]
+
+
+def read_image(path: str | Path) -> NDArray[np.generic]:
+    """Read an image file as it is: ``(H, W)`` or ``(H, W, C)``, any dtype."""
+    return read_picture(Path(path))
+
+
+def ground_truth(
+    folder: str | Path, item: EvaluationObject, form: str = LABELS
+) -> NDArray[np.int8]:
+    """Return the ground truth of one object: 1 on it, -1 ignored, else 0."""
+    layout = FORMS[form]
+    return layout.read(Path(folder) / layout.labels / item.label, item.ids)
+
+
+def first_view(
+    shape: tuple[int, int], click: tuple[int, int], window: int | None
+) -> tuple[int, int, int, int] | None:
+    """Return the window around the first click, kept inside the image.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the image.
+    click
+        Pixel of the first click.
+    window
+        Height and width of the view; ``None``: no view.
+
+    Returns
+    -------
+    tuple or None
+        Half-open box; ``None`` if there is no window or it holds the whole image.
+
+    Examples
+    --------
+    >>> first_view((1000, 200), (10, 50), 256)
+    (0, 0, 256, 200)
+    """
+    if window is None or max(shape) <= window:
+        return None
+    sizes = [min(window, size) for size in shape]
+    starts = [
+        min(max(c - s // 2, 0), size - s)
+        for c, s, size in zip(click, sizes, shape, strict=True)
+    ]
+    return starts[0], starts[1], starts[0] + sizes[0], starts[1] + sizes[1]
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise `InputError` unless a number of objects can be asked for."""
+    if limit is not None and limit < 1:
+        msg = f"limit must be at least 1, got {limit}"
+        raise InputError(msg)
+
+
+def _candidates(
+    labels: NDArray[np.integer], rule: DrawingRule
+) -> list[tuple[int, ...]]:
+    """Return the objects of one label image that the rule accepts."""
+    present = [int(i) for i in np.unique(labels) if i > 0 and i not in rule.exclude]
+    if rule.combine == "each":
+        groups: list[tuple[int, ...]] = [(i,) for i in present]
+    elif rule.combine == "all":
+        groups = [tuple(present)] if present else []
+    else:
+        groups = [tuple(ids) for ids in rule.combine if not isinstance(ids, str)]
+    low = max(1, rule.min_area, rule.min_fraction * labels.size)
+    high = rule.max_fraction * labels.size
+    areas = [np.count_nonzero(np.isin(labels, ids)) for ids in groups]
+    return [ids for ids, area in zip(groups, areas, strict=True) if low <= area <= high]

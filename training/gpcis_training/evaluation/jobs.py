@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from gpcis_training.evaluation.metrics import ClickRun
     from gpcis_training.evaluation.robot import Predictor
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+_PATIENCE = timedelta(days=7)
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -102,6 +106,22 @@ def left_of(jobs: Sequence[Job], done: Collection[EvaluationObject]) -> list[Job
     return [job for job in left if job.items]
 
 
+def evaluated(
+    method: Method, jobs: Sequence[Job], protocol: Protocol, workers: int
+) -> Iterator[list[tuple[EvaluationObject, ClickRun]]]:
+    """Yield the runs image by image, in this process or in several others."""
+    if workers == 1 or len(jobs) <= 1:
+        with _one_thread():
+            predictor = method.create()
+            for job in jobs:
+                yield evaluate_image(predictor, job, protocol)
+        return
+    context = multiprocessing.get_context("spawn")  # PyTorch's threads forbid fork
+    processes = min(workers, len(jobs))
+    with context.Pool(processes, _Worker.begin, (method, protocol)) as pool:
+        yield from pool.imap_unordered(_Worker.work, jobs)
+
+
 def evaluate_image(
     predictor: Predictor, job: Job, protocol: Protocol
 ) -> list[tuple[EvaluationObject, ClickRun]]:
@@ -135,63 +155,6 @@ def evaluate_image(
         )
         runs.append((item, run))
     return runs
-
-
-class _Worker:
-    """The predictor of a worker process, made once."""
-
-    predictor: Predictor
-    protocol: Protocol
-
-    @classmethod
-    def begin(cls, method: Method, protocol: Protocol) -> None:
-        """Make the predictor; each worker computes on one thread."""
-        import torch
-
-        torch.set_num_threads(1)
-        cls.predictor = method.create()
-        cls.protocol = protocol
-
-    @classmethod
-    def work(cls, job: Job) -> list[tuple[EvaluationObject, ClickRun]]:
-        """Evaluate one image."""
-        return evaluate_image(cls.predictor, job, cls.protocol)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread, so that figures do not depend on the machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def evaluated(
-    method: Method, jobs: Sequence[Job], protocol: Protocol, workers: int
-) -> Iterator[list[tuple[EvaluationObject, ClickRun]]]:
-    """Yield the runs image by image, in this process or in several others."""
-    if workers == 1 or len(jobs) <= 1:
-        with _one_thread():
-            predictor = method.create()
-            for job in jobs:
-                yield evaluate_image(predictor, job, protocol)
-        return
-    context = multiprocessing.get_context("spawn")  # PyTorch's threads forbid fork
-    processes = min(workers, len(jobs))
-    with context.Pool(processes, _Worker.begin, (method, protocol)) as pool:
-        yield from pool.imap_unordered(_Worker.work, jobs)
-
-
-def partial_files(path: Path) -> list[Path]:
-    """Return the file and those of other processes, as far as they are there."""
-    others = path.parent.glob(f"{glob.escape(path.name)}.*")
-    mine = [path] if path.exists() else []
-    return mine + sorted(p for p in others if p.suffix[1:].isdigit())
 
 
 class PartialFile:
@@ -252,10 +215,11 @@ class PartialFile:
             stream.write("\n" + json.dumps(data))
 
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-_PATIENCE = timedelta(days=7)
+def partial_files(path: Path) -> list[Path]:
+    """Return the file and those of other processes, as far as they are there."""
+    others = path.parent.glob(f"{glob.escape(path.name)}.*")
+    mine = [path] if path.exists() else []
+    return mine + sorted(p for p in others if p.suffix[1:].isdigit())
 
 
 @dataclass(frozen=True)
@@ -316,3 +280,37 @@ def local_device(device: str) -> str:
     """Return the device of this process: ``cuda`` becomes the GPU of its local rank."""
     local = os.environ.get("LOCAL_RANK")
     return f"cuda:{local}" if device == "cuda" and local is not None else device
+
+
+class _Worker:
+    """The predictor of a worker process, made once."""
+
+    predictor: Predictor
+    protocol: Protocol
+
+    @classmethod
+    def begin(cls, method: Method, protocol: Protocol) -> None:
+        """Make the predictor; each worker computes on one thread."""
+        import torch
+
+        torch.set_num_threads(1)
+        cls.predictor = method.create()
+        cls.protocol = protocol
+
+    @classmethod
+    def work(cls, job: Job) -> list[tuple[EvaluationObject, ClickRun]]:
+        """Evaluate one image."""
+        return evaluate_image(cls.predictor, job, cls.protocol)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread, so that figures do not depend on the machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

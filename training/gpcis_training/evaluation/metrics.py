@@ -17,11 +17,36 @@ if TYPE_CHECKING:
 
     from napari_gpcis.clicks import Click
 
-
 TARGETS = (0.80, 0.85, 0.90)
 """The IoU targets of NoC and NoF."""
 CLICK_COUNTS = (1, 5)
 """The click counts of IoU&n."""
+
+
+@dataclass(frozen=True)
+class ClickRun:
+    """What happened while the robot segmented one object.
+
+    Parameters
+    ----------
+    ious
+        IoU after each click.
+    clicks
+        The clicks, in order.
+    violations
+        After each click, how many of the clicks so far have a label other than that
+        of the mask at their pixel.
+    missed
+        For each click, whether the mask predicted right after it disobeyed it.
+    seconds
+        Time that each prediction took (the clicker's own time is not counted).
+    """
+
+    ious: tuple[float, ...]
+    clicks: tuple[Click, ...]
+    violations: tuple[int, ...]
+    missed: tuple[bool, ...]
+    seconds: tuple[float, ...]
 
 
 def iou(gt: NDArray[np.integer], mask: NDArray[np.bool_]) -> float:
@@ -263,29 +288,3 @@ def summarise(
         noic_steps=sum(noic(run, last, max_clicks, steps=True) for run in runs),
         seconds_per_click=sum(seconds) / len(seconds),
     )
-
-
-@dataclass(frozen=True)
-class ClickRun:
-    """What happened while the robot segmented one object.
-
-    Parameters
-    ----------
-    ious
-        IoU after each click.
-    clicks
-        The clicks, in order.
-    violations
-        After each click, how many of the clicks so far have a label other than that
-        of the mask at their pixel.
-    missed
-        For each click, whether the mask predicted right after it disobeyed it.
-    seconds
-        Time that each prediction took (the clicker's own time is not counted).
-    """
-
-    ious: tuple[float, ...]
-    clicks: tuple[Click, ...]
-    violations: tuple[int, ...]
-    missed: tuple[bool, ...]
-    seconds: tuple[float, ...]

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from gpcis_training.evaluation.robot import Predictor
 
-
+OBJECT, BACKGROUND = 1, 2
+"""Seed labels; 0 is undecided."""
 _flood: Callable[..., NDArray[np.int32]] = watershed  # which declares no types
 _walk: Callable[..., NDArray[np.float64]] = random_walker
 
@@ -238,10 +239,6 @@ def create_peer(name: str) -> Predictor:
         msg = f"peer must be one of {', '.join(sorted(PEERS))}; got {name!r}"
         raise InputError(msg)
     return PEERS[name]()
-
-
-OBJECT, BACKGROUND = 1, 2
-"""Seed labels; 0 is undecided."""
 
 
 def as_rgb(image: NDArray[np.generic]) -> NDArray[np.float64]:

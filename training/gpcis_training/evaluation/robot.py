@@ -35,9 +35,17 @@ if TYPE_CHECKING:
     Mask: TypeAlias = NDArray[np.bool_]
     Clicker: TypeAlias = Callable[[Truth, Mask, Mask], Click | None]
 
-
 IGNORE = -1
 """Label of ground-truth pixels that count neither as object nor as background."""
+CENTRE = "centre"
+_SHARES = {
+    "inside": (0, 1),
+    "easy": (0, 1 / 3),
+    "middle": (1 / 3, 2 / 3),
+    "hard": (2 / 3, 1),
+}
+LAWS = (CENTRE, *_SHARES)
+"""Where clicks may fall; see the module."""
 
 
 class Predictor(Protocol):
@@ -59,42 +67,6 @@ class Predictor(Protocol):
 
     def click(self, row: int, col: int, positive: bool) -> NDArray[np.bool_]:
         """Add one click and return the mask of the object, shape ``(H, W)``."""
-
-
-def depth_map(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the Euclidean distance of each pixel to the region's outside.
-
-    What lies beyond the array counts as outside.
-    """
-    return distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-
-
-def _depth(error: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Return distances to the region's outside and where that array begins.
-
-    Only the bounding box of the region with a rim of one pixel is transformed. This
-    is exact: whatever lies beyond the rim is further away than the rim, and the rim
-    itself is outside the region (or outside the image, which counts as outside).
-    """
-    rows = np.flatnonzero(error.any(axis=1))
-    if rows.size == 0:
-        return np.zeros((0, 0)), (0, 0)
-    cols = np.flatnonzero(error.any(axis=0))
-    box = error[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    return depth_map(box), (int(rows[0]), int(cols[0]))
-
-
-def _deepest(
-    error: NDArray[np.bool_], not_clicked: NDArray[np.bool_]
-) -> tuple[float, int, int]:
-    """Return the depth, row and column of the region's first deepest free pixel."""
-    depth, (top, left) = _depth(error)
-    height, width = depth.shape
-    if depth.size == 0:
-        return 0.0, 0, 0
-    free = depth * not_clicked[top : top + height, left : left + width]
-    row, col = divmod(int(np.argmax(free)), width)
-    return float(free[row, col]), top + row, left + col
 
 
 def next_click(
@@ -138,11 +110,6 @@ def next_click(
     positive = missing[0] > superfluous[0]
     depth, row, col = missing if positive else superfluous
     return Click(row, col, positive) if depth > 0 else None
-
-
-def _violations(clicks: Sequence[Click], mask: NDArray[np.bool_]) -> int:
-    """Count the clicks whose label differs from the mask's."""
-    return sum(bool(mask[click.pixel]) != click.positive for click in clicks)
 
 
 def run_robot(
@@ -212,17 +179,6 @@ def run_robot(
     return ClickRun(ious, tuple(clicks), violations, missed_steps, times)
 
 
-CENTRE = "centre"
-_SHARES = {
-    "inside": (0, 1),
-    "easy": (0, 1 / 3),
-    "middle": (1 / 3, 2 / 3),
-    "hard": (2 / 3, 1),
-}
-LAWS = (CENTRE, *_SHARES)
-"""Where clicks may fall; see the module."""
-
-
 class SampledClicker:
     """A robot that draws its clicks; the same seed gives the same clicks.
 
@@ -250,30 +206,6 @@ class SampledClicker:
         low = min(int(first), rows.size - 1)
         chosen = self._rng.integers(low, max(round(last), low + 1))
         return Click(int(rows[chosen]), int(cols[chosen]), click.positive)
-
-
-def _by_depth(
-    wrong: Mask, not_clicked: Mask, inside: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the free pixels of one region of an error, deepest first.
-
-    Parameters
-    ----------
-    wrong
-        All pixels of that kind of error.
-    not_clicked
-        The free pixels.
-    inside
-        A pixel of the region.
-    """
-    regions, _ = label(wrong, structure=np.ones((3, 3)))
-    number = regions[inside]
-    box = find_objects(regions)[number - 1]
-    region = regions[box] == number
-    rows, cols = np.nonzero(region & not_clicked[box])
-    depth = depth_map(region)[rows, cols]
-    order = np.argsort(-depth, kind="stable")
-    return rows[order] + box[0].start, cols[order] + box[1].start
 
 
 def make_clicker(
@@ -305,3 +237,68 @@ def make_clicker(
         raise InputError(msg)
     name = repr((item.image, item.label, item.ids))
     return SampledClicker(law, [seed, repeat, zlib.crc32(name.encode())])
+
+
+def depth_map(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the Euclidean distance of each pixel to the region's outside.
+
+    What lies beyond the array counts as outside.
+    """
+    return distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+
+
+def _violations(clicks: Sequence[Click], mask: NDArray[np.bool_]) -> int:
+    """Count the clicks whose label differs from the mask's."""
+    return sum(bool(mask[click.pixel]) != click.positive for click in clicks)
+
+
+def _deepest(
+    error: NDArray[np.bool_], not_clicked: NDArray[np.bool_]
+) -> tuple[float, int, int]:
+    """Return the depth, row and column of the region's first deepest free pixel."""
+    depth, (top, left) = _depth(error)
+    height, width = depth.shape
+    if depth.size == 0:
+        return 0.0, 0, 0
+    free = depth * not_clicked[top : top + height, left : left + width]
+    row, col = divmod(int(np.argmax(free)), width)
+    return float(free[row, col]), top + row, left + col
+
+
+def _depth(error: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return distances to the region's outside and where that array begins.
+
+    Only the bounding box of the region with a rim of one pixel is transformed. This
+    is exact: whatever lies beyond the rim is further away than the rim, and the rim
+    itself is outside the region (or outside the image, which counts as outside).
+    """
+    rows = np.flatnonzero(error.any(axis=1))
+    if rows.size == 0:
+        return np.zeros((0, 0)), (0, 0)
+    cols = np.flatnonzero(error.any(axis=0))
+    box = error[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    return depth_map(box), (int(rows[0]), int(cols[0]))
+
+
+def _by_depth(
+    wrong: Mask, not_clicked: Mask, inside: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the free pixels of one region of an error, deepest first.
+
+    Parameters
+    ----------
+    wrong
+        All pixels of that kind of error.
+    not_clicked
+        The free pixels.
+    inside
+        A pixel of the region.
+    """
+    regions, _ = label(wrong, structure=np.ones((3, 3)))
+    number = regions[inside]
+    box = find_objects(regions)[number - 1]
+    region = regions[box] == number
+    rows, cols = np.nonzero(region & not_clicked[box])
+    depth = depth_map(region)[rows, cols]
+    order = np.argsort(-depth, kind="stable")
+    return rows[order] + box[0].start, cols[order] + box[1].start

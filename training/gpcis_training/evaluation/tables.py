@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from gpcis_training.evaluation.published import PublishedRow
     from gpcis_training.evaluation.results import EvaluationResult
 
-
 MANY_CLICKS = 100
 """The number of clicks that NoC100 allows."""
 LAST = TARGETS[-1]
@@ -44,8 +43,99 @@ NOTE = (
     "The training data differ from those of the published GPCIS models, and so do the "
     "objects: these figures are not comparable with the paper's tables."
 )
-
+COLUMNS = (
+    "Method",
+    "Objects",
+    "First view",
+    "NoC@80",
+    "NoC@85",
+    "NoC@90",
+    "NoF@90",
+    "NoC100@90",
+    "NoF100@90",
+    "IoU&1",
+    "IoU&5",
+    "NoIC",
+    "NoIC (paper)",
+    "Parameters",
+    "s/click",
+)
+_WIDTH, _HEIGHT, _DOTS = 5.2, 4.0, 120
 Cells = dict[str, str]
+
+
+def table(results: Sequence[EvaluationResult]) -> str:
+    """Return a Markdown table for each object set, and how to read it.
+
+    Results with clicks off the centre are left out, see
+    :mod:`gpcis_training.evaluation.robustness`. Below the results on a data set of the
+    paper stand the paper's own figures.
+    """
+    parts = []
+    centred = [result for result in results if result.clicks == CENTRE]
+    for name in dict.fromkeys(result.objects for result in centred):
+        chosen = [result for result in centred if result.objects == name]
+        rows = [cells(result) for result in chosen]
+        if is_published(chosen[0]):
+            shown = {
+                row: None
+                for result in chosen
+                for row in published_rows(name, result.settings.get("architecture"))
+            }
+            rows += [published_cells(row) for row in shown]
+        parts.append(f"**{name}**\n\n{markdown(rows)}\n")
+    return "\n".join([*parts, *(f"- {line}" for line in notes(centred))])
+
+
+def csv_text(results: Sequence[EvaluationResult]) -> str:
+    """Return the figures as CSV, one row a result."""
+    rows = [numbers(result) for result in results]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def save_curves(path: Path, results: Sequence[EvaluationResult]) -> None:
+    """Draw the curves of all results, a panel for each set, and write a picture.
+
+    Needs no screen.
+
+    Parameters
+    ----------
+    path
+        The picture; its suffix says which kind.
+    results
+        What was measured. Each method, view and law of clicks is one line, its
+        repeats averaged.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(result.objects for result in results))
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    size = (_WIDTH * columns, _HEIGHT * rows)
+    figure = Figure(figsize=size, dpi=_DOTS, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=False):
+        _draw(panel, name, [result for result in results if result.objects == name])
+    for panel in panels[len(names) :]:
+        panel.set_axis_off()
+    figure.savefig(path)
+
+
+def markdown(rows: Sequence[Cells]) -> str:
+    """Return rows as a Markdown table, with the columns that any of them has."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    order = [name for name in COLUMNS if name in names]
+    order += [name for name in names if name not in COLUMNS]
+    body = [[row.get(name, "") for name in order] for row in rows]
+    lines = [order, ["---"] * len(order), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def cells(result: EvaluationResult) -> Cells:
@@ -73,16 +163,6 @@ def cells(result: EvaluationResult) -> Cells:
     return row
 
 
-def _published_noic(result: EvaluationResult) -> Cells:
-    """Return the paper's NoIC for the same ε² (Table 1), if there is one."""
-    settings = result.settings.get("inference", {})
-    if not is_published(result) or "ε²=" not in result.label:
-        return {}
-    known = published_noic(result.objects, result.settings["architecture"])
-    found = [noic for value, noic in known.items() if value == settings["epsilon2"]]
-    return {"NoIC (paper)": str(found[0])} if found else {}
-
-
 def published_cells(row: PublishedRow) -> Cells:
     """Return the cells of a row of the paper."""
     values = {
@@ -104,62 +184,44 @@ def published_cells(row: PublishedRow) -> Cells:
     }
 
 
-def markdown(rows: Sequence[Cells]) -> str:
-    """Return rows as a Markdown table, with the columns that any of them has."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    order = [name for name in COLUMNS if name in names]
-    order += [name for name in names if name not in COLUMNS]
-    body = [[row.get(name, "") for name in order] for row in rows]
-    lines = [order, ["---"] * len(order), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def numbers(result: EvaluationResult) -> dict[str, Any]:
+    """Return a result as one row of figures, for a CSV file."""
+    s = result.summary_at(PUBLISHED_CLICKS)
+    settings = result.settings.get("inference", {})
+    row: dict[str, Any] = {
+        "method": result.method,
+        "infer_size": settings.get("infer_size", ""),
+        "epsilon2": settings.get("epsilon2", ""),
+        "set": result.objects,
+        "objects": s.objects,
+        "first_view": result.view,
+        "clicks": result.clicks,
+        "repeat": result.settings["protocol"].get("repeat", 0),
+    }
+    for target, value in s.noc.items():
+        percent = f"{100 * target:.0f}"
+        row |= {f"noc{percent}": value.mean, f"noc{percent}_error": value.error}
+        row[f"nof{percent}"] = s.nof[target]
+        row[f"nof{percent}_strict"] = s.nof_strict[target]
+    if result.max_clicks >= MANY_CLICKS and LAST in s.noc:
+        many = result.summary_at(MANY_CLICKS)
+        row |= {"noc100_90": many.noc[LAST].mean, "nof100_90": many.nof[LAST]}
+    row |= {f"iou{n}": value.mean for n, value in s.iou_at.items()}
+    row |= {"noic": s.noic, "noic_steps": s.noic_steps}
+    row["parameters"] = result.settings.get("parameters", "")
+    row["seconds_per_click"] = s.seconds_per_click
+    return row
 
 
-COLUMNS = (
-    "Method",
-    "Objects",
-    "First view",
-    "NoC@80",
-    "NoC@85",
-    "NoC@90",
-    "NoF@90",
-    "NoC100@90",
-    "NoF100@90",
-    "IoU&1",
-    "IoU&5",
-    "NoIC",
-    "NoIC (paper)",
-    "Parameters",
-    "s/click",
-)
+def mean_curve(result: EvaluationResult, clicks: int) -> NDArray[np.float64]:
+    """Return the mean IoU after 1, 2, ... clicks, shape ``(clicks,)``.
 
-
-def table(results: Sequence[EvaluationResult]) -> str:
-    """Return a Markdown table for each object set, and how to read it.
-
-    Results with clicks off the centre are left out, see
-    :mod:`gpcis_training.evaluation.robustness`. Below the results on a data set of the
-    paper stand the paper's own figures.
+    A run that ended earlier counts with its last IoU.
     """
-    parts = []
-    centred = [result for result in results if result.clicks == CENTRE]
-    for name in dict.fromkeys(result.objects for result in centred):
-        chosen = [result for result in centred if result.objects == name]
-        rows = [cells(result) for result in chosen]
-        if is_published(chosen[0]):
-            shown = {
-                row: None
-                for result in chosen
-                for row in published_rows(name, result.settings.get("architecture"))
-            }
-            rows += [published_cells(row) for row in shown]
-        parts.append(f"**{name}**\n\n{markdown(rows)}\n")
-    return "\n".join([*parts, *(f"- {line}" for line in notes(centred))])
-
-
-def is_published(result: EvaluationResult) -> bool:
-    """Return whether the objects are those of a data set of the paper."""
-    form = result.settings.get("form")
-    return form in PUBLISHED_SETS and form == result.objects
+    curves = [
+        [iou_at(run.ious, n) for n in range(1, clicks + 1)] for run in result.runs
+    ]
+    return np.asarray(np.mean(curves, axis=0), dtype=np.float64)
 
 
 def notes(results: Sequence[EvaluationResult]) -> list[str]:
@@ -193,16 +255,6 @@ def protocol(result: EvaluationResult) -> str:
     )
 
 
-def _head(result: EvaluationResult) -> str:
-    """Return what makes scores of the features."""
-    if result.settings.get("options", {}).get("head", "gp") == "linear":
-        return "linear head"
-    settings = result.settings["inference"]
-    varied = "ε²=" in result.label
-    epsilon2 = "as in its row" if varied else f"{settings['epsilon2']:g}"
-    return f"Gaussian process at stride {settings['gp_stride']} with ε² {epsilon2}"
-
-
 def differences(result: EvaluationResult) -> list[str]:
     """Return what sets a result on a data set of the paper apart from its figures."""
     published = PUBLISHED_SETS[result.objects]
@@ -226,88 +278,30 @@ def differences(result: EvaluationResult) -> list[str]:
     return lines
 
 
-def numbers(result: EvaluationResult) -> dict[str, Any]:
-    """Return a result as one row of figures, for a CSV file."""
-    s = result.summary_at(PUBLISHED_CLICKS)
+def is_published(result: EvaluationResult) -> bool:
+    """Return whether the objects are those of a data set of the paper."""
+    form = result.settings.get("form")
+    return form in PUBLISHED_SETS and form == result.objects
+
+
+def _published_noic(result: EvaluationResult) -> Cells:
+    """Return the paper's NoIC for the same ε² (Table 1), if there is one."""
     settings = result.settings.get("inference", {})
-    row: dict[str, Any] = {
-        "method": result.method,
-        "infer_size": settings.get("infer_size", ""),
-        "epsilon2": settings.get("epsilon2", ""),
-        "set": result.objects,
-        "objects": s.objects,
-        "first_view": result.view,
-        "clicks": result.clicks,
-        "repeat": result.settings["protocol"].get("repeat", 0),
-    }
-    for target, value in s.noc.items():
-        percent = f"{100 * target:.0f}"
-        row |= {f"noc{percent}": value.mean, f"noc{percent}_error": value.error}
-        row[f"nof{percent}"] = s.nof[target]
-        row[f"nof{percent}_strict"] = s.nof_strict[target]
-    if result.max_clicks >= MANY_CLICKS and LAST in s.noc:
-        many = result.summary_at(MANY_CLICKS)
-        row |= {"noc100_90": many.noc[LAST].mean, "nof100_90": many.nof[LAST]}
-    row |= {f"iou{n}": value.mean for n, value in s.iou_at.items()}
-    row |= {"noic": s.noic, "noic_steps": s.noic_steps}
-    row["parameters"] = result.settings.get("parameters", "")
-    row["seconds_per_click"] = s.seconds_per_click
-    return row
+    if not is_published(result) or "ε²=" not in result.label:
+        return {}
+    known = published_noic(result.objects, result.settings["architecture"])
+    found = [noic for value, noic in known.items() if value == settings["epsilon2"]]
+    return {"NoIC (paper)": str(found[0])} if found else {}
 
 
-def csv_text(results: Sequence[EvaluationResult]) -> str:
-    """Return the figures as CSV, one row a result."""
-    rows = [numbers(result) for result in results]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
-_WIDTH, _HEIGHT, _DOTS = 5.2, 4.0, 120
-
-
-def mean_curve(result: EvaluationResult, clicks: int) -> NDArray[np.float64]:
-    """Return the mean IoU after 1, 2, ... clicks, shape ``(clicks,)``.
-
-    A run that ended earlier counts with its last IoU.
-    """
-    curves = [
-        [iou_at(run.ious, n) for n in range(1, clicks + 1)] for run in result.runs
-    ]
-    return np.asarray(np.mean(curves, axis=0), dtype=np.float64)
-
-
-def save_curves(path: Path, results: Sequence[EvaluationResult]) -> None:
-    """Draw the curves of all results, a panel for each set, and write a picture.
-
-    Needs no screen.
-
-    Parameters
-    ----------
-    path
-        The picture; its suffix says which kind.
-    results
-        What was measured. Each method, view and law of clicks is one line, its
-        repeats averaged.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    names = list(dict.fromkeys(result.objects for result in results))
-    columns = min(len(names), 3)
-    rows = -(-len(names) // columns)
-    size = (_WIDTH * columns, _HEIGHT * rows)
-    figure = Figure(figsize=size, dpi=_DOTS, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel, name in zip(panels, names, strict=False):
-        _draw(panel, name, [result for result in results if result.objects == name])
-    for panel in panels[len(names) :]:
-        panel.set_axis_off()
-    figure.savefig(path)
+def _head(result: EvaluationResult) -> str:
+    """Return what makes scores of the features."""
+    if result.settings.get("options", {}).get("head", "gp") == "linear":
+        return "linear head"
+    settings = result.settings["inference"]
+    varied = "ε²=" in result.label
+    epsilon2 = "as in its row" if varied else f"{settings['epsilon2']:g}"
+    return f"Gaussian process at stride {settings['gp_stride']} with ε² {epsilon2}"
 
 
 def _draw(axes: Axes, name: str, results: Sequence[EvaluationResult]) -> None:

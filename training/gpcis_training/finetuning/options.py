@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from gpcis_training.finetuning.prepare import Gathered, Split
     from napari_gpcis.checkpoints import ModelInfo
 
-
 ON_ERROR = ("refuse", "skip")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
+WINDOW = 256
+"""Side in pixels of the view of a first click, unless objects are larger."""
+MIN_EVALUATED = 64
+"""Smaller objects are not evaluated, pixels."""
+_CPU_SIZE = 192
 
 
 @dataclass(frozen=True)
@@ -141,13 +145,6 @@ def make_options(settings: dict[str, Any]) -> FinetuneOptions:
     return FinetuneOptions(**values)
 
 
-WINDOW = 256
-"""Side in pixels of the view of a first click, unless objects are larger."""
-MIN_EVALUATED = 64
-"""Smaller objects are not evaluated, pixels."""
-_CPU_SIZE = 192
-
-
 def make_config(
     options: FinetuneOptions, gathered: Gathered, split: Split, start: ModelInfo
 ) -> FitConfig:
@@ -198,13 +195,6 @@ def make_config(
     )
 
 
-def view_window(gathered: Gathered) -> int:
-    """Return the side of the first view: 256 pixels, more where objects are larger."""
-    sides = [side for plane in gathered.planes for side in plane.sides]
-    large = float(np.percentile(sides, 90)) if sides else 0.0
-    return max(WINDOW, 32 * math.ceil(2 * large / 32))
-
-
 def drawing_rule(
     gathered: Gathered, planes: int, objects: int, seed: int, union: bool
 ) -> DrawingRule:
@@ -216,6 +206,13 @@ def drawing_rule(
         window=view_window(gathered),
         seed=seed,
     )
+
+
+def view_window(gathered: Gathered) -> int:
+    """Return the side of the first view: 256 pixels, more where objects are larger."""
+    sides = [side for plane in gathered.planes for side in plane.sides]
+    large = float(np.percentile(sides, 90)) if sides else 0.0
+    return max(WINDOW, 32 * math.ceil(2 * large / 32))
 
 
 def _view_share(gathered: Gathered) -> float:

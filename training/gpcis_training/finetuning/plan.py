@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from gpcis_training.finetuning.output import Places
     from gpcis_training.finetuning.report import EventLog
 
+_BEFORE_SHARE = 0.2
+"""The first evaluation takes at most this share of the time."""
+_SHORTEST = 0.25
+"""Training gets at least this share, however long reading took."""
+_GAIN = 1.15
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -71,71 +77,6 @@ class Plan:
     before: Figures
     before_few: Figures
     about: dict[str, Any]
-
-
-def write_plan(plan: Plan, places: Places) -> None:
-    """Write the plan; a run can be resumed once it is there."""
-    content = {
-        "start": plan.start,
-        "config": asdict(plan.config),
-        "precision": plan.precision,
-        "patience": plan.patience,
-        "rule": asdict(plan.validation.rule),
-        "objects": [[o.image, o.label, o.ids] for o in plan.validation.objects],
-        "before": plan.before.to_dict(),
-        "before_few": plan.before_few.to_dict(),
-        "about": plan.about,
-    }
-    with replacing(places.plan) as draft:
-        draft.write_text(json.dumps(content), encoding="utf-8")
-
-
-def read_plan(places: Places) -> Plan:
-    """Read the plan of an unfinished run.
-
-    Raises
-    ------
-    InputError
-        If it is damaged.
-    """
-    try:
-        content = json.loads(places.plan.read_text(encoding="utf-8"))
-        rule = {name: _tuples(value) for name, value in content["rule"].items()}
-        objects = tuple(
-            EvaluationObject(image, label, tuple(ids))
-            for image, label, ids in content["objects"]
-        )
-        return Plan(
-            start=content["start"],
-            config=_config(content["config"], places.work),
-            precision=content["precision"],
-            patience=content["patience"],
-            validation=Validation(places.data, DrawingRule(**rule), objects),
-            before=Figures(**content["before"]),
-            before_few=Figures(**content["before_few"]),
-            about=content["about"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        msg = f"the plan {str(places.plan)!r} is damaged: {error}"
-        raise InputError(msg) from error
-
-
-def _config(content: dict[str, Any], folder: Path) -> FitConfig:
-    """Check a configuration as one that is read from YAML, of which JSON is a part."""
-    path = folder / "config.yaml"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return load_config(path)
-
-
-def _tuples(value: Any) -> Any:
-    """Return lists as tuples, all the way down."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-_BEFORE_SHARE = 0.2
-"""The first evaluation takes at most this share of the time."""
-_SHORTEST = 0.25
-"""Training gets at least this share, however long reading took."""
 
 
 class StoppedError(InputError):
@@ -189,6 +130,68 @@ def make_plan(
     )
     write_plan(plan, places)
     return plan
+
+
+def write_plan(plan: Plan, places: Places) -> None:
+    """Write the plan; a run can be resumed once it is there."""
+    content = {
+        "start": plan.start,
+        "config": asdict(plan.config),
+        "precision": plan.precision,
+        "patience": plan.patience,
+        "rule": asdict(plan.validation.rule),
+        "objects": [[o.image, o.label, o.ids] for o in plan.validation.objects],
+        "before": plan.before.to_dict(),
+        "before_few": plan.before_few.to_dict(),
+        "about": plan.about,
+    }
+    with replacing(places.plan) as draft:
+        draft.write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_plan(places: Places) -> Plan:
+    """Read the plan of an unfinished run.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    try:
+        content = json.loads(places.plan.read_text(encoding="utf-8"))
+        rule = {name: _tuples(value) for name, value in content["rule"].items()}
+        objects = tuple(
+            EvaluationObject(image, label, tuple(ids))
+            for image, label, ids in content["objects"]
+        )
+        return Plan(
+            start=content["start"],
+            config=_config(content["config"], places.work),
+            precision=content["precision"],
+            patience=content["patience"],
+            validation=Validation(places.data, DrawingRule(**rule), objects),
+            before=Figures(**content["before"]),
+            before_few=Figures(**content["before_few"]),
+            about=content["about"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"the plan {str(places.plan)!r} is damaged: {error}"
+        raise InputError(msg) from error
+
+
+def choose_precision(wanted: str) -> str:
+    """Return the precision for Fabric; ``"auto"`` takes bfloat16 where it is faster.
+
+    On a CPU both are tried on a small convolution, forwards and backwards.
+    """
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    if torch.backends.mps.is_available():
+        return "32-true"
+    plain, mixed = _seconds(torch.float32), _seconds(torch.bfloat16)
+    return "bf16-mixed" if mixed * _GAIN < plain else "32-true"
 
 
 def _gather(
@@ -314,22 +317,16 @@ def _report(log: EventLog, stage: str, done: int, total: int) -> None:
     log.tell("stage", stage=stage, done=done, total=total)
 
 
-_GAIN = 1.15
+def _config(content: dict[str, Any], folder: Path) -> FitConfig:
+    """Check a configuration as one that is read from YAML, of which JSON is a part."""
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return load_config(path)
 
 
-def choose_precision(wanted: str) -> str:
-    """Return the precision for Fabric; ``"auto"`` takes bfloat16 where it is faster.
-
-    On a CPU both are tried on a small convolution, forwards and backwards.
-    """
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    if torch.backends.mps.is_available():
-        return "32-true"
-    plain, mixed = _seconds(torch.float32), _seconds(torch.bfloat16)
-    return "bf16-mixed" if mixed * _GAIN < plain else "32-true"
+def _tuples(value: Any) -> Any:
+    """Return lists as tuples, all the way down."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _seconds(dtype: torch.dtype) -> float:

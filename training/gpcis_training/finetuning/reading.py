@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     Labels = NDArray[np.uint16]
 
-
 COMPONENTS = ("auto", "always", "never")
 _MOST_CHANNELS = 16
 """An undeclared leading axis of more entries is taken for planes, not channels."""
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,17 @@ class ReadingRule:
 
     channels: tuple[int, ...] | None = None
     components: str = "auto"
+
+
+class Problem(NamedTuple):
+    """A file and what is wrong with it."""
+
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return both in one line."""
+        return f"{self.file}: {self.reason}"
 
 
 def read_planes(pair: PairOfFiles, rule: ReadingRule) -> Iterator[Plane]:
@@ -137,6 +148,26 @@ def read_label_file(path: Path) -> NDArray[Any]:
     if array.ndim == 3 and (array[..., :3] == array[..., :1]).all():
         return array[..., 0]  # a grey picture saved as colour
     return array
+
+
+def refuse(problems: list[Problem], files: int) -> InputError:
+    """Return the error that names the files that cannot be used.
+
+    Parameters
+    ----------
+    problems
+        At least one.
+    files
+        How many files were looked at.
+    """
+    named = "\n  ".join(str(problem) for problem in problems[:_NAMED])
+    rest = len(problems) - _NAMED
+    more = f"\n  and {rest} more" if rest > 0 else ""
+    msg = (
+        f"{len(problems)} of {files} image files cannot be used:\n  {named}{more}\n"
+        "Mend them, or leave them out with on_error='skip' (--on-error skip)."
+    )
+    return InputError(msg)
 
 
 def _checked_labels(labels: NDArray[Any]) -> NDArray[Any]:
@@ -212,37 +243,3 @@ def _objects(labels: NDArray[Any], components: str) -> Labels:
         msg = f"its labels have {numbers.max()} objects; at most 65535 can be used"
         raise InputError(msg)
     return numbers.astype(np.uint16)
-
-
-_NAMED = 10
-
-
-class Problem(NamedTuple):
-    """A file and what is wrong with it."""
-
-    file: str
-    reason: str
-
-    def __str__(self) -> str:
-        """Return both in one line."""
-        return f"{self.file}: {self.reason}"
-
-
-def refuse(problems: list[Problem], files: int) -> InputError:
-    """Return the error that names the files that cannot be used.
-
-    Parameters
-    ----------
-    problems
-        At least one.
-    files
-        How many files were looked at.
-    """
-    named = "\n  ".join(str(problem) for problem in problems[:_NAMED])
-    rest = len(problems) - _NAMED
-    more = f"\n  and {rest} more" if rest > 0 else ""
-    msg = (
-        f"{len(problems)} of {files} image files cannot be used:\n  {named}{more}\n"
-        "Mend them, or leave them out with on_error='skip' (--on-error skip)."
-    )
-    return InputError(msg)

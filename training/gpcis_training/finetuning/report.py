@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
     Listener = Callable[[Event], None]
 
-
 _ROWS = (
     ("clicks80", "clicks to 80 % overlap"),
     ("clicks85", "clicks to 85 % overlap"),
@@ -73,35 +72,6 @@ def card_text(record: Record) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _figures(record: Record) -> str:
-    """Return the table of figures before and after, and how to read it."""
-    before, after = record["before"], record["after"]
-    rows = [
-        f"| {words} | {before[key]:.2f} | {after[key]:.2f} |" for key, words in _ROWS
-    ]
-    rows += [
-        f"| objects that never reach 85 % | {before['failures']} | "
-        f"{after['failures']} |",
-        f"| clicks that the mask disobeys | {before['disobeyed']} | "
-        f"{after['disobeyed']} |",
-    ]
-    kept = "" if record["improved"] else f"\n\n**{record['note']}**"
-    table = "\n".join(["| | before | after |", "|---|---|---|", *rows])
-    window = record["evaluation"]["window"]
-    return (
-        f"{table}\n\nA robot clicked in the middle of the largest mistake until the "
-        f"mask overlapped the labels well enough, at most 20 times (who does not get "
-        f"there counts as 20), on {after['objects']} objects of {after['images']} "
-        f"validation images; first view {window} pixels wide where the image is "
-        "larger. These images were not trained on, but they chose the state that was "
-        f"kept.{kept}"
-    )
-
-
-def _today() -> str:
-    return datetime.now(tz=UTC).date().isoformat()
-
-
 def draw_curves(
     path: Path, steps: list[Event], validations: list[Event], start: float
 ) -> None:
@@ -144,33 +114,6 @@ def draw_curves(
         axes.spines[["top", "right"]].set_visible(False)
     with replacing(path) as draft:
         figure.savefig(draft, dpi=120)
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        msg = "the curves need matplotlib: pip install 'napari-gpcis[training]'"
-        raise InputError(msg) from error
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)  # draws without a display
-    return figure
-
-
-def _column(entries: list[Event], name: str) -> list[float]:
-    return [float(entry[name]) for entry in entries]
-
-
-def _smoothed(values: list[float], weight: float = 0.9) -> list[float]:
-    """Return an exponential mean, without the pull of its start."""
-    smooth: list[float] = []
-    total = share = 0.0
-    for value in values:
-        total = weight * total + (1 - weight) * value
-        share = weight * share + (1 - weight)
-        smooth.append(total / share)
-    return smooth
 
 
 class EventLog:
@@ -234,6 +177,62 @@ def print_words(event: Event, stream: TextIO | None = None) -> None:
     line = _words(event)
     if line:
         tqdm.write(line, file=stream or sys.stdout)  # leaves a progress bar whole
+
+
+def _figures(record: Record) -> str:
+    """Return the table of figures before and after, and how to read it."""
+    before, after = record["before"], record["after"]
+    rows = [
+        f"| {words} | {before[key]:.2f} | {after[key]:.2f} |" for key, words in _ROWS
+    ]
+    rows += [
+        f"| objects that never reach 85 % | {before['failures']} | "
+        f"{after['failures']} |",
+        f"| clicks that the mask disobeys | {before['disobeyed']} | "
+        f"{after['disobeyed']} |",
+    ]
+    kept = "" if record["improved"] else f"\n\n**{record['note']}**"
+    table = "\n".join(["| | before | after |", "|---|---|---|", *rows])
+    window = record["evaluation"]["window"]
+    return (
+        f"{table}\n\nA robot clicked in the middle of the largest mistake until the "
+        f"mask overlapped the labels well enough, at most 20 times (who does not get "
+        f"there counts as 20), on {after['objects']} objects of {after['images']} "
+        f"validation images; first view {window} pixels wide where the image is "
+        "larger. These images were not trained on, but they chose the state that was "
+        f"kept.{kept}"
+    )
+
+
+def _today() -> str:
+    return datetime.now(tz=UTC).date().isoformat()
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        msg = "the curves need matplotlib: pip install 'napari-gpcis[training]'"
+        raise InputError(msg) from error
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a display
+    return figure
+
+
+def _column(entries: list[Event], name: str) -> list[float]:
+    return [float(entry[name]) for entry in entries]
+
+
+def _smoothed(values: list[float], weight: float = 0.9) -> list[float]:
+    """Return an exponential mean, without the pull of its start."""
+    smooth: list[float] = []
+    total = share = 0.0
+    for value in values:
+        total = weight * total + (1 - weight) * value
+        share = weight * share + (1 - weight)
+        smooth.append(total / share)
+    return smooth
 
 
 def _words(event: Event) -> str:

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.model.base import ClickNetwork
 
+_LOSS_STEPS = 10
+_REST = 6.0
+_SHORTEST_MINUTES = 0.5
+_AS_GOOD = 1.02
+"""A later state is kept if it is as good as this: its learning rate was lower."""
+
 
 @dataclass(frozen=True)
 class FinetuneResult:
@@ -91,97 +97,6 @@ def train(
     after = _measure(state, plan, info, places, log)
     ended = {"steps": trainer.step, "minutes": trainer.minutes, "by": watch.reason}
     return _deliver(state, plan, info, places, log, after, ended)
-
-
-def _measure(
-    state: Path, plan: Plan, info: ModelInfo, places: Places, log: EventLog
-) -> Figures:
-    """Measure the state as the checkpoint that it is going to be."""
-    candidate = places.run / "candidate.safetensors"
-    export_checkpoint(state, plan.config, candidate, settings=info.inference)
-    segmenter = Segmenter.from_pretrained(candidate)
-    report = partial(_report, log, "after")
-    result = plan.validation.run(segmenter, report=report)
-    assert result is not None  # not stopped, and there are objects
-    after = figures_of(result)
-    log.tell("after", figures=after.to_dict())
-    return after
-
-
-def _deliver(
-    state: Path,
-    plan: Plan,
-    info: ModelInfo,
-    places: Places,
-    log: EventLog,
-    after: Figures,
-    ended: dict[str, Any],
-) -> FinetuneResult:
-    """Write curves, record and card, then the checkpoint; remove the work folder."""
-    config = plan.config
-    steps, validations = log.kept("step"), log.kept("validation")
-    draw_curves(places.curves, steps, validations, plan.before_few.clicks85)
-    improved = after.score < plan.before.score
-    best = [entry["step"] for entry in validations if entry["best"]]
-    note = "" if improved else "Training did not lower the clicks on these objects."
-    record = {
-        "name": places.name,
-        **plan.about,
-        "evaluation": {
-            "window": plan.validation.rule.window,
-            "objects": len(plan.validation.objects),
-        },
-        "training": {
-            "steps": ended["steps"],
-            "minutes": ended["minutes"],
-            "ended_by": ended["by"],
-            "best_step": best[-1] if best else ended["steps"],
-            "batch_size": config.batch_size,
-            "size": config.augment.size,
-            "lr": config.optimiser.lr,
-            "encoder_lr": config.optimiser.encoder_lr,
-            "precision": plan.precision,
-            "seed": config.seed,
-        },
-        "validations": [
-            {name: entry[name] for name in ("step", "minutes", "best", "figures")}
-            for entry in validations
-        ],
-        "before": plan.before.to_dict(),
-        "after": after.to_dict(),
-        "improved": improved,
-        "note": note,
-        "files": {"curves": places.curves.name, "record": places.record.name},
-    }
-    with replacing(places.record) as draft:
-        draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    write_card(places.card, record)
-    extra = {
-        "started_from": info.name,
-        "clicks85_before": f"{plan.before.clicks85:.2f}",
-        "clicks85_after": f"{after.clicks85:.2f}",
-    }
-    settings = info.inference
-    export_checkpoint(state, config, places.model, settings=settings, extra=extra)
-    shutil.rmtree(places.work, ignore_errors=True)
-    if note:
-        log.tell("note", message=note)
-    log.tell(
-        "done",
-        name=places.name,
-        path=str(places.model),
-        improved=improved,
-        before=record["before"],
-        after=record["after"],
-    )
-    return FinetuneResult(places.model, places.name, plan.before, after, record)
-
-
-_LOSS_STEPS = 10
-_REST = 6.0
-_SHORTEST_MINUTES = 0.5
-_AS_GOOD = 1.02
-"""A later state is kept if it is as good as this: its learning rate was lower."""
 
 
 class Watch:
@@ -340,3 +255,87 @@ class Watch:
             iou=figures["iou"],
             samples_per_second=rate,
         )
+
+
+def _measure(
+    state: Path, plan: Plan, info: ModelInfo, places: Places, log: EventLog
+) -> Figures:
+    """Measure the state as the checkpoint that it is going to be."""
+    candidate = places.run / "candidate.safetensors"
+    export_checkpoint(state, plan.config, candidate, settings=info.inference)
+    segmenter = Segmenter.from_pretrained(candidate)
+    report = partial(_report, log, "after")
+    result = plan.validation.run(segmenter, report=report)
+    assert result is not None  # not stopped, and there are objects
+    after = figures_of(result)
+    log.tell("after", figures=after.to_dict())
+    return after
+
+
+def _deliver(
+    state: Path,
+    plan: Plan,
+    info: ModelInfo,
+    places: Places,
+    log: EventLog,
+    after: Figures,
+    ended: dict[str, Any],
+) -> FinetuneResult:
+    """Write curves, record and card, then the checkpoint; remove the work folder."""
+    config = plan.config
+    steps, validations = log.kept("step"), log.kept("validation")
+    draw_curves(places.curves, steps, validations, plan.before_few.clicks85)
+    improved = after.score < plan.before.score
+    best = [entry["step"] for entry in validations if entry["best"]]
+    note = "" if improved else "Training did not lower the clicks on these objects."
+    record = {
+        "name": places.name,
+        **plan.about,
+        "evaluation": {
+            "window": plan.validation.rule.window,
+            "objects": len(plan.validation.objects),
+        },
+        "training": {
+            "steps": ended["steps"],
+            "minutes": ended["minutes"],
+            "ended_by": ended["by"],
+            "best_step": best[-1] if best else ended["steps"],
+            "batch_size": config.batch_size,
+            "size": config.augment.size,
+            "lr": config.optimiser.lr,
+            "encoder_lr": config.optimiser.encoder_lr,
+            "precision": plan.precision,
+            "seed": config.seed,
+        },
+        "validations": [
+            {name: entry[name] for name in ("step", "minutes", "best", "figures")}
+            for entry in validations
+        ],
+        "before": plan.before.to_dict(),
+        "after": after.to_dict(),
+        "improved": improved,
+        "note": note,
+        "files": {"curves": places.curves.name, "record": places.record.name},
+    }
+    with replacing(places.record) as draft:
+        draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_card(places.card, record)
+    extra = {
+        "started_from": info.name,
+        "clicks85_before": f"{plan.before.clicks85:.2f}",
+        "clicks85_after": f"{after.clicks85:.2f}",
+    }
+    settings = info.inference
+    export_checkpoint(state, config, places.model, settings=settings, extra=extra)
+    shutil.rmtree(places.work, ignore_errors=True)
+    if note:
+        log.tell("note", message=note)
+    log.tell(
+        "done",
+        name=places.name,
+        path=str(places.model),
+        improved=improved,
+        before=record["before"],
+        after=record["after"],
+    )
+    return FinetuneResult(places.model, places.name, plan.before, after, record)

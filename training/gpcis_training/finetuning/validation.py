@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_CLICKS = 20
 TARGET = 0.9
+FEW = 16
+"""Objects of the figures that are taken while training goes on."""
 _LEVELS = (0.8, 0.85, 0.9)
 
 
@@ -83,10 +85,6 @@ def figures_of(result: EvaluationResult) -> Figures:
         objects=summary.objects,
         images=len({item.image for item in result.items}),
     )
-
-
-FEW = 16
-"""Objects of the figures that are taken while training goes on."""
 
 
 @dataclass(frozen=True)
