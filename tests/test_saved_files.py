@@ -35,7 +35,7 @@ from gpcis_training.evaluation import (
     load_results,
 )
 from gpcis_training.evaluation.datasets import save_objects
-from gpcis_training.finetuning.output import places_of
+from gpcis_training.finetuning.output import output_files
 from gpcis_training.finetuning.plan import read_plan
 from napari_gpcis import Click, Segmenter, Session, list_models
 from napari_gpcis.backbones import register
@@ -391,7 +391,7 @@ def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_plan_of_a_fine_tuning_is_read(unfinished: Path) -> None:
-    plan = read_plan(places_of("tuned"))
+    plan = read_plan(output_files("tuned"))
     assert (plan.start, plan.precision, plan.patience) == ("toy", "32-true", 6)
     assert plan.validation.objects == (
         EvaluationObject("00002.png", "00002.png", (1,)),

@@ -61,7 +61,7 @@ def train(
     until: int | None = None,
     start: str | None = None,
 ) -> Trainer:
-    """Train, resuming what is there; stop after step ``until`` as a person would."""
+    """Train, resuming what is there; stop after step ``until`` as a user would."""
     trainer = Trainer(config, root, run, start=start)
     trainer.resume()
     trainer.callback = lambda trainer, figures: trainer.step != until

@@ -86,7 +86,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_throughput(arguments: argparse.Namespace) -> int:
-    """Tell how fast a run would be, with and without loading."""
+    """Print the speed of a run, with and without loading."""
     import torch
 
     from gpcis_training.engine.throughput import measure_throughput
@@ -104,7 +104,7 @@ def run_throughput(arguments: argparse.Namespace) -> int:
 
 
 def configured(arguments: argparse.Namespace) -> FitConfig:
-    """Return the configuration with what the command line overrides."""
+    """Return the configuration with the options of the command line."""
     from gpcis_training.config import load_config
 
     assignments = [
@@ -150,7 +150,7 @@ def add_throughput_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the configuration and what overrides it."""
+    """Add the configuration and the options that override it."""
     add = parser.add_argument
     add("config", type=Path, help="YAML configuration")
     add("--max-minutes", type=float, help="wall-clock limit of the schedule")

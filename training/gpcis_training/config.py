@@ -1,4 +1,4 @@
-"""The configuration of a training run, read from YAML."""
+"""Configuration of a training run, read from YAML."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class FitConfig:
     clicks: ClickOptions = field(default_factory=ClickOptions)
 
     def __post_init__(self) -> None:
-        """Check what would only be found out in the middle of a run."""
+        """Check options that would fail only in the middle of a run."""
         _one_of("iteration", self.iteration, ("carry", "passes"))
         if self.in_order and len(self.data) != 1:
             msg = f"in_order needs one data set, got {len(self.data)}"
@@ -200,7 +200,7 @@ class FitConfig:
         self.settings()
 
     def settings(self) -> InferenceSettings:
-        """Return how the exported checkpoint is to be run.
+        """Return the inference settings of the exported checkpoint.
 
         By default at the size it is trained with.
         """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """How samples are cut and coloured.
+    """Augmentation of samples: crops and colours.
 
     Parameters
     ----------

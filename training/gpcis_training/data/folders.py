@@ -1,7 +1,7 @@
-"""Folders of images and label images as training data.
+"""Data sets of images and label images: their files, cached, and their targets.
 
 A set is ``ROOT/images/NAME.(jpg|png|tif|...)`` with ``ROOT/labels/NAME.png`` (integers,
-0 = nothing labelled); several annotations of one image stand as ``NAME__0.png``,
+0 = nothing labelled); several annotations of one image are ``NAME__0.png``,
 ``NAME__1.png`` and so on. The Semantic Boundaries Dataset is read in its own form.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 FORMS = ("folder", "sbd")
-"""How a set lies on disk."""
+"""Layouts of a set on disk."""
 MIN_OBJECT = 80
 """Smallest object that is drawn as a target, in pixels of the file."""
 Array = TypeVar("Array", bound=np.ndarray[Any, Any])
@@ -65,8 +65,8 @@ class DataFolder:
     weight
         Relative share of the training samples.
     union
-        Probability of the union of all labelled objects as the target (a person of
-        garments, a cell of nucleus and cytoplasm).
+        Probability of the union of all labelled objects as the target (garments
+        worn together, a cell of nucleus and cytoplasm).
     merge
         Probability of two objects as one target (0.15 in the published code).
     form
@@ -241,7 +241,7 @@ def read_labels(path: Path) -> Labels:
 
 
 class ArrayCache(Generic[Array]):
-    """The arrays used last. Each data loading process has its own.
+    """Cache of the arrays used last. Each data loading process has its own.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ class ArrayCache(Generic[Array]):
     def get(self, key: Hashable, make: Callable[[], Array]) -> Array:
         """Return the array of a key, made now if it is not there.
 
-        Nobody may write to it.
+        It is read-only.
         """
         with self._lock:
             if key in self._held:

@@ -129,7 +129,7 @@ class SampleStream(Dataset[Sample]):
 
 
 def _areas(labels: Labels, box: Box, size: int) -> npt.NDArray[np.float64]:
-    """Return the area of each id in a crop, in pixels of the crop once resized."""
+    """Return the area of each id in a crop, in pixels once resized."""
     top, bottom, left, right = box
     shown = labels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     scale = size**2 / ((bottom - top) * (right - left))

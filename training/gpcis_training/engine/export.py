@@ -1,4 +1,4 @@
-"""From the state of a training run to a checkpoint that predicts."""
+"""Export of a training state as a checkpoint that predicts."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def export_checkpoint(
 
 
 def _recipe(config: FitConfig) -> dict[str, Any]:
-    """Return how the network was trained, apart from where the data lay."""
+    """Return the configuration without data and texts."""
     told_elsewhere = ("data", "name", "licence", "training_data", "description")
     entries = asdict(config)
     return {name: entries[name] for name in entries if name not in told_elsewhere}

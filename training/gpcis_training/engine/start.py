@@ -1,4 +1,4 @@
-"""How a run starts: the network, its first weights, its parameter groups."""
+"""Start of a run: network, first weights, parameter groups, schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training step: forward, loss, backward, next clicks."""
+"""One training step and its losses: forward, loss, backward, next clicks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``gpcis-train evaluate``."""
+"""Command ``gpcis-train evaluate``: arguments, work and report."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def comparisons(
     results: list[EvaluationResult], others: list[EvaluationResult]
 ) -> list[str]:
-    """Return a line for each pair of first method and another one on the same set.
+    """Return a line for each comparison with the first method on a set.
 
     Only objects that both have seen are compared, from the same first view and with
     clicks in the centre.
@@ -125,7 +125,7 @@ class _Plan(NamedTuple):
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Raise `InputError` for what would be noticed too late."""
+    """Raise `InputError` for arguments that would fail only at the end."""
     if arguments.repeats < 1:
         msg = f"--repeats must be at least 1, got {arguments.repeats}"
         raise InputError(msg)
@@ -136,7 +136,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _methods(arguments: argparse.Namespace) -> list[str]:
-    """Return what is to be measured."""
+    """Return the names of the methods to measure."""
     methods = [f"{PEER_PREFIX}{name}" for name in arguments.peer]
     if arguments.model is not None:
         methods.insert(0, arguments.model)
@@ -188,8 +188,8 @@ def _overrides(
     """Return the settings under which a method is measured."""
     if method.startswith(PEER_PREFIX):
         return [Overrides()]
-    usual = objects.form in PUBLISHED_SETS or arguments.epsilon2 is not None
-    raw = usual if arguments.mask is None else arguments.mask == "raw"
+    default = objects.form in PUBLISHED_SETS or arguments.epsilon2 is not None
+    raw = default if arguments.mask is None else arguments.mask == "raw"
     return [
         Overrides(
             epsilon2,
@@ -219,16 +219,16 @@ def _partial_file(output: Path) -> Path:
 def _evaluate(
     arguments: argparse.Namespace, plan: _Plan, ranks: Ranks
 ) -> EvaluationResult:
-    """Do one evaluation."""
+    """Return the result of one evaluation."""
     output: Path | None = arguments.output
     many = plan.objects.form in PUBLISHED_SETS and plan.clicks == CENTRE
-    usual = MANY_CLICKS if many else PUBLISHED_CLICKS
+    default = MANY_CLICKS if many else PUBLISHED_CLICKS
     given: int | None = arguments.max_clicks
     return evaluate(
         plan.method,
         "." if plan.objects.form == FILES else arguments.root,
         plan.objects,
-        max_clicks=usual if given is None else given,
+        max_clicks=default if given is None else given,
         target=arguments.target,
         zoom=plan.zoom,
         clicks=plan.clicks,
@@ -247,7 +247,7 @@ def _report(
     results: list[EvaluationResult],
     others: list[EvaluationResult],
 ) -> None:
-    """Write and print what was found."""
+    """Write and print the results."""
     if arguments.output is not None:
         _save(arguments.output, results)
     if any(result.clicks == CENTRE for result in results):
@@ -259,7 +259,7 @@ def _report(
 
 
 def _save(output: Path, results: list[EvaluationResult]) -> None:
-    """Write JSON, CSV and the picture; what was kept on the way can go then."""
+    """Write JSON, CSV and the curves, then remove the partial files."""
     save_results(output, results)
     with replacing(output.with_suffix(".csv")) as temporary:
         temporary.write_text(csv_text(results), encoding="utf-8")
@@ -275,7 +275,7 @@ def _signed(value: Estimate, sign: str = "") -> str:
 
 
 def _add_objects(parser: argparse.ArgumentParser) -> None:
-    """Add what is evaluated."""
+    """Add the arguments that choose objects."""
     add = parser.add_argument
     add(
         "--root",
@@ -302,7 +302,7 @@ def _add_objects(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_protocol(parser: argparse.ArgumentParser) -> None:
-    """Add what the robot does."""
+    """Add the arguments of the robot's protocol."""
     add = parser.add_argument
     add("--max-clicks", type=int, help="by default 100 on sets of the paper, else 20")
     add("--target", type=float, default=0.9, help="IoU at which the robot stops")
@@ -340,7 +340,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add what is done otherwise than the checkpoint says."""
+    """Add the arguments that override the checkpoint."""
     add = parser.add_argument
     add(
         "--epsilon2",

@@ -1,4 +1,4 @@
-"""Which objects are evaluated: fixed object lists, and any folder of labels.
+"""Objects to evaluate: fixed object lists, and any folder of labels.
 
 Folders are those of :mod:`gpcis_training.data`. An object is one label, or the union of
 several; it is taken as it is, so the parts of an object that something else cuts in two
@@ -48,7 +48,7 @@ class EvaluationObject:
 
 @dataclass(frozen=True)
 class DrawingRule:
-    """How the objects of a folder are drawn.
+    """Rule by which the objects of a folder are drawn.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class DrawingRule:
     exclude
         Labels that are no objects of their own.
     annotation
-        Which annotation of an image is taken if there are several.
+        Number of the annotation that is taken if an image has several.
     window
         Size in pixels of the first view, a square around the first click, where the
         image is larger; ``None``: the first view is the whole image.
@@ -87,14 +87,14 @@ class DrawingRule:
 
 @dataclass(frozen=True)
 class ObjectSet:
-    """Objects of one folder, with what is needed to evaluate and to redraw them."""
+    """Objects of one folder, with the rule by which they were drawn."""
 
     name: str
     folder: str
     rule: DrawingRule
     objects: tuple[EvaluationObject, ...]
     form: str = LABELS
-    """How the folder is laid out, see :data:`gpcis_training.evaluation.files.FORMS`."""
+    """Layout of the folder, see :data:`gpcis_training.evaluation.files.FORMS`."""
 
     def limited(self, limit: int | None) -> ObjectSet:
         """Return the set with its first ``limit`` objects only (``None``: all)."""
@@ -168,7 +168,7 @@ def file_objects(
     pairs: str | os.PathLike[str] | None = None,
     rule: DrawingRule | None = None,
 ) -> ObjectSet:
-    """Return the objects of images and label images that lie anywhere.
+    """Return the objects of any folder of images and any of labels.
 
     Parameters
     ----------

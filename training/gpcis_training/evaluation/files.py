@@ -1,4 +1,4 @@
-"""The folder forms of data sets: where images lie, and what a label file means.
+"""Layouts of data sets: folders of images and labels, readers of ground truth.
 
 The rules for the four sets of the paper are those of the published code.
 """
@@ -32,7 +32,7 @@ _UNSURE = 128
 
 
 class Form(NamedTuple):
-    """How one kind of data set lies on the disk."""
+    """Layout of one kind of data set on disk."""
 
     images: str
     """Folder of the images, below that of the set."""
@@ -62,7 +62,7 @@ def read_ids(path: Path, ids: tuple[int, ...]) -> GroundTruth:
 
 
 def read_trimap(path: Path) -> GroundTruth:
-    """Return the object of a mask whose first channel is 128 where nobody is sure."""
+    """Return the object of a mask whose first channel is 128 where it is unsure."""
     plane = _channels(path)[..., 0]
     bright = plane if plane.dtype == bool else plane > _UNSURE
     truth = np.asarray(bright, dtype=np.int8)

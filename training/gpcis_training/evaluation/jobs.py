@@ -1,4 +1,9 @@
-"""The work of an evaluation: objects image by image, in one process or in several."""
+"""Jobs of an evaluation: image by image, in processes, resumable, distributed.
+
+Of several processes, perhaps on several machines, each evaluates every n-th image; then
+all of them know all runs. ``torchrun`` starts them, or anything else that sets ``RANK``
+and ``WORLD_SIZE``.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +46,7 @@ _PATIENCE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the robot behaves; see :func:`run_robot` and :func:`make_clicker`."""
+    """Protocol of the robot; see :func:`run_robot` and :func:`make_clicker`."""
 
     max_clicks: int = 20
     target: float | None = 0.9
@@ -53,7 +58,7 @@ class Protocol:
 
 
 class Method(NamedTuple):
-    """What is evaluated, in a form that another process can make it from."""
+    """Method to evaluate, in a form from which another process makes it."""
 
     method: str | Predictor
     device: str = "cpu"
@@ -74,10 +79,10 @@ class Job(NamedTuple):
     items: tuple[EvaluationObject, ...]
 
 
-def jobs_of(
+def image_jobs(
     chosen: ObjectSet, root: Path, shard: tuple[int, int] = (0, 1)
 ) -> list[Job]:
-    """Return what is to be done, image by image.
+    """Return the jobs of a set, one an image.
 
     Parameters
     ----------
@@ -97,7 +102,9 @@ def jobs_of(
     return every[number::count]
 
 
-def left_of(jobs: Sequence[Job], done: Collection[EvaluationObject]) -> list[Job]:
+def remaining_jobs(
+    jobs: Sequence[Job], done: Collection[EvaluationObject]
+) -> list[Job]:
     """Return the jobs without objects that are done."""
     left = [
         job._replace(items=tuple(item for item in job.items if item not in done))
@@ -106,7 +113,7 @@ def left_of(jobs: Sequence[Job], done: Collection[EvaluationObject]) -> list[Job
     return [job for job in left if job.items]
 
 
-def evaluated(
+def run_jobs(
     method: Method, jobs: Sequence[Job], protocol: Protocol, workers: int
 ) -> Iterator[list[tuple[EvaluationObject, ClickRun]]]:
     """Yield the runs image by image, in this process or in several others."""
@@ -158,14 +165,14 @@ def evaluate_image(
 
 
 class PartialFile:
-    """A file with one finished run a line; a line cut off by a crash is passed over.
+    """File of finished runs, one a line; a line cut off is skipped.
 
     Parameters
     ----------
     path
         The file; ``None``: nothing is kept.
     settings
-        What decides the figures. Runs made under other settings are not used.
+        Settings that decide the figures. Runs made under other settings are not used.
     rank
         Number of this process among several. Each but the first writes a file of its
         own, beside `path`, and all read all.
@@ -216,7 +223,7 @@ class PartialFile:
 
 
 def partial_files(path: Path) -> list[Path]:
-    """Return the file and those of other processes, as far as they are there."""
+    """Return the partial files that exist, those of other processes too."""
     others = path.parent.glob(f"{glob.escape(path.name)}.*")
     mine = [path] if path.exists() else []
     return mine + sorted(p for p in others if p.suffix[1:].isdigit())
@@ -231,7 +238,7 @@ class Ranks:
     rank
         Its number, from 0.
     size
-        How many there are. With more than one, the default process group of
+        Number of processes. With more than one, the default process group of
         PyTorch must have been made.
     """
 
@@ -240,11 +247,11 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and prints."""
+        """``True`` for the process that writes and prints."""
         return self.rank == 0
 
     def union(self, part: dict[Key, Value]) -> dict[Key, Value]:
-        """Return what all processes found; each must call this."""
+        """Return the runs of all processes; each must call this."""
         if self.size == 1:
             return part
         from torch import distributed
@@ -256,7 +263,7 @@ class Ranks:
 
 @contextmanager
 def process_group() -> Iterator[Ranks]:
-    """Join the processes that the environment tells of, for the time of a block.
+    """Join the process group of the environment for the time of a block.
 
     Yields
     ------

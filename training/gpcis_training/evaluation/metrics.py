@@ -1,4 +1,4 @@
-"""Figures of merit of interactive segmentation: pure functions of what was measured."""
+"""Figures of merit of interactive segmentation: pure functions of click runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLICK_COUNTS = (1, 5)
 
 @dataclass(frozen=True)
 class ClickRun:
-    """What happened while the robot segmented one object.
+    """Record of the robot segmenting one object.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def noic(
     Parameters
     ----------
     run
-        What the robot did.
+        Record of the robot.
     target
         The IoU at which the run ends; ``None``: at its last click.
     max_clicks
@@ -196,7 +196,7 @@ def estimate(
     values
         One value per object, at least one.
     groups
-        What each object belongs to (its image). Objects of one group are not
+        Group of each object (its image). Objects of one group are not
         independent, and the error is then that of sums over groups:
         ``sqrt(G / (G - 1) * sum_g (sum_{i in g} (x_i - mean))^2) / N``.
 

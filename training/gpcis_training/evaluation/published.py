@@ -1,7 +1,7 @@
-"""The four data sets of the paper, as their users keep them on the disk.
+"""Published data sets and figures: the paper's four sets and its tables.
 
-Each may be the root itself or a folder in it: ``GrabCut``, ``Berkeley``, ``DAVIS`` and
-``SBD`` (or ``SBD/dataset``).
+Each set may be the root itself or a folder in it: ``GrabCut``, ``Berkeley``, ``DAVIS``
+and ``SBD`` (or ``SBD/dataset``).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class PublishedSet(NamedTuple):
     """One data set of the paper."""
 
     folders: tuple[str, ...]
-    """Where it may lie below the root."""
+    """Possible folders below the root."""
     objects: int
-    """How many objects its authors evaluate."""
+    """Number of objects that its authors evaluate."""
     infer_size: int
     """Side of the network's input in the published evaluation."""
 
@@ -51,7 +51,7 @@ PUBLISHED_SETS = {
 
 
 class PublishedRow(NamedTuple):
-    """What the paper reports of a method on one of its sets; ``None``: it does not.
+    """Row of the paper: one method on one set; ``None`` where it reports nothing.
 
     IoU is in percent, parameters are in millions, seconds are those of one click.
     """
@@ -136,17 +136,17 @@ def published_noic(set_name: str, architecture: str | None) -> dict[float, int]:
 
 
 def source() -> str:
-    """Return where the figures stand."""
+    """Return the source of the figures."""
     return str(_data()["source"])
 
 
 def hardware() -> str:
-    """Return what the published seconds per click were measured on."""
+    """Return the hardware of the published seconds per click."""
     return str(_data()["hardware"])
 
 
 def _folder(name: str, root: Path) -> str:
-    """Return where a set lies below the root."""
+    """Return the folder of a set below the root."""
     form = FORMS[name]
     for folder in PUBLISHED_SETS[name].folders:
         place = root / folder

@@ -1,13 +1,28 @@
 """The robot user: simulated clicks on the largest error, as in the published protocol.
 
 The clicker places each next click in the middle of the largest wrong region of the
-current mask, so that a method can be measured without people [1]_ [2]_.
+current mask, so that a method can be measured without users [1]_ [2]_.
+
+Real users do not hit the middle; how much worse a method becomes when the same error is
+clicked elsewhere says how well it serves them [3]_. The error, and so the sign of the
+click, is then chosen as published, and the pixel is drawn by a law inside the connected
+region of that error:
+
+``centre``
+    the deepest pixel (nothing is drawn),
+``inside``
+    anywhere in the region, all pixels alike,
+``easy``, ``middle``, ``hard``
+    in the deepest, the middle or the shallowest third of its pixels, where depth is the
+    Euclidean distance to the region's outside.
 
 References
 ----------
 .. [1] Xu et al., "Deep interactive object selection", CVPR 2016.
 .. [2] Zhou et al., "Interactive segmentation as Gaussian process classification",
    CVPR 2023.
+.. [3] Antonov et al., "RClicks: realistic click simulation for benchmarking interactive
+   segmentation", NeurIPS 2024.
 """
 
 from __future__ import annotations
@@ -45,7 +60,7 @@ _SHARES = {
     "hard": (2 / 3, 1),
 }
 LAWS = (CENTRE, *_SHARES)
-"""Where clicks may fall; see the module."""
+"""Laws of the clicks; see the module."""
 
 
 class Predictor(Protocol):
@@ -61,7 +76,7 @@ class Predictor(Protocol):
         image
             Shape ``(H, W)`` or ``(H, W, C)``.
         first_view
-            What a person would look at when the first click is made, a half-open
+            View of a user who makes the first click, a half-open
             box ``(row_min, col_min, row_max, col_max)``; ``None``: the whole image.
         """
 
@@ -74,7 +89,7 @@ def next_click(
     mask: NDArray[np.bool_],
     not_clicked: NDArray[np.bool_],
 ) -> Click | None:
-    """Return the click that a careful person would make next.
+    """Return the next click of a careful user.
 
     The largest error is the one whose deepest pixel is furthest from the region's
     border (Euclidean; the image's border counts). The click is positive if the

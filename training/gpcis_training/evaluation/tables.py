@@ -1,4 +1,4 @@
-"""Results as a table, with what is needed to read it, and as CSV."""
+"""Tables and curves of results: Markdown with its terms, CSV, a picture."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Cells = dict[str, str]
 
 
 def table(results: Sequence[EvaluationResult]) -> str:
-    """Return a Markdown table for each object set, and how to read it.
+    """Return a Markdown table for each object set, with its terms.
 
     Results with clicks off the centre are left out, see
     :mod:`gpcis_training.evaluation.robustness`. Below the results on a data set of the
@@ -108,7 +108,7 @@ def save_curves(path: Path, results: Sequence[EvaluationResult]) -> None:
     path
         The picture; its suffix says which kind.
     results
-        What was measured. Each method, view and law of clicks is one line, its
+        Results to draw. Each method, view and law of clicks is one line, its
         repeats averaged.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -225,7 +225,7 @@ def mean_curve(result: EvaluationResult, clicks: int) -> NDArray[np.float64]:
 
 
 def notes(results: Sequence[EvaluationResult]) -> list[str]:
-    """Return what a reader must know: terms, how it was run, what compares."""
+    """Return the notes below a table: terms, protocol, what compares."""
     lines = [TERMS, *dict.fromkeys(protocol(result) for result in results)]
     published = [result for result in results if is_published(result)]
     if published:
@@ -238,7 +238,7 @@ def notes(results: Sequence[EvaluationResult]) -> list[str]:
 
 
 def protocol(result: EvaluationResult) -> str:
-    """Return in one line how a method was run."""
+    """Return the settings of a method in one line."""
     settings = result.settings.get("inference")
     if settings is None:
         return f"{result.method}: {result.settings['settings']}."
@@ -256,7 +256,7 @@ def protocol(result: EvaluationResult) -> str:
 
 
 def differences(result: EvaluationResult) -> list[str]:
-    """Return what sets a result on a data set of the paper apart from its figures."""
+    """Return the differences of a result from the paper's protocol."""
     published = PUBLISHED_SETS[result.objects]
     settings: dict[str, Any] = result.settings.get("inference", {})
     size = settings.get("infer_size", published.infer_size)
@@ -295,7 +295,7 @@ def _published_noic(result: EvaluationResult) -> Cells:
 
 
 def _head(result: EvaluationResult) -> str:
-    """Return what makes scores of the features."""
+    """Return the description of the head, which turns features into scores."""
     if result.settings.get("options", {}).get("head", "gp") == "linear":
         return "linear head"
     settings = result.settings["inference"]

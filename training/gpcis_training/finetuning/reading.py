@@ -1,4 +1,4 @@
-"""From files of any kind to planes: colours as predicting sees them, and labels."""
+"""Training planes read from image and label files of any kind."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Plane:
     source
         Name of its file.
     index
-        Which plane of the file, from 0; ``None`` if it has only one.
+        Number of the plane in the file, from 0; ``None`` if it has only one.
     image
         Shape ``(H, W, 3)``, uint8.
     labels
@@ -52,13 +52,13 @@ class Plane:
 
     @property
     def name(self) -> str:
-        """What the plane is called in splits and messages."""
+        """Name of the plane in splits and messages."""
         return self.source if self.index is None else f"{self.source}[{self.index}]"
 
 
 @dataclass(frozen=True)
 class ReadingRule:
-    """How files become planes.
+    """Rule by which files become planes.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class ReadingRule:
 
 
 class Problem(NamedTuple):
-    """A file and what is wrong with it."""
+    """A file and the reason why it cannot be used."""
 
     file: str
     reason: str
@@ -150,15 +150,15 @@ def read_label_file(path: Path) -> NDArray[Any]:
     return array
 
 
-def refuse(problems: list[Problem], files: int) -> InputError:
-    """Return the error that names the files that cannot be used.
+def unusable_files(problems: list[Problem], files: int) -> InputError:
+    """Return the error that names the unusable files.
 
     Parameters
     ----------
     problems
         At least one.
     files
-        How many files were looked at.
+        Number of files that were read.
     """
     named = "\n  ".join(str(problem) for problem in problems[:_NAMED])
     rest = len(problems) - _NAMED
@@ -194,7 +194,7 @@ def _checked_labels(labels: NDArray[Any]) -> NDArray[Any]:
 def _stacked(
     image: NDArray[Any], axes: str, shape: tuple[int, ...]
 ) -> tuple[NDArray[Any], bool]:
-    """Return the image as planes ``(n, H, W)`` or ``(n, H, W, C)``, and which."""
+    """Return planes ``(n, H, W[, C])``, and ``True`` if they have channels."""
     while image.ndim > len(shape) and image.shape[0] == 1 and image.shape != shape:
         image, axes = image[0], axes[1:]
     if image.shape == shape:
@@ -224,7 +224,7 @@ def _channel_axis(image: Sequence[int], axes: str, labels: Sequence[int]) -> int
 def _colours(
     plane: NDArray[Any], channels: tuple[int, ...] | None
 ) -> NDArray[np.uint8]:
-    """Return what the network sees of a plane, rounded to 8 bits."""
+    """Return a plane as the network sees it, rounded to 8 bits."""
     prepared = prepare_image(plane, channels=channels)
     rgb = np.asarray(to_rgb(prepared.read(slice(None), slice(None))))
     whole: NDArray[np.uint8] = (rgb.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8)
@@ -233,8 +233,8 @@ def _colours(
 
 def _objects(labels: NDArray[Any], components: str) -> Labels:
     """Return the label image with its objects numbered from 1."""
-    values, places = np.unique(labels, return_inverse=True)
-    numbers: NDArray[Any] = places.reshape(labels.shape) + int(values[0] > 0)
+    values, inverse = np.unique(labels, return_inverse=True)
+    numbers: NDArray[Any] = inverse.reshape(labels.shape) + int(values[0] > 0)
     objects = len(values) - int(values[0] == 0)
     if components == "always" or (components == "auto" and objects == 1):
         pieces: Any = measure.label  # skimage publishes no types

@@ -1,4 +1,4 @@
-"""The model card: what was trained, on what, and what it changed."""
+"""Report of a fine-tuning: model card, curves and events."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def draw_curves(
 
 
 class EventLog:
-    """Passes events on and keeps those of the training for its curves.
+    """Event log: passes events on and keeps those of the training.
 
     Parameters
     ----------
@@ -131,8 +131,8 @@ class EventLog:
         self._path = path
         self._listener = listener
 
-    def tell(self, event: str, *, keep: bool = False, **content: Any) -> None:
-        """Pass an event on; write it to the file if it is to be kept."""
+    def emit(self, event: str, *, keep: bool = False, **content: Any) -> None:
+        """Pass an event on, and write it to the file if ``keep``."""
         entry = {"event": event, **content}
         if keep:
             with self._path.open("a", encoding="utf-8") as stream:
@@ -140,8 +140,12 @@ class EventLog:
         if self._listener is not None:
             self._listener(entry)
 
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Emit how much of a stage is done."""
+        self.emit("stage", stage=stage, done=done, total=total)
+
     def replay(self) -> None:
-        """Pass all kept events on again, for whoever watches a resumed run."""
+        """Pass all kept events on again, for the listener of a resumed run."""
         if self._listener is not None:
             for entry in self._read():
                 self._listener(entry)
@@ -172,15 +176,15 @@ def print_json(event: Event, stream: TextIO | None = None) -> None:
     out.flush()
 
 
-def print_words(event: Event, stream: TextIO | None = None) -> None:
-    """Write an event as a person reads it; frequent ones are left out."""
-    line = _words(event)
+def print_text(event: Event, stream: TextIO | None = None) -> None:
+    """Write an event as a line of text; frequent ones are left out."""
+    line = _text(event)
     if line:
         tqdm.write(line, file=stream or sys.stdout)  # leaves a progress bar whole
 
 
 def _figures(record: Record) -> str:
-    """Return the table of figures before and after, and how to read it."""
+    """Return the table of figures before and after, with an explanation."""
     before, after = record["before"], record["after"]
     rows = [
         f"| {words} | {before[key]:.2f} | {after[key]:.2f} |" for key, words in _ROWS
@@ -235,7 +239,7 @@ def _smoothed(values: list[float], weight: float = 0.9) -> list[float]:
     return smooth
 
 
-def _words(event: Event) -> str:
+def _text(event: Event) -> str:
     kind = event["event"]
     if kind == "prepared":
         left_out = "".join(f"\n  left out: {text}" for text in event["problems"])
