@@ -149,10 +149,8 @@ def draw_target(
     InputError
         If no drawn annotation has an object of at least 80 pixels.
     """
-    shares = np.array([folder.weight for folder in folders])
     for _ in range(tries):
-        folder = folders[rng.choice(len(folders), p=shares / shares.sum())]
-        pair = folder.pairs[rng.integers(len(folder.pairs))]
+        folder, pair = draw_pair(folders, rng)
         labels = folder.labels(pair.labels[rng.integers(len(pair.labels))])
         ids = draw_ids(np.bincount(labels.ravel()), folder, rng)
         if ids is None:
@@ -160,6 +158,15 @@ def draw_target(
         return make_target(pair, labels, ids)
     msg = f"no object of at least {MIN_OBJECT} pixels in {tries} drawn annotations"
     raise InputError(msg)
+
+
+def draw_pair(
+    folders: Sequence[DataFolder], rng: np.random.Generator
+) -> tuple[DataFolder, Pair]:
+    """Draw a data set by weight, and one of its images."""
+    shares = np.array([folder.weight for folder in folders])
+    folder = folders[rng.choice(len(folders), p=shares / shares.sum())]
+    return folder, folder.pairs[rng.integers(len(folder.pairs))]
 
 
 def draw_ids(
@@ -290,26 +297,59 @@ def _read_image(path: Path) -> Image:
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3:
         return np.ascontiguousarray(array)
     try:
-        channels = prepare_image(array).read(slice(None), slice(None))
+        return network_colours(array)
     except InputError as error:
         msg = f"{path.name}: {error}"
         raise InputError(msg) from error
-    rgb = np.asarray(to_rgb(channels)).transpose(1, 2, 0)
-    return np.ascontiguousarray((rgb * 255 + 0.5).astype(np.uint8))
+
+
+def network_colours(
+    array: npt.NDArray[Any], channels: tuple[int, ...] | None = None
+) -> Image:
+    """Return an image as the network sees it, rounded to 8 bits, ``(H, W, 3)``.
+
+    Parameters
+    ----------
+    array
+        Shape ``(H, W)`` or ``(H, W, C)``.
+    channels
+        Up to three channels, as for :meth:`napari_gpcis.Segmenter.predict`.
+    """
+    prepared = prepare_image(array, channels=channels)
+    rgb = np.asarray(to_rgb(prepared.read(slice(None), slice(None))))
+    return np.ascontiguousarray((rgb.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8))
 
 
 def _read_labels(path: Path) -> Labels:
     if path.suffix == ".mat":
         return read_sbd_instances(path)
-    array = np.asarray(imread(path))
-    if array.ndim == 3 and (array == array[..., :1]).all():
-        array = array[..., 0]
-    if array.ndim != 2 or array.dtype.kind not in "bui":
-        msg = f"{path.name}: {array.dtype} of shape {array.shape} is no label image"
-        raise InputError(msg)
+    array = label_plane(np.asarray(imread(path)), path.name)
     largest = int(array.max(initial=0))
     small = np.min_scalar_type(max(largest, 1))
     return np.ascontiguousarray(array.astype(small))
+
+
+def label_plane(array: npt.NDArray[Any], name: object) -> Labels:
+    """Return the one plane of a label image, shape ``(H, W)``.
+
+    Parameters
+    ----------
+    array
+        Shape ``(H, W)``, or ``(H, W, C)`` with all channels alike.
+    name
+        Name of the file, for the error.
+
+    Raises
+    ------
+    InputError
+        If it is not one plane of integers.
+    """
+    if array.ndim == 3 and (array == array[..., :1]).all():
+        array = array[..., 0]
+    if array.ndim != 2 or array.dtype.kind not in "bui":
+        msg = f"{name}: {array.dtype} of shape {array.shape} is no label image"
+        raise InputError(msg)
+    return array
 
 
 def _compact(labels: Labels, min_fill: float) -> Labels:

@@ -10,7 +10,13 @@ from torch.utils.data import Dataset
 
 from gpcis_training.data.augment import AugmentOptions, Crop, augment, random_box
 from gpcis_training.data.click_simulation import ClickOptions, sample_clicks
-from gpcis_training.data.folders import DataFolder, draw_ids, draw_target, make_target
+from gpcis_training.data.folders import (
+    DataFolder,
+    draw_ids,
+    draw_pair,
+    draw_target,
+    make_target,
+)
 from gpcis_training.seeds import Stream, generator
 from napari_gpcis.errors import InputError
 
@@ -108,9 +114,7 @@ class SampleStream(Dataset[Sample]):
         """Cut any image, or ``None`` if the crop drawn shows no object."""
         if not (self.in_order or self.augment_options.object_in_crop):
             return augment(draw_target(self.folders, rng), self.augment_options, rng)
-        shares = np.array([folder.weight for folder in self.folders])
-        folder = self.folders[rng.choice(len(shares), p=shares / shares.sum())]
-        return self._cut(folder, folder.pairs[rng.integers(len(folder.pairs))], rng)
+        return self._cut(*draw_pair(self.folders, rng), rng)
 
     def _cut(
         self, folder: DataFolder, pair: Pair, rng: np.random.Generator

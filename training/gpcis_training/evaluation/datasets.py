@@ -13,7 +13,7 @@ import zlib
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,6 +44,16 @@ class EvaluationObject:
     image: str
     label: str
     ids: tuple[int, ...]
+
+    def to_list(self) -> list[Any]:
+        """Return the JSON form, a list."""
+        return [self.image, self.label, self.ids]
+
+    @classmethod
+    def from_list(cls, data: Sequence[Any]) -> EvaluationObject:
+        """Return the object whose JSON form is ``data``."""
+        image, label, ids = data
+        return cls(image, label, tuple(ids))
 
 
 @dataclass(frozen=True)
@@ -141,17 +151,14 @@ def load_objects(name: str) -> ObjectSet:
         raise InputError(msg)
     folder, rule = RULES[name]
     text = (files(__package__) / "objects" / f"{name}.json").read_text("utf-8")
-    objects = tuple(
-        EvaluationObject(image, label, tuple(ids))
-        for image, label, ids in json.loads(text)["objects"]
-    )
+    objects = tuple(map(EvaluationObject.from_list, json.loads(text)["objects"]))
     return ObjectSet(name, folder, rule, objects)
 
 
 def save_objects(path: str | Path, drawn: ObjectSet) -> None:
     """Write an object list as JSON, one object a line."""
     head = {"name": drawn.name, "folder": drawn.folder, "rule": asdict(drawn.rule)}
-    lines = [json.dumps([o.image, o.label, o.ids]) for o in drawn.objects]
+    lines = [json.dumps(o.to_list()) for o in drawn.objects]
     text = json.dumps(head)[:-1] + ',\n"objects": [\n' + ",\n".join(lines) + "\n]}\n"
     Path(path).write_text(text, encoding="utf-8")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from skimage.io import imread
 
-from gpcis_training.data.folders import read_labels
+from gpcis_training.data.folders import label_plane, read_labels
 from gpcis_training.data.sbd import read_sbd_instances
 from napari_gpcis import imagefiles
 from napari_gpcis.errors import InputError
@@ -104,13 +104,7 @@ def read_plane(path: Path) -> NDArray[np.integer]:
     InputError
         If the file is not one plane of integers.
     """
-    labels = imagefiles.read_image(path)
-    if labels.ndim == 3 and (labels == labels[..., :1]).all():
-        labels = labels[..., 0]
-    if labels.ndim != 2 or labels.dtype.kind not in "bui":
-        msg = f"{path}: {labels.dtype} of shape {labels.shape} is no label image"
-        raise InputError(msg)
-    return labels
+    return label_plane(imagefiles.read_image(path), path)
 
 
 def _read_plane_ids(path: Path, ids: tuple[int, ...]) -> GroundTruth:

@@ -198,8 +198,7 @@ class PartialFile:
             with suppress(ValueError, KeyError, TypeError):
                 data = json.loads(line)
                 if data["settings"] == self._digest:
-                    image, label, ids = data["object"]
-                    item = EvaluationObject(image, label, tuple(ids))
+                    item = EvaluationObject.from_list(data["object"])
                     runs[item] = run_from_json(data["run"])
         return runs
 
@@ -215,7 +214,7 @@ class PartialFile:
             return
         data = {
             "settings": self._digest,
-            "object": [item.image, item.label, item.ids],
+            "object": item.to_list(),
             "run": run_to_json(run),
         }
         with self._path.open("a", encoding="utf-8") as stream:

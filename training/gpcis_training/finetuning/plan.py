@@ -145,7 +145,7 @@ def write_plan(plan: Plan, files: OutputFiles) -> None:
         "precision": plan.precision,
         "patience": plan.patience,
         "rule": asdict(plan.validation.rule),
-        "objects": [[o.image, o.label, o.ids] for o in plan.validation.objects],
+        "objects": [item.to_list() for item in plan.validation.objects],
         "before": plan.before.to_dict(),
         "before_few": plan.before_few.to_dict(),
         "about": plan.about,
@@ -165,10 +165,7 @@ def read_plan(files: OutputFiles) -> Plan:
     try:
         content = json.loads(files.plan.read_text(encoding="utf-8"))
         rule = {name: _tuples(value) for name, value in content["rule"].items()}
-        objects = tuple(
-            EvaluationObject(image, label, tuple(ids))
-            for image, label, ids in content["objects"]
-        )
+        objects = tuple(map(EvaluationObject.from_list, content["objects"]))
         return Plan(
             start=content["start"],
             config=_config(content["config"], files.work),

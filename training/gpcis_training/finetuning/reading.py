@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from skimage import measure
 
+from gpcis_training.data.folders import network_colours
 from napari_gpcis.errors import InputError
 from napari_gpcis.imagefiles import PICTURES, read_array
-from napari_gpcis.inference.image import prepare_image, to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ def planes_of(
         yield Plane(
             source,
             k if len(planes) > 1 else None,
-            _colours(planes[k], channels),
+            network_colours(planes[k], channels),
             tuple(_objects(one, rule.components) for one in annotations),
         )
 
@@ -219,16 +219,6 @@ def _channel_axis(image: Sequence[int], axes: str, labels: Sequence[int]) -> int
         if declared or image[axis] <= _MOST_CHANNELS:
             return int(axis)
     return None
-
-
-def _colours(
-    plane: NDArray[Any], channels: tuple[int, ...] | None
-) -> NDArray[np.uint8]:
-    """Return a plane as the network sees it, rounded to 8 bits."""
-    prepared = prepare_image(plane, channels=channels)
-    rgb = np.asarray(to_rgb(prepared.read(slice(None), slice(None))))
-    whole: NDArray[np.uint8] = (rgb.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8)
-    return whole
 
 
 def _objects(labels: NDArray[Any], components: str) -> Labels:
