@@ -1,7 +1,7 @@
 """Comparison of :func:`napari_gpcis.next_click.next_click` with robot and chance.
 
 All three begin with the robot's first click. Then the *robot* clicks on the largest
-true mistake, *suggested* where the model says, and *random* on a random uncertain
+true error, *suggested* where the model says, and *random* on a random uncertain
 pixel; at these places the true label is given. ::
 
     python -m gpcis_training.evaluation.suggestions MODEL --root DATA --objects NAME ...

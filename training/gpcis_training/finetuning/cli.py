@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pairs", type=Path, help="CSV (columns image,labels) or JSON, if names differ"
     )
     add("--channels", type=_channels, help="of many channels, up to three: 0 or 0,2,1")
-    add("--on-error", choices=ON_ERROR, default="refuse", help="files of no use")
+    add("--on-error", choices=ON_ERROR, default="refuse", help="unusable files")
     add(
         "--components",
         choices=COMPONENTS,
