@@ -290,7 +290,7 @@ def build(kind: Any, content: Any, where: str) -> Any:
     content
         The mapping.
     where
-        What it is called in errors.
+        Its name in errors.
 
     Raises
     ------

@@ -55,7 +55,7 @@ class SampleStream(Dataset[Sample]):
     seed
         Of all randomness.
     augment_options, click_options
-        How crops and clicks are drawn.
+        Laws by which crops and clicks are drawn.
     in_order
         Take the images of the one set in passes, each once in a pass, in another
         order in each; an image that gives no usable crop is replaced by any other.

@@ -41,14 +41,14 @@ def export_checkpoint(
     destination
         The file to write (float16).
     settings
-        How the model is to be run; by default as the configuration says.
+        Inference settings of the model; by default as the configuration says.
     extra
         Further notes for the checkpoint.
 
     Returns
     -------
     ModelInfo
-        What was written beside the weights.
+        Notes written beside the weights.
 
     Raises
     ------

@@ -41,7 +41,7 @@ class _Stream(io.BufferedWriter):
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a state; whatever happens, a complete one is there.
+    """Write a state; the file is complete at any time.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ _EPS = 1e-12
 
 
 class TrainingStep:
-    """One step of a run, to be called again and again.
+    """Training step, called once for each step of a run.
 
     Random numbers of a step depend on the seed, the step and, where they belong to a
     sample, on the sample. So a resumed run and a run on several devices draw those of

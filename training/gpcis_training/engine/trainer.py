@@ -241,7 +241,7 @@ class Trainer:
         )
 
     def open_samples(self, workers: int | None = None) -> ClickBatch:
-        """Open the samples where the state says, this process's share of them.
+        """Open this process's share of the samples, from the state's position on.
 
         Parameters
         ----------

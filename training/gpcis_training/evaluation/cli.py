@@ -147,7 +147,7 @@ def _methods(arguments: argparse.Namespace) -> list[str]:
 
 
 def _plans(arguments: argparse.Namespace) -> Iterator[_Plan]:
-    """Yield all evaluations that are asked for."""
+    """Yield the evaluations of the command line."""
     methods = _methods(arguments)
     for objects in _sets(arguments):
         for zoom, method in product(_zooms(arguments.view, objects), methods):
@@ -158,7 +158,7 @@ def _plans(arguments: argparse.Namespace) -> Iterator[_Plan]:
 
 
 def _sets(arguments: argparse.Namespace) -> Iterator[ObjectSet]:
-    """Yield the objects that are asked for."""
+    """Yield the object sets of the command line."""
     rule = DrawingRule(arguments.per_image, min_area=arguments.min_area)
     folders = (arguments.images, arguments.labels)
     if (None in folders) != (folders == (None, None)):
@@ -212,7 +212,7 @@ def _draws(arguments: argparse.Namespace) -> list[tuple[str, int]]:
 
 
 def _partial_file(output: Path) -> Path:
-    """Return the file that keeps finished runs while the output is being made."""
+    """Return the file of finished runs until the output is complete."""
     return output.with_name(f"{output.name}.partial")
 
 

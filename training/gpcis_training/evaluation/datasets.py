@@ -187,7 +187,7 @@ def file_objects(
         A CSV file with the columns ``image`` and ``labels``, or such a JSON file,
         where names differ.
     rule
-        How objects are drawn; by default every label is one.
+        Rule by which objects are drawn; by default every label is one.
 
     Returns
     -------
@@ -231,7 +231,7 @@ def draw_objects(
     folder
         Folder with ``images`` and ``labels``.
     rule
-        What is accepted and how many; by default every label is an object.
+        Accepted objects and their number; by default every label is an object.
 
     Raises
     ------
@@ -264,7 +264,7 @@ def draw_ids(
     name
         Name of its file, which with the seed decides the draw.
     rule
-        What is accepted and how many.
+        Accepted objects and their number.
     """
     candidates = _candidates(labels, rule)
     if rule.per_image is None or len(candidates) <= rule.per_image:

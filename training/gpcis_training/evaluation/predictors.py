@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.segmenter import Segmenter
 
 PEER_PREFIX = "peer:"
-"""``peer:watershed`` and so on stand for classical methods."""
+"""``peer:watershed`` and so on name classical methods."""
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -120,7 +120,7 @@ def create_predictor(
     method
         Name of a model, path of a checkpoint, or ``"peer:NAME"``.
     device
-        Where a model runs.
+        Device of a model.
     overrides
         Settings that replace those of the checkpoint. Classical methods always obey
         the clicks.

@@ -82,7 +82,7 @@ class EvaluationResult:
 
     @property
     def label(self) -> str:
-        """The method's name with what is done otherwise than its checkpoint says."""
+        """The method's name with the settings that replace its checkpoint's."""
         variant = self.settings.get("variant", "")
         return f"{self.method}, {variant}" if variant else self.method
 

@@ -49,7 +49,7 @@ def find_objects(
     rule: DrawingRule | None = None,
     limit: int | None = None,
 ) -> ObjectSet:
-    """Return the objects that are asked for, see :func:`evaluate`."""
+    """Return the objects of a name or a set, see :func:`evaluate`."""
     if isinstance(objects, ObjectSet):
         return objects.limited(limit)
     if objects in PUBLISHED_SETS:
@@ -141,19 +141,19 @@ def evaluate(
         Whether the first view is the one of the object list (a window around the first
         click in microscopy) rather than the whole image.
     clicks, seed, repeat
-        Where clicks fall in the largest error, and the seed and number of the draw;
+        Law of the clicks in the largest error, and seed and number of the draw;
         see :mod:`gpcis_training.evaluation.robot`.
     overrides
         Settings that replace those of the checkpoint.
     limit
         Use the first objects only.
     rule
-        How objects of a folder are drawn; by default every label is an object.
+        Rule for the objects of a folder; by default every label is an object.
     workers
         Processes. Each computes on one thread, so that the figures are the same for
         any number of them. Seconds per click are those of one process.
     device
-        Where a model runs.
+        Device of a model.
     partial
         File that keeps finished runs, so that a call with the same arguments goes on
         where one was interrupted.

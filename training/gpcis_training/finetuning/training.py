@@ -117,7 +117,7 @@ class EarlyStopping:
     validation
         Objects to validate on.
     best_file
-        Where the best state is kept.
+        File of the best state.
     log
         Gets the events.
     start
