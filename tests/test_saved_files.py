@@ -35,7 +35,7 @@ from gpcis_training.evaluation import (
     load_results,
 )
 from gpcis_training.evaluation.datasets import save_objects
-from gpcis_training.finetuning.output import places_of
+from gpcis_training.finetuning.output import output_files
 from gpcis_training.finetuning.plan import read_plan
 from napari_gpcis import Click, Segmenter, Session, list_models
 from napari_gpcis.backbones import register
@@ -367,12 +367,12 @@ def test_a_training_state_is_read_and_training_goes_on(tmp_path: Path) -> None:
     trainer = Trainer(config, tmp_path, tmp_path / "run")
     assert trainer.resume()
     assert (trainer.step, trainer.drawn) == (4, 5)
-    assert digest(trainer.bare.state_dict()) == STATE_DIGEST
+    assert digest(trainer.network.state_dict()) == STATE_DIGEST
     moments = trainer.optimiser.state_dict()["state"]
     assert {float(one["step"]) for one in moments.values()} == {4.0}
     trainer.fit()
     assert trainer.step == 12
-    assert digest(trainer.bare.state_dict()) != STATE_DIGEST
+    assert digest(trainer.network.state_dict()) != STATE_DIGEST
 
 
 STATE_DIGEST = "b989e322b4ceccea"
@@ -391,7 +391,7 @@ def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_plan_of_a_fine_tuning_is_read(unfinished: Path) -> None:
-    plan = read_plan(places_of("tuned"))
+    plan = read_plan(output_files("tuned"))
     assert (plan.start, plan.precision, plan.patience) == ("toy", "32-true", 6)
     assert plan.validation.objects == (
         EvaluationObject("00002.png", "00002.png", (1,)),

@@ -61,17 +61,17 @@ def train(
     until: int | None = None,
     start: str | None = None,
 ) -> Trainer:
-    """Train, resuming what is there; stop after step ``until`` as a person would."""
+    """Train, resuming what is there; stop after step ``until`` as a user would."""
     trainer = Trainer(config, root, run, start=start)
     trainer.resume()
-    trainer.watch = lambda trainer, figures: trainer.step != until
+    trainer.callback = lambda trainer, figures: trainer.step != until
     trainer.fit()
     return trainer
 
 
 def assert_same_weights(first: Trainer, second: Trainer) -> None:
     """Compare two networks bit by bit, buffers included."""
-    left, right = first.bare.state_dict(), second.bare.state_dict()
+    left, right = first.network.state_dict(), second.network.state_dict()
     assert left.keys() == right.keys()
     different = [name for name in left if not torch.equal(left[name], right[name])]
     assert not different

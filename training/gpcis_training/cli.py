@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
     from gpcis_training.config import FitConfig
 
+_SHORT_FORMS = {
+    "max_minutes": "max_minutes",
+    "steps": "steps",
+    "batch_size": "batch_size",
+    "workers": "workers",
+    "size": "augment.size",
+    "lr": "optimiser.lr",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command and return the exit status.
@@ -38,112 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gpcis-train", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    fit = commands.add_parser("fit", help="train a network, or go on with a run")
-    add_fit_arguments(fit)
-    fit.set_defaults(run=fit)
-    export = commands.add_parser("export", help="make a checkpoint of a run's state")
-    add_export_arguments(export)
-    export.set_defaults(run=export)
-    throughput = commands.add_parser(
-        "throughput", help="speed of a run, and of loading"
-    )
-    add_throughput_arguments(throughput)
-    throughput.set_defaults(run=throughput)
-    finetune = commands.add_parser("finetune", help="adapt a model to your own labels")
-    finetuning_cli.add_arguments(finetune)
-    finetune.set_defaults(run=finetuning_cli.run)
-    average = commands.add_parser("average", help="the mean of several checkpoints")
-    averaging.add_arguments(average)
-    average.set_defaults(run=averaging.run)
-    evaluate = commands.add_parser("evaluate", help="clicks needed by a robot user")
-    evaluation_cli.add_arguments(evaluate)
-    evaluate.set_defaults(run=evaluation_cli.run)
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
-
-
-_SHORT_FORMS = {
-    "max_minutes": "max_minutes",
-    "steps": "steps",
-    "batch_size": "batch_size",
-    "workers": "workers",
-    "size": "augment.size",
-    "lr": "optimiser.lr",
-}
-
-
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the configuration and what overrides it."""
-    add = parser.add_argument
-    add("config", type=Path, help="YAML configuration")
-    add("--max-minutes", type=float, help="wall-clock limit of the schedule")
-    add("--steps", type=int, help="optimiser steps of the schedule")
-    add("--batch-size", type=int, help="samples of a step on each device")
-    add("--size", type=int, help="side of the training crops, pixels")
-    add("--lr", type=float, help="peak learning rate")
-    add("--workers", type=int, help="data loading processes of each device")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="any entry of the configuration, e.g. options.head=linear",
-    )
-
-
-def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``fit``."""
-    add = parser.add_argument
-    add_config_arguments(parser)
-    add("--data", type=Path, required=True, help="folder that holds the data sets")
-    add("-o", "--output", type=Path, required=True, help="folder of the run")
-    add("--initial-weights", type=Path, help="published encoder weights")
-    add("--start", help="a model name or checkpoint to start from")
-    add("--restart", action="store_true", help="ignore an earlier state in the folder")
-    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
-    add("--devices", type=int, default=1, help="processes on each machine")
-    add("--num-nodes", type=int, default=1, help="machines")
-    add("--strategy", default="auto", help="auto or ddp, see the docs of Fabric")
-
-
-def add_throughput_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``throughput``."""
-    add = parser.add_argument
-    add_config_arguments(parser)
-    add("--data", type=Path, required=True, help="folder that holds the data sets")
-    add("--timed", type=int, default=30, help="steps that are timed of each kind")
-    add("--threads", type=int, help="threads of the network")
-    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
-
-
-def add_export_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``export``."""
-    add_config_arguments(parser)
-    parser.add_argument("run_folder", type=Path, help="folder of the run")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-
-
-def configured(arguments: argparse.Namespace) -> FitConfig:
-    """Return the configuration with what the command line overrides."""
-    from gpcis_training.config import load_config
-
-    assignments = [
-        f"{key}={getattr(arguments, name)}"
-        for name, key in _SHORT_FORMS.items()
-        if getattr(arguments, name) is not None
-    ]
-    if arguments.steps is not None:
-        assignments.append("epochs=")
-    return load_config(arguments.config, assignments=[*assignments, *arguments.set])
-
-
-def fit(arguments: argparse.Namespace) -> int:
+def run_fit(arguments: argparse.Namespace) -> int:
     """Train, resuming an unfinished run of the same folder."""
     from gpcis_training.engine.export import export_checkpoint
     from gpcis_training.engine.trainer import Trainer
@@ -171,8 +75,18 @@ def fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def throughput(arguments: argparse.Namespace) -> int:
-    """Tell how fast a run would be, with and without loading."""
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write the network of a run's state as a checkpoint."""
+    from gpcis_training.engine.export import export_checkpoint
+
+    state = arguments.run_folder / "state.pt"
+    info = export_checkpoint(state, configured(arguments), arguments.output)
+    print(f"{arguments.output}: {info.name}, {info.extra['samples']} samples seen")
+    return 0
+
+
+def run_throughput(arguments: argparse.Namespace) -> int:
+    """Print the speed of a run, with and without loading."""
     import torch
 
     from gpcis_training.engine.throughput import measure_throughput
@@ -189,11 +103,96 @@ def throughput(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def export(arguments: argparse.Namespace) -> int:
-    """Write the network of a run's state as a checkpoint."""
-    from gpcis_training.engine.export import export_checkpoint
+def configured(arguments: argparse.Namespace) -> FitConfig:
+    """Return the configuration with the options of the command line."""
+    from gpcis_training.config import load_config
 
-    state = arguments.run_folder / "state.pt"
-    info = export_checkpoint(state, configured(arguments), arguments.output)
-    print(f"{arguments.output}: {info.name}, {info.extra['samples']} samples seen")
-    return 0
+    assignments = [
+        f"{key}={getattr(arguments, name)}"
+        for name, key in _SHORT_FORMS.items()
+        if getattr(arguments, name) is not None
+    ]
+    if arguments.steps is not None:
+        assignments.append("epochs=")
+    return load_config(arguments.config, assignments=[*assignments, *arguments.set])
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``fit``."""
+    add = parser.add_argument
+    add_config_arguments(parser)
+    add("--data", type=Path, required=True, help="folder that holds the data sets")
+    add("-o", "--output", type=Path, required=True, help="folder of the run")
+    add("--initial-weights", type=Path, help="published encoder weights")
+    add("--start", help="a model name or checkpoint to start from")
+    add("--restart", action="store_true", help="ignore an earlier state in the folder")
+    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
+    add("--devices", type=int, default=1, help="processes on each machine")
+    add("--num-nodes", type=int, default=1, help="machines")
+    add("--strategy", default="auto", help="auto or ddp, see the docs of Fabric")
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``export``."""
+    add_config_arguments(parser)
+    parser.add_argument("run_folder", type=Path, help="folder of the run")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+
+
+def add_throughput_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``throughput``."""
+    add = parser.add_argument
+    add_config_arguments(parser)
+    add("--data", type=Path, required=True, help="folder that holds the data sets")
+    add("--timed", type=int, default=30, help="steps that are timed of each kind")
+    add("--threads", type=int, help="threads of the network")
+    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the configuration and the options that override it."""
+    add = parser.add_argument
+    add("config", type=Path, help="YAML configuration")
+    add("--max-minutes", type=float, help="wall-clock limit of the schedule")
+    add("--steps", type=int, help="optimiser steps of the schedule")
+    add("--batch-size", type=int, help="samples of a step on each device")
+    add("--size", type=int, help="side of the training crops, pixels")
+    add("--lr", type=float, help="peak learning rate")
+    add("--workers", type=int, help="data loading processes of each device")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any entry of the configuration, e.g. options.head=linear",
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gpcis-train", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    fit = commands.add_parser("fit", help="train a network, or go on with a run")
+    add_fit_arguments(fit)
+    fit.set_defaults(run=run_fit)
+    export = commands.add_parser("export", help="make a checkpoint of a run's state")
+    add_export_arguments(export)
+    export.set_defaults(run=run_export)
+    throughput = commands.add_parser(
+        "throughput", help="speed of a run, and of loading"
+    )
+    add_throughput_arguments(throughput)
+    throughput.set_defaults(run=run_throughput)
+    finetune = commands.add_parser("finetune", help="adapt a model to your own labels")
+    finetuning_cli.add_arguments(finetune)
+    finetune.set_defaults(run=finetuning_cli.run)
+    average = commands.add_parser("average", help="the mean of several checkpoints")
+    averaging.add_arguments(average)
+    average.set_defaults(run=averaging.run)
+    evaluate = commands.add_parser("evaluate", help="clicks needed by a robot user")
+    evaluation_cli.add_arguments(evaluate)
+    evaluate.set_defaults(run=evaluation_cli.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The configuration of a training run, read from YAML."""
+"""Configuration of a training run, read from YAML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
 
 _FOLDER_OPTIONS = ("weight", "union", "merge", "form", "split", "min_fill")
 
@@ -120,7 +119,7 @@ class FitConfig:
     seed
         Of all randomness.
     iteration
-        How earlier clicks are simulated. ``"carry"``: a sample stays 1 to
+        Simulation of earlier clicks. ``"carry"``: a sample keeps its slot for 1 to
         ``1 + max_extra_clicks`` steps; its own output becomes the previous mask and
         gives the next click. ``"passes"``, as published: 0 to ``max_extra_clicks``
         passes without gradients before each step, as many for the whole batch.
@@ -187,7 +186,7 @@ class FitConfig:
     clicks: ClickOptions = field(default_factory=ClickOptions)
 
     def __post_init__(self) -> None:
-        """Check what would only be found out in the middle of a run."""
+        """Check options that would fail only in the middle of a run."""
         _one_of("iteration", self.iteration, ("carry", "passes"))
         if self.in_order and len(self.data) != 1:
             msg = f"in_order needs one data set, got {len(self.data)}"
@@ -201,7 +200,7 @@ class FitConfig:
         self.settings()
 
     def settings(self) -> InferenceSettings:
-        """Return how the exported checkpoint is to be run.
+        """Return the inference settings of the exported checkpoint.
 
         By default at the size it is trained with.
         """
@@ -281,13 +280,6 @@ def save_config(path: Path, config: FitConfig) -> None:
         draft.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise `InputError` unless a value is one of those known."""
-    if value not in known:
-        msg = f"{name} must be one of {', '.join(known)}, got {value!r}"
-        raise InputError(msg)
-
-
 def build(kind: Any, content: Any, where: str) -> Any:
     """Turn a mapping into a dataclass.
 
@@ -298,7 +290,7 @@ def build(kind: Any, content: Any, where: str) -> Any:
     content
         The mapping.
     where
-        What it is called in errors.
+        Its name in errors.
 
     Raises
     ------
@@ -323,25 +315,6 @@ def build(kind: Any, content: Any, where: str) -> Any:
     except TypeError as error:
         msg = f"{where}: {error}"
         raise InputError(msg) from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        return build(hint, value, where)
-    if get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
-        return tuple(build(get_args(hint)[0], entry, where) for entry in value)
-    if isinstance(value, list):
-        return tuple(value)
-    if hint in (float, float | None) and isinstance(value, int | str):
-        try:
-            return float(value)
-        except ValueError as error:
-            msg = f"{where} must be a number, got {value!r}"
-            raise InputError(msg) from error
-    if hint in (int, str, bool) and not isinstance(value, hint):
-        msg = f"{where} must be of type {hint.__name__}, got {value!r}"
-        raise InputError(msg)
-    return value
 
 
 def set_entry(content: dict[str, Any], assignment: str) -> None:
@@ -376,3 +349,29 @@ def set_entry(content: dict[str, Any], assignment: str) -> None:
             msg = f"set: {name} in {key!r} is no mapping"
             raise InputError(msg)
     content[last] = value
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return build(hint, value, where)
+    if get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
+        return tuple(build(get_args(hint)[0], entry, where) for entry in value)
+    if isinstance(value, list):
+        return tuple(value)
+    if hint in (float, float | None) and isinstance(value, int | str):
+        try:
+            return float(value)
+        except ValueError as error:
+            msg = f"{where} must be a number, got {value!r}"
+            raise InputError(msg) from error
+    if hint in (int, str, bool) and not isinstance(value, hint):
+        msg = f"{where} must be of type {hint.__name__}, got {value!r}"
+        raise InputError(msg)
+    return value
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise `InputError` unless a value is one of those known."""
+    if value not in known:
+        msg = f"{name} must be one of {', '.join(known)}, got {value!r}"
+        raise InputError(msg)

@@ -1,4 +1,4 @@
-"""Random numbers of a run: one sequence for each use."""
+"""Random streams of a training run, one for each use of random numbers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from enum import IntEnum
 import numpy as np
 
 
-class Purpose(IntEnum):
-    """What random numbers are for; each use has its own sequence."""
+class Stream(IntEnum):
+    """Uses of random numbers. Each has its own stream.
 
-    STAY = 1
+    The values decide the numbers: changing one changes every run.
+    """
+
+    DURATION = 1
     CLICK = 2
     NOISE = 3
     PASSES = 4
@@ -19,6 +22,6 @@ class Purpose(IntEnum):
     ORDER = 7
 
 
-def generator(seed: int, purpose: Purpose, *numbers: int) -> np.random.Generator:
-    """Return the random numbers for one use, the same whenever they are asked for."""
-    return np.random.default_rng((seed, int(purpose), *numbers))
+def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:
+    """Return the generator of one stream, the same whenever it is asked for."""
+    return np.random.default_rng((seed, int(stream), *numbers))

@@ -33,8 +33,8 @@ class SlowStream(state._Stream):
 if __name__ == "__main__":
     root, run = map(Path, sys.argv[1:])
     trainer = Trainer(toy_config(workers=1), root, run)
-    trainer.watch = lambda trainer, figures: trainer.step != 2
+    trainer.callback = lambda trainer, figures: trainer.step != 2
     trainer.fit()
     state._Stream = SlowStream
-    trainer.watch = lambda trainer, figures: trainer.step != 3
+    trainer.callback = lambda trainer, figures: trainer.step != 3
     trainer.fit()

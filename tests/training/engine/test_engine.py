@@ -10,7 +10,7 @@ from gpcis_training.cli import main
 from gpcis_training.config import load_config
 from gpcis_training.data.folders import DataFolder
 from gpcis_training.data.samples import SampleStream
-from gpcis_training.engine.slots import CarryOver, ComingSamples, Roster
+from gpcis_training.engine.slots import ClickBatch, SlotSampler, SlotSchedule
 from gpcis_training.engine.trainer import Trainer
 from napari_gpcis import Click, Segmenter
 from napari_gpcis.errors import CheckpointError, InputError
@@ -52,16 +52,16 @@ def test_samples_are_a_function_of_seed_and_index(root):
 
 def test_carried_samples_keep_their_mask_and_get_a_click(root):
     stream = SampleStream([DataFolder(root / "disks")])
-    roster = Roster(0, 2, 3)
-    coming = ComingSamples(roster, range(2))
-    carry = CarryOver((stream[index] for index in coming), roster)
+    schedule = SlotSchedule(0, 2, 3)
+    sampler = SlotSampler(schedule, range(2))
+    click_batch = ClickBatch((stream[index] for index in sampler), schedule)
     carried = 0
     for _ in range(8):
-        before = carry.batch()
-        carry.advance(torch.full((2, 1, 256, 256), 0.25))
-        after = carry.batch()
+        before = click_batch.batch()
+        click_batch.advance(torch.full((2, 1, 256, 256), 0.25))
+        after = click_batch.batch()
         for index in range(2):
-            if after.turn[index] == 0:
+            if after.slot_step[index] == 0:
                 assert after.inputs[index, 3].abs().max() == 0
                 continue
             carried += 1
@@ -100,8 +100,8 @@ def test_resume_goes_on_from_the_saved_step(root, config_file):
     assert second.resume()
     assert second.step == 3
     assert second.drawn == first.drawn
-    for name, value in first.bare.state_dict().items():
-        assert torch.equal(value, second.bare.state_dict()[name])
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name])
     second.fit()
     assert second.step == 5
 

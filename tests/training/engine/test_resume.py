@@ -7,7 +7,7 @@ import torch
 from gpcis_training.data.augment import AugmentOptions
 from gpcis_training.data.folders import DataFolder
 from gpcis_training.data.samples import SampleStream
-from gpcis_training.engine.slots import CarryOver, ComingSamples, Roster
+from gpcis_training.engine.slots import ClickBatch, SlotSampler, SlotSchedule
 from gpcis_training.engine.state import read_state
 from napari_gpcis.errors import CheckpointError
 from training._folders import write_disks
@@ -20,54 +20,55 @@ def root(tmp_path):
     return tmp_path
 
 
-# -- who stands where ----------------------------------------------------------------
+# -- samples in slots ----------------------------------------------------------------
 
 
-def test_every_sample_is_drawn_once_and_stays_as_long_as_it_should():
-    roster = Roster(5, 4, 3)
+def test_every_sample_is_drawn_once_and_keeps_its_slot_as_long_as_it_should():
+    schedule = SlotSchedule(5, 4, 3)
     seen = {}
     for _ in range(200):
-        for index, turn in zip(roster.indices, roster.turns, strict=True):
-            assert seen.setdefault(index, -1) == turn - 1
-            seen[index] = turn
-        roster.advance()
-    finished = {i: turn + 1 for i, turn in seen.items() if i not in roster.indices}
+        for index, step in zip(schedule.indices, schedule.steps, strict=True):
+            assert seen.setdefault(index, -1) == step - 1
+            seen[index] = step
+        schedule.advance()
+    finished = {i: step + 1 for i, step in seen.items() if i not in schedule.indices}
     assert sorted(seen) == list(range(max(seen) + 1))
-    assert all(stay == roster.stay(index) for index, stay in finished.items())
-    stays = np.bincount(list(finished.values()), minlength=5)[1:]
-    assert stays.sum() > 250
-    assert (stays / stays.sum()).tolist() == pytest.approx([0.25] * 4, abs=0.08)
+    assert all(steps == schedule.duration(index) for index, steps in finished.items())
+    durations = np.bincount(list(finished.values()), minlength=5)[1:]
+    assert durations.sum() > 250
+    assert (durations / durations.sum()).tolist() == pytest.approx([0.25] * 4, abs=0.08)
 
 
-def test_coming_samples_are_those_that_the_places_take():
-    roster = Roster(2, 6, 3, drawn=40)
+def test_the_sampler_lists_the_samples_that_the_slots_take():
+    schedule = SlotSchedule(2, 6, 3, drawn=40)
     for _ in range(3):
-        roster.advance()
-    for mine in (range(6), range(2), range(2, 6)):
-        coming = iter(ComingSamples(roster, mine))
-        ahead = roster.copy()
-        assert [next(coming) for _ in mine] == [ahead.indices[p] for p in mine]
+        schedule.advance()
+    for slots in (range(6), range(2), range(2, 6)):
+        sampler = iter(SlotSampler(schedule, slots))
+        ahead = schedule.copy()
+        assert [next(sampler) for _ in slots] == [ahead.indices[k] for k in slots]
         for _ in range(30):
-            new = [place for place in ahead.advance() if place in mine]
-            assert [next(coming) for _ in new] == [ahead.indices[p] for p in new]
+            new = [slot for slot in ahead.advance() if slot in slots]
+            assert [next(sampler) for _ in new] == [ahead.indices[k] for k in new]
 
 
-def test_places_of_two_processes_are_those_of_one(root):
-    """Each has its half of the places; together they see what one would see."""
+def test_slots_of_two_processes_are_those_of_one(root):
+    """Each has its half of the slots; together they see what one would see."""
     stream = SampleStream(
         [DataFolder(root / "disks")], augment_options=AugmentOptions(size=32)
     )
 
-    def carry(mine):
-        roster = Roster(1, 4, 2)
-        coming = ComingSamples(roster, mine)
-        return CarryOver((stream[index] for index in coming), roster, mine)
+    def click_batch(slots):
+        schedule = SlotSchedule(1, 4, 2)
+        sampler = SlotSampler(schedule, slots)
+        return ClickBatch((stream[index] for index in sampler), schedule, slots)
 
-    whole, halves = carry(range(4)), [carry(range(2)), carry(range(2, 4))]
+    whole = click_batch(range(4))
+    halves = [click_batch(range(2)), click_batch(range(2, 4))]
     answers = torch.rand(8, 4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     for answer in answers:
         batch, parts = whole.batch(), [half.batch() for half in halves]
-        for name in ("inputs", "target", "turn"):
+        for name in ("inputs", "target", "slot_step"):
             joined = torch.cat([getattr(part, name) for part in parts])
             assert torch.equal(joined, getattr(batch, name))
         for offset, part in enumerate(parts):
@@ -124,7 +125,7 @@ def test_a_run_is_a_function_of_its_seed(root):
     torch.rand(1)
     assert_same_weights(first, train(toy_config(steps=3), root, root / "again"))
     other = train(toy_config(steps=3, seed=1), root, root / "other")
-    assert not torch.equal(first.bare.omega, other.bare.omega)
+    assert not torch.equal(first.network.omega, other.network.omega)
 
 
 def test_states_without_samples_in_flight_go_on_with_new_ones(root):

@@ -91,7 +91,7 @@ def test_the_recipe_starts_stops_resumes_and_exports(network, root, tmp_path):
     def train(run: str, until: int | None = None) -> Trainer:
         trainer = Trainer(config, root, tmp_path / run, initial_weights=weights)
         trainer.resume()
-        trainer.watch = lambda trainer, figures: trainer.step != until
+        trainer.callback = lambda trainer, figures: trainer.step != until
         trainer.fit()
         return trainer
 
@@ -107,7 +107,7 @@ def test_the_recipe_starts_stops_resumes_and_exports(network, root, tmp_path):
     assert yaml.safe_load(info.extra["recipe"])["optimiser"]["milestones"] == [190, 220]
     model, read = load_checkpoint(file)
     assert read.architecture == network
-    for name, value in parts.bare.state_dict().items():
+    for name, value in parts.network.state_dict().items():
         stored = model.state_dict()[name]
         torch.testing.assert_close(stored, value, rtol=2e-3, atol=1e-4)
     picture = imread(SAMPLES / "nuclei_stained.png")[:80, :90]

@@ -51,7 +51,7 @@ def test_two_processes_give_the_weights_of_one_with_twice_the_batch(root, networ
     config, start = comparable(network, batch_size=4), STARTS[network]
     single = train(config, root, root / "one", start=start)
     state = read_state(root / f"{network}-two" / "state.pt")
-    weights = single.bare.state_dict()
+    weights = single.network.state_dict()
     torch.testing.assert_close(state["model"], dict(weights), rtol=0, atol=1e-5)
     ours, theirs = read_state(single.state_file)["places"], state["places"]
     assert torch.equal(ours["index"], theirs["index"])
@@ -59,8 +59,8 @@ def test_two_processes_give_the_weights_of_one_with_twice_the_batch(root, networ
     torch.testing.assert_close(ours["previous"], theirs["previous"], rtol=0, atol=1e-4)
     early = train(config, root, root / "early", until=1, start=start)
     moved = [
-        float((early.bare.get_parameter(name) - value).detach().abs().max())
-        for name, value in single.bare.named_parameters()
+        float((early.network.get_parameter(name) - value).detach().abs().max())
+        for name, value in single.network.named_parameters()
     ]
     assert np.median(moved) > 1e-4  # so that agreement within 1e-5 says something
 

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpcis_training import steps, throughput
 from gpcis_training.cli import main
-from gpcis_training.engine.slots import CarryOver
-from gpcis_training.engine.step import Stepper
+from gpcis_training.engine import step, throughput
+from gpcis_training.engine.slots import ClickBatch
+from gpcis_training.engine.step import TrainingStep
 from gpcis_training.engine.throughput import measure_throughput
 from training._folders import write_disks
 from training._runs import toy_config
@@ -23,7 +23,7 @@ def test_whole_steps_are_compared_with_those_of_the_network(root, monkeypatch):
     """A step takes 2 s in the network and 1 s for clicks and samples."""
     now = [0.0]
     clock = SimpleNamespace(perf_counter=lambda: now[0])
-    monkeypatch.setattr(steps, "time", clock)
+    monkeypatch.setattr(step, "time", clock)
     monkeypatch.setattr(throughput, "time", clock)
 
     def taking(seconds, function):
@@ -33,10 +33,10 @@ def test_whole_steps_are_compared_with_those_of_the_network(root, monkeypatch):
 
         return slow
 
-    monkeypatch.setattr(Stepper, "learn", taking(2.0, Stepper.learn))
-    monkeypatch.setattr(CarryOver, "advance", taking(1.0, CarryOver.advance))
+    monkeypatch.setattr(TrainingStep, "learn", taking(2.0, TrainingStep.learn))
+    monkeypatch.setattr(ClickBatch, "advance", taking(1.0, ClickBatch.advance))
     found = measure_throughput(toy_config(batch_size=3), root, steps=6)
-    assert found.bare == pytest.approx(3 / 2)
+    assert found.network == pytest.approx(3 / 2)
     assert found.loaded == pytest.approx(1.0)
     assert found.ratio == pytest.approx(2 / 3)
     assert found.waiting == pytest.approx(1 / 3)

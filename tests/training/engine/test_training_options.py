@@ -123,7 +123,7 @@ def _first_moments(run) -> dict[str, torch.Tensor]:
     state = run.optimiser.state_dict()
     numbers = [number for group in state["param_groups"] for number in group["params"]]
     parameters = [p for group in run.optimiser.param_groups for p in group["params"]]
-    names = {id(parameter): name for name, parameter in run.bare.named_parameters()}
+    names = {id(parameter): name for name, parameter in run.network.named_parameters()}
     return {
         names[id(parameter)]: 10 * state["state"][number]["exp_avg"]
         for number, parameter in zip(numbers, parameters, strict=True)
@@ -161,7 +161,7 @@ def test_options_of_building_are_trained_resumed_and_recorded(root, options):
     export_checkpoint(parts.state_file, parts.config, file)
     model, info = load_checkpoint(file)
     assert info.options == config.options
-    assert type(model) is type(parts.bare)
+    assert type(model) is type(parts.network)
 
 
 @pytest.fixture
@@ -213,9 +213,9 @@ def test_earlier_clicks_are_simulated_either_way(root, iteration):
         root,
         root / "run",
     )
-    turns = run._carry.roster.turns
+    steps = run._click_batch.schedule.steps
     assert run.drawn == 39 if iteration == "passes" else run.drawn < 39
-    assert (max(turns) == 0) == (iteration == "passes")
+    assert (max(steps) == 0) == (iteration == "passes")
 
 
 # -- samples -----------------------------------------------------------------------

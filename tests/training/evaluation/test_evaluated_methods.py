@@ -1,4 +1,4 @@
-"""What the robot can drive: classical methods, sessions."""
+"""Predictors for the robot: classical methods, sessions."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from PIL import Image
 
 import gpcis_training
 from gpcis_training.cli import main
-from gpcis_training.finetuning.output import places_of
+from gpcis_training.finetuning.output import output_files
 from gpcis_training.finetuning.plan import choose_precision, read_plan
 from gpcis_training.finetuning.report import EventLog, card_text
-from gpcis_training.finetuning.training import Watch
+from gpcis_training.finetuning.training import EarlyStopping
 from gpcis_training.finetuning.validation import Figures
 from napari_gpcis import Segmenter, list_models
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
@@ -169,21 +169,23 @@ def test_stopping_keeps_the_best_so_far(root, start, tmp_path):
 
 
 def test_the_best_state_is_kept_and_patience_ends_training(root, tmp_path, monkeypatch):
-    """Scores 5, 3, 3.03, 4: the third is as good as the second, the fourth ends it."""
-    from gpcis_training.finetuning import training as _watch
+    """Scores 5, 3, 3.03, 4: the third ties the second, the fourth ends it."""
+    from gpcis_training.finetuning import training
 
     clicks = iter((5.0, 3.0, 3.03, 4.0))
-    monkeypatch.setattr(_watch, "figures_of", lambda _: figures(next(clicks)))
-    monkeypatch.setattr(Watch, "_due", lambda *_: True)
+    monkeypatch.setattr(training, "figures_of", lambda _: figures(next(clicks)))
+    monkeypatch.setattr(EarlyStopping, "_due", lambda *_: True)
     log = EventLog(tmp_path / "events.jsonl")
     best = tmp_path / "best.pt"
     info = ModelInfo("start", "mobilenet_v2")
-    watch = Watch(info, FakeValidation(), best, log, figures(6.0), 2, lambda: False)
+    callback = EarlyStopping(
+        info, FakeValidation(), best, log, figures(6.0), 2, lambda: False
+    )
     trainer = FakeTrainer()
     goes_on = []
     for _ in range(4):
         trainer.step += 1
-        goes_on.append(watch(trainer, {"loss": 1.0, "iou": 0.5}))
+        goes_on.append(callback(trainer, {"loss": 1.0, "iou": 0.5}))
     assert goes_on == [True, True, True, False]
     assert torch.load(best, weights_only=True)["step"] == 3
     assert [entry["best"] for entry in log.kept("validation")] == [
@@ -192,7 +194,9 @@ def test_the_best_state_is_kept_and_patience_ends_training(root, tmp_path, monke
         True,
         False,
     ]
-    again = Watch(info, FakeValidation(), best, log, figures(6.0), 3, lambda: False)
+    again = EarlyStopping(
+        info, FakeValidation(), best, log, figures(6.0), 3, lambda: False
+    )
     assert again.best == 3.0  # a resumed run knows what was best
 
 
@@ -203,7 +207,7 @@ def figures(clicks):
 class FakeValidation:
     """Validates nothing."""
 
-    def few(self, count):
+    def subset(self, count):
         return ("object",)
 
     def run(self, segmenter, objects, stop=None):
@@ -220,7 +224,7 @@ class FakeTrainer:
         self.config = SimpleNamespace(steps=100, batch_size=2)
         self.step = 0
         self.minutes = 0.0
-        self.bare = build_model("mobilenet_v2")
+        self.network = build_model("mobilenet_v2")
 
     def progress(self):
         return self.step / 100
@@ -244,7 +248,7 @@ def test_batch_norm_keeps_its_statistics_and_its_scale_learns(root, start, tmp_p
 
 def test_a_killed_run_resumes_where_it_was(root, start, tmp_path):
     output = tmp_path / "out.safetensors"
-    places = places_of(output)
+    files = output_files(output)
     folders = [f"--images={root / 'images'}", f"--labels={root / 'labels'}"]
     arguments = ["finetune", str(start), *folders, "-o", str(output), *ARGUMENTS]
     program = [sys.executable, "-m", "gpcis_training.cli", *arguments, "--events"]
@@ -261,12 +265,12 @@ def test_a_killed_run_resumes_where_it_was(root, start, tmp_path):
     finally:
         child.kill()
         child.communicate()
-    assert places.best.is_file() or places.plan.is_file()
+    assert files.best.is_file() or files.plan.is_file()
     with pytest.raises(InputError, match="unfinished run of 'out'"):
         run(root, start, output)
-    kept = EventLog(places.run / "events.jsonl").kept("validation")
+    kept = EventLog(files.run / "events.jsonl").kept("validation")
     assert kept
-    plan = read_plan(places)
+    plan = read_plan(files)
     assert plan.config.steps == 100_000
     told = []
     result = run(
@@ -277,7 +281,7 @@ def test_a_killed_run_resumes_where_it_was(root, start, tmp_path):
         kept
     )
     assert result.before == plan.before
-    assert not places.work.exists()
+    assert not files.work.exists()
 
 
 def test_the_child_of_a_viewer_ends_with_it(root, start, tmp_path):
@@ -342,8 +346,8 @@ def test_there_must_be_a_run_to_resume(root, start, tmp_path):
 def test_kept_events_are_replayed_but_for_a_cut_off_line(tmp_path):
     told = []
     log = EventLog(tmp_path / "events.jsonl", told.append)
-    log.tell("before", keep=True, figures={})
-    log.tell("stage", done=1)
+    log.emit("before", keep=True, figures={})
+    log.emit("stage", done=1)
     with (tmp_path / "events.jsonl").open("a") as stream:
         stream.write('{"event": "valid')
     log.replay()

@@ -20,11 +20,11 @@ from gpcis_training.finetuning.options import (
     view_window,
 )
 from gpcis_training.finetuning.prepare import (
-    Gathered,
-    Measured,
-    Source,
-    gather,
+    PlaneSource,
+    PreparedData,
+    StoredPlane,
     make_split,
+    prepare_planes,
     read_split,
 )
 from gpcis_training.finetuning.reading import ReadingRule, read_planes
@@ -230,10 +230,10 @@ def test_folders_without_a_pair_are_explained(tmp_path):
         find_pairs_of_files(tmp_path / "images", tmp_path / "nowhere")
 
 
-def gathered(names, side=20, shape=(96, 96)):
-    return Gathered(
+def prepared(names, side=20, shape=(96, 96)):
+    return PreparedData(
         tuple(
-            Measured(name, f"{k:05d}", shape, (side**2,) * 2, (side,) * 2, 1)
+            StoredPlane(name, f"{k:05d}", shape, (side**2,) * 2, (side,) * 2, 1)
             for k, name in enumerate(names)
         ),
         (),
@@ -243,9 +243,9 @@ def gathered(names, side=20, shape=(96, 96)):
 
 def test_split_keeps_files_together_and_repeats(tmp_path):
     names = [f"s{k}.tif[{plane}]" for k in range(10) for plane in range(3)]
-    split = make_split(gathered(names), seed=4)
-    assert split == make_split(gathered(names), seed=4)
-    assert split != make_split(gathered(names), seed=5)
+    split = make_split(prepared(names), seed=4)
+    assert split == make_split(prepared(names), seed=4)
+    assert split != make_split(prepared(names), seed=5)
     assert len(split.val) == 6
     files = [{name.split("[")[0] for name in part} for part in (split.train, split.val)]
     assert not files[0] & files[1]
@@ -253,12 +253,12 @@ def test_split_keeps_files_together_and_repeats(tmp_path):
 
 
 def test_split_of_one_stack_takes_its_last_planes():
-    split = make_split(gathered([f"z.tif[{k}]" for k in range(10)]), seed=0)
+    split = make_split(prepared([f"z.tif[{k}]" for k in range(10)]), seed=0)
     assert split.val == ("z.tif[8]", "z.tif[9]")
 
 
 def test_given_splits_name_planes_or_files(tmp_path):
-    found = gathered(["a.tif[0]", "a.tif[1]", "b.png", "c.png"])
+    found = prepared(["a.tif[0]", "a.tif[1]", "b.png", "c.png"])
     path = tmp_path / "split.json"
     path.write_text(json.dumps({"train": ["a.tif"], "val": ["b.png"]}))
     split = read_split(path, found)
@@ -282,7 +282,7 @@ def test_bad_splits_are_explained(tmp_path, content, message):
     path = tmp_path / "split.json"
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=message):
-        read_split(path, gathered(["a.png", "b.png"]))
+        read_split(path, prepared(["a.png", "b.png"]))
 
 
 def test_gathered_planes_are_a_data_folder_and_problems_are_kept(tmp_path):
@@ -290,9 +290,10 @@ def test_gathered_planes_are_a_data_folder_and_problems_are_kept(tmp_path):
     (root / "images" / "cell 1.png").write_bytes(b"\x89PNG\r\n broken")
     pairs, _ = find_pairs_of_files(root / "images", root / "labels")
     sources = [
-        Source(p.image.name, lambda p=p: read_planes(p, ReadingRule())) for p in pairs
+        PlaneSource(p.image.name, lambda p=p: read_planes(p, ReadingRule()))
+        for p in pairs
     ]
-    found = gather(sources, tmp_path / "data")
+    found = prepare_planes(sources, tmp_path / "data")
     assert [plane.name for plane in found.planes] == ["cell 0.png", "cell 2.png"]
     (problem,) = found.problems
     assert problem.file == "cell 1.png"
@@ -312,9 +313,10 @@ def test_a_stack_that_fails_half_way_leaves_nothing(tmp_path):
     write(tmp_path / "labels" / "b.npy", np.stack([LABELS] * 3))
     pairs, _ = find_pairs_of_files(tmp_path / "images", tmp_path / "labels")
     sources = [
-        Source(p.image.name, lambda p=p: read_planes(p, ReadingRule())) for p in pairs
+        PlaneSource(p.image.name, lambda p=p: read_planes(p, ReadingRule()))
+        for p in pairs
     ]
-    found = gather(sources, tmp_path / "data")
+    found = prepare_planes(sources, tmp_path / "data")
     assert [plane.name for plane in found.planes] == [f"b.npy[{k}]" for k in range(3)]
     assert len(list((tmp_path / "data/all/images").iterdir())) == 3
     assert len(list((tmp_path / "data/all/labels").iterdir())) == 3
@@ -325,8 +327,8 @@ def test_a_single_image_is_cut_in_two(tmp_path):
     write(tmp_path / "images" / "a.png", image)
     write(tmp_path / "labels" / "a.png", labels)
     pairs, _ = find_pairs_of_files(tmp_path / "images", tmp_path / "labels")
-    sources = [Source("a.png", lambda: read_planes(pairs[0], ReadingRule()))]
-    found = gather(sources, tmp_path / "data")
+    sources = [PlaneSource("a.png", lambda: read_planes(pairs[0], ReadingRule()))]
+    found = prepare_planes(sources, tmp_path / "data")
     assert [plane.shape for plane in found.planes] == [(96, 288), (96, 96)]
     split = make_split(found, 0)
     assert (len(split.train), len(split.val)) == (1, 1)
@@ -334,8 +336,8 @@ def test_a_single_image_is_cut_in_two(tmp_path):
 
 
 def test_defaults_follow_the_images():
-    small = gathered([f"{k}.png" for k in range(10)], side=20, shape=(512, 512))
-    large = gathered([f"{k}.png" for k in range(40)], side=300, shape=(1000, 1000))
+    small = prepared([f"{k}.png" for k in range(10)], side=20, shape=(512, 512))
+    large = prepared([f"{k}.png" for k in range(40)], side=300, shape=(1000, 1000))
     assert (view_window(small), view_window(large)) == (256, 608)
     info = ModelInfo("start", "mobilenet_v2", {"basis": 64}, licence="CC0")
     few, many = (
@@ -379,7 +381,7 @@ def test_validation_draws_parts_and_wholes(tmp_path):
     assert len(Validation.draw(root, rule, union=False).objects) == 6
     both = Validation.draw(root, rule, union=True)
     assert len(both.objects) == 9
-    assert [item.image for item in both.few(3)] == [
+    assert [item.image for item in both.subset(3)] == [
         "cell 0.png",
         "cell 1.png",
         "cell 0.png",

@@ -17,7 +17,7 @@ from _toy_backbone import make_toy_model
 from gpcis_training.cli import main
 from gpcis_training.config import FitConfig
 from gpcis_training.engine.start import parameter_groups, start_model
-from gpcis_training.initial_weights import _focalclick, load_initial_weights
+from gpcis_training.initial_weights import focalclick, load_initial_weights
 from napari_gpcis import Click, Segmenter
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.model.gpcis import GPCIS, build_model
@@ -83,7 +83,7 @@ def test_every_encoder_key_of_focalclick_has_its_place(name: str) -> None:
             assert own[ours] == _keys(name)[key], key
     used = [ours for ours in named.values() if ours is not None]
     assert len(used) == len(set(used))
-    assert sorted(used) == sorted(_focalclick.names_to_fill(model))
+    assert sorted(used) == sorted(focalclick.names_to_fill(model))
     unused = {key for key, ours in named.items() if ours is None}
     last = {
         "hrnet18s": ("feature_extractor.cls_head.",),

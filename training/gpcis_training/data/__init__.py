@@ -2,6 +2,8 @@
 
 from gpcis_training.data.folders import (
     FORMS,
+    IMAGE_SUFFIXES,
+    MIN_OBJECT,
     DataFolder,
     Pair,
     Target,
@@ -9,11 +11,14 @@ from gpcis_training.data.folders import (
     draw_target,
     find_pairs,
     make_target,
+    read_image,
     read_labels,
 )
 
 __all__ = [
     "FORMS",
+    "IMAGE_SUFFIXES",
+    "MIN_OBJECT",
     "DataFolder",
     "Pair",
     "Target",
@@ -21,5 +26,6 @@ __all__ = [
     "draw_target",
     "find_pairs",
     "make_target",
+    "read_image",
     "read_labels",
 ]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """How samples are cut and coloured.
+    """Augmentation of samples: crops and colours.
 
     Parameters
     ----------
@@ -112,11 +112,11 @@ def augment(
     target
         Image and object.
     options
-        How.
+        Of the augmentation.
     rng
         Source of randomness.
     box
-        What to cut; drawn by default.
+        Region to cut; drawn by default.
     """
     if box is None and rng.random() < options.zoom:
         box = _box_around(target.mask, options, rng)
@@ -171,7 +171,7 @@ def random_box(
     shape
         Of the image.
     options
-        How.
+        Of the augmentation.
     rng
         Source of randomness.
 

@@ -41,7 +41,7 @@ class ClickOptions:
         Base of the geometric law of the numbers of clicks (published code 0.7,
         paper 0.8).
     single_start
-        Share of samples that start from one positive click alone, as a person does;
+        Share of samples that start from one positive click alone, as users do;
         0 is the published law.
     erode
         Probability of keeping positive clicks off the object's rim.
@@ -49,7 +49,7 @@ class ClickOptions:
         Shares of negatives on the background, on other objects, along the border.
     off_centre
         Share of first clicks and of clicks on errors that fall anywhere in their
-        region instead of its middle part, as hurried people click; 0 is the
+        region instead of its middle part, as hurried users click; 0 is the
         published law.
     jitter
         Standard deviation, in network pixels, of a random shift of every click. A
@@ -96,21 +96,21 @@ def sample_clicks(
     regions = _objects(crop, options)
     if len(regions) == 2 and not single:
         more = min(int(rng.choice(MAX_CLICKS + 1, p=law / law.sum())), MAX_CLICKS - 2)
-    places = []
+    pixels = []
     for region in regions:
         inside = _eroded(region) if rng.random() < options.erode else region
         first = _middle(_depth(inside), _INNER_FIRST, options, rng)
-        places += _uniform(first, 1, rng)
+        pixels += _uniform(first, 1, rng)
     if len(regions) == 2:
         inside = _eroded(crop.mask) if rng.random() < options.erode else crop.mask
-    places += _uniform(inside, more, rng)
+    pixels += _uniform(inside, more, rng)
     points = np.full((2 * MAX_CLICKS, 3), -1, dtype=np.float32)
-    for slot, place in enumerate(places):
-        points[slot] = (*_shifted(place, crop.mask, options, rng), slot)
-    for slot, place in enumerate(_negatives(crop, negatives, options, rng)):
+    for slot, pixel in enumerate(pixels):
+        points[slot] = (*_shifted(pixel, crop.mask, options, rng), slot)
+    for slot, pixel in enumerate(_negatives(crop, negatives, options, rng)):
         points[MAX_CLICKS + slot] = (
-            *_shifted(place, crop.mask, options, rng),
-            len(places) + slot,
+            *_shifted(pixel, crop.mask, options, rng),
+            len(pixels) + slot,
         )
     return points
 
@@ -125,17 +125,17 @@ def _objects(crop: Crop, options: ClickOptions) -> list[Mask]:
 
 
 def _shifted(
-    place: tuple[int, int],
+    pixel: tuple[int, int],
     mask: Mask,
     options: ClickOptions,
     rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """Return a click's place after a tremble that keeps its label right."""
+    """Return a click's pixel after a random shift that keeps its label right."""
     if options.jitter <= 0:
-        return place
-    row, col = np.rint(place + rng.normal(0, options.jitter, size=2)).astype(int)
+        return pixel
+    row, col = np.rint(pixel + rng.normal(0, options.jitter, size=2)).astype(int)
     inside = 0 <= row < mask.shape[0] and 0 <= col < mask.shape[1]
-    return (row, col) if inside and mask[row, col] == mask[place] else place
+    return (row, col) if inside and mask[row, col] == mask[pixel] else pixel
 
 
 def add_error_click(
@@ -167,11 +167,11 @@ def add_error_click(
     depth = missed if positive else excess
     if depth.max() <= 0:
         return
-    place = _uniform(_middle(depth, _INNER_ERROR, options, rng), 1, rng)[0]
-    place = _shifted(place, mask, options, rng)
+    pixel = _uniform(_middle(depth, _INNER_ERROR, options, rng), 1, rng)[0]
+    pixel = _shifted(pixel, mask, options, rng)
     half = points[:MAX_CLICKS] if positive else points[MAX_CLICKS:]
     free = np.flatnonzero(half[:, 0] < 0)
-    half[free[0] if len(free) else -1] = (*place, points[:, 2].max() + 1)
+    half[free[0] if len(free) else -1] = (*pixel, points[:, 2].max() + 1)
 
 
 def _depth(mask: Mask) -> npt.NDArray[np.float64]:
@@ -199,7 +199,7 @@ def _middle(
     options: ClickOptions,
     rng: np.random.Generator,
 ) -> Mask:
-    """Return the part of a region where a click may fall: its middle, or all of it."""
+    """Return the part of a region that clicks fall into: its middle, or all."""
     anywhere = options.off_centre > 0 and rng.random() < options.off_centre
     return np.asarray(depth > (0 if anywhere else depth.max() / divisor))
 
@@ -221,13 +221,13 @@ def _negatives(
         return []
     background = ~(crop.mask | crop.others)
     elsewhere = crop.others if crop.others.any() else background
-    places: list[tuple[int, int]] = []
+    pixels: list[tuple[int, int]] = []
     numbers = rng.multinomial(count, options.strategies)
     for region, number in zip((background, elsewhere), numbers, strict=False):
-        places += _uniform(region, int(number), rng)
+        pixels += _uniform(region, int(number), rng)
     if numbers[2]:
-        places += _uniform(_border(crop.mask), int(numbers[2]), rng)
-    return places
+        pixels += _uniform(_border(crop.mask), int(numbers[2]), rng)
+    return pixels
 
 
 def _border(mask: Mask) -> Mask:

@@ -1,7 +1,7 @@
-"""Folders of images and label images as training data.
+"""Data sets of images and label images: their files, cached, and their targets.
 
 A set is ``ROOT/images/NAME.(jpg|png|tif|...)`` with ``ROOT/labels/NAME.png`` (integers,
-0 = nothing labelled); several annotations of one image stand as ``NAME__0.png``,
+0 = nothing labelled); several annotations of one image are ``NAME__0.png``,
 ``NAME__1.png`` and so on. The Semantic Boundaries Dataset is read in its own form.
 """
 
@@ -29,55 +29,12 @@ if TYPE_CHECKING:
     Image = npt.NDArray[np.uint8]
     Labels = npt.NDArray[np.integer]
 
-
-Array = TypeVar("Array", bound=np.ndarray[Any, Any])
-
-
-class ArrayCache(Generic[Array]):
-    """The arrays used last. Each data loading process has its own.
-
-    Parameters
-    ----------
-    limit
-        Bytes of all arrays together.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held: OrderedDict[Hashable, Array] = OrderedDict()
-        self._lock = Lock()
-        self.size = 0
-
-    def get(self, key: Hashable, make: Callable[[], Array]) -> Array:
-        """Return the array of a key, made now if it is not there.
-
-        Nobody may write to it.
-        """
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
-        array = make()
-        array.flags.writeable = False
-        with self._lock:
-            self._keep(key, array)
-        return array
-
-    def _keep(self, key: Hashable, array: Array) -> None:
-        if key in self._held or array.nbytes > self._limit:
-            return
-        self._held[key] = array
-        self.size += array.nbytes
-        while self.size > self._limit:
-            self.size -= self._held.popitem(last=False)[1].nbytes
-
-
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 FORMS = ("folder", "sbd")
-"""How a set lies on disk."""
-
-_images: ArrayCache[npt.NDArray[np.uint8]] = ArrayCache(1024**3)
-_labels: ArrayCache[npt.NDArray[np.integer]] = ArrayCache(512 * 1024**2)
+"""Layouts of a set on disk."""
+MIN_OBJECT = 80
+"""Smallest object that is drawn as a target, in pixels of the file."""
+Array = TypeVar("Array", bound=np.ndarray[Any, Any])
 
 
 class Pair(NamedTuple):
@@ -85,6 +42,16 @@ class Pair(NamedTuple):
 
     image: Path
     labels: tuple[Path, ...]
+
+
+class Target(NamedTuple):
+    """An image and one object to segment in it."""
+
+    image: Image
+    mask: npt.NDArray[np.bool_]
+    others: npt.NDArray[np.bool_]
+    part: npt.NDArray[np.bool_] | None = None
+    """The first of two objects that were merged to the target."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +65,8 @@ class DataFolder:
     weight
         Relative share of the training samples.
     union
-        Probability of the union of all labelled objects as the target (a person of
-        garments, a cell of nucleus and cytoplasm).
+        Probability of the union of all labelled objects as the target (garments
+        worn together, a cell of nucleus and cytoplasm).
     merge
         Probability of two objects as one target (0.15 in the published code).
     form
@@ -163,91 +130,6 @@ def find_pairs(root: Path) -> tuple[Pair, ...]:
     return tuple(Pair(path, tuple(by_stem[path.stem])) for path in files)
 
 
-def read_image(path: Path) -> Image:
-    """Read an image as the colours that predicting would see; kept, read-only.
-
-    Returns
-    -------
-    array
-        Shape ``(H, W, 3)``, uint8: colour with 8 bits as it is, everything else
-        stretched as :meth:`napari_gpcis.Segmenter.prepare` does.
-
-    Raises
-    ------
-    InputError
-        If the file is no image plane of one, three or four channels.
-    """
-    return _images.get(path, lambda: _read_image(path))
-
-
-def _read_image(path: Path) -> Image:
-    array = np.asarray(imread(path))
-    if array.ndim == 3 and array.shape[-1] in (2, 4):
-        array = array[..., : array.shape[-1] - 1]
-    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3:
-        return np.ascontiguousarray(array)
-    try:
-        channels = prepare_image(array).read(slice(None), slice(None))
-    except InputError as error:
-        msg = f"{path.name}: {error}"
-        raise InputError(msg) from error
-    rgb = np.asarray(to_rgb(channels)).transpose(1, 2, 0)
-    return np.ascontiguousarray((rgb * 255 + 0.5).astype(np.uint8))
-
-
-def read_labels(path: Path) -> Labels:
-    """Read a label image, shape ``(H, W)``, the smallest unsigned integer type.
-
-    It is kept and read-only. A ``.mat`` file is one of the Semantic Boundaries Dataset.
-
-    Raises
-    ------
-    InputError
-        If the file is not one plane of integers.
-    """
-    return _labels.get(path, lambda: _read_labels(path))
-
-
-def _read_labels(path: Path) -> Labels:
-    if path.suffix == ".mat":
-        return read_sbd_instances(path)
-    array = np.asarray(imread(path))
-    if array.ndim == 3 and (array == array[..., :1]).all():
-        array = array[..., 0]
-    if array.ndim != 2 or array.dtype.kind not in "bui":
-        msg = f"{path.name}: {array.dtype} of shape {array.shape} is no label image"
-        raise InputError(msg)
-    largest = int(array.max(initial=0))
-    small = np.min_scalar_type(max(largest, 1))
-    return np.ascontiguousarray(array.astype(small))
-
-
-def _compact(labels: Labels, min_fill: float) -> Labels:
-    """Return labels without the objects that hardly fill their bounding box."""
-    kept = labels.copy()
-    areas = np.bincount(labels.ravel())
-    boxes = ndimage.find_objects(labels)
-    for ident in np.flatnonzero(areas[1:]) + 1:
-        box = boxes[ident - 1]
-        if areas[ident] < min_fill * labels[box].size:
-            kept[box][labels[box] == ident] = 0
-    return kept
-
-
-class Target(NamedTuple):
-    """An image and one object to segment in it."""
-
-    image: Image
-    mask: npt.NDArray[np.bool_]
-    others: npt.NDArray[np.bool_]
-    part: npt.NDArray[np.bool_] | None = None
-    """The first of two objects that were merged to the target."""
-
-
-MIN_OBJECT = 80
-"""Smallest object that is drawn as a target, in pixels of the file."""
-
-
 def draw_target(
     folders: Sequence[DataFolder], rng: np.random.Generator, tries: int = 50
 ) -> Target:
@@ -267,10 +149,8 @@ def draw_target(
     InputError
         If no drawn annotation has an object of at least 80 pixels.
     """
-    shares = np.array([folder.weight for folder in folders])
     for _ in range(tries):
-        folder = folders[rng.choice(len(folders), p=shares / shares.sum())]
-        pair = folder.pairs[rng.integers(len(folder.pairs))]
+        folder, pair = draw_pair(folders, rng)
         labels = folder.labels(pair.labels[rng.integers(len(pair.labels))])
         ids = draw_ids(np.bincount(labels.ravel()), folder, rng)
         if ids is None:
@@ -280,24 +160,13 @@ def draw_target(
     raise InputError(msg)
 
 
-def make_target(pair: Pair, labels: Labels, ids: npt.NDArray[np.intp]) -> Target:
-    """Return the target of some objects of an image.
-
-    Raises
-    ------
-    InputError
-        If image and labels differ in size.
-    """
-    image = read_image(pair.image)
-    if image.shape[:2] != labels.shape:
-        msg = (
-            f"{pair.image.name} has {image.shape[:2]} pixels, but its labels "
-            f"{labels.shape}"
-        )
-        raise InputError(msg)
-    mask = np.isin(labels, ids)
-    part = labels == ids[0] if len(ids) == 2 else None
-    return Target(image, mask, (labels > 0) & ~mask, part)
+def draw_pair(
+    folders: Sequence[DataFolder], rng: np.random.Generator
+) -> tuple[DataFolder, Pair]:
+    """Draw a data set by weight, and one of its images."""
+    shares = np.array([folder.weight for folder in folders])
+    folder = folders[rng.choice(len(folders), p=shares / shares.sum())]
+    return folder, folder.pairs[rng.integers(len(folder.pairs))]
 
 
 def draw_ids(
@@ -326,3 +195,170 @@ def draw_ids(
         return None
     count = 2 if len(ids) > 1 and rng.random() < folder.merge else 1
     return rng.choice(ids, size=count, replace=False)
+
+
+def make_target(pair: Pair, labels: Labels, ids: npt.NDArray[np.intp]) -> Target:
+    """Return the target of some objects of an image.
+
+    Raises
+    ------
+    InputError
+        If image and labels differ in size.
+    """
+    image = read_image(pair.image)
+    if image.shape[:2] != labels.shape:
+        msg = (
+            f"{pair.image.name} has {image.shape[:2]} pixels, but its labels "
+            f"{labels.shape}"
+        )
+        raise InputError(msg)
+    mask = np.isin(labels, ids)
+    part = labels == ids[0] if len(ids) == 2 else None
+    return Target(image, mask, (labels > 0) & ~mask, part)
+
+
+def read_image(path: Path) -> Image:
+    """Read an image as the colours that predicting would see; kept, read-only.
+
+    Returns
+    -------
+    array
+        Shape ``(H, W, 3)``, uint8: colour with 8 bits as it is, everything else
+        stretched as :meth:`napari_gpcis.Segmenter.prepare` does.
+
+    Raises
+    ------
+    InputError
+        If the file is no image plane of one, three or four channels.
+    """
+    return _images.get(path, lambda: _read_image(path))
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a label image, shape ``(H, W)``, the smallest unsigned integer type.
+
+    It is kept and read-only. A ``.mat`` file is one of the Semantic Boundaries Dataset.
+
+    Raises
+    ------
+    InputError
+        If the file is not one plane of integers.
+    """
+    return _labels.get(path, lambda: _read_labels(path))
+
+
+class ArrayCache(Generic[Array]):
+    """Cache of the arrays used last. Each data loading process has its own.
+
+    Parameters
+    ----------
+    limit
+        Bytes of all arrays together.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: OrderedDict[Hashable, Array] = OrderedDict()
+        self._lock = Lock()
+        self.size = 0
+
+    def get(self, key: Hashable, make: Callable[[], Array]) -> Array:
+        """Return the array of a key, made now if it is not there.
+
+        It is read-only.
+        """
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        array = make()
+        array.flags.writeable = False
+        with self._lock:
+            self._keep(key, array)
+        return array
+
+    def _keep(self, key: Hashable, array: Array) -> None:
+        if key in self._held or array.nbytes > self._limit:
+            return
+        self._held[key] = array
+        self.size += array.nbytes
+        while self.size > self._limit:
+            self.size -= self._held.popitem(last=False)[1].nbytes
+
+
+_images: ArrayCache[npt.NDArray[np.uint8]] = ArrayCache(1024**3)
+_labels: ArrayCache[npt.NDArray[np.integer]] = ArrayCache(512 * 1024**2)
+
+
+def _read_image(path: Path) -> Image:
+    array = np.asarray(imread(path))
+    if array.ndim == 3 and array.shape[-1] in (2, 4):
+        array = array[..., : array.shape[-1] - 1]
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3:
+        return np.ascontiguousarray(array)
+    try:
+        return network_colours(array)
+    except InputError as error:
+        msg = f"{path.name}: {error}"
+        raise InputError(msg) from error
+
+
+def network_colours(
+    array: npt.NDArray[Any], channels: tuple[int, ...] | None = None
+) -> Image:
+    """Return an image as the network sees it, rounded to 8 bits, ``(H, W, 3)``.
+
+    Parameters
+    ----------
+    array
+        Shape ``(H, W)`` or ``(H, W, C)``.
+    channels
+        Up to three channels, as for :meth:`napari_gpcis.Segmenter.predict`.
+    """
+    prepared = prepare_image(array, channels=channels)
+    rgb = np.asarray(to_rgb(prepared.read(slice(None), slice(None))))
+    return np.ascontiguousarray((rgb.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8))
+
+
+def _read_labels(path: Path) -> Labels:
+    if path.suffix == ".mat":
+        return read_sbd_instances(path)
+    array = label_plane(np.asarray(imread(path)), path.name)
+    largest = int(array.max(initial=0))
+    small = np.min_scalar_type(max(largest, 1))
+    return np.ascontiguousarray(array.astype(small))
+
+
+def label_plane(array: npt.NDArray[Any], name: object) -> Labels:
+    """Return the one plane of a label image, shape ``(H, W)``.
+
+    Parameters
+    ----------
+    array
+        Shape ``(H, W)``, or ``(H, W, C)`` with all channels alike.
+    name
+        Name of the file, for the error.
+
+    Raises
+    ------
+    InputError
+        If it is not one plane of integers.
+    """
+    if array.ndim == 3 and (array == array[..., :1]).all():
+        array = array[..., 0]
+    if array.ndim != 2 or array.dtype.kind not in "bui":
+        msg = f"{name}: {array.dtype} of shape {array.shape} is no label image"
+        raise InputError(msg)
+    return array
+
+
+def _compact(labels: Labels, min_fill: float) -> Labels:
+    """Return labels without the objects that hardly fill their bounding box."""
+    kept = labels.copy()
+    areas = np.bincount(labels.ravel())
+    boxes = ndimage.find_objects(labels)
+    for ident in np.flatnonzero(areas[1:]) + 1:
+        box = boxes[ident - 1]
+        if areas[ident] < min_fill * labels[box].size:
+            kept[box][labels[box] == ident] = 0
+    return kept

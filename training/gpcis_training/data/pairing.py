@@ -1,4 +1,4 @@
-"""Which label file belongs to which image: by name, or by a CSV or JSON file."""
+"""Pairs of image and label files, by name or by a CSV or JSON file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def find_pairs_of_files(
         mapping from image to label file(s) or a list of such objects. Paths in it are
         relative to the two folders. Without it, a label file has the name of its
         image, followed by nothing, ``_labels``, ``_mask``, ``_masks``, ``_seg`` or
-        ``_gt``, and by ``__0``, ``__1`` ... where several people labelled it.
+        ``_gt``, and by ``__0``, ``__1`` ... where several annotators labelled it.
 
     Returns
     -------

@@ -10,8 +10,14 @@ from torch.utils.data import Dataset
 
 from gpcis_training.data.augment import AugmentOptions, Crop, augment, random_box
 from gpcis_training.data.click_simulation import ClickOptions, sample_clicks
-from gpcis_training.data.folders import DataFolder, draw_ids, draw_target, make_target
-from gpcis_training.seeds import Purpose, generator
+from gpcis_training.data.folders import (
+    DataFolder,
+    draw_ids,
+    draw_pair,
+    draw_target,
+    make_target,
+)
+from gpcis_training.seeds import Stream, generator
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,7 +55,7 @@ class SampleStream(Dataset[Sample]):
     seed
         Of all randomness.
     augment_options, click_options
-        How crops and clicks are drawn.
+        Laws by which crops and clicks are drawn.
     in_order
         Take the images of the one set in passes, each once in a pass, in another
         order in each; an image that gives no usable crop is replaced by any other.
@@ -96,21 +102,19 @@ class SampleStream(Dataset[Sample]):
         )
 
     def _first(self, index: int, rng: np.random.Generator) -> Crop | None:
-        """Cut the image whose turn it is; ``None`` if any may be taken."""
+        """Cut the image that is next in order; ``None`` if any may be taken."""
         if not self.in_order:
             return None
         (folder,) = self.folders
-        turn, place = divmod(index, len(folder.pairs))
-        order = generator(self.seed, Purpose.ORDER, turn).permutation(len(folder.pairs))
-        return self._cut(folder, folder.pairs[order[place]], rng)
+        epoch, position = divmod(index, len(folder.pairs))
+        order = generator(self.seed, Stream.ORDER, epoch).permutation(len(folder.pairs))
+        return self._cut(folder, folder.pairs[order[position]], rng)
 
     def _any(self, rng: np.random.Generator) -> Crop | None:
         """Cut any image, or ``None`` if the crop drawn shows no object."""
         if not (self.in_order or self.augment_options.object_in_crop):
             return augment(draw_target(self.folders, rng), self.augment_options, rng)
-        shares = np.array([folder.weight for folder in self.folders])
-        folder = self.folders[rng.choice(len(shares), p=shares / shares.sum())]
-        return self._cut(folder, folder.pairs[rng.integers(len(folder.pairs))], rng)
+        return self._cut(*draw_pair(self.folders, rng), rng)
 
     def _cut(
         self, folder: DataFolder, pair: Pair, rng: np.random.Generator
@@ -129,7 +133,7 @@ class SampleStream(Dataset[Sample]):
 
 
 def _areas(labels: Labels, box: Box, size: int) -> npt.NDArray[np.float64]:
-    """Return the area of each id in a crop, in pixels of the crop once resized."""
+    """Return the area of each id in a crop, in pixels once resized."""
     top, bottom, left, right = box
     shown = labels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     scale = size**2 / ((bottom - top) * (right - left))

@@ -38,7 +38,7 @@ def average(models: Sequence[str | Path], output: str | Path) -> ModelInfo:
     Returns
     -------
     ModelInfo
-        What was written beside the weights; its ``extra`` names the checkpoints.
+        Notes written beside the weights; its ``extra`` names the checkpoints.
 
     Raises
     ------

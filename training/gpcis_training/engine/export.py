@@ -1,4 +1,4 @@
-"""From the state of a training run to a checkpoint that predicts."""
+"""Export of a training state as a checkpoint that predicts."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def export_checkpoint(
     destination
         The file to write (float16).
     settings
-        How the model is to be run; by default as the configuration says.
+        Inference settings of the model; by default as the configuration says.
     extra
         Further notes for the checkpoint.
 
     Returns
     -------
     ModelInfo
-        What was written beside the weights.
+        Notes written beside the weights.
 
     Raises
     ------
@@ -64,11 +64,11 @@ def export_checkpoint(
         raise CheckpointError(msg) from error
     stride = config.inference.get("gp_stride", model.gp_stride)
     inference = replace(settings or config.settings(), gp_stride=stride)
-    places = state.get("places", {}).get("index", range(config.batch_size))
+    slots = state.get("places", {}).get("index", range(config.batch_size))
     notes = {
         "fingerprint": _fingerprint(model.state_dict()),
         "steps": str(state["step"]),
-        "samples": str(state["step"] * len(places)),
+        "samples": str(state["step"] * len(slots)),
         "minutes": f"{state['minutes']:.0f}",
         "training_size": str(config.augment.size),
         "recipe": json.dumps(_recipe(config), sort_keys=True),
@@ -88,7 +88,7 @@ def export_checkpoint(
 
 
 def _recipe(config: FitConfig) -> dict[str, Any]:
-    """Return how the network was trained, apart from where the data lay."""
+    """Return the configuration without data and texts."""
     told_elsewhere = ("data", "name", "licence", "training_data", "description")
     entries = asdict(config)
     return {name: entries[name] for name in entries if name not in told_elsewhere}

@@ -1,4 +1,4 @@
-"""Samples, loaded ahead by other processes."""
+"""Data loader: samples made ahead of time by other processes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from gpcis_training.config import FitConfig
     from gpcis_training.data.folders import DataFolder
-    from gpcis_training.engine.slots import ComingSamples
+    from gpcis_training.engine.slots import SlotSampler
 
 
 def open_loader(
-    folders: Sequence[DataFolder], config: FitConfig, coming: ComingSamples
+    folders: Sequence[DataFolder], config: FitConfig, sampler: SlotSampler
 ) -> DataLoader[Sample]:
-    """Return the samples that are to come, loaded ahead.
+    """Return a loader of the samples to come.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def open_loader(
         Data sets.
     config
         The run, with the number of loading processes.
-    coming
-        Which samples.
+    sampler
+        Indices of the samples.
     """
     stream = SampleStream(
         folders,
@@ -45,17 +45,17 @@ def open_loader(
     return DataLoader(
         stream,
         batch_size=None,
-        sampler=coming,
+        sampler=sampler,
         num_workers=config.workers,
         prefetch_factor=32 if config.workers else None,
         persistent_workers=config.workers > 0,
-        worker_init_fn=_begin,
-        multiprocessing_context=_fresh_processes() if config.workers else None,
+        worker_init_fn=_start_worker,
+        multiprocessing_context=_process_context() if config.workers else None,
     )
 
 
-def _fresh_processes() -> BaseContext:
-    """Return a way of starting processes that copies no running threads.
+def _process_context() -> BaseContext:
+    """Return a start method that copies no running threads.
 
     A copy of a process with threads (PyTorch's, a window's) may stop for ever or end
     in a segmentation fault; a server without threads, or a new process, may not.
@@ -67,7 +67,7 @@ def _fresh_processes() -> BaseContext:
     return context
 
 
-def _begin(worker: int) -> None:
+def _start_worker(worker: int) -> None:
     """Keep data workers from competing with the network for cores; end with the run.
 
     The parent of a process that a server started is the server, so that PyTorch's own
@@ -75,10 +75,10 @@ def _begin(worker: int) -> None:
     """
     del worker
     torch.set_num_threads(1)
-    Thread(target=_end_with_the_run, daemon=True).start()
+    Thread(target=_exit_with_run, daemon=True).start()
 
 
-def _end_with_the_run() -> None:
+def _exit_with_run() -> None:
     run = multiprocessing.parent_process()
     if run is not None:
         run.join()

@@ -1,4 +1,4 @@
-"""How a run starts: the network, its first weights, its parameter groups."""
+"""Start of a run: network, first weights, parameter groups, schedules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from gpcis_training.config import FitConfig, OptimiserConfig
 
-
 ENCODER_PREFIXES = {
     "mobilenet_v2": ("model.stem.", "model.blocks.", "model.aspp"),
     "resnet50": ("model.",),  # decoder included, as published
@@ -27,6 +26,77 @@ ENCODER_PREFIXES = {
 }
 """Names of the parameters of each network that learn at the encoder's rate."""
 _BASIS = ("omega", "theta.")
+_ROUNDING = 1e-6
+
+
+def start_model(
+    config: FitConfig, initial_weights: str | Path | None, start: str | Path | None
+) -> ClickNetwork:
+    """Build the network and give it the weights it starts from.
+
+    A network without basis functions may start from one that has some.
+
+    Raises
+    ------
+    InputError
+        If the network has no such options, the checkpoint is of another network or
+        has other parameters, or nothing is called as ``zero_start`` says.
+    """
+    try:
+        model = build_model(config.network, **config.options)
+    except TypeError as error:
+        msg = f"options of {config.network}: {error}"
+        raise InputError(msg) from error
+    if start is not None:
+        _take_over(model, start)
+    elif initial_weights is not None:
+        load_initial_weights(model, initial_weights)
+    for prefix in config.zero_start:
+        _set_to_zero(model, prefix)
+    return model
+
+
+def parameter_groups(model: ClickNetwork, config: FitConfig) -> list[dict[str, Any]]:
+    """Split the parameters: pre-trained encoder at a lower rate, rest at full."""
+    prefixes = config.optimiser.encoder
+    prefixes = prefixes or ENCODER_PREFIXES.get(config.network, ("model.",))
+    encoder: list[torch.nn.Parameter] = []
+    rest: list[torch.nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        (encoder if name.startswith(prefixes) else rest).append(parameter)
+    factors = (config.optimiser.encoder_lr, 1.0)
+    return [
+        {"params": parameters, "factor": factor}
+        for parameters, factor in zip((encoder, rest), factors, strict=True)
+        if parameters
+    ]
+
+
+def progress(config: FitConfig, step: int, minutes: float) -> float:
+    """Return the finished share of the schedule, by steps or by the clock."""
+    share = step / config.steps
+    if config.max_minutes:
+        share = max(share, minutes / config.max_minutes)
+    return min(share, 1.0)
+
+
+def rate_factor(config: FitConfig, share: float) -> float:
+    """Return the factor on the learning rate after a share of the run.
+
+    A linear warm-up, times half a cosine down to 0 or a staircase.
+    """
+    optimiser = config.optimiser
+    warm = min(1.0, (share + 1e-4) / max(optimiser.warmup, 1e-4))
+    if optimiser.schedule == "cosine":
+        return warm * 0.5 * (1 + math.cos(math.pi * share))
+    return warm * _staircase(optimiser, share * (config.epochs or config.steps))
+
+
+def noise(config: FitConfig, share: float) -> float:
+    """Return ``epsilon^2``: from the start down to the published one, geometrically."""
+    start, until = config.epsilon2_start, config.epsilon2_share
+    left = max(0.0, 1 - share / until) if until > 0 else 0.0
+    return float(TRAINING_EPSILON2 * (start / TRAINING_EPSILON2) ** left)
 
 
 def to_channels_last(model: torch.nn.Module) -> None:
@@ -66,33 +136,6 @@ def synchronise_statistics(model: ClickNetwork, device: torch.device) -> ClickNe
     return converted
 
 
-def start_model(
-    config: FitConfig, initial_weights: str | Path | None, start: str | Path | None
-) -> ClickNetwork:
-    """Build the network and give it the weights it starts from.
-
-    A network without basis functions may start from one that has some.
-
-    Raises
-    ------
-    InputError
-        If the network has no such options, the checkpoint is of another network or
-        has other parameters, or nothing is called as ``zero_start`` says.
-    """
-    try:
-        model = build_model(config.network, **config.options)
-    except TypeError as error:
-        msg = f"options of {config.network}: {error}"
-        raise InputError(msg) from error
-    if start is not None:
-        _take_over(model, start)
-    elif initial_weights is not None:
-        load_initial_weights(model, initial_weights)
-    for prefix in config.zero_start:
-        _set_to_zero(model, prefix)
-    return model
-
-
 def _take_over(model: ClickNetwork, start: str | Path) -> None:
     """Copy the weights of a checkpoint."""
     loaded, _ = load_checkpoint(start)
@@ -125,53 +168,7 @@ def _set_to_zero(model: ClickNetwork, prefix: str) -> None:
         parameter.zero_()
 
 
-def parameter_groups(model: ClickNetwork, config: FitConfig) -> list[dict[str, Any]]:
-    """Split the parameters: pre-trained encoder at a lower rate, rest at full."""
-    prefixes = config.optimiser.encoder
-    prefixes = prefixes or ENCODER_PREFIXES.get(config.network, ("model.",))
-    encoder: list[torch.nn.Parameter] = []
-    rest: list[torch.nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        (encoder if name.startswith(prefixes) else rest).append(parameter)
-    factors = (config.optimiser.encoder_lr, 1.0)
-    return [
-        {"params": parameters, "factor": factor}
-        for parameters, factor in zip((encoder, rest), factors, strict=True)
-        if parameters
-    ]
-
-
-_ROUNDING = 1e-6
-
-
-def progress(config: FitConfig, step: int, minutes: float) -> float:
-    """Return the finished share of the schedule, by steps or by the clock."""
-    share = step / config.steps
-    if config.max_minutes:
-        share = max(share, minutes / config.max_minutes)
-    return min(share, 1.0)
-
-
-def rate_factor(config: FitConfig, share: float) -> float:
-    """Return the factor on the learning rate after a share of the run.
-
-    A linear warm-up, times half a cosine down to 0 or a staircase.
-    """
-    optimiser = config.optimiser
-    warm = min(1.0, (share + 1e-4) / max(optimiser.warmup, 1e-4))
-    if optimiser.schedule == "cosine":
-        return warm * 0.5 * (1 + math.cos(math.pi * share))
-    return warm * _staircase(optimiser, share * (config.epochs or config.steps))
-
-
 def _staircase(optimiser: OptimiserConfig, position: float) -> float:
     """Return ``decay`` to the power of the milestones passed."""
     passed = sum(position + _ROUNDING >= stone for stone in optimiser.milestones)
     return float(optimiser.decay**passed)
-
-
-def noise(config: FitConfig, share: float) -> float:
-    """Return ``epsilon^2``: from the start down to the published one, geometrically."""
-    start, until = config.epsilon2_start, config.epsilon2_share
-    left = max(0.0, 1 - share / until) if until > 0 else 0.0
-    return float(TRAINING_EPSILON2 * (start / TRAINING_EPSILON2) ** left)

@@ -1,4 +1,4 @@
-"""The state of a run on disk: complete or not there, and enough to go on exactly."""
+"""Training state on disk, complete or absent, from which a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gpcis_training.engine.slots import CarryOver, Roster, Standing
+from gpcis_training.engine.slots import ClickBatch, SlotSchedule, SlotState
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.files import replacing
 
@@ -41,7 +41,7 @@ class _Stream(io.BufferedWriter):
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a state; whatever happens, a complete one is there.
+    """Write a state; the file is complete at any time.
 
     Parameters
     ----------
@@ -106,51 +106,52 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def places_state(carry: CarryOver, gather: Gather) -> dict[str, Tensor]:
-    """Return what the places of all processes hold."""
-    standing = carry.standing()
+def slots_state(click_batch: ClickBatch, gather: Gather) -> dict[str, Tensor]:
+    """Return the content of the slots of all processes."""
+    state = click_batch.state()
     return {
-        "index": torch.tensor(carry.roster.indices),
-        "turn": torch.tensor(carry.roster.turns),
-        "points": gather(standing.points),
-        "previous": gather(standing.previous),
+        "index": torch.tensor(click_batch.schedule.indices),
+        "turn": torch.tensor(click_batch.schedule.steps),
+        "points": gather(state.points),
+        "previous": gather(state.previous),
     }
 
 
-def restore_roster(
-    state: dict[str, Any], seed: int, places: int, max_extra: int
-) -> Roster:
-    """Return the roster of a state; all samples are new where it names none.
+def restore_schedule(
+    state: dict[str, Any], seed: int, count: int, max_extra: int
+) -> SlotSchedule:
+    """Return the slot schedule of a state; without one, all samples are new.
 
     Parameters
     ----------
     state
         From :func:`read_state`, or ``{}`` for a new run. Older ones hold ``drawn``
         alone.
-    seed, places, max_extra
-        See :class:`gpcis_training.engine.slots.Roster`.
+    seed, count, max_extra
+        See :class:`gpcis_training.engine.slots.SlotSchedule`.
     """
     held = state.get("places")
-    pairs = []
+    occupied = []
     if held is not None:
-        pairs = list(zip(held["index"].tolist(), held["turn"].tolist(), strict=True))
-    return Roster(seed, places, max_extra, state.get("drawn", 0), pairs)
+        indices, steps = held["index"].tolist(), held["turn"].tolist()
+        occupied = list(zip(indices, steps, strict=True))
+    return SlotSchedule(seed, count, max_extra, state.get("drawn", 0), occupied)
 
 
-def restore_standing(
-    state: dict[str, Any], roster: Roster, mine: range, size: int
-) -> Standing | None:
-    """Return what the places of one process held; their samples restart otherwise.
+def restore_slots(
+    state: dict[str, Any], schedule: SlotSchedule, slots: range, size: int
+) -> SlotState | None:
+    """Return the slot state of one process; ``None`` if its samples restart.
 
     Parameters
     ----------
     state
-        See :func:`restore_roster`.
-    roster
-        Its roster. Samples whose masks are not there, or have another size, are set
-        back to their first turn.
-    mine
-        Places of this process.
+        See :func:`restore_schedule`.
+    schedule
+        Its schedule. Samples whose masks are missing, or have another size, are set
+        back to their first step.
+    slots
+        Slots of this process.
     size
         Side of the masks.
     """
@@ -158,9 +159,9 @@ def restore_standing(
     known = 0
     if held is not None and held["previous"].shape[-1] == size:
         known = len(held["previous"])
-    for place in range(known, len(roster.turns)):
-        roster.turns[place] = 0
+    for slot in range(known, len(schedule.steps)):
+        schedule.steps[slot] = 0
     if held is None or known == 0:
         return None
-    rows = [min(place, known - 1) for place in mine]
-    return Standing(held["points"][rows], held["previous"][rows])
+    rows = [min(slot, known - 1) for slot in slots]
+    return SlotState(held["points"][rows], held["previous"][rows])

@@ -1,4 +1,4 @@
-"""One training step: forward, loss, backward, next clicks."""
+"""One training step and its losses: forward, loss, backward, next clicks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from gpcis_training.engine.start import freeze_statistics
-from gpcis_training.seeds import Purpose, generator
+from gpcis_training.seeds import Stream, generator
 from napari_gpcis.backbones.hrnet18s import OCRHead
 from napari_gpcis.errors import InputError
 from napari_gpcis.model import GPCIS, Draws
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gpcis_training.config import FitConfig
-    from gpcis_training.engine.slots import Batch, CarryOver
+    from gpcis_training.engine.slots import Batch, ClickBatch
     from napari_gpcis.model import ClickNetwork, GPScores
 
-
 _LARGEST_SEED = 2**31
+_EPS = 1e-12
 
 
-class Stepper:
-    """Makes the steps of a run.
+class TrainingStep:
+    """Training step, called once for each step of a run.
 
     Random numbers of a step depend on the seed, the step and, where they belong to a
     sample, on the sample. So a resumed run and a run on several devices draw those of
@@ -42,8 +42,8 @@ class Stepper:
         Runs on one device or many.
     model, optimiser
         As set up by Fabric.
-    bare
-        The network itself.
+    network
+        The network itself, without what Fabric wraps around it.
     config
         The run.
     """
@@ -53,26 +53,26 @@ class Stepper:
         fabric: Fabric,
         model: _FabricModule,
         optimiser: _FabricOptimizer,
-        bare: ClickNetwork,
+        network: ClickNetwork,
         config: FitConfig,
     ) -> None:
         self._fabric, self._config = fabric, config
-        self._model, self._optimiser, self._bare = model, optimiser, bare
-        self._auxiliary = AuxiliaryLoss(bare, config.auxiliary)
+        self._model, self._optimiser, self._network = model, optimiser, network
+        self._auxiliary = AuxiliaryLoss(network, config.auxiliary)
 
     def train_mode(self) -> None:
         """Switch training behaviour on, batch norm as the configuration says."""
         self._model.train()
         if self._config.frozen_statistics:
-            freeze_statistics(self._bare)
+            freeze_statistics(self._network)
 
-    def __call__(self, carry: CarryOver, step: int) -> dict[str, float]:
+    def __call__(self, click_batch: ClickBatch, step: int) -> dict[str, float]:
         """Make a step and return its figures.
 
         Parameters
         ----------
-        carry
-            The batch; it is given the output.
+        click_batch
+            The samples; it takes the output.
         step
             Number of the step.
 
@@ -83,12 +83,12 @@ class Stepper:
         """
         began = time.perf_counter()
         if self._config.iteration == "passes":
-            self._passes(carry, step)
-        batch = carry.batch()
+            self._passes(click_batch, step)
+        batch = click_batch.batch()
         scores, losses = self.learn(batch, step)
         probability = scores.logits.detach().float().sigmoid().cpu()
         trained = time.perf_counter()
-        carry.advance(probability)
+        click_batch.advance(probability)
         return {
             **losses,
             **_batch_iou(probability, batch),
@@ -124,22 +124,22 @@ class Stepper:
     def _draws(self, batch: Batch, step: int) -> Draws | None:
         """Return the random numbers of a step, and seed the layers that draw some."""
         seed, device = self._config.seed, self._fabric.device
-        layers = generator(seed, Purpose.LAYERS, step, self._fabric.global_rank)
+        layers = generator(seed, Stream.LAYERS, step, self._fabric.global_rank)
         torch.manual_seed(int(layers.integers(_LARGEST_SEED)))
-        if not isinstance(self._bare, GPCIS):
+        if not isinstance(self._network, GPCIS):
             return None
-        noise, omega = batch.noise.to(device), self._bare.omega
+        noise, omega = batch.noise.to(device), self._network.omega
         if omega is None:
             return Draws(noise, None)
-        weight = generator(seed, Purpose.WEIGHT, step)
+        weight = generator(seed, Stream.WEIGHT, step)
         basis = weight.standard_normal(tuple(omega.shape), dtype="float32")
         return Draws(noise, torch.from_numpy(basis).to(device))
 
     def _share(self, batch: Batch) -> float:
         """Return the weight of this device's mean over clicks in that over all."""
-        if self._fabric.world_size == 1 or not isinstance(self._bare, GPCIS):
+        if self._fabric.world_size == 1 or not isinstance(self._network, GPCIS):
             return 1.0
-        stride, size = self._bare.gp_stride, tuple(batch.target.shape[-2:])
+        stride, size = self._network.gp_stride, tuple(batch.target.shape[-2:])
         shape = tuple(-(-side // stride) for side in size)
         cells = locate(batch.points, size, Grid(batch.points, None, shape, stride))
         own = cells.used.sum().to(self._fabric.device, torch.float64)
@@ -148,43 +148,27 @@ class Stepper:
         return float(own / everyone) * self._fabric.world_size
 
     @torch.no_grad()
-    def _passes(self, carry: CarryOver, step: int) -> None:
+    def _passes(self, click_batch: ClickBatch, step: int) -> None:
         """Simulate earlier clicks by passes of the network, as published.
 
         The number of passes is drawn for the whole batch; the network is in
         evaluation mode meanwhile and keeps the noise of training.
         """
         most = self._config.max_extra_clicks
-        rng = generator(self._config.seed, Purpose.PASSES, step)
+        rng = generator(self._config.seed, Stream.PASSES, step)
         count = int(rng.integers(most + 1))
         if count == 0:
             return
-        self._bare.eval()
-        for turn in range(count):
-            batch = carry.batch()
+        self._network.eval()
+        for passes in range(count):
+            batch = click_batch.batch()
             inputs = batch.inputs.to(
                 self._fabric.device, memory_format=torch.channels_last
             )
             with self._fabric.autocast():
-                scores = self._bare(inputs, batch.points.to(self._fabric.device))
-            carry.click(scores.logits.float().sigmoid().cpu(), turn)
+                scores = self._network(inputs, batch.points.to(self._fabric.device))
+            click_batch.click(scores.logits.float().sigmoid().cpu(), passes)
         self.train_mode()
-
-
-def _batch_iou(probability: torch.Tensor, batch: Batch) -> dict[str, float]:
-    """Return the mean IoU, and that of samples at each visit."""
-    predicted, target = probability > 0.5, batch.target > 0.5
-    both = (predicted & target).sum(dim=(1, 2, 3))
-    either = (predicted | target).sum(dim=(1, 2, 3)).clamp(min=1)
-    iou = both / either
-    means = {"iou": float(iou.mean())}
-    for turn in range(int(batch.turn.max()) + 1):
-        if bool((batch.turn == turn).any()):
-            means[f"iou_{turn}"] = float(iou[batch.turn == turn].mean())
-    return means
-
-
-_EPS = 1e-12
 
 
 def normalised_focal_loss(
@@ -279,3 +263,17 @@ class AuxiliaryLoss:
     def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
         del module, inputs
         self._guess = out if torch.is_grad_enabled() else None
+
+
+def _batch_iou(probability: torch.Tensor, batch: Batch) -> dict[str, float]:
+    """Return the mean IoU, overall and by the samples' steps in their slots."""
+    predicted, target = probability > 0.5, batch.target > 0.5
+    both = (predicted & target).sum(dim=(1, 2, 3))
+    either = (predicted | target).sum(dim=(1, 2, 3)).clamp(min=1)
+    iou = both / either
+    means = {"iou": float(iou.mean())}
+    for step in range(int(batch.slot_step.max()) + 1):
+        chosen = batch.slot_step == step
+        if bool(chosen.any()):
+            means[f"iou_{step}"] = float(iou[chosen].mean())
+    return means

@@ -1,4 +1,4 @@
-"""How fast a run is, and whether loading holds it up."""
+"""Throughput of a run: samples per second, with loading and without."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Throughput:
 
     Parameters
     ----------
-    bare
+    network
         Of the network's step alone, one batch again and again: forward, loss,
         backward, optimiser.
     loaded
@@ -32,19 +32,19 @@ class Throughput:
         simulating clicks.
     """
 
-    bare: float
+    network: float
     loaded: float
     waiting: float
 
     @property
     def ratio(self) -> float:
         """Speed with loading as a share of that without."""
-        return self.loaded / self.bare
+        return self.loaded / self.network
 
     def __str__(self) -> str:
         """Return both figures and their ratio."""
         return (
-            f"network alone {self.bare:.2f} samples/s, with loading "
+            f"network alone {self.network:.2f} samples/s, with loading "
             f"{self.loaded:.2f} samples/s: {self.ratio:.0%} "
             f"({self.waiting:.0%} of the time outside the network)"
         )
@@ -55,7 +55,7 @@ def measure_throughput(
 ) -> Throughput:
     """Measure the steps of a run; nothing is kept.
 
-    The bare steps are timed before and after the whole ones, so that a machine that
+    The network alone is timed before and after the whole steps, so that a machine that
     becomes slower or faster meanwhile does not favour either.
 
     Parameters
@@ -72,23 +72,23 @@ def measure_throughput(
     with TemporaryDirectory(prefix="gpcis-throughput-") as folder:
         endless = replace(config, steps=2**31, epochs=None, max_minutes=None)
         trainer = Trainer(endless, data_root, folder, **options)
-        stepper = trainer.stepper
-        stepper.train_mode()
+        training_step = trainer.training_step
+        training_step.train_mode()
         batch = trainer.open_samples(workers=0).batch()
-        before = _timed(lambda step: stepper.learn(batch, step), steps)
+        before = _timed(lambda step: training_step.learn(batch, step), steps)
         loaded, waiting = _whole_steps(trainer, steps)
-        after = _timed(lambda step: stepper.learn(batch, step), steps)
+        after = _timed(lambda step: training_step.learn(batch, step), steps)
     size = config.batch_size
     return Throughput(2 * size / (before + after), size / loaded, waiting / loaded)
 
 
 def _whole_steps(trainer: Trainer, steps: int) -> tuple[float, float]:
     """Return the seconds of a whole step, and those of it outside the network."""
-    carry = trainer.open_samples()
+    click_batch = trainer.open_samples()
     outside: list[float] = []
 
     def step(number: int) -> None:
-        outside.append(trainer.stepper(carry, number)["loading"])
+        outside.append(trainer.training_step(click_batch, number)["loading"])
 
     seconds = _timed(step, steps)
     return seconds, sum(outside[-steps:]) / steps

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from gpcis_training.config import save_config
 from gpcis_training.engine.loading import open_loader
-from gpcis_training.engine.slots import CarryOver, ComingSamples
+from gpcis_training.engine.slots import ClickBatch, SlotSampler
 from gpcis_training.engine.start import (
     noise,
     parameter_groups,
@@ -27,13 +27,13 @@ from gpcis_training.engine.start import (
 )
 from gpcis_training.engine.state import (
     clear_drafts,
-    places_state,
     read_state,
-    restore_roster,
-    restore_standing,
+    restore_schedule,
+    restore_slots,
+    slots_state,
     write_state,
 )
-from gpcis_training.engine.step import Stepper
+from gpcis_training.engine.step import TrainingStep
 from napari_gpcis.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from gpcis_training.config import FitConfig
     from napari_gpcis.model import ClickNetwork
 
-    Watch = Callable[["Trainer", dict[str, float]], bool]
+    StepCallback = Callable[["Trainer", dict[str, float]], bool]
     """Called after each step with its figures; ``False`` ends the training there."""
 
 _LOG_EVERY = 50
@@ -70,9 +70,13 @@ class Trainer:
 
     Attributes
     ----------
-    stepper
+    network
+        The network itself, without what Fabric wraps around it.
+    training_step
         Makes the steps.
-    watch
+    global_batch_size
+        Samples of a step on all devices together: the number of slots.
+    callback
         Called after each step with the trainer and the step's figures; training ends
         when it returns ``False``. It must leave the network in training mode.
     """
@@ -102,37 +106,39 @@ class Trainer:
         self.fabric.launch()
         self.fabric.seed_everything(config.seed + self.fabric.global_rank)
         self.folders = [entry.open(Path(data_root)) for entry in config.data]
-        self.places = config.batch_size * self.fabric.world_size
+        self.global_batch_size = config.batch_size * self.fabric.world_size
         images = sum(len(folder.pairs) for folder in self.folders)
-        self.config = replace(config, steps=config.count_steps(images, self.places))
+        self.config = replace(
+            config, steps=config.count_steps(images, self.global_batch_size)
+        )
         model = start_model(config, initial_weights, start)
         if config.sync_statistics:
             model = synchronise_statistics(model, self.fabric.device)
         to_channels_last(model)
         groups = parameter_groups(model, config)
         optimiser = torch.optim.Adam(groups, lr=config.optimiser.lr)
-        self.bare: ClickNetwork = model
+        self.network: ClickNetwork = model
         self.model, self.optimiser = self.fabric.setup(model, optimiser)
         self.model.mark_forward_method("forward_train")
-        self.stepper = Stepper(
+        self.training_step = TrainingStep(
             self.fabric, self.model, self.optimiser, model, self.config
         )
         self._state: dict[str, Any] = {}
-        self._carry: CarryOver | None = None
+        self._click_batch: ClickBatch | None = None
         self.step = 0
         self.minutes = 0.0
-        self.watch: Watch | None = None
+        self.callback: StepCallback | None = None
 
     @property
     def state_file(self) -> Path:
-        """Where the resumable state is kept."""
+        """File of the resumable state."""
         return self.output / "state.pt"
 
     @property
     def drawn(self) -> int:
         """Samples drawn so far."""
         known: int = self._state.get("drawn", 0)
-        return known if self._carry is None else self._carry.roster.drawn
+        return known if self._click_batch is None else self._click_batch.schedule.drawn
 
     def resume(self) -> bool:
         """Load the last state of the output folder; ``False`` if there is none.
@@ -151,14 +157,14 @@ class Trainer:
             return False
         state = read_state(self.state_file)
         try:
-            self.bare.load_state_dict(state["model"])
+            self.network.load_state_dict(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.minutes = state["step"], state["minutes"]
         except (KeyError, RuntimeError, ValueError) as error:
             msg = f"{str(self.state_file)!r} is not from this configuration: {error}"
             raise CheckpointError(msg) from error
         self._state = {key: state[key] for key in ("drawn", "places") if key in state}
-        self._carry = None
+        self._click_batch = None
         return True
 
     def save(self) -> None:
@@ -172,14 +178,14 @@ class Trainer:
             If the disk refuses; the previous state is kept.
         """
         state = {
-            "model": self.bare.state_dict(),
+            "model": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "drawn": self.drawn,
             "minutes": self.minutes,
         }
-        if self._carry is not None:
-            state["places"] = places_state(self._carry, self._gather)
+        if self._click_batch is not None:
+            state["places"] = slots_state(self._click_batch, self._gather)
         elif "places" in self._state:
             state["places"] = self._state["places"]
         if self.fabric.is_global_zero:
@@ -197,18 +203,18 @@ class Trainer:
         CheckpointError
             If the disk refuses a state; the previous one is kept.
         """
-        self.stepper.train_mode()
+        self.training_step.train_mode()
         if self.fabric.is_global_zero:
             clear_drafts(self.state_file)
             save_config(self.output / "config.yaml", self.config)
-        self._carry = carry = self._carry or self.open_samples()
+        self._click_batch = click_batch = self._click_batch or self.open_samples()
         began, before = time.monotonic(), self.minutes
         saved = before
         window: list[dict[str, float]] = []
         with self._bar() as bar:
             while self.progress() < 1:
                 self._set_pace()
-                figures = self.stepper(carry, self.step)
+                figures = self.training_step(click_batch, self.step)
                 window.append(figures)
                 self.step += 1
                 bar.update()
@@ -220,11 +226,11 @@ class Trainer:
                 if self.minutes - saved >= self.config.checkpoint_minutes:
                     self.save()
                     saved = self.minutes
-                if self.watch is not None and not self.watch(self, figures):
+                if self.callback is not None and not self.callback(self, figures):
                     break
         self.save()
         self.fabric.barrier()
-        return self.bare
+        return self.network
 
     def _bar(self) -> Any:
         return tqdm(
@@ -234,8 +240,8 @@ class Trainer:
             disable=not self.fabric.is_global_zero,
         )
 
-    def open_samples(self, workers: int | None = None) -> CarryOver:
-        """Open the samples where the state says, this process's share of them.
+    def open_samples(self, workers: int | None = None) -> ClickBatch:
+        """Open this process's share of the samples, from the state's position on.
 
         Parameters
         ----------
@@ -245,12 +251,14 @@ class Trainer:
         config, rank = self.config, self.fabric.global_rank
         if workers is not None:
             config = replace(config, workers=workers)
-        mine = range(rank * config.batch_size, (rank + 1) * config.batch_size)
+        slots = range(rank * config.batch_size, (rank + 1) * config.batch_size)
         extra = config.max_extra_clicks if config.iteration == "carry" else 0
-        roster = restore_roster(self._state, config.seed, self.places, extra)
-        standing = restore_standing(self._state, roster, mine, config.augment.size)
-        loader = open_loader(self.folders, config, ComingSamples(roster, mine))
-        return CarryOver(iter(loader), roster, mine, config.clicks, standing)
+        schedule = restore_schedule(
+            self._state, config.seed, self.global_batch_size, extra
+        )
+        state = restore_slots(self._state, schedule, slots, config.augment.size)
+        loader = open_loader(self.folders, config, SlotSampler(schedule, slots))
+        return ClickBatch(iter(loader), schedule, slots, config.clicks, state)
 
     def _gather(self, values: torch.Tensor) -> torch.Tensor:
         """Join a tensor of all processes along its first axis."""
@@ -266,7 +274,7 @@ class Trainer:
         factor = self.config.optimiser.lr * rate_factor(self.config, share)
         for group in self.optimiser.param_groups:
             group["lr"] = group["factor"] * factor
-        self.bare.epsilon2 = noise(self.config, share)
+        self.network.epsilon2 = noise(self.config, share)
 
     def _log(self, window: list[dict[str, float]], bar: Any) -> None:
         names = sorted({name for entry in window for name in entry})
@@ -276,14 +284,14 @@ class Trainer:
         }
         entry = {
             "step": self.step,
-            "samples": self.step * self.places,
+            "samples": self.step * self.global_batch_size,
             "minutes": round(self.minutes, 2),
             **{name: round(value, 5) for name, value in means.items()},
             "samples_per_second": round(
-                self.places / (means["compute"] + means["loading"]), 2
+                self.global_batch_size / (means["compute"] + means["loading"]), 2
             ),
             "samples_per_second_without_loading": round(
-                self.places / means["compute"], 2
+                self.global_batch_size / means["compute"], 2
             ),
         }
         bar.set_postfix(loss=means["loss"], iou=means["iou"])

@@ -1,4 +1,4 @@
-"""``gpcis-train evaluate``."""
+"""Command ``gpcis-train evaluate``: arguments, work and report."""
 
 from __future__ import annotations
 
@@ -37,17 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "comparisons", "run"]
 
 
-class _Plan(NamedTuple):
-    """One evaluation of many."""
-
-    method: str
-    objects: ObjectSet
-    overrides: Overrides
-    zoom: bool
-    clicks: str
-    repeat: int
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Run ``gpcis-train evaluate`` and return the exit status."""
     try:
@@ -62,182 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"gpcis-train evaluate: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    """Raise `InputError` for what would be noticed too late."""
-    if arguments.repeats < 1:
-        msg = f"--repeats must be at least 1, got {arguments.repeats}"
-        raise InputError(msg)
-    output: Path | None = arguments.output
-    if output is not None and (output.suffix != ".json" or not output.parent.is_dir()):
-        msg = f"--output must be a .json file in a folder that exists, got {output}"
-        raise InputError(msg)
-
-
-def _methods(arguments: argparse.Namespace) -> list[str]:
-    """Return what is to be measured."""
-    methods = [f"{PEER_PREFIX}{name}" for name in arguments.peer]
-    if arguments.model is not None:
-        methods.insert(0, arguments.model)
-    if not methods:
-        msg = "name a model or --peer"
-        raise InputError(msg)
-    return methods
-
-
-def _plans(arguments: argparse.Namespace) -> Iterator[_Plan]:
-    """Yield all evaluations that are asked for."""
-    methods = _methods(arguments)
-    for objects in _sets(arguments):
-        for zoom, method in product(_zooms(arguments.view, objects), methods):
-            for given, (clicks, repeat) in product(
-                _overrides(arguments, method, objects), _draws(arguments)
-            ):
-                yield _Plan(method, objects, given, zoom, clicks, repeat)
-
-
-def _sets(arguments: argparse.Namespace) -> Iterator[ObjectSet]:
-    """Yield the objects that are asked for."""
-    rule = DrawingRule(arguments.per_image, min_area=arguments.min_area)
-    folders = (arguments.images, arguments.labels)
-    if (None in folders) != (folders == (None, None)):
-        msg = "--images and --labels must be given together"
-        raise InputError(msg)
-    if None in folders and not arguments.objects:
-        msg = "name --dataset, or --images and --labels"
-        raise InputError(msg)
-    for name in arguments.objects:
-        yield find_objects(name, arguments.root, rule, arguments.limit)
-    if None not in folders:
-        images, labels = (arguments.root / folder for folder in folders)
-        found = file_objects(images, labels, arguments.pairs, rule)
-        yield found.limited(arguments.limit)
-
-
-def _zooms(view: str, objects: ObjectSet) -> tuple[bool, ...]:
-    """Return the first views: with the set's window or without."""
-    if objects.rule.window is None or view == "whole":
-        return (False,)
-    return (True,) if view == "set" else (True, False)
-
-
-def _overrides(
-    arguments: argparse.Namespace, method: str, objects: ObjectSet
-) -> list[Overrides]:
-    """Return the settings under which a method is measured."""
-    if method.startswith(PEER_PREFIX):
-        return [Overrides()]
-    usual = objects.form in PUBLISHED_SETS or arguments.epsilon2 is not None
-    raw = usual if arguments.mask is None else arguments.mask == "raw"
-    return [
-        Overrides(
-            epsilon2,
-            arguments.infer_size,
-            arguments.mirror,
-            raw_mask=raw,
-            fast=arguments.fast,
-        )
-        for epsilon2 in arguments.epsilon2 or [None]
-    ]
-
-
-def _draws(arguments: argparse.Namespace) -> list[tuple[str, int]]:
-    """Return the laws of the clicks, with the numbers of their repeats."""
-    return [
-        (law, repeat)
-        for law in arguments.clicks
-        for repeat in range(1 if law == CENTRE else arguments.repeats)
-    ]
-
-
-def _partial_file(output: Path) -> Path:
-    """Return the file that keeps finished runs while the output is being made."""
-    return output.with_name(f"{output.name}.partial")
-
-
-def _evaluate(
-    arguments: argparse.Namespace, plan: _Plan, ranks: Ranks
-) -> EvaluationResult:
-    """Do one evaluation."""
-    output: Path | None = arguments.output
-    many = plan.objects.form in PUBLISHED_SETS and plan.clicks == CENTRE
-    usual = MANY_CLICKS if many else PUBLISHED_CLICKS
-    given: int | None = arguments.max_clicks
-    return evaluate(
-        plan.method,
-        "." if plan.objects.form == FILES else arguments.root,
-        plan.objects,
-        max_clicks=usual if given is None else given,
-        target=arguments.target,
-        zoom=plan.zoom,
-        clicks=plan.clicks,
-        seed=arguments.seed,
-        repeat=plan.repeat,
-        overrides=plan.overrides,
-        workers=arguments.workers,
-        device=arguments.device,
-        partial=None if output is None else _partial_file(output),
-        ranks=ranks,
-    )
-
-
-def _report(
-    arguments: argparse.Namespace,
-    results: list[EvaluationResult],
-    others: list[EvaluationResult],
-) -> None:
-    """Write and print what was found."""
-    if arguments.output is not None:
-        _save(arguments.output, results)
-    if any(result.clicks == CENTRE for result in results):
-        print(table(results))
-    if any(result.clicks != CENTRE for result in results):
-        print(f"\n{robustness_table(results)}")
-    for line in comparisons(results, others):
-        print(line)
-
-
-def _save(output: Path, results: list[EvaluationResult]) -> None:
-    """Write JSON, CSV and the picture; what was kept on the way can go then."""
-    save_results(output, results)
-    with replacing(output.with_suffix(".csv")) as temporary:
-        temporary.write_text(csv_text(results), encoding="utf-8")
-    with replacing(output.with_suffix(".png")) as temporary:
-        save_curves(temporary, results)
-    for path in partial_files(_partial_file(output)):
-        path.unlink()
-
-
-def _signed(value: Estimate, sign: str = "") -> str:
-    """Return a value with its error."""
-    return f"{value.mean:{sign}.2f} ± {value.error:.2f}"
-
-
-def comparisons(
-    results: list[EvaluationResult], others: list[EvaluationResult]
-) -> list[str]:
-    """Return a line for each pair of first method and another one on the same set.
-
-    Only objects that both have seen are compared, from the same first view and with
-    clicks in the centre.
-    """
-    lines = []
-    firsts: dict[tuple[str, str], EvaluationResult] = {}
-    for result in [*results, *others]:
-        if result.clicks != CENTRE:
-            continue
-        first = firsts.setdefault((result.objects, result.view), result)
-        shared = set(first.items) & set(result.items)
-        if first is result or first.max_clicks != result.max_clicks or not shared:
-            continue
-        found = compare(first.only(shared), result.only(shared))
-        lines.append(
-            f"{result.objects}: NoC@85 of {first.label} - {result.label}: "
-            f"{_signed(found.difference, '+')}; ratio {_signed(found.ratio)} "
-            f"({len(shared)} objects)"
-        )
-    return lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -274,8 +87,195 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--compare", type=Path, help="results of another day to compare with")
 
 
+def comparisons(
+    results: list[EvaluationResult], others: list[EvaluationResult]
+) -> list[str]:
+    """Return a line for each comparison with the first method on a set.
+
+    Only objects that both have seen are compared, from the same first view and with
+    clicks in the centre.
+    """
+    lines = []
+    firsts: dict[tuple[str, str], EvaluationResult] = {}
+    for result in [*results, *others]:
+        if result.clicks != CENTRE:
+            continue
+        first = firsts.setdefault((result.objects, result.view), result)
+        shared = set(first.items) & set(result.items)
+        if first is result or first.max_clicks != result.max_clicks or not shared:
+            continue
+        found = compare(first.only(shared), result.only(shared))
+        lines.append(
+            f"{result.objects}: NoC@85 of {first.label} - {result.label}: "
+            f"{_signed(found.difference, '+')}; ratio {_signed(found.ratio)} "
+            f"({len(shared)} objects)"
+        )
+    return lines
+
+
+class _Plan(NamedTuple):
+    """One evaluation of many."""
+
+    method: str
+    objects: ObjectSet
+    overrides: Overrides
+    zoom: bool
+    clicks: str
+    repeat: int
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise `InputError` for arguments that would fail only at the end."""
+    if arguments.repeats < 1:
+        msg = f"--repeats must be at least 1, got {arguments.repeats}"
+        raise InputError(msg)
+    output: Path | None = arguments.output
+    if output is not None and (output.suffix != ".json" or not output.parent.is_dir()):
+        msg = f"--output must be a .json file in a folder that exists, got {output}"
+        raise InputError(msg)
+
+
+def _methods(arguments: argparse.Namespace) -> list[str]:
+    """Return the names of the methods to measure."""
+    methods = [f"{PEER_PREFIX}{name}" for name in arguments.peer]
+    if arguments.model is not None:
+        methods.insert(0, arguments.model)
+    if not methods:
+        msg = "name a model or --peer"
+        raise InputError(msg)
+    return methods
+
+
+def _plans(arguments: argparse.Namespace) -> Iterator[_Plan]:
+    """Yield the evaluations of the command line."""
+    methods = _methods(arguments)
+    for objects in _sets(arguments):
+        for zoom, method in product(_zooms(arguments.view, objects), methods):
+            for given, (clicks, repeat) in product(
+                _overrides(arguments, method, objects), _draws(arguments)
+            ):
+                yield _Plan(method, objects, given, zoom, clicks, repeat)
+
+
+def _sets(arguments: argparse.Namespace) -> Iterator[ObjectSet]:
+    """Yield the object sets of the command line."""
+    rule = DrawingRule(arguments.per_image, min_area=arguments.min_area)
+    folders = (arguments.images, arguments.labels)
+    if (None in folders) != (folders == (None, None)):
+        msg = "--images and --labels must be given together"
+        raise InputError(msg)
+    if None in folders and not arguments.objects:
+        msg = "name --dataset, or --images and --labels"
+        raise InputError(msg)
+    for name in arguments.objects:
+        yield find_objects(name, arguments.root, rule, arguments.limit)
+    if None not in folders:
+        images, labels = (arguments.root / folder for folder in folders)
+        found = file_objects(images, labels, arguments.pairs, rule)
+        yield found.limited(arguments.limit)
+
+
+def _zooms(view: str, objects: ObjectSet) -> tuple[bool, ...]:
+    """Return the first views: with the set's window or without."""
+    if objects.rule.window is None or view == "whole":
+        return (False,)
+    return (True,) if view == "set" else (True, False)
+
+
+def _overrides(
+    arguments: argparse.Namespace, method: str, objects: ObjectSet
+) -> list[Overrides]:
+    """Return the settings under which a method is measured."""
+    if method.startswith(PEER_PREFIX):
+        return [Overrides()]
+    default = objects.form in PUBLISHED_SETS or arguments.epsilon2 is not None
+    raw = default if arguments.mask is None else arguments.mask == "raw"
+    return [
+        Overrides(
+            epsilon2,
+            arguments.infer_size,
+            arguments.mirror,
+            raw_mask=raw,
+            fast=arguments.fast,
+        )
+        for epsilon2 in arguments.epsilon2 or [None]
+    ]
+
+
+def _draws(arguments: argparse.Namespace) -> list[tuple[str, int]]:
+    """Return the laws of the clicks, with the numbers of their repeats."""
+    return [
+        (law, repeat)
+        for law in arguments.clicks
+        for repeat in range(1 if law == CENTRE else arguments.repeats)
+    ]
+
+
+def _partial_file(output: Path) -> Path:
+    """Return the file of finished runs until the output is complete."""
+    return output.with_name(f"{output.name}.partial")
+
+
+def _evaluate(
+    arguments: argparse.Namespace, plan: _Plan, ranks: Ranks
+) -> EvaluationResult:
+    """Return the result of one evaluation."""
+    output: Path | None = arguments.output
+    many = plan.objects.form in PUBLISHED_SETS and plan.clicks == CENTRE
+    default = MANY_CLICKS if many else PUBLISHED_CLICKS
+    given: int | None = arguments.max_clicks
+    return evaluate(
+        plan.method,
+        "." if plan.objects.form == FILES else arguments.root,
+        plan.objects,
+        max_clicks=default if given is None else given,
+        target=arguments.target,
+        zoom=plan.zoom,
+        clicks=plan.clicks,
+        seed=arguments.seed,
+        repeat=plan.repeat,
+        overrides=plan.overrides,
+        workers=arguments.workers,
+        device=arguments.device,
+        partial=None if output is None else _partial_file(output),
+        ranks=ranks,
+    )
+
+
+def _report(
+    arguments: argparse.Namespace,
+    results: list[EvaluationResult],
+    others: list[EvaluationResult],
+) -> None:
+    """Write and print the results."""
+    if arguments.output is not None:
+        _save(arguments.output, results)
+    if any(result.clicks == CENTRE for result in results):
+        print(table(results))
+    if any(result.clicks != CENTRE for result in results):
+        print(f"\n{robustness_table(results)}")
+    for line in comparisons(results, others):
+        print(line)
+
+
+def _save(output: Path, results: list[EvaluationResult]) -> None:
+    """Write JSON, CSV and the curves, then remove the partial files."""
+    save_results(output, results)
+    with replacing(output.with_suffix(".csv")) as temporary:
+        temporary.write_text(csv_text(results), encoding="utf-8")
+    with replacing(output.with_suffix(".png")) as temporary:
+        save_curves(temporary, results)
+    for path in partial_files(_partial_file(output)):
+        path.unlink()
+
+
+def _signed(value: Estimate, sign: str = "") -> str:
+    """Return a value with its error."""
+    return f"{value.mean:{sign}.2f} ± {value.error:.2f}"
+
+
 def _add_objects(parser: argparse.ArgumentParser) -> None:
-    """Add what is evaluated."""
+    """Add the arguments that choose objects."""
     add = parser.add_argument
     add(
         "--root",
@@ -302,7 +302,7 @@ def _add_objects(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_protocol(parser: argparse.ArgumentParser) -> None:
-    """Add what the robot does."""
+    """Add the arguments of the robot's protocol."""
     add = parser.add_argument
     add("--max-clicks", type=int, help="by default 100 on sets of the paper, else 20")
     add("--target", type=float, default=0.9, help="IoU at which the robot stops")
@@ -340,7 +340,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add what is done otherwise than the checkpoint says."""
+    """Add the arguments that override the checkpoint."""
     add = parser.add_argument
     add(
         "--epsilon2",

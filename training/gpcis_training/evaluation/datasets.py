@@ -1,4 +1,4 @@
-"""Which objects are evaluated: fixed object lists, and any folder of labels.
+"""Objects to evaluate: fixed object lists, and any folder of labels.
 
 Folders are those of :mod:`gpcis_training.data`. An object is one label, or the union of
 several; it is taken as it is, so the parts of an object that something else cuts in two
@@ -13,7 +13,7 @@ import zlib
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,12 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-
-def check_limit(limit: int | None) -> None:
-    """Raise `InputError` unless a number of objects can be asked for."""
-    if limit is not None and limit < 1:
-        msg = f"limit must be at least 1, got {limit}"
-        raise InputError(msg)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,10 +45,20 @@ class EvaluationObject:
     label: str
     ids: tuple[int, ...]
 
+    def to_list(self) -> list[Any]:
+        """Return the JSON form, a list."""
+        return [self.image, self.label, self.ids]
+
+    @classmethod
+    def from_list(cls, data: Sequence[Any]) -> EvaluationObject:
+        """Return the object whose JSON form is ``data``."""
+        image, label, ids = data
+        return cls(image, label, tuple(ids))
+
 
 @dataclass(frozen=True)
 class DrawingRule:
-    """How the objects of a folder are drawn.
+    """Rule by which the objects of a folder are drawn.
 
     Parameters
     ----------
@@ -67,7 +72,7 @@ class DrawingRule:
     exclude
         Labels that are no objects of their own.
     annotation
-        Which annotation of an image is taken if there are several.
+        Number of the annotation that is taken if an image has several.
     window
         Size in pixels of the first view, a square around the first click, where the
         image is larger; ``None``: the first view is the whole image.
@@ -92,14 +97,14 @@ class DrawingRule:
 
 @dataclass(frozen=True)
 class ObjectSet:
-    """Objects of one folder, with what is needed to evaluate and to redraw them."""
+    """Objects of one folder, with the rule by which they were drawn."""
 
     name: str
     folder: str
     rule: DrawingRule
     objects: tuple[EvaluationObject, ...]
     form: str = LABELS
-    """How the folder is laid out, see :data:`gpcis_training.evaluation.files.FORMS`."""
+    """Layout of the folder, see :data:`gpcis_training.evaluation.files.FORMS`."""
 
     def limited(self, limit: int | None) -> ObjectSet:
         """Return the set with its first ``limit`` objects only (``None``: all)."""
@@ -108,7 +113,6 @@ class ObjectSet:
 
 
 _SKIN_AND_HAIR = (41, 19)
-
 RULES: dict[str, tuple[str, DrawingRule]] = {
     "bsds500_val": (
         "natural/bsds500/val",
@@ -126,79 +130,6 @@ RULES: dict[str, tuple[str, DrawingRule]] = {
     "wbc_val_nucleus": ("microscopy/wbc/val", DrawingRule(combine=((2,),), window=256)),
 }
 """The validation protocol: name -> folder below the data root, rule of its list."""
-
-
-def _candidates(
-    labels: NDArray[np.integer], rule: DrawingRule
-) -> list[tuple[int, ...]]:
-    """Return the objects of one label image that the rule accepts."""
-    present = [int(i) for i in np.unique(labels) if i > 0 and i not in rule.exclude]
-    if rule.combine == "each":
-        groups: list[tuple[int, ...]] = [(i,) for i in present]
-    elif rule.combine == "all":
-        groups = [tuple(present)] if present else []
-    else:
-        groups = [tuple(ids) for ids in rule.combine if not isinstance(ids, str)]
-    low = max(1, rule.min_area, rule.min_fraction * labels.size)
-    high = rule.max_fraction * labels.size
-    areas = [np.count_nonzero(np.isin(labels, ids)) for ids in groups]
-    return [ids for ids, area in zip(groups, areas, strict=True) if low <= area <= high]
-
-
-def draw_ids(
-    labels: NDArray[np.integer], name: str, rule: DrawingRule
-) -> list[tuple[int, ...]]:
-    """Draw the objects of one label image.
-
-    Parameters
-    ----------
-    labels
-        Shape ``(H, W)``.
-    name
-        Name of its file, which with the seed decides the draw.
-    rule
-        What is accepted and how many.
-    """
-    candidates = _candidates(labels, rule)
-    if rule.per_image is None or len(candidates) <= rule.per_image:
-        return candidates
-    rng = np.random.default_rng([rule.seed, zlib.crc32(name.encode())])
-    chosen = rng.choice(len(candidates), rule.per_image, replace=False)
-    return [candidates[i] for i in sorted(chosen)]
-
-
-def draw_objects(
-    folder: str | Path, rule: DrawingRule | None = None
-) -> tuple[EvaluationObject, ...]:
-    """Draw the objects of a folder: the same ones every time.
-
-    The draw in an image depends on the seed, the name of its label file and the labels
-    in it, not on the other files.
-
-    Parameters
-    ----------
-    folder
-        Folder with ``images`` and ``labels``.
-    rule
-        What is accepted and how many; by default every label is an object.
-
-    Raises
-    ------
-    InputError
-        If the folder is no data folder, or holds no accepted object.
-    """
-    rule = rule or DrawingRule()
-    drawn: list[EvaluationObject] = []
-    for image, labels in find_pairs(Path(folder)):
-        label = rule.choose(labels)
-        drawn += [
-            EvaluationObject(image.name, label.name, ids)
-            for ids in draw_ids(read_labels(label), label.name, rule)
-        ]
-    if not drawn:
-        msg = f"folder must hold objects that the rule accepts, found none in {folder}"
-        raise InputError(msg)
-    return tuple(drawn)
 
 
 def object_sets() -> list[str]:
@@ -220,30 +151,132 @@ def load_objects(name: str) -> ObjectSet:
         raise InputError(msg)
     folder, rule = RULES[name]
     text = (files(__package__) / "objects" / f"{name}.json").read_text("utf-8")
-    objects = tuple(
-        EvaluationObject(image, label, tuple(ids))
-        for image, label, ids in json.loads(text)["objects"]
-    )
+    objects = tuple(map(EvaluationObject.from_list, json.loads(text)["objects"]))
     return ObjectSet(name, folder, rule, objects)
 
 
 def save_objects(path: str | Path, drawn: ObjectSet) -> None:
     """Write an object list as JSON, one object a line."""
     head = {"name": drawn.name, "folder": drawn.folder, "rule": asdict(drawn.rule)}
-    lines = [json.dumps([o.image, o.label, o.ids]) for o in drawn.objects]
+    lines = [json.dumps(o.to_list()) for o in drawn.objects]
     text = json.dumps(head)[:-1] + ',\n"objects": [\n' + ",\n".join(lines) + "\n]}\n"
     Path(path).write_text(text, encoding="utf-8")
-
-
-def read_image(path: str | Path) -> NDArray[np.generic]:
-    """Read an image file as it is: ``(H, W)`` or ``(H, W, C)``, any dtype."""
-    return read_picture(Path(path))
 
 
 def folder_objects(folder: str, root: Path, rule: DrawingRule | None) -> ObjectSet:
     """Return the objects of a folder below ``root`` as a set named after it."""
     rule = rule or DrawingRule()
     return ObjectSet(folder, folder, rule, draw_objects(root / folder, rule))
+
+
+def file_objects(
+    images: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    pairs: str | os.PathLike[str] | None = None,
+    rule: DrawingRule | None = None,
+) -> ObjectSet:
+    """Return the objects of any folder of images and any of labels.
+
+    Parameters
+    ----------
+    images, labels
+        Folders of TIFF, PNG, JPEG or NumPy files, each one plane; both may be the
+        same. A label file has the name of its image, perhaps with ``_labels``,
+        ``_mask`` or the like behind it.
+    pairs
+        A CSV file with the columns ``image`` and ``labels``, or such a JSON file,
+        where names differ.
+    rule
+        Rule by which objects are drawn; by default every label is one.
+
+    Returns
+    -------
+    ObjectSet
+        To be evaluated with ``root="."``. Images without labels are left out, and
+        named in the log.
+
+    Raises
+    ------
+    InputError
+        If nothing pairs, a file cannot be read, or there is no accepted object.
+    """
+    rule = rule or DrawingRule()
+    table = None if pairs is None else Path(pairs)
+    found, alone = find_pairs_of_files(Path(images), Path(labels), table)
+    if alone:
+        _log.warning("%d images without labels, such as %s", len(alone), alone[0])
+    drawn = []
+    for image, labelled in found:
+        label = rule.choose(labelled)
+        drawn += [
+            EvaluationObject(image.as_posix(), label.as_posix(), ids)
+            for ids in draw_ids(read_plane(label), label.name, rule)
+        ]
+    if not drawn:
+        msg = f"labels must hold objects that the rule accepts, found none in {labels}"
+        raise InputError(msg)
+    return ObjectSet(Path(images).as_posix(), ".", rule, tuple(drawn), form=FILES)
+
+
+def draw_objects(
+    folder: str | Path, rule: DrawingRule | None = None
+) -> tuple[EvaluationObject, ...]:
+    """Draw the objects of a folder: the same ones every time.
+
+    The draw in an image depends on the seed, the name of its label file and the labels
+    in it, not on the other files.
+
+    Parameters
+    ----------
+    folder
+        Folder with ``images`` and ``labels``.
+    rule
+        Accepted objects and their number; by default every label is an object.
+
+    Raises
+    ------
+    InputError
+        If the folder is no data folder, or holds no accepted object.
+    """
+    rule = rule or DrawingRule()
+    drawn: list[EvaluationObject] = []
+    for image, labels in find_pairs(Path(folder)):
+        label = rule.choose(labels)
+        drawn += [
+            EvaluationObject(image.name, label.name, ids)
+            for ids in draw_ids(read_labels(label), label.name, rule)
+        ]
+    if not drawn:
+        msg = f"folder must hold objects that the rule accepts, found none in {folder}"
+        raise InputError(msg)
+    return tuple(drawn)
+
+
+def draw_ids(
+    labels: NDArray[np.integer], name: str, rule: DrawingRule
+) -> list[tuple[int, ...]]:
+    """Draw the objects of one label image.
+
+    Parameters
+    ----------
+    labels
+        Shape ``(H, W)``.
+    name
+        Name of its file, which with the seed decides the draw.
+    rule
+        Accepted objects and their number.
+    """
+    candidates = _candidates(labels, rule)
+    if rule.per_image is None or len(candidates) <= rule.per_image:
+        return candidates
+    rng = np.random.default_rng([rule.seed, zlib.crc32(name.encode())])
+    chosen = rng.choice(len(candidates), rule.per_image, replace=False)
+    return [candidates[i] for i in sorted(chosen)]
+
+
+def read_image(path: str | Path) -> NDArray[np.generic]:
+    """Read an image file as it is: ``(H, W)`` or ``(H, W, C)``, any dtype."""
+    return read_picture(Path(path))
 
 
 def ground_truth(
@@ -288,53 +321,25 @@ def first_view(
     return starts[0], starts[1], starts[0] + sizes[0], starts[1] + sizes[1]
 
 
-_log = logging.getLogger(__name__)
-
-
-def file_objects(
-    images: str | os.PathLike[str],
-    labels: str | os.PathLike[str],
-    pairs: str | os.PathLike[str] | None = None,
-    rule: DrawingRule | None = None,
-) -> ObjectSet:
-    """Return the objects of images and label images that lie anywhere.
-
-    Parameters
-    ----------
-    images, labels
-        Folders of TIFF, PNG, JPEG or NumPy files, each one plane; both may be the
-        same. A label file has the name of its image, perhaps with ``_labels``,
-        ``_mask`` or the like behind it.
-    pairs
-        A CSV file with the columns ``image`` and ``labels``, or such a JSON file,
-        where names differ.
-    rule
-        How objects are drawn; by default every label is one.
-
-    Returns
-    -------
-    ObjectSet
-        To be evaluated with ``root="."``. Images without labels are left out, and
-        named in the log.
-
-    Raises
-    ------
-    InputError
-        If nothing pairs, a file cannot be read, or there is no accepted object.
-    """
-    rule = rule or DrawingRule()
-    table = None if pairs is None else Path(pairs)
-    found, alone = find_pairs_of_files(Path(images), Path(labels), table)
-    if alone:
-        _log.warning("%d images without labels, such as %s", len(alone), alone[0])
-    drawn = []
-    for image, labelled in found:
-        label = rule.choose(labelled)
-        drawn += [
-            EvaluationObject(image.as_posix(), label.as_posix(), ids)
-            for ids in draw_ids(read_plane(label), label.name, rule)
-        ]
-    if not drawn:
-        msg = f"labels must hold objects that the rule accepts, found none in {labels}"
+def check_limit(limit: int | None) -> None:
+    """Raise `InputError` unless a number of objects can be asked for."""
+    if limit is not None and limit < 1:
+        msg = f"limit must be at least 1, got {limit}"
         raise InputError(msg)
-    return ObjectSet(Path(images).as_posix(), ".", rule, tuple(drawn), form=FILES)
+
+
+def _candidates(
+    labels: NDArray[np.integer], rule: DrawingRule
+) -> list[tuple[int, ...]]:
+    """Return the objects of one label image that the rule accepts."""
+    present = [int(i) for i in np.unique(labels) if i > 0 and i not in rule.exclude]
+    if rule.combine == "each":
+        groups: list[tuple[int, ...]] = [(i,) for i in present]
+    elif rule.combine == "all":
+        groups = [tuple(present)] if present else []
+    else:
+        groups = [tuple(ids) for ids in rule.combine if not isinstance(ids, str)]
+    low = max(1, rule.min_area, rule.min_fraction * labels.size)
+    high = rule.max_fraction * labels.size
+    areas = [np.count_nonzero(np.isin(labels, ids)) for ids in groups]
+    return [ids for ids, area in zip(groups, areas, strict=True) if low <= area <= high]

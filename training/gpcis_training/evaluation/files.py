@@ -1,4 +1,4 @@
-"""The folder forms of data sets: where images lie, and what a label file means.
+"""Layouts of data sets: folders of images and labels, readers of ground truth.
 
 The rules for the four sets of the paper are those of the published code.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from skimage.io import imread
 
-from gpcis_training.data.folders import read_labels
+from gpcis_training.data.folders import label_plane, read_labels
 from gpcis_training.data.sbd import read_sbd_instances
 from napari_gpcis import imagefiles
 from napari_gpcis.errors import InputError
@@ -32,7 +32,7 @@ _UNSURE = 128
 
 
 class Form(NamedTuple):
-    """How one kind of data set lies on the disk."""
+    """Layout of one kind of data set on disk."""
 
     images: str
     """Folder of the images, below that of the set."""
@@ -62,7 +62,7 @@ def read_ids(path: Path, ids: tuple[int, ...]) -> GroundTruth:
 
 
 def read_trimap(path: Path) -> GroundTruth:
-    """Return the object of a mask whose first channel is 128 where nobody is sure."""
+    """Return the object of a mask whose first channel is 128 where it is unsure."""
     plane = _channels(path)[..., 0]
     bright = plane if plane.dtype == bool else plane > _UNSURE
     truth = np.asarray(bright, dtype=np.int8)
@@ -104,13 +104,7 @@ def read_plane(path: Path) -> NDArray[np.integer]:
     InputError
         If the file is not one plane of integers.
     """
-    labels = imagefiles.read_image(path)
-    if labels.ndim == 3 and (labels == labels[..., :1]).all():
-        labels = labels[..., 0]
-    if labels.ndim != 2 or labels.dtype.kind not in "bui":
-        msg = f"{path}: {labels.dtype} of shape {labels.shape} is no label image"
-        raise InputError(msg)
-    return labels
+    return label_plane(imagefiles.read_image(path), path)
 
 
 def _read_plane_ids(path: Path, ids: tuple[int, ...]) -> GroundTruth:

@@ -1,4 +1,9 @@
-"""The work of an evaluation: objects image by image, in one process or in several."""
+"""Jobs of an evaluation: image by image, in processes, resumable, distributed.
+
+Of several processes, perhaps on several machines, each evaluates every n-th image; then
+all of them know all runs. ``torchrun`` starts them, or anything else that sets ``RANK``
+and ``WORLD_SIZE``.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +39,14 @@ if TYPE_CHECKING:
     from gpcis_training.evaluation.metrics import ClickRun
     from gpcis_training.evaluation.robot import Predictor
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+_PATIENCE = timedelta(days=7)
+
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the robot behaves; see :func:`run_robot` and :func:`make_clicker`."""
+    """Protocol of the robot; see :func:`run_robot` and :func:`make_clicker`."""
 
     max_clicks: int = 20
     target: float | None = 0.9
@@ -49,7 +58,7 @@ class Protocol:
 
 
 class Method(NamedTuple):
-    """What is evaluated, in a form that another process can make it from."""
+    """Method to evaluate, in a form from which another process makes it."""
 
     method: str | Predictor
     device: str = "cpu"
@@ -70,10 +79,10 @@ class Job(NamedTuple):
     items: tuple[EvaluationObject, ...]
 
 
-def jobs_of(
+def image_jobs(
     chosen: ObjectSet, root: Path, shard: tuple[int, int] = (0, 1)
 ) -> list[Job]:
-    """Return what is to be done, image by image.
+    """Return the jobs of a set, one an image.
 
     Parameters
     ----------
@@ -93,13 +102,31 @@ def jobs_of(
     return every[number::count]
 
 
-def left_of(jobs: Sequence[Job], done: Collection[EvaluationObject]) -> list[Job]:
+def remaining_jobs(
+    jobs: Sequence[Job], done: Collection[EvaluationObject]
+) -> list[Job]:
     """Return the jobs without objects that are done."""
     left = [
         job._replace(items=tuple(item for item in job.items if item not in done))
         for job in jobs
     ]
     return [job for job in left if job.items]
+
+
+def run_jobs(
+    method: Method, jobs: Sequence[Job], protocol: Protocol, workers: int
+) -> Iterator[list[tuple[EvaluationObject, ClickRun]]]:
+    """Yield the runs image by image, in this process or in several others."""
+    if workers == 1 or len(jobs) <= 1:
+        with _one_thread():
+            predictor = method.create()
+            for job in jobs:
+                yield evaluate_image(predictor, job, protocol)
+        return
+    context = multiprocessing.get_context("spawn")  # PyTorch's threads forbid fork
+    processes = min(workers, len(jobs))
+    with context.Pool(processes, _Worker.begin, (method, protocol)) as pool:
+        yield from pool.imap_unordered(_Worker.work, jobs)
 
 
 def evaluate_image(
@@ -137,6 +164,130 @@ def evaluate_image(
     return runs
 
 
+class PartialFile:
+    """File of finished runs, one a line; a line cut off is skipped.
+
+    Parameters
+    ----------
+    path
+        The file; ``None``: nothing is kept.
+    settings
+        Settings that decide the figures. Runs made under other settings are not used.
+    rank
+        Number of this process among several. Each but the first writes a file of its
+        own, beside `path`, and all read all.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        settings: dict[str, Any],
+        rank: int = 0,
+    ) -> None:
+        text = json.dumps(settings, sort_keys=True)
+        self._digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._main = None if path is None else Path(path)
+        self._path = self._main
+        if self._main is not None and rank:
+            self._path = self._main.with_name(f"{self._main.name}.{rank}")
+
+    def read(self) -> dict[EvaluationObject, ClickRun]:
+        """Return the runs that were finished under the same settings."""
+        runs = {}
+        for line in self._lines():
+            with suppress(ValueError, KeyError, TypeError):
+                data = json.loads(line)
+                if data["settings"] == self._digest:
+                    item = EvaluationObject.from_list(data["object"])
+                    runs[item] = run_from_json(data["run"])
+        return runs
+
+    def _lines(self) -> Iterator[str]:
+        """Yield the lines of all files."""
+        if self._main is not None:
+            for path in partial_files(self._main):
+                yield from path.read_text(encoding="utf-8").splitlines()
+
+    def add(self, item: EvaluationObject, run: ClickRun) -> None:
+        """Keep a finished run."""
+        if self._path is None:
+            return
+        data = {
+            "settings": self._digest,
+            "object": item.to_list(),
+            "run": run_to_json(run),
+        }
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write("\n" + json.dumps(data))
+
+
+def partial_files(path: Path) -> list[Path]:
+    """Return the partial files that exist, those of other processes too."""
+    others = path.parent.glob(f"{glob.escape(path.name)}.*")
+    mine = [path] if path.exists() else []
+    return mine + sorted(p for p in others if p.suffix[1:].isdigit())
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process among those that share the work.
+
+    Parameters
+    ----------
+    rank
+        Its number, from 0.
+    size
+        Number of processes. With more than one, the default process group of
+        PyTorch must have been made.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """``True`` for the process that writes and prints."""
+        return self.rank == 0
+
+    def union(self, part: dict[Key, Value]) -> dict[Key, Value]:
+        """Return the runs of all processes; each must call this."""
+        if self.size == 1:
+            return part
+        from torch import distributed
+
+        parts: list[dict[Key, Value]] = [{} for _ in range(self.size)]
+        distributed.all_gather_object(parts, part)
+        return {key: value for each in parts for key, value in each.items()}
+
+
+@contextmanager
+def process_group() -> Iterator[Ranks]:
+    """Join the process group of the environment for the time of a block.
+
+    Yields
+    ------
+    Ranks
+        The only one if ``WORLD_SIZE`` is not set.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Ranks()
+        return
+    from torch import distributed
+
+    distributed.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield Ranks(distributed.get_rank(), size)
+    finally:
+        distributed.destroy_process_group()
+
+
+def local_device(device: str) -> str:
+    """Return the device of this process: ``cuda`` becomes the GPU of its local rank."""
+    local = os.environ.get("LOCAL_RANK")
+    return f"cuda:{local}" if device == "cuda" and local is not None else device
+
+
 class _Worker:
     """The predictor of a worker process, made once."""
 
@@ -169,150 +320,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def evaluated(
-    method: Method, jobs: Sequence[Job], protocol: Protocol, workers: int
-) -> Iterator[list[tuple[EvaluationObject, ClickRun]]]:
-    """Yield the runs image by image, in this process or in several others."""
-    if workers == 1 or len(jobs) <= 1:
-        with _one_thread():
-            predictor = method.create()
-            for job in jobs:
-                yield evaluate_image(predictor, job, protocol)
-        return
-    context = multiprocessing.get_context("spawn")  # PyTorch's threads forbid fork
-    processes = min(workers, len(jobs))
-    with context.Pool(processes, _Worker.begin, (method, protocol)) as pool:
-        yield from pool.imap_unordered(_Worker.work, jobs)
-
-
-def partial_files(path: Path) -> list[Path]:
-    """Return the file and those of other processes, as far as they are there."""
-    others = path.parent.glob(f"{glob.escape(path.name)}.*")
-    mine = [path] if path.exists() else []
-    return mine + sorted(p for p in others if p.suffix[1:].isdigit())
-
-
-class PartialFile:
-    """A file with one finished run a line; a line cut off by a crash is passed over.
-
-    Parameters
-    ----------
-    path
-        The file; ``None``: nothing is kept.
-    settings
-        What decides the figures. Runs made under other settings are not used.
-    rank
-        Number of this process among several. Each but the first writes a file of its
-        own, beside `path`, and all read all.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None,
-        settings: dict[str, Any],
-        rank: int = 0,
-    ) -> None:
-        text = json.dumps(settings, sort_keys=True)
-        self._digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self._main = None if path is None else Path(path)
-        self._path = self._main
-        if self._main is not None and rank:
-            self._path = self._main.with_name(f"{self._main.name}.{rank}")
-
-    def read(self) -> dict[EvaluationObject, ClickRun]:
-        """Return the runs that were finished under the same settings."""
-        runs = {}
-        for line in self._lines():
-            with suppress(ValueError, KeyError, TypeError):
-                data = json.loads(line)
-                if data["settings"] == self._digest:
-                    image, label, ids = data["object"]
-                    item = EvaluationObject(image, label, tuple(ids))
-                    runs[item] = run_from_json(data["run"])
-        return runs
-
-    def _lines(self) -> Iterator[str]:
-        """Yield the lines of all files."""
-        if self._main is not None:
-            for path in partial_files(self._main):
-                yield from path.read_text(encoding="utf-8").splitlines()
-
-    def add(self, item: EvaluationObject, run: ClickRun) -> None:
-        """Keep a finished run."""
-        if self._path is None:
-            return
-        data = {
-            "settings": self._digest,
-            "object": [item.image, item.label, item.ids],
-            "run": run_to_json(run),
-        }
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write("\n" + json.dumps(data))
-
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-_PATIENCE = timedelta(days=7)
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """One process among those that share the work.
-
-    Parameters
-    ----------
-    rank
-        Its number, from 0.
-    size
-        How many there are. With more than one, the default process group of
-        PyTorch must have been made.
-    """
-
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes and prints."""
-        return self.rank == 0
-
-    def union(self, part: dict[Key, Value]) -> dict[Key, Value]:
-        """Return what all processes found; each must call this."""
-        if self.size == 1:
-            return part
-        from torch import distributed
-
-        parts: list[dict[Key, Value]] = [{} for _ in range(self.size)]
-        distributed.all_gather_object(parts, part)
-        return {key: value for each in parts for key, value in each.items()}
-
-
-@contextmanager
-def process_group() -> Iterator[Ranks]:
-    """Join the processes that the environment tells of, for the time of a block.
-
-    Yields
-    ------
-    Ranks
-        The only one if ``WORLD_SIZE`` is not set.
-    """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield Ranks()
-        return
-    from torch import distributed
-
-    distributed.init_process_group("gloo", timeout=_PATIENCE)
-    try:
-        yield Ranks(distributed.get_rank(), size)
-    finally:
-        distributed.destroy_process_group()
-
-
-def local_device(device: str) -> str:
-    """Return the device of this process: ``cuda`` becomes the GPU of its local rank."""
-    local = os.environ.get("LOCAL_RANK")
-    return f"cuda:{local}" if device == "cuda" and local is not None else device

@@ -1,4 +1,4 @@
-"""Figures of merit of interactive segmentation: pure functions of what was measured."""
+"""Figures of merit of interactive segmentation: pure functions of click runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,36 @@ if TYPE_CHECKING:
 
     from napari_gpcis.clicks import Click
 
-
 TARGETS = (0.80, 0.85, 0.90)
 """The IoU targets of NoC and NoF."""
 CLICK_COUNTS = (1, 5)
 """The click counts of IoU&n."""
+
+
+@dataclass(frozen=True)
+class ClickRun:
+    """Record of the robot segmenting one object.
+
+    Parameters
+    ----------
+    ious
+        IoU after each click.
+    clicks
+        The clicks, in order.
+    violations
+        After each click, how many of the clicks so far have a label other than that
+        of the mask at their pixel.
+    missed
+        For each click, whether the mask predicted right after it disobeyed it.
+    seconds
+        Time that each prediction took (the clicker's own time is not counted).
+    """
+
+    ious: tuple[float, ...]
+    clicks: tuple[Click, ...]
+    violations: tuple[int, ...]
+    missed: tuple[bool, ...]
+    seconds: tuple[float, ...]
 
 
 def iou(gt: NDArray[np.integer], mask: NDArray[np.bool_]) -> float:
@@ -135,7 +160,7 @@ def noic(
     Parameters
     ----------
     run
-        What the robot did.
+        Record of the robot.
     target
         The IoU at which the run ends; ``None``: at its last click.
     max_clicks
@@ -171,7 +196,7 @@ def estimate(
     values
         One value per object, at least one.
     groups
-        What each object belongs to (its image). Objects of one group are not
+        Group of each object (its image). Objects of one group are not
         independent, and the error is then that of sums over groups:
         ``sqrt(G / (G - 1) * sum_g (sum_{i in g} (x_i - mean))^2) / N``.
 
@@ -263,29 +288,3 @@ def summarise(
         noic_steps=sum(noic(run, last, max_clicks, steps=True) for run in runs),
         seconds_per_click=sum(seconds) / len(seconds),
     )
-
-
-@dataclass(frozen=True)
-class ClickRun:
-    """What happened while the robot segmented one object.
-
-    Parameters
-    ----------
-    ious
-        IoU after each click.
-    clicks
-        The clicks, in order.
-    violations
-        After each click, how many of the clicks so far have a label other than that
-        of the mask at their pixel.
-    missed
-        For each click, whether the mask predicted right after it disobeyed it.
-    seconds
-        Time that each prediction took (the clicker's own time is not counted).
-    """
-
-    ious: tuple[float, ...]
-    clicks: tuple[Click, ...]
-    violations: tuple[int, ...]
-    missed: tuple[bool, ...]
-    seconds: tuple[float, ...]

@@ -1,8 +1,9 @@
-"""Classical interactive methods for comparison, driven by the same robot user.
+"""Classical interactive methods for comparison: watershed, random walker, GrabCut.
 
-All of them take the clicks as disks of seeds, need no training, and obey every click.
-While there is no negative click, the border of the image serves as background seeds
-where no positive disk covers it. Parts without a positive click are left out.
+Driven by the same robot user, they take the clicks as disks of seeds, need no training,
+and obey every click. While there is no negative click, the border of the image serves
+as background seeds where no positive disk covers it. Parts without a positive click are
+left out.
 
 The default settings come from small samples (21 to 24 objects) of the training images
 of the natural sets: for the watershed the best of six settings, for GrabCut the best of
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from gpcis_training.evaluation.robot import Predictor
 
-
+OBJECT, BACKGROUND = 1, 2
+"""Seed labels; 0 is undecided."""
 _flood: Callable[..., NDArray[np.int32]] = watershed  # which declares no types
 _walk: Callable[..., NDArray[np.float64]] = random_walker
 
@@ -94,7 +96,7 @@ class ClassicalMethod(ABC):
 
     @abstractmethod
     def _prepare(self, rgb: NDArray[np.float64]) -> None:
-        """Compute what depends on the image alone."""
+        """Compute what only depends on the image."""
 
     @abstractmethod
     def _segment(
@@ -238,10 +240,6 @@ def create_peer(name: str) -> Predictor:
         msg = f"peer must be one of {', '.join(sorted(PEERS))}; got {name!r}"
         raise InputError(msg)
     return PEERS[name]()
-
-
-OBJECT, BACKGROUND = 1, 2
-"""Seed labels; 0 is undecided."""
 
 
 def as_rgb(image: NDArray[np.generic]) -> NDArray[np.float64]:

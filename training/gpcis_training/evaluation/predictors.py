@@ -1,4 +1,4 @@
-"""What the robot can drive: a session of this package, or a classical method."""
+"""Predictors for the robot: a session of this package, or a classical method."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.segmenter import Segmenter
 
 PEER_PREFIX = "peer:"
-"""``peer:watershed`` and so on stand for classical methods."""
+"""``peer:watershed`` and so on name classical methods."""
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """What is done otherwise than a checkpoint says; by default nothing.
+    """Settings that replace those of a checkpoint; by default none.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Overrides:
     fast: bool = False
 
     def apply(self, info: ModelInfo) -> ModelInfo:
-        """Return what a model says of itself with the settings in force.
+        """Return the notes of a model with the settings in force.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class Overrides:
         return replace(info, inference=replace(info.inference, **given))
 
     def __str__(self) -> str:
-        """Return what differs, for a table; empty if nothing does."""
+        """Return the differences for a table; empty if there are none."""
         parts = []
         if self.epsilon2 is not None:
             parts.append(f"ε²={self.epsilon2:g}")
@@ -79,7 +79,7 @@ class Overrides:
 
 
 class SessionPredictor:
-    """Drive a :class:`napari_gpcis.Session`, as a person would.
+    """Predictor that drives a :class:`napari_gpcis.Session`, as a user would.
 
     Parameters
     ----------
@@ -120,9 +120,9 @@ def create_predictor(
     method
         Name of a model, path of a checkpoint, or ``"peer:NAME"``.
     device
-        Where a model runs.
+        Device of a model.
     overrides
-        What is done otherwise than the checkpoint says. Classical methods always obey
+        Settings that replace those of the checkpoint. Classical methods always obey
         the clicks.
 
     Raises
@@ -145,7 +145,7 @@ def create_predictor(
 
 
 def describe(method: str, overrides: Overrides | None = None) -> dict[str, Any]:
-    """Return what a method is, in full: settings of a peer, identity of a checkpoint.
+    """Return the full identity of a method: checkpoint, or settings of a peer.
 
     The result is kept with the figures, and decides whether figures of an interrupted
     evaluation still hold.
@@ -165,7 +165,7 @@ def describe(method: str, overrides: Overrides | None = None) -> dict[str, Any]:
 
 
 def describe_model(info: ModelInfo, overrides: Overrides) -> dict[str, Any]:
-    """Return what a model is and how it is run."""
+    """Return the identity of a model and its settings."""
     settings = overrides.apply(info).inference
     return {
         "method": info.name,

@@ -1,7 +1,7 @@
-"""The four data sets of the paper, as their users keep them on the disk.
+"""Published data sets and figures: the paper's four sets and its tables.
 
-Each may be the root itself or a folder in it: ``GrabCut``, ``Berkeley``, ``DAVIS`` and
-``SBD`` (or ``SBD/dataset``).
+Each set may be the root itself or a folder in it: ``GrabCut``, ``Berkeley``, ``DAVIS``
+and ``SBD`` (or ``SBD/dataset``).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class PublishedSet(NamedTuple):
     """One data set of the paper."""
 
     folders: tuple[str, ...]
-    """Where it may lie below the root."""
+    """Possible folders below the root."""
     objects: int
-    """How many objects its authors evaluate."""
+    """Number of objects that its authors evaluate."""
     infer_size: int
     """Side of the network's input in the published evaluation."""
 
@@ -48,6 +48,26 @@ PUBLISHED_SETS = {
     "sbd": PublishedSet((".", "dataset", "SBD", "SBD/dataset"), 6671, 256),
 }
 """By name, which is that of the form as well."""
+
+
+class PublishedRow(NamedTuple):
+    """Row of the paper: one method on one set; ``None`` where it reports nothing.
+
+    IoU is in percent, parameters are in millions, seconds are those of one click.
+    """
+
+    method: str
+    architecture: str
+    set: str
+    noc85: float | None
+    noc90: float | None
+    noc100: float | None
+    nof100: int | None
+    iou1: float | None
+    iou5: float | None
+    noic: int | None
+    parameters: float | None
+    seconds: float | None
 
 
 def published_objects(name: str, root: Path, limit: int | None = None) -> ObjectSet:
@@ -75,90 +95,6 @@ def published_objects(name: str, root: Path, limit: int | None = None) -> Object
         msg = f"data set {name} in {root / folder} must hold images, found none"
         raise InputError(msg)
     return ObjectSet(name, folder, DrawingRule(), objects, form=name)
-
-
-def _folder(name: str, root: Path) -> str:
-    """Return where a set lies below the root."""
-    form = FORMS[name]
-    for folder in PUBLISHED_SETS[name].folders:
-        place = root / folder
-        if (place / form.images).is_dir() and (place / form.labels).is_dir():
-            return folder
-    parts = f"{form.images} and {form.labels}"
-    msg = f"root must hold the folders {parts} of {name}, got {root}"
-    raise InputError(msg)
-
-
-def _stem(path: Path) -> str:
-    """Return the name up to its first dot, by which the published code pairs files."""
-    return path.name.split(".")[0]
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return the files of a folder by name, without hidden ones."""
-    files = (path for path in folder.iterdir() if path.is_file())
-    return sorted(path for path in files if not path.name.startswith("."))
-
-
-def _masks(name: str, folder: Path) -> Iterator[EvaluationObject]:
-    """Yield the one object of each image."""
-    form = FORMS[name]
-    images = _files(folder / form.images)
-    masks = {_stem(path): path for path in _files(folder / form.labels)}
-    missing = [path.name for path in images if _stem(path) not in masks]
-    if missing:
-        msg = f"data set {name} in {folder}: no mask for {missing[:5]}"
-        raise InputError(msg)
-    for path in images:
-        yield EvaluationObject(path.name, masks[_stem(path)].name, ())
-
-
-def _sbd(folder: Path) -> Iterator[EvaluationObject]:
-    """Yield the instances of the validation images."""
-    files = list_sbd(folder, "val")
-    for file in tqdm(files, "listing SBD", unit="image", leave=False):
-        for ident in np.unique(read_sbd_instances(file.instances)):
-            if ident:
-                ids = (int(ident),)
-                yield EvaluationObject(file.image.name, file.instances.name, ids)
-
-
-class PublishedRow(NamedTuple):
-    """What the paper reports of a method on one of its sets; ``None``: it does not.
-
-    IoU is in percent, parameters are in millions, seconds are those of one click.
-    """
-
-    method: str
-    architecture: str
-    set: str
-    noc85: float | None
-    noc90: float | None
-    noc100: float | None
-    nof100: int | None
-    iou1: float | None
-    iou5: float | None
-    noic: int | None
-    parameters: float | None
-    seconds: float | None
-
-
-@cache
-def _data() -> dict[str, Any]:
-    """Read the file of figures."""
-    text = (files(__package__) / "published.json").read_text("utf-8")
-    data: dict[str, Any] = json.loads(text)
-    return data
-
-
-def source() -> str:
-    """Return where the figures stand."""
-    return str(_data()["source"])
-
-
-def hardware() -> str:
-    """Return what the published seconds per click were measured on."""
-    return str(_data()["hardware"])
 
 
 def published_rows(set_name: str, architecture: str | None) -> list[PublishedRow]:
@@ -197,3 +133,67 @@ def published_noic(set_name: str, architecture: str | None) -> dict[float, int]:
     if (found["set"], found["architecture"]) != (set_name, architecture):
         return {}
     return {float(epsilon2): int(noic) for epsilon2, noic in found["values"]}
+
+
+def source() -> str:
+    """Return the source of the figures."""
+    return str(_data()["source"])
+
+
+def hardware() -> str:
+    """Return the hardware of the published seconds per click."""
+    return str(_data()["hardware"])
+
+
+def _folder(name: str, root: Path) -> str:
+    """Return the folder of a set below the root."""
+    form = FORMS[name]
+    for folder in PUBLISHED_SETS[name].folders:
+        place = root / folder
+        if (place / form.images).is_dir() and (place / form.labels).is_dir():
+            return folder
+    parts = f"{form.images} and {form.labels}"
+    msg = f"root must hold the folders {parts} of {name}, got {root}"
+    raise InputError(msg)
+
+
+def _masks(name: str, folder: Path) -> Iterator[EvaluationObject]:
+    """Yield the one object of each image."""
+    form = FORMS[name]
+    images = _files(folder / form.images)
+    masks = {_stem(path): path for path in _files(folder / form.labels)}
+    missing = [path.name for path in images if _stem(path) not in masks]
+    if missing:
+        msg = f"data set {name} in {folder}: no mask for {missing[:5]}"
+        raise InputError(msg)
+    for path in images:
+        yield EvaluationObject(path.name, masks[_stem(path)].name, ())
+
+
+def _sbd(folder: Path) -> Iterator[EvaluationObject]:
+    """Yield the instances of the validation images."""
+    files = list_sbd(folder, "val")
+    for file in tqdm(files, "listing SBD", unit="image", leave=False):
+        for ident in np.unique(read_sbd_instances(file.instances)):
+            if ident:
+                ids = (int(ident),)
+                yield EvaluationObject(file.image.name, file.instances.name, ids)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a folder by name, without hidden ones."""
+    files = (path for path in folder.iterdir() if path.is_file())
+    return sorted(path for path in files if not path.name.startswith("."))
+
+
+def _stem(path: Path) -> str:
+    """Return the name up to its first dot, by which the published code pairs files."""
+    return path.name.split(".")[0]
+
+
+@cache
+def _data() -> dict[str, Any]:
+    """Read the file of figures."""
+    text = (files(__package__) / "published.json").read_text("utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Sequence
 
 PUBLISHED_CLICKS = 20
-"""The number of clicks that the usual NoC allows."""
+"""The number of clicks that the standard NoC allows."""
 
 
 def run_to_json(run: ClickRun) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def run_from_json(data: dict[str, Any]) -> ClickRun:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What a method did on a set of objects.
+    """Result of one method on a set of objects.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class EvaluationResult:
     settings
         Everything that decides the figures: the method in full, the protocol.
     items, runs
-        The objects, and what the robot did with each.
+        The objects, and the robot's run on each.
     max_clicks
         The number of clicks allowed.
     target
@@ -82,19 +82,19 @@ class EvaluationResult:
 
     @property
     def label(self) -> str:
-        """The method's name with what is done otherwise than its checkpoint says."""
+        """The method's name with the settings that replace its checkpoint's."""
         variant = self.settings.get("variant", "")
         return f"{self.method}, {variant}" if variant else self.method
 
     @property
     def view(self) -> str:
-        """What the first click is zoomed to."""
+        """First view: the region that the first click is zoomed to."""
         window = self.settings["protocol"]["window"]
         return "whole image" if window is None else f"{window} px window"
 
     @property
     def clicks(self) -> str:
-        """Where clicks fall, one of :data:`gpcis_training.evaluation.robot.LAWS`."""
+        """Law of the clicks, one of :data:`gpcis_training.evaluation.robot.LAWS`."""
         return str(self.settings["protocol"].get("clicks", "centre"))
 
     @property
@@ -179,7 +179,7 @@ def compare(
     first, second
         Results on the same objects.
     measure
-        What is compared; by default the number of clicks to reach an IoU of 0.85.
+        Measure to compare; by default the number of clicks to reach an IoU of 0.85.
 
     Raises
     ------

@@ -1,13 +1,28 @@
 """The robot user: simulated clicks on the largest error, as in the published protocol.
 
 The clicker places each next click in the middle of the largest wrong region of the
-current mask, so that a method can be measured without people [1]_ [2]_.
+current mask, so that a method can be measured without users [1]_ [2]_.
+
+Real users do not hit the middle; how much worse a method becomes when the same error is
+clicked elsewhere says how well it serves them [3]_. The error, and so the sign of the
+click, is then chosen as published, and the pixel is drawn by a law inside the connected
+region of that error:
+
+``centre``
+    the deepest pixel (nothing is drawn),
+``inside``
+    anywhere in the region, all pixels alike,
+``easy``, ``middle``, ``hard``
+    in the deepest, the middle or the shallowest third of its pixels, where depth is the
+    Euclidean distance to the region's outside.
 
 References
 ----------
 .. [1] Xu et al., "Deep interactive object selection", CVPR 2016.
 .. [2] Zhou et al., "Interactive segmentation as Gaussian process classification",
    CVPR 2023.
+.. [3] Antonov et al., "RClicks: realistic click simulation for benchmarking interactive
+   segmentation", NeurIPS 2024.
 """
 
 from __future__ import annotations
@@ -35,9 +50,17 @@ if TYPE_CHECKING:
     Mask: TypeAlias = NDArray[np.bool_]
     Clicker: TypeAlias = Callable[[Truth, Mask, Mask], Click | None]
 
-
 IGNORE = -1
 """Label of ground-truth pixels that count neither as object nor as background."""
+CENTRE = "centre"
+_SHARES = {
+    "inside": (0, 1),
+    "easy": (0, 1 / 3),
+    "middle": (1 / 3, 2 / 3),
+    "hard": (2 / 3, 1),
+}
+LAWS = (CENTRE, *_SHARES)
+"""Laws of the clicks; see the module."""
 
 
 class Predictor(Protocol):
@@ -53,7 +76,7 @@ class Predictor(Protocol):
         image
             Shape ``(H, W)`` or ``(H, W, C)``.
         first_view
-            What a person would look at when the first click is made, a half-open
+            View of a user who makes the first click, a half-open
             box ``(row_min, col_min, row_max, col_max)``; ``None``: the whole image.
         """
 
@@ -61,48 +84,12 @@ class Predictor(Protocol):
         """Add one click and return the mask of the object, shape ``(H, W)``."""
 
 
-def depth_map(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the Euclidean distance of each pixel to the region's outside.
-
-    What lies beyond the array counts as outside.
-    """
-    return distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-
-
-def _depth(error: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Return distances to the region's outside and where that array begins.
-
-    Only the bounding box of the region with a rim of one pixel is transformed. This
-    is exact: whatever lies beyond the rim is further away than the rim, and the rim
-    itself is outside the region (or outside the image, which counts as outside).
-    """
-    rows = np.flatnonzero(error.any(axis=1))
-    if rows.size == 0:
-        return np.zeros((0, 0)), (0, 0)
-    cols = np.flatnonzero(error.any(axis=0))
-    box = error[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    return depth_map(box), (int(rows[0]), int(cols[0]))
-
-
-def _deepest(
-    error: NDArray[np.bool_], not_clicked: NDArray[np.bool_]
-) -> tuple[float, int, int]:
-    """Return the depth, row and column of the region's first deepest free pixel."""
-    depth, (top, left) = _depth(error)
-    height, width = depth.shape
-    if depth.size == 0:
-        return 0.0, 0, 0
-    free = depth * not_clicked[top : top + height, left : left + width]
-    row, col = divmod(int(np.argmax(free)), width)
-    return float(free[row, col]), top + row, left + col
-
-
 def next_click(
     gt: NDArray[np.integer],
     mask: NDArray[np.bool_],
     not_clicked: NDArray[np.bool_],
 ) -> Click | None:
-    """Return the click that a careful person would make next.
+    """Return the next click of a careful user.
 
     The largest error is the one whose deepest pixel is furthest from the region's
     border (Euclidean; the image's border counts). The click is positive if the
@@ -138,11 +125,6 @@ def next_click(
     positive = missing[0] > superfluous[0]
     depth, row, col = missing if positive else superfluous
     return Click(row, col, positive) if depth > 0 else None
-
-
-def _violations(clicks: Sequence[Click], mask: NDArray[np.bool_]) -> int:
-    """Count the clicks whose label differs from the mask's."""
-    return sum(bool(mask[click.pixel]) != click.positive for click in clicks)
 
 
 def run_robot(
@@ -212,17 +194,6 @@ def run_robot(
     return ClickRun(ious, tuple(clicks), violations, missed_steps, times)
 
 
-CENTRE = "centre"
-_SHARES = {
-    "inside": (0, 1),
-    "easy": (0, 1 / 3),
-    "middle": (1 / 3, 2 / 3),
-    "hard": (2 / 3, 1),
-}
-LAWS = (CENTRE, *_SHARES)
-"""Where clicks may fall; see the module."""
-
-
 class SampledClicker:
     """A robot that draws its clicks; the same seed gives the same clicks.
 
@@ -250,30 +221,6 @@ class SampledClicker:
         low = min(int(first), rows.size - 1)
         chosen = self._rng.integers(low, max(round(last), low + 1))
         return Click(int(rows[chosen]), int(cols[chosen]), click.positive)
-
-
-def _by_depth(
-    wrong: Mask, not_clicked: Mask, inside: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the free pixels of one region of an error, deepest first.
-
-    Parameters
-    ----------
-    wrong
-        All pixels of that kind of error.
-    not_clicked
-        The free pixels.
-    inside
-        A pixel of the region.
-    """
-    regions, _ = label(wrong, structure=np.ones((3, 3)))
-    number = regions[inside]
-    box = find_objects(regions)[number - 1]
-    region = regions[box] == number
-    rows, cols = np.nonzero(region & not_clicked[box])
-    depth = depth_map(region)[rows, cols]
-    order = np.argsort(-depth, kind="stable")
-    return rows[order] + box[0].start, cols[order] + box[1].start
 
 
 def make_clicker(
@@ -305,3 +252,68 @@ def make_clicker(
         raise InputError(msg)
     name = repr((item.image, item.label, item.ids))
     return SampledClicker(law, [seed, repeat, zlib.crc32(name.encode())])
+
+
+def depth_map(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the Euclidean distance of each pixel to the region's outside.
+
+    What lies beyond the array counts as outside.
+    """
+    return distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+
+
+def _violations(clicks: Sequence[Click], mask: NDArray[np.bool_]) -> int:
+    """Count the clicks whose label differs from the mask's."""
+    return sum(bool(mask[click.pixel]) != click.positive for click in clicks)
+
+
+def _deepest(
+    error: NDArray[np.bool_], not_clicked: NDArray[np.bool_]
+) -> tuple[float, int, int]:
+    """Return the depth, row and column of the region's first deepest free pixel."""
+    depth, (top, left) = _depth(error)
+    height, width = depth.shape
+    if depth.size == 0:
+        return 0.0, 0, 0
+    free = depth * not_clicked[top : top + height, left : left + width]
+    row, col = divmod(int(np.argmax(free)), width)
+    return float(free[row, col]), top + row, left + col
+
+
+def _depth(error: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return distances to the region's outside and where that array begins.
+
+    Only the bounding box of the region with a rim of one pixel is transformed. This
+    is exact: whatever lies beyond the rim is further away than the rim, and the rim
+    itself is outside the region (or outside the image, which counts as outside).
+    """
+    rows = np.flatnonzero(error.any(axis=1))
+    if rows.size == 0:
+        return np.zeros((0, 0)), (0, 0)
+    cols = np.flatnonzero(error.any(axis=0))
+    box = error[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    return depth_map(box), (int(rows[0]), int(cols[0]))
+
+
+def _by_depth(
+    wrong: Mask, not_clicked: Mask, inside: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the free pixels of one region of an error, deepest first.
+
+    Parameters
+    ----------
+    wrong
+        All pixels of that kind of error.
+    not_clicked
+        The free pixels.
+    inside
+        A pixel of the region.
+    """
+    regions, _ = label(wrong, structure=np.ones((3, 3)))
+    number = regions[inside]
+    box = find_objects(regions)[number - 1]
+    region = regions[box] == number
+    rows, cols = np.nonzero(region & not_clicked[box])
+    depth = depth_map(region)[rows, cols]
+    order = np.argsort(-depth, kind="stable")
+    return rows[order] + box[0].start, cols[order] + box[1].start

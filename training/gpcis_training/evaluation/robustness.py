@@ -1,4 +1,4 @@
-"""How much a method loses when people do not click where the robot does."""
+"""Robustness of a method to clicks off the centre of the error."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Robustness:
     Parameters
     ----------
     method, objects, view
-        What was measured: names of method and set, and the first view.
+        Names of method and set, and the first view.
     count
-        How many objects.
+        Number of objects.
     target
         The IoU to reach.
     repeats
-        How often sampled clicks were drawn.
+        Number of draws of the clicks.
     noc
         Law of the clicks -> mean NoC; see :mod:`gpcis_training.evaluation.robot`.
     loss
@@ -93,7 +93,7 @@ def robustness(
 
 
 def _sum_up(group: Sequence[EvaluationResult], target: float) -> Robustness:
-    """Sum up what belongs to one method, set and view."""
+    """Sum up the results of one method, set and view."""
     first = group[0]
     images = [item.image for item in first.items]
     tables: dict[str, list[list[int]]] = {}
@@ -142,7 +142,7 @@ def _excess(
 
 
 def robustness_table(results: Sequence[EvaluationResult]) -> str:
-    """Return a Markdown table of all methods, sets and views, and how to read it."""
+    """Return a Markdown table of all methods, sets and views, with its terms."""
     rows = []
     ends = [result.target for result in results if result.target is not None]
     for target in [t for t in TARGETS if t <= min(ends, default=1)]:

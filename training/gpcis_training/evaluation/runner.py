@@ -22,10 +22,10 @@ from gpcis_training.evaluation.jobs import (
     PartialFile,
     Protocol,
     Ranks,
-    evaluated,
-    jobs_of,
-    left_of,
+    image_jobs,
     local_device,
+    remaining_jobs,
+    run_jobs,
 )
 from gpcis_training.evaluation.predictors import (
     Overrides,
@@ -49,7 +49,7 @@ def find_objects(
     rule: DrawingRule | None = None,
     limit: int | None = None,
 ) -> ObjectSet:
-    """Return the objects that are asked for, see :func:`evaluate`."""
+    """Return the objects of a name or a set, see :func:`evaluate`."""
     if isinstance(objects, ObjectSet):
         return objects.limited(limit)
     if objects in PUBLISHED_SETS:
@@ -64,7 +64,7 @@ def find_objects(
 
 
 def _identity(method: str | Predictor | Segmenter, given: Overrides) -> dict[str, Any]:
-    """Return what decides the method's figures."""
+    """Return the settings that decide the method's figures."""
     if isinstance(method, str):
         return describe(method, given)
     if isinstance(method, Segmenter):
@@ -72,10 +72,10 @@ def _identity(method: str | Predictor | Segmenter, given: Overrides) -> dict[str
     return {"method": type(method).__name__, "settings": repr(method)}
 
 
-def _driven(
+def _as_method(
     method: str | Predictor | Segmenter, device: str, given: Overrides
 ) -> Method:
-    """Return what the robot drives."""
+    """Return the method in a form that other processes can make."""
     if isinstance(method, str):
         return Method(method, local_device(device), given)
     if str(given):
@@ -87,7 +87,7 @@ def _driven(
 
 
 def _title(settings: dict[str, Any], objects: str) -> str:
-    """Return what the progress bar says."""
+    """Return the title of the progress bar."""
     protocol = settings["protocol"]
     parts = [settings["method"], settings.get("variant", "")]
     if protocol["clicks"] != CENTRE:
@@ -141,19 +141,19 @@ def evaluate(
         Whether the first view is the one of the object list (a window around the first
         click in microscopy) rather than the whole image.
     clicks, seed, repeat
-        Where clicks fall in the largest error, and the seed and number of the draw;
+        Law of the clicks in the largest error, and seed and number of the draw;
         see :mod:`gpcis_training.evaluation.robot`.
     overrides
-        What is done otherwise than the checkpoint says.
+        Settings that replace those of the checkpoint.
     limit
         Use the first objects only.
     rule
-        How objects of a folder are drawn; by default every label is an object.
+        Rule for the objects of a folder; by default every label is an object.
     workers
         Processes. Each computes on one thread, so that the figures are the same for
         any number of them. Seconds per click are those of one process.
     device
-        Where a model runs.
+        Device of a model.
     partial
         File that keeps finished runs, so that a call with the same arguments goes on
         where one was interrupted.
@@ -174,7 +174,7 @@ def evaluate(
         raise InputError(msg)
     ranks, given = ranks or Ranks(), overrides or Overrides()
     chosen = os.fspath(method) if isinstance(method, str | os.PathLike) else method
-    driven = _driven(chosen, device, given)
+    method_to_run = _as_method(chosen, device, given)
     wanted = find_objects(objects, Path(root), rule, limit)
     window = wanted.rule.window if zoom else None
     protocol = Protocol(
@@ -188,8 +188,8 @@ def evaluate(
     }
     kept = PartialFile(partial, settings, ranks.rank)
     done = kept.read()
-    mine = jobs_of(wanted, Path(root), shard=(ranks.rank, ranks.size))
-    jobs = left_of(mine, done)
+    mine = image_jobs(wanted, Path(root), shard=(ranks.rank, ranks.size))
+    jobs = remaining_jobs(mine, done)
     total, left = (sum(len(job.items) for job in part) for part in (mine, jobs))
     bar = tqdm(
         total=total,
@@ -199,7 +199,7 @@ def evaluate(
         unit="object",
     )
     with bar:
-        for runs in evaluated(driven, jobs, protocol, workers):
+        for runs in run_jobs(method_to_run, jobs, protocol, workers):
             for item, run in runs:
                 done[item] = run
                 kept.add(item, run)

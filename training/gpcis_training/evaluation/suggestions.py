@@ -1,7 +1,7 @@
-"""How good is :func:`napari_gpcis.next_click.next_click`? Beside the robot, and chance.
+"""Comparison of :func:`napari_gpcis.next_click.next_click` with robot and chance.
 
 All three begin with the robot's first click. Then the *robot* clicks on the largest
-true mistake, *suggested* where the model says, and *random* on a random uncertain
+true error, *suggested* where the model says, and *random* on a random uncertain
 pixel; at these places the true label is given. ::
 
     python -m gpcis_training.evaluation.suggestions MODEL --root DATA --objects NAME ...
@@ -45,14 +45,14 @@ TARGETS = (0.8, 0.85, 0.9)
 
 
 class Run(NamedTuple):
-    """One object: IoU after each click, and what the model expected it to be."""
+    """One object: IoU after each click, true and as the model expected it."""
 
     ious: list[float]
     expected: list[float]
 
 
 def suggested(found: Prediction, _free: Mask) -> tuple[int, int] | None:
-    """Click where the model says, until nothing at all is in doubt."""
+    """Return the pixel that the model suggests, until nothing is in doubt."""
     place = next_click(found, sure=1.0)
     return None if place is None else (place.row, place.col)
 
@@ -152,7 +152,7 @@ def table(runs: dict[str, list[Run]], max_clicks: int) -> str:
 
 
 def calibration(runs: Sequence[Run]) -> str:
-    """Return as text how true the expected agreement is, and where `SURE` stands."""
+    """Return the calibration of the expected IoU as text, with that of `SURE`."""
     expected = np.concatenate([one.expected for one in runs])
     true = np.concatenate([one.ious for one in runs])
     parts = np.array_split(np.argsort(expected), min(5, len(expected)))

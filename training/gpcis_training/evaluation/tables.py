@@ -1,4 +1,4 @@
-"""Results as a table, with what is needed to read it, and as CSV."""
+"""Tables and curves of results: Markdown with its terms, CSV, a picture."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from gpcis_training.evaluation.published import PublishedRow
     from gpcis_training.evaluation.results import EvaluationResult
 
-
 MANY_CLICKS = 100
 """The number of clicks that NoC100 allows."""
 LAST = TARGETS[-1]
@@ -44,8 +43,99 @@ NOTE = (
     "The training data differ from those of the published GPCIS models, and so do the "
     "objects: these figures are not comparable with the paper's tables."
 )
-
+COLUMNS = (
+    "Method",
+    "Objects",
+    "First view",
+    "NoC@80",
+    "NoC@85",
+    "NoC@90",
+    "NoF@90",
+    "NoC100@90",
+    "NoF100@90",
+    "IoU&1",
+    "IoU&5",
+    "NoIC",
+    "NoIC (paper)",
+    "Parameters",
+    "s/click",
+)
+_WIDTH, _HEIGHT, _DOTS = 5.2, 4.0, 120
 Cells = dict[str, str]
+
+
+def table(results: Sequence[EvaluationResult]) -> str:
+    """Return a Markdown table for each object set, with its terms.
+
+    Results with clicks off the centre are left out, see
+    :mod:`gpcis_training.evaluation.robustness`. Below the results on a data set of the
+    paper stand the paper's own figures.
+    """
+    parts = []
+    centred = [result for result in results if result.clicks == CENTRE]
+    for name in dict.fromkeys(result.objects for result in centred):
+        chosen = [result for result in centred if result.objects == name]
+        rows = [cells(result) for result in chosen]
+        if is_published(chosen[0]):
+            shown = {
+                row: None
+                for result in chosen
+                for row in published_rows(name, result.settings.get("architecture"))
+            }
+            rows += [published_cells(row) for row in shown]
+        parts.append(f"**{name}**\n\n{markdown(rows)}\n")
+    return "\n".join([*parts, *(f"- {line}" for line in notes(centred))])
+
+
+def csv_text(results: Sequence[EvaluationResult]) -> str:
+    """Return the figures as CSV, one row a result."""
+    rows = [numbers(result) for result in results]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def save_curves(path: Path, results: Sequence[EvaluationResult]) -> None:
+    """Draw the curves of all results, a panel for each set, and write a picture.
+
+    Needs no screen.
+
+    Parameters
+    ----------
+    path
+        The picture; its suffix says which kind.
+    results
+        Results to draw. Each method, view and law of clicks is one line, its
+        repeats averaged.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(result.objects for result in results))
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    size = (_WIDTH * columns, _HEIGHT * rows)
+    figure = Figure(figsize=size, dpi=_DOTS, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=False):
+        _draw(panel, name, [result for result in results if result.objects == name])
+    for panel in panels[len(names) :]:
+        panel.set_axis_off()
+    figure.savefig(path)
+
+
+def markdown(rows: Sequence[Cells]) -> str:
+    """Return rows as a Markdown table, with the columns that any of them has."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    order = [name for name in COLUMNS if name in names]
+    order += [name for name in names if name not in COLUMNS]
+    body = [[row.get(name, "") for name in order] for row in rows]
+    lines = [order, ["---"] * len(order), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def cells(result: EvaluationResult) -> Cells:
@@ -73,16 +163,6 @@ def cells(result: EvaluationResult) -> Cells:
     return row
 
 
-def _published_noic(result: EvaluationResult) -> Cells:
-    """Return the paper's NoIC for the same ε² (Table 1), if there is one."""
-    settings = result.settings.get("inference", {})
-    if not is_published(result) or "ε²=" not in result.label:
-        return {}
-    known = published_noic(result.objects, result.settings["architecture"])
-    found = [noic for value, noic in known.items() if value == settings["epsilon2"]]
-    return {"NoIC (paper)": str(found[0])} if found else {}
-
-
 def published_cells(row: PublishedRow) -> Cells:
     """Return the cells of a row of the paper."""
     values = {
@@ -102,128 +182,6 @@ def published_cells(row: PublishedRow) -> Cells:
         "First view": "whole image",
         **{k: form.format(v) for k, (v, form) in values.items() if v is not None},
     }
-
-
-def markdown(rows: Sequence[Cells]) -> str:
-    """Return rows as a Markdown table, with the columns that any of them has."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    order = [name for name in COLUMNS if name in names]
-    order += [name for name in names if name not in COLUMNS]
-    body = [[row.get(name, "") for name in order] for row in rows]
-    lines = [order, ["---"] * len(order), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-COLUMNS = (
-    "Method",
-    "Objects",
-    "First view",
-    "NoC@80",
-    "NoC@85",
-    "NoC@90",
-    "NoF@90",
-    "NoC100@90",
-    "NoF100@90",
-    "IoU&1",
-    "IoU&5",
-    "NoIC",
-    "NoIC (paper)",
-    "Parameters",
-    "s/click",
-)
-
-
-def table(results: Sequence[EvaluationResult]) -> str:
-    """Return a Markdown table for each object set, and how to read it.
-
-    Results with clicks off the centre are left out, see
-    :mod:`gpcis_training.evaluation.robustness`. Below the results on a data set of the
-    paper stand the paper's own figures.
-    """
-    parts = []
-    centred = [result for result in results if result.clicks == CENTRE]
-    for name in dict.fromkeys(result.objects for result in centred):
-        chosen = [result for result in centred if result.objects == name]
-        rows = [cells(result) for result in chosen]
-        if is_published(chosen[0]):
-            shown = {
-                row: None
-                for result in chosen
-                for row in published_rows(name, result.settings.get("architecture"))
-            }
-            rows += [published_cells(row) for row in shown]
-        parts.append(f"**{name}**\n\n{markdown(rows)}\n")
-    return "\n".join([*parts, *(f"- {line}" for line in notes(centred))])
-
-
-def is_published(result: EvaluationResult) -> bool:
-    """Return whether the objects are those of a data set of the paper."""
-    form = result.settings.get("form")
-    return form in PUBLISHED_SETS and form == result.objects
-
-
-def notes(results: Sequence[EvaluationResult]) -> list[str]:
-    """Return what a reader must know: terms, how it was run, what compares."""
-    lines = [TERMS, *dict.fromkeys(protocol(result) for result in results)]
-    published = [result for result in results if is_published(result)]
-    if published:
-        lines.append(f"Paper: {source()}. Its seconds per click: {hardware()}.")
-        for line in dict.fromkeys(line for r in published for line in differences(r)):
-            lines.append(f"Not as in the paper: {line}.")
-    if len(published) < len(results):
-        lines.append(NOTE)
-    return lines
-
-
-def protocol(result: EvaluationResult) -> str:
-    """Return in one line how a method was run."""
-    settings = result.settings.get("inference")
-    if settings is None:
-        return f"{result.method}: {result.settings['settings']}."
-    size = settings["infer_size"]
-    crop, expansion = settings["crop_threshold"], settings["expansion"]
-    mask = "as predicted" if result.settings["raw_mask"] else "made to obey every click"
-    return (
-        f"{result.method}: input {size} x {size}, {_head(result)}, region "
-        f"{expansion:g} x the box where p > {crop:g}, "
-        f"mask p > {settings['mask_threshold']:g}, {mask}, "
-        f"{'with' if settings['antialias'] else 'no'} low-pass filter"
-        f"{', mirrored too' if settings.get('mirror') else ''}; at most "
-        f"{result.max_clicks} clicks."
-    )
-
-
-def _head(result: EvaluationResult) -> str:
-    """Return what makes scores of the features."""
-    if result.settings.get("options", {}).get("head", "gp") == "linear":
-        return "linear head"
-    settings = result.settings["inference"]
-    varied = "ε²=" in result.label
-    epsilon2 = "as in its row" if varied else f"{settings['epsilon2']:g}"
-    return f"Gaussian process at stride {settings['gp_stride']} with ε² {epsilon2}"
-
-
-def differences(result: EvaluationResult) -> list[str]:
-    """Return what sets a result on a data set of the paper apart from its figures."""
-    published = PUBLISHED_SETS[result.objects]
-    settings: dict[str, Any] = result.settings.get("inference", {})
-    size = settings.get("infer_size", published.infer_size)
-    name, lines = result.method, []
-    if len(result.items) != published.objects:
-        count = f"{len(result.items)} of the paper's {published.objects} objects"
-        lines.append(f"{result.objects} has {count}")
-    if size != published.infer_size:
-        change = f"{size} instead of {published.infer_size}"
-        lines.append(f"{name} on {result.objects}: input {change}")
-    if settings.get("mirror"):
-        lines.append(f"{name}: the logits of the mirror image are averaged in")
-    if settings and not result.settings["raw_mask"]:
-        lines.append(f"{name}: the mask is made to obey every click, so NoIC is 0")
-    trained_on = str(result.settings.get("training_data", ""))
-    if settings and not trained_on.startswith("SBD"):
-        data = trained_on or "not stated"
-        lines.append(f"{name}: the training data differ ({data})")
-    return lines
 
 
 def numbers(result: EvaluationResult) -> dict[str, Any]:
@@ -255,20 +213,6 @@ def numbers(result: EvaluationResult) -> dict[str, Any]:
     return row
 
 
-def csv_text(results: Sequence[EvaluationResult]) -> str:
-    """Return the figures as CSV, one row a result."""
-    rows = [numbers(result) for result in results]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
-_WIDTH, _HEIGHT, _DOTS = 5.2, 4.0, 120
-
-
 def mean_curve(result: EvaluationResult, clicks: int) -> NDArray[np.float64]:
     """Return the mean IoU after 1, 2, ... clicks, shape ``(clicks,)``.
 
@@ -280,34 +224,84 @@ def mean_curve(result: EvaluationResult, clicks: int) -> NDArray[np.float64]:
     return np.asarray(np.mean(curves, axis=0), dtype=np.float64)
 
 
-def save_curves(path: Path, results: Sequence[EvaluationResult]) -> None:
-    """Draw the curves of all results, a panel for each set, and write a picture.
+def notes(results: Sequence[EvaluationResult]) -> list[str]:
+    """Return the notes below a table: terms, protocol, what compares."""
+    lines = [TERMS, *dict.fromkeys(protocol(result) for result in results)]
+    published = [result for result in results if is_published(result)]
+    if published:
+        lines.append(f"Paper: {source()}. Its seconds per click: {hardware()}.")
+        for line in dict.fromkeys(line for r in published for line in differences(r)):
+            lines.append(f"Not as in the paper: {line}.")
+    if len(published) < len(results):
+        lines.append(NOTE)
+    return lines
 
-    Needs no screen.
 
-    Parameters
-    ----------
-    path
-        The picture; its suffix says which kind.
-    results
-        What was measured. Each method, view and law of clicks is one line, its
-        repeats averaged.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def protocol(result: EvaluationResult) -> str:
+    """Return the settings of a method in one line."""
+    settings = result.settings.get("inference")
+    if settings is None:
+        return f"{result.method}: {result.settings['settings']}."
+    size = settings["infer_size"]
+    crop, expansion = settings["crop_threshold"], settings["expansion"]
+    mask = "as predicted" if result.settings["raw_mask"] else "made to obey every click"
+    return (
+        f"{result.method}: input {size} x {size}, {_head(result)}, region "
+        f"{expansion:g} x the box where p > {crop:g}, "
+        f"mask p > {settings['mask_threshold']:g}, {mask}, "
+        f"{'with' if settings['antialias'] else 'no'} low-pass filter"
+        f"{', mirrored too' if settings.get('mirror') else ''}; at most "
+        f"{result.max_clicks} clicks."
+    )
 
-    names = list(dict.fromkeys(result.objects for result in results))
-    columns = min(len(names), 3)
-    rows = -(-len(names) // columns)
-    size = (_WIDTH * columns, _HEIGHT * rows)
-    figure = Figure(figsize=size, dpi=_DOTS, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel, name in zip(panels, names, strict=False):
-        _draw(panel, name, [result for result in results if result.objects == name])
-    for panel in panels[len(names) :]:
-        panel.set_axis_off()
-    figure.savefig(path)
+
+def differences(result: EvaluationResult) -> list[str]:
+    """Return the differences of a result from the paper's protocol."""
+    published = PUBLISHED_SETS[result.objects]
+    settings: dict[str, Any] = result.settings.get("inference", {})
+    size = settings.get("infer_size", published.infer_size)
+    name, lines = result.method, []
+    if len(result.items) != published.objects:
+        count = f"{len(result.items)} of the paper's {published.objects} objects"
+        lines.append(f"{result.objects} has {count}")
+    if size != published.infer_size:
+        change = f"{size} instead of {published.infer_size}"
+        lines.append(f"{name} on {result.objects}: input {change}")
+    if settings.get("mirror"):
+        lines.append(f"{name}: the logits of the mirror image are averaged in")
+    if settings and not result.settings["raw_mask"]:
+        lines.append(f"{name}: the mask is made to obey every click, so NoIC is 0")
+    trained_on = str(result.settings.get("training_data", ""))
+    if settings and not trained_on.startswith("SBD"):
+        data = trained_on or "not stated"
+        lines.append(f"{name}: the training data differ ({data})")
+    return lines
+
+
+def is_published(result: EvaluationResult) -> bool:
+    """Return whether the objects are those of a data set of the paper."""
+    form = result.settings.get("form")
+    return form in PUBLISHED_SETS and form == result.objects
+
+
+def _published_noic(result: EvaluationResult) -> Cells:
+    """Return the paper's NoIC for the same ε² (Table 1), if there is one."""
+    settings = result.settings.get("inference", {})
+    if not is_published(result) or "ε²=" not in result.label:
+        return {}
+    known = published_noic(result.objects, result.settings["architecture"])
+    found = [noic for value, noic in known.items() if value == settings["epsilon2"]]
+    return {"NoIC (paper)": str(found[0])} if found else {}
+
+
+def _head(result: EvaluationResult) -> str:
+    """Return the description of the head, which turns features into scores."""
+    if result.settings.get("options", {}).get("head", "gp") == "linear":
+        return "linear head"
+    settings = result.settings["inference"]
+    varied = "ε²=" in result.label
+    epsilon2 = "as in its row" if varied else f"{settings['epsilon2']:g}"
+    return f"Gaussian process at stride {settings['gp_stride']} with ε² {epsilon2}"
 
 
 def _draw(axes: Axes, name: str, results: Sequence[EvaluationResult]) -> None:

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Figures", "FinetuneOptions", "FinetuneResult", "StoppedError", "finetune"]
 
-_HOMES = {
-    "Figures": "_validation",
-    "FinetuneOptions": "_options",
-    "FinetuneResult": "_training",
-    "StoppedError": "_planning",
-    "finetune": "_run",
+_MODULES = {
+    "Figures": "validation",
+    "FinetuneOptions": "options",
+    "FinetuneResult": "training",
+    "StoppedError": "plan",
+    "finetune": "run",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for: the engine is heavy."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""``gpcis-train finetune``."""
+"""Command ``gpcis-train finetune``: arguments, signals, output of events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpcis_training.finetuning.options import ON_ERROR, PRECISIONS
 from gpcis_training.finetuning.reading import COMPONENTS
-from gpcis_training.finetuning.report import print_json, print_words
+from gpcis_training.finetuning.report import print_json, print_text
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pairs", type=Path, help="CSV (columns image,labels) or JSON, if names differ"
     )
     add("--channels", type=_channels, help="of many channels, up to three: 0 or 0,2,1")
-    add("--on-error", choices=ON_ERROR, default="refuse", help="files of no use")
+    add("--on-error", choices=ON_ERROR, default="refuse", help="unusable files")
     add(
         "--components",
         choices=COMPONENTS,
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    """Add what is decided from the images unless it is given."""
+    """Add the options that follow from the images unless they are given."""
     group = parser.add_argument_group("training (decided from the images by default)")
     add = group.add_argument
     add("--steps", type=int, help="optimiser steps")
@@ -103,11 +103,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
         raise InputError(msg) from error
     options = {k: v for k, v in vars(arguments).items() if k not in _OWN}
-    asked = threading.Event()
+    stop_requested = threading.Event()
     if arguments.events:
-        _listen(asked)
+        _listen(stop_requested)
     try:
-        with nullcontext() if arguments.events else _stop_on_interrupt(asked):
+        with nullcontext() if arguments.events else _stop_on_interrupt(stop_requested):
             finetune(
                 arguments.model,
                 arguments.images,
@@ -115,8 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.output,
                 resume=arguments.resume,
                 overwrite=arguments.overwrite,
-                listener=print_json if arguments.events else print_words,
-                stop=asked.is_set,
+                listener=print_json if arguments.events else print_text,
+                stop=stop_requested.is_set,
                 **options,
             )
     except (GPCISError, OSError) as error:
@@ -127,13 +127,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _listen(asked: threading.Event) -> None:
-    """Wait for ``stop`` on standard input; end with whoever is at the other end."""
+def _listen(stop_requested: threading.Event) -> None:
+    """Wait for ``stop`` on standard input; exit when it is closed."""
 
     def wait() -> None:
         for line in sys.stdin:
             if line.strip() == "stop":
-                asked.set()
+                stop_requested.set()
 
         os._exit(3)  # the viewer is gone; the last checkpoint stays
 
@@ -141,14 +141,14 @@ def _listen(asked: threading.Event) -> None:
 
 
 @contextmanager
-def _stop_on_interrupt(asked: threading.Event) -> Iterator[None]:
+def _stop_on_interrupt(stop_requested: threading.Event) -> Iterator[None]:
     """Let the first Control-C end training, a second one the program."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupted(*_: Any) -> None:
-        asked.set()
+        stop_requested.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         print("stopping: the best state so far is kept", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""What a person may choose when fine-tuning."""
+"""Options of a fine-tuning, and the configuration derived from the images."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.inference.image import channel_indices
 
 if TYPE_CHECKING:
-    from gpcis_training.finetuning.prepare import Gathered, Split
+    from gpcis_training.finetuning.prepare import PreparedData, Split
     from napari_gpcis.checkpoints import ModelInfo
-
 
 ON_ERROR = ("refuse", "skip")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
+WINDOW = 256
+"""Side in pixels of the view of a first click, unless objects are larger."""
+MIN_EVALUATED = 64
+"""Smaller objects are not evaluated, pixels."""
+_CPU_SIZE = 192
 
 
 @dataclass(frozen=True)
@@ -141,23 +145,18 @@ def make_options(settings: dict[str, Any]) -> FinetuneOptions:
     return FinetuneOptions(**values)
 
 
-WINDOW = 256
-"""Side in pixels of the view of a first click, unless objects are larger."""
-MIN_EVALUATED = 64
-"""Smaller objects are not evaluated, pixels."""
-_CPU_SIZE = 192
-
-
 def make_config(
-    options: FinetuneOptions, gathered: Gathered, split: Split, start: ModelInfo
+    options: FinetuneOptions, prepared: PreparedData, split: Split, start: ModelInfo
 ) -> FitConfig:
-    """Return a configuration; what the options leave open follows from the images.
+    """Return the training configuration for these options and images.
+
+    Options that are ``None`` follow from the images.
 
     Parameters
     ----------
     options
-        Of the person.
-    gathered, split
+        Of the user.
+    prepared, split
         The images.
     start
         The model to start from.
@@ -167,7 +166,7 @@ def make_config(
     size = options.size or (
         start.inference.infer_size if torch.cuda.is_available() else _CPU_SIZE
     )
-    ratio = _view_share(gathered)
+    ratio = _view_share(prepared)
     return FitConfig(
         network=start.architecture,
         options=dict(start.options),
@@ -198,28 +197,28 @@ def make_config(
     )
 
 
-def view_window(gathered: Gathered) -> int:
-    """Return the side of the first view: 256 pixels, more where objects are larger."""
-    sides = [side for plane in gathered.planes for side in plane.sides]
-    large = float(np.percentile(sides, 90)) if sides else 0.0
-    return max(WINDOW, 32 * math.ceil(2 * large / 32))
-
-
 def drawing_rule(
-    gathered: Gathered, planes: int, objects: int, seed: int, union: bool
+    prepared: PreparedData, planes: int, objects: int, seed: int, union: bool
 ) -> DrawingRule:
-    """Return how validation objects are drawn: about so many, from each plane alike."""
+    """Return the rule that draws about so many objects, from each plane alike."""
     share = objects / 2 if union else objects
     return DrawingRule(
         per_image=max(1, math.ceil(share / planes)),
         min_area=MIN_EVALUATED,
-        window=view_window(gathered),
+        window=view_window(prepared),
         seed=seed,
     )
 
 
-def _view_share(gathered: Gathered) -> float:
+def view_window(prepared: PreparedData) -> int:
+    """Return the side of the first view: 256 pixels, more where objects are larger."""
+    sides = [side for plane in prepared.planes for side in plane.sides]
+    large = float(np.percentile(sides, 90)) if sides else 0.0
+    return max(WINDOW, 32 * math.ceil(2 * large / 32))
+
+
+def _view_share(prepared: PreparedData) -> float:
     """Return the share of an image's side that a first view shows, as a median."""
-    window = view_window(gathered)
-    sides = [math.sqrt(p.shape[0] * p.shape[1]) for p in gathered.planes]
+    window = view_window(prepared)
+    sides = [math.sqrt(p.shape[0] * p.shape[1]) for p in prepared.planes]
     return float(min(0.8, max(0.1, window / float(np.median(sides)))))

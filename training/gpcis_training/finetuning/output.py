@@ -1,4 +1,4 @@
-"""Where a fine-tuned model goes, and what lies beside it."""
+"""Output files of one fine-tuning: the model, its record, the work folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
-class Places:
+class OutputFiles:
     """The files of one fine-tuning.
 
     Parameters
@@ -52,7 +52,7 @@ class Places:
 
     @property
     def data(self) -> Path:
-        """The images in the form in which they are trained on."""
+        """Training data: the images as PNG planes."""
         return self.work / "data"
 
     @property
@@ -67,12 +67,12 @@ class Places:
 
     @property
     def plan(self) -> Path:
-        """What an unfinished run needs to go on, JSON."""
+        """Plan of an unfinished run, JSON."""
         return self.work / "plan.json"
 
 
-def places_of(output: str | os.PathLike[str]) -> Places:
-    """Return the files for an output: a path, or a bare name for the user's models.
+def output_files(output: str | os.PathLike[str]) -> OutputFiles:
+    """Return the files of an output, given as a path or a model name.
 
     Parameters
     ----------
@@ -90,16 +90,16 @@ def places_of(output: str | os.PathLike[str]) -> Places:
         if not text or any(sign in text for sign in (os.sep, "/", "\\")):
             msg = f"output must be a name or end in {SUFFIX}, got {text!r}"
             raise InputError(msg)
-        return Places(user_model_file(text))
+        return OutputFiles(user_model_file(text))
     path = Path(text).expanduser()
     if not path.parent.is_dir():
         msg = f"output {path}: the folder {path.parent} does not exist"
         raise InputError(msg)
-    return Places(path.absolute())
+    return OutputFiles(path.absolute())
 
 
-def make_room(places: Places, *, resume: bool, overwrite: bool) -> bool:
-    """Make the work folder; return whether it holds a run to go on with.
+def open_work_folder(files: OutputFiles, *, resume: bool, overwrite: bool) -> bool:
+    """Create the work folder; return ``True`` if it holds a run to resume.
 
     Raises
     ------
@@ -108,26 +108,26 @@ def make_room(places: Places, *, resume: bool, overwrite: bool) -> bool:
     CheckpointError
         If the folder cannot be made.
     """
-    unfinished = places.plan.is_file()
+    unfinished = files.plan.is_file()
     if resume:
         if not unfinished:
-            msg = f"nothing to resume: no unfinished run {str(places.work)!r}"
+            msg = f"nothing to resume: no unfinished run {str(files.work)!r}"
             raise InputError(msg)
         return True
-    if places.model.exists() and not overwrite:
-        msg = f"output {places.model} exists; overwrite=True (--overwrite) replaces it"
+    if files.model.exists() and not overwrite:
+        msg = f"output {files.model} exists; overwrite=True (--overwrite) replaces it"
         raise InputError(msg)
     if unfinished and not overwrite:
         msg = (
-            f"an unfinished run of {places.name!r} is in {places.work}: resume=True "
+            f"an unfinished run of {files.name!r} is in {files.work}: resume=True "
             "(--resume) goes on with it, overwrite=True (--overwrite) begins again"
         )
         raise InputError(msg)
     try:
-        if places.work.exists():
-            shutil.rmtree(places.work)
-        places.run.mkdir(parents=True)
+        if files.work.exists():
+            shutil.rmtree(files.work)
+        files.run.mkdir(parents=True)
     except OSError as error:
-        msg = f"the folder {places.work} cannot be made: {error.strerror}"
+        msg = f"the folder {files.work} cannot be made: {error.strerror}"
         raise CheckpointError(msg) from error
     return False

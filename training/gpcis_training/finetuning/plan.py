@@ -1,4 +1,4 @@
-"""The plan of a run, on disk: what a resumed run needs to go on as it began."""
+"""Plan of a run: made from the images, kept on disk to resume."""
 
 from __future__ import annotations
 
@@ -16,17 +16,22 @@ from gpcis_training.data.pairing import find_pairs_of_files
 from gpcis_training.evaluation import DrawingRule, EvaluationObject
 from gpcis_training.finetuning.options import drawing_rule, make_config
 from gpcis_training.finetuning.prepare import (
-    Gathered,
-    Source,
+    PlaneSource,
+    PreparedData,
     Split,
+    apply_split,
     check_usable,
-    gather,
     make_split,
+    prepare_planes,
     read_split,
-    sort_into,
 )
-from gpcis_training.finetuning.reading import ReadingRule, read_planes, refuse
-from gpcis_training.finetuning.validation import FEW, Figures, Validation, figures_of
+from gpcis_training.finetuning.reading import ReadingRule, read_planes, unusable_files
+from gpcis_training.finetuning.validation import (
+    SUBSET_SIZE,
+    Figures,
+    Validation,
+    figures_of,
+)
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
@@ -37,13 +42,19 @@ if TYPE_CHECKING:
 
     from gpcis_training.evaluation import EvaluationResult
     from gpcis_training.finetuning.options import FinetuneOptions
-    from gpcis_training.finetuning.output import Places
+    from gpcis_training.finetuning.output import OutputFiles
     from gpcis_training.finetuning.report import EventLog
+
+_BEFORE_SHARE = 0.2
+"""The first evaluation takes at most this share of the time."""
+_MIN_TRAINING_SHARE = 0.25
+"""Training gets at least this share, however long reading took."""
+_GAIN = 1.15
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What was decided before training.
+    """Decisions made before training.
 
     Parameters
     ----------
@@ -73,73 +84,8 @@ class Plan:
     about: dict[str, Any]
 
 
-def write_plan(plan: Plan, places: Places) -> None:
-    """Write the plan; a run can be resumed once it is there."""
-    content = {
-        "start": plan.start,
-        "config": asdict(plan.config),
-        "precision": plan.precision,
-        "patience": plan.patience,
-        "rule": asdict(plan.validation.rule),
-        "objects": [[o.image, o.label, o.ids] for o in plan.validation.objects],
-        "before": plan.before.to_dict(),
-        "before_few": plan.before_few.to_dict(),
-        "about": plan.about,
-    }
-    with replacing(places.plan) as draft:
-        draft.write_text(json.dumps(content), encoding="utf-8")
-
-
-def read_plan(places: Places) -> Plan:
-    """Read the plan of an unfinished run.
-
-    Raises
-    ------
-    InputError
-        If it is damaged.
-    """
-    try:
-        content = json.loads(places.plan.read_text(encoding="utf-8"))
-        rule = {name: _tuples(value) for name, value in content["rule"].items()}
-        objects = tuple(
-            EvaluationObject(image, label, tuple(ids))
-            for image, label, ids in content["objects"]
-        )
-        return Plan(
-            start=content["start"],
-            config=_config(content["config"], places.work),
-            precision=content["precision"],
-            patience=content["patience"],
-            validation=Validation(places.data, DrawingRule(**rule), objects),
-            before=Figures(**content["before"]),
-            before_few=Figures(**content["before_few"]),
-            about=content["about"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        msg = f"the plan {str(places.plan)!r} is damaged: {error}"
-        raise InputError(msg) from error
-
-
-def _config(content: dict[str, Any], folder: Path) -> FitConfig:
-    """Check a configuration as one that is read from YAML, of which JSON is a part."""
-    path = folder / "config.yaml"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return load_config(path)
-
-
-def _tuples(value: Any) -> Any:
-    """Return lists as tuples, all the way down."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-_BEFORE_SHARE = 0.2
-"""The first evaluation takes at most this share of the time."""
-_SHORTEST = 0.25
-"""Training gets at least this share, however long reading took."""
-
-
 class StoppedError(InputError):
-    """The person asked to stop before training began."""
+    """The user stopped before training began."""
 
 
 def make_plan(
@@ -147,11 +93,11 @@ def make_plan(
     images: Path,
     labels: Path,
     options: FinetuneOptions,
-    places: Places,
+    files: OutputFiles,
     log: EventLog,
     stop: Callable[[], bool],
 ) -> Plan:
-    """Decide everything, write it down, and return it.
+    """Make the plan, write it to disk and return it.
 
     Raises
     ------
@@ -160,69 +106,128 @@ def make_plan(
     """
     began = time.monotonic()
     segmenter = Segmenter.from_pretrained(start)
-    gathered = _gather(images, labels, options, places, log)
-    split = _split(gathered, options)
-    sort_into(gathered, split, places.data)
+    prepared = _prepare(images, labels, options, files, log)
+    split = _split(prepared, options)
+    apply_split(prepared, split, files.data)
     union = options.union > 0
-    rule = drawing_rule(gathered, len(split.val), options.objects, options.seed, union)
-    validation = Validation.draw(places.data, rule, union=union)
-    _tell(gathered, split, validation, log)
-    config = make_config(options, gathered, split, segmenter.info)
+    rule = drawing_rule(prepared, len(split.val), options.objects, options.seed, union)
+    validation = Validation.draw(files.data, rule, union=union)
+    _emit_prepared(prepared, split, validation, log)
+    config = make_config(options, prepared, split, segmenter.info)
     reading = time.monotonic()
-    result = _before(segmenter, validation, options.max_minutes, log, stop)
+    result = _measure_start(segmenter, validation, options.max_minutes, log, stop)
     measuring = time.monotonic() - reading
     validation = Validation(validation.root, validation.rule, result.items)
     before = figures_of(result)
-    few = figures_of(result.only(validation.few(FEW)))
-    log.tell("before", keep=True, figures=before.to_dict(), few=few.to_dict())
+    few = figures_of(result.only(validation.subset(SUBSET_SIZE)))
+    log.emit("before", keep=True, figures=before.to_dict(), few=few.to_dict())
     left = options.max_minutes - (time.monotonic() - began + 0.8 * measuring) / 60
-    minutes = max(left, _SHORTEST * options.max_minutes)
+    minutes = max(left, _MIN_TRAINING_SHARE * options.max_minutes)
     plan = Plan(
         start=start,
-        config=_named(config, minutes, places, segmenter, gathered),
+        config=_described(config, minutes, files, segmenter, prepared),
         precision=choose_precision(options.precision),
         patience=options.patience,
         validation=validation,
         before=before,
         before_few=few,
-        about=_about(images, labels, options, gathered, split, segmenter),
+        about=_about(images, labels, options, prepared, split, segmenter),
     )
-    write_plan(plan, places)
+    write_plan(plan, files)
     return plan
 
 
-def _gather(
+def write_plan(plan: Plan, files: OutputFiles) -> None:
+    """Write the plan; a run can be resumed once it is there."""
+    content = {
+        "start": plan.start,
+        "config": asdict(plan.config),
+        "precision": plan.precision,
+        "patience": plan.patience,
+        "rule": asdict(plan.validation.rule),
+        "objects": [item.to_list() for item in plan.validation.objects],
+        "before": plan.before.to_dict(),
+        "before_few": plan.before_few.to_dict(),
+        "about": plan.about,
+    }
+    with replacing(files.plan) as draft:
+        draft.write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_plan(files: OutputFiles) -> Plan:
+    """Read the plan of an unfinished run.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    try:
+        content = json.loads(files.plan.read_text(encoding="utf-8"))
+        rule = {name: _tuples(value) for name, value in content["rule"].items()}
+        objects = tuple(map(EvaluationObject.from_list, content["objects"]))
+        return Plan(
+            start=content["start"],
+            config=_config(content["config"], files.work),
+            precision=content["precision"],
+            patience=content["patience"],
+            validation=Validation(files.data, DrawingRule(**rule), objects),
+            before=Figures(**content["before"]),
+            before_few=Figures(**content["before_few"]),
+            about=content["about"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"the plan {str(files.plan)!r} is damaged: {error}"
+        raise InputError(msg) from error
+
+
+def choose_precision(wanted: str) -> str:
+    """Return the precision for Fabric; ``"auto"`` takes bfloat16 where it is faster.
+
+    On a CPU both are tried on a small convolution, forwards and backwards.
+    """
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    if torch.backends.mps.is_available():
+        return "32-true"
+    plain, mixed = _seconds(torch.float32), _seconds(torch.bfloat16)
+    return "bf16-mixed" if mixed * _GAIN < plain else "32-true"
+
+
+def _prepare(
     images: Path,
     labels: Path,
     options: FinetuneOptions,
-    places: Places,
+    files: OutputFiles,
     log: EventLog,
-) -> Gathered:
-    """Read and store all planes; refuse or name what cannot be used."""
+) -> PreparedData:
+    """Read and store all planes; refuse or name unusable files."""
     pairs, alone = find_pairs_of_files(images, labels, options.pairs)
     if alone:
         named = ", ".join(alone[:5]) + (" ..." if len(alone) > 5 else "")
         message = f"{len(alone)} images without a label file are left out: {named}"
-        log.tell("note", message=message)
+        log.emit("note", message=message)
     rule = ReadingRule(options.channels, options.components)
     sources = [
-        Source(pair.image.name, partial(read_planes, pair, rule)) for pair in pairs
+        PlaneSource(pair.image.name, partial(read_planes, pair, rule)) for pair in pairs
     ]
-    report = partial(_report, log, "reading")
-    gathered = gather(sources, places.data, report)
-    if gathered.problems and options.on_error == "refuse":
-        raise refuse(list(gathered.problems), gathered.files)
-    check_usable(gathered)
-    return gathered
+    report = partial(log.progress, "reading")
+    prepared = prepare_planes(sources, files.data, report)
+    if prepared.problems and options.on_error == "refuse":
+        raise unusable_files(list(prepared.problems), prepared.files)
+    check_usable(prepared)
+    return prepared
 
 
-def _split(gathered: Gathered, options: FinetuneOptions) -> Split:
+def _split(prepared: PreparedData, options: FinetuneOptions) -> Split:
     if options.split is not None:
-        return read_split(options.split, gathered)
-    return make_split(gathered, options.seed)
+        return read_split(options.split, prepared)
+    return make_split(prepared, options.seed)
 
 
-def _before(
+def _measure_start(
     segmenter: Segmenter,
     validation: Validation,
     max_minutes: float,
@@ -239,7 +244,7 @@ def _before(
         begun = True
         return late or stop()
 
-    report = partial(_report, log, "before")
+    report = partial(log.progress, "before")
     result = validation.run(segmenter, report=report, stop=enough)
     if result is None or stop():
         msg = "stopped before training began"
@@ -247,19 +252,19 @@ def _before(
     return result
 
 
-def _named(
+def _described(
     config: FitConfig,
     minutes: float,
-    places: Places,
+    files: OutputFiles,
     segmenter: Segmenter,
-    gathered: Gathered,
+    prepared: PreparedData,
 ) -> FitConfig:
-    """Give the configuration its time, and the words for the checkpoint."""
+    """Return the configuration with its time, and the texts of the checkpoint."""
     start = segmenter.info
-    what = f"{len(gathered.planes)} images with {gathered.objects} objects of the user"
+    what = f"{len(prepared.planes)} images with {prepared.objects} objects of the user"
     return replace(
         config,
-        name=places.name,
+        name=files.name,
         max_minutes=minutes,
         training_data=f"{what}; before that, as {start.name}: {start.training_data}",
         description=f"{start.name}, fine-tuned on {what}.",
@@ -270,11 +275,11 @@ def _about(
     images: Path,
     labels: Path,
     options: FinetuneOptions,
-    gathered: Gathered,
+    prepared: PreparedData,
     split: Split,
     segmenter: Segmenter,
 ) -> dict[str, Any]:
-    """Return what record and card say about the data and the start."""
+    """Return the entries of the record about data and start model."""
     start = segmenter.info
     return {
         "start": {
@@ -285,51 +290,41 @@ def _about(
         "data": {
             "images": str(images),
             "labels": str(labels),
-            "files": gathered.files,
-            "planes": len(gathered.planes),
-            "objects": gathered.objects,
-            "small": gathered.small,
-            "problems": [str(problem) for problem in gathered.problems],
+            "files": prepared.files,
+            "planes": len(prepared.planes),
+            "objects": prepared.objects,
+            "small": prepared.small,
+            "problems": [str(problem) for problem in prepared.problems],
         },
         "split": split.to_dict(),
         "options": options.to_dict(),
     }
 
 
-def _tell(
-    gathered: Gathered, split: Split, validation: Validation, log: EventLog
+def _emit_prepared(
+    prepared: PreparedData, split: Split, validation: Validation, log: EventLog
 ) -> None:
-    log.tell(
+    log.emit(
         "prepared",
-        planes=len(gathered.planes),
-        objects=gathered.objects,
+        planes=len(prepared.planes),
+        objects=prepared.objects,
         train=len(split.train),
         val=len(split.val),
         evaluated=len(validation.objects),
-        problems=[str(problem) for problem in gathered.problems],
+        problems=[str(problem) for problem in prepared.problems],
     )
 
 
-def _report(log: EventLog, stage: str, done: int, total: int) -> None:
-    log.tell("stage", stage=stage, done=done, total=total)
+def _config(content: dict[str, Any], folder: Path) -> FitConfig:
+    """Return a checked configuration from its JSON form (which is YAML, too)."""
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return load_config(path)
 
 
-_GAIN = 1.15
-
-
-def choose_precision(wanted: str) -> str:
-    """Return the precision for Fabric; ``"auto"`` takes bfloat16 where it is faster.
-
-    On a CPU both are tried on a small convolution, forwards and backwards.
-    """
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    if torch.backends.mps.is_available():
-        return "32-true"
-    plain, mixed = _seconds(torch.float32), _seconds(torch.bfloat16)
-    return "bf16-mixed" if mixed * _GAIN < plain else "32-true"
+def _tuples(value: Any) -> Any:
+    """Return a value with all lists, nested ones too, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _seconds(dtype: torch.dtype) -> float:

@@ -1,7 +1,7 @@
-"""The training data in one form: planes as PNG, in a folder of the run.
+"""Training data as PNG planes in a folder of the run, split in two.
 
-Whatever the files were, from here on they are the folders of
-:mod:`gpcis_training.data`: ``train`` and ``val``, each with ``images`` and ``labels``.
+Files of any kind become the folders of :mod:`gpcis_training.data`: ``train`` and
+``val``, each with ``images`` and ``labels``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
     from gpcis_training.finetuning.reading import Plane
 
-
 _TRAIN_SHARE = 0.75
 """Of a single image, this part of its longer side is trained on."""
+VALIDATION_SHARE = 0.2
+MAX_FILES = 50
+_FEW_FILES = 4
 
 
-class Source(NamedTuple):
+class PlaneSource(NamedTuple):
     """A file, or layer, that yields planes."""
 
     name: str
@@ -39,7 +41,7 @@ class Source(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Measured:
+class StoredPlane:
     """One plane that was stored, and its objects.
 
     Parameters
@@ -66,36 +68,60 @@ class Measured:
 
     @property
     def source(self) -> str:
-        """Name of the file it is from."""
+        """Name of the plane's file."""
         return re.sub(r"\[\d+\]$", "", self.name)
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """All planes, and what could not be used."""
+class PreparedData:
+    """All stored planes, and the files that could not be used."""
 
-    planes: tuple[Measured, ...]
+    planes: tuple[StoredPlane, ...]
     problems: tuple[Problem, ...]
     files: int
     cut: bool = False
-    """Whether a single plane was cut in two, to have something to validate on."""
+    """``True`` if a single plane was cut in two, so that one part validates."""
 
     @property
     def objects(self) -> int:
-        """How many objects are labelled."""
+        """Number of labelled objects."""
         return sum(len(plane.areas) for plane in self.planes)
 
     @property
     def small(self) -> int:
-        """How many objects are too small to be drawn as targets."""
+        """Number of objects too small to be drawn as targets."""
         return sum(area < MIN_OBJECT for p in self.planes for area in p.areas)
 
 
-def gather(
-    sources: list[Source],
+@dataclass(frozen=True)
+class Split:
+    """Division of the planes into training and validation, by name.
+
+    Parameters
+    ----------
+    train, val
+        Names, as ``cells.tif`` or ``stack.tif[3]``.
+    seed
+        Of the draw; ``None`` if the split was given.
+    how
+        Description of how it was made.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    seed: int | None
+    how: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def prepare_planes(
+    sources: list[PlaneSource],
     folder: Path,
     report: Callable[[int, int], None] | None = None,
-) -> Gathered:
+) -> PreparedData:
     """Store the planes of all sources below ``folder``.
 
     Parameters
@@ -114,7 +140,7 @@ def gather(
     """
     for kind in ("images", "labels"):
         (folder / "all" / kind).mkdir(parents=True)
-    planes: list[Measured] = []
+    planes: list[StoredPlane] = []
     problems: list[Problem] = []
     for done, source in enumerate(sources):
         kept = len(planes)
@@ -126,146 +152,49 @@ def gather(
             problems.append(Problem(source.name, str(error)))
         if report is not None:
             report(done + 1, len(sources))
-    gathered = Gathered(tuple(planes), tuple(problems), len(sources))
-    return _cut_single(gathered, folder / "all")
+    prepared = PreparedData(tuple(planes), tuple(problems), len(sources))
+    return _cut_single(prepared, folder / "all")
 
 
-def check_usable(gathered: Gathered) -> None:
+def check_usable(prepared: PreparedData) -> None:
     """Raise `InputError` unless there is an object that could be trained on."""
-    if gathered.objects > gathered.small:
+    if prepared.objects > prepared.small:
         return
-    named = "; ".join(str(problem) for problem in gathered.problems[:5])
+    named = "; ".join(str(problem) for problem in prepared.problems[:5])
     what = f" ({named})" if named else ""
     msg = (
-        f"no object of at least {MIN_OBJECT} pixels in {gathered.files} image files: "
-        f"{gathered.objects} labelled objects{what}"
+        f"no object of at least {MIN_OBJECT} pixels in {prepared.files} image files: "
+        f"{prepared.objects} labelled objects{what}"
     )
     raise InputError(msg)
 
 
-def sort_into(gathered: Gathered, split: Split, folder: Path) -> None:
-    """Move the stored planes to ``train`` and ``val``."""
-    by_name = {plane.name: plane.file for plane in gathered.planes}
-    for part, names in (("train", split.train), ("val", split.val)):
-        for kind in ("images", "labels"):
-            (folder / part / kind).mkdir(parents=True)
-        for name in names:
-            for path in _files_of(folder / "all", by_name[name]):
-                path.rename(folder / part / path.parent.name / path.name)
-
-
-def _files_of(folder: Path, stem: str) -> list[Path]:
-    return [*folder.glob(f"images/{stem}.png"), *folder.glob(f"labels/{stem}*.png")]
-
-
-def _store(plane: Plane, folder: Path, number: int) -> Measured:
-    """Write one plane and measure its objects."""
-    stem = f"{number:05d}"
-    for path in _files_of(folder, stem):
-        path.unlink()
-    _write(folder / "images" / f"{stem}.png", plane.image)
-    several = len(plane.labels) > 1
-    for annotator, labels in enumerate(plane.labels):
-        suffix = f"__{annotator}" if several else ""
-        _write(folder / "labels" / f"{stem}{suffix}.png", labels)
-    areas, sides = _measure(plane.labels[0])
-    height, width = plane.image.shape[:2]
-    annotators = len(plane.labels)
-    return Measured(plane.name, stem, (height, width), areas, sides, annotators)
-
-
-def _write(path: Path, array: NDArray[Any]) -> None:
-    if array.dtype == np.uint16 and array.max() <= np.iinfo(np.uint8).max:
-        array = array.astype(np.uint8)
-    Image.fromarray(array).save(path, compress_level=1)
-
-
-def _measure(labels: NDArray[np.uint16]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return area and longer side of each object."""
-    from scipy.ndimage import find_objects
-
-    areas = np.bincount(labels.ravel())[1:]
-    boxes = find_objects(labels)
-    sides = [max(s.stop - s.start for s in box) for box in boxes if box]
-    return tuple(areas[areas > 0].tolist()), tuple(sides)
-
-
-def _cut_single(gathered: Gathered, folder: Path) -> Gathered:
-    """Cut a single plane in two, so that one part can be validated on."""
-    if len(gathered.planes) != 1:
-        return gathered
-    from gpcis_training.finetuning.reading import Plane, read_label_file
-
-    whole = gathered.planes[0]
-    image, *labels = (read_label_file(p) for p in sorted(_files_of(folder, whole.file)))
-    axis = int(np.argmax(whole.shape))
-    at = round(_TRAIN_SHARE * whole.shape[axis])
-    parts = []
-    for number, part in enumerate((slice(0, at), slice(at, None))):
-        place = (part,) if axis == 0 else (slice(None), part)
-        annotations = tuple(one[place].astype(np.uint16) for one in labels)
-        cut = Plane(f"{whole.name}, part {number + 1}", None, image[place], annotations)
-        parts.append(_store(cut, folder, number + 1))
-    for path in _files_of(folder, whole.file):
-        path.unlink()
-    return replace(gathered, planes=tuple(parts), cut=True)
-
-
-SHARE = 0.2
-MOST = 50
-_FEW_FILES = 4
-
-
-@dataclass(frozen=True)
-class Split:
-    """Names of planes.
-
-    Parameters
-    ----------
-    train, val
-        Names, as ``cells.tif`` or ``stack.tif[3]``.
-    seed
-        Of the draw; ``None`` if the split was given.
-    how
-        How it was made, in words.
-    """
-
-    train: tuple[str, ...]
-    val: tuple[str, ...]
-    seed: int | None
-    how: str
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return asdict(self)
-
-
-def make_split(gathered: Gathered, seed: int) -> Split:
+def make_split(prepared: PreparedData, seed: int) -> Split:
     """Keep about a fifth of the planes, at most 50, for validation.
 
     Whole files are drawn where there are four or more, since the planes of a stack
     resemble each other; of fewer files the last planes are taken.
     """
-    names = [plane.name for plane in gathered.planes]
-    if gathered.cut:
+    names = [plane.name for plane in prepared.planes]
+    if prepared.cut:
         how = (
             "the one image was cut in two: three quarters to train on, one to validate"
         )
         return Split((names[0],), (names[1],), seed, how)
-    files = list(dict.fromkeys(plane.source for plane in gathered.planes))
+    files = list(dict.fromkeys(plane.source for plane in prepared.planes))
     if len(files) < _FEW_FILES:
-        count = max(1, round(SHARE * len(names)))
+        count = max(1, round(VALIDATION_SHARE * len(names)))
         how = f"the last {count} of {len(names)} planes, of {len(files)} files"
         return Split(tuple(names[:-count]), tuple(names[-count:]), seed, how)
-    count = min(max(1, round(SHARE * len(files))), MOST)
+    count = min(max(1, round(VALIDATION_SHARE * len(files))), MAX_FILES)
     drawn = np.random.default_rng(seed).choice(len(files), count, replace=False)
     held = {files[index] for index in drawn}
-    val = tuple(p.name for p in gathered.planes if p.source in held)
-    train = tuple(p.name for p in gathered.planes if p.source not in held)
+    val = tuple(p.name for p in prepared.planes if p.source in held)
+    train = tuple(p.name for p in prepared.planes if p.source not in held)
     return Split(train, val, seed, f"{count} of {len(files)} files, drawn at random")
 
 
-def read_split(path: Path, gathered: Gathered) -> Split:
+def read_split(path: Path, prepared: PreparedData) -> Split:
     """Read a split: JSON with ``train`` and ``val``, lists of plane or file names.
 
     The record that fine-tuning writes beside a model is accepted as it is. Planes
@@ -284,7 +213,7 @@ def read_split(path: Path, gathered: Gathered) -> Split:
         msg = f"split {path.name} must be JSON with the lists train and val: {error}"
         raise InputError(msg) from error
     known: dict[str, list[str]] = {}
-    for plane in gathered.planes:
+    for plane in prepared.planes:
         for name in {plane.name, plane.source}:
             known.setdefault(name, []).append(plane.name)
     wrong = [n for names in parts.values() for n in names if n not in known]
@@ -299,3 +228,73 @@ def read_split(path: Path, gathered: Gathered) -> Split:
         msg = f"split {path.name}: train and val must be disjoint and not empty"
         raise InputError(msg)
     return Split(train, val, None, f"given in {path.name}")
+
+
+def apply_split(prepared: PreparedData, split: Split, folder: Path) -> None:
+    """Move the stored planes to ``train`` and ``val``."""
+    by_name = {plane.name: plane.file for plane in prepared.planes}
+    for part, names in (("train", split.train), ("val", split.val)):
+        for kind in ("images", "labels"):
+            (folder / part / kind).mkdir(parents=True)
+        for name in names:
+            for path in _files_of(folder / "all", by_name[name]):
+                path.rename(folder / part / path.parent.name / path.name)
+
+
+def _files_of(folder: Path, stem: str) -> list[Path]:
+    return [*folder.glob(f"images/{stem}.png"), *folder.glob(f"labels/{stem}*.png")]
+
+
+def _store(plane: Plane, folder: Path, number: int) -> StoredPlane:
+    """Write one plane and measure its objects."""
+    stem = f"{number:05d}"
+    for path in _files_of(folder, stem):
+        path.unlink()
+    _write(folder / "images" / f"{stem}.png", plane.image)
+    several = len(plane.labels) > 1
+    for annotator, labels in enumerate(plane.labels):
+        suffix = f"__{annotator}" if several else ""
+        _write(folder / "labels" / f"{stem}{suffix}.png", labels)
+    areas, sides = _measure(plane.labels[0])
+    height, width = plane.image.shape[:2]
+    annotators = len(plane.labels)
+    return StoredPlane(plane.name, stem, (height, width), areas, sides, annotators)
+
+
+def _write(path: Path, array: NDArray[Any]) -> None:
+    if array.dtype == np.uint16 and array.max() <= np.iinfo(np.uint8).max:
+        array = array.astype(np.uint8)
+    Image.fromarray(array).save(path, compress_level=1)
+
+
+def _measure(labels: NDArray[np.uint16]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return area and longer side of each object."""
+    from scipy.ndimage import find_objects
+
+    areas = np.bincount(labels.ravel())[1:]
+    boxes = find_objects(labels)
+    sides = [max(s.stop - s.start for s in box) for box in boxes if box]
+    return tuple(areas[areas > 0].tolist()), tuple(sides)
+
+
+def _cut_single(prepared: PreparedData, folder: Path) -> PreparedData:
+    """Cut a single plane in two, so that one part can be validated on."""
+    if len(prepared.planes) != 1:
+        return prepared
+    from gpcis_training.finetuning.reading import Plane, read_label_file
+
+    whole = prepared.planes[0]
+    image, *labels = (read_label_file(p) for p in sorted(_files_of(folder, whole.file)))
+    axis = int(np.argmax(whole.shape))
+    at = round(_TRAIN_SHARE * whole.shape[axis])
+    parts = []
+    for number, part in enumerate((slice(0, at), slice(at, None))):
+        region = (part,) if axis == 0 else (slice(None), part)
+        annotations = tuple(one[region].astype(np.uint16) for one in labels)
+        cut = Plane(
+            f"{whole.name}, part {number + 1}", None, image[region], annotations
+        )
+        parts.append(_store(cut, folder, number + 1))
+    for path in _files_of(folder, whole.file):
+        path.unlink()
+    return replace(prepared, planes=tuple(parts), cut=True)

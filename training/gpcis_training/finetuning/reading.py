@@ -1,4 +1,4 @@
-"""From files of any kind to planes: colours as predicting sees them, and labels."""
+"""Training planes read from image and label files of any kind."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from skimage import measure
 
+from gpcis_training.data.folders import network_colours
 from napari_gpcis.errors import InputError
 from napari_gpcis.imagefiles import PICTURES, read_array
-from napari_gpcis.inference.image import prepare_image, to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     Labels = NDArray[np.uint16]
 
-
 COMPONENTS = ("auto", "always", "never")
 _MOST_CHANNELS = 16
 """An undeclared leading axis of more entries is taken for planes, not channels."""
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Plane:
     source
         Name of its file.
     index
-        Which plane of the file, from 0; ``None`` if it has only one.
+        Number of the plane in the file, from 0; ``None`` if it has only one.
     image
         Shape ``(H, W, 3)``, uint8.
     labels
@@ -52,13 +52,13 @@ class Plane:
 
     @property
     def name(self) -> str:
-        """What the plane is called in splits and messages."""
+        """Name of the plane in splits and messages."""
         return self.source if self.index is None else f"{self.source}[{self.index}]"
 
 
 @dataclass(frozen=True)
 class ReadingRule:
-    """How files become planes.
+    """Rule by which files become planes.
 
     Parameters
     ----------
@@ -71,6 +71,17 @@ class ReadingRule:
 
     channels: tuple[int, ...] | None = None
     components: str = "auto"
+
+
+class Problem(NamedTuple):
+    """A file and the reason why it cannot be used."""
+
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return both in one line."""
+        return f"{self.file}: {self.reason}"
 
 
 def read_planes(pair: PairOfFiles, rule: ReadingRule) -> Iterator[Plane]:
@@ -113,7 +124,7 @@ def planes_of(
         yield Plane(
             source,
             k if len(planes) > 1 else None,
-            _colours(planes[k], channels),
+            network_colours(planes[k], channels),
             tuple(_objects(one, rule.components) for one in annotations),
         )
 
@@ -137,6 +148,26 @@ def read_label_file(path: Path) -> NDArray[Any]:
     if array.ndim == 3 and (array[..., :3] == array[..., :1]).all():
         return array[..., 0]  # a grey picture saved as colour
     return array
+
+
+def unusable_files(problems: list[Problem], files: int) -> InputError:
+    """Return the error that names the unusable files.
+
+    Parameters
+    ----------
+    problems
+        At least one.
+    files
+        Number of files that were read.
+    """
+    named = "\n  ".join(str(problem) for problem in problems[:_NAMED])
+    rest = len(problems) - _NAMED
+    more = f"\n  and {rest} more" if rest > 0 else ""
+    msg = (
+        f"{len(problems)} of {files} image files cannot be used:\n  {named}{more}\n"
+        "Mend them, or leave them out with on_error='skip' (--on-error skip)."
+    )
+    return InputError(msg)
 
 
 def _checked_labels(labels: NDArray[Any]) -> NDArray[Any]:
@@ -163,7 +194,7 @@ def _checked_labels(labels: NDArray[Any]) -> NDArray[Any]:
 def _stacked(
     image: NDArray[Any], axes: str, shape: tuple[int, ...]
 ) -> tuple[NDArray[Any], bool]:
-    """Return the image as planes ``(n, H, W)`` or ``(n, H, W, C)``, and which."""
+    """Return planes ``(n, H, W[, C])``, and ``True`` if they have channels."""
     while image.ndim > len(shape) and image.shape[0] == 1 and image.shape != shape:
         image, axes = image[0], axes[1:]
     if image.shape == shape:
@@ -190,20 +221,10 @@ def _channel_axis(image: Sequence[int], axes: str, labels: Sequence[int]) -> int
     return None
 
 
-def _colours(
-    plane: NDArray[Any], channels: tuple[int, ...] | None
-) -> NDArray[np.uint8]:
-    """Return what the network sees of a plane, rounded to 8 bits."""
-    prepared = prepare_image(plane, channels=channels)
-    rgb = np.asarray(to_rgb(prepared.read(slice(None), slice(None))))
-    whole: NDArray[np.uint8] = (rgb.transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8)
-    return whole
-
-
 def _objects(labels: NDArray[Any], components: str) -> Labels:
     """Return the label image with its objects numbered from 1."""
-    values, places = np.unique(labels, return_inverse=True)
-    numbers: NDArray[Any] = places.reshape(labels.shape) + int(values[0] > 0)
+    values, inverse = np.unique(labels, return_inverse=True)
+    numbers: NDArray[Any] = inverse.reshape(labels.shape) + int(values[0] > 0)
     objects = len(values) - int(values[0] == 0)
     if components == "always" or (components == "auto" and objects == 1):
         pieces: Any = measure.label  # skimage publishes no types
@@ -212,37 +233,3 @@ def _objects(labels: NDArray[Any], components: str) -> Labels:
         msg = f"its labels have {numbers.max()} objects; at most 65535 can be used"
         raise InputError(msg)
     return numbers.astype(np.uint16)
-
-
-_NAMED = 10
-
-
-class Problem(NamedTuple):
-    """A file and what is wrong with it."""
-
-    file: str
-    reason: str
-
-    def __str__(self) -> str:
-        """Return both in one line."""
-        return f"{self.file}: {self.reason}"
-
-
-def refuse(problems: list[Problem], files: int) -> InputError:
-    """Return the error that names the files that cannot be used.
-
-    Parameters
-    ----------
-    problems
-        At least one.
-    files
-        How many files were looked at.
-    """
-    named = "\n  ".join(str(problem) for problem in problems[:_NAMED])
-    rest = len(problems) - _NAMED
-    more = f"\n  and {rest} more" if rest > 0 else ""
-    msg = (
-        f"{len(problems)} of {files} image files cannot be used:\n  {named}{more}\n"
-        "Mend them, or leave them out with on_error='skip' (--on-error skip)."
-    )
-    return InputError(msg)

@@ -1,4 +1,4 @@
-"""The model card: what was trained, on what, and what it changed."""
+"""Report of a fine-tuning: model card, curves and events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
     Event = dict[str, Any]
     Listener = Callable[[Event], None]
-
 
 _ROWS = (
     ("clicks80", "clicks to 80 % overlap"),
@@ -73,35 +72,6 @@ def card_text(record: Record) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _figures(record: Record) -> str:
-    """Return the table of figures before and after, and how to read it."""
-    before, after = record["before"], record["after"]
-    rows = [
-        f"| {words} | {before[key]:.2f} | {after[key]:.2f} |" for key, words in _ROWS
-    ]
-    rows += [
-        f"| objects that never reach 85 % | {before['failures']} | "
-        f"{after['failures']} |",
-        f"| clicks that the mask disobeys | {before['disobeyed']} | "
-        f"{after['disobeyed']} |",
-    ]
-    kept = "" if record["improved"] else f"\n\n**{record['note']}**"
-    table = "\n".join(["| | before | after |", "|---|---|---|", *rows])
-    window = record["evaluation"]["window"]
-    return (
-        f"{table}\n\nA robot clicked in the middle of the largest mistake until the "
-        f"mask overlapped the labels well enough, at most 20 times (who does not get "
-        f"there counts as 20), on {after['objects']} objects of {after['images']} "
-        f"validation images; first view {window} pixels wide where the image is "
-        "larger. These images were not trained on, but they chose the state that was "
-        f"kept.{kept}"
-    )
-
-
-def _today() -> str:
-    return datetime.now(tz=UTC).date().isoformat()
-
-
 def draw_curves(
     path: Path, steps: list[Event], validations: list[Event], start: float
 ) -> None:
@@ -146,35 +116,8 @@ def draw_curves(
         figure.savefig(draft, dpi=120)
 
 
-def _figure() -> Any:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        msg = "the curves need matplotlib: pip install 'napari-gpcis[training]'"
-        raise InputError(msg) from error
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)  # draws without a display
-    return figure
-
-
-def _column(entries: list[Event], name: str) -> list[float]:
-    return [float(entry[name]) for entry in entries]
-
-
-def _smoothed(values: list[float], weight: float = 0.9) -> list[float]:
-    """Return an exponential mean, without the pull of its start."""
-    smooth: list[float] = []
-    total = share = 0.0
-    for value in values:
-        total = weight * total + (1 - weight) * value
-        share = weight * share + (1 - weight)
-        smooth.append(total / share)
-    return smooth
-
-
 class EventLog:
-    """Passes events on and keeps those of the training for its curves.
+    """Event log: passes events on and keeps those of the training.
 
     Parameters
     ----------
@@ -188,8 +131,8 @@ class EventLog:
         self._path = path
         self._listener = listener
 
-    def tell(self, event: str, *, keep: bool = False, **content: Any) -> None:
-        """Pass an event on; write it to the file if it is to be kept."""
+    def emit(self, event: str, *, keep: bool = False, **content: Any) -> None:
+        """Pass an event on, and write it to the file if ``keep``."""
         entry = {"event": event, **content}
         if keep:
             with self._path.open("a", encoding="utf-8") as stream:
@@ -197,8 +140,12 @@ class EventLog:
         if self._listener is not None:
             self._listener(entry)
 
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Emit how much of a stage is done."""
+        self.emit("stage", stage=stage, done=done, total=total)
+
     def replay(self) -> None:
-        """Pass all kept events on again, for whoever watches a resumed run."""
+        """Pass all kept events on again, for the listener of a resumed run."""
         if self._listener is not None:
             for entry in self._read():
                 self._listener(entry)
@@ -229,14 +176,70 @@ def print_json(event: Event, stream: TextIO | None = None) -> None:
     out.flush()
 
 
-def print_words(event: Event, stream: TextIO | None = None) -> None:
-    """Write an event as a person reads it; frequent ones are left out."""
-    line = _words(event)
+def print_text(event: Event, stream: TextIO | None = None) -> None:
+    """Write an event as a line of text; frequent ones are left out."""
+    line = _text(event)
     if line:
         tqdm.write(line, file=stream or sys.stdout)  # leaves a progress bar whole
 
 
-def _words(event: Event) -> str:
+def _figures(record: Record) -> str:
+    """Return the table of figures before and after, with an explanation."""
+    before, after = record["before"], record["after"]
+    rows = [
+        f"| {words} | {before[key]:.2f} | {after[key]:.2f} |" for key, words in _ROWS
+    ]
+    rows += [
+        f"| objects that never reach 85 % | {before['failures']} | "
+        f"{after['failures']} |",
+        f"| clicks that the mask disobeys | {before['disobeyed']} | "
+        f"{after['disobeyed']} |",
+    ]
+    kept = "" if record["improved"] else f"\n\n**{record['note']}**"
+    table = "\n".join(["| | before | after |", "|---|---|---|", *rows])
+    window = record["evaluation"]["window"]
+    return (
+        f"{table}\n\nA robot clicked in the middle of the largest mistake until the "
+        f"mask overlapped the labels well enough, at most 20 times (who does not get "
+        f"there counts as 20), on {after['objects']} objects of {after['images']} "
+        f"validation images; first view {window} pixels wide where the image is "
+        "larger. These images were not trained on, but they chose the state that was "
+        f"kept.{kept}"
+    )
+
+
+def _today() -> str:
+    return datetime.now(tz=UTC).date().isoformat()
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        msg = "the curves need matplotlib: pip install 'napari-gpcis[training]'"
+        raise InputError(msg) from error
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a display
+    return figure
+
+
+def _column(entries: list[Event], name: str) -> list[float]:
+    return [float(entry[name]) for entry in entries]
+
+
+def _smoothed(values: list[float], weight: float = 0.9) -> list[float]:
+    """Return an exponential mean, without the pull of its start."""
+    smooth: list[float] = []
+    total = share = 0.0
+    for value in values:
+        total = weight * total + (1 - weight) * value
+        share = weight * share + (1 - weight)
+        smooth.append(total / share)
+    return smooth
+
+
+def _text(event: Event) -> str:
     kind = event["event"]
     if kind == "prepared":
         left_out = "".join(f"\n  left out: {text}" for text in event["problems"])

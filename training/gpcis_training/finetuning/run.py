@@ -1,4 +1,4 @@
-"""The function :func:`gpcis_training.finetune`."""
+"""Fine-tuning from images to a model: :func:`gpcis_training.finetune`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpcis_training.finetuning.options import make_options
-from gpcis_training.finetuning.output import make_room, places_of
+from gpcis_training.finetuning.output import open_work_folder, output_files
 from gpcis_training.finetuning.plan import make_plan, read_plan
 from gpcis_training.finetuning.report import EventLog
 from gpcis_training.finetuning.training import FinetuneResult, train
@@ -71,17 +71,17 @@ def finetune(
         ``on_error="refuse"`` also if a single file cannot.
     """
     chosen = make_options(options)
-    places = places_of(output)
-    resumed = make_room(places, resume=resume, overwrite=overwrite)
-    log = EventLog(places.run / "events.jsonl", listener)
-    asked = stop or _never
+    files = output_files(output)
+    resumed = open_work_folder(files, resume=resume, overwrite=overwrite)
+    log = EventLog(files.run / "events.jsonl", listener)
+    stop = stop or _never
     if resumed:
-        plan = read_plan(places)
+        plan = read_plan(files)
         log.replay()
     else:
         folders = Path(images).expanduser(), Path(labels).expanduser()
-        plan = make_plan(os.fspath(model), *folders, chosen, places, log, asked)
-    return train(plan, places, log, asked)
+        plan = make_plan(os.fspath(model), *folders, chosen, files, log, stop)
+    return train(plan, files, log, stop)
 
 
 def _never() -> bool:

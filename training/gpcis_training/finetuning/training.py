@@ -1,4 +1,4 @@
-"""Training by the plan, then the checkpoint with its card, curves and record."""
+"""Training by the plan, early stopping, and the output files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import torch
 
 from gpcis_training.engine.export import export_checkpoint
 from gpcis_training.engine.trainer import Trainer
-from gpcis_training.finetuning.plan import _report
 from gpcis_training.finetuning.report import draw_curves, write_card
-from gpcis_training.finetuning.validation import FEW, Figures, figures_of
+from gpcis_training.finetuning.validation import SUBSET_SIZE, Figures, figures_of
 from napari_gpcis.checkpoints import find_checkpoint, read_info
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
@@ -25,17 +24,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gpcis_training.finetuning.output import Places
+    from gpcis_training.finetuning.output import OutputFiles
     from gpcis_training.finetuning.plan import Plan
     from gpcis_training.finetuning.report import EventLog
     from gpcis_training.finetuning.validation import Validation
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.model import ClickNetwork
 
+_LOSS_STEPS = 10
+_PAUSE_FACTOR = 6.0
+_MIN_PAUSE_MINUTES = 0.5
+_TIE = 1.02
+"""A later state within this factor of the best is kept: it learned at a lower rate."""
+
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What came of a fine-tuning.
+    """Result of a fine-tuning.
 
     Parameters
     ----------
@@ -57,62 +62,225 @@ class FinetuneResult:
 
     @property
     def improved(self) -> bool:
-        """Whether fewer clicks are needed than before."""
+        """``True`` if fewer clicks are needed than before."""
         return self.after.score < self.before.score
 
 
 def train(
-    plan: Plan, places: Places, log: EventLog, stop: Callable[[], bool]
+    plan: Plan, files: OutputFiles, log: EventLog, stop: Callable[[], bool]
 ) -> FinetuneResult:
     """Train, keep the best state, and write everything beside the checkpoint."""
     info = read_info(find_checkpoint(plan.start))
     trainer = Trainer(
         plan.config,
-        places.data,
-        places.run,
+        files.data,
+        files.run,
         start=plan.start,
         precision=plan.precision,
     )
     if trainer.resume():
-        log.tell("note", message=f"going on at step {trainer.step}")
-    watch = Watch(
+        log.emit("note", message=f"going on at step {trainer.step}")
+    early_stopping = EarlyStopping(
         info,
         plan.validation,
-        places.best,
+        files.best,
         log,
         plan.before_few,
         plan.patience,
         stop,
     )
-    trainer.watch = watch
+    trainer.callback = early_stopping
     trainer.fit()
-    watch.finish(trainer)
-    state = places.best if places.best.is_file() else trainer.state_file
-    after = _measure(state, plan, info, places, log)
-    ended = {"steps": trainer.step, "minutes": trainer.minutes, "by": watch.reason}
-    return _deliver(state, plan, info, places, log, after, ended)
+    early_stopping.finish(trainer)
+    state = files.best if files.best.is_file() else trainer.state_file
+    after = _measure(state, plan, info, files, log)
+    ended = {
+        "steps": trainer.step,
+        "minutes": trainer.minutes,
+        "by": early_stopping.reason,
+    }
+    return _write_outputs(state, plan, info, files, log, after, ended)
+
+
+class EarlyStopping:
+    """Validation between training steps: keeps the best state, ends training early.
+
+    A callback of :class:`.Trainer`. The state with the fewest clicks is kept in a file
+    of its own; of states that are within 2 % the later one, since few objects cannot
+    tell them apart. Validation is due when training has gone on for six times as long
+    as the last validation took.
+
+    Parameters
+    ----------
+    info
+        The model that training starts from.
+    validation
+        Objects to validate on.
+    best_file
+        File of the best state.
+    log
+        Gets the events.
+    start
+        Figures of the start on the same few objects.
+    patience
+        See :class:`FinetuneOptions`.
+    stop
+        Called after each step; training ends when it returns ``True``.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        validation: Validation,
+        best_file: Path,
+        log: EventLog,
+        start: Figures,
+        patience: int,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._info = info
+        self._validation = validation
+        self._objects = validation.subset(SUBSET_SIZE)
+        self._best_file = best_file
+        self._log = log
+        self._patience = patience
+        self._stop = stop
+        self._losses: list[float] = []
+        self._reported: tuple[float, int] = (time.monotonic(), 0)
+        self.reason = "the end of its schedule"
+        self.best = start.score
+        self.kept = False
+        self._not_improved = 0
+        for entry in log.kept("validation"):
+            self._update_best(Figures(**entry["figures"]))
+        self._seconds = 0.0
+        self._last_minutes: float | None = None
+        self._last_step = -1
+
+    def __call__(self, trainer: Trainer, figures: dict[str, float]) -> bool:
+        """Report, validate when it is due, and return ``False`` to end training."""
+        self._losses.append(figures["loss"])
+        if trainer.step % _LOSS_STEPS == 0:
+            self._report(trainer, figures)
+        if self._stop():
+            self.reason = "a request to stop"
+            return False
+        if self._due(trainer):
+            self.validate(trainer)
+            if self._not_improved >= self._patience:
+                self.reason = f"{self._patience} validations without improvement"
+                return False
+        return True
+
+    def finish(self, trainer: Trainer) -> None:
+        """Validate the last state too, unless stopped with a best state at hand."""
+        if not (self._stop() and self._best_file.is_file()):
+            self.validate(trainer, stoppable=False)
+
+    def validate(self, trainer: Trainer, *, stoppable: bool = True) -> None:
+        """Count clicks with the present state; save it if it is the best."""
+        if trainer.step == self._last_step:
+            return
+        began = time.monotonic()
+        segmenter = self._segmenter(trainer.network)
+        stop = self._stop if stoppable else None
+        result = self._validation.run(segmenter, self._objects, stop=stop)
+        if result is None or len(result.items) < len(self._objects):
+            return  # stopped
+        figures = figures_of(result)
+        best = self._update_best(figures)
+        if best:
+            self._save_best(trainer)
+        self._log.emit(
+            "validation",
+            keep=True,
+            step=trainer.step,
+            minutes=trainer.minutes,
+            figures=figures.to_dict(),
+            best=best,
+            loss=self._recent_loss(),
+        )
+        self._seconds = time.monotonic() - began
+        self._last_minutes, self._last_step = trainer.minutes, trainer.step
+
+    def _update_best(self, figures: Figures) -> bool:
+        """Update best score and patience; return ``True`` to keep this state."""
+        kept = figures.score < self.best or (
+            self.kept and figures.score <= _TIE * self.best
+        )
+        self._not_improved = 0 if figures.score < self.best else self._not_improved + 1
+        self.best = min(self.best, figures.score)
+        self.kept = self.kept or kept
+        return kept
+
+    def _due(self, trainer: Trainer) -> bool:
+        if self._last_minutes is None:
+            self._last_minutes = trainer.minutes
+        pause = max(_MIN_PAUSE_MINUTES, _PAUSE_FACTOR * self._seconds / 60)
+        rest = self._seconds / 60  # minutes are taken before a validation
+        return trainer.minutes - self._last_minutes - rest >= pause
+
+    def _save_best(self, trainer: Trainer) -> None:
+        state = {
+            "model": {k: v.cpu() for k, v in trainer.network.state_dict().items()},
+            "step": trainer.step,
+            "minutes": trainer.minutes,
+        }
+        with replacing(self._best_file) as draft:
+            torch.save(state, draft)
+
+    def _segmenter(self, trained: ClickNetwork) -> Segmenter:
+        """Return a segmenter with a copy of the weights, so that training goes on."""
+        with torch.random.fork_rng(devices=[]):
+            model = build_model(self._info.architecture, **self._info.options)
+        model.load_state_dict(trained.state_dict())
+        device = str(next(trained.parameters()).device)
+        return Segmenter(model, self._info, device)
+
+    def _recent_loss(self) -> float:
+        recent = self._losses[-50:]
+        return sum(recent) / max(len(recent), 1)
+
+    def _report(self, trainer: Trainer, figures: dict[str, float]) -> None:
+        """Emit the progress; the loss is the mean since the last time."""
+        now = time.monotonic()
+        then, step = self._reported
+        rate = (trainer.step - step) * trainer.config.batch_size / (now - then + 1e-9)
+        self._reported = now, trainer.step
+        recent = self._losses[-_LOSS_STEPS:]
+        self._log.emit(
+            "step",
+            keep=True,
+            step=trainer.step,
+            steps=trainer.config.steps,
+            progress=trainer.progress(),
+            minutes=trainer.minutes,
+            loss=sum(recent) / len(recent),
+            iou=figures["iou"],
+            samples_per_second=rate,
+        )
 
 
 def _measure(
-    state: Path, plan: Plan, info: ModelInfo, places: Places, log: EventLog
+    state: Path, plan: Plan, info: ModelInfo, files: OutputFiles, log: EventLog
 ) -> Figures:
-    """Measure the state as the checkpoint that it is going to be."""
-    candidate = places.run / "candidate.safetensors"
+    """Measure the state in the form of its future checkpoint."""
+    candidate = files.run / "candidate.safetensors"
     export_checkpoint(state, plan.config, candidate, settings=info.inference)
     segmenter = Segmenter.from_pretrained(candidate)
-    report = partial(_report, log, "after")
+    report = partial(log.progress, "after")
     result = plan.validation.run(segmenter, report=report)
     assert result is not None  # not stopped, and there are objects
     after = figures_of(result)
-    log.tell("after", figures=after.to_dict())
+    log.emit("after", figures=after.to_dict())
     return after
 
 
-def _deliver(
+def _write_outputs(
     state: Path,
     plan: Plan,
     info: ModelInfo,
-    places: Places,
+    files: OutputFiles,
     log: EventLog,
     after: Figures,
     ended: dict[str, Any],
@@ -120,12 +288,12 @@ def _deliver(
     """Write curves, record and card, then the checkpoint; remove the work folder."""
     config = plan.config
     steps, validations = log.kept("step"), log.kept("validation")
-    draw_curves(places.curves, steps, validations, plan.before_few.clicks85)
+    draw_curves(files.curves, steps, validations, plan.before_few.clicks85)
     improved = after.score < plan.before.score
     best = [entry["step"] for entry in validations if entry["best"]]
     note = "" if improved else "Training did not lower the clicks on these objects."
     record = {
-        "name": places.name,
+        "name": files.name,
         **plan.about,
         "evaluation": {
             "window": plan.validation.rule.window,
@@ -151,192 +319,27 @@ def _deliver(
         "after": after.to_dict(),
         "improved": improved,
         "note": note,
-        "files": {"curves": places.curves.name, "record": places.record.name},
+        "files": {"curves": files.curves.name, "record": files.record.name},
     }
-    with replacing(places.record) as draft:
+    with replacing(files.record) as draft:
         draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    write_card(places.card, record)
+    write_card(files.card, record)
     extra = {
         "started_from": info.name,
         "clicks85_before": f"{plan.before.clicks85:.2f}",
         "clicks85_after": f"{after.clicks85:.2f}",
     }
     settings = info.inference
-    export_checkpoint(state, config, places.model, settings=settings, extra=extra)
-    shutil.rmtree(places.work, ignore_errors=True)
+    export_checkpoint(state, config, files.model, settings=settings, extra=extra)
+    shutil.rmtree(files.work, ignore_errors=True)
     if note:
-        log.tell("note", message=note)
-    log.tell(
+        log.emit("note", message=note)
+    log.emit(
         "done",
-        name=places.name,
-        path=str(places.model),
+        name=files.name,
+        path=str(files.model),
         improved=improved,
         before=record["before"],
         after=record["after"],
     )
-    return FinetuneResult(places.model, places.name, plan.before, after, record)
-
-
-_LOSS_STEPS = 10
-_REST = 6.0
-_SHORTEST_MINUTES = 0.5
-_AS_GOOD = 1.02
-"""A later state is kept if it is as good as this: its learning rate was lower."""
-
-
-class Watch:
-    """Called after each training step; see :class:`.Trainer`.
-
-    The state with the fewest clicks is kept in a file of its own; of states that are
-    within 2 % the later one, since few objects cannot tell them apart. Validation takes
-    its turn when training has gone on for six times as long as the last one took.
-
-    Parameters
-    ----------
-    info
-        The model that training starts from.
-    validation
-        Objects to validate on.
-    best_file
-        Where the best state is kept.
-    log
-        Gets the events.
-    start
-        Figures of the start on the same few objects.
-    patience
-        See :class:`FinetuneOptions`.
-    stop
-        Asked after each step; training ends when it returns true.
-    """
-
-    def __init__(
-        self,
-        info: ModelInfo,
-        validation: Validation,
-        best_file: Path,
-        log: EventLog,
-        start: Figures,
-        patience: int,
-        stop: Callable[[], bool],
-    ) -> None:
-        self._info = info
-        self._validation = validation
-        self._objects = validation.few(FEW)
-        self._best_file = best_file
-        self._log = log
-        self._patience = patience
-        self._stop = stop
-        self._losses: list[float] = []
-        self._seen: tuple[float, int] = (time.monotonic(), 0)
-        self.reason = "the end of its schedule"
-        self.best = start.score
-        self.kept = False
-        self._without = 0
-        for entry in log.kept("validation"):
-            self._judge(Figures(**entry["figures"]))
-        self._seconds = 0.0
-        self._last_minutes: float | None = None
-        self._last_step = -1
-
-    def __call__(self, trainer: Trainer, figures: dict[str, float]) -> bool:
-        """Report, validate when it is time, and say whether to go on."""
-        self._losses.append(figures["loss"])
-        if trainer.step % _LOSS_STEPS == 0:
-            self._report(trainer, figures)
-        if self._stop():
-            self.reason = "a request to stop"
-            return False
-        if self._due(trainer):
-            self.validate(trainer)
-            if self._without >= self._patience:
-                self.reason = f"{self._patience} validations without improvement"
-                return False
-        return True
-
-    def finish(self, trainer: Trainer) -> None:
-        """Try the last state as well, unless a stop was asked and there is a best."""
-        if not (self._stop() and self._best_file.is_file()):
-            self.validate(trainer, stoppable=False)
-
-    def validate(self, trainer: Trainer, *, stoppable: bool = True) -> None:
-        """Let the robot user try the present state; keep it if it is the best."""
-        if trainer.step == self._last_step:
-            return
-        began = time.monotonic()
-        segmenter = self._segmenter(trainer.bare)
-        stop = self._stop if stoppable else None
-        result = self._validation.run(segmenter, self._objects, stop=stop)
-        if result is None or len(result.items) < len(self._objects):
-            return  # stopped
-        figures = figures_of(result)
-        best = self._judge(figures)
-        if best:
-            self._keep(trainer)
-        self._log.tell(
-            "validation",
-            keep=True,
-            step=trainer.step,
-            minutes=trainer.minutes,
-            figures=figures.to_dict(),
-            best=best,
-            loss=self._recent_loss(),
-        )
-        self._seconds = time.monotonic() - began
-        self._last_minutes, self._last_step = trainer.minutes, trainer.step
-
-    def _judge(self, figures: Figures) -> bool:
-        """Count validations without improvement; return whether to keep this state."""
-        kept = figures.score < self.best or (
-            self.kept and figures.score <= _AS_GOOD * self.best
-        )
-        self._without = 0 if figures.score < self.best else self._without + 1
-        self.best = min(self.best, figures.score)
-        self.kept = self.kept or kept
-        return kept
-
-    def _due(self, trainer: Trainer) -> bool:
-        if self._last_minutes is None:
-            self._last_minutes = trainer.minutes
-        pause = max(_SHORTEST_MINUTES, _REST * self._seconds / 60)
-        rest = self._seconds / 60  # minutes are taken before a validation
-        return trainer.minutes - self._last_minutes - rest >= pause
-
-    def _keep(self, trainer: Trainer) -> None:
-        state = {
-            "model": {k: v.cpu() for k, v in trainer.bare.state_dict().items()},
-            "step": trainer.step,
-            "minutes": trainer.minutes,
-        }
-        with replacing(self._best_file) as draft:
-            torch.save(state, draft)
-
-    def _segmenter(self, trained: ClickNetwork) -> Segmenter:
-        """Return a segmenter with a copy of the weights, so that training goes on."""
-        with torch.random.fork_rng(devices=[]):
-            model = build_model(self._info.architecture, **self._info.options)
-        model.load_state_dict(trained.state_dict())
-        device = str(next(trained.parameters()).device)
-        return Segmenter(model, self._info, device)
-
-    def _recent_loss(self) -> float:
-        recent = self._losses[-50:]
-        return sum(recent) / max(len(recent), 1)
-
-    def _report(self, trainer: Trainer, figures: dict[str, float]) -> None:
-        """Tell how far training is; the loss is the mean since the last time."""
-        now = time.monotonic()
-        then, step = self._seen
-        rate = (trainer.step - step) * trainer.config.batch_size / (now - then + 1e-9)
-        self._seen = now, trainer.step
-        recent = self._losses[-_LOSS_STEPS:]
-        self._log.tell(
-            "step",
-            keep=True,
-            step=trainer.step,
-            steps=trainer.config.steps,
-            progress=trainer.progress(),
-            minutes=trainer.minutes,
-            loss=sum(recent) / len(recent),
-            iou=figures["iou"],
-            samples_per_second=rate,
-        )
+    return FinetuneResult(files.model, files.name, plan.before, after, record)

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 MAX_CLICKS = 20
 TARGET = 0.9
+SUBSET_SIZE = 16
+"""Objects of the figures that are taken while training goes on."""
 _LEVELS = (0.8, 0.85, 0.9)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the robot user needed.
+    """Clicks that the robot user needed.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ class Figures:
     disobeyed
         Clicks that the mask does not obey (NoIC).
     objects, images
-        How many were evaluated.
+        Numbers of those evaluated.
     """
 
     clicks80: float
@@ -59,7 +61,7 @@ class Figures:
 
     @property
     def score(self) -> float:
-        """What decides between two states of a training: mean of the three clicks."""
+        """Mean of the three numbers of clicks, by which states are compared."""
         return (self.clicks80 + self.clicks85 + self.clicks90) / len(_LEVELS)
 
     def to_dict(self) -> dict[str, float | int | None]:
@@ -85,20 +87,16 @@ def figures_of(result: EvaluationResult) -> Figures:
     )
 
 
-FEW = 16
-"""Objects of the figures that are taken while training goes on."""
-
-
 @dataclass(frozen=True)
 class Validation:
-    """The objects on which models are compared.
+    """Validation objects, on which models are compared.
 
     Parameters
     ----------
     root
         Folder of the data, with ``val`` in it.
     rule
-        How objects were drawn and viewed.
+        Rule by which objects were drawn and viewed.
     objects
         All of them.
     """
@@ -136,11 +134,11 @@ class Validation:
             drawn = (*drawn, *(item for item in whole if item not in drawn))
         return cls(root, rule, drawn)
 
-    def few(self, count: int) -> tuple[EvaluationObject, ...]:
+    def subset(self, count: int) -> tuple[EvaluationObject, ...]:
         """Return some objects, evenly spread, for repeated validation."""
         step = max(1, len(self.objects) / count)
-        places = {int(k * step) for k in range(min(count, len(self.objects)))}
-        return tuple(self.objects[place] for place in sorted(places))
+        picked = {int(k * step) for k in range(min(count, len(self.objects)))}
+        return tuple(self.objects[index] for index in sorted(picked))
 
     def run(
         self,

@@ -1,4 +1,4 @@
-"""Reading state dicts, and filling a network with one."""
+"""State dicts: read from files without executing them, copied into a network."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def fill(
     state
         Tensors under the network's names; others than ``names`` must not be there.
     names
-        What the source must give. Counters of batches may be missing: files from
+        Names that the source must give. Counters of batches may be missing: files from
         before PyTorch 0.4.1 have none.
     source
-        What the file is, for messages.
+        Description of the file, for messages.
 
     Returns
     -------

@@ -29,7 +29,7 @@ _DECODER_PROJECTION = re.compile(r"decode_head\.linear_c([1-4])\.proj\.(.*)")
 
 
 def is_focalclick(state: Mapping[str, Tensor]) -> bool:
-    """Tell whether a state dict is that of a whole FocalClick (or RITM) network."""
+    """Return ``True`` for the state dict of a whole FocalClick (or RITM) network."""
     return any(key.startswith(_NETWORK) for key in state)
 
 
@@ -79,7 +79,7 @@ def load(
     rename: Callable[[str], str | None],
     source: str,
 ) -> int:
-    """Fill encoder, decoder and the way of the clicks; return the number of layers."""
+    """Fill encoder, decoder and click layers; return the number of layers."""
     pairs = ((rename(key), value) for key, value in state.items())
     ours = {name: value for name, value in pairs if name is not None}
     return fill(model, ours, names_to_fill(model), f"FocalClick's network ({source})")

@@ -12,8 +12,14 @@ if TYPE_CHECKING:
 
     from napari_gpcis.model import ClickNetwork
 
-
 _RESNET_CLASSIFIER = "fc."
+_HRNET_CLASSIFIER = (
+    "incre_modules.",
+    "downsamp_modules.",
+    "final_layer.",
+    "classifier.",
+)
+_PREFIX = "model."
 
 
 def load_resnet50(model: ClickNetwork, path: Path) -> int:
@@ -26,15 +32,6 @@ def load_resnet50(model: ClickNetwork, path: Path) -> int:
     encoder = model.get_submodule("model.backbone")
     source = f"gluon_resnet50_v1s ({path.name})"
     return fill(encoder, state, encoder.state_dict().keys(), source)
-
-
-_PREFIX = "model."
-_HRNET_CLASSIFIER = (
-    "incre_modules.",
-    "downsamp_modules.",
-    "final_layer.",
-    "classifier.",
-)
 
 
 def load_hrnet18s(model: ClickNetwork, path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The two published namings of MiT-B0, brought to ours."""
+"""Parameter names of MiT-B0: the two published namings, brought to ours."""
 
 from __future__ import annotations
 
