@@ -22,17 +22,17 @@ from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.dock.base import (
     Docked,
     Lines,
-    Manners,
-    Scrolled,
     Section,
+    SectionArea,
     Tabs,
+    WheelFilter,
     explain_labels,
 )
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.panels import PANELS
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
-from napari_gpcis.plugin.dock.recovery import Safekeeping
+from napari_gpcis.plugin.dock.recovery import Recovery
 from napari_gpcis.plugin.dock.texts import (
     HELP,
     IMAGE_HELP,
@@ -43,9 +43,9 @@ from napari_gpcis.plugin.dock.texts import (
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
-from napari_gpcis.plugin.tools.image_changes import Freshness
+from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.scripting import ViewerSession
-from napari_gpcis.plugin.viewer.gl_context import OwnCanvas
+from napari_gpcis.plugin.viewer.gl_context import ContextKeeper
 from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.viewer.overlays import is_display
 
@@ -81,22 +81,22 @@ class GPCISWidget(Docked):
         link_to_napari()
         self.model_choice = ModelChoice()
         self.binding = Binding(viewer, segmenter_factory, self.model_choice.model, self)
-        self.following = Following(self.binding, self._show_keys)
-        self.freshness = Freshness(self.binding)
+        self._preferences = PreferenceFollower(self.binding, self._show_keys)
+        self.image_changes = ImageChangeWatcher(self.binding)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, "New layer")
         self.start_button = QPushButton("Start")
         self.buttons = {command.name: QPushButton() for command in _BUTTONS}
         self._scripted = ViewerSession(self.binding)
-        self.safekeeping = Safekeeping(viewer, self.binding, self)
+        self.recovery = Recovery(viewer, self.binding, self)
         self.panels = tuple(panel(self.binding) for panel in PANELS)
-        self.safekeeping.serve(self.panels, lambda: self.image_combo.layer)
+        self.recovery.serve(self.panels, lambda: self.image_combo.layer)
         self.status = Lines(2)
         self.help = _help_text()
         self._lay_out()
-        self._manners = Manners(self)
+        self._wheel_filter = WheelFilter(self)
         self._tabs = Tabs(self, "annotate")
-        self._own_canvas = OwnCanvas(viewer, self)
+        self._gl_context = ContextKeeper(viewer, self)
         self._connect()
         active = viewer.layers.selection.active
         if active is not None and _is_image(active):
@@ -129,12 +129,12 @@ class GPCISWidget(Docked):
         self.image_combo.close_links()
         self.labels_combo.close_links()
         self.model_choice.close_links()
-        self.following.close()
+        self._preferences.close()
         for panel in self.panels:
             panel.close_links()
         self.binding.close()
-        self.safekeeping.end()
-        self._own_canvas.close()
+        self.recovery.end()
+        self._gl_context.close()
 
     # Layout -----------------------------------------------------------------------
 
@@ -156,13 +156,13 @@ class GPCISWidget(Docked):
         layout.addWidget(self.start_button)
         self.status.setToolTip(STATUS_HELP)
         layout.addWidget(self.status)
-        layout.addWidget(self.safekeeping.note)
+        layout.addWidget(self.recovery.banner)
         layout.addLayout(self._button_grid())
         self.sections = (
             Section("How to click", self.help, unfolded=True),
             *map(_section, self.panels),
         )
-        self.scrolled = Scrolled(self.sections)
+        self.scrolled = SectionArea(self.sections)
         layout.addWidget(self.scrolled, stretch=1)
 
     def _button_grid(self) -> QGridLayout:
@@ -188,7 +188,7 @@ class GPCISWidget(Docked):
         for end in (
             self.binding.end_thread,
             self.model_choice.end_thread,
-            self.safekeeping.end,
+            self.recovery.end,
         ):
             self.destroyed.connect(partial(self._on_destroyed, end))
         application = QCoreApplication.instance()
@@ -210,7 +210,7 @@ class GPCISWidget(Docked):
 
     def _on_layers(self) -> None:
         """Layers came or went: a hint to open an image may be out of date."""
-        self.safekeeping.note.say("")
+        self.recovery.banner.say("")
         self._show_state()
 
     def _on_layer_picked(self) -> None:
@@ -298,7 +298,7 @@ def _help_text() -> QLabel:
     return text
 
 
-class Following:
+class PreferenceFollower:
     """Carries changed preferences over to one binding.
 
     Parameters

@@ -47,15 +47,15 @@ def test_empty_sections_say_what_to_do(open_desk: Any) -> None:
     objects = next(p for p in desk.widget.panels if p.title == "Objects")
     unsure = next(p for p in desk.widget.panels if "unsure" in p.title)
     desk.until(lambda: objects.summary.text().startswith("No finished object yet"))
-    assert unsure.words.text() == IDLE
+    assert unsure.message.text() == IDLE
     desk.binding.stop()
     assert "Press Start" in objects.summary.text()
-    assert unsure.words.text() == NOT_STARTED
+    assert unsure.message.text() == NOT_STARTED
 
 
 def test_the_combo_boxes_follow_what_is_annotated(open_desk: Any) -> None:
     desk = open_desk()
-    widget, note = desk.widget, desk.widget.safekeeping.note
+    widget, note = desk.widget, desk.widget.recovery.banner
     note.say("Open its image first: 'other'.")
     other = desk.viewer.add_image(np.zeros((60, 70), np.uint8), name="other")
     assert note.hint.text() == ""

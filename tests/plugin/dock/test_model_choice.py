@@ -16,9 +16,9 @@ import napari_gpcis.plugin.dock.panels.model as model_panel
 from _model_server import ModelServer, serving
 from napari_gpcis.checkpoints import (
     ModelInfo,
-    _download,
-    _known,
+    download,
     list_models,
+    registry,
     save_checkpoint,
 )
 from napari_gpcis.checkpoints.download import RemoteFile
@@ -73,7 +73,7 @@ def server(weights: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelSer
             description="Teaches patience.",
         )
         monkeypatch.setitem(PUBLISHED, FAR, PublishedModel(info, file))
-        monkeypatch.setattr(_download, "PAUSES", (0.01,))
+        monkeypatch.setattr(download, "PAUSES", (0.01,))
         yield running
 
 
@@ -136,7 +136,7 @@ def test_the_section_says_what_a_model_is_for(open_desk: Any, server: Any) -> No
 def test_a_model_that_is_here_is_preferred_else_any_other(
     qtbot: Any, tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_known, "FOLDER", tmp_path / "none")
+    monkeypatch.setattr(registry, "FOLDER", tmp_path / "none")
     choice = ModelChoice()
     qtbot.addWidget(choice)
     assert not choice.choice.is_here
@@ -202,7 +202,7 @@ def test_a_cancelled_download_keeps_the_old_model_and_what_came(
     desk = open_desk()
     choice = desk.widget.model_choice
     part = tmp_path / "home" / "Far.pth.part"
-    monkeypatch.setattr(_download, "PAUSES", (3.0,) * 20)
+    monkeypatch.setattr(download, "PAUSES", (3.0,) * 20)
     server.cuts = [len(server.content) // 2 + more for more in range(20)]
     pick(choice, FAR)
     desk.until(lambda: part.is_file() and part.stat().st_size > 0)

@@ -59,7 +59,7 @@ def child(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_events_come_in_order_and_the_end_is_told_once(qtbot: Any, child: Any) -> None:
     told: list[dict[str, Any]] = []
     training = child("quick")
-    training.told.connect(told.append)
+    training.event_read.connect(told.append)
     with qtbot.waitSignal(training.succeeded, timeout=WAIT) as done:
         pass
     assert done.args[0]["name"] == "new"
@@ -86,7 +86,7 @@ def test_failures_are_told_with_their_reason(
 
 def test_stop_is_heard(qtbot: Any, child: Any) -> None:
     training = child("until stopped")
-    with qtbot.waitSignal(training.told, timeout=WAIT):
+    with qtbot.waitSignal(training.event_read, timeout=WAIT):
         pass
     with qtbot.waitSignal(training.succeeded, timeout=WAIT):
         training.stop()
@@ -96,7 +96,7 @@ def test_a_killed_child_is_gone_and_says_nothing(qtbot: Any, child: Any) -> None
     failures: list[str] = []
     training = child("for ever")
     training.failed.connect(failures.append)
-    with qtbot.waitSignal(training.told, timeout=WAIT):
+    with qtbot.waitSignal(training.event_read, timeout=WAIT):
         pass
     pid = training.pid
     assert Path(f"/proc/{pid}").exists() or sys.platform != "linux"

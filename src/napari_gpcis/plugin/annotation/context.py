@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.background import InferenceThread
     from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.labels.writer import Painter
-    from napari_gpcis.plugin.viewer.layers import ClickLayers
+    from napari_gpcis.plugin.viewer.layers import AnnotationLayers
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Surroundings:
     """
 
     image: Image
-    layers: ClickLayers
+    layers: AnnotationLayers
     prompts: Prompts
     painter: Painter
     worker: InferenceThread

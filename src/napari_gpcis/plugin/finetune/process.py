@@ -54,7 +54,7 @@ class TrainingProcess(QObject):
         Qt parent.
     """
 
-    told = Signal(dict)
+    event_read = Signal(dict)
     """Emitted with each event of the child."""
     succeeded = Signal(dict)
     """Emitted once when the model is there, with the last event."""
@@ -131,7 +131,7 @@ class TrainingProcess(QObject):
             if isinstance(event, dict) and "event" in event:
                 if event["event"] in ("done", "error"):
                     self._last = event
-                self.told.emit(event)
+                self.event_read.emit(event)
 
     def _read_errors(self) -> None:
         if self._process is not None:

@@ -45,9 +45,11 @@ class Progress(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setToolTip("How far the training is, by steps or by the clock.")
         self.bar.setAccessibleName("Progress of the training")
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+        )
         self.curves = Curves()
         self.figures = QLabel()
         self.figures.setWordWrap(True)
@@ -57,7 +59,7 @@ class Progress(QWidget):
         self.use.clicked.connect(self.use_wanted)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.bar, self.words, self.figures, self.use, self.curves):
+        for widget in (self.bar, self.message, self.figures, self.use, self.curves):
             column.addWidget(widget)
         self._before = 0.0
         self.reset("")
@@ -73,17 +75,17 @@ class Progress(QWidget):
         self.figures.setText("")
         self.figures.hide()
         self.use.hide()
-        self.words.setText(words)
+        self.message.setText(words)
 
     def say(self, words: str) -> None:
         """Show a sentence."""
-        self.words.setText(words)
+        self.message.setText(words)
 
     def end(self, words: str, *, usable: bool = False) -> None:
         """Show how it ended, and whether there is a model to use."""
         self.bar.hide()
         self.use.setVisible(usable)
-        self.words.setText(words)
+        self.message.setText(words)
 
     def take(self, event: dict[str, Any]) -> None:
         """Show an event."""
@@ -94,10 +96,10 @@ class Progress(QWidget):
     def _show_stage(self, event: dict[str, Any]) -> None:
         stage = STAGES.get(event["stage"], event["stage"])
         self.bar.setValue(round(_STEPS * event["done"] / max(event["total"], 1)))
-        self.words.setText(f"{stage}: {event['done']} of {event['total']}")
+        self.message.setText(f"{stage}: {event['done']} of {event['total']}")
 
     def _show_prepared(self, event: dict[str, Any]) -> None:
-        self.words.setText(_prepared(event))
+        self.message.setText(_prepared(event))
 
     def _show_before(self, event: dict[str, Any]) -> None:
         self._before = event["figures"]["clicks85"]
@@ -107,7 +109,7 @@ class Progress(QWidget):
     def _show_step(self, event: dict[str, Any]) -> None:
         self.bar.setValue(round(_STEPS * event["progress"]))
         self.curves.add_loss(event["minutes"], event["loss"])
-        self.words.setText(
+        self.message.setText(
             f"Training: step {event['step']} of at most {event['steps']}, "
             f"{event['minutes']:.1f} minutes"
         )
@@ -119,7 +121,7 @@ class Progress(QWidget):
         self._show_figures(event["figures"]["clicks85"])
 
     def _show_note(self, event: dict[str, Any]) -> None:
-        self.words.setText(event["message"])
+        self.message.setText(event["message"])
 
     def _show_done(self, event: dict[str, Any]) -> None:
         self._before = event["before"]["clicks85"]

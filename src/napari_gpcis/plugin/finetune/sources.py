@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.dock.base import Manners
+from napari_gpcis.plugin.dock.base import WheelFilter
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
@@ -59,7 +59,7 @@ class LayerPairs(QWidget):
         self._grid = QGridLayout()
         self._grid.setColumnStretch(0, 1)
         self._grid.setColumnStretch(1, 1)
-        self._manners = Manners(self)
+        self._wheel_filter = WheelFilter(self)
         for place, title in enumerate(("Image", "Labels")):
             label = QLabel(title)
             label.setToolTip(PAIR_HELP)
@@ -95,7 +95,7 @@ class LayerPairs(QWidget):
         row = self._grid.rowCount()
         for place, widget in enumerate((image, labels, remove)):
             self._grid.addWidget(widget, row, place)
-            self._manners.teach(widget)
+            self._wheel_filter.add(widget)
         free = [
             layer
             for layer in self._viewer.layers

@@ -31,9 +31,9 @@ from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.base import (
     Docked,
-    Manners,
-    ScrolledDown,
     Tabs,
+    VerticalScrollArea,
+    WheelFilter,
     explain_labels,
 )
 from napari_gpcis.plugin.dock.model_list import MODELS
@@ -90,7 +90,7 @@ class FinetuneWidget(Docked):
         self.stop_button = QPushButton("Stop, keep the best")
         self.progress = Progress()
         self._lay_out()
-        self._manners = Manners(self)
+        self._wheel_filter = WheelFilter(self)
         self._tabs = Tabs(self, "finetune")
         self._connect()
         self._show_theme()
@@ -183,7 +183,7 @@ class FinetuneWidget(Docked):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(ScrolledDown(content))
+        whole.addWidget(VerticalScrollArea(content))
 
     def _connect(self) -> None:
         self.source.currentIndexChanged.connect(self.pages.setCurrentIndex)
@@ -192,7 +192,7 @@ class FinetuneWidget(Docked):
         self.resume_button.clicked.connect(lambda: self.start(resume=True))
         self.stop_button.clicked.connect(self.stop)
         self.progress.use_wanted.connect(self.use_model)
-        self.process.told.connect(self._on_event)
+        self.process.event_read.connect(self._on_event)
         self.process.succeeded.connect(self._on_success)
         self.process.failed.connect(self._on_failure)
         self.reader.answered.connect(self._on_files)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtCore import QObject
 
-    from napari_gpcis.plugin.viewer.layers import ClickLayers
+    from napari_gpcis.plugin.viewer.layers import AnnotationLayers
 
 
 READY = Command(
@@ -79,7 +79,7 @@ def commands() -> tuple[Command, ...]:
     return (*COMMANDS, READY)
 
 
-def usual(command: Command) -> str:
+def default_keys(command: Command) -> str:
     """Return the usual keys of a command, in the form of the preference."""
     return " ".join((command.anywhere or "-", *command.on_points))
 
@@ -126,7 +126,7 @@ def change(name: str, text: str) -> None:
     """
     before = dict(PREFERENCES.shortcuts)
     command = next(one for one in commands() if one.name == name)
-    PREFERENCES.shortcuts = {**before, name: text.strip() or usual(command)}
+    PREFERENCES.shortcuts = {**before, name: text.strip() or default_keys(command)}
     row = next(row for row in table() if row.command.name == name)
     if row.problem:
         PREFERENCES.shortcuts = before
@@ -154,7 +154,7 @@ def spelt(key: str) -> str:
 def _wanted(command: Command) -> Shortcut:
     """Return the preferred keys of a command, or the usual ones and what was wrong."""
     text = PREFERENCES.shortcuts.get(command.name, "").strip()
-    if not text or text == usual(command):
+    if not text or text == default_keys(command):
         return Shortcut(command, command.anywhere, command.on_points)
     first, *others = ("" if word == "-" else word for word in text.split())
     try:
@@ -168,8 +168,10 @@ def _wanted(command: Command) -> Shortcut:
 
 def _refused(command: Command, why: str) -> Shortcut:
     """Return the usual keys, and why others are not used."""
-    stays = usual(command).replace("-", "no key") if command.anywhere == "" else ""
-    problem = f"{command.title}: {why}; {stays or usual(command)} stays."
+    stays = (
+        default_keys(command).replace("-", "no key") if command.anywhere == "" else ""
+    )
+    problem = f"{command.title}: {why}; {stays or default_keys(command)} stays."
     return Shortcut(command, command.anywhere, command.on_points, problem)
 
 
@@ -259,13 +261,13 @@ class Keys:
         self._run = run
         self._ready = ready
         self._run_in_labels = run_in_labels
-        self._layers: ClickLayers | None = None
+        self._layers: AnnotationLayers | None = None
         self._taken: list[tuple[Any, str]] = []
         self.refused: list[str] = []
         self._bind_all()
         self._end = follow(PREFERENCES.events.shortcuts, self._on_changed, parent)
 
-    def bind(self, layers: ClickLayers) -> None:
+    def bind(self, layers: AnnotationLayers) -> None:
         """Bind the keys of the points layers, and undo on the labels layer."""
         self._layers = layers
         for row in table():

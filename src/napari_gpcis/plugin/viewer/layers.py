@@ -60,7 +60,7 @@ one it would cover the whole point, and with it the colour of its sign.
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 
 
-class ClickLayers(NamedTuple):
+class AnnotationLayers(NamedTuple):
     """The layers of one annotated image."""
 
     positive: Points
@@ -137,7 +137,7 @@ def check_room(labels: Labels, highest: int) -> None:
 
 def claim_layers(
     viewer: ViewerModel, image: Image, labels: Labels | None
-) -> ClickLayers:
+) -> AnnotationLayers:
     """Return the layers for clicks and masks on ``image``: own earlier or new ones.
 
     Parameters
@@ -161,7 +161,7 @@ def claim_layers(
     check_room(labels, int(labels.data.max(initial=0)))
     negative = _own(viewer, "negative", image) or _new_points(viewer, image, False)
     positive = _own(viewer, "positive", image) or _new_points(viewer, image, True)
-    return ClickLayers(positive, negative, labels)
+    return AnnotationLayers(positive, negative, labels)
 
 
 def _own(viewer: ViewerModel, role: str, image: Layer) -> Any:

@@ -108,7 +108,7 @@ WIDTH = 2.0
 """Width of the curves on the screen, in pixels of the canvas."""
 
 
-class Sketch:
+class CurveOverlay:
     """Curves in a layer of their own, made when first needed.
 
     Parameters
@@ -182,7 +182,7 @@ class Sketch:
             np.zeros((0, 2, self._image.ndim)),
             ndim=self._image.ndim,
             name=f"{self._what} on {self._image.name}",
-            metadata={MARK: {"role": "sketch", "image": str(self._image.unique_id)}},
+            metadata={MARK: {"role": "curves", "image": str(self._image.unique_id)}},
             vector_style="line",
             edge_color=colour,
             edge_width=self._width(),

@@ -152,7 +152,7 @@ def _nearest(coordinate: float) -> int:
     return int(np.floor(coordinate + 0.5))
 
 
-def go_to(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:
+def center_on(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:
     """Show a plane of a layer, with a box of it in the middle; the zoom stays.
 
     Parameters

@@ -33,7 +33,7 @@ BOX_HELP = (
     "its middle as the first click.\n"
     "While this is off, hold Shift and drag."
 )
-TURN_HELP = (
+SIGN_HELP = (
     "Make object clicks background clicks, or back: the selected or the last one."
 )
 
@@ -51,13 +51,13 @@ class ClickingPanel(Panel):
         self.threshold = QSlider(Qt.Orientation.Horizontal)
         self.threshold_label = QLabel()
         self.box_button = QPushButton()
-        self.turn_button = QPushButton()
+        self.sign_button = QPushButton()
         self._lay_out()
         self.preview.toggled.connect(self._on_preview)
         self.threshold.valueChanged.connect(self._on_threshold)
         self.box_button.clicked.connect(self.box_tool.toggle)
         self.box_tool.changed.connect(self.show_state)
-        self.turn_button.clicked.connect(self._on_turn)
+        self.sign_button.clicked.connect(self._on_sign)
         self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
         self._show_keys()
         self.show_state()
@@ -70,13 +70,13 @@ class ClickingPanel(Panel):
         self.threshold.setRange(LOWEST, HIGHEST)
         self.box_button.setCheckable(True)
         self.box_button.setToolTip(BOX_HELP)
-        self.turn_button.setToolTip(TURN_HELP)
+        self.sign_button.setToolTip(SIGN_HELP)
         row = QHBoxLayout()
         row.addWidget(self.threshold_label)
         row.addWidget(self.threshold, stretch=1)
         buttons = QHBoxLayout()
         buttons.addWidget(self.box_button)
-        buttons.addWidget(self.turn_button)
+        buttons.addWidget(self.sign_button)
         self.column.addWidget(self.preview)
         self.column.addLayout(row)
         self.column.addLayout(buttons)
@@ -92,12 +92,12 @@ class ClickingPanel(Panel):
             self.preview.setChecked(PREFERENCES.hover_preview)
         self.threshold_label.setText(f"Mask threshold {threshold:.2f}")
         self.box_button.setChecked(self.box_tool.on)
-        self.turn_button.setEnabled(self.binding.annotation is not None)
+        self.sign_button.setEnabled(self.binding.annotation is not None)
 
     def _show_keys(self, *_: Any) -> None:
         self.preview.setText(with_key("Preview under the mouse", "hover_preview"))
         self.box_button.setText(with_key("Draw a box", "box_tool"))
-        self.turn_button.setText(with_key("Flip click", "toggle_sign"))
+        self.sign_button.setText(with_key("Flip click", "toggle_sign"))
 
     def close_links(self) -> None:
         """Let go of the viewer and the preferences."""
@@ -115,5 +115,5 @@ class ClickingPanel(Panel):
             annotation.current.set_threshold(value / 100)
         self.show_state()
 
-    def _on_turn(self) -> None:
+    def _on_sign(self) -> None:
         self.binding.command("toggle_sign")

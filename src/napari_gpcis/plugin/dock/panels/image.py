@@ -59,7 +59,7 @@ class ChannelsPanel(Panel):
         self.axis, self.contrast = QComboBox(), QComboBox()
         self.channels = tuple(QComboBox() for _ in COLOURS)
         self.use = QPushButton("Annotate these channels")
-        self.words = QLabel()
+        self.message = QLabel()
         self._image: Image | None = None
         self._picture: Image | None = None
         self._lay_out()
@@ -128,13 +128,13 @@ class ChannelsPanel(Panel):
         self.axis.setToolTip(AXIS_HELP)
         self.contrast.setToolTip(CONTRAST_HELP)
         self.use.setToolTip(USE_HELP)
-        self.words.setWordWrap(True)
-        self.words.setToolTip(CONTRAST_HELP)
-        self.words.hide()
+        self.message.setWordWrap(True)
+        self.message.setToolTip(CONTRAST_HELP)
+        self.message.hide()
         explain_labels(form)
         self.column.addLayout(form)
         self.column.addWidget(self.use)
-        self.column.addWidget(self.words)
+        self.column.addWidget(self.message)
 
     def _show_channels(self, *_: object) -> None:
         """Offer the channels of the chosen axis; at first, as many as there are."""
@@ -188,8 +188,8 @@ class ChannelsPanel(Panel):
         """State the contrast that was used."""
         pairs = zip(channels, limits, strict=True)
         parts = [f"channel {c}: {low:g} to {high:g}" for c, (low, high) in pairs]
-        self.words.setText("Contrast: " + "; ".join(parts) + ".")
-        self.words.show()
+        self.message.setText("Contrast: " + "; ".join(parts) + ".")
+        self.message.show()
 
 
 HELP = (
@@ -219,14 +219,14 @@ class ContrastPanel(Panel):
         self.choice.setToolTip(HELP)
         self.choice.setSizeAdjustPolicy(_NARROW)
         self.choice.setMinimumContentsLength(10)
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setToolTip(HELP)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setToolTip(HELP)
         form = QFormLayout()
         form.addRow("Contrast", self.choice)
         explain_labels(form)
         self.column.addLayout(form)
-        self.column.addWidget(self.words)
+        self.column.addWidget(self.message)
         self.choice.activated.connect(self._on_choice)
         self.show_state()
 
@@ -239,10 +239,10 @@ class ContrastPanel(Panel):
         with QSignalBlocker(self.choice):
             self.choice.setCurrentIndex(int(fixed))
         if session is None:
-            self.words.setText("")
+            self.message.setText("")
             return
         pairs = [f"{low:g} is black, {high:g} is white" for low, high in session.limits]
-        self.words.setText("For the model, " + "; ".join(dict.fromkeys(pairs)) + ".")
+        self.message.setText("For the model, " + "; ".join(dict.fromkeys(pairs)) + ".")
 
     def _on_choice(self, _place: int) -> None:
         annotation = self.binding.annotation

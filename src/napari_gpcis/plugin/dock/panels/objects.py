@@ -21,7 +21,7 @@ from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.object_list import ObjectIndex, ObjectTable
 from napari_gpcis.plugin.tools.picking import Picking
-from napari_gpcis.plugin.viewer.planes import go_to
+from napari_gpcis.plugin.viewer.planes import center_on
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.labels.write_mode import Way
     from napari_gpcis.plugin.tools.object_list import Found
 
-WAYS: tuple[tuple[Way, str], ...] = (
+WRITE_MODES: tuple[tuple[Way, str], ...] = (
     ("new", "a new object"),
     ("add", "more of the selected label"),
     ("cut", "a cut from the selected label"),
     ("replace", "a new shape of the selected label"),
 )
-WAY_HELP = (
+WRITE_MODE_HELP = (
     "What becomes of the mask that you click.\n"
     "The selected label is the one that the labels layer shows as its label; a click "
     "on a row below selects it too.\n"
     "A cut and a new shape are done once, then new objects follow again."
 )
-COVER_HELP = (
+OVERWRITE_HELP = (
     "Off: finished objects are protected, a new mask takes free pixels only.\n"
     "On: a new mask also takes pixels of finished objects."
 )
@@ -73,8 +73,8 @@ class ObjectsPanel(Panel):
         self.table = ObjectTable()
         self.sorted = QSortFilterProxyModel(self)
         self.sorted.setSourceModel(self.table)
-        self.way = QComboBox()
-        self.cover = QCheckBox("New objects may cover finished ones")
+        self.write_mode = QComboBox()
+        self.overwrite = QCheckBox("New objects may cover finished ones")
         self.summary = QLabel()
         self.list = QTableView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
@@ -86,15 +86,15 @@ class ObjectsPanel(Panel):
         self._show_objects()
 
     def _lay_out(self) -> None:
-        for way, words in WAYS:
-            self.way.addItem(words, way)
-        self.way.setToolTip(WAY_HELP)
-        self.way.setSizeAdjustPolicy(_NARROW)
-        self.way.setMinimumContentsLength(14)
-        self.cover.setToolTip(COVER_HELP)
+        for way, words in WRITE_MODES:
+            self.write_mode.addItem(words, way)
+        self.write_mode.setToolTip(WRITE_MODE_HELP)
+        self.write_mode.setSizeAdjustPolicy(_NARROW)
+        self.write_mode.setMinimumContentsLength(14)
+        self.overwrite.setToolTip(OVERWRITE_HELP)
         self.list.setToolTip(LIST_HELP)
         self.list.setAccessibleName("Finished objects")
-        self.way.setAccessibleName("Accept as")
+        self.write_mode.setAccessibleName("Accept as")
         self.summary.setToolTip("How many there are on all planes.")
         self.next_button.setToolTip(NEXT_HELP)
         self.refine_button.setToolTip(REFINE_HELP)
@@ -102,9 +102,9 @@ class ObjectsPanel(Panel):
         self._set_up_list()
         grid = QGridLayout()
         accept_as = QLabel("Accept as")
-        accept_as.setToolTip(WAY_HELP)
+        accept_as.setToolTip(WRITE_MODE_HELP)
         grid.addWidget(accept_as, 0, 0)
-        grid.addWidget(self.way, 0, 1, 1, 2)
+        grid.addWidget(self.write_mode, 0, 1, 1, 2)
         grid.setColumnStretch(1, 1)
         buttons = QGridLayout()
         for column, button in enumerate(
@@ -112,7 +112,7 @@ class ObjectsPanel(Panel):
         ):
             buttons.addWidget(button, 0, column)
         self.column.addLayout(grid)
-        for part in (self.cover, self.summary, self.list):
+        for part in (self.overwrite, self.summary, self.list):
             self.column.addWidget(part)
         self.column.addLayout(buttons)
 
@@ -136,8 +136,8 @@ class ObjectsPanel(Panel):
 
     def _connect(self) -> None:
         binding = self.binding
-        self.way.activated.connect(self._on_way)
-        self.cover.toggled.connect(self._on_cover)
+        self.write_mode.activated.connect(self._on_write_mode)
+        self.overwrite.toggled.connect(self._on_overwrite)
         self.list.clicked.connect(self._on_row)
         self.next_button.clicked.connect(self.go_to_next)
         self.refine_button.clicked.connect(self._on_refine)
@@ -158,9 +158,11 @@ class ObjectsPanel(Panel):
 
     def show_state(self) -> None:
         """Show the choices."""
-        with QSignalBlocker(self.cover):
-            self.cover.setChecked(not PREFERENCES.protect)
-        self.way.setCurrentIndex(self.way.findData(self.binding.writing.way))
+        with QSignalBlocker(self.overwrite):
+            self.overwrite.setChecked(not PREFERENCES.protect)
+        self.write_mode.setCurrentIndex(
+            self.write_mode.findData(self.binding.writing.way)
+        )
         self._show_buttons()
 
     def _show_keys(self, *_: Any) -> None:
@@ -238,18 +240,18 @@ class ObjectsPanel(Panel):
             return
         found = self.table.rows[self.sorted.mapToSource(place).row()]
         annotation.layers.labels.selected_label = found.label
-        go_to(annotation.viewer, annotation.image, found.plane, found.entry.box)
+        center_on(annotation.viewer, annotation.image, found.plane, found.entry.box)
 
     def _on_refine(self) -> None:
         self.picking.refine_selected()
 
-    def _on_way(self, _place: int) -> None:
-        self.binding.writing.way = self.way.currentData()
+    def _on_write_mode(self, _place: int) -> None:
+        self.binding.writing.way = self.write_mode.currentData()
         annotation = self.binding.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.write_otherwise()
 
-    def _on_cover(self, on: bool) -> None:
+    def _on_overwrite(self, on: bool) -> None:
         PREFERENCES.protect = not on
 
     def _on_protect(self, *_: Any) -> None:

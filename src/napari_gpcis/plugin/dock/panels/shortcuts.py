@@ -14,8 +14,8 @@ from napari_gpcis.plugin.settings.shortcuts import (
     Shortcut,
     change,
     commands,
+    default_keys,
     table,
-    usual,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class ShortcutsPanel(Panel):
         words.setWordWrap(True)
         field.setAccessibleName(f"Keys: {command.title}")
         for part in (words, field):
-            part.setToolTip(f"{command.help}\nUsual: {usual(command)}")
+            part.setToolTip(f"{command.help}\nUsual: {default_keys(command)}")
         field.editingFinished.connect(lambda: self._on_edited(command.name))
         self.fields[command.name] = field
         grid.addWidget(words, place, 0)
@@ -90,7 +90,7 @@ class ShortcutsPanel(Panel):
             self.message.setText(str(error))
 
     def _on_reset(self) -> None:
-        PREFERENCES.shortcuts = {one.name: usual(one) for one in commands()}
+        PREFERENCES.shortcuts = {one.name: default_keys(one) for one in commands()}
 
     def _show_keys(self, *_: Any) -> None:
         """Show the keys that work now, and what keeps others from working."""

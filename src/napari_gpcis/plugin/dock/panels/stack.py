@@ -64,11 +64,11 @@ class StackPanel(Panel):
         self.copying = Copying(binding, self.propagation)
         self.axis = QComboBox()
         self.copy_back, self.copy_on = QPushButton(), QPushButton()
-        self.follow_back = QPushButton("\u25c0 Previous")
-        self.follow_both = QPushButton("Both")
-        self.follow_on = QPushButton("Next \u25b6")
+        self.propagate_back = QPushButton("\u25c0 Previous")
+        self.propagate_both = QPushButton("Both")
+        self.propagate_on = QPushButton("Next \u25b6")
         self.bar, self.stop = QProgressBar(), QPushButton("Cancel")
-        self.words = QLabel()
+        self.message = QLabel()
         self.planes = QTreeWidget()
         self._shown: list[tuple[Plane, Carried]] = []
         self._lay_out()
@@ -88,14 +88,14 @@ class StackPanel(Panel):
         self.bar.setMaximum(max(1, self.propagation.total))
         self.bar.setValue(len(self.propagation.found))
         none = "" if axes else "For images with more than one plane."
-        self.words.setText(self.propagation.words or none)
-        self.words.setVisible(bool(self.words.text()))
+        self.message.setText(self.propagation.words or none)
+        self.message.setVisible(bool(self.message.text()))
         self._show_axes(axes)
         self._show_planes()
 
     def _lay_out(self) -> None:
         directions = ("previous", "previous and next", "next")
-        buttons = (self.follow_back, self.follow_both, self.follow_on)
+        buttons = (self.propagate_back, self.propagate_both, self.propagate_on)
         for button, which in zip(buttons, directions, strict=True):
             button.setToolTip(FOLLOW_HELP.format(which))
         self.copy_back.setToolTip(COPY_HELP.format("previous"))
@@ -107,9 +107,9 @@ class StackPanel(Panel):
         self.planes.setAccessibleName("Planes of the last run")
         self.bar.setAccessibleName("Planes done")
         self.bar.setToolTip("How many planes were done, of those there are.")
-        self.words.setToolTip("Why the last run ended where it did.")
+        self.message.setToolTip("Why the last run ended where it did.")
         self.stop.setToolTip("Stop here; the planes found so far are kept.")
-        self.words.setWordWrap(True)
+        self.message.setWordWrap(True)
         self.planes.setHeaderLabels(["Plane", "Agreement", "Certainty"])
         self.planes.setRootIsDecorated(False)
         self.planes.setToolTip(LIST_HELP)
@@ -131,15 +131,15 @@ class StackPanel(Panel):
         grid.addWidget(self.stop, 4, 2)
         self.column.addWidget(self.axis)
         self.column.addLayout(grid)
-        self.column.addWidget(self.words)
+        self.column.addWidget(self.message)
         self.column.addWidget(self.planes)
 
     def _connect(self) -> None:
         self.copy_back.clicked.connect(partial(self._copy, -1))
         self.copy_on.clicked.connect(partial(self._copy, 1))
-        self.follow_back.clicked.connect(partial(self._follow, (-1,)))
-        self.follow_both.clicked.connect(partial(self._follow, (-1, 1)))
-        self.follow_on.clicked.connect(partial(self._follow, (1,)))
+        self.propagate_back.clicked.connect(partial(self._follow, (-1,)))
+        self.propagate_both.clicked.connect(partial(self._follow, (-1, 1)))
+        self.propagate_on.clicked.connect(partial(self._follow, (1,)))
         self.stop.clicked.connect(self._on_stop)
         self.axis.activated.connect(self._on_axis)
         self.planes.itemClicked.connect(self._on_plane)
@@ -202,7 +202,7 @@ class StackPanel(Panel):
         return (
             self.copy_back,
             self.copy_on,
-            self.follow_back,
-            self.follow_both,
-            self.follow_on,
+            self.propagate_back,
+            self.propagate_both,
+            self.propagate_on,
         )

@@ -45,9 +45,9 @@ class UncertaintyPanel(Panel):
         self.guide = NextClickGuide(binding)
         self.ring = QCheckBox()
         self.ring.setToolTip(RING_HELP)
-        self.words = Lines(4)
+        self.message = Lines(4)
         self.column.addWidget(self.ring)
-        self.column.addWidget(self.words)
+        self.column.addWidget(self.message)
         self.boxes: dict[str, QCheckBox] = {}
         for name in MAPS:
             self._add_map(name)
@@ -64,7 +64,7 @@ class UncertaintyPanel(Panel):
         for name, box in self.boxes.items():
             self._set(box, name in self.maps.shown, running)
             box.setToolTip(f"{MAPS[name].help}\nOn and off: {key_of('uncertainty')}")
-        self.words.setText((self.guide.words or IDLE) if running else NOT_STARTED)
+        self.message.setText((self.guide.words or IDLE) if running else NOT_STARTED)
 
     def _add_map(self, name: str) -> None:
         """Add the check box of a map and its legend."""
