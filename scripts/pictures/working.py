@@ -88,7 +88,7 @@ def stack() -> None:
         wanted = known[middle] == chosen
         stage.look_at(wanted)
         stage.segment(wanted, 3)
-        panel = _panel(stage, "Stack: next planes")
+        panel = _panel(stage, "Stack")
         stage.unfold(panel.title)
         stage.push(panel.propagate_both)
         stage.until(lambda: panel.propagation.found and not panel.propagation.running)

@@ -233,7 +233,7 @@ def _report(results: Sequence[Result], folder: Path) -> int:
     """Print the figures; return the exit code."""
     print("A robot placed real mouse clicks, computed from the image's known mask:")
     print("the middle of the object first, then the middle of the largest error.")
-    print("It zoomed in on each object before, as a person would.")
+    print("It zoomed in on each object before, as a user would.")
     for number, result in enumerate(results, start=1):
         print(
             f"object {number}: {result.clicks} clicks, IoU {result.iou:.3f}, "

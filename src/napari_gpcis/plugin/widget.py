@@ -33,13 +33,6 @@ from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.panels import PANELS
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.recovery import Recovery
-from napari_gpcis.plugin.dock.texts import (
-    HELP,
-    IMAGE_HELP,
-    LABELS_HELP,
-    START_HELP,
-    STATUS_HELP,
-)
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
@@ -57,6 +50,44 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
     from napari_gpcis.plugin.dock.panels.base import Panel
+
+HELP = (
+    f"<b><span style='color:{POSITIVE_COLOUR}'>\u25cf</span> Left click</b> on the "
+    "object.<br>"
+    f"<b><span style='color:{NEGATIVE_COLOUR}'>\u271a</span> Right click</b> (or "
+    "Control-click) outside it.<br>"
+    "Zoom in on small objects before the first click: the model looks at what you "
+    "see.<br>"
+    "Points can be dragged and deleted. Finished objects are never overwritten.<br>"
+    "<b>Alt-click</b> on a finished object to correct it. <b>Shift-drag</b> a box to "
+    "begin an object."
+)
+IMAGE_HELP = (
+    "The image to annotate. Stacks are annotated plane by plane. The contrast "
+    "for the model is set from the image's own values: napari's contrast sliders do "
+    "not change masks."
+)
+START_HELP = (
+    "Start: makes layers for clicks and objects on the image, ready to click.\n"
+    "Stop: ends clicking; all masks are kept."
+)
+STATUS_HELP = (
+    "What goes on and what to do next. While you click: how many clicks, the label "
+    "of the object, and how long the mask of the last click took."
+)
+LABELS_HELP = (
+    "Where objects are written. An existing layer of the same shape goes on: its "
+    "objects are kept and new ones are added."
+)
+IMAGE, LABELS, MODEL = "Image", "Labels layer", "Model"
+NEW_LAYER = "New layer"
+START, STOP = "Start", "Stop"
+CLICKING = "How to click"
+BACK_TO_CLICKING = "<b>{}</b>: back to clicking from any layer."
+KEYS = "{}\nKey: {}"
+NO_IMAGE = "Open an image first, by the menu File: your own, or one of Open Sample."
+NOT_STARTED = "Press Start, then click on an object."
+STOPPED = "Stopped. All masks are kept in the labels layer."
 
 
 class GPCISWidget(Docked):
@@ -84,8 +115,8 @@ class GPCISWidget(Docked):
         self._preferences = PreferenceFollower(self.binding, self._show_keys)
         self.image_changes = ImageChangeWatcher(self.binding)
         self.image_combo = LayerCombo(viewer, _is_image)
-        self.labels_combo = LayerCombo(viewer, _is_labels, "New layer")
-        self.start_button = QPushButton("Start")
+        self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
+        self.start_button = QPushButton(START)
         self.buttons = {command.name: QPushButton() for command in _BUTTONS}
         self._scripted = ViewerSession(self.binding)
         self.recovery = Recovery(viewer, self.binding, self)
@@ -144,9 +175,9 @@ class GPCISWidget(Docked):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         for combo in (self.image_combo, self.labels_combo):
             combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        form.addRow("Image", self.image_combo)
-        form.addRow("Objects", self.labels_combo)
-        form.addRow("Model", self.model_choice)
+        form.addRow(IMAGE, self.image_combo)
+        form.addRow(LABELS, self.labels_combo)
+        form.addRow(MODEL, self.model_choice)
         self.image_combo.setToolTip(IMAGE_HELP)
         self.labels_combo.setToolTip(LABELS_HELP)
         self.model_choice.setToolTip(self.model_choice.combo.toolTip())
@@ -159,7 +190,7 @@ class GPCISWidget(Docked):
         layout.addWidget(self.recovery.banner)
         layout.addLayout(self._button_grid())
         self.sections = (
-            Section("How to click", self.help, unfolded=True),
+            Section(CLICKING, self.help, unfolded=True),
             *map(_section, self.panels),
         )
         self.scrolled = SectionArea(self.sections)
@@ -206,7 +237,7 @@ class GPCISWidget(Docked):
         if self.binding.annotation is None:
             self.start()
         else:
-            self.binding.stop("Stopped. All masks are kept in the labels layer.")
+            self.binding.stop(STOPPED)
 
     def _on_layers(self) -> None:
         """Layers came or went: a hint to open an image may be out of date."""
@@ -242,23 +273,23 @@ class GPCISWidget(Docked):
                 key = f" ({row.anywhere})" if row.anywhere else ""
                 button.setText(f"{row.command.title}{key}")
                 keys = " or ".join(row.keys)
-                button.setToolTip(f"{row.command.help}\nKey: {keys}")
-        back = f"<b>{key_of('ready')}</b>: back to clicking from any layer."
+                button.setToolTip(KEYS.format(row.command.help, keys))
+        back = BACK_TO_CLICKING.format(key_of("ready"))
         self.help.setText(f"{HELP}<br>{back}")
 
     def _show_state(self) -> None:
         """Show what is possible now, and what is going on."""
-        running = self.binding.annotation is not None
+        started = self.binding.annotation is not None
         possible = self.image_combo.layer is not None
-        self.start_button.setText("Stop" if running else "Start")
-        self.start_button.setEnabled(running or possible)
+        self.start_button.setText(STOP if started else START)
+        self.start_button.setEnabled(started or possible)
         for button in self.buttons.values():
-            button.setEnabled(running)
+            button.setEnabled(started)
         status = self.binding.status
-        if not running and not possible:
+        if not started and not possible:
             status = NO_IMAGE
-        elif not running and not status:
-            status = "Press Start, then click on an object."
+        elif not started and not status:
+            status = NOT_STARTED
         self.status.setText(status)
         for panel in self.panels:
             panel.show_state()
@@ -272,8 +303,6 @@ class GPCISWidget(Docked):
 
 
 _BUTTONS = tuple(command for command in COMMANDS if command.button)
-
-NO_IMAGE = "Open an image first, by the menu File: your own, or one of Open Sample."
 
 
 def _is_image(layer: Layer) -> bool:

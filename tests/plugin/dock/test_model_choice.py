@@ -27,9 +27,14 @@ from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.dock import model_list
-from napari_gpcis.plugin.dock.model_choice import ModelChoice
+from napari_gpcis.plugin.dock.model_choice import STAYS, ModelChoice
 from napari_gpcis.plugin.dock.model_list import MODELS
-from napari_gpcis.plugin.dock.panels.model import DEVICES, ModelPanel, devices_here
+from napari_gpcis.plugin.dock.panels.model import (
+    DEVICES,
+    NOT_HERE,
+    ModelPanel,
+    devices_here,
+)
 from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES
 
 if TYPE_CHECKING:
@@ -129,7 +134,7 @@ def test_the_section_says_what_a_model_is_for(open_desk: Any, server: Any) -> No
     assert DEFAULT_MODEL in panel.facts.text()
     assert "here" in panel.facts.text()
     pick(desk.widget.model_choice, FAR)
-    for words in ("Teaches patience.", "MIT", "nothing at all", "not here yet"):
+    for words in ("Teaches patience.", "MIT", "nothing at all", NOT_HERE):
         assert words in panel.facts.text()
 
 
@@ -230,7 +235,7 @@ def test_a_broken_connection_is_resumed_and_a_failure_can_be_tried_again(
     pick(choice, FAR)
     desk.until(choice.note.retry.isVisible)
     assert "404" in choice.note.text.text()
-    assert f"{DEFAULT_MODEL} stays in use" in choice.note.text.text()
+    assert STAYS.format("", DEFAULT_MODEL) in choice.note.text.text()
     assert not errors  # said in place, once
     assert desk.binding.model == DEFAULT_MODEL
     press(choice.note.retry)

@@ -17,6 +17,8 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.finetune import process as process_module
 from napari_gpcis.plugin.finetune.layer_files import pair_of, write_pairs
 from napari_gpcis.plugin.finetune.process import (
+    ENDED,
+    LAST_OUTPUT,
     Job,
     TrainingProcess,
     check_name,
@@ -72,7 +74,7 @@ def test_events_come_in_order_and_the_end_is_told_once(qtbot: Any, child: Any) -
     ("mode", "words"),
     [
         ("error", "labels must be a folder, got 'x'"),
-        ("crash", r"unexpectedly (code 1). Its last words: RuntimeError: out of"),
+        ("crash", f"{ENDED.format(1)}{LAST_OUTPUT.format('RuntimeError: out of')}"),
     ],
 )
 def test_failures_are_told_with_their_reason(

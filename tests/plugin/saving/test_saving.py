@@ -22,8 +22,8 @@ from tifffile import TiffFile, imread
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.dock.panels.files import FilesPanel
-from napari_gpcis.plugin.dock.recovery import Recovery
+from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
+from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, Recovery
 from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import (
@@ -381,7 +381,7 @@ def test_a_folder_that_cannot_be_used_is_told_once(
     monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "file"))
     bench.start()
     finish(bench, (30, 40))
-    assert "not kept for recovery" in bench.panel.message.text()
+    assert NOT_KEPT.format("") in bench.panel.message.text()
     bench.panel.message.clear()
     finish(bench, (60, 40))
     assert not bench.panel.message.text()
@@ -447,7 +447,7 @@ def test_a_killed_process_loses_nothing(
     desk = open_desk(name="cells")
     note = desk.widget.recovery.banner
     assert note.isVisible()
-    assert "'cells' (2 objects, " in note.text.text()
+    assert note.text.text().startswith("Unsaved work on 'cells' (2 objects, ")
     QTest.mouseClick(note.restore, Qt.MouseButton.LeftButton)
     desk.until(note.isHidden)
     desk.settled(1)  # the running object goes on
@@ -465,7 +465,7 @@ def test_work_left_behind_waits_for_its_image_or_is_discarded(
     qtbot.addWidget(keeping.banner)
     bench.viewer.add_image(np.zeros((9, 9)))
     keeping.banner.restore.click()
-    assert keeping.banner.hint.text() == "Open its image first: 'cells'."
+    assert keeping.banner.hint.text() == OPEN_IMAGE.format("'cells'")
     assert len(left_behind()) == 1
     keeping.banner.discard.click()
     assert left_behind() == []

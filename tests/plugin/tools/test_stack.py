@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
-from napari_gpcis.plugin.dock.panels.stack import StackPanel
+from napari_gpcis.plugin.dock.panels.stack import NO_STACK, StackPanel
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_an_object_is_followed_until_it_vanishes(bench, panel, button, planes) -
     assert (bench.labels.data == 9).sum() == 64
     assert panel.planes.topLevelItemCount() == len(planes) - 1
     count = len(planes) - 1
-    assert bench.binding.status == f"Followed through {count} planes."
+    assert bench.binding.status == f"Propagated through {count} planes."
     ends = [line.split(":")[0] for line in panel.message.text().splitlines()]
     beyond = [end for end in (planes[0] - 1, planes[-1] + 1) if abs(end - 4) > 1]
     assert ends == [f"Plane {end}" for end in beyond]
@@ -166,7 +166,7 @@ def test_undo_after_a_later_object_means_that_object(bench, panel) -> None:
 def test_a_plane_image_has_no_next_plane(bench, panel) -> None:
     bench.start(BALL[MIDDLE])
     assert not panel.copy_on.isEnabled()
-    assert "more than one plane" in panel.message.text()
+    assert panel.message.text() == NO_STACK
 
 
 def test_films_of_stacks_offer_both_axes(bench, panel) -> None:

@@ -33,9 +33,19 @@ if TYPE_CHECKING:
 
 HELP = (
     "The model that turns clicks into masks. One marked 'download' is fetched when "
-    "you choose it; until it is here the old one goes on. The section Models below "
+    "you choose it; until it is here the present one is used. The section Models below "
     "says what each is for."
 )
+RETRY, RETRY_HELP = "Try again", "Go on with what came before; it is not fetched twice."
+CANCEL = "Cancel"
+CANCEL_HELP = "Keep the model in use. What came so far is kept, too."
+PROGRESS_HELP = "How much of the model is here."
+ASKING = "Asking for {} ..."
+DOWNLOADING = "Downloading: {} of {}"
+CONVERTING = "Downloaded; checking and converting ..."
+FAILED = "<b>{} is not here.</b> {}"
+GONE = "{} is not there any more."
+STAYS = "{}. {} stays in use."
 _STEPS = 1000
 
 
@@ -158,7 +168,7 @@ class ModelChoice(QWidget):
         if choice.is_here:
             self._take(choice.key)
         elif choice.entry is None:
-            self.note.show_error(choice.title, f"{choice.key} is not there any more.")
+            self.note.show_error(choice.title, GONE.format(choice.key))
         else:
             self._begin(choice.key)
 
@@ -178,7 +188,7 @@ class ModelChoice(QWidget):
         self._take(name)
 
     def _on_failed(self, name: str, why: str) -> None:
-        self.note.show_error(name, f"{why}. {self.model} stays in use.")
+        self.note.show_error(name, STAYS.format(why, self.model))
 
     def _on_cancel(self) -> None:
         """Keep the old model."""
@@ -201,11 +211,11 @@ class DownloadNote(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Download")
-        self.bar.setToolTip("How much of the model is here.")
-        self.retry = QPushButton("Try again")
-        self.retry.setToolTip("Go on with what came before; it is not fetched twice.")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Keep the model in use. What came so far is kept, too.")
+        self.bar.setToolTip(PROGRESS_HELP)
+        self.retry = QPushButton(RETRY)
+        self.retry.setToolTip(RETRY_HELP)
+        self.cancel = QPushButton(CANCEL)
+        self.cancel.setToolTip(CANCEL_HELP)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.text, 0, 0, 1, 3)
@@ -217,22 +227,22 @@ class DownloadNote(QWidget):
 
     def show_start(self, name: str) -> None:
         """Say that a download begins."""
-        self._turn(f"Asking for {name} ...", failed=False)
+        self._turn(ASKING.format(name), failed=False)
         self.bar.setRange(0, 0)
 
     def show_progress(self, done: int, total: int) -> None:
         """Say how far it is; the last step is the conversion."""
         if done < total:
-            text = f"Downloading: {megabytes(done)} of {megabytes(total)}"
+            text = DOWNLOADING.format(megabytes(done), megabytes(total))
         else:
-            text = "Downloaded; checking and converting ..."
+            text = CONVERTING
         self._turn(text, failed=False)
         self.bar.setRange(0, _STEPS)
         self.bar.setValue(round(_STEPS * done / max(total, 1)))
 
     def show_error(self, name: str, why: str) -> None:
         """Say why a model is not here."""
-        self._turn(f"<b>{escape(name)} is not here.</b> {escape(why)}", failed=True)
+        self._turn(FAILED.format(escape(name), escape(why)), failed=True)
 
     def _turn(self, text: str, *, failed: bool) -> None:
         self.text.setText(text)

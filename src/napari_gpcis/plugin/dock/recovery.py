@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.dock.panels.base import Panel
 
 
+FOUND = "Unsaved work on {!r} ({}, {}) was found."
+RESTORE, DISCARD = "Restore", "Discard"
+RESTORE_HELP = "Show its objects in a new layer and go on. Open its image first."
+DISCARD_HELP = "Delete the recovery file for good."
+OPEN_IMAGE = "Open its image first: {}."
+
+
 class RecoveryBanner(QWidget):
     """Banner that offers to restore unsaved work, one recovery file after the other.
 
@@ -40,12 +47,10 @@ class RecoveryBanner(QWidget):
         self.text.setWordWrap(True)
         self.hint = QLabel()
         self.hint.setWordWrap(True)
-        self.restore = QPushButton("Bring back")
-        self.restore.setToolTip(
-            "Show its objects in a new layer and go on. Open its image first."
-        )
-        self.discard = QPushButton("Discard")
-        self.discard.setToolTip("Delete what was kept of it, for good.")
+        self.restore = QPushButton(RESTORE)
+        self.restore.setToolTip(RESTORE_HELP)
+        self.discard = QPushButton(DISCARD)
+        self.discard.setToolTip(DISCARD_HELP)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.text, 0, 0, 1, 3)
@@ -83,9 +88,7 @@ class RecoveryBanner(QWidget):
         count = len(saved.ids)
         day = time.strftime("%d %B, %H:%M", time.localtime(self.found[0].when))
         objects = f"{count} object{'' if count == 1 else 's'}"
-        self.text.setText(
-            f"Work on {saved.image!r} ({objects}, {day}) was not closed properly."
-        )
+        self.text.setText(FOUND.format(saved.image, objects, day))
 
 
 def image_of(recovered: Recovered, images: Sequence[Image]) -> Image | None:
@@ -142,6 +145,6 @@ class Recovery(QObject):
         image = image_of(recovered, images)
         if image is None:
             where = f" ({recovered.source})" if recovered.source else ""
-            self.banner.say(f"Open its image first: {recovered.saved.image!r}{where}.")
+            self.banner.say(OPEN_IMAGE.format(f"{recovered.saved.image!r}{where}"))
         else:
             self.restorer.recover(recovered, image)

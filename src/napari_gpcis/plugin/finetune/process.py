@@ -34,6 +34,9 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
 }
+ENDED = "The training process ended unexpectedly (code {})."
+LAST_OUTPUT = " Last output: {}"
+NOT_STARTED = "{} cannot be started."
 _TAIL = 4000
 _BAR = "%|"
 """In lines of a progress bar only."""
@@ -142,7 +145,7 @@ class TrainingProcess(QObject):
         """Tell of a child that could not be started (other ends come as finished)."""
         if error == QProcess.ProcessError.FailedToStart:
             self._forget()
-            self.failed.emit(f"{sys.executable} cannot be started.")
+            self.failed.emit(NOT_STARTED.format(sys.executable))
 
     def _on_finished(self, code: int, _status: QProcess.ExitStatus) -> None:
         self._read()
@@ -159,9 +162,9 @@ class TrainingProcess(QObject):
         """Say what is known of a child that ended without a word."""
         text = self._errors.decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if _BAR not in line]
-        words = [line for line in lines if line]
-        last = f" Its last words: {words[-1]}" if words else ""
-        return f"The training process ended unexpectedly (code {code}).{last}"
+        kept = [line for line in lines if line]
+        last = LAST_OUTPUT.format(kept[-1]) if kept else ""
+        return f"{ENDED.format(code)}{last}"
 
     def _forget(self) -> None:
         if self._process is not None:

@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 
 FOLDER_HELP = "The folder with the files of the {}; both have the same names."
 PAIR_HELP = "An image layer, and the labels layer of its objects, of the same shape."
+ADD, ADD_HELP = "Add pair", "Add a row. The planes of a stack count one by one."
+REMOVE_HELP = "Remove this pair."
+SKIP = "Leave out files that cannot be used"
+SKIP_HELP = "Otherwise nothing begins until all files can be used."
+FILE_KINDS = "tif, png, jpg or npy files"
+BROWSE = "Choose the folder of {}"
+START_HELP = "The model that goes on learning. It is not changed."
 _SHORT = 6
 """Letters of a layer's name that are seen at least: two stand side by side."""
 
@@ -64,8 +71,8 @@ class LayerPairs(QWidget):
             label = QLabel(title)
             label.setToolTip(PAIR_HELP)
             self._grid.addWidget(label, 0, place)
-        self.more = QPushButton("Another pair")
-        self.more.setToolTip("Add a row. The planes of a stack count one by one.")
+        self.more = QPushButton(ADD)
+        self.more.setToolTip(ADD_HELP)
         self.more.clicked.connect(self.add_row)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -81,8 +88,8 @@ class LayerPairs(QWidget):
         labels = LayerCombo(self._viewer, _is_labels)
         remove = QPushButton("\u2715")
         remove.setFixedWidth(28)
-        remove.setToolTip("Remove this pair.")
-        remove.setAccessibleName("Remove this pair")
+        remove.setToolTip(REMOVE_HELP)
+        remove.setAccessibleName(REMOVE_HELP)
         remove.clicked.connect(partial(self._remove, remove))
         for combo, words in ((image, "Image"), (labels, "Labels")):
             combo.setMinimumContentsLength(_SHORT)
@@ -171,20 +178,20 @@ class Folders(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.images, self.labels = QLineEdit(), QLineEdit()
-        self.skip = QCheckBox("Leave out files that cannot be used")
-        self.skip.setToolTip("Otherwise nothing begins until all files can be used.")
+        self.skip = QCheckBox(SKIP)
+        self.skip.setToolTip(SKIP_HELP)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         lines = (("Images", self.images), ("Labels", self.labels))
         for place, (title, line) in enumerate(lines):
             line.setAccessibleName(f"Folder of {title.lower()}")
             line.setToolTip(FOLDER_HELP.format(title.lower()))
-            line.setPlaceholderText("tif, png, jpg or npy files")
+            line.setPlaceholderText(FILE_KINDS)
             line.textChanged.connect(self.changed)
             browse = QPushButton("...")
             browse.setFixedWidth(32)
-            browse.setAccessibleName(f"Choose the folder of {title.lower()}")
-            browse.setToolTip(f"Choose the folder of {title.lower()}.")
+            browse.setAccessibleName(BROWSE.format(title.lower()))
+            browse.setToolTip(f"{BROWSE.format(title.lower())}.")
             browse.clicked.connect(partial(self._browse, title, line))
             for column, part in enumerate((QLabel(title), line, browse)):
                 part.setToolTip(part.toolTip() or line.toolTip())
@@ -235,7 +242,7 @@ class StartModel(QComboBox):
         super().__init__(parent)
         self.setMinimumContentsLength(12)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("The model that goes on learning. It is not changed.")
+        self.setToolTip(START_HELP)
         self.refresh()
         self._end = follow(MODELS.changed, self.refresh, self)
 

@@ -65,8 +65,8 @@ COMMANDS = (
     ),
     Command(
         "toggle_sign",
-        "Flip click",
-        "Make object clicks background clicks, or back: the selected or the last one.",
+        "Switch sign",
+        "Switch selected clicks (or the last one) between positive and negative.",
         "Q",
         (),
         button=False,

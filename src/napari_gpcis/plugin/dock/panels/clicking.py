@@ -25,17 +25,17 @@ PREVIEW_HELP = (
 )
 THRESHOLD_HELP = (
     "How sure the model must be that a pixel belongs to the object.\n"
-    "Lower: larger masks. Higher: smaller masks. Usually 0.50 is right.\n"
-    "The running mask follows at once; finished objects stay as they are."
+    "Lower: larger masks. Higher: smaller masks. The default is 0.50.\n"
+    "The current mask changes at once; finished objects stay as they are."
 )
 BOX_HELP = (
     "Draw a box around an object to begin it: the model looks into the box and takes "
     "its middle as the first click.\n"
     "While this is off, hold Shift and drag."
 )
-SIGN_HELP = (
-    "Make object clicks background clicks, or back: the selected or the last one."
-)
+SIGN_HELP = "Switch selected clicks (or the last one) between positive and negative."
+PREVIEW, BOX, SIGN = "Preview under the mouse", "Draw a box", "Switch sign"
+THRESHOLD = "Mask threshold"
 
 
 class ClickingPanel(Panel):
@@ -66,7 +66,7 @@ class ClickingPanel(Panel):
         self.preview.setToolTip(PREVIEW_HELP)
         for part in (self.threshold, self.threshold_label):
             part.setToolTip(THRESHOLD_HELP)
-        self.threshold.setAccessibleName("Mask threshold")
+        self.threshold.setAccessibleName(THRESHOLD)
         self.threshold.setRange(LOWEST, HIGHEST)
         self.box_button.setCheckable(True)
         self.box_button.setToolTip(BOX_HELP)
@@ -90,14 +90,14 @@ class ClickingPanel(Panel):
         with QSignalBlocker(self.threshold), QSignalBlocker(self.preview):
             self.threshold.setValue(round(threshold * 100))
             self.preview.setChecked(PREFERENCES.hover_preview)
-        self.threshold_label.setText(f"Mask threshold {threshold:.2f}")
+        self.threshold_label.setText(f"{THRESHOLD} {threshold:.2f}")
         self.box_button.setChecked(self.box_tool.on)
         self.sign_button.setEnabled(self.binding.annotation is not None)
 
     def _show_keys(self, *_: Any) -> None:
-        self.preview.setText(with_key("Preview under the mouse", "hover_preview"))
-        self.box_button.setText(with_key("Draw a box", "box_tool"))
-        self.sign_button.setText(with_key("Flip click", "toggle_sign"))
+        self.preview.setText(with_key(PREVIEW, "hover_preview"))
+        self.box_button.setText(with_key(BOX, "box_tool"))
+        self.sign_button.setText(with_key(SIGN, "toggle_sign"))
 
     def close_links(self) -> None:
         """Let go of the viewer and the preferences."""

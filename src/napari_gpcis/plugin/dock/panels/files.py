@@ -64,6 +64,11 @@ BUTTONS = (
 )
 
 
+EXPORT, EXPORT_HELP = "Export for other programs:", "Files without the clicks."
+WRITING = "Writing ..."
+NOT_KEPT = "Unsaved work is not kept for recovery: {}"
+
+
 class FilesPanel(Panel):
     """Saving, opening, exporting.
 
@@ -123,7 +128,7 @@ class FilesPanel(Panel):
             "table": self.saver.export_table,
             "coco": self.saver.export_coco,
         }
-        self.message.setText("Writing ...")
+        self.message.setText(WRITING)
         writers[name](path, record)
 
     def open_file(self, path: Path) -> None:
@@ -144,8 +149,8 @@ class FilesPanel(Panel):
             button.setText(short[0].upper() + short[1:])
             grid.addWidget(button, 3, place - 2)
         if place == 2:
-            export = QLabel("Export for other programs:")
-            export.setToolTip("Files without the clicks.")
+            export = QLabel(EXPORT)
+            export.setToolTip(EXPORT_HELP)
             grid.addWidget(export, 2, 0, 1, 3)
 
     def _on_clicked(self, entry: _Button) -> None:
@@ -163,11 +168,11 @@ class FilesPanel(Panel):
             self.write(entry.name, with_ending(Path(name), entry.ending))
 
     def _on_no_recovery(self, why: str) -> None:
-        self.message.setText(f"Running work is not kept for recovery: {why}")
+        self.message.setText(NOT_KEPT.format(why))
 
 
 def with_ending(path: Path, ending: str) -> Path:
-    """Return a path with an ending, unless the person typed one of that kind."""
+    """Return a path with an ending, unless it has one of that kind."""
     if path.name.lower().endswith(Path(ending).suffix):
         return path
     return path.with_name(path.name + ending)

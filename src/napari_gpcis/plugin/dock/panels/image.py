@@ -1,4 +1,4 @@
-"""Section "Channels": which channels of an image make the picture to annotate."""
+"""Sections "Channels" and "Contrast": the picture that the model sees."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ USE_HELP = (
     "Make a picture of these channels, as a layer of its own, and annotate it. The "
     "objects lie on all channels."
 )
+USE = "Annotate these channels"
+ALONG, CONTRAST = "Along", "Contrast"
+FROM_VALUES, AS_LAYER = "from the values", "as the layer shows them"
+AS_LAYER_NOW = "as the layer shows it now"
 COLOURS = ("Red or grey", "Green", "Blue")
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
@@ -58,7 +62,7 @@ class ChannelsPanel(Panel):
         super().__init__(binding)
         self.axis, self.contrast = QComboBox(), QComboBox()
         self.channels = tuple(QComboBox() for _ in COLOURS)
-        self.use = QPushButton("Annotate these channels")
+        self.use = QPushButton(USE)
         self.message = QLabel()
         self._image: Image | None = None
         self._picture: Image | None = None
@@ -118,13 +122,13 @@ class ChannelsPanel(Panel):
         for combo in (self.axis, self.contrast, *self.channels):
             combo.setSizeAdjustPolicy(_NARROW)
             combo.setMinimumContentsLength(10)
-        form.addRow("Along", self.axis)
-        for words, combo in zip(COLOURS, self.channels, strict=True):
+        form.addRow(ALONG, self.axis)
+        for colour, combo in zip(COLOURS, self.channels, strict=True):
             combo.setToolTip(CHANNEL_HELP)
-            form.addRow(words, combo)
-        self.contrast.addItem("from the values", "values")
-        self.contrast.addItem("as the layer shows them", "layer")
-        form.addRow("Contrast", self.contrast)
+            form.addRow(colour, combo)
+        self.contrast.addItem(FROM_VALUES, "values")
+        self.contrast.addItem(AS_LAYER, "layer")
+        form.addRow(CONTRAST, self.contrast)
         self.axis.setToolTip(AXIS_HELP)
         self.contrast.setToolTip(CONTRAST_HELP)
         self.use.setToolTip(USE_HELP)
@@ -198,6 +202,8 @@ HELP = (
     "percentiles on each plane; the contrast sliders do not change masks.\n"
     "As the layer shows it now: its contrast limits, as they are when you choose this."
 )
+BLACK_AND_WHITE = "{:g} is black, {:g} is white"
+IN_USE = "For the model, {}."
 
 
 class ContrastPanel(Panel):
@@ -209,13 +215,13 @@ class ContrastPanel(Panel):
         What the section shows and commands.
     """
 
-    title: ClassVar[str] = "Brightness"
+    title: ClassVar[str] = "Contrast"
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
         self.choice = QComboBox()
-        self.choice.addItem("from the values", False)
-        self.choice.addItem("as the layer shows it now", True)
+        self.choice.addItem(FROM_VALUES, False)
+        self.choice.addItem(AS_LAYER_NOW, True)
         self.choice.setToolTip(HELP)
         self.choice.setSizeAdjustPolicy(_NARROW)
         self.choice.setMinimumContentsLength(10)
@@ -223,7 +229,7 @@ class ContrastPanel(Panel):
         self.message.setWordWrap(True)
         self.message.setToolTip(HELP)
         form = QFormLayout()
-        form.addRow("Contrast", self.choice)
+        form.addRow(CONTRAST, self.choice)
         explain_labels(form)
         self.column.addLayout(form)
         self.column.addWidget(self.message)
@@ -241,8 +247,8 @@ class ContrastPanel(Panel):
         if session is None:
             self.message.setText("")
             return
-        pairs = [f"{low:g} is black, {high:g} is white" for low, high in session.limits]
-        self.message.setText("For the model, " + "; ".join(dict.fromkeys(pairs)) + ".")
+        pairs = [BLACK_AND_WHITE.format(*limits) for limits in session.limits]
+        self.message.setText(IN_USE.format("; ".join(dict.fromkeys(pairs))))
 
     def _on_choice(self, _place: int) -> None:
         annotation = self.binding.annotation

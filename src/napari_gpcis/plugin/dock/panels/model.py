@@ -37,6 +37,11 @@ LOAD_HELP = (
     "Use a model you have fine-tuned: a .safetensors file, from gpcis-train finetune "
     "or napari-gpcis convert. It stays in the list."
 )
+LOAD = "Load my fine-tuned file ..."
+DEVICE = "Runs on"
+FACTS_HELP = "About the model that is shown above."
+NOT_LOADED = "Not loaded: {}."
+HERE, NOT_HERE = "here", "not here yet: choose it to download it"
 
 
 class ModelPanel(Panel):
@@ -55,15 +60,15 @@ class ModelPanel(Panel):
         self._choice: ModelChoice | None = None
         self.facts = QLabel()
         self.facts.setWordWrap(True)
-        self.facts.setToolTip("About the model that is shown above.")
+        self.facts.setToolTip(FACTS_HELP)
         self.device = _device_combo()
-        self.load = QPushButton("Load my fine-tuned file ...")
+        self.load = QPushButton(LOAD)
         self.load.setToolTip(LOAD_HELP)
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.hide()
         form = QFormLayout()
-        form.addRow("Runs on", self.device)
+        form.addRow(DEVICE, self.device)
         explain_labels(form)
         self.column.addWidget(self.facts)
         self.column.addLayout(form)
@@ -91,7 +96,7 @@ class ModelPanel(Panel):
         try:
             added = MODELS.add_file(file)
         except CheckpointError as error:
-            self.message.setText(f"Not loaded: {error}.")
+            self.message.setText(NOT_LOADED.format(error))
             self.message.show()
             return
         if self._choice is not None:
@@ -103,7 +108,7 @@ class ModelPanel(Panel):
             self.facts.setText("")
             return
         known = facts(choice.entry)
-        here = "here" if choice.is_here else "not here yet: choose it to download it"
+        here = HERE if choice.is_here else NOT_HERE
         lines = (
             f"<b>{escape(known.name)}</b><br>{escape(known.purpose)}",
             f"Size: {known.size}, {here}",

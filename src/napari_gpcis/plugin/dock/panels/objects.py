@@ -31,22 +31,25 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.tools.object_list import Found
 
 WRITE_MODES: tuple[tuple[Way, str], ...] = (
-    ("new", "a new object"),
-    ("add", "more of the selected label"),
-    ("cut", "a cut from the selected label"),
-    ("replace", "a new shape of the selected label"),
+    ("new", "New object"),
+    ("add", "Add to selected label"),
+    ("cut", "Subtract from selected label"),
+    ("replace", "Replace selected label"),
 )
+WRITE_MODE = "Write mask as"
 WRITE_MODE_HELP = (
-    "What becomes of the mask that you click.\n"
+    "What the mask of your clicks does to the labels layer.\n"
     "The selected label is the one that the labels layer shows as its label; a click "
     "on a row below selects it too.\n"
-    "A cut and a new shape are done once, then new objects follow again."
+    "Subtract and Replace hold for one mask, then this is New object again."
 )
+OVERWRITE = "Allow overwriting other objects"
 OVERWRITE_HELP = (
     "Off: finished objects are protected, a new mask takes free pixels only.\n"
     "On: a new mask also takes pixels of finished objects."
 )
 LIST_HELP = "Finished objects. Click on a row to go there, on a heading to sort."
+NEXT, REFINE, DELETE = "Next", "Correct", "Delete"
 NEXT_HELP = "Go to the next object of the list."
 REFINE_HELP = (
     "Correct a finished object by clicks, beginning with its mask: the object under "
@@ -57,6 +60,9 @@ DELETE_HELP = (
     "Delete the objects that are selected in the list.\n"
     "Undo brings them back, on whatever planes they were."
 )
+SUMMARY_HELP = "How many there are on all planes."
+NOT_STARTED = "Press Start to see the finished objects."
+NO_OBJECT = "No finished object yet: click, then accept."
 ROWS_SEEN = 5
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
@@ -74,11 +80,11 @@ class ObjectsPanel(Panel):
         self.sorted = QSortFilterProxyModel(self)
         self.sorted.setSourceModel(self.table)
         self.write_mode = QComboBox()
-        self.overwrite = QCheckBox("New objects may cover finished ones")
+        self.overwrite = QCheckBox(OVERWRITE)
         self.summary = QLabel()
         self.list = QTableView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
-        self.delete_button = QPushButton("Delete")
+        self.delete_button = QPushButton(DELETE)
         self._lay_out()
         self._connect()
         self._show_keys()
@@ -86,24 +92,24 @@ class ObjectsPanel(Panel):
         self._show_objects()
 
     def _lay_out(self) -> None:
-        for way, words in WRITE_MODES:
-            self.write_mode.addItem(words, way)
+        for mode, title in WRITE_MODES:
+            self.write_mode.addItem(title, mode)
         self.write_mode.setToolTip(WRITE_MODE_HELP)
         self.write_mode.setSizeAdjustPolicy(_NARROW)
         self.write_mode.setMinimumContentsLength(14)
         self.overwrite.setToolTip(OVERWRITE_HELP)
         self.list.setToolTip(LIST_HELP)
         self.list.setAccessibleName("Finished objects")
-        self.write_mode.setAccessibleName("Accept as")
-        self.summary.setToolTip("How many there are on all planes.")
+        self.write_mode.setAccessibleName(WRITE_MODE)
+        self.summary.setToolTip(SUMMARY_HELP)
         self.next_button.setToolTip(NEXT_HELP)
         self.refine_button.setToolTip(REFINE_HELP)
         self.delete_button.setToolTip(DELETE_HELP)
         self._set_up_list()
         grid = QGridLayout()
-        accept_as = QLabel("Accept as")
-        accept_as.setToolTip(WRITE_MODE_HELP)
-        grid.addWidget(accept_as, 0, 0)
+        label = QLabel(WRITE_MODE)
+        label.setToolTip(WRITE_MODE_HELP)
+        grid.addWidget(label, 0, 0)
         grid.addWidget(self.write_mode, 0, 1, 1, 2)
         grid.setColumnStretch(1, 1)
         buttons = QGridLayout()
@@ -166,8 +172,8 @@ class ObjectsPanel(Panel):
         self._show_buttons()
 
     def _show_keys(self, *_: Any) -> None:
-        self.next_button.setText(with_key("Next", "next_object"))
-        self.refine_button.setText(with_key("Correct", "refine"))
+        self.next_button.setText(with_key(NEXT, "next_object"))
+        self.refine_button.setText(with_key(REFINE, "refine"))
 
     def close_links(self) -> None:
         """Let go of the viewer and the preferences; end the thread."""
@@ -189,7 +195,7 @@ class ObjectsPanel(Panel):
         for found in self.table.rows:
             if (found.label, found.plane) in chosen:
                 self._select(found, add=True)
-        self.summary.setText(_summary(len(self.table.rows), running=labels is not None))
+        self.summary.setText(summary(len(self.table.rows), started=labels is not None))
         self._show_buttons()
 
     def _show_buttons(self, *_: Any) -> None:
@@ -261,12 +267,12 @@ class ObjectsPanel(Panel):
             annotation.current.write_otherwise()
 
 
-def _summary(count: int, *, running: bool) -> str:
-    """Return how many objects there are, or what to do to see some here."""
-    if not running:
-        return "Press Start to see the finished objects."
+def summary(count: int, *, started: bool) -> str:
+    """Return the number of objects as a text, or how to get some."""
+    if not started:
+        return NOT_STARTED
     if count == 0:
-        return "No finished object yet: click, then accept."
+        return NO_OBJECT
     return f"{count} finished object{'' if count == 1 else 's'}"
 
 

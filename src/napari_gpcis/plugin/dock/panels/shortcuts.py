@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 HELP = (
     "Type other keys and press Enter; several with a space between them. The first "
     "works whatever layer is active, the others while the clicks' layer is. "
-    "Examples: N, Shift-N, Control-Z, F5. Nothing: the usual key."
+    "Examples: N, Shift-N, Control-Z, F5. Empty: the default keys."
 )
+RESET, RESET_HELP = "Restore defaults", "Restore the default shortcuts."
+DEFAULT = "Default: {}"
 
 
 class ShortcutsPanel(Panel):
@@ -44,8 +46,8 @@ class ShortcutsPanel(Panel):
         self.fields: dict[str, QLineEdit] = {}
         self.message = QLabel()
         self.message.setWordWrap(True)
-        self.reset = QPushButton("Usual keys")
-        self.reset.setToolTip("Go back to the keys that napari-gpcis comes with.")
+        self.reset = QPushButton(RESET)
+        self.reset.setToolTip(RESET_HELP)
         help_text = QLabel(HELP)
         help_text.setWordWrap(True)
         grid = QGridLayout()
@@ -71,7 +73,7 @@ class ShortcutsPanel(Panel):
         words.setWordWrap(True)
         field.setAccessibleName(f"Keys: {command.title}")
         for part in (words, field):
-            part.setToolTip(f"{command.help}\nUsual: {default_keys(command)}")
+            part.setToolTip(f"{command.help}\n{DEFAULT.format(default_keys(command))}")
         field.editingFinished.connect(lambda: self._on_edited(command.name))
         self.fields[command.name] = field
         grid.addWidget(words, place, 0)

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
 COPY_HELP = (
     "Accept the object, go to the {} plane and begin there with its mask: correct it "
-    "by clicks, and accept. The object keeps its number."
+    "by clicks, and accept. The object keeps its label."
 )
-FOLLOW_HELP = (
-    "Follow the object through the {} planes until it vanishes. Look at the planes "
+COPY_BACK, COPY_ON = "\u25c0 Copy to previous plane", "Copy to next plane \u25b6"
+PROPAGATE = "Propagate through stack:"
+BACKWARD, BOTH, FORWARD = "\u25c0 Backward", "Both", "Forward \u25b6"
+PROPAGATE_HELP = (
+    "Propagate the object through the {} planes until it vanishes. Look at the planes "
     "with little agreement afterwards. Undo takes the whole run back."
 )
 AXIS_HELP = "The axis along which the next plane lies."
@@ -42,13 +45,19 @@ LIST_HELP = (
 )
 LOW = 0.7
 """Planes with less agreement or certainty are marked."""
+NO_STACK = "For images with more than one plane."
+CANCEL = "Cancel"
+CANCEL_HELP = "Stop here; the planes found so far are kept."
+PROGRESS_HELP = "How many planes were done, of those there are."
+MESSAGE_HELP = "Why the last run ended where it did."
+HEADINGS = ("Plane", "Agreement", "Certainty")
 ROWS_SEEN = 6
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 _NO_BAR = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
 
 
 class StackPanel(Panel):
-    """Copying and following objects, and how well the planes agree.
+    """Copying and propagating objects, and how well the planes agree.
 
     Parameters
     ----------
@@ -56,7 +65,7 @@ class StackPanel(Panel):
         What the section shows and commands.
     """
 
-    title: ClassVar[str] = "Stack: next planes"
+    title: ClassVar[str] = "Stack"
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
@@ -64,10 +73,10 @@ class StackPanel(Panel):
         self.copying = Copying(binding, self.propagation)
         self.axis = QComboBox()
         self.copy_back, self.copy_on = QPushButton(), QPushButton()
-        self.propagate_back = QPushButton("\u25c0 Previous")
-        self.propagate_both = QPushButton("Both")
-        self.propagate_on = QPushButton("Next \u25b6")
-        self.bar, self.stop = QProgressBar(), QPushButton("Cancel")
+        self.propagate_back = QPushButton(BACKWARD)
+        self.propagate_both = QPushButton(BOTH)
+        self.propagate_on = QPushButton(FORWARD)
+        self.bar, self.stop = QProgressBar(), QPushButton(CANCEL)
         self.message = QLabel()
         self.planes = QTreeWidget()
         self._shown: list[tuple[Plane, Carried]] = []
@@ -79,15 +88,15 @@ class StackPanel(Panel):
         """Show what is possible, how far a run is, and what it found."""
         stack, running = self.propagation.stack, self.propagation.running
         axes = () if stack is None else stack.axes
-        self.copy_back.setText("\u25c0 Copy to previous plane")
-        self.copy_on.setText(with_key("Copy to next plane \u25b6", "accept_next"))
+        self.copy_back.setText(COPY_BACK)
+        self.copy_on.setText(with_key(COPY_ON, "accept_next"))
         for button in self._buttons:
             button.setEnabled(bool(axes) and not running)
         self.bar.setVisible(running)
         self.stop.setVisible(running)
         self.bar.setMaximum(max(1, self.propagation.total))
         self.bar.setValue(len(self.propagation.found))
-        none = "" if axes else "For images with more than one plane."
+        none = "" if axes else NO_STACK
         self.message.setText(self.propagation.words or none)
         self.message.setVisible(bool(self.message.text()))
         self._show_axes(axes)
@@ -97,7 +106,7 @@ class StackPanel(Panel):
         directions = ("previous", "previous and next", "next")
         buttons = (self.propagate_back, self.propagate_both, self.propagate_on)
         for button, which in zip(buttons, directions, strict=True):
-            button.setToolTip(FOLLOW_HELP.format(which))
+            button.setToolTip(PROPAGATE_HELP.format(which))
         self.copy_back.setToolTip(COPY_HELP.format("previous"))
         self.copy_on.setToolTip(COPY_HELP.format("next"))
         self.axis.setToolTip(AXIS_HELP)
@@ -106,11 +115,11 @@ class StackPanel(Panel):
         self.axis.setAccessibleName("Axis")
         self.planes.setAccessibleName("Planes of the last run")
         self.bar.setAccessibleName("Planes done")
-        self.bar.setToolTip("How many planes were done, of those there are.")
-        self.message.setToolTip("Why the last run ended where it did.")
-        self.stop.setToolTip("Stop here; the planes found so far are kept.")
+        self.bar.setToolTip(PROGRESS_HELP)
+        self.message.setToolTip(MESSAGE_HELP)
+        self.stop.setToolTip(CANCEL_HELP)
         self.message.setWordWrap(True)
-        self.planes.setHeaderLabels(["Plane", "Agreement", "Certainty"])
+        self.planes.setHeaderLabels(HEADINGS)
         self.planes.setRootIsDecorated(False)
         self.planes.setToolTip(LIST_HELP)
         self.planes.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -121,9 +130,9 @@ class StackPanel(Panel):
         grid = QGridLayout()
         grid.addWidget(self.copy_on, 0, 0, 1, 3)
         grid.addWidget(self.copy_back, 1, 0, 1, 3)
-        follow = QLabel("Follow until it vanishes:")
-        follow.setToolTip(FOLLOW_HELP.format("previous or next"))
-        grid.addWidget(follow, 2, 0, 1, 3)
+        propagate = QLabel(PROPAGATE)
+        propagate.setToolTip(PROPAGATE_HELP.format("previous or next"))
+        grid.addWidget(propagate, 2, 0, 1, 3)
         for place, button in enumerate(buttons):
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             grid.addWidget(button, 3, place)
@@ -137,9 +146,9 @@ class StackPanel(Panel):
     def _connect(self) -> None:
         self.copy_back.clicked.connect(partial(self._copy, -1))
         self.copy_on.clicked.connect(partial(self._copy, 1))
-        self.propagate_back.clicked.connect(partial(self._follow, (-1,)))
-        self.propagate_both.clicked.connect(partial(self._follow, (-1, 1)))
-        self.propagate_on.clicked.connect(partial(self._follow, (1,)))
+        self.propagate_back.clicked.connect(partial(self._propagate, (-1,)))
+        self.propagate_both.clicked.connect(partial(self._propagate, (-1, 1)))
+        self.propagate_on.clicked.connect(partial(self._propagate, (1,)))
         self.stop.clicked.connect(self._on_stop)
         self.axis.activated.connect(self._on_axis)
         self.planes.itemClicked.connect(self._on_plane)
@@ -148,7 +157,7 @@ class StackPanel(Panel):
     def _copy(self, direction: int, *_: object) -> None:
         self.copying.copy(direction)
 
-    def _follow(self, directions: tuple[int, ...], *_: object) -> None:
+    def _propagate(self, directions: tuple[int, ...], *_: object) -> None:
         self.propagation.follow(directions)
 
     def _on_stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Section "Where is the model unsure?": maps with legends, and the next click."""
+"""Section "Uncertainty": maps with legends, and the next click."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ RING_HELP = (
 )
 
 IDLE = "Tick what you want to see of the object that you are clicking."
+RING = "Where to click next ({}: go there)"
 NOT_STARTED = "Press Start and click on an object: then look here."
 
 
@@ -37,7 +38,7 @@ class UncertaintyPanel(Panel):
         What the section shows and commands.
     """
 
-    title: ClassVar[str] = "Where is the model unsure?"
+    title: ClassVar[str] = "Uncertainty"
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
@@ -59,7 +60,7 @@ class UncertaintyPanel(Panel):
     def show_state(self) -> None:
         """Show what is switched on, the advice and the keys."""
         running = self.binding.annotation is not None
-        self.ring.setText(f"Where to click next ({key_of('next_click')}: go there)")
+        self.ring.setText(RING.format(key_of("next_click")))
         self._set(self.ring, self.guide.wanted, running)
         for name, box in self.boxes.items():
             self._set(box, name in self.maps.shown, running)
