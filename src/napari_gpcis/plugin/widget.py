@@ -1,4 +1,4 @@
-"""The dock widget: layout and wiring only; :mod:`.binding` does the work."""
+"""Dock widget "GPCIS": layout and wiring; the annotation does the work."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ STOPPED = "Stopped. All masks are kept in the labels layer."
 
 
 class GPCISWidget(Docked):
-    """Segment objects by clicks.
+    """Dock widget to segment objects by clicks.
 
     Parameters
     ----------
@@ -137,14 +137,14 @@ class GPCISWidget(Docked):
 
     @property
     def session(self) -> ViewerSession | None:
-        """The session of the displayed plane, for scripts: the viewer follows.
+        """Session of the displayed plane, for scripts: the viewer shows its results.
 
         ``None`` until it is open.
         """
         return None if self.binding.session is None else self._scripted
 
     def start(self) -> bool:
-        """Annotate the chosen image; return whether that was possible."""
+        """Annotate the chosen image; return true if that was possible."""
         image = self.image_combo.layer
         started = image is not None and self.binding.start(
             image, self.labels_combo.layer
@@ -153,7 +153,7 @@ class GPCISWidget(Docked):
         return started
 
     def shut_down(self) -> None:
-        """End the thread, give back keys and layers; the widget is of no more use."""
+        """End threads and key bindings; the widget cannot be used afterwards."""
         if self._closed:
             return
         self._closed = True
@@ -240,7 +240,7 @@ class GPCISWidget(Docked):
             self.binding.stop(STOPPED)
 
     def _on_layers(self) -> None:
-        """Layers came or went: a hint to open an image may be out of date."""
+        """Layers came or went: remove a hint that may be out of date."""
         self.recovery.banner.say("")
         self._show_state()
 
@@ -266,7 +266,7 @@ class GPCISWidget(Docked):
         self.binding.model = name
 
     def _show_keys(self) -> None:
-        """Show the keys there are now on the buttons and in the help."""
+        """Show the present keys on the buttons and in the help."""
         for row in table():
             button = self.buttons.get(row.command.name)
             if button is not None:
@@ -278,7 +278,7 @@ class GPCISWidget(Docked):
         self.help.setText(f"{HELP}<br>{back}")
 
     def _show_state(self) -> None:
-        """Show what is possible now, and what is going on."""
+        """Enable the buttons that can be used, and show the status."""
         started = self.binding.annotation is not None
         possible = self.image_combo.layer is not None
         self.start_button.setText(STOP if started else START)
@@ -328,12 +328,12 @@ def _help_text() -> QLabel:
 
 
 class PreferenceFollower:
-    """Carries changed preferences over to one binding.
+    """Applies changed preferences to one annotation.
 
     Parameters
     ----------
     binding
-        What follows.
+        The annotation to change.
     show_keys
         Called when keys have changed.
     """
@@ -351,7 +351,7 @@ class PreferenceFollower:
         binding.started.connect(self._on_started)
 
     def close(self) -> None:
-        """Stop following."""
+        """Disconnect from the preferences."""
         for end in self._ends:
             end()
 
@@ -362,7 +362,7 @@ class PreferenceFollower:
         self._show_keys()
 
     def _on_started(self, *_: Any) -> None:
-        """Give the clicks preferred colours; usual ones the layers have already."""
+        """Colour the clicks as preferred; default colours the layers have already."""
         colours = PREFERENCES.positive_colour, PREFERENCES.negative_colour
         if colours != (POSITIVE_COLOUR, NEGATIVE_COLOUR):
             self._on_colours()
@@ -376,12 +376,12 @@ class PreferenceFollower:
             (annotation.layers.positive, PREFERENCES.positive_colour, POSITIVE_COLOUR),
             (annotation.layers.negative, PREFERENCES.negative_colour, NEGATIVE_COLOUR),
         )
-        for layer, colour, usual in colours:
-            paint_points(layer, colour if is_colour(colour) else usual)
+        for layer, colour, default in colours:
+            paint_points(layer, colour if is_colour(colour) else default)
 
 
 def is_colour(text: str) -> bool:
-    """Return whether a text names a colour: ``"#56b4e9"``, ``"orange"``."""
+    """Return true if a text names a colour: ``"#56b4e9"``, ``"orange"``."""
     try:
         transform_color(text)
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -332,7 +332,7 @@ class WheelFilter(QObject):
 
 
 def _in_a_list(part: QWidget) -> bool:
-    """Return true if a part belongs to the list of a combo box or to another list."""
+    """Return true if a part belongs to a combo box's list or another list."""
     parent = part.parentWidget()
     while parent is not None:
         if isinstance(parent, (QComboBox, QAbstractItemView)):

@@ -1,4 +1,4 @@
-"""The process that trains: started, listened to, stopped; it never outlives napari.
+"""Training process: started, read and stopped; it never outlives napari.
 
 The child is ``gpcis-train finetune --events``: it prints one JSON object a line. A line
 ``stop`` on its standard input keeps the best so far; the end of its input, as when
@@ -39,17 +39,17 @@ LAST_OUTPUT = " Last output: {}"
 NOT_STARTED = "{} cannot be started."
 _TAIL = 4000
 _BAR = "%|"
-"""In lines of a progress bar only."""
+"""Text that only lines of a progress bar contain."""
 _KILL_MS = 3000
 
 
 def missing_packages() -> list[str]:
-    """Return what the ``training`` extra would bring and is not installed."""
+    """Return the packages of the ``training`` extra that are not installed."""
     return [name for name in NEEDED if find_spec(name) is None]
 
 
 class TrainingProcess(QObject):
-    """One training in a process of its own.
+    """Training in a process of its own.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class TrainingProcess(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether the child is there."""
+        """True while the process runs."""
         return self._process is not None
 
     @property
@@ -121,7 +121,7 @@ class TrainingProcess(QObject):
         process.deleteLater()
 
     def _read(self) -> None:
-        """Take complete lines apart; anything but an event is passed over."""
+        """Read complete lines; lines that are no events are ignored."""
         if self._process is None:
             return
         self._line += bytes(self._process.readAllStandardOutput().data())
@@ -142,7 +142,7 @@ class TrainingProcess(QObject):
             self._errors = (self._errors + new)[-_TAIL:]
 
     def _on_error(self, error: QProcess.ProcessError) -> None:
-        """Tell of a child that could not be started (other ends come as finished)."""
+        """Report a process that could not be started (other ends come as finished)."""
         if error == QProcess.ProcessError.FailedToStart:
             self._forget()
             self.failed.emit(NOT_STARTED.format(sys.executable))
@@ -159,7 +159,7 @@ class TrainingProcess(QObject):
             self.failed.emit(self._unexpected(code))
 
     def _unexpected(self, code: int) -> str:
-        """Say what is known of a child that ended without a word."""
+        """Return the message for a process that ended without an event."""
         text = self._errors.decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if _BAR not in line]
         kept = [line for line in lines if line]
@@ -178,7 +178,7 @@ DEFAULT_NAME = "my-model"
 
 @dataclass(frozen=True)
 class Job:
-    """One fine-tuning.
+    """Settings of one fine-tuning.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class Job:
     skip
         Leave out files that cannot be used.
     resume
-        Go on with an unfinished run.
+        Resume an unfinished run.
     """
 
     start: str

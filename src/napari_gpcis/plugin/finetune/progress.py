@@ -1,4 +1,4 @@
-"""What a running training shows: a bar, words, curves and the figures."""
+"""Progress of a training: bar, message, curves and figures."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ FIGURES_HELP = (
 
 
 class Progress(QWidget):
-    """Follows the events of a training."""
+    """Bar, message, curves and figures of a training, updated by its events."""
 
     use_wanted = Signal()
-    """The person wants to use the new model."""
+    """Emitted when the user wants to use the new model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,8 +66,8 @@ class Progress(QWidget):
         self.bar.hide()
         self.curves.hide()
 
-    def reset(self, words: str) -> None:
-        """Begin again with empty curves."""
+    def reset(self, message: str) -> None:
+        """Clear all, for a new training."""
         self.bar.setValue(0)
         self.bar.show()
         self.curves.clear()
@@ -75,17 +75,17 @@ class Progress(QWidget):
         self.figures.setText("")
         self.figures.hide()
         self.use.hide()
-        self.message.setText(words)
+        self.message.setText(message)
 
-    def say(self, words: str) -> None:
-        """Show a sentence."""
-        self.message.setText(words)
+    def say(self, message: str) -> None:
+        """Show a message."""
+        self.message.setText(message)
 
-    def end(self, words: str, *, usable: bool = False) -> None:
-        """Show how it ended, and whether there is a model to use."""
+    def end(self, message: str, *, usable: bool = False) -> None:
+        """Show the last message, and a button if there is a model to use."""
         self.bar.hide()
         self.use.setVisible(usable)
-        self.message.setText(words)
+        self.message.setText(message)
 
     def take(self, event: dict[str, Any]) -> None:
         """Show an event."""
@@ -137,7 +137,7 @@ class Progress(QWidget):
 
 
 def _prepared(event: dict[str, Any]) -> str:
-    """Return what the training data are, in one sentence."""
+    """Return a sentence about the training data."""
     text = (
         f"{event['planes']} images with {event['objects']} objects: {event['train']} "
         f"to train on, {event['val']} to validate."
@@ -159,7 +159,7 @@ class Point(NamedTuple):
 
 
 class Curves(QWidget):
-    """Loss above, clicks per object below, over the minutes of training.
+    """Plot of loss and of clicks per object over the minutes of training.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ class Curves(QWidget):
     def _draw_title(
         self, painter: QPainter, title: str, points: Sequence[Point], box: QRectF
     ) -> None:
-        """Write what the curve is, and its last value."""
+        """Draw the title of a curve, and its last value."""
         painter.setPen(self._text)
         painter.drawText(box, Qt.AlignmentFlag.AlignLeft, title)
         if points:
@@ -265,7 +265,7 @@ def smoothed(points: Sequence[Point], weight: float = 0.8) -> list[Point]:
 def placed_in(
     frame: QRectF, points: Sequence[Point], minutes: float, highest: float
 ) -> list[QPointF]:
-    """Return where points lie in a frame that begins at zero on both axes.
+    """Return the places of points in a frame that begins at zero on both axes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where images and labels come from: layers of the viewer, or folders."""
+"""Sources of a fine-tuning: pairs of layers, folders of files, the start model."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ class LayerPairs(QWidget):
         remove.setToolTip(REMOVE_HELP)
         remove.setAccessibleName(REMOVE_HELP)
         remove.clicked.connect(partial(self._remove, remove))
-        for combo, words in ((image, "Image"), (labels, "Labels")):
+        for combo, title in ((image, "Image"), (labels, "Labels")):
             combo.setMinimumContentsLength(_SHORT)
-            combo.setAccessibleName(f"{words} of pair {len(self.rows) + 1}")
+            combo.setAccessibleName(f"{title} of pair {len(self.rows) + 1}")
             combo.setToolTip(PAIR_HELP)
             combo.refreshed.connect(self.changed)
             combo.activated.connect(self.changed)
@@ -134,7 +134,7 @@ class LayerPairs(QWidget):
         return [pair_of(image, labels) for image, labels in found]
 
     def close_links(self) -> None:
-        """Stop following the viewer."""
+        """Disconnect from the viewer."""
         for image, labels, _ in self.rows:
             image.close_links()
             labels.close_links()
@@ -230,7 +230,7 @@ def _is_labels(layer: Layer) -> bool:
 
 
 class StartModel(QComboBox):
-    """Choose the model to start from.
+    """Combo box of the models to start from.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ class StartModel(QComboBox):
         return str(self.currentData())
 
     def refresh(self) -> None:
-        """Offer the models there are now, keeping the chosen one."""
+        """List the present models; the chosen one stays."""
         shown = self.currentText() or DEFAULT_MODEL
         self.clear()
         for choice in MODELS.choices():
@@ -261,5 +261,5 @@ class StartModel(QComboBox):
         self.setCurrentIndex(max(self.findText(shown), 0))
 
     def close_links(self) -> None:
-        """Stop following the list."""
+        """Disconnect from the list."""
         self._end()

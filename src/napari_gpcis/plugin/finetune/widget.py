@@ -127,11 +127,11 @@ class FinetuneWidget(Docked):
 
     @property
     def busy(self) -> bool:
-        """Whether a training goes on, or its layers are being read."""
+        """True while a training runs or its layers are being read."""
         return self.process.running or self.reader.busy("files")
 
     def start(self, *, resume: bool = False) -> None:
-        """Start training with what is chosen; what is wrong is said in the widget."""
+        """Start training; the widget shows an error if something is missing."""
         try:
             check_name(self.name.text().strip())
             if resume:

@@ -1,8 +1,9 @@
-"""The shortcut table: which keys run which command, as the person prefers it.
+"""Shortcuts: the keys of each command, and binding them in a viewer.
 
-The usual keys stand in :data:`.COMMANDS`. A preference is a text such as ``"N Enter"``:
-the first key works whatever layer is active, the others while a layer with clicks is.
-A key that is none, or is taken, is refused with a reason; the usual keys stay.
+The default keys stand in :data:`.COMMANDS`. A preference is a text such as
+``"N Enter"``: the first key works whatever layer is active, the others while a layer
+with clicks is. A key that is none, or is taken, is refused with a reason; the default
+keys stay.
 """
 
 from __future__ import annotations
@@ -49,18 +50,18 @@ KINDS = (Points, Image, Labels, Shapes, Vectors, Tracks, Surface)
 
 
 class Shortcut(NamedTuple):
-    """One row of the table.
+    """Keys of one command.
 
     Attributes
     ----------
     command
-        What the keys run.
+        The command they run.
     anywhere
         Key that works whatever layer is active; empty if there is none.
     on_points
         Keys that work while a layer with clicks is active.
     problem
-        Why the preferred keys are not used; empty if they are.
+        Reason why the preferred keys are not used; empty if they are.
     """
 
     command: Command
@@ -80,7 +81,7 @@ def commands() -> tuple[Command, ...]:
 
 
 def default_keys(command: Command) -> str:
-    """Return the usual keys of a command, in the form of the preference."""
+    """Return the default keys of a command, in the form of the preference."""
     return " ".join((command.anywhere or "-", *command.on_points))
 
 
@@ -103,7 +104,7 @@ def key_of(name: str) -> str:
 def _keys(_preferred: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """Return the keys from anywhere, which displays ask for at every click.
 
-    They are found anew when others are preferred, or when napari's keys change.
+    They are found again when others are preferred, or when napari's keys change.
     """
     get_settings().shortcuts.events.shortcuts.connect(_forget_keys)
     app = Application.get_app("napari")
@@ -117,7 +118,7 @@ def _forget_keys(*_: object) -> None:
 
 
 def change(name: str, text: str) -> None:
-    """Prefer other keys for a command; an empty text goes back to the usual ones.
+    """Set other keys for a command; an empty text restores the defaults.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def spelt(key: str) -> str:
 
 
 def _wanted(command: Command) -> Shortcut:
-    """Return the preferred keys of a command, or the usual ones and what was wrong."""
+    """Return the preferred keys of a command, or the defaults and the problem."""
     text = PREFERENCES.shortcuts.get(command.name, "").strip()
     if not text or text == default_keys(command):
         return Shortcut(command, command.anywhere, command.on_points)
@@ -167,7 +168,7 @@ def _wanted(command: Command) -> Shortcut:
 
 
 def _refused(command: Command, why: str) -> Shortcut:
-    """Return the usual keys, and why others are not used."""
+    """Return the default keys, and the reason why others are not used."""
     stays = (
         default_keys(command).replace("-", "no key") if command.anywhere == "" else ""
     )
@@ -197,7 +198,7 @@ def _check_free(key: str, *, anywhere: bool) -> None:
 
 
 def _layer_keys() -> dict[str, set[str]]:
-    """Return the keys of each kind of layer, which a person may have changed."""
+    """Return the keys of each kind of layer, which the user may have changed."""
     return {
         kind.__name__.lower(): {str(key) for key in kind.class_keymap} for kind in KINDS
     }
@@ -231,7 +232,7 @@ def _is_changed(row: Shortcut) -> bool:
 
 
 class Keys:
-    """Binds the keys of all commands, and gives them back.
+    """Key bindings of all commands in one viewer.
 
     Parameters
     ----------
@@ -246,7 +247,7 @@ class Keys:
     Attributes
     ----------
     refused
-        Keys that somebody else has bound, in words.
+        Messages about keys that were bound already.
     """
 
     def __init__(
@@ -294,8 +295,8 @@ class Keys:
             if row.anywhere:
                 name = row.command.name
                 if not self._take(self._viewer, row.anywhere, self._runner(name)):
-                    words = f"{row.command.title}: {row.anywhere} is bound already."
-                    self.refused.append(words)
+                    message = f"{row.command.title}: {row.anywhere} is bound already."
+                    self.refused.append(message)
         self._on_viewer = len(self._taken)
 
     def _on_changed(self, *_: Any) -> None:
@@ -317,7 +318,7 @@ class Keys:
     def _take(self, owner: Any, key: str, function: Callable[..., None]) -> bool:
         try:
             owner.bind_key(key, function)
-        except ValueError:  # bound by the person or another plugin: theirs stays
+        except ValueError:  # bound by the user or another plugin: theirs stays
             return False
         self._taken.append((owner, key))
         return True

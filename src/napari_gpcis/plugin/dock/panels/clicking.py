@@ -1,4 +1,4 @@
-"""The section about clicking: preview, mask threshold, boxes."""
+"""Section "Clicking": preview, mask threshold, boxes, sign of a click."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ClickingPanel(Panel):
         self.column.addLayout(buttons)
 
     def show_state(self) -> None:
-        """Show the choices, and the threshold of the running object."""
+        """Show the choices, and the threshold of the current object."""
         session = self.binding.session
         threshold = self.binding.writing.threshold
         if session is not None:
@@ -100,7 +100,7 @@ class ClickingPanel(Panel):
         self.sign_button.setText(with_key(SIGN, "toggle_sign"))
 
     def close_links(self) -> None:
-        """Let go of the viewer and the preferences."""
+        """Disconnect from the viewer and the preferences."""
         self._end()
         self.hover.close()
         self.box_tool.close()

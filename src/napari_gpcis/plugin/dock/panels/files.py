@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Button(NamedTuple):
-    """One button: its name, what it says, its tooltip, and what it writes."""
+    """Button of the section: name, text, tooltip, ending of its file."""
 
     name: str
     title: str
@@ -70,12 +70,12 @@ NOT_KEPT = "Unsaved work is not kept for recovery: {}"
 
 
 class FilesPanel(Panel):
-    """Saving, opening, exporting.
+    """Buttons to save, open and export clicks and labels.
 
     Parameters
     ----------
     binding
-        What annotates.
+        The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Files"
@@ -102,7 +102,7 @@ class FilesPanel(Panel):
     def follow(
         self, keeper: Keeper, restorer: Restorer, image: Callable[[], Image | None]
     ) -> None:
-        """Save what is recorded there, and open for the image chosen there."""
+        """Connect what saves and restores; ``image`` returns the chosen image."""
         self._keeper, self._restorer, self._image = keeper, restorer, image
         restorer.said.connect(self.message.setText)
         keeper.failed.connect(self._on_no_recovery)
@@ -112,7 +112,7 @@ class FilesPanel(Panel):
         self.saver.close()
 
     def show_state(self) -> None:
-        """Offer what is possible: saving once there is an annotation."""
+        """Enable the buttons that can be used."""
         there = self._keeper is not None and self._keeper.record is not None
         for name, button in self.buttons.items():
             button.setEnabled(self._image() is not None if name == "open" else there)

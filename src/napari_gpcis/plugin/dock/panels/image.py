@@ -48,12 +48,12 @@ _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class ChannelsPanel(Panel):
-    """Choices of axis, channels and contrast; seen only where there are channels.
+    """Choices of axis, channels and contrast; hidden for images without channels.
 
     Parameters
     ----------
     binding
-        What the section shows and commands.
+        The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Channels"
@@ -76,12 +76,12 @@ class ChannelsPanel(Panel):
         self.show_state()
 
     def close_links(self) -> None:
-        """Stop following the viewer."""
+        """Disconnect from the viewer."""
         self._connections.end()
 
     @property
     def image(self) -> Image | None:
-        """The image in question: the one being annotated, or else the active one.
+        """The image that is annotated, or else the active one.
 
         A picture that was made here stands for the image of its channels, so that
         other channels can be tried.
@@ -98,7 +98,7 @@ class ChannelsPanel(Panel):
         return active if picture else None
 
     def show_state(self) -> None:
-        """Offer the axes of the image; hide the section if it has no channels."""
+        """List the axes of the image; hide the section if it has no channels."""
         image = self.image
         axes = () if image is None else channel_axes(image)
         section = self.parentWidget()
@@ -141,7 +141,7 @@ class ChannelsPanel(Panel):
         self.column.addWidget(self.message)
 
     def _show_channels(self, *_: object) -> None:
-        """Offer the channels of the chosen axis; at first, as many as there are."""
+        """List the channels of the chosen axis; at first, as many as there are."""
         if self._image is None:
             return
         count = layer_shape(self._image)[self.axis.currentData()]
@@ -157,7 +157,7 @@ class ChannelsPanel(Panel):
         self.show_state()
 
     def _on_removed(self, event: Any) -> None:
-        """Keep nothing of a layer in memory that is gone."""
+        """Forget a layer that was removed, and free its memory."""
         if event.value == self._image:
             self._image = None
         if event.value == self._picture:
@@ -189,7 +189,7 @@ class ChannelsPanel(Panel):
         self.binding.start(picture)
 
     def _say(self, channels: list[int], limits: list[tuple[float, float]]) -> None:
-        """State the contrast that was used."""
+        """Show the contrast that was used."""
         pairs = zip(channels, limits, strict=True)
         parts = [f"channel {c}: {low:g} to {high:g}" for c, (low, high) in pairs]
         self.message.setText("Contrast: " + "; ".join(parts) + ".")
@@ -207,12 +207,12 @@ IN_USE = "For the model, {}."
 
 
 class ContrastPanel(Panel):
-    """The choice of contrast, and the contrast in use.
+    """Choice of the contrast for the model, and the limits in use.
 
     Parameters
     ----------
     binding
-        What the section shows and commands.
+        The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Contrast"
@@ -237,7 +237,7 @@ class ContrastPanel(Panel):
         self.show_state()
 
     def show_state(self) -> None:
-        """Show what was chosen, and state the contrast of the displayed plane."""
+        """Show the choice, and the contrast of the displayed plane."""
         annotation, session = self.binding.annotation, self.binding.session
         image = None if annotation is None else annotation.image
         self.choice.setEnabled(image is not None and not image.rgb)

@@ -1,4 +1,4 @@
-"""The section about objects: how they are written, and the list of those finished."""
+"""Section "Objects": write mode, and the list of finished objects."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class ObjectsPanel(Panel):
-    """How masks are written; the finished objects; going to, correcting, deleting."""
+    """Write mode and overwriting; list of finished objects to visit or correct."""
 
     title: ClassVar[str] = "Objects"
 
@@ -176,7 +176,7 @@ class ObjectsPanel(Panel):
         self.refine_button.setText(with_key(REFINE, "refine"))
 
     def close_links(self) -> None:
-        """Let go of the viewer and the preferences; end the thread."""
+        """Disconnect from the viewer and the preferences; end the thread."""
         for end in self._ends:
             end()
         self.picking.close()
@@ -187,7 +187,7 @@ class ObjectsPanel(Panel):
         self.list.setColumnHidden(2, not stack)
 
     def _show_objects(self) -> None:
-        """Show the objects there are; selected rows stay selected."""
+        """List the finished objects; selected rows stay selected."""
         annotation = self.binding.annotation
         labels = None if annotation is None else annotation.layers.labels
         chosen = [(found.label, found.plane) for found in self.selected()]
@@ -234,13 +234,13 @@ class ObjectsPanel(Panel):
             self.table.index(self.table.rows.index(found), 0)
         )
         flag = QItemSelectionModel.SelectionFlag
-        way = flag.Rows | (flag.Select if add else flag.ClearAndSelect)
-        self.list.selectionModel().select(place, way)
+        rows = flag.Rows | (flag.Select if add else flag.ClearAndSelect)
+        self.list.selectionModel().select(place, rows)
 
     # Reactions --------------------------------------------------------------------
 
     def _on_row(self, place: QModelIndex) -> None:
-        """Go to an object, and make its id the selected label."""
+        """Go to an object, and select its label."""
         annotation = self.binding.annotation
         if annotation is None:
             return

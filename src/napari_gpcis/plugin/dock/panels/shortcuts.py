@@ -1,4 +1,4 @@
-"""Section "Shortcuts": all keys in one table, each of which can be changed."""
+"""Section "Shortcuts": table of all keys, each of which can be changed."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ DEFAULT = "Default: {}"
 
 
 class ShortcutsPanel(Panel):
-    """The shortcut table.
+    """Table of shortcuts.
 
     Parameters
     ----------
     binding
-        What the keys command.
+        The annotation that the keys command.
     """
 
     title: ClassVar[str] = "Shortcuts"
@@ -64,23 +64,23 @@ class ShortcutsPanel(Panel):
         self._show_keys()
 
     def close_links(self) -> None:
-        """Stop following the preferences."""
+        """Disconnect from the preferences."""
         self._end()
 
     def _add_row(self, grid: QGridLayout, place: int, row: Shortcut) -> None:
         command = row.command
-        words, field = QLabel(command.title), _KeyEdit()
-        words.setWordWrap(True)
+        title, field = QLabel(command.title), _KeyEdit()
+        title.setWordWrap(True)
         field.setAccessibleName(f"Keys: {command.title}")
-        for part in (words, field):
+        for part in (title, field):
             part.setToolTip(f"{command.help}\n{DEFAULT.format(default_keys(command))}")
         field.editingFinished.connect(lambda: self._on_edited(command.name))
         self.fields[command.name] = field
-        grid.addWidget(words, place, 0)
+        grid.addWidget(title, place, 0)
         grid.addWidget(field, place, 1)
 
     def _on_edited(self, name: str) -> None:
-        """Take other keys, or say why not."""
+        """Set other keys, or show why they cannot be used."""
         field = self.fields[name]
         if not field.isModified():
             return
@@ -95,7 +95,7 @@ class ShortcutsPanel(Panel):
         PREFERENCES.shortcuts = {one.name: default_keys(one) for one in commands()}
 
     def _show_keys(self, *_: Any) -> None:
-        """Show the keys that work now, and what keeps others from working."""
+        """Show the keys in use, and the reasons why others are not."""
         rows = table()
         for row in rows:
             keys = " ".join((row.anywhere or "-", *row.on_points))
@@ -105,11 +105,11 @@ class ShortcutsPanel(Panel):
 
 
 _LONGEST, _AROUND = "Shift-U Control-Shift-Z", 16
-"""What a field must have room for, and the pixels around it."""
+"""Longest text of a field, and the pixels around it."""
 
 
 class _KeyEdit(QLineEdit):
-    """A line whose Enter key is its own: napari would pass it on as a shortcut."""
+    """Line edit that keeps its key presses: napari would run them as shortcuts."""
 
     def event(self, event: QEvent) -> bool:
         """Keep all keys."""

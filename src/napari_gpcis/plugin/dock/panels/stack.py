@@ -1,4 +1,4 @@
-"""Section "Stack": an object on the next planes."""
+"""Section "Stack": copying and propagating an object to other planes."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ _NO_BAR = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
 
 
 class StackPanel(Panel):
-    """Copying and propagating objects, and how well the planes agree.
+    """Buttons to copy and propagate an object, and the list of planes found.
 
     Parameters
     ----------
     binding
-        What the section shows and commands.
+        The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Stack"
@@ -85,7 +85,7 @@ class StackPanel(Panel):
         self.show_state()
 
     def show_state(self) -> None:
-        """Show what is possible, how far a run is, and what it found."""
+        """Show the progress of a run, and the planes it found."""
         stack, running = self.propagation.stack, self.propagation.running
         axes = () if stack is None else stack.axes
         self.copy_back.setText(COPY_BACK)
@@ -173,7 +173,7 @@ class StackPanel(Panel):
             stack.show(item.data(0, Qt.ItemDataRole.UserRole))
 
     def _show_axes(self, axes: tuple[int, ...]) -> None:
-        """Offer the axes, if there are several."""
+        """List the axes, if there are several."""
         stack = self.propagation.stack
         self.axis.setVisible(len(axes) > 1)
         if stack is None or not axes:

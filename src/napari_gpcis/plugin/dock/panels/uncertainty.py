@@ -30,12 +30,12 @@ NOT_STARTED = "Press Start and click on an object: then look here."
 
 
 class UncertaintyPanel(Panel):
-    """Check boxes for the ring and for each map, with its legend.
+    """Check boxes for the ring and for each map, with legends.
 
     Parameters
     ----------
     binding
-        What the section shows and commands.
+        The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Uncertainty"
@@ -58,7 +58,7 @@ class UncertaintyPanel(Panel):
         self.show_state()
 
     def show_state(self) -> None:
-        """Show what is switched on, the advice and the keys."""
+        """Show which maps are on, the advice and the keys."""
         running = self.binding.annotation is not None
         self.ring.setText(RING.format(key_of("next_click")))
         self._set(self.ring, self.guide.wanted, running)
