@@ -58,7 +58,7 @@ HELP = (
     "Control-click) outside it.<br>"
     "Zoom in on small objects before the first click: the model looks at what you "
     "see.<br>"
-    "Points can be dragged and deleted. Finished objects are never overwritten.<br>"
+    "Points can be dragged and deleted. Finished objects are protected.<br>"
     "<b>Alt-click</b> on a finished object to correct it. <b>Shift-drag</b> a box to "
     "begin an object."
 )

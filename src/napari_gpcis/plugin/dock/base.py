@@ -193,6 +193,10 @@ class Section(QWidget):
     @property
     def least_width(self) -> int:
         """Width the section needs, folded or not."""
+        layout = self.content.layout()
+        if layout is not None:  # sizes of hidden content are out of date
+            layout.invalidate()
+            layout.activate()
         return max(
             part.minimumSizeHint().width() for part in (self.header, self.content)
         )
@@ -231,6 +235,7 @@ class SectionArea(QScrollArea):
         column.setContentsMargins(0, 0, MARGIN, 0)
         for section in sections:
             column.addWidget(section)
+            section.toggled.connect(self._find_width)
         column.addStretch()
         self.setWidget(inner)
         self.setWidgetResizable(True)
@@ -247,7 +252,7 @@ class SectionArea(QScrollArea):
             self._find_width()
         return done
 
-    def _find_width(self) -> None:
+    def _find_width(self, *_: object) -> None:
         bar = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
         widths = [section.least_width for section in self._sections]
         self.setMinimumWidth(max(widths, default=0) + MARGIN + bar)

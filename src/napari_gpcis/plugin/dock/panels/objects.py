@@ -109,9 +109,9 @@ class ObjectsPanel(Panel):
         grid = QGridLayout()
         label = QLabel(WRITE_MODE)
         label.setToolTip(WRITE_MODE_HELP)
+        grid.setVerticalSpacing(2)
         grid.addWidget(label, 0, 0)
-        grid.addWidget(self.write_mode, 0, 1, 1, 2)
-        grid.setColumnStretch(1, 1)
+        grid.addWidget(self.write_mode, 1, 0)
         buttons = QGridLayout()
         for column, button in enumerate(
             (self.next_button, self.refine_button, self.delete_button)

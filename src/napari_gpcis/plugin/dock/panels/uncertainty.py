@@ -24,7 +24,7 @@ RING_HELP = (
     "sure, so look for yourself as well."
 )
 
-IDLE = "Tick what you want to see of the object that you are clicking."
+IDLE = "Tick what you want to see of the current object."
 RING = "Where to click next ({}: go there)"
 NOT_STARTED = "Press Start and click on an object: then look here."
 
