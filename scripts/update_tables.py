@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from napari_gpcis.plugin.settings.shortcuts import commands, usual
+from napari_gpcis.plugin.settings.shortcuts import commands, default_keys
 
 ROOT = Path(__file__).parents[1]
 MADE = "made by scripts/update_tables.py"
@@ -36,7 +36,7 @@ def manifest_shortcuts() -> str:
             f"        {command.name}:",
             f"          title: {quoted(command.title)}",
             "          type: string",
-            f"          default: {quoted(usual(command))}",
+            f"          default: {quoted(default_keys(command))}",
             f"          description: {quoted(command.help)}",
         ]
     return "\n".join(lines)

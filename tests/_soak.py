@@ -21,7 +21,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
-from napari_gpcis.plugin.dock.panels.objects import WAYS, ObjectsPanel
+from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel
 from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -193,13 +193,13 @@ class Soak:
         self.press(Qt.Key.Key_R, SHIFT)
 
     def choose_way(self) -> None:
-        names = [name for name, _ in WAYS]
-        combo = self.panel.way
+        names = [name for name, _ in WRITE_MODES]
+        combo = self.panel.write_mode
         combo.setCurrentIndex(self.below(len(names)))
         combo.activated.emit(combo.currentIndex())
 
     def new_way(self) -> None:
-        combo = self.panel.way
+        combo = self.panel.write_mode
         combo.setCurrentIndex(0)
         combo.activated.emit(0)
 
@@ -392,7 +392,7 @@ class Soak:
         """The saved prompts give the finished objects again, but for edits by hand."""
         if not self.ready:
             return
-        keeper = self.desk.widget.safekeeping.keeper
+        keeper = self.desk.widget.recovery.keeper
         saved, shown = keeper.record.saved(), self.finished()
         model = FakeSegmenter()
         made = replay(saved, model, self.image.data, labels=shown, any_model=True)

@@ -96,7 +96,7 @@ def uncertainty() -> None:
         stage.start()
         stage.look_at((known == one) | (known == other), 0.5)
         stage.segment(known == one, 1)
-        panel = next(p for p in stage.widget.panels if "unsure" in p.title)
+        panel = next(p for p in stage.widget.panels if p.title == "Uncertainty")
         stage.unfold(panel.title)
         stage.push(panel.boxes["doubt"])
         stage.push(panel.ring)

@@ -14,7 +14,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_gpcis.plugin.dock.base import Scrolled
+from napari_gpcis.plugin.dock.base import SectionArea
 from napari_gpcis.plugin.robot import Robot, next_click, wait_for
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Stage:
 
     def show(self, part: QWidget) -> None:
         """Scroll to a part of the widget."""
-        for scrolled in self.viewer.window._qt_window.findChildren(Scrolled):
+        for scrolled in self.viewer.window._qt_window.findChildren(SectionArea):
             if scrolled.isAncestorOf(part):
                 scrolled.ensureWidgetVisible(part)
         QApplication.processEvents()

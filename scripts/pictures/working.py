@@ -88,9 +88,9 @@ def stack() -> None:
         wanted = known[middle] == chosen
         stage.look_at(wanted)
         stage.segment(wanted, 3)
-        panel = _panel(stage, "Stack: next planes")
+        panel = _panel(stage, "Stack")
         stage.unfold(panel.title)
-        stage.push(panel.follow_both)
+        stage.push(panel.propagate_both)
         stage.until(lambda: panel.propagation.found and not panel.propagation.running)
         stage.viewer.dims.set_current_step(0, middle + 1)
         settle()
@@ -118,7 +118,7 @@ def finetune() -> None:
         widget.more_arguments = TINY
         stage.push(widget.start_button)
         progress = widget.progress
-        stage.until(lambda: progress.words.text().startswith("Training"))
+        stage.until(lambda: progress.message.text().startswith("Training"))
         stage.until(lambda: progress.bar.value() > MOST_OF_IT)
         stage.picture("finetune")
         stage.push(widget.stop_button)
@@ -147,7 +147,7 @@ def recovery() -> None:
         widget = stage.open_widget()
         stage.viewer.reset_view()
         stage.picture("recovery")
-        stage.push(widget.safekeeping.note.discard)
+        stage.push(widget.recovery.banner.discard)
 
 
 def console() -> None:

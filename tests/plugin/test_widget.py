@@ -13,7 +13,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.robot import camera_of
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.viewer.layers import claim_layers
-from napari_gpcis.plugin.widget import GPCISWidget
+from napari_gpcis.plugin.widget import NO_IMAGE, NOT_STARTED, GPCISWidget
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -172,7 +172,7 @@ def test_layers_renamed_reordered_and_deleted(open_desk) -> None:
     assert widget.start()
     desk.until(lambda: widget.session is not None)
     desk.viewer.layers.remove(image)
-    assert "Open an image" in widget.status.text()
+    assert widget.status.text() == NO_IMAGE
     assert widget.image_combo.count() == 0
     assert not widget.start_button.isEnabled()
     desk.viewer.layers.clear()
@@ -249,12 +249,12 @@ def test_without_an_image_there_is_a_hint(
     viewer = make_napari_viewer_proxy()
     widget = GPCISWidget(viewer, lambda name: segmenter)
     qtbot.addWidget(widget)
-    assert "Open an image" in widget.status.text()
+    assert widget.status.text() == NO_IMAGE
     assert not widget.start_button.isEnabled()
     assert not widget.start()
     viewer.__wrapped__.add_image(np.zeros((80, 100)), name="a")
     assert widget.start_button.isEnabled()
-    assert "Press Start" in widget.status.text()
+    assert widget.status.text() == NOT_STARTED
     assert widget.image_combo.currentText() == "a"
     widget.shut_down()
 

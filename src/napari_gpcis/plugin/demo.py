@@ -1,4 +1,4 @@
-"""The demo: napari with a sample image, ready to click, or clicked by a robot.
+"""Demo: napari with a sample image, ready to click, or clicked by a robot.
 
 ``napari-gpcis demo`` opens the window. With ``--headless`` (in a virtual screen) a
 robot segments several objects by real mouse clicks in the same window and leaves the
@@ -50,7 +50,7 @@ PATIENCE = 120.0
 
 
 class Result(NamedTuple):
-    """What came of one object."""
+    """Clicks, IoU and time of one object."""
 
     clicks: int
     iou: float
@@ -188,7 +188,7 @@ def _clicks(widget: GPCISWidget) -> int:
 
 
 def _answered(widget: GPCISWidget, count: int) -> bool:
-    """Return whether the mask of so many clicks is drawn."""
+    """Return true if the mask of so many clicks is drawn."""
     session = widget.session
     return (
         session is not None
@@ -198,7 +198,7 @@ def _answered(widget: GPCISWidget, count: int) -> bool:
 
 
 def _loaded(widget: GPCISWidget) -> bool:
-    """Return whether the model has loaded, or has failed to."""
+    """Return true if the model has loaded, or has failed to."""
     annotation = widget.binding.annotation
     failed = annotation is None or bool(annotation.message)
     return failed or widget.session is not None
@@ -233,7 +233,7 @@ def _report(results: Sequence[Result], folder: Path) -> int:
     """Print the figures; return the exit code."""
     print("A robot placed real mouse clicks, computed from the image's known mask:")
     print("the middle of the object first, then the middle of the largest error.")
-    print("It zoomed in on each object before, as a person would.")
+    print("It zoomed in on each object before, as a user would.")
     for number, result in enumerate(results, start=1):
         print(
             f"object {number}: {result.clicks} clicks, IoU {result.iou:.3f}, "

@@ -1,4 +1,4 @@
-"""Commands of the manifest: napari's command palette and menus reach the widget.
+"""Functions behind the manifest's commands, for napari's palette and menus.
 
 For each command of the table there is a function of its name, which takes the viewer,
 opens the widget if need be, and runs the command there.

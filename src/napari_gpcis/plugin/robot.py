@@ -1,4 +1,4 @@
-"""A robot at the mouse: clicks on the canvas of a real viewer, as a person would.
+"""Robot user: real mouse clicks on the canvas of a viewer.
 
 For the demo without a screen and for tests. Where to click is computed from a known
 mask: first the middle of the object, then the middle of what is most wrong.
@@ -41,7 +41,7 @@ class Robot:
         self._canvas: QWidget = viewer.window._qt_viewer.canvas.native
 
     def position(self, layer: Layer, point: Any) -> QPoint:
-        """Return where a point of a layer lies on the canvas."""
+        """Return the place of a point of a layer on the canvas."""
         dims, camera = self._viewer.dims, camera_of(self._viewer)
         world = np.asarray(layer.data_to_world(point))
         shown = world[[axis - dims.ndim for axis in dims.displayed]]
@@ -121,7 +121,7 @@ def camera_of(viewer: Viewer) -> Any:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Let the window work until a condition holds; return whether it came to hold."""
+    """Process events until a condition is true; return false after a time limit."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -144,6 +144,6 @@ def next_click(wanted: Mask, mask: Mask) -> Click | None:
 
 
 def intersection_over_union(one: Mask, other: Mask) -> float:
-    """Return how well two masks agree, 1 if they are equal."""
+    """Return the intersection over union of two masks, 1 if they are equal."""
     union = int(np.count_nonzero(one | other))
     return int(np.count_nonzero(one & other)) / union if union else 1.0

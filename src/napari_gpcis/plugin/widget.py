@@ -1,4 +1,4 @@
-"""The dock widget: layout and wiring only; :mod:`.binding` does the work."""
+"""Dock widget "GPCIS": layout and wiring; the annotation does the work."""
 
 from __future__ import annotations
 
@@ -22,30 +22,23 @@ from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.dock.base import (
     Docked,
     Lines,
-    Manners,
-    Scrolled,
     Section,
+    SectionArea,
     Tabs,
+    WheelFilter,
     explain_labels,
 )
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.panels import PANELS
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
-from napari_gpcis.plugin.dock.recovery import Safekeeping
-from napari_gpcis.plugin.dock.texts import (
-    HELP,
-    IMAGE_HELP,
-    LABELS_HELP,
-    START_HELP,
-    STATUS_HELP,
-)
+from napari_gpcis.plugin.dock.recovery import Recovery
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
-from napari_gpcis.plugin.tools.image_changes import Freshness
+from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.scripting import ViewerSession
-from napari_gpcis.plugin.viewer.gl_context import OwnCanvas
+from napari_gpcis.plugin.viewer.gl_context import ContextKeeper
 from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.viewer.overlays import is_display
 
@@ -58,9 +51,47 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
     from napari_gpcis.plugin.dock.panels.base import Panel
 
+HELP = (
+    f"<b><span style='color:{POSITIVE_COLOUR}'>\u25cf</span> Left click</b> on the "
+    "object.<br>"
+    f"<b><span style='color:{NEGATIVE_COLOUR}'>\u271a</span> Right click</b> (or "
+    "Control-click) outside it.<br>"
+    "Zoom in on small objects before the first click: the model looks at what you "
+    "see.<br>"
+    "Points can be dragged and deleted. Finished objects are protected.<br>"
+    "<b>Alt-click</b> on a finished object to correct it. <b>Shift-drag</b> a box to "
+    "begin an object."
+)
+IMAGE_HELP = (
+    "The image to annotate. Stacks are annotated plane by plane. The contrast "
+    "for the model is set from the image's own values: napari's contrast sliders do "
+    "not change masks."
+)
+START_HELP = (
+    "Start: makes layers for clicks and objects on the image, ready to click.\n"
+    "Stop: ends clicking; all masks are kept."
+)
+STATUS_HELP = (
+    "What goes on and what to do next. While you click: how many clicks, the label "
+    "of the object, and how long the mask of the last click took."
+)
+LABELS_HELP = (
+    "Where objects are written. An existing layer of the same shape goes on: its "
+    "objects are kept and new ones are added."
+)
+IMAGE, LABELS, MODEL = "Image", "Labels layer", "Model"
+NEW_LAYER = "New layer"
+START, STOP = "Start", "Stop"
+CLICKING = "How to click"
+BACK_TO_CLICKING = "<b>{}</b>: back to clicking from any layer."
+KEYS = "{}\nKey: {}"
+NO_IMAGE = "Open an image first, by the menu File: your own, or one of Open Sample."
+NOT_STARTED = "Press Start, then click on an object."
+STOPPED = "Stopped. All masks are kept in the labels layer."
+
 
 class GPCISWidget(Docked):
-    """Segment objects by clicks.
+    """Dock widget to segment objects by clicks.
 
     Parameters
     ----------
@@ -81,22 +112,22 @@ class GPCISWidget(Docked):
         link_to_napari()
         self.model_choice = ModelChoice()
         self.binding = Binding(viewer, segmenter_factory, self.model_choice.model, self)
-        self.following = Following(self.binding, self._show_keys)
-        self.freshness = Freshness(self.binding)
+        self._preferences = PreferenceFollower(self.binding, self._show_keys)
+        self.image_changes = ImageChangeWatcher(self.binding)
         self.image_combo = LayerCombo(viewer, _is_image)
-        self.labels_combo = LayerCombo(viewer, _is_labels, "New layer")
-        self.start_button = QPushButton("Start")
+        self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
+        self.start_button = QPushButton(START)
         self.buttons = {command.name: QPushButton() for command in _BUTTONS}
         self._scripted = ViewerSession(self.binding)
-        self.safekeeping = Safekeeping(viewer, self.binding, self)
+        self.recovery = Recovery(viewer, self.binding, self)
         self.panels = tuple(panel(self.binding) for panel in PANELS)
-        self.safekeeping.serve(self.panels, lambda: self.image_combo.layer)
+        self.recovery.serve(self.panels, lambda: self.image_combo.layer)
         self.status = Lines(2)
         self.help = _help_text()
         self._lay_out()
-        self._manners = Manners(self)
+        self._wheel_filter = WheelFilter(self)
         self._tabs = Tabs(self, "annotate")
-        self._own_canvas = OwnCanvas(viewer, self)
+        self._gl_context = ContextKeeper(viewer, self)
         self._connect()
         active = viewer.layers.selection.active
         if active is not None and _is_image(active):
@@ -106,14 +137,14 @@ class GPCISWidget(Docked):
 
     @property
     def session(self) -> ViewerSession | None:
-        """The session of the displayed plane, for scripts: the viewer follows.
+        """Session of the displayed plane, for scripts: the viewer shows its results.
 
         ``None`` until it is open.
         """
         return None if self.binding.session is None else self._scripted
 
     def start(self) -> bool:
-        """Annotate the chosen image; return whether that was possible."""
+        """Annotate the chosen image; return true if that was possible."""
         image = self.image_combo.layer
         started = image is not None and self.binding.start(
             image, self.labels_combo.layer
@@ -122,19 +153,19 @@ class GPCISWidget(Docked):
         return started
 
     def shut_down(self) -> None:
-        """End the thread, give back keys and layers; the widget is of no more use."""
+        """End threads and key bindings; the widget cannot be used afterwards."""
         if self._closed:
             return
         self._closed = True
         self.image_combo.close_links()
         self.labels_combo.close_links()
         self.model_choice.close_links()
-        self.following.close()
+        self._preferences.close()
         for panel in self.panels:
             panel.close_links()
         self.binding.close()
-        self.safekeeping.end()
-        self._own_canvas.close()
+        self.recovery.end()
+        self._gl_context.close()
 
     # Layout -----------------------------------------------------------------------
 
@@ -144,9 +175,9 @@ class GPCISWidget(Docked):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         for combo in (self.image_combo, self.labels_combo):
             combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        form.addRow("Image", self.image_combo)
-        form.addRow("Objects", self.labels_combo)
-        form.addRow("Model", self.model_choice)
+        form.addRow(IMAGE, self.image_combo)
+        form.addRow(LABELS, self.labels_combo)
+        form.addRow(MODEL, self.model_choice)
         self.image_combo.setToolTip(IMAGE_HELP)
         self.labels_combo.setToolTip(LABELS_HELP)
         self.model_choice.setToolTip(self.model_choice.combo.toolTip())
@@ -156,13 +187,13 @@ class GPCISWidget(Docked):
         layout.addWidget(self.start_button)
         self.status.setToolTip(STATUS_HELP)
         layout.addWidget(self.status)
-        layout.addWidget(self.safekeeping.note)
+        layout.addWidget(self.recovery.banner)
         layout.addLayout(self._button_grid())
         self.sections = (
-            Section("How to click", self.help, unfolded=True),
+            Section(CLICKING, self.help, unfolded=True),
             *map(_section, self.panels),
         )
-        self.scrolled = Scrolled(self.sections)
+        self.scrolled = SectionArea(self.sections)
         layout.addWidget(self.scrolled, stretch=1)
 
     def _button_grid(self) -> QGridLayout:
@@ -188,7 +219,7 @@ class GPCISWidget(Docked):
         for end in (
             self.binding.end_thread,
             self.model_choice.end_thread,
-            self.safekeeping.end,
+            self.recovery.end,
         ):
             self.destroyed.connect(partial(self._on_destroyed, end))
         application = QCoreApplication.instance()
@@ -206,11 +237,11 @@ class GPCISWidget(Docked):
         if self.binding.annotation is None:
             self.start()
         else:
-            self.binding.stop("Stopped. All masks are kept in the labels layer.")
+            self.binding.stop(STOPPED)
 
     def _on_layers(self) -> None:
-        """Layers came or went: a hint to open an image may be out of date."""
-        self.safekeeping.note.say("")
+        """Layers came or went: remove a hint that may be out of date."""
+        self.recovery.banner.say("")
         self._show_state()
 
     def _on_layer_picked(self) -> None:
@@ -235,30 +266,30 @@ class GPCISWidget(Docked):
         self.binding.model = name
 
     def _show_keys(self) -> None:
-        """Show the keys there are now on the buttons and in the help."""
+        """Show the present keys on the buttons and in the help."""
         for row in table():
             button = self.buttons.get(row.command.name)
             if button is not None:
                 key = f" ({row.anywhere})" if row.anywhere else ""
                 button.setText(f"{row.command.title}{key}")
                 keys = " or ".join(row.keys)
-                button.setToolTip(f"{row.command.help}\nKey: {keys}")
-        back = f"<b>{key_of('ready')}</b>: back to clicking from any layer."
+                button.setToolTip(KEYS.format(row.command.help, keys))
+        back = BACK_TO_CLICKING.format(key_of("ready"))
         self.help.setText(f"{HELP}<br>{back}")
 
     def _show_state(self) -> None:
-        """Show what is possible now, and what is going on."""
-        running = self.binding.annotation is not None
+        """Enable the buttons that can be used, and show the status."""
+        started = self.binding.annotation is not None
         possible = self.image_combo.layer is not None
-        self.start_button.setText("Stop" if running else "Start")
-        self.start_button.setEnabled(running or possible)
+        self.start_button.setText(STOP if started else START)
+        self.start_button.setEnabled(started or possible)
         for button in self.buttons.values():
-            button.setEnabled(running)
+            button.setEnabled(started)
         status = self.binding.status
-        if not running and not possible:
+        if not started and not possible:
             status = NO_IMAGE
-        elif not running and not status:
-            status = "Press Start, then click on an object."
+        elif not started and not status:
+            status = NOT_STARTED
         self.status.setText(status)
         for panel in self.panels:
             panel.show_state()
@@ -272,8 +303,6 @@ class GPCISWidget(Docked):
 
 
 _BUTTONS = tuple(command for command in COMMANDS if command.button)
-
-NO_IMAGE = "Open an image first, by the menu File: your own, or one of Open Sample."
 
 
 def _is_image(layer: Layer) -> bool:
@@ -298,13 +327,13 @@ def _help_text() -> QLabel:
     return text
 
 
-class Following:
-    """Carries changed preferences over to one binding.
+class PreferenceFollower:
+    """Applies changed preferences to one annotation.
 
     Parameters
     ----------
     binding
-        What follows.
+        The annotation to change.
     show_keys
         Called when keys have changed.
     """
@@ -322,7 +351,7 @@ class Following:
         binding.started.connect(self._on_started)
 
     def close(self) -> None:
-        """Stop following."""
+        """Disconnect from the preferences."""
         for end in self._ends:
             end()
 
@@ -333,7 +362,7 @@ class Following:
         self._show_keys()
 
     def _on_started(self, *_: Any) -> None:
-        """Give the clicks preferred colours; usual ones the layers have already."""
+        """Colour the clicks as preferred; default colours the layers have already."""
         colours = PREFERENCES.positive_colour, PREFERENCES.negative_colour
         if colours != (POSITIVE_COLOUR, NEGATIVE_COLOUR):
             self._on_colours()
@@ -347,12 +376,12 @@ class Following:
             (annotation.layers.positive, PREFERENCES.positive_colour, POSITIVE_COLOUR),
             (annotation.layers.negative, PREFERENCES.negative_colour, NEGATIVE_COLOUR),
         )
-        for layer, colour, usual in colours:
-            paint_points(layer, colour if is_colour(colour) else usual)
+        for layer, colour, default in colours:
+            paint_points(layer, colour if is_colour(colour) else default)
 
 
 def is_colour(text: str) -> bool:
-    """Return whether a text names a colour: ``"#56b4e9"``, ``"orange"``."""
+    """Return true if a text names a colour: ``"#56b4e9"``, ``"orange"``."""
     try:
         transform_color(text)
     except (ValueError, KeyError, TypeError, AttributeError):

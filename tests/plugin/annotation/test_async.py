@@ -83,7 +83,7 @@ def test_click_next_plane_accept_and_follow(open_async_desk) -> None:
     desk.until(lambda: is_seen(desk))
     np.testing.assert_array_equal(desk.labels.data == 1, only(MIDDLE, MIDDLE + 1))
     (panel,) = (one for one in desk.widget.panels if isinstance(one, StackPanel))
-    panel.follow_on.click()
+    panel.propagate_on.click()
     desk.until(lambda: not panel.propagation.running)
     np.testing.assert_array_equal(desk.labels.data == 1, only(4, 5, 6, 7))
     go_to(desk, 6)

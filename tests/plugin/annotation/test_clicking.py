@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.dock.panels.clicking import ClickingPanel
+from napari_gpcis.plugin.dock.panels.clicking import THRESHOLD, ClickingPanel
 from napari_gpcis.plugin.robot import camera_of
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
@@ -158,7 +158,7 @@ def test_the_slider_redraws_the_running_mask_without_predicting(open_desk) -> No
     desk.until(lambda: np.count_nonzero(desk.labels.data) < 0.7 * area)
     assert len(desk.segmenter.runs) == runs
     assert desk.widget.session.threshold == pytest.approx(0.8)
-    assert panel.threshold_label.text() == "Mask threshold 0.80"
+    assert panel.threshold_label.text() == f"{THRESHOLD} 0.80"
     small = desk.labels.data.copy()
     desk.robot.press(Qt.Key.Key_N)
     desk.settled(0)

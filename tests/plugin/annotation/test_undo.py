@@ -15,7 +15,7 @@ from napari_gpcis.plugin.annotation.annotation import KEPT_SESSIONS
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
-from napari_gpcis.plugin.dock.recovery import Safekeeping
+from napari_gpcis.plugin.dock.recovery import Recovery
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.viewer.channels import choose_contrast
 from napari_gpcis.plugin.viewer.planes import Plane
@@ -40,9 +40,9 @@ def segmenter() -> BrightSegmenter:
 @pytest.fixture
 def work(bench: Any, qtbot: Any) -> Iterator[Any]:
     """A bench that follows and keeps, on the middle plane of the stack."""
-    keeping = Safekeeping(bench.viewer, bench.binding, bench.binding)
+    keeping = Recovery(bench.viewer, bench.binding, bench.binding)
     bench.stack, bench.files = StackPanel(bench.binding), FilesPanel(bench.binding)
-    for part in (bench.stack, bench.files, keeping.note):
+    for part in (bench.stack, bench.files, keeping.banner):
         qtbot.addWidget(part)
     keeping.serve([bench.files], lambda: bench.viewer.layers[0])
     bench.record = lambda: keeping.keeper.record
@@ -67,7 +67,7 @@ def finish(bench: Any, row: int, col: int) -> None:
     bench.settled(0)
 
 
-def follow(bench: Any, button: str = "follow_on") -> None:
+def follow(bench: Any, button: str = "propagate_on") -> None:
     """Click on the ball and follow it."""
     bench.positive.add((MIDDLE, 32, 32))
     bench.settled(1)
@@ -101,7 +101,7 @@ def test_a_followed_object_comes_back_from_its_file(
     desk.until(lambda: desk.current.plane.steps[0] == MIDDLE and desk.current.session)
     desk.robot.click(desk.image, (MIDDLE, 32, 32))
     desk.settled(1)
-    QTest.mouseClick(stack.follow_both, LEFT)
+    QTest.mouseClick(stack.propagate_both, LEFT)
     desk.until(lambda: not stack.propagation.running)
     desk.robot.click(desk.image, (MIDDLE, 5, 5))
     desk.settled(1)
@@ -234,7 +234,7 @@ def test_what_was_deleted_on_another_plane_comes_back(open_desk: Any) -> None:
     assert desk.widget.status.text().startswith("Object 1 is back.")
     np.testing.assert_array_equal(desk.labels.data, shown)
     desk.until(lambda: len(panel.table.rows) == 2)
-    record = desk.widget.safekeeping.keeper.record.saved()
+    record = desk.widget.recovery.keeper.record.saved()
     assert [step.how for step in record.planes[0].objects] == ["add", "add"]
 
 
@@ -329,7 +329,7 @@ def test_what_came_back_alone_is_not_brought_back_again(work: Any) -> None:
 
 
 def test_a_file_with_closed_planes_is_valid_json(work: Any, tmp_path: Path) -> None:
-    follow(work, "follow_both")
+    follow(work, "propagate_both")
     work.files.write("save", tmp_path / "ball")
     work.until(lambda: "Saved" in work.files.message.text())
     data = json.loads(file_names(tmp_path / "ball")[0].read_text())
@@ -356,7 +356,7 @@ def test_following_again_takes_the_place_of_the_earlier_run(work: Any) -> None:
     work.labels.selected_label = 1
     work.binding.writing.way = "replace"
     finish(work, 5, 5)  # the bar is what is meant
-    work.stack.follow_on.click()
+    work.stack.propagate_on.click()
     work.until(lambda: not work.stack.propagation.running)
     bar = np.zeros(BALL.shape[1:], bool)
     bar[2:9, 2:9] = True
@@ -376,8 +376,8 @@ def test_following_ends_before_a_plane_that_was_changed_by_hand(work: Any) -> No
     kept = work.labels.data[6:].copy()
     go_to(work, 5)
     go_to(work, MIDDLE)
-    work.stack.follow_on.click()
+    work.stack.propagate_on.click()
     work.until(lambda: not work.stack.propagation.running)
     np.testing.assert_array_equal(work.labels.data[6:], kept)
-    assert "Plane 6: the object is there already" in work.stack.words.text()
+    assert "Plane 6: the object is there already" in work.stack.message.text()
     assert [plane.steps[0] for plane, _ in work.stack.propagation.found] == [5]

@@ -15,8 +15,9 @@ from qtpy.QtWidgets import QApplication, QToolTip
 
 from napari_gpcis.plugin.annotation.controller import progress
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
+from napari_gpcis.plugin.dock.panels import objects as objects_panel
+from napari_gpcis.plugin.dock.panels import uncertainty as uncertainty_panel
 from napari_gpcis.plugin.dock.panels.base import axis_name
-from napari_gpcis.plugin.dock.panels.uncertainty import IDLE, NOT_STARTED
 
 LONG = "plate 7 of the third experiment, well B04, site 2, all channels, after {} hours"
 
@@ -44,18 +45,19 @@ def test_buttons_stay_where_they_are(open_desk: Any) -> None:
 
 def test_empty_sections_say_what_to_do(open_desk: Any) -> None:
     desk = open_desk()
-    objects = next(p for p in desk.widget.panels if p.title == "Objects")
-    unsure = next(p for p in desk.widget.panels if "unsure" in p.title)
-    desk.until(lambda: objects.summary.text().startswith("No finished object yet"))
-    assert unsure.words.text() == IDLE
+    panels = {type(panel): panel for panel in desk.widget.panels}
+    objects = panels[objects_panel.ObjectsPanel]
+    uncertainty = panels[uncertainty_panel.UncertaintyPanel]
+    desk.until(lambda: objects.summary.text() == objects_panel.NO_OBJECT)
+    assert uncertainty.message.text() == uncertainty_panel.IDLE
     desk.binding.stop()
-    assert "Press Start" in objects.summary.text()
-    assert unsure.words.text() == NOT_STARTED
+    assert objects.summary.text() == objects_panel.NOT_STARTED
+    assert uncertainty.message.text() == uncertainty_panel.NOT_STARTED
 
 
 def test_the_combo_boxes_follow_what_is_annotated(open_desk: Any) -> None:
     desk = open_desk()
-    widget, note = desk.widget, desk.widget.safekeeping.note
+    widget, note = desk.widget, desk.widget.recovery.banner
     note.say("Open its image first: 'other'.")
     other = desk.viewer.add_image(np.zeros((60, 70), np.uint8), name="other")
     assert note.hint.text() == ""

@@ -16,9 +16,9 @@ import napari_gpcis.plugin.dock.panels.model as model_panel
 from _model_server import ModelServer, serving
 from napari_gpcis.checkpoints import (
     ModelInfo,
-    _download,
-    _known,
+    download,
     list_models,
+    registry,
     save_checkpoint,
 )
 from napari_gpcis.checkpoints.download import RemoteFile
@@ -27,9 +27,14 @@ from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.dock import model_list
-from napari_gpcis.plugin.dock.model_choice import ModelChoice
+from napari_gpcis.plugin.dock.model_choice import STAYS, ModelChoice
 from napari_gpcis.plugin.dock.model_list import MODELS
-from napari_gpcis.plugin.dock.panels.model import DEVICES, ModelPanel, devices_here
+from napari_gpcis.plugin.dock.panels.model import (
+    DEVICES,
+    NOT_HERE,
+    ModelPanel,
+    devices_here,
+)
 from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES
 
 if TYPE_CHECKING:
@@ -73,7 +78,7 @@ def server(weights: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelSer
             description="Teaches patience.",
         )
         monkeypatch.setitem(PUBLISHED, FAR, PublishedModel(info, file))
-        monkeypatch.setattr(_download, "PAUSES", (0.01,))
+        monkeypatch.setattr(download, "PAUSES", (0.01,))
         yield running
 
 
@@ -129,14 +134,14 @@ def test_the_section_says_what_a_model_is_for(open_desk: Any, server: Any) -> No
     assert DEFAULT_MODEL in panel.facts.text()
     assert "here" in panel.facts.text()
     pick(desk.widget.model_choice, FAR)
-    for words in ("Teaches patience.", "MIT", "nothing at all", "not here yet"):
+    for words in ("Teaches patience.", "MIT", "nothing at all", NOT_HERE):
         assert words in panel.facts.text()
 
 
 def test_a_model_that_is_here_is_preferred_else_any_other(
     qtbot: Any, tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_known, "FOLDER", tmp_path / "none")
+    monkeypatch.setattr(registry, "FOLDER", tmp_path / "none")
     choice = ModelChoice()
     qtbot.addWidget(choice)
     assert not choice.choice.is_here
@@ -202,7 +207,7 @@ def test_a_cancelled_download_keeps_the_old_model_and_what_came(
     desk = open_desk()
     choice = desk.widget.model_choice
     part = tmp_path / "home" / "Far.pth.part"
-    monkeypatch.setattr(_download, "PAUSES", (3.0,) * 20)
+    monkeypatch.setattr(download, "PAUSES", (3.0,) * 20)
     server.cuts = [len(server.content) // 2 + more for more in range(20)]
     pick(choice, FAR)
     desk.until(lambda: part.is_file() and part.stat().st_size > 0)
@@ -230,7 +235,7 @@ def test_a_broken_connection_is_resumed_and_a_failure_can_be_tried_again(
     pick(choice, FAR)
     desk.until(choice.note.retry.isVisible)
     assert "404" in choice.note.text.text()
-    assert f"{DEFAULT_MODEL} stays in use" in choice.note.text.text()
+    assert STAYS.format("", DEFAULT_MODEL) in choice.note.text.text()
     assert not errors  # said in place, once
     assert desk.binding.model == DEFAULT_MODEL
     press(choice.note.retry)

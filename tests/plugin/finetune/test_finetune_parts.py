@@ -17,6 +17,8 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.finetune import process as process_module
 from napari_gpcis.plugin.finetune.layer_files import pair_of, write_pairs
 from napari_gpcis.plugin.finetune.process import (
+    ENDED,
+    LAST_OUTPUT,
     Job,
     TrainingProcess,
     check_name,
@@ -59,7 +61,7 @@ def child(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_events_come_in_order_and_the_end_is_told_once(qtbot: Any, child: Any) -> None:
     told: list[dict[str, Any]] = []
     training = child("quick")
-    training.told.connect(told.append)
+    training.event_read.connect(told.append)
     with qtbot.waitSignal(training.succeeded, timeout=WAIT) as done:
         pass
     assert done.args[0]["name"] == "new"
@@ -72,7 +74,7 @@ def test_events_come_in_order_and_the_end_is_told_once(qtbot: Any, child: Any) -
     ("mode", "words"),
     [
         ("error", "labels must be a folder, got 'x'"),
-        ("crash", r"unexpectedly (code 1). Its last words: RuntimeError: out of"),
+        ("crash", f"{ENDED.format(1)}{LAST_OUTPUT.format('RuntimeError: out of')}"),
     ],
 )
 def test_failures_are_told_with_their_reason(
@@ -86,7 +88,7 @@ def test_failures_are_told_with_their_reason(
 
 def test_stop_is_heard(qtbot: Any, child: Any) -> None:
     training = child("until stopped")
-    with qtbot.waitSignal(training.told, timeout=WAIT):
+    with qtbot.waitSignal(training.event_read, timeout=WAIT):
         pass
     with qtbot.waitSignal(training.succeeded, timeout=WAIT):
         training.stop()
@@ -96,7 +98,7 @@ def test_a_killed_child_is_gone_and_says_nothing(qtbot: Any, child: Any) -> None
     failures: list[str] = []
     training = child("for ever")
     training.failed.connect(failures.append)
-    with qtbot.waitSignal(training.told, timeout=WAIT):
+    with qtbot.waitSignal(training.event_read, timeout=WAIT):
         pass
     pid = training.pid
     assert Path(f"/proc/{pid}").exists() or sys.platform != "linux"

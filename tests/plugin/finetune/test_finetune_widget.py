@@ -19,7 +19,14 @@ from napari_gpcis import Segmenter, list_models
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.plugin.finetune import widget as widget_module
-from napari_gpcis.plugin.finetune.widget import FOLDERS, FinetuneWidget
+from napari_gpcis.plugin.finetune.process import ENDED, INSTALL
+from napari_gpcis.plugin.finetune.widget import (
+    BEGIN_AGAIN,
+    FOLDERS,
+    KEPT,
+    READY,
+    FinetuneWidget,
+)
 from training._label_files import disks, write_set
 
 if TYPE_CHECKING:
@@ -115,7 +122,7 @@ def test_layers_become_a_model_that_is_used_at_once(bench: Bench, home: Path) ->
     assert not widget.start_button.isEnabled()
     bench.until(lambda: widget.progress.use.isVisible())
     assert not widget.busy
-    assert "<b>my-model</b> is ready" in widget.progress.words.text()
+    assert READY.format("my-model") in widget.progress.message.text()
     assert widget.progress.curves.clicks
     assert "my-model" in [model.name for model in list_models()]
     assert Segmenter.from_pretrained("my-model").info.extra["steps"] == "3"
@@ -130,10 +137,10 @@ def test_stop_keeps_the_best_so_far(bench: Bench, home: Path, tmp_path: Path) ->
     bench.choose_folders(write_set(tmp_path / "set"), "--steps=100000")
     widget = bench.widget
     bench.click(widget.start_button)
-    bench.until(lambda: "Training: step" in widget.progress.words.text())
+    bench.until(lambda: "Training: step" in widget.progress.message.text())
     bench.click(widget.stop_button)
     bench.until(lambda: not widget.busy)
-    assert "<b>my-model</b> is ready" in widget.progress.words.text()
+    assert READY.format("my-model") in widget.progress.message.text()
     record = json.loads((home / "models" / "my-model.json").read_text())
     assert record["training"]["ended_by"] == "a request to stop"
     assert not widget.stop_button.isVisible()
@@ -147,19 +154,19 @@ def test_a_killed_child_gives_one_message_and_can_go_on(
     bench.choose_folders(write_set(tmp_path / "set"), "--steps=100000")
     widget = bench.widget
     bench.click(widget.start_button)
-    bench.until(lambda: "Training: step" in widget.progress.words.text())
+    bench.until(lambda: "Training: step" in widget.progress.message.text())
     os.kill(widget.process.pid, signal.SIGKILL)
     bench.until(lambda: not widget.busy)
     bench.until(lambda: messages)
     (message,) = messages
-    assert "ended unexpectedly" in message
-    assert "Go on where it stopped" in message
-    assert widget.start_button.text() == "Begin again"
+    assert ENDED.split("(")[0] in message
+    assert KEPT in message
+    assert widget.start_button.text() == BEGIN_AGAIN
     bench.click(widget.resume_button)
-    bench.until(lambda: "Training: step" in widget.progress.words.text())
+    bench.until(lambda: "Training: step" in widget.progress.message.text())
     bench.click(widget.stop_button)
     bench.until(lambda: not widget.busy)
-    assert "<b>my-model</b> is ready" in widget.progress.words.text()
+    assert READY.format("my-model") in widget.progress.message.text()
     assert len(messages) == 1
 
 
@@ -194,17 +201,17 @@ def test_what_is_missing_is_said_in_the_widget(
 ) -> None:
     widget = bench.widget
     bench.click(widget.start_button)
-    assert "choose an image and its labels" in widget.progress.words.text()
+    assert "choose an image and its labels" in widget.progress.message.text()
     bench.viewer.add_image(np.zeros((30, 30)))
     bench.viewer.add_labels(np.zeros((30, 30), dtype=np.uint8))
     bench.click(widget.start_button)
-    bench.until(lambda: "empty" in widget.progress.words.text())
+    bench.until(lambda: "empty" in widget.progress.message.text())
     widget.name.setText("a-start")
     bench.click(widget.start_button)
-    assert "choose another name" in widget.progress.words.text()
+    assert "choose another name" in widget.progress.message.text()
     monkeypatch.setattr(widget_module, "missing_packages", lambda: ["matplotlib"])
     widget.name.setText("other")
-    assert 'pip install "napari-gpcis[training]"' in widget.progress.words.text()
+    assert INSTALL in widget.progress.message.text()
     assert not widget.start_button.isEnabled()
 
 

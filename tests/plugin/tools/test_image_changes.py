@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_gpcis.plugin.tools import image_changes as freshness
+from napari_gpcis.plugin.tools import image_changes
 
 
 @pytest.mark.parametrize("few", [False, True])
@@ -15,15 +15,15 @@ def test_pixels_changed_in_place_are_used(
     bench: Any, few: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if few:  # only every tenth row is looked at
-        monkeypatch.setattr(freshness, "CHECKED_BYTES", 800)
-    watch = freshness.Freshness(bench.binding)
+        monkeypatch.setattr(image_changes, "CHECKED_BYTES", 800)
+    watch = image_changes.ImageChangeWatcher(bench.binding)
     image = bench.start(np.zeros((3, 80, 100), np.uint8))
     bench.until(lambda: len(watch._known) == 1)
     bench.positive.add([1, 30, 40])
     bench.settled(1)
     old = bench.segmenter.runs[-1].prepared
     image.refresh()
-    bench.qtbot.wait(2 * freshness.WAIT)
+    bench.qtbot.wait(2 * image_changes.WAIT)
     assert bench.binding.session.prepared is old
     image.data[1, 20:60] = 200
     image.refresh()

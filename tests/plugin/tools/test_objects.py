@@ -9,7 +9,7 @@ from qtpy.QtTest import QTest
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.dock.panels.objects import WAYS, ObjectsPanel
+from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel, summary
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 LEFT = Qt.MouseButton.LeftButton
@@ -43,8 +43,8 @@ def accept(desk, *point: int, click: bool = True) -> None:
 
 def choose(desk, way: str) -> None:
     """Choose a way of writing as a person does."""
-    combo = panel_of(desk).way
-    combo.setCurrentIndex([name for name, _ in WAYS].index(way))
+    combo = panel_of(desk).write_mode
+    combo.setCurrentIndex([name for name, _ in WRITE_MODES].index(way))
     combo.activated.emit(combo.currentIndex())
 
 
@@ -79,7 +79,7 @@ def test_finished_objects_are_listed_and_gone_to(desk) -> None:
     desk.settled(1)
     areas = [int((desk.labels.data == label).sum()) for label in (1, 2)]
     assert listed(desk, 2) == [(1, areas[0]), (2, areas[1])]
-    assert panel_of(desk).summary.text() == "2 finished objects"
+    assert panel_of(desk).summary.text() == summary(2, started=True)
     desk.robot.press(Qt.Key.Key_J)
     camera = desk.viewer.scene.camera
     assert np.abs(np.array(camera.center[-2:]) - (20, 20)).max() < 2
@@ -153,14 +153,14 @@ def test_add_cut_and_replace_change_the_selected_label(desk) -> None:
     choose(desk, "cut")
     desk.robot.click(desk.image, (30, 30))
     desk.settled(1)
-    assert "cutting from object 1" in desk.widget.status.text()
+    assert "subtracting from object 1" in desk.widget.status.text()
     np.testing.assert_array_equal(desk.labels.data == 1, added & ~first)
     desk.robot.press(Qt.Key.Key_K)
     desk.settled(0)
     np.testing.assert_array_equal(desk.labels.data == 1, added)
     accept(desk, 30, 30)
     np.testing.assert_array_equal(desk.labels.data == 1, added & ~first)
-    assert panel_of(desk).way.currentData() == "new"
+    assert panel_of(desk).write_mode.currentData() == "new"
     choose(desk, "replace")
     accept(desk, 60, 60)
     assert near(desk.labels.data == 1, masks((60, 60)))
@@ -194,7 +194,7 @@ def test_new_objects_may_cover_finished_ones_if_wanted(desk) -> None:
     desk.robot.click(desk.image, (30, 42))
     desk.settled(1)
     np.testing.assert_array_equal(desk.labels.data == 1, first)
-    panel_of(desk).cover.click()
+    panel_of(desk).overwrite.click()
     assert not PREFERENCES.protect
     desk.settled(1)
     assert near(desk.labels.data > 1, masks((30, 42)))

@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
-from napari_gpcis.plugin.dock.panels.stack import StackPanel
+from napari_gpcis.plugin.dock.panels.stack import NO_STACK, StackPanel
 
 
 @pytest.fixture
@@ -78,15 +78,15 @@ def test_nothing_is_copied_over_the_end_or_without_an_object(bench, panel) -> No
     bench.labels.selected_label = 3
     panel.copy_on.click()
     assert "ends here" in bench.binding.status
-    assert panel.words.isHidden()  # one thing is said in one place
+    assert panel.message.isHidden()  # one thing is said in one place
 
 
 @pytest.mark.parametrize(
     ("button", "planes"),
     [
-        ("follow_on", (4, 5, 6, 7)),
-        ("follow_back", (1, 2, 3, 4)),
-        ("follow_both", (1, 2, 3, 4, 5, 6, 7)),
+        ("propagate_on", (4, 5, 6, 7)),
+        ("propagate_back", (1, 2, 3, 4)),
+        ("propagate_both", (1, 2, 3, 4, 5, 6, 7)),
     ],
 )
 def test_an_object_is_followed_until_it_vanishes(bench, panel, button, planes) -> None:
@@ -100,11 +100,11 @@ def test_an_object_is_followed_until_it_vanishes(bench, panel, button, planes) -
     assert (bench.labels.data == 9).sum() == 64
     assert panel.planes.topLevelItemCount() == len(planes) - 1
     count = len(planes) - 1
-    assert bench.binding.status == f"Followed through {count} planes."
-    ends = [line.split(":")[0] for line in panel.words.text().splitlines()]
+    assert bench.binding.status == f"Propagated through {count} planes."
+    ends = [line.split(":")[0] for line in panel.message.text().splitlines()]
     beyond = [end for end in (planes[0] - 1, planes[-1] + 1) if abs(end - 4) > 1]
     assert ends == [f"Plane {end}" for end in beyond]
-    assert "vanished" in panel.words.text()
+    assert "vanished" in panel.message.text()
     before = bench.labels.data.copy()
     bench.binding.command("undo")  # one undo takes the whole run back
     np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE))
@@ -117,7 +117,7 @@ def test_an_object_is_followed_until_it_vanishes(bench, panel, button, planes) -
 
 def test_the_list_says_where_to_look_and_goes_there(bench, panel) -> None:
     begin(bench)
-    panel.follow_on.click()
+    panel.propagate_on.click()
     bench.until(lambda: not panel.propagation.running)
     items = [panel.planes.topLevelItem(row) for row in range(3)]
     assert [item.text(0)[0] for item in items] == ["5", "6", "7"]
@@ -131,7 +131,7 @@ def test_the_list_says_where_to_look_and_goes_there(bench, panel) -> None:
 
 def test_a_run_can_be_cancelled_and_keeps_what_it_found(bench, panel) -> None:
     begin(bench)
-    panel.follow_on.click()
+    panel.propagate_on.click()
     bench.until(lambda: len(panel.propagation.found) >= 1 or not panel.stop.isVisible())
     bench.segmenter.gate.clear()
     panel.propagation.cancel()
@@ -145,7 +145,7 @@ def test_a_run_can_be_cancelled_and_keeps_what_it_found(bench, panel) -> None:
 def test_an_error_ends_the_run_with_what_it_found(bench, panel, errors) -> None:
     begin(bench)
     bench.segmenter.error = ValueError("broken")
-    panel.follow_on.click()
+    panel.propagate_on.click()
     bench.until(lambda: not panel.propagation.running)
     assert errors
     np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE))
@@ -153,7 +153,7 @@ def test_an_error_ends_the_run_with_what_it_found(bench, panel, errors) -> None:
 
 def test_undo_after_a_later_object_means_that_object(bench, panel) -> None:
     begin(bench)
-    panel.follow_on.click()
+    panel.propagate_on.click()
     bench.until(lambda: not panel.propagation.running)
     bench.labels.data[MIDDLE, :6, :6] = 0
     bench.positive.add([MIDDLE, 3, 3])
@@ -166,7 +166,7 @@ def test_undo_after_a_later_object_means_that_object(bench, panel) -> None:
 def test_a_plane_image_has_no_next_plane(bench, panel) -> None:
     bench.start(BALL[MIDDLE])
     assert not panel.copy_on.isEnabled()
-    assert "more than one plane" in panel.words.text()
+    assert panel.message.text() == NO_STACK
 
 
 def test_films_of_stacks_offer_both_axes(bench, panel) -> None:
@@ -179,7 +179,7 @@ def test_films_of_stacks_offer_both_axes(bench, panel) -> None:
     assert [panel.axis.itemData(i) for i in range(panel.axis.count())] == [0, 1]
     panel.axis.setCurrentIndex(0)
     panel.axis.activated.emit(0)
-    panel.follow_both.click()
+    panel.propagate_both.click()
     bench.until(lambda: not panel.propagation.running)
     for frame in range(3):
         found = bench.labels.data[frame] == 1
@@ -201,7 +201,7 @@ def test_keys_and_buttons_in_a_real_viewer(open_desk) -> None:
     np.testing.assert_array_equal(desk.labels.data == 1, only(MIDDLE, MIDDLE + 1))
     (panel,) = (one for one in desk.widget.panels if isinstance(one, StackPanel))
     next(s for s in desk.widget.sections if s.content is panel).unfolded = True
-    panel.follow_on.click()
+    panel.propagate_on.click()
     desk.until(lambda: not panel.propagation.running)
     np.testing.assert_array_equal(desk.labels.data == 1, only(4, 5, 6, 7))
     desk.until(panel.planes.isVisible)

@@ -151,7 +151,7 @@ def test_maps_of_a_stack_lie_in_their_plane(bench, panel) -> None:
 def test_the_ring_marks_the_next_click(bench, panel) -> None:
     bench.start()
     panel.ring.click()
-    assert "Click on an object first" in panel.words.text()
+    assert "Click on an object first" in panel.message.text()
     bench.positive.add([30, 30])
     bench.settled(1)
     bench.until(lambda: shown(bench))
@@ -161,11 +161,11 @@ def test_the_ring_marks_the_next_click(bench, panel) -> None:
     np.testing.assert_array_equal(ring.data, [[place.row, place.col]])
     assert abs(place.row - 30) < 10
     assert 40 < place.col < 65  # in the doubtful square
-    assert "ring" in panel.words.text()
+    assert "ring" in panel.message.text()
     assert bench.viewer.layers.selection.active == bench.positive
     bench.negative.add([30, 54])
     bench.settled(2)
-    bench.until(lambda: "No click needed" in panel.words.text())
+    bench.until(lambda: "No click needed" in panel.message.text())
     assert not shown(bench)
     bench.binding.command("undo")
     bench.until(lambda: shown(bench))

@@ -101,7 +101,7 @@ def test_objects_lie_on_all_channels(bench, panel, options) -> None:
     picture = bench.binding.annotation.image
     assert picture.rgb
     assert not image.visible
-    assert "channel 2: 28" in panel.words.text()  # near 3000 - 3 sigma
+    assert "channel 2: 28" in panel.message.text()  # near 3000 - 3 sigma
     assert bench.labels.data.shape == (6, 1, 80, 100)
     bench.viewer.dims.set_current_step(0, 2)
     bench.until(lambda: bench.current.plane.steps[0] == 2)

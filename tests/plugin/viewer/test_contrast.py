@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_gpcis.plugin.dock.panels.image import ContrastPanel
+from napari_gpcis.plugin.dock.panels.image import BLACK_AND_WHITE, IN_USE, ContrastPanel
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_the_contrast_is_stated_and_may_be_the_layers(bench, panel) -> None:
     image = bench.start(data, contrast_limits=(0, 5000))
     low, high = bench.binding.session.limits[0]
     assert 95 < low < 110
-    assert f"{low:g} is black, {high:g} is white" in panel.words.text()
+    assert BLACK_AND_WHITE.format(low, high) in panel.message.text()
     bench.positive.add([30, 40])
     bench.settled(1)
     before = bench.binding.session
@@ -31,7 +31,7 @@ def test_the_contrast_is_stated_and_may_be_the_layers(bench, panel) -> None:
     bench.until(lambda: bench.binding.session not in (None, before))
     assert bench.binding.session.limits == ((0.0, 5000.0),)
     bench.settled(1)  # the clicks are replayed
-    assert "5000 is white" in panel.words.text()
+    assert "5000 is white" in panel.message.text()
     image.contrast_limits = (0, 300)  # the slider does not change masks
     assert bench.binding.session.limits == ((0.0, 5000.0),)
     again = bench.binding.session
@@ -44,4 +44,4 @@ def test_the_contrast_is_stated_and_may_be_the_layers(bench, panel) -> None:
 def test_colour_is_taken_as_it_is(bench, panel) -> None:
     bench.start(np.zeros((80, 100, 3), np.uint8), rgb=True)
     assert not panel.choice.isEnabled()
-    assert panel.words.text() == "For the model, 0 is black, 255 is white."
+    assert panel.message.text() == IN_USE.format(BLACK_AND_WHITE.format(0, 255))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import Answer, InferenceThread
     from napari_gpcis.plugin.labels.write_mode import Writing
-    from napari_gpcis.plugin.viewer.layers import ClickLayers as AnnotationLayers
+    from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import Prompts
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.background import InferenceThread
     from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.labels.writer import Painter
-    from napari_gpcis.plugin.viewer.layers import ClickLayers as AnnotationLayers
+    from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
 
 

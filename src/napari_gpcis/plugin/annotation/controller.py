@@ -322,6 +322,6 @@ def _time(seconds: float) -> str:
 
 _OBJECT = {
     "add": "object {}",
-    "cut": "cutting from object {}",
+    "cut": "subtracting from object {}",
     "replace": "correcting object {}",
 }

@@ -303,7 +303,7 @@ class PlaneAnnotation:
         """Turn the sign of the selected clicks, or of the last one."""
         self._around.prompts.settle()
         if not self.clicks:
-            self._around.say("No click to flip: click on an object first.")
+            self._around.say("No click to switch: click on an object first.")
             return
         chosen = self._around.prompts.selected(self.plane) & set(self._numbers)
         chosen = chosen or {self._numbers[-1]}
@@ -337,7 +337,7 @@ class PlaneAnnotation:
         self._around.prompts.settle()
         if self.clicks:
             self._around.say(
-                "A box begins an object: accept or clear the running one first."
+                "A box begins an object: accept or clear the current one first."
             )
             return False
         self.current.view = box
@@ -363,7 +363,7 @@ class PlaneAnnotation:
         self._around.prompts.settle()
         session = self.session
         if session is None or self.clicks:
-            running = "Accept or clear the running object first."
+            running = "Accept or clear the current object first."
             self._around.say(running if self.clicks else "Not open yet: try again.")
             return False
         session.push_mask(mask, clicks, corner=corner, label=label)
@@ -649,12 +649,12 @@ class PlaneAnnotation:
 _OUTSIDE = "That click was outside the image and has been removed."
 _NOTHING = {
     "add": "There is no mask to accept: click on the object once more.",
-    "cut": "The mask covers nothing of the selected label: nothing can be cut.",
+    "cut": "Nothing to subtract: the mask does not overlap the selected label.",
     "replace": "There is no mask to accept: click on the object once more.",
 }
 _DONE = {
     "add": "Object {} is done. Click on the next one.",
-    "cut": "Cut from object {}. Click on the next one.",
+    "cut": "Subtracted from object {}. Click on the next one.",
     "replace": "Object {} is corrected. Click on the next one.",
 }
 

@@ -1,7 +1,7 @@
-"""The docks of this plugin share one place: the second one opens as a tab.
+"""Parts of a dock widget: the widget itself, foldable sections, scroll areas, texts.
 
-Two of them one below the other would leave each too little room on a small screen.
-Where a person puts them afterwards is theirs.
+The docks of this plugin share one place, as tabs: one below the other they would have
+too little room on a small screen. Where the user puts them afterwards, they stay.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 _KIND = "napari-gpcis dock"
-"""Property of a widget under which it is known what it is."""
+"""Property of a widget that holds its kind."""
 
 
 class Tabs(QObject):
@@ -42,9 +42,9 @@ class Tabs(QObject):
     Parameters
     ----------
     widget
-        What may be docked; it tells of its events by `take`.
+        The widget, which passes its events to `take`.
     kind
-        What it is. Widgets of one kind are left where they are.
+        Name of its kind. Widgets of the same kind stay where they are.
     """
 
     def __init__(self, widget: QWidget, kind: str) -> None:
@@ -57,13 +57,13 @@ class Tabs(QObject):
         widget.setProperty(_KIND, kind)
 
     def take(self, event: QEvent) -> None:
-        """Take note of an event of the widget."""
+        """Handle an event of the widget."""
         if self._first and event.type() == QEvent.Type.Show:
             self._first = False
             self._timer.start(0)  # the window has placed it by then
 
     def _join(self) -> None:
-        """Become a tab of the place where another widget of this plugin is."""
+        """Become a tab beside another widget of this plugin."""
         dock = _dock_of(self._widget)
         window = None if dock is None else dock.parent()
         if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
@@ -76,17 +76,17 @@ class Tabs(QObject):
                 return
 
     def _is_partner(self, dock: QDockWidget) -> bool:
-        """Return whether a dock holds a widget of another kind of this plugin."""
+        """Return true if a dock holds a widget of another kind of this plugin."""
         kinds = {part.property(_KIND) for part in dock.findChildren(QWidget)}
         return bool(kinds - {None, self._widget.property(_KIND)})
 
 
 _EVEN = "QPushButton:enabled { border: 1px solid transparent; }"
-"""Buttons as high as disabled ones, which napari frames: nothing moves on a change."""
+"""Style that makes enabled buttons as high as disabled ones, which napari frames."""
 
 
 class Docked(QWidget):
-    """A widget that napari docks: a tab beside partners, and ended with its dock."""
+    """Base of dock widgets: a tab beside the plugin's others, ended with its dock."""
 
     _tabs: Tabs | None = None
 
@@ -95,12 +95,12 @@ class Docked(QWidget):
         self.setStyleSheet(_EVEN)
 
     def shut_down(self) -> None:
-        """End what belongs to the widget; it is of no more use."""
+        """Stop threads and connections; the widget cannot be used afterwards."""
 
     def event(self, event: QEvent) -> bool:
         """Shut down when taken out of the dock: closed for good, not hidden.
 
-        Nobody else would delete it then, and with it models and images.
+        Nothing else would delete it then, nor free its models and images.
         """
         if self._tabs is not None:
             self._tabs.take(event)
@@ -113,13 +113,13 @@ class Docked(QWidget):
 _LAID_OUT = (QEvent.Type.Show, QEvent.Type.LayoutRequest)
 
 
-class ScrolledDown(QScrollArea):
-    """Content that scrolls down where the window is too low for it, never aside.
+class VerticalScrollArea(QScrollArea):
+    """Scroll area with a vertical bar only, as wide as its content.
 
     Parameters
     ----------
     content
-        What is shown.
+        The widget to show.
     """
 
     def __init__(self, content: QWidget) -> None:
@@ -130,7 +130,7 @@ class ScrolledDown(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
     def event(self, event: QEvent) -> bool:
-        """Be as wide as the content needs, which depends on the theme's fonts."""
+        """Adapt the width to the content, which depends on the theme's fonts."""
         done = bool(super().event(event))
         content = self.widget()
         if content is not None and event.type() in _LAID_OUT:
@@ -150,7 +150,7 @@ def _dock_of(widget: QWidget) -> QDockWidget | None:
 FOLDED, UNFOLDED = "\u25b8", "\u25be"
 """Arrows in front of a header; as text they have the theme's colour."""
 MARGIN = 4
-"""Space between sections and the scroll bar."""
+"""Space between sections and the scroll bar, in pixels."""
 _PLAIN = (
     "text-align: left; padding: 3px; font-weight: bold; border: 0px; "
     "background: transparent;"
@@ -159,20 +159,20 @@ _STYLED = (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange)
 
 
 class Section(QWidget):
-    """A header, and under it content that a click on the header folds away.
+    """Foldable section: a header, and below it content that a click on it hides.
 
     Parameters
     ----------
     title
-        What the header says.
+        Text of the header.
     content
-        What is folded.
+        The widget to fold.
     unfolded
-        Whether the content is seen at first.
+        Whether the content is visible at first.
     """
 
     toggled = Signal(bool)
-    """Emitted with whether the content is seen now."""
+    """Emitted with true when the content becomes visible, with false when hidden."""
 
     def __init__(self, title: str, content: QWidget, *, unfolded: bool = False) -> None:
         super().__init__()
@@ -192,14 +192,18 @@ class Section(QWidget):
 
     @property
     def least_width(self) -> int:
-        """Width that the section needs, folded or not."""
+        """Width the section needs, folded or not."""
+        layout = self.content.layout()
+        if layout is not None:  # sizes of hidden content are out of date
+            layout.invalidate()
+            layout.activate()
         return max(
             part.minimumSizeHint().width() for part in (self.header, self.content)
         )
 
     @property
     def unfolded(self) -> bool:
-        """Whether the content is seen; may be set."""
+        """True while the content is visible; may be set."""
         return self.header.isChecked()
 
     @unfolded.setter
@@ -212,10 +216,10 @@ class Section(QWidget):
         self.toggled.emit(unfolded)
 
 
-class Scrolled(QScrollArea):
-    """Sections one under the other, scrolled when the window is too low for them.
+class SectionArea(QScrollArea):
+    """Scroll area of foldable sections, one below the other.
 
-    It is as wide as the widest section needs, so that unfolding moves nothing else.
+    It is as wide as the widest section, so that unfolding moves nothing else.
 
     Parameters
     ----------
@@ -231,6 +235,7 @@ class Scrolled(QScrollArea):
         column.setContentsMargins(0, 0, MARGIN, 0)
         for section in sections:
             column.addWidget(section)
+            section.toggled.connect(self._find_width)
         column.addStretch()
         self.setWidget(inner)
         self.setWidgetResizable(True)
@@ -239,27 +244,27 @@ class Scrolled(QScrollArea):
         self._find_width()
 
     def event(self, event: QEvent) -> bool:
-        """Find the width anew when the theme brings other letters."""
+        """Measure the width again when the theme changes the font."""
         done = bool(super().event(event))
         if event.type() in (QEvent.Type.Show, *_STYLED):
             for part in self.findChildren(QWidget):
-                part.ensurePolished()  # folded ones have no letters of the theme yet
+                part.ensurePolished()  # folded ones do not have the theme's font yet
             self._find_width()
         return done
 
-    def _find_width(self) -> None:
+    def _find_width(self, *_: object) -> None:
         bar = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
         widths = [section.least_width for section in self._sections]
         self.setMinimumWidth(max(widths, default=0) + MARGIN + bar)
 
 
 class Lines(QLabel):
-    """Words that wrap, with room for some lines: nothing below moves when they change.
+    """Wrapped text of at least some lines' height: nothing below moves when it changes.
 
     Parameters
     ----------
     count
-        For how many lines there always is room.
+        Number of lines that always have room.
     """
 
     def __init__(self, count: int) -> None:
@@ -269,60 +274,62 @@ class Lines(QLabel):
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
 
     def event(self, event: QEvent) -> bool:
-        """Make room anew when the theme brings other letters."""
+        """Measure the height again when the theme changes the font."""
         done = bool(super().event(event))
         if event.type() in _STYLED:
-            words = self.text()
+            text = self.text()
             self.setText("\n" * (self._count - 1))
             self.setMinimumHeight(self.sizeHint().height())
-            self.setText(words)
+            self.setText(text)
         return done
 
 
 def explain_labels(form: QFormLayout) -> None:
-    """Give the label of each row the tooltip of what it stands beside."""
+    """Give the label of each row the tooltip of its field."""
     for row in range(form.rowCount()):
         label = form.itemAt(row, QFormLayout.ItemRole.LabelRole)
         field = form.itemAt(row, QFormLayout.ItemRole.FieldRole)
-        words = None if label is None else label.widget()
+        text = None if label is None else label.widget()
         part = None if field is None else field.widget()
-        if words is not None and part is not None:
-            words.setToolTip(part.toolTip())
+        if text is not None and part is not None:
+            text.setToolTip(part.toolTip())
 
 
-_STILL = (QComboBox, QAbstractSlider, QAbstractSpinBox)
-"""What the wheel does not turn."""
-_MODEST = (QComboBox, QAbstractSlider, QAbstractButton, QAbstractScrollArea)
-"""What a click gives no keyboard."""
+_NO_WHEEL = (QComboBox, QAbstractSlider, QAbstractSpinBox)
+"""Controls whose value the mouse wheel does not change."""
+_TAB_FOCUS = (QComboBox, QAbstractSlider, QAbstractButton, QAbstractScrollArea)
+"""Controls that get the keyboard focus by the Tab key, not by a click."""
 
 
-class Manners(QObject):
-    """Teaches the parts of a widget, those that it has now and whoever is told.
+class WheelFilter(QObject):
+    """Keeps wheel and clicks on a widget's controls from changing values and focus.
+
+    The wheel scrolls the dock instead, and shortcuts still reach napari after a click.
 
     Parameters
     ----------
     widget
-        The widget.
+        The widget; controls that it gets later are added by `add`.
     """
 
     def __init__(self, widget: QWidget) -> None:
         super().__init__(widget)
         for part in widget.findChildren(QWidget):
-            self.teach(part)
+            self.add(part)
 
-    def teach(self, part: QWidget) -> None:
-        """Teach a part that came later."""
+    def add(self, part: QWidget) -> None:
+        """Add a control."""
         if isinstance(part, QScrollBar) or _in_a_list(part):
             return
-        if isinstance(part, _STILL):
+        if isinstance(part, _NO_WHEEL):
             part.installEventFilter(self)
-        if isinstance(part, _MODEST):
+        if isinstance(part, _TAB_FOCUS):
             part.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         elif isinstance(part, QAbstractSpinBox):
             part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def eventFilter(self, part: QObject, event: QEvent) -> bool:
-        """Let the wheel scroll what is around a part instead."""
+        """Leave wheel events to the scroll area around a control."""
         if event.type() == QEvent.Type.Wheel:
             event.ignore()
             return True
@@ -330,7 +337,7 @@ class Manners(QObject):
 
 
 def _in_a_list(part: QWidget) -> bool:
-    """Return whether a part belongs to an open box or to a list."""
+    """Return true if a part belongs to a combo box's list or another list."""
     parent = part.parentWidget()
     while parent is not None:
         if isinstance(parent, (QComboBox, QAbstractItemView)):

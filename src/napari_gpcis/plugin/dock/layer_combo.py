@@ -1,4 +1,4 @@
-"""A combo box of layers that follows the viewer, whatever layers are called."""
+"""Combo box of the viewer's layers, kept up to date."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ LAYER_EVENTS = ("inserted", "removed", "reordered")
 
 
 class LayerCombo(QComboBox):
-    """Choose one of the viewer's layers.
+    """Combo box of the viewer's layers, also when they come, go or are renamed.
 
     Parameters
     ----------
     viewer
         The viewer.
     wanted
-        Says which layers are offered.
+        Returns true for layers to offer.
     nothing
         Text of a first entry that stands for no layer; without it there is none.
     parent
@@ -42,7 +42,7 @@ class LayerCombo(QComboBox):
     """
 
     picked = Signal()
-    """Emitted when the person chose an entry."""
+    """Emitted when the user chose an entry."""
 
     refreshed = Signal()
     """Emitted when layers came, went or were renamed."""
@@ -81,12 +81,12 @@ class LayerCombo(QComboBox):
         self.setCurrentIndex(self._find(layer))
 
     def close_links(self) -> None:
-        """Stop following the viewer."""
+        """Disconnect from the viewer."""
         self._connections.end()
         self._names.end()
 
     def refresh(self, _event: Any = None) -> None:
-        """Offer the layers there are now, keeping the chosen one if it is there."""
+        """Offer the present layers; the chosen one stays if it is still there."""
         before = self.layer
         layers = [layer for layer in self._viewer.layers if self._wanted(layer)]
         self._follow_names(layers)
@@ -99,13 +99,13 @@ class LayerCombo(QComboBox):
         self.refreshed.emit()
 
     def event(self, event: QEvent) -> bool:
-        """Draw long names cut in their middle; tell the whole one with the tooltip."""
+        """Draw long names cut in their middle; show the whole name in the tooltip."""
         if event.type() == QEvent.Type.Paint:
             self._draw()
             return True
         if isinstance(event, QHelpEvent) and self.currentText():
-            words = f"{self.currentText()}\n{self.toolTip()}"
-            QToolTip.showText(event.globalPos(), words, self)
+            text = f"{self.currentText()}\n{self.toolTip()}"
+            QToolTip.showText(event.globalPos(), text, self)
             return True
         return bool(super().event(event))
 

@@ -1,4 +1,7 @@
-"""Choosing a model: one that is not here yet is downloaded, and the old one goes on."""
+"""Choice of a model, which is downloaded if it is not here yet.
+
+Until a download ends the present model stays in use.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +36,24 @@ if TYPE_CHECKING:
 
 HELP = (
     "The model that turns clicks into masks. One marked 'download' is fetched when "
-    "you choose it; until it is here the old one goes on. The section Models below "
+    "you choose it; until it is here the present one is used. The section Models below "
     "says what each is for."
 )
+RETRY, RETRY_HELP = "Try again", "Go on with what came before; it is not fetched twice."
+CANCEL = "Cancel"
+CANCEL_HELP = "Keep the model in use. What came so far is kept, too."
+PROGRESS_HELP = "How much of the model is here."
+ASKING = "Asking for {} ..."
+DOWNLOADING = "Downloading: {} of {}"
+CONVERTING = "Downloaded; checking and converting ..."
+FAILED = "<b>{} is not here.</b> {}"
+GONE = "{} is not there any more."
+STAYS = "{}. {} stays in use."
 _STEPS = 1000
 
 
 class ModelChoice(QWidget):
-    """A combo box of all models, and under it the download that is going on, if any.
+    """Combo box of all models, and below it the progress of a download.
 
     Parameters
     ----------
@@ -54,9 +67,9 @@ class ModelChoice(QWidget):
     """
 
     picked = Signal(str)
-    """A model that is here is to be used."""
+    """Emitted with the key of a model to use, which is here."""
     shown = Signal()
-    """Another entry is shown, or the list has changed."""
+    """Emitted when another entry is shown or the list has changed."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -83,17 +96,17 @@ class ModelChoice(QWidget):
 
     @property
     def choice(self) -> Choice | None:
-        """The entry that is shown, which may be on its way only."""
+        """The entry shown, whose model may still be downloading."""
         place = self.combo.currentIndex()
         return self._choices[place] if 0 <= place < len(self._choices) else None
 
     @property
     def end_thread(self) -> Callable[..., None]:
-        """Ends a download, even after Qt has deleted this object."""
+        """Function that ends a download, even after Qt has deleted this object."""
         return self.download.end_thread
 
     def close_links(self) -> None:
-        """End the download and stop following the list."""
+        """End the download and disconnect from the list."""
         self._end()
         self.download.stop()
         self.download.end_thread()
@@ -106,7 +119,7 @@ class ModelChoice(QWidget):
             self._on_activated(place)
 
     def refresh(self) -> None:
-        """Read the list of models anew; the entry shown stays."""
+        """Read the list of models again; the entry shown stays."""
         shown = self.choice.key if self.choice else self.model
         with QSignalBlocker(self.combo):
             self._choices = MODELS.choices() or [Choice(DEFAULT_MODEL, None)]
@@ -120,7 +133,7 @@ class ModelChoice(QWidget):
         self.shown.emit()
 
     def event(self, event: QEvent) -> bool:
-        """Look for models that came while the widget was out of sight."""
+        """Update the list when the widget is shown again."""
         if event.type() == QEvent.Type.Show:
             self.refresh()
         return bool(super().event(event))
@@ -144,7 +157,7 @@ class ModelChoice(QWidget):
         return self._choices[0].key
 
     def _show(self, key: str) -> None:
-        """Turn the combo box to an entry."""
+        """Select an entry of the combo box."""
         keys = [choice.key for choice in self._choices]
         self.combo.setCurrentIndex(keys.index(key) if key in keys else 0)
 
@@ -158,7 +171,7 @@ class ModelChoice(QWidget):
         if choice.is_here:
             self._take(choice.key)
         elif choice.entry is None:
-            self.note.show_error(choice.title, f"{choice.key} is not there any more.")
+            self.note.show_error(choice.title, GONE.format(choice.key))
         else:
             self._begin(choice.key)
 
@@ -178,7 +191,7 @@ class ModelChoice(QWidget):
         self._take(name)
 
     def _on_failed(self, name: str, why: str) -> None:
-        self.note.show_error(name, f"{why}. {self.model} stays in use.")
+        self.note.show_error(name, STAYS.format(why, self.model))
 
     def _on_cancel(self) -> None:
         """Keep the old model."""
@@ -192,7 +205,7 @@ class ModelChoice(QWidget):
 
 
 class DownloadNote(QWidget):
-    """How far a download is, or why it failed; hidden while there is none."""
+    """Progress of a download, or the reason of its failure; hidden without one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,11 +214,11 @@ class DownloadNote(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Download")
-        self.bar.setToolTip("How much of the model is here.")
-        self.retry = QPushButton("Try again")
-        self.retry.setToolTip("Go on with what came before; it is not fetched twice.")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Keep the model in use. What came so far is kept, too.")
+        self.bar.setToolTip(PROGRESS_HELP)
+        self.retry = QPushButton(RETRY)
+        self.retry.setToolTip(RETRY_HELP)
+        self.cancel = QPushButton(CANCEL)
+        self.cancel.setToolTip(CANCEL_HELP)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.text, 0, 0, 1, 3)
@@ -216,23 +229,23 @@ class DownloadNote(QWidget):
         self.hide()
 
     def show_start(self, name: str) -> None:
-        """Say that a download begins."""
-        self._turn(f"Asking for {name} ...", failed=False)
+        """Show that a download begins."""
+        self._turn(ASKING.format(name), failed=False)
         self.bar.setRange(0, 0)
 
     def show_progress(self, done: int, total: int) -> None:
-        """Say how far it is; the last step is the conversion."""
+        """Show the progress; the last step is the conversion."""
         if done < total:
-            text = f"Downloading: {megabytes(done)} of {megabytes(total)}"
+            text = DOWNLOADING.format(megabytes(done), megabytes(total))
         else:
-            text = "Downloaded; checking and converting ..."
+            text = CONVERTING
         self._turn(text, failed=False)
         self.bar.setRange(0, _STEPS)
         self.bar.setValue(round(_STEPS * done / max(total, 1)))
 
     def show_error(self, name: str, why: str) -> None:
-        """Say why a model is not here."""
-        self._turn(f"<b>{escape(name)} is not here.</b> {escape(why)}", failed=True)
+        """Show the reason of a failure."""
+        self._turn(FAILED.format(escape(name), escape(why)), failed=True)
 
     def _turn(self, text: str, *, failed: bool) -> None:
         self.text.setText(text)
@@ -242,7 +255,7 @@ class DownloadNote(QWidget):
 
 
 def _tooltip(choice: Choice) -> str:
-    """Return what the combo box says of an entry while the mouse rests on it."""
+    """Return the tooltip of an entry of the combo box."""
     if choice.entry is None:
         return choice.key
     return facts(choice.entry).purpose
@@ -253,13 +266,13 @@ REPORT_EVERY = 0.1
 
 
 class _StoppedError(Exception):
-    """The person does not want it any more."""
+    """Raised in the thread when a download was cancelled."""
 
 
 class Download(QObject):
-    """One model at a time is fetched on a thread of its own.
+    """Download of one model at a time, on a thread of its own.
 
-    What came before a stop or a failure is kept: the next start goes on from there.
+    Bytes that came before a stop or a failure are kept: the next start resumes there.
 
     Parameters
     ----------
@@ -268,11 +281,11 @@ class Download(QObject):
     """
 
     progressed = Signal(object, object)
-    """Bytes that are here, and in total (``None`` while the total is not known)."""
+    """Emitted with bytes downloaded and in total (``None`` while unknown)."""
     succeeded = Signal(str)
-    """The model of this name is here."""
+    """Emitted with the name of a model that is here now."""
     failed = Signal(str, str)
-    """The model of this name is not here, and why."""
+    """Emitted with the name of a model that could not be downloaded, and the reason."""
 
     _arrived = Signal(object)
     _reported = Signal(str, object, object)
@@ -287,7 +300,7 @@ class Download(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether a model is being fetched."""
+        """True while a model is being downloaded."""
         return self.name is not None
 
     def start(self, name: str) -> None:
@@ -302,7 +315,7 @@ class Download(QObject):
 
     @property
     def end_thread(self) -> Callable[..., None]:
-        """Ends the thread without waiting for a slow network."""
+        """Function that ends the thread without waiting for a slow network."""
         queue = self._queue
 
         def end(*_: object) -> None:

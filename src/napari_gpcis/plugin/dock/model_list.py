@@ -1,4 +1,4 @@
-"""The models a person can choose: bundled, published, and files of her own."""
+"""List of models to choose from: bundled, published, and the user's files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILE_NAME = "model-files.json"
 
 @dataclass(frozen=True)
 class Choice:
-    """One entry of the list.
+    """Entry of the list of models.
 
     Attributes
     ----------
@@ -35,12 +35,12 @@ class Choice:
 
     @property
     def is_here(self) -> bool:
-        """Whether the model can be used at once."""
+        """True if the model needs no download."""
         return self.entry is not None and self.entry.is_here
 
     @property
     def title(self) -> str:
-        """What the combo box says."""
+        """Text in the combo box."""
         if self.entry is None:
             return f"{Path(self.key).name} (file not found)"
         if self.entry.is_here:
@@ -49,16 +49,16 @@ class Choice:
 
 
 class ModelList:
-    """The list, shared by all widgets of the process.
+    """List of models, shared by all widgets of the process.
 
-    Files that a person has opened are remembered by their path; they are not copied.
+    Files that the user has opened are remembered by their path; they are not copied.
     """
 
     changed = Signal()
     """Emitted when a model came, or a file was added."""
 
     def choices(self) -> list[Choice]:
-        """Return all models: those of `list_models`, then the person's files."""
+        """Return all models: those of `list_models`, then the user's files."""
         named = [Choice(entry.name, entry) for entry in list_models()]
         known = {choice.entry.file for choice in named if choice.entry is not None}
         own = [_choice(file) for file in _remembered() if file not in known]

@@ -1,4 +1,4 @@
-"""A calm line that offers work which a crash has left behind."""
+"""Recovery of unsaved work: a banner that offers it, and autosaving for one widget."""
 
 from __future__ import annotations
 
@@ -24,14 +24,21 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.dock.panels.base import Panel
 
 
-class RecoveryNote(QWidget):
-    """What was left behind, one after the other; hidden if there is nothing.
+FOUND = "Unsaved work on {!r} ({}, {}) was found."
+RESTORE, DISCARD = "Restore", "Discard"
+RESTORE_HELP = "Show its objects in a new layer and go on. Open its image first."
+DISCARD_HELP = "Delete the recovery file for good."
+OPEN_IMAGE = "Open its image first: {}."
 
-    Nothing is deleted before the person has chosen.
+
+class RecoveryBanner(QWidget):
+    """Banner that offers to restore unsaved work, one recovery file after the other.
+
+    It is hidden if there is none. Nothing is deleted before the user has chosen.
     """
 
     wanted = Signal(object)
-    """A :class:`.Recovered` is to be brought back."""
+    """Emitted with a :class:`.Recovered` that is to be restored."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,35 +47,33 @@ class RecoveryNote(QWidget):
         self.text.setWordWrap(True)
         self.hint = QLabel()
         self.hint.setWordWrap(True)
-        self.bring_back = QPushButton("Bring back")
-        self.bring_back.setToolTip(
-            "Show its objects in a new layer and go on. Open its image first."
-        )
-        self.discard = QPushButton("Discard")
-        self.discard.setToolTip("Delete what was kept of it, for good.")
+        self.restore = QPushButton(RESTORE)
+        self.restore.setToolTip(RESTORE_HELP)
+        self.discard = QPushButton(DISCARD)
+        self.discard.setToolTip(DISCARD_HELP)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.text, 0, 0, 1, 3)
         grid.addWidget(self.hint, 1, 0, 1, 3)
-        grid.addWidget(self.bring_back, 2, 1)
+        grid.addWidget(self.restore, 2, 1)
         grid.addWidget(self.discard, 2, 2)
         grid.setColumnStretch(0, 1)
-        self.bring_back.clicked.connect(self._on_bring_back)
+        self.restore.clicked.connect(self._on_restore)
         self.discard.clicked.connect(self._on_discard)
         self._show()
 
     def done(self, recovered: Recovered) -> None:
-        """Offer the next: this one was brought back."""
+        """Delete a recovery file that is of no more use, and offer the next."""
         recovered.discard()
         self.found = [one for one in self.found if one is not recovered]
         self._show()
 
     def say(self, hint: str) -> None:
-        """Say why it is not back yet."""
+        """Show a hint, such as why nothing was restored yet."""
         self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
 
-    def _on_bring_back(self) -> None:
+    def _on_restore(self) -> None:
         self.wanted.emit(self.found[0])
 
     def _on_discard(self) -> None:
@@ -83,27 +88,25 @@ class RecoveryNote(QWidget):
         count = len(saved.ids)
         day = time.strftime("%d %B, %H:%M", time.localtime(self.found[0].when))
         objects = f"{count} object{'' if count == 1 else 's'}"
-        self.text.setText(
-            f"Work on {saved.image!r} ({objects}, {day}) was not closed properly."
-        )
+        self.text.setText(FOUND.format(saved.image, objects, day))
 
 
 def image_of(recovered: Recovered, images: Sequence[Image]) -> Image | None:
-    """Return the image that work belongs to: of its shape, best of its name too."""
+    """Return an image of the shape of recovered work, if possible of its name too."""
     fitting = [one for one in images if layer_shape(one) == recovered.saved.shape]
     named = [one for one in fitting if one.name == recovered.saved.image]
     return next(iter((*named, *fitting)), None)
 
 
-class Safekeeping(QObject):
-    """Keeps the work of one widget.
+class Recovery(QObject):
+    """Autosaving and restoring for one widget, connected to its banner and panels.
 
     Parameters
     ----------
     viewer
         The viewer.
     binding
-        What annotates.
+        The annotation to save.
     parent
         Qt parent.
     """
@@ -115,20 +118,20 @@ class Safekeeping(QObject):
         self._viewer = viewer
         self.keeper = Keeper(binding, self)
         self.restorer = Restorer(viewer, binding, self.keeper, self)
-        self.note = RecoveryNote()
-        self.note.wanted.connect(self._on_wanted)
-        self.restorer.said.connect(self.note.say)
-        self.restorer.recovered.connect(self.note.done)
+        self.banner = RecoveryBanner()
+        self.banner.wanted.connect(self._on_wanted)
+        self.restorer.said.connect(self.banner.say)
+        self.restorer.recovered.connect(self.banner.done)
 
     def serve(self, panels: Iterable[Panel], image: Callable[[], Image | None]) -> None:
-        """Serve the section of files; ``image`` gives the image that is chosen."""
+        """Connect the Files panel; ``image`` returns the chosen image."""
         for panel in panels:
             if isinstance(panel, FilesPanel):
                 panel.follow(self.keeper, self.restorer, image)
 
     @property
     def end(self) -> Callable[..., None]:
-        """Ends everything cleanly, even after Qt has deleted this object."""
+        """Function that stops the threads, even after Qt has deleted this object."""
         ends = self.keeper.end, self.restorer.end_thread
 
         def end(*_: object) -> None:
@@ -142,6 +145,6 @@ class Safekeeping(QObject):
         image = image_of(recovered, images)
         if image is None:
             where = f" ({recovered.source})" if recovered.source else ""
-            self.note.say(f"Open its image first: {recovered.saved.image!r}{where}.")
+            self.banner.say(OPEN_IMAGE.format(f"{recovered.saved.image!r}{where}"))
         else:
             self.restorer.recover(recovered, image)

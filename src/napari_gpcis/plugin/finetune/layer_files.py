@@ -24,7 +24,7 @@ class Pair(NamedTuple):
     image: Any
     labels: Any
     colour: bool
-    """Whether the image's last axis holds RGB or RGBA."""
+    """True if the image's last axis holds RGB or RGBA."""
 
 
 def pair_of(image: Layer, labels: Layer) -> Pair:
@@ -129,5 +129,5 @@ def _places(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 
 
 def _safe(name: str) -> str:
-    """Return a name that any file system takes, without the sign of annotators."""
+    """Return a name for any file system, without the ``__`` that marks annotators."""
     return re.sub(r"[^\w .+-]|__+", "_", name)[:60].strip() or "image"

@@ -1,4 +1,4 @@
-"""The process that trains: started, listened to, stopped; it never outlives napari.
+"""Training process: started, read and stopped; it never outlives napari.
 
 The child is ``gpcis-train finetune --events``: it prints one JSON object a line. A line
 ``stop`` on its standard input keeps the best so far; the end of its input, as when
@@ -34,19 +34,22 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
 }
+ENDED = "The training process ended unexpectedly (code {})."
+LAST_OUTPUT = " Last output: {}"
+NOT_STARTED = "{} cannot be started."
 _TAIL = 4000
 _BAR = "%|"
-"""In lines of a progress bar only."""
+"""Text that only lines of a progress bar contain."""
 _KILL_MS = 3000
 
 
 def missing_packages() -> list[str]:
-    """Return what the ``training`` extra would bring and is not installed."""
+    """Return the packages of the ``training`` extra that are not installed."""
     return [name for name in NEEDED if find_spec(name) is None]
 
 
 class TrainingProcess(QObject):
-    """One training in a process of its own.
+    """Training in a process of its own.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ class TrainingProcess(QObject):
         Qt parent.
     """
 
-    told = Signal(dict)
+    event_read = Signal(dict)
     """Emitted with each event of the child."""
     succeeded = Signal(dict)
     """Emitted once when the model is there, with the last event."""
@@ -71,7 +74,7 @@ class TrainingProcess(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether the child is there."""
+        """True while the process runs."""
         return self._process is not None
 
     @property
@@ -118,7 +121,7 @@ class TrainingProcess(QObject):
         process.deleteLater()
 
     def _read(self) -> None:
-        """Take complete lines apart; anything but an event is passed over."""
+        """Read complete lines; lines that are no events are ignored."""
         if self._process is None:
             return
         self._line += bytes(self._process.readAllStandardOutput().data())
@@ -131,7 +134,7 @@ class TrainingProcess(QObject):
             if isinstance(event, dict) and "event" in event:
                 if event["event"] in ("done", "error"):
                     self._last = event
-                self.told.emit(event)
+                self.event_read.emit(event)
 
     def _read_errors(self) -> None:
         if self._process is not None:
@@ -139,10 +142,10 @@ class TrainingProcess(QObject):
             self._errors = (self._errors + new)[-_TAIL:]
 
     def _on_error(self, error: QProcess.ProcessError) -> None:
-        """Tell of a child that could not be started (other ends come as finished)."""
+        """Report a process that could not be started (other ends come as finished)."""
         if error == QProcess.ProcessError.FailedToStart:
             self._forget()
-            self.failed.emit(f"{sys.executable} cannot be started.")
+            self.failed.emit(NOT_STARTED.format(sys.executable))
 
     def _on_finished(self, code: int, _status: QProcess.ExitStatus) -> None:
         self._read()
@@ -156,12 +159,12 @@ class TrainingProcess(QObject):
             self.failed.emit(self._unexpected(code))
 
     def _unexpected(self, code: int) -> str:
-        """Say what is known of a child that ended without a word."""
+        """Return the message for a process that ended without an event."""
         text = self._errors.decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if _BAR not in line]
-        words = [line for line in lines if line]
-        last = f" Its last words: {words[-1]}" if words else ""
-        return f"The training process ended unexpectedly (code {code}).{last}"
+        kept = [line for line in lines if line]
+        last = LAST_OUTPUT.format(kept[-1]) if kept else ""
+        return f"{ENDED.format(code)}{last}"
 
     def _forget(self) -> None:
         if self._process is not None:
@@ -175,7 +178,7 @@ DEFAULT_NAME = "my-model"
 
 @dataclass(frozen=True)
 class Job:
-    """One fine-tuning.
+    """Settings of one fine-tuning.
 
     Parameters
     ----------
@@ -190,7 +193,7 @@ class Job:
     skip
         Leave out files that cannot be used.
     resume
-        Go on with an unfinished run.
+        Resume an unfinished run.
     """
 
     start: str

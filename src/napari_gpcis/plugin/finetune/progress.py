@@ -1,4 +1,4 @@
-"""What a running training shows: a bar, words, curves and the figures."""
+"""Progress of a training: bar, message, curves and figures."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ FIGURES_HELP = (
 
 
 class Progress(QWidget):
-    """Follows the events of a training."""
+    """Bar, message, curves and figures of a training, updated by its events."""
 
     use_wanted = Signal()
-    """The person wants to use the new model."""
+    """Emitted when the user wants to use the new model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,9 +45,11 @@ class Progress(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setToolTip("How far the training is, by steps or by the clock.")
         self.bar.setAccessibleName("Progress of the training")
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+        )
         self.curves = Curves()
         self.figures = QLabel()
         self.figures.setWordWrap(True)
@@ -57,15 +59,15 @@ class Progress(QWidget):
         self.use.clicked.connect(self.use_wanted)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.bar, self.words, self.figures, self.use, self.curves):
+        for widget in (self.bar, self.message, self.figures, self.use, self.curves):
             column.addWidget(widget)
         self._before = 0.0
         self.reset("")
         self.bar.hide()
         self.curves.hide()
 
-    def reset(self, words: str) -> None:
-        """Begin again with empty curves."""
+    def reset(self, message: str) -> None:
+        """Clear all, for a new training."""
         self.bar.setValue(0)
         self.bar.show()
         self.curves.clear()
@@ -73,17 +75,17 @@ class Progress(QWidget):
         self.figures.setText("")
         self.figures.hide()
         self.use.hide()
-        self.words.setText(words)
+        self.message.setText(message)
 
-    def say(self, words: str) -> None:
-        """Show a sentence."""
-        self.words.setText(words)
+    def say(self, message: str) -> None:
+        """Show a message."""
+        self.message.setText(message)
 
-    def end(self, words: str, *, usable: bool = False) -> None:
-        """Show how it ended, and whether there is a model to use."""
+    def end(self, message: str, *, usable: bool = False) -> None:
+        """Show the last message, and a button if there is a model to use."""
         self.bar.hide()
         self.use.setVisible(usable)
-        self.words.setText(words)
+        self.message.setText(message)
 
     def take(self, event: dict[str, Any]) -> None:
         """Show an event."""
@@ -94,10 +96,10 @@ class Progress(QWidget):
     def _show_stage(self, event: dict[str, Any]) -> None:
         stage = STAGES.get(event["stage"], event["stage"])
         self.bar.setValue(round(_STEPS * event["done"] / max(event["total"], 1)))
-        self.words.setText(f"{stage}: {event['done']} of {event['total']}")
+        self.message.setText(f"{stage}: {event['done']} of {event['total']}")
 
     def _show_prepared(self, event: dict[str, Any]) -> None:
-        self.words.setText(_prepared(event))
+        self.message.setText(_prepared(event))
 
     def _show_before(self, event: dict[str, Any]) -> None:
         self._before = event["figures"]["clicks85"]
@@ -107,7 +109,7 @@ class Progress(QWidget):
     def _show_step(self, event: dict[str, Any]) -> None:
         self.bar.setValue(round(_STEPS * event["progress"]))
         self.curves.add_loss(event["minutes"], event["loss"])
-        self.words.setText(
+        self.message.setText(
             f"Training: step {event['step']} of at most {event['steps']}, "
             f"{event['minutes']:.1f} minutes"
         )
@@ -119,7 +121,7 @@ class Progress(QWidget):
         self._show_figures(event["figures"]["clicks85"])
 
     def _show_note(self, event: dict[str, Any]) -> None:
-        self.words.setText(event["message"])
+        self.message.setText(event["message"])
 
     def _show_done(self, event: dict[str, Any]) -> None:
         self._before = event["before"]["clicks85"]
@@ -135,7 +137,7 @@ class Progress(QWidget):
 
 
 def _prepared(event: dict[str, Any]) -> str:
-    """Return what the training data are, in one sentence."""
+    """Return a sentence about the training data."""
     text = (
         f"{event['planes']} images with {event['objects']} objects: {event['train']} "
         f"to train on, {event['val']} to validate."
@@ -157,7 +159,7 @@ class Point(NamedTuple):
 
 
 class Curves(QWidget):
-    """Loss above, clicks per object below, over the minutes of training.
+    """Plot of loss and of clicks per object over the minutes of training.
 
     Parameters
     ----------
@@ -234,7 +236,7 @@ class Curves(QWidget):
     def _draw_title(
         self, painter: QPainter, title: str, points: Sequence[Point], box: QRectF
     ) -> None:
-        """Write what the curve is, and its last value."""
+        """Draw the title of a curve, and its last value."""
         painter.setPen(self._text)
         painter.drawText(box, Qt.AlignmentFlag.AlignLeft, title)
         if points:
@@ -263,7 +265,7 @@ def smoothed(points: Sequence[Point], weight: float = 0.8) -> list[Point]:
 def placed_in(
     frame: QRectF, points: Sequence[Point], minutes: float, highest: float
 ) -> list[QPointF]:
-    """Return where points lie in a frame that begins at zero on both axes.
+    """Return the places of points in a frame that begins at zero on both axes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where images and labels come from: layers of the viewer, or folders."""
+"""Sources of a fine-tuning: pairs of layers, folders of files, the start model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.dock.base import Manners
+from napari_gpcis.plugin.dock.base import WheelFilter
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 
 FOLDER_HELP = "The folder with the files of the {}; both have the same names."
 PAIR_HELP = "An image layer, and the labels layer of its objects, of the same shape."
+ADD, ADD_HELP = "Add pair", "Add a row. The planes of a stack count one by one."
+REMOVE_HELP = "Remove this pair."
+SKIP = "Leave out files that cannot be used"
+SKIP_HELP = "Otherwise nothing begins until all files can be used."
+FILE_KINDS = "tif, png, jpg or npy files"
+BROWSE = "Choose the folder of {}"
+START_HELP = "The model that goes on learning. It is not changed."
 _SHORT = 6
 """Letters of a layer's name that are seen at least: two stand side by side."""
 
@@ -59,13 +66,13 @@ class LayerPairs(QWidget):
         self._grid = QGridLayout()
         self._grid.setColumnStretch(0, 1)
         self._grid.setColumnStretch(1, 1)
-        self._manners = Manners(self)
+        self._wheel_filter = WheelFilter(self)
         for place, title in enumerate(("Image", "Labels")):
             label = QLabel(title)
             label.setToolTip(PAIR_HELP)
             self._grid.addWidget(label, 0, place)
-        self.more = QPushButton("Another pair")
-        self.more.setToolTip("Add a row. The planes of a stack count one by one.")
+        self.more = QPushButton(ADD)
+        self.more.setToolTip(ADD_HELP)
         self.more.clicked.connect(self.add_row)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -81,12 +88,12 @@ class LayerPairs(QWidget):
         labels = LayerCombo(self._viewer, _is_labels)
         remove = QPushButton("\u2715")
         remove.setFixedWidth(28)
-        remove.setToolTip("Remove this pair.")
-        remove.setAccessibleName("Remove this pair")
+        remove.setToolTip(REMOVE_HELP)
+        remove.setAccessibleName(REMOVE_HELP)
         remove.clicked.connect(partial(self._remove, remove))
-        for combo, words in ((image, "Image"), (labels, "Labels")):
+        for combo, title in ((image, "Image"), (labels, "Labels")):
             combo.setMinimumContentsLength(_SHORT)
-            combo.setAccessibleName(f"{words} of pair {len(self.rows) + 1}")
+            combo.setAccessibleName(f"{title} of pair {len(self.rows) + 1}")
             combo.setToolTip(PAIR_HELP)
             combo.refreshed.connect(self.changed)
             combo.activated.connect(self.changed)
@@ -95,7 +102,7 @@ class LayerPairs(QWidget):
         row = self._grid.rowCount()
         for place, widget in enumerate((image, labels, remove)):
             self._grid.addWidget(widget, row, place)
-            self._manners.teach(widget)
+            self._wheel_filter.add(widget)
         free = [
             layer
             for layer in self._viewer.layers
@@ -127,7 +134,7 @@ class LayerPairs(QWidget):
         return [pair_of(image, labels) for image, labels in found]
 
     def close_links(self) -> None:
-        """Stop following the viewer."""
+        """Disconnect from the viewer."""
         for image, labels, _ in self.rows:
             image.close_links()
             labels.close_links()
@@ -171,20 +178,20 @@ class Folders(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.images, self.labels = QLineEdit(), QLineEdit()
-        self.skip = QCheckBox("Leave out files that cannot be used")
-        self.skip.setToolTip("Otherwise nothing begins until all files can be used.")
+        self.skip = QCheckBox(SKIP)
+        self.skip.setToolTip(SKIP_HELP)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         lines = (("Images", self.images), ("Labels", self.labels))
         for place, (title, line) in enumerate(lines):
             line.setAccessibleName(f"Folder of {title.lower()}")
             line.setToolTip(FOLDER_HELP.format(title.lower()))
-            line.setPlaceholderText("tif, png, jpg or npy files")
+            line.setPlaceholderText(FILE_KINDS)
             line.textChanged.connect(self.changed)
             browse = QPushButton("...")
             browse.setFixedWidth(32)
-            browse.setAccessibleName(f"Choose the folder of {title.lower()}")
-            browse.setToolTip(f"Choose the folder of {title.lower()}.")
+            browse.setAccessibleName(BROWSE.format(title.lower()))
+            browse.setToolTip(f"{BROWSE.format(title.lower())}.")
             browse.clicked.connect(partial(self._browse, title, line))
             for column, part in enumerate((QLabel(title), line, browse)):
                 part.setToolTip(part.toolTip() or line.toolTip())
@@ -223,7 +230,7 @@ def _is_labels(layer: Layer) -> bool:
 
 
 class StartModel(QComboBox):
-    """Choose the model to start from.
+    """Combo box of the models to start from.
 
     Parameters
     ----------
@@ -235,7 +242,7 @@ class StartModel(QComboBox):
         super().__init__(parent)
         self.setMinimumContentsLength(12)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("The model that goes on learning. It is not changed.")
+        self.setToolTip(START_HELP)
         self.refresh()
         self._end = follow(MODELS.changed, self.refresh, self)
 
@@ -245,7 +252,7 @@ class StartModel(QComboBox):
         return str(self.currentData())
 
     def refresh(self) -> None:
-        """Offer the models there are now, keeping the chosen one."""
+        """List the present models; the chosen one stays."""
         shown = self.currentText() or DEFAULT_MODEL
         self.clear()
         for choice in MODELS.choices():
@@ -254,5 +261,5 @@ class StartModel(QComboBox):
         self.setCurrentIndex(max(self.findText(shown), 0))
 
     def close_links(self) -> None:
-        """Stop following the list."""
+        """Disconnect from the list."""
         self._end()

@@ -31,9 +31,9 @@ from napari_gpcis.plugin.background import InferenceThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.base import (
     Docked,
-    Manners,
-    ScrolledDown,
     Tabs,
+    VerticalScrollArea,
+    WheelFilter,
     explain_labels,
 )
 from napari_gpcis.plugin.dock.model_list import MODELS
@@ -56,11 +56,40 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.background import Answer
 
 
+HELP = (
+    "Teach the model your images: label some objects in at least a few images (with "
+    "GPCIS, or any labels you have), then train. Ten images with some objects each "
+    "are a good start."
+)
+SOURCE_HELP = "Where the images and their labels come from."
+NAME_HELP = "The new model is listed by this name."
+MINUTES_HELP = (
+    "The longest time for everything. It may end earlier, when more training does not "
+    "help."
+)
+START_HELP = "Train in a process of its own: you can go on working here."
+RESUME_HELP = "An unfinished training of this name is here."
+STOP_HELP = "End now; the best model so far is saved."
+TITLES = "Start from", "Name", "Minutes"
+START, BEGIN_AGAIN = "Start training", "Begin again"
+RESUME, STOP = "Go on where it stopped", "Stop, keep the best"
+READING, STARTING = "Reading the layers ...", "Starting ..."
+NOT_STARTED = "Not started: {}."
+STOPPED = "Stopped before training began."
+STOPPING = "Stopping: the best model so far is being saved ..."
+READY = "<b>{}</b> is ready."
+NO_BETTER = " It needs no fewer clicks than before."
+READY_NOTE = "The model {} is ready."
+KEPT = f" What was learnt is kept: press {RESUME!r}."
+PACKAGES_MISSING = (
+    "Training needs more packages ({}). In a terminal: "
+    f"<b>{INSTALL}</b>, then start napari again."
+)
 LAYERS, FOLDERS = "Layers of this viewer", "Folders of files"
 
 
 class FinetuneWidget(Docked):
-    """Fine-tune a model on labels of one's own.
+    """Dock widget that fine-tunes a model on the user's labels.
 
     Parameters
     ----------
@@ -85,12 +114,12 @@ class FinetuneWidget(Docked):
         self.model = StartModel()
         self.name = QLineEdit(free_name())
         self.minutes = QDoubleSpinBox()
-        self.start_button = QPushButton("Start training")
-        self.resume_button = QPushButton("Go on where it stopped")
-        self.stop_button = QPushButton("Stop, keep the best")
+        self.start_button = QPushButton(START)
+        self.resume_button = QPushButton(RESUME)
+        self.stop_button = QPushButton(STOP)
         self.progress = Progress()
         self._lay_out()
-        self._manners = Manners(self)
+        self._wheel_filter = WheelFilter(self)
         self._tabs = Tabs(self, "finetune")
         self._connect()
         self._show_theme()
@@ -98,11 +127,11 @@ class FinetuneWidget(Docked):
 
     @property
     def busy(self) -> bool:
-        """Whether a training goes on, or its layers are being read."""
+        """True while a training runs or its layers are being read."""
         return self.process.running or self.reader.busy("files")
 
     def start(self, *, resume: bool = False) -> None:
-        """Start training with what is chosen; what is wrong is said in the widget."""
+        """Start training; the widget shows an error if something is missing."""
         try:
             check_name(self.name.text().strip())
             if resume:
@@ -112,7 +141,7 @@ class FinetuneWidget(Docked):
             else:
                 self._read_layers()
         except GPCISError as error:
-            self.progress.say(f"Not started: {error}.")
+            self.progress.say(NOT_STARTED.format(error))
         self._show_state()
 
     def stop(self) -> None:
@@ -120,10 +149,10 @@ class FinetuneWidget(Docked):
         if self.reader.busy("files"):
             self.reader.cancel("files")
             self._forget_files()
-            self.progress.end("Stopped before training began.")
+            self.progress.end(STOPPED)
         else:
             self.process.stop()
-            self.progress.say("Stopping: the best model so far is being saved ...")
+            self.progress.say(STOPPING)
         self.stop_button.setEnabled(False)
         self._show_state()
 
@@ -156,9 +185,10 @@ class FinetuneWidget(Docked):
         column.addWidget(self.pages)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        form.addRow("Start from", self.model)
-        form.addRow("Name", self.name)
-        form.addRow("Minutes", self.minutes)
+        for title, field in zip(
+            TITLES, (self.model, self.name, self.minutes), strict=True
+        ):
+            form.addRow(title, field)
         column.addLayout(form)
         self.minutes.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed
@@ -183,7 +213,7 @@ class FinetuneWidget(Docked):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(ScrolledDown(content))
+        whole.addWidget(VerticalScrollArea(content))
 
     def _connect(self) -> None:
         self.source.currentIndexChanged.connect(self.pages.setCurrentIndex)
@@ -192,7 +222,7 @@ class FinetuneWidget(Docked):
         self.resume_button.clicked.connect(lambda: self.start(resume=True))
         self.stop_button.clicked.connect(self.stop)
         self.progress.use_wanted.connect(self.use_model)
-        self.process.told.connect(self._on_event)
+        self.process.event_read.connect(self._on_event)
         self.process.succeeded.connect(self._on_success)
         self.process.failed.connect(self._on_failure)
         self.reader.answered.connect(self._on_files)
@@ -208,13 +238,13 @@ class FinetuneWidget(Docked):
         """Write the labelled planes to files, on the thread."""
         pairs = self.layers.pairs()
         self._temporary = folder = Path(tempfile.mkdtemp(prefix="napari-gpcis-"))
-        self.progress.reset("Reading the layers ...")
+        self.progress.reset(READING)
         self.reader.submit("files", partial(write_pairs, pairs, folder))
 
     def _on_files(self, answer: Answer) -> None:
         if answer.error is not None:
             self._forget_files()
-            self.progress.end(f"Not started: {answer.error}.")
+            self.progress.end(NOT_STARTED.format(answer.error))
         elif answer.value is not None:
             self._train(*answer.value)
         self._show_state()
@@ -229,7 +259,7 @@ class FinetuneWidget(Docked):
             skip=self.folders.skip.isChecked(),
             resume=resume,
         )
-        self.progress.reset("Starting ...")
+        self.progress.reset(STARTING)
         self.process.start([*self._job.arguments(), *self.more_arguments])
 
     def _on_event(self, event: dict[str, Any]) -> None:
@@ -238,17 +268,17 @@ class FinetuneWidget(Docked):
             self._forget_files()  # the child has its own copy by now
 
     def _on_success(self, event: dict[str, Any]) -> None:
-        better = "" if event["improved"] else " It needs no fewer clicks than before."
-        ready = f"<b>{event['name']}</b> is ready.{better}"
+        better = "" if event["improved"] else NO_BETTER
+        ready = READY.format(event["name"]) + better
         self.progress.end(ready, usable=True)
-        show_info(f"The model {event['name']} is ready.")
+        show_info(READY_NOTE.format(event["name"]))
         MODELS.changed.emit()
         self._show_state()
 
     def _on_failure(self, message: str) -> None:
         kept = ""
         if self._job is not None and is_unfinished(self._job.name):
-            kept = " What was learnt is kept: press 'Go on where it stopped'."
+            kept = KEPT
         self.progress.end(f"{message}{kept}")
         show_error(f"Fine-tuning: {message}{kept}")
         self._forget_files()
@@ -267,12 +297,9 @@ class FinetuneWidget(Docked):
     def _show_state(self) -> None:
         missing = missing_packages()
         if missing and not self.busy:
-            self.progress.say(
-                f"Training needs more packages ({', '.join(missing)}). In a terminal: "
-                f"<b>{INSTALL}</b>, then start napari again."
-            )
+            self.progress.say(PACKAGES_MISSING.format(", ".join(missing)))
         waiting = not self.busy and is_unfinished(self.name.text().strip())
-        self.start_button.setText("Begin again" if waiting else "Start training")
+        self.start_button.setText(BEGIN_AGAIN if waiting else START)
         self.start_button.setEnabled(not self.busy and not missing)
         self.resume_button.setVisible(waiting and not missing)
         self.stop_button.setVisible(self.busy)
@@ -291,19 +318,3 @@ class FinetuneWidget(Docked):
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
-
-
-HELP = (
-    "Teach the model your images: label some objects in at least a few images (with "
-    "GPCIS, or any labels you have), then train. Ten images with some objects each "
-    "are a good start."
-)
-SOURCE_HELP = "Where the images and their labels come from."
-NAME_HELP = "The new model is listed by this name."
-MINUTES_HELP = (
-    "The longest time for everything. It may end earlier, when more training does not "
-    "help."
-)
-START_HELP = "Train in a process of its own: you can go on working here."
-RESUME_HELP = "An unfinished training of this name is here."
-STOP_HELP = "End now; the best model so far is saved."

@@ -89,7 +89,7 @@ class Restorer(QObject):
         """Bring back work that was left behind; it is read on a thread."""
         self._submit(partial(read_again, recovered, _target(image)), image)
         self._left = recovered
-        self.said.emit("Bringing it back ...")
+        self.said.emit("Restoring ...")
 
     def _submit(self, work: Work, image: Image) -> None:
         """Do one thing at a time; the latest is what the person wants."""

@@ -1,6 +1,6 @@
-"""What a person can do by key or button: one table for keys, buttons and docs.
+"""Table of commands, for keys, buttons and the documentation.
 
-The keys here are the usual ones, free in napari; a person may prefer others, see
+The keys here are the defaults, free in napari; the user may prefer others, see
 :mod:`.shortcuts`.
 """
 
@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """One command, the words for it and its keys.
+    """Command with its texts and default keys.
 
     Attributes
     ----------
     name
         Name of the command, see :meth:`.Binding.command`.
     title, help
-        What the button says, and its tooltip.
+        Text of the button, and its tooltip.
     anywhere
         Key that works whatever layer is active.
     on_points
         Keys that work while a points layer of ours is active.
     button
-        Whether it has a button among the main ones; a section may have others.
+        True if it has a button among the main ones; a section may have others.
     """
 
     name: str
@@ -65,8 +65,8 @@ COMMANDS = (
     ),
     Command(
         "toggle_sign",
-        "Flip click",
-        "Make object clicks background clicks, or back: the selected or the last one.",
+        "Switch sign",
+        "Switch selected clicks (or the last one) between positive and negative.",
         "Q",
         (),
         button=False,
@@ -130,4 +130,4 @@ COMMANDS = (
 )
 
 READY_KEY = "G"
-"""Makes the points layers ready for clicks, from wherever the person is."""
+"""Key that makes the points layers ready for clicks, from any layer."""

@@ -1,8 +1,8 @@
-"""What a person prefers: kept by napari (from 0.9 on), followed by all open widgets.
+"""Preferences of the user, kept by napari (from 0.9 on), used by all open widgets.
 
 napari shows the preferences of the manifest's ``configurations`` in its own dialog and
 keeps them. Here they are mirrored into one typed object, :data:`PREFERENCES`, whose
-events tell of every change, wherever it was made. Older versions of napari keep none;
+events report every change, wherever it was made. Older versions of napari keep none;
 then a change holds until napari is closed.
 """
 
@@ -36,7 +36,7 @@ SECTIONS = {
     ),
     "saving": ("autosave", "autosave_seconds"),
 }
-"""Sections of the manifest's ``configurations``, and what each holds."""
+"""Sections of the manifest's ``configurations``, and the preferences in each."""
 
 SHORTCUTS = "keybindings"
 """The section that holds the keys; napari cannot show one called "shortcuts"."""
@@ -44,25 +44,25 @@ SHORTCUTS = "keybindings"
 
 @dataclass
 class Preferences:
-    """What a person prefers.
+    """Preferences of the user.
 
     Attributes
     ----------
     model, device
-        What new widgets begin with; the device is one of ``auto``, ``cpu``, ``cuda``
+        Defaults of new widgets; the device is one of ``auto``, ``cpu``, ``cuda``
         and ``mps``.
     threshold
         Probability above which a pixel is object, for new objects.
     hover_preview
-        Whether the mask that a click would give follows the mouse.
+        True to show the mask that a click under the mouse would give.
     protect
-        Whether new objects never cover finished ones.
+        True if new objects never overwrite finished ones.
     positive_colour, negative_colour
         Of the clicks, for new layers and those in use.
     autosave, autosave_seconds
-        Whether running work is kept for recovery, and how often at most.
+        True to keep unsaved work for recovery; shortest time between two files.
     shortcuts
-        Keys of commands that are not the usual ones, by the command's name.
+        Keys of commands that differ from the defaults, by the command's name.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -79,7 +79,7 @@ class Preferences:
     shortcuts: dict[str, str] = field(default_factory=dict)
 
     def reset(self) -> None:
-        """Go back to what is usual."""
+        """Restore the defaults."""
         for item in fields(Preferences):
             setattr(self, item.name, getattr(Preferences(), item.name))
 
@@ -94,7 +94,7 @@ _LINKS: list[tuple[Any, Callable[..., None]]] = []
 def link_to_napari() -> bool:
     """Mirror the preferences that napari keeps; return whether it keeps any.
 
-    What a person changes in napari's dialog is seen here at once, and the other way
+    What the user changes in napari's dialog is seen here at once, and the other way
     round. Further calls do nothing.
     """
     kept = _kept_by_napari()
@@ -117,7 +117,7 @@ def link_to_napari() -> bool:
 
 
 def unlink() -> None:
-    """Mirror nothing any more."""
+    """End all mirroring."""
     for signal, slot in _LINKS:
         signal.disconnect(slot)
     _LINKS.clear()
@@ -181,8 +181,8 @@ def follow(
     slot
         What is called.
     owner
-        The Qt object without which the slot cannot work: a window may delete it
-        without asking anybody.
+        The Qt object without which the slot cannot work; a window may delete it
+        at any time.
 
     Returns
     -------

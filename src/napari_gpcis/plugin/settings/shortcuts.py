@@ -1,8 +1,9 @@
-"""The shortcut table: which keys run which command, as the person prefers it.
+"""Shortcuts: the keys of each command, and binding them in a viewer.
 
-The usual keys stand in :data:`.COMMANDS`. A preference is a text such as ``"N Enter"``:
-the first key works whatever layer is active, the others while a layer with clicks is.
-A key that is none, or is taken, is refused with a reason; the usual keys stay.
+The default keys stand in :data:`.COMMANDS`. A preference is a text such as
+``"N Enter"``: the first key works whatever layer is active, the others while a layer
+with clicks is. A key that is none, or is taken, is refused with a reason; the default
+keys stay.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtCore import QObject
 
-    from napari_gpcis.plugin.viewer.layers import ClickLayers
+    from napari_gpcis.plugin.viewer.layers import AnnotationLayers
 
 
 READY = Command(
@@ -49,18 +50,18 @@ KINDS = (Points, Image, Labels, Shapes, Vectors, Tracks, Surface)
 
 
 class Shortcut(NamedTuple):
-    """One row of the table.
+    """Keys of one command.
 
     Attributes
     ----------
     command
-        What the keys run.
+        The command they run.
     anywhere
         Key that works whatever layer is active; empty if there is none.
     on_points
         Keys that work while a layer with clicks is active.
     problem
-        Why the preferred keys are not used; empty if they are.
+        Reason why the preferred keys are not used; empty if they are.
     """
 
     command: Command
@@ -79,8 +80,8 @@ def commands() -> tuple[Command, ...]:
     return (*COMMANDS, READY)
 
 
-def usual(command: Command) -> str:
-    """Return the usual keys of a command, in the form of the preference."""
+def default_keys(command: Command) -> str:
+    """Return the default keys of a command, in the form of the preference."""
     return " ".join((command.anywhere or "-", *command.on_points))
 
 
@@ -103,7 +104,7 @@ def key_of(name: str) -> str:
 def _keys(_preferred: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """Return the keys from anywhere, which displays ask for at every click.
 
-    They are found anew when others are preferred, or when napari's keys change.
+    They are found again when others are preferred, or when napari's keys change.
     """
     get_settings().shortcuts.events.shortcuts.connect(_forget_keys)
     app = Application.get_app("napari")
@@ -117,7 +118,7 @@ def _forget_keys(*_: object) -> None:
 
 
 def change(name: str, text: str) -> None:
-    """Prefer other keys for a command; an empty text goes back to the usual ones.
+    """Set other keys for a command; an empty text restores the defaults.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def change(name: str, text: str) -> None:
     """
     before = dict(PREFERENCES.shortcuts)
     command = next(one for one in commands() if one.name == name)
-    PREFERENCES.shortcuts = {**before, name: text.strip() or usual(command)}
+    PREFERENCES.shortcuts = {**before, name: text.strip() or default_keys(command)}
     row = next(row for row in table() if row.command.name == name)
     if row.problem:
         PREFERENCES.shortcuts = before
@@ -152,9 +153,9 @@ def spelt(key: str) -> str:
 
 
 def _wanted(command: Command) -> Shortcut:
-    """Return the preferred keys of a command, or the usual ones and what was wrong."""
+    """Return the preferred keys of a command, or the defaults and the problem."""
     text = PREFERENCES.shortcuts.get(command.name, "").strip()
-    if not text or text == usual(command):
+    if not text or text == default_keys(command):
         return Shortcut(command, command.anywhere, command.on_points)
     first, *others = ("" if word == "-" else word for word in text.split())
     try:
@@ -167,9 +168,11 @@ def _wanted(command: Command) -> Shortcut:
 
 
 def _refused(command: Command, why: str) -> Shortcut:
-    """Return the usual keys, and why others are not used."""
-    stays = usual(command).replace("-", "no key") if command.anywhere == "" else ""
-    problem = f"{command.title}: {why}; {stays or usual(command)} stays."
+    """Return the default keys, and the reason why others are not used."""
+    stays = (
+        default_keys(command).replace("-", "no key") if command.anywhere == "" else ""
+    )
+    problem = f"{command.title}: {why}; {stays or default_keys(command)} stays."
     return Shortcut(command, command.anywhere, command.on_points, problem)
 
 
@@ -195,7 +198,7 @@ def _check_free(key: str, *, anywhere: bool) -> None:
 
 
 def _layer_keys() -> dict[str, set[str]]:
-    """Return the keys of each kind of layer, which a person may have changed."""
+    """Return the keys of each kind of layer, which the user may have changed."""
     return {
         kind.__name__.lower(): {str(key) for key in kind.class_keymap} for kind in KINDS
     }
@@ -229,7 +232,7 @@ def _is_changed(row: Shortcut) -> bool:
 
 
 class Keys:
-    """Binds the keys of all commands, and gives them back.
+    """Key bindings of all commands in one viewer.
 
     Parameters
     ----------
@@ -244,7 +247,7 @@ class Keys:
     Attributes
     ----------
     refused
-        Keys that somebody else has bound, in words.
+        Messages about keys that were bound already.
     """
 
     def __init__(
@@ -259,13 +262,13 @@ class Keys:
         self._run = run
         self._ready = ready
         self._run_in_labels = run_in_labels
-        self._layers: ClickLayers | None = None
+        self._layers: AnnotationLayers | None = None
         self._taken: list[tuple[Any, str]] = []
         self.refused: list[str] = []
         self._bind_all()
         self._end = follow(PREFERENCES.events.shortcuts, self._on_changed, parent)
 
-    def bind(self, layers: ClickLayers) -> None:
+    def bind(self, layers: AnnotationLayers) -> None:
         """Bind the keys of the points layers, and undo on the labels layer."""
         self._layers = layers
         for row in table():
@@ -292,8 +295,8 @@ class Keys:
             if row.anywhere:
                 name = row.command.name
                 if not self._take(self._viewer, row.anywhere, self._runner(name)):
-                    words = f"{row.command.title}: {row.anywhere} is bound already."
-                    self.refused.append(words)
+                    message = f"{row.command.title}: {row.anywhere} is bound already."
+                    self.refused.append(message)
         self._on_viewer = len(self._taken)
 
     def _on_changed(self, *_: Any) -> None:
@@ -315,7 +318,7 @@ class Keys:
     def _take(self, owner: Any, key: str, function: Callable[..., None]) -> bool:
         try:
             owner.bind_key(key, function)
-        except ValueError:  # bound by the person or another plugin: theirs stays
+        except ValueError:  # bound by the user or another plugin: theirs stays
             return False
         self._taken.append((owner, key))
         return True

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.viewer.overlays import Sketch
+from napari_gpcis.plugin.viewer.overlays import CurveOverlay
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
@@ -37,7 +37,7 @@ class BoxTool(QObject):
         super().__init__(parent)
         self._on = False
         self._annotation: Annotation | None = None
-        self._sketch: Sketch | None = None
+        self._sketch: CurveOverlay | None = None
         self._connections = Connections()
         binding.started.connect(self._on_started)
         binding.stopped.connect(self.close)
@@ -73,7 +73,7 @@ class BoxTool(QObject):
 
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
-        self._sketch = Sketch(annotation.viewer, annotation.image, "box")
+        self._sketch = CurveOverlay(annotation.viewer, annotation.image, "box")
         self._connections.connect(annotation.prompts.dragged, self._on_dragged)
         self._connections.connect(annotation.prompts.boxed, self._on_boxed)
         for layer in annotation.prompts.layers.values():

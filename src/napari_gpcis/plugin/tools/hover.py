@@ -17,7 +17,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.annotation.jobs import Answers, Contour, Question
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.viewer.overlays import Sketch
+from napari_gpcis.plugin.viewer.overlays import CurveOverlay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -48,7 +48,7 @@ class Hover(QObject):
         super().__init__(parent)
         self._binding = binding
         self._annotation: Annotation | None = None
-        self._sketch: Sketch | None = None
+        self._sketch: CurveOverlay | None = None
         self._next: Contour | None = None
         self._waiting: _Work | None = None
         self._answers = Answers()
@@ -85,7 +85,7 @@ class Hover(QObject):
 
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
-        self._sketch = Sketch(annotation.viewer, annotation.image, "preview")
+        self._sketch = CurveOverlay(annotation.viewer, annotation.image, "preview")
         self._watch(annotation)
         for layer in annotation.prompts.layers.values():
             layer.mouse_move_callbacks.append(self._on_move)

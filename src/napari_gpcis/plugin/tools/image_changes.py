@@ -34,7 +34,7 @@ WAIT = 200
 """Milliseconds after which it is looked at: a slider draws many planes."""
 
 
-class Freshness(QObject):
+class ImageChangeWatcher(QObject):
     """Opens planes anew whose pixels have changed in place.
 
     Parameters

@@ -19,7 +19,7 @@ from napari_gpcis.plugin.viewer.overlays import (
     same_place,
     take_away,
 )
-from napari_gpcis.plugin.viewer.planes import go_to, layer_shape
+from napari_gpcis.plugin.viewer.planes import center_on, layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,7 +190,7 @@ class NextClickGuide(QObject):
             return
         row, col = advice.click.row, advice.click.col
         place = row, col, row + 1, col + 1
-        go_to(self._binding.viewer, annotation.image, advice.plane, place)
+        center_on(self._binding.viewer, annotation.image, advice.plane, place)
 
     def _on_removed(self, event: Any) -> None:
         """Switch off when the person deletes the ring's layer."""

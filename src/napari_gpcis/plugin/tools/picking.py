@@ -137,7 +137,7 @@ class Picking(QObject):
         if annotation is None or annotation.current is None:
             return
         if annotation.current.clicks:
-            annotation.say("Accept or clear the running object first.")
+            annotation.say("Accept or clear the current object first.")
             return
         ours = layer == annotation.layers.labels
         data = plane.take(full_resolution(layer))

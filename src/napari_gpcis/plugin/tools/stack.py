@@ -125,7 +125,7 @@ class Propagation(QObject):
         if run is None or stack is None:
             return
         if not run.directions:
-            self._finish(f"Followed through {_planes(len(self.found))}.")
+            self._finish(f"Propagated through {_planes(len(self.found))}.")
             return
         plane = stack.beside(run.plane, run.directions[0])
         if plane is None:

@@ -74,7 +74,7 @@ MAPS = {
     "doubt": Map(
         "Chance that the mask is wrong",
         "Where the model may have decided wrongly: a thin line along the border is "
-        "usual, a wide spot is worth a click.",
+        "normal, a wide spot is worth a click.",
         "inferno",
         (0.0, 0.5),
         ("0: right", "0.5: a guess"),

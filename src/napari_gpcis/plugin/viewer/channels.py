@@ -1,6 +1,7 @@
-"""Images with several channels along an axis: up to three become one picture.
+"""Channels and contrast of an image: the picture that the model sees.
 
-The picture is a layer of its own, so a person sees what the model sees. It is made
+Up to three channels along an axis become one picture, a layer of its own, so that the
+user sees what the model sees. It is made
 plane by plane, when it is looked at, and lies on all channels of the image at once.
 """
 
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
 
 MOST_CHANNELS = 32
-"""A longer axis is not one of channels."""
+"""Longest axis that may hold channels."""
 PERCENTILES = (0.1, 99.9)
 SAMPLE_SIDE = 1024
-"""Percentiles are taken on about so many rows and columns."""
+"""Rows and columns on which percentiles are taken, about."""
 
 
 def channel_axes(image: Image) -> tuple[int, ...]:
@@ -163,7 +164,7 @@ def _mean(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]
 
 
 KEY = "napari-gpcis contrast"
-"""Key in the layer's metadata."""
+"""Key of the chosen contrast in the layer's metadata."""
 
 
 def chosen_contrast(image: Image) -> tuple[float, float] | None:
@@ -176,7 +177,7 @@ def chosen_contrast(image: Image) -> tuple[float, float] | None:
 
 
 def choose_contrast(image: Image, *, fixed: bool) -> None:
-    """Fix the contrast to what the layer shows now, or free it."""
+    """Fix the contrast to the layer's present limits, or take it from the values."""
     if fixed and not image.rgb:
         image.metadata[KEY] = tuple(float(limit) for limit in image.contrast_limits)
     else:

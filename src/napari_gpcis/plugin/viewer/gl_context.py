@@ -1,7 +1,7 @@
-"""The canvas of the right window is current in OpenGL when a layer is removed.
+"""OpenGL context of the viewer, made current before napari frees a removed layer.
 
-napari frees what a removed layer has drawn at once, in whatever OpenGL context is
-current. With two viewers that may be a context of the other window, where the same
+napari frees the OpenGL objects of a removed layer at once, in whatever context is
+current. With two viewers that may be the context of the other window, where the same
 numbers belong to other objects: then vispy reports ``GL_INVALID_VALUE``.
 """
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
-class OwnCanvas:
-    """Makes a window's canvas current before a layer of its viewer is removed.
+class ContextKeeper:
+    """Makes the viewer's GL context current before one of its layers is removed.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class OwnCanvas:
         self._connections.connect(viewer.layers.events.removing, self._make_current)
 
     def close(self) -> None:
-        """Follow the viewer no more."""
+        """Disconnect from the viewer."""
         self._connections.end()
 
     def _make_current(self, _event: Any = None) -> None:

@@ -1,7 +1,7 @@
-"""The layers the plugin makes, and how it finds its own earlier ones again.
+"""Layers of the plugin: made, checked, and found again.
 
-Layers are recognised by a mark in their metadata and held as objects, never by name:
-a person may rename and reorder them at will.
+Layers are recognised by a mark in their metadata and kept as objects, never by name:
+the user may rename and reorder them at will.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RIGHT_BUTTON = 2
 
 POSITIVE_COLOUR = "#56b4e9"
 NEGATIVE_COLOUR = "#e69f00"
-"""Sky blue and orange: told apart with any colour vision, on light and dark ground."""
+"""Sky blue and orange, distinct for any colour vision, on light and dark ground."""
 
 OBJECT_COLOURS = (
     "#7dff3d",
@@ -44,24 +44,23 @@ OBJECT_COLOURS = (
     "#8affd6",
     "#fff59e",
 )
-"""Bright, so that masks are seen on dark and on grey images, and none of them near
-the colours of clicks."""
+"""Colours of objects: bright for dark and grey images, none near those of clicks."""
 OBJECT_OPACITY = 0.5
-"""What lies under a mask must be seen, to judge its boundary."""
+"""Opacity of masks: the image below is visible, to judge the boundary."""
 EDGE_COLOUR, EDGE_WIDTH = "#202020", 0.1
-"""A dark line around clicks on objects: they are seen on masks of any colour."""
+"""Dark line around positive clicks: visible on masks of any colour."""
 ON_SCREEN = (4, 20)
 """Least and largest size of a click, in pixels of the canvas.
 
 The outline of a selected point is at least half the least size thick: with a larger
-one it would cover the whole point, and with it the colour of its sign.
+one it would hide the whole point, and with it the colour of its sign.
 """
 
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 
 
-class ClickLayers(NamedTuple):
-    """The layers of one annotated image."""
+class AnnotationLayers(NamedTuple):
+    """Layers of one annotated image: positive clicks, negative clicks, labels."""
 
     positive: Points
     negative: Points
@@ -137,7 +136,7 @@ def check_room(labels: Labels, highest: int) -> None:
 
 def claim_layers(
     viewer: ViewerModel, image: Image, labels: Labels | None
-) -> ClickLayers:
+) -> AnnotationLayers:
     """Return the layers for clicks and masks on ``image``: own earlier or new ones.
 
     Parameters
@@ -161,7 +160,7 @@ def claim_layers(
     check_room(labels, int(labels.data.max(initial=0)))
     negative = _own(viewer, "negative", image) or _new_points(viewer, image, False)
     positive = _own(viewer, "positive", image) or _new_points(viewer, image, True)
-    return ClickLayers(positive, negative, labels)
+    return AnnotationLayers(positive, negative, labels)
 
 
 def _own(viewer: ViewerModel, role: str, image: Layer) -> Any:

@@ -1,4 +1,4 @@
-"""Layers that only show something: added and removed without disturbing anybody.
+"""Overlays: layers of the plugin for display only, and curves on them.
 
 They never become active, are marked as ours, are offered nowhere as an image, and go
 when the annotation stops.
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 DISPLAY = {MARK: {"role": "display"}}
-"""Metadata of a layer that only shows something."""
+"""Metadata of a layer for display only."""
 
 
 def is_display(layer: Layer) -> bool:
-    """Return whether a layer only shows something and is not to be annotated."""
+    """Return true for a layer for display only, which is not to be annotated."""
     mark = layer.metadata.get(MARK)
     return isinstance(mark, dict) and mark.get("role") == "display"
 
@@ -56,7 +56,7 @@ def same_place(image: Layer) -> dict[str, Any]:
 
 
 def image_to_world(image: Layer) -> NDArray[np.float64]:
-    """Return the matrix (n + 1, n + 1) from an image's pixels to the world."""
+    """Return the matrix (n + 1, n + 1) from pixels to the world."""
     origin = np.asarray(image.data_to_world(np.zeros(image.ndim)), dtype=np.float64)
     matrix = np.eye(image.ndim + 1)
     matrix[:-1, -1] = origin
@@ -71,7 +71,7 @@ def grid_to_world(
     """Return the matrix that lays the network's grid on its part of the image.
 
     It is for a layer with the axes of the image, all of length 1 but the two of the
-    plane, which hold the grid.
+    plane, which have the grid.
     """
     matrix = np.eye(image.ndim + 1)
     matrix[:-1, -1] = plane.steps
@@ -108,8 +108,8 @@ WIDTH = 2.0
 """Width of the curves on the screen, in pixels of the canvas."""
 
 
-class Sketch:
-    """Curves in a layer of their own, made when first needed.
+class CurveOverlay:
+    """Curves over an image, in a layer that is made when first needed.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Sketch:
 
     @property
     def shown(self) -> bool:
-        """Whether a curve is drawn."""
+        """True while a curve is drawn."""
         return self._layer is not None and len(self._layer.data) > 0
 
     def show(
@@ -182,7 +182,7 @@ class Sketch:
             np.zeros((0, 2, self._image.ndim)),
             ndim=self._image.ndim,
             name=f"{self._what} on {self._image.name}",
-            metadata={MARK: {"role": "sketch", "image": str(self._image.unique_id)}},
+            metadata={MARK: {"role": "curves", "image": str(self._image.unique_id)}},
             vector_style="line",
             edge_color=colour,
             edge_width=self._width(),
@@ -199,10 +199,10 @@ class Sketch:
 
 
 def _set(layer: Vectors, steps: NDArray[Any]) -> None:
-    """Draw these pieces.
+    """Set the segments of a layer of curves.
 
-    They lie inside the image, so the viewer need not look for the range of all layers
-    anew, which takes longer than the drawing.
+    They lie inside the image, so the viewer need not compute the range of all layers
+    again, which takes longer than the drawing.
     """
     with layer.events.data.blocker():
         layer.data = steps

@@ -1,4 +1,4 @@
-"""Planes: what a person sees of a layer in the two-dimensional display.
+"""Planes of a layer, as the two-dimensional display shows them.
 
 A layer may have any number of axes and napari may show any two of them, in any
 order. A :class:`Plane` names the two shown axes and the place on all others, and
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plane:
-    """One two-dimensional plane of a layer.
+    """Two-dimensional plane of a layer.
 
     Parameters
     ----------
@@ -152,8 +152,8 @@ def _nearest(coordinate: float) -> int:
     return int(np.floor(coordinate + 0.5))
 
 
-def go_to(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:
-    """Show a plane of a layer, with a box of it in the middle; the zoom stays.
+def center_on(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:
+    """Show a plane with a box of it in the middle; the zoom stays.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Sections of the dock widget below the main buttons, each folded until wanted."""
+"""Panels: the foldable sections of the dock widget below the main buttons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all sections of the dock widget have in common."""
+"""Base class of the panels, and texts that several of them need."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 class Panel(QWidget):
-    """The content of one section: shows the state of the binding, sends it commands.
+    """Content of one section: shows the state of the binding, sends it commands.
 
-    A section computes nothing. Work belongs to the binding, the annotation or an
+    A panel computes nothing. Work belongs to the binding, the annotation or an
     object of its own that follows :attr:`Binding.started` and :attr:`Binding.stopped`.
 
     Parameters
     ----------
     binding
-        What the section shows and commands.
+        The annotation shown and commanded.
 
     Attributes
     ----------
     title : str
-        What the section's header says.
+        Text of the section's header.
     unfolded : bool
-        Whether the section is open when the widget is.
+        True for a section that is open at first.
     """
 
     title: ClassVar[str]
     unfolded: ClassVar[bool] = False
 
     wanted = Signal(bool)
-    """Emit it to show the whole section, or to hide it with its header."""
+    """Emitted with true to show the whole section, with false to hide it."""
 
     def __init__(self, binding: Binding) -> None:
         super().__init__()
@@ -47,14 +47,14 @@ class Panel(QWidget):
         self.column.setContentsMargins(8, 0, 0, 4)
 
     def show_state(self) -> None:
-        """Show what is possible now; called whenever something may have changed."""
+        """Update the display; called whenever something may have changed."""
 
     def close_links(self) -> None:
-        """Let go of what outlives the widget; called once, when it is closed."""
+        """Disconnect from all that outlives the widget; called once, when it closes."""
 
 
 def axis_name(image: Image, axis: int) -> str:
-    """Return what an axis is called: its number, and its name if somebody gave one."""
+    """Return the text for an axis: its number, and its name if it has one."""
     name = str(image.axis_labels[axis])
     return f"axis {axis}" if name.lstrip("-").isdigit() else f"axis {axis} ({name})"
 

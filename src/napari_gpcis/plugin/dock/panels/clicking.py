@@ -1,4 +1,4 @@
-"""The section about clicking: preview, mask threshold, boxes."""
+"""Section "Clicking": preview, mask threshold, boxes, sign of a click."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ PREVIEW_HELP = (
 )
 THRESHOLD_HELP = (
     "How sure the model must be that a pixel belongs to the object.\n"
-    "Lower: larger masks. Higher: smaller masks. Usually 0.50 is right.\n"
-    "The running mask follows at once; finished objects stay as they are."
+    "Lower: larger masks. Higher: smaller masks. The default is 0.50.\n"
+    "The current mask changes at once; finished objects stay as they are."
 )
 BOX_HELP = (
     "Draw a box around an object to begin it: the model looks into the box and takes "
     "its middle as the first click.\n"
     "While this is off, hold Shift and drag."
 )
-TURN_HELP = (
-    "Make object clicks background clicks, or back: the selected or the last one."
-)
+SIGN_HELP = "Switch selected clicks (or the last one) between positive and negative."
+PREVIEW, BOX, SIGN = "Preview under the mouse", "Draw a box", "Switch sign"
+THRESHOLD = "Mask threshold"
 
 
 class ClickingPanel(Panel):
@@ -51,13 +51,13 @@ class ClickingPanel(Panel):
         self.threshold = QSlider(Qt.Orientation.Horizontal)
         self.threshold_label = QLabel()
         self.box_button = QPushButton()
-        self.turn_button = QPushButton()
+        self.sign_button = QPushButton()
         self._lay_out()
         self.preview.toggled.connect(self._on_preview)
         self.threshold.valueChanged.connect(self._on_threshold)
         self.box_button.clicked.connect(self.box_tool.toggle)
         self.box_tool.changed.connect(self.show_state)
-        self.turn_button.clicked.connect(self._on_turn)
+        self.sign_button.clicked.connect(self._on_sign)
         self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
         self._show_keys()
         self.show_state()
@@ -66,23 +66,23 @@ class ClickingPanel(Panel):
         self.preview.setToolTip(PREVIEW_HELP)
         for part in (self.threshold, self.threshold_label):
             part.setToolTip(THRESHOLD_HELP)
-        self.threshold.setAccessibleName("Mask threshold")
+        self.threshold.setAccessibleName(THRESHOLD)
         self.threshold.setRange(LOWEST, HIGHEST)
         self.box_button.setCheckable(True)
         self.box_button.setToolTip(BOX_HELP)
-        self.turn_button.setToolTip(TURN_HELP)
+        self.sign_button.setToolTip(SIGN_HELP)
         row = QHBoxLayout()
         row.addWidget(self.threshold_label)
         row.addWidget(self.threshold, stretch=1)
         buttons = QHBoxLayout()
         buttons.addWidget(self.box_button)
-        buttons.addWidget(self.turn_button)
+        buttons.addWidget(self.sign_button)
         self.column.addWidget(self.preview)
         self.column.addLayout(row)
         self.column.addLayout(buttons)
 
     def show_state(self) -> None:
-        """Show the choices, and the threshold of the running object."""
+        """Show the choices, and the threshold of the current object."""
         session = self.binding.session
         threshold = self.binding.writing.threshold
         if session is not None:
@@ -90,17 +90,17 @@ class ClickingPanel(Panel):
         with QSignalBlocker(self.threshold), QSignalBlocker(self.preview):
             self.threshold.setValue(round(threshold * 100))
             self.preview.setChecked(PREFERENCES.hover_preview)
-        self.threshold_label.setText(f"Mask threshold {threshold:.2f}")
+        self.threshold_label.setText(f"{THRESHOLD} {threshold:.2f}")
         self.box_button.setChecked(self.box_tool.on)
-        self.turn_button.setEnabled(self.binding.annotation is not None)
+        self.sign_button.setEnabled(self.binding.annotation is not None)
 
     def _show_keys(self, *_: Any) -> None:
-        self.preview.setText(with_key("Preview under the mouse", "hover_preview"))
-        self.box_button.setText(with_key("Draw a box", "box_tool"))
-        self.turn_button.setText(with_key("Flip click", "toggle_sign"))
+        self.preview.setText(with_key(PREVIEW, "hover_preview"))
+        self.box_button.setText(with_key(BOX, "box_tool"))
+        self.sign_button.setText(with_key(SIGN, "toggle_sign"))
 
     def close_links(self) -> None:
-        """Let go of the viewer and the preferences."""
+        """Disconnect from the viewer and the preferences."""
         self._end()
         self.hover.close()
         self.box_tool.close()
@@ -115,5 +115,5 @@ class ClickingPanel(Panel):
             annotation.current.set_threshold(value / 100)
         self.show_state()
 
-    def _on_turn(self) -> None:
+    def _on_sign(self) -> None:
         self.binding.command("toggle_sign")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Button(NamedTuple):
-    """One button: its name, what it says, its tooltip, and what it writes."""
+    """Button of the section: name, text, tooltip, ending of its file."""
 
     name: str
     title: str
@@ -64,13 +64,18 @@ BUTTONS = (
 )
 
 
+EXPORT, EXPORT_HELP = "Export for other programs:", "Files without the clicks."
+WRITING = "Writing ..."
+NOT_KEPT = "Unsaved work is not kept for recovery: {}"
+
+
 class FilesPanel(Panel):
-    """Saving, opening, exporting.
+    """Buttons to save, open and export clicks and labels.
 
     Parameters
     ----------
     binding
-        What annotates.
+        The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Files"
@@ -97,7 +102,7 @@ class FilesPanel(Panel):
     def follow(
         self, keeper: Keeper, restorer: Restorer, image: Callable[[], Image | None]
     ) -> None:
-        """Save what is recorded there, and open for the image chosen there."""
+        """Connect what saves and restores; ``image`` returns the chosen image."""
         self._keeper, self._restorer, self._image = keeper, restorer, image
         restorer.said.connect(self.message.setText)
         keeper.failed.connect(self._on_no_recovery)
@@ -107,7 +112,7 @@ class FilesPanel(Panel):
         self.saver.close()
 
     def show_state(self) -> None:
-        """Offer what is possible: saving once there is an annotation."""
+        """Enable the buttons that can be used."""
         there = self._keeper is not None and self._keeper.record is not None
         for name, button in self.buttons.items():
             button.setEnabled(self._image() is not None if name == "open" else there)
@@ -123,7 +128,7 @@ class FilesPanel(Panel):
             "table": self.saver.export_table,
             "coco": self.saver.export_coco,
         }
-        self.message.setText("Writing ...")
+        self.message.setText(WRITING)
         writers[name](path, record)
 
     def open_file(self, path: Path) -> None:
@@ -144,8 +149,8 @@ class FilesPanel(Panel):
             button.setText(short[0].upper() + short[1:])
             grid.addWidget(button, 3, place - 2)
         if place == 2:
-            export = QLabel("Export for other programs:")
-            export.setToolTip("Files without the clicks.")
+            export = QLabel(EXPORT)
+            export.setToolTip(EXPORT_HELP)
             grid.addWidget(export, 2, 0, 1, 3)
 
     def _on_clicked(self, entry: _Button) -> None:
@@ -163,11 +168,11 @@ class FilesPanel(Panel):
             self.write(entry.name, with_ending(Path(name), entry.ending))
 
     def _on_no_recovery(self, why: str) -> None:
-        self.message.setText(f"Running work is not kept for recovery: {why}")
+        self.message.setText(NOT_KEPT.format(why))
 
 
 def with_ending(path: Path, ending: str) -> Path:
-    """Return a path with an ending, unless the person typed one of that kind."""
+    """Return a path with an ending, unless it has one of that kind."""
     if path.name.lower().endswith(Path(ending).suffix):
         return path
     return path.with_name(path.name + ending)

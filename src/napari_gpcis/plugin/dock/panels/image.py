@@ -1,4 +1,4 @@
-"""Section "Channels": which channels of an image make the picture to annotate."""
+"""Sections "Channels" and "Contrast": the picture that the model sees."""
 
 from __future__ import annotations
 
@@ -39,17 +39,21 @@ USE_HELP = (
     "Make a picture of these channels, as a layer of its own, and annotate it. The "
     "objects lie on all channels."
 )
+USE = "Annotate these channels"
+ALONG, CONTRAST = "Along", "Contrast"
+FROM_VALUES, AS_LAYER = "from the values", "as the layer shows them"
+AS_LAYER_NOW = "as the layer shows it now"
 COLOURS = ("Red or grey", "Green", "Blue")
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class ChannelsPanel(Panel):
-    """Choices of axis, channels and contrast; seen only where there are channels.
+    """Choices of axis, channels and contrast; hidden for images without channels.
 
     Parameters
     ----------
     binding
-        What the section shows and commands.
+        The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Channels"
@@ -58,8 +62,8 @@ class ChannelsPanel(Panel):
         super().__init__(binding)
         self.axis, self.contrast = QComboBox(), QComboBox()
         self.channels = tuple(QComboBox() for _ in COLOURS)
-        self.use = QPushButton("Annotate these channels")
-        self.words = QLabel()
+        self.use = QPushButton(USE)
+        self.message = QLabel()
         self._image: Image | None = None
         self._picture: Image | None = None
         self._lay_out()
@@ -72,12 +76,12 @@ class ChannelsPanel(Panel):
         self.show_state()
 
     def close_links(self) -> None:
-        """Stop following the viewer."""
+        """Disconnect from the viewer."""
         self._connections.end()
 
     @property
     def image(self) -> Image | None:
-        """The image in question: the one being annotated, or else the active one.
+        """The image that is annotated, or else the active one.
 
         A picture that was made here stands for the image of its channels, so that
         other channels can be tried.
@@ -94,7 +98,7 @@ class ChannelsPanel(Panel):
         return active if picture else None
 
     def show_state(self) -> None:
-        """Offer the axes of the image; hide the section if it has no channels."""
+        """List the axes of the image; hide the section if it has no channels."""
         image = self.image
         axes = () if image is None else channel_axes(image)
         section = self.parentWidget()
@@ -118,26 +122,26 @@ class ChannelsPanel(Panel):
         for combo in (self.axis, self.contrast, *self.channels):
             combo.setSizeAdjustPolicy(_NARROW)
             combo.setMinimumContentsLength(10)
-        form.addRow("Along", self.axis)
-        for words, combo in zip(COLOURS, self.channels, strict=True):
+        form.addRow(ALONG, self.axis)
+        for colour, combo in zip(COLOURS, self.channels, strict=True):
             combo.setToolTip(CHANNEL_HELP)
-            form.addRow(words, combo)
-        self.contrast.addItem("from the values", "values")
-        self.contrast.addItem("as the layer shows them", "layer")
-        form.addRow("Contrast", self.contrast)
+            form.addRow(colour, combo)
+        self.contrast.addItem(FROM_VALUES, "values")
+        self.contrast.addItem(AS_LAYER, "layer")
+        form.addRow(CONTRAST, self.contrast)
         self.axis.setToolTip(AXIS_HELP)
         self.contrast.setToolTip(CONTRAST_HELP)
         self.use.setToolTip(USE_HELP)
-        self.words.setWordWrap(True)
-        self.words.setToolTip(CONTRAST_HELP)
-        self.words.hide()
+        self.message.setWordWrap(True)
+        self.message.setToolTip(CONTRAST_HELP)
+        self.message.hide()
         explain_labels(form)
         self.column.addLayout(form)
         self.column.addWidget(self.use)
-        self.column.addWidget(self.words)
+        self.column.addWidget(self.message)
 
     def _show_channels(self, *_: object) -> None:
-        """Offer the channels of the chosen axis; at first, as many as there are."""
+        """List the channels of the chosen axis; at first, as many as there are."""
         if self._image is None:
             return
         count = layer_shape(self._image)[self.axis.currentData()]
@@ -153,7 +157,7 @@ class ChannelsPanel(Panel):
         self.show_state()
 
     def _on_removed(self, event: Any) -> None:
-        """Keep nothing of a layer in memory that is gone."""
+        """Forget a layer that was removed, and free its memory."""
         if event.value == self._image:
             self._image = None
         if event.value == self._picture:
@@ -185,11 +189,11 @@ class ChannelsPanel(Panel):
         self.binding.start(picture)
 
     def _say(self, channels: list[int], limits: list[tuple[float, float]]) -> None:
-        """State the contrast that was used."""
+        """Show the contrast that was used."""
         pairs = zip(channels, limits, strict=True)
         parts = [f"channel {c}: {low:g} to {high:g}" for c, (low, high) in pairs]
-        self.words.setText("Contrast: " + "; ".join(parts) + ".")
-        self.words.show()
+        self.message.setText("Contrast: " + "; ".join(parts) + ".")
+        self.message.show()
 
 
 HELP = (
@@ -198,40 +202,42 @@ HELP = (
     "percentiles on each plane; the contrast sliders do not change masks.\n"
     "As the layer shows it now: its contrast limits, as they are when you choose this."
 )
+BLACK_AND_WHITE = "{:g} is black, {:g} is white"
+IN_USE = "For the model, {}."
 
 
 class ContrastPanel(Panel):
-    """The choice of contrast, and the contrast in use.
+    """Choice of the contrast for the model, and the limits in use.
 
     Parameters
     ----------
     binding
-        What the section shows and commands.
+        The annotation shown and commanded.
     """
 
-    title: ClassVar[str] = "Brightness"
+    title: ClassVar[str] = "Contrast"
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
         self.choice = QComboBox()
-        self.choice.addItem("from the values", False)
-        self.choice.addItem("as the layer shows it now", True)
+        self.choice.addItem(FROM_VALUES, False)
+        self.choice.addItem(AS_LAYER_NOW, True)
         self.choice.setToolTip(HELP)
         self.choice.setSizeAdjustPolicy(_NARROW)
         self.choice.setMinimumContentsLength(10)
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setToolTip(HELP)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setToolTip(HELP)
         form = QFormLayout()
-        form.addRow("Contrast", self.choice)
+        form.addRow(CONTRAST, self.choice)
         explain_labels(form)
         self.column.addLayout(form)
-        self.column.addWidget(self.words)
+        self.column.addWidget(self.message)
         self.choice.activated.connect(self._on_choice)
         self.show_state()
 
     def show_state(self) -> None:
-        """Show what was chosen, and state the contrast of the displayed plane."""
+        """Show the choice, and the contrast of the displayed plane."""
         annotation, session = self.binding.annotation, self.binding.session
         image = None if annotation is None else annotation.image
         self.choice.setEnabled(image is not None and not image.rgb)
@@ -239,10 +245,10 @@ class ContrastPanel(Panel):
         with QSignalBlocker(self.choice):
             self.choice.setCurrentIndex(int(fixed))
         if session is None:
-            self.words.setText("")
+            self.message.setText("")
             return
-        pairs = [f"{low:g} is black, {high:g} is white" for low, high in session.limits]
-        self.words.setText("For the model, " + "; ".join(dict.fromkeys(pairs)) + ".")
+        pairs = [BLACK_AND_WHITE.format(*limits) for limits in session.limits]
+        self.message.setText(IN_USE.format("; ".join(dict.fromkeys(pairs))))
 
     def _on_choice(self, _place: int) -> None:
         annotation = self.binding.annotation

@@ -1,4 +1,4 @@
-"""Section "Model": what the model is for, where it runs, and files of one's own."""
+"""Section "Models": facts about the chosen model, its device, the user's files."""
 
 from __future__ import annotations
 
@@ -37,15 +37,20 @@ LOAD_HELP = (
     "Use a model you have fine-tuned: a .safetensors file, from gpcis-train finetune "
     "or napari-gpcis convert. It stays in the list."
 )
+LOAD = "Load my fine-tuned file ..."
+DEVICE = "Runs on"
+FACTS_HELP = "About the model that is shown above."
+NOT_LOADED = "Not loaded: {}."
+HERE, NOT_HERE = "here", "not here yet: choose it to download it"
 
 
 class ModelPanel(Panel):
-    """Facts about the model that is chosen.
+    """Facts about the chosen model, the device, and a button to load a file.
 
     Parameters
     ----------
     binding
-        What runs the model.
+        The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Models"
@@ -55,15 +60,15 @@ class ModelPanel(Panel):
         self._choice: ModelChoice | None = None
         self.facts = QLabel()
         self.facts.setWordWrap(True)
-        self.facts.setToolTip("About the model that is shown above.")
+        self.facts.setToolTip(FACTS_HELP)
         self.device = _device_combo()
-        self.load = QPushButton("Load my fine-tuned file ...")
+        self.load = QPushButton(LOAD)
         self.load.setToolTip(LOAD_HELP)
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.hide()
         form = QFormLayout()
-        form.addRow("Runs on", self.device)
+        form.addRow(DEVICE, self.device)
         explain_labels(form)
         self.column.addWidget(self.facts)
         self.column.addLayout(form)
@@ -76,22 +81,22 @@ class ModelPanel(Panel):
         self._end = follow(PREFERENCES.events.device, self._show_device, self)
 
     def follow(self, choice: ModelChoice) -> None:
-        """Show the facts about what is chosen there."""
+        """Show the facts about the model chosen there."""
         self._choice = choice
         choice.shown.connect(self._show_facts)
         self._show_facts()
 
     def close_links(self) -> None:
-        """Stop following the preferences."""
+        """Disconnect from the preferences."""
         self._end()
 
     def load_file(self, file: Path) -> None:
-        """Use a checkpoint file; what is wrong with it is said in the section."""
+        """Use a checkpoint file; the section shows an error if it cannot be used."""
         self.message.hide()
         try:
             added = MODELS.add_file(file)
         except CheckpointError as error:
-            self.message.setText(f"Not loaded: {error}.")
+            self.message.setText(NOT_LOADED.format(error))
             self.message.show()
             return
         if self._choice is not None:
@@ -103,7 +108,7 @@ class ModelPanel(Panel):
             self.facts.setText("")
             return
         known = facts(choice.entry)
-        here = "here" if choice.is_here else "not here yet: choose it to download it"
+        here = HERE if choice.is_here else NOT_HERE
         lines = (
             f"<b>{escape(known.name)}</b><br>{escape(known.purpose)}",
             f"Size: {known.size}, {here}",
@@ -157,24 +162,24 @@ def _find_devices(_cancelled: Callable[[], bool]) -> set[str]:
 
 
 class _DeviceCombo(QComboBox):
-    """Devices; those that this computer lacks cannot be chosen."""
+    """Combo box of devices; those that this computer lacks cannot be chosen."""
 
     seen = Signal()
-    """Emitted when it is first seen: importing PyTorch to ask it takes a second."""
+    """Emitted when it is first shown: importing PyTorch to ask it takes a second."""
 
     def __init__(self) -> None:
         super().__init__()
         self._seen = False
 
     def event(self, event: QEvent) -> bool:
-        """Tell when it is first seen."""
+        """Emit `seen` when it is first shown."""
         if event.type() == QEvent.Type.Show and not self._seen:
             self._seen = True
             self.seen.emit()
         return bool(super().event(event))
 
     def mark(self, here: set[str]) -> None:
-        """Grey out what is not there."""
+        """Disable the devices that are not here."""
         model: Any = self.model()
         for place, name in enumerate(DEVICES):
             model.item(place).setEnabled(name in here)

@@ -1,4 +1,4 @@
-"""The section about objects: how they are written, and the list of those finished."""
+"""Section "Objects": write mode, and the list of finished objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.object_list import ObjectIndex, ObjectTable
 from napari_gpcis.plugin.tools.picking import Picking
-from napari_gpcis.plugin.viewer.planes import go_to
+from napari_gpcis.plugin.viewer.planes import center_on
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex
@@ -30,23 +30,26 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.labels.write_mode import Way
     from napari_gpcis.plugin.tools.object_list import Found
 
-WAYS: tuple[tuple[Way, str], ...] = (
-    ("new", "a new object"),
-    ("add", "more of the selected label"),
-    ("cut", "a cut from the selected label"),
-    ("replace", "a new shape of the selected label"),
+WRITE_MODES: tuple[tuple[Way, str], ...] = (
+    ("new", "New object"),
+    ("add", "Add to selected label"),
+    ("cut", "Subtract from selected label"),
+    ("replace", "Replace selected label"),
 )
-WAY_HELP = (
-    "What becomes of the mask that you click.\n"
+WRITE_MODE = "Write mask as"
+WRITE_MODE_HELP = (
+    "What the mask of your clicks does to the labels layer.\n"
     "The selected label is the one that the labels layer shows as its label; a click "
     "on a row below selects it too.\n"
-    "A cut and a new shape are done once, then new objects follow again."
+    "Subtract and Replace hold for one mask, then this is New object again."
 )
-COVER_HELP = (
+OVERWRITE = "Allow overwriting other objects"
+OVERWRITE_HELP = (
     "Off: finished objects are protected, a new mask takes free pixels only.\n"
     "On: a new mask also takes pixels of finished objects."
 )
 LIST_HELP = "Finished objects. Click on a row to go there, on a heading to sort."
+NEXT, REFINE, DELETE = "Next", "Correct", "Delete"
 NEXT_HELP = "Go to the next object of the list."
 REFINE_HELP = (
     "Correct a finished object by clicks, beginning with its mask: the object under "
@@ -57,12 +60,15 @@ DELETE_HELP = (
     "Delete the objects that are selected in the list.\n"
     "Undo brings them back, on whatever planes they were."
 )
+SUMMARY_HELP = "How many there are on all planes."
+NOT_STARTED = "Press Start to see the finished objects."
+NO_OBJECT = "No finished object yet: click, then accept."
 ROWS_SEEN = 5
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class ObjectsPanel(Panel):
-    """How masks are written; the finished objects; going to, correcting, deleting."""
+    """Write mode and overwriting; list of finished objects to visit or correct."""
 
     title: ClassVar[str] = "Objects"
 
@@ -73,12 +79,12 @@ class ObjectsPanel(Panel):
         self.table = ObjectTable()
         self.sorted = QSortFilterProxyModel(self)
         self.sorted.setSourceModel(self.table)
-        self.way = QComboBox()
-        self.cover = QCheckBox("New objects may cover finished ones")
+        self.write_mode = QComboBox()
+        self.overwrite = QCheckBox(OVERWRITE)
         self.summary = QLabel()
         self.list = QTableView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
-        self.delete_button = QPushButton("Delete")
+        self.delete_button = QPushButton(DELETE)
         self._lay_out()
         self._connect()
         self._show_keys()
@@ -86,33 +92,33 @@ class ObjectsPanel(Panel):
         self._show_objects()
 
     def _lay_out(self) -> None:
-        for way, words in WAYS:
-            self.way.addItem(words, way)
-        self.way.setToolTip(WAY_HELP)
-        self.way.setSizeAdjustPolicy(_NARROW)
-        self.way.setMinimumContentsLength(14)
-        self.cover.setToolTip(COVER_HELP)
+        for mode, title in WRITE_MODES:
+            self.write_mode.addItem(title, mode)
+        self.write_mode.setToolTip(WRITE_MODE_HELP)
+        self.write_mode.setSizeAdjustPolicy(_NARROW)
+        self.write_mode.setMinimumContentsLength(14)
+        self.overwrite.setToolTip(OVERWRITE_HELP)
         self.list.setToolTip(LIST_HELP)
         self.list.setAccessibleName("Finished objects")
-        self.way.setAccessibleName("Accept as")
-        self.summary.setToolTip("How many there are on all planes.")
+        self.write_mode.setAccessibleName(WRITE_MODE)
+        self.summary.setToolTip(SUMMARY_HELP)
         self.next_button.setToolTip(NEXT_HELP)
         self.refine_button.setToolTip(REFINE_HELP)
         self.delete_button.setToolTip(DELETE_HELP)
         self._set_up_list()
         grid = QGridLayout()
-        accept_as = QLabel("Accept as")
-        accept_as.setToolTip(WAY_HELP)
-        grid.addWidget(accept_as, 0, 0)
-        grid.addWidget(self.way, 0, 1, 1, 2)
-        grid.setColumnStretch(1, 1)
+        label = QLabel(WRITE_MODE)
+        label.setToolTip(WRITE_MODE_HELP)
+        grid.setVerticalSpacing(2)
+        grid.addWidget(label, 0, 0)
+        grid.addWidget(self.write_mode, 1, 0)
         buttons = QGridLayout()
         for column, button in enumerate(
             (self.next_button, self.refine_button, self.delete_button)
         ):
             buttons.addWidget(button, 0, column)
         self.column.addLayout(grid)
-        for part in (self.cover, self.summary, self.list):
+        for part in (self.overwrite, self.summary, self.list):
             self.column.addWidget(part)
         self.column.addLayout(buttons)
 
@@ -136,8 +142,8 @@ class ObjectsPanel(Panel):
 
     def _connect(self) -> None:
         binding = self.binding
-        self.way.activated.connect(self._on_way)
-        self.cover.toggled.connect(self._on_cover)
+        self.write_mode.activated.connect(self._on_write_mode)
+        self.overwrite.toggled.connect(self._on_overwrite)
         self.list.clicked.connect(self._on_row)
         self.next_button.clicked.connect(self.go_to_next)
         self.refine_button.clicked.connect(self._on_refine)
@@ -158,17 +164,19 @@ class ObjectsPanel(Panel):
 
     def show_state(self) -> None:
         """Show the choices."""
-        with QSignalBlocker(self.cover):
-            self.cover.setChecked(not PREFERENCES.protect)
-        self.way.setCurrentIndex(self.way.findData(self.binding.writing.way))
+        with QSignalBlocker(self.overwrite):
+            self.overwrite.setChecked(not PREFERENCES.protect)
+        self.write_mode.setCurrentIndex(
+            self.write_mode.findData(self.binding.writing.way)
+        )
         self._show_buttons()
 
     def _show_keys(self, *_: Any) -> None:
-        self.next_button.setText(with_key("Next", "next_object"))
-        self.refine_button.setText(with_key("Correct", "refine"))
+        self.next_button.setText(with_key(NEXT, "next_object"))
+        self.refine_button.setText(with_key(REFINE, "refine"))
 
     def close_links(self) -> None:
-        """Let go of the viewer and the preferences; end the thread."""
+        """Disconnect from the viewer and the preferences; end the thread."""
         for end in self._ends:
             end()
         self.picking.close()
@@ -179,7 +187,7 @@ class ObjectsPanel(Panel):
         self.list.setColumnHidden(2, not stack)
 
     def _show_objects(self) -> None:
-        """Show the objects there are; selected rows stay selected."""
+        """List the finished objects; selected rows stay selected."""
         annotation = self.binding.annotation
         labels = None if annotation is None else annotation.layers.labels
         chosen = [(found.label, found.plane) for found in self.selected()]
@@ -187,7 +195,7 @@ class ObjectsPanel(Panel):
         for found in self.table.rows:
             if (found.label, found.plane) in chosen:
                 self._select(found, add=True)
-        self.summary.setText(_summary(len(self.table.rows), running=labels is not None))
+        self.summary.setText(summary(len(self.table.rows), started=labels is not None))
         self._show_buttons()
 
     def _show_buttons(self, *_: Any) -> None:
@@ -226,30 +234,30 @@ class ObjectsPanel(Panel):
             self.table.index(self.table.rows.index(found), 0)
         )
         flag = QItemSelectionModel.SelectionFlag
-        way = flag.Rows | (flag.Select if add else flag.ClearAndSelect)
-        self.list.selectionModel().select(place, way)
+        rows = flag.Rows | (flag.Select if add else flag.ClearAndSelect)
+        self.list.selectionModel().select(place, rows)
 
     # Reactions --------------------------------------------------------------------
 
     def _on_row(self, place: QModelIndex) -> None:
-        """Go to an object, and make its id the selected label."""
+        """Go to an object, and select its label."""
         annotation = self.binding.annotation
         if annotation is None:
             return
         found = self.table.rows[self.sorted.mapToSource(place).row()]
         annotation.layers.labels.selected_label = found.label
-        go_to(annotation.viewer, annotation.image, found.plane, found.entry.box)
+        center_on(annotation.viewer, annotation.image, found.plane, found.entry.box)
 
     def _on_refine(self) -> None:
         self.picking.refine_selected()
 
-    def _on_way(self, _place: int) -> None:
-        self.binding.writing.way = self.way.currentData()
+    def _on_write_mode(self, _place: int) -> None:
+        self.binding.writing.way = self.write_mode.currentData()
         annotation = self.binding.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.write_otherwise()
 
-    def _on_cover(self, on: bool) -> None:
+    def _on_overwrite(self, on: bool) -> None:
         PREFERENCES.protect = not on
 
     def _on_protect(self, *_: Any) -> None:
@@ -259,12 +267,12 @@ class ObjectsPanel(Panel):
             annotation.current.write_otherwise()
 
 
-def _summary(count: int, *, running: bool) -> str:
-    """Return how many objects there are, or what to do to see some here."""
-    if not running:
-        return "Press Start to see the finished objects."
+def summary(count: int, *, started: bool) -> str:
+    """Return the number of objects as a text, or how to get some."""
+    if not started:
+        return NOT_STARTED
     if count == 0:
-        return "No finished object yet: click, then accept."
+        return NO_OBJECT
     return f"{count} finished object{'' if count == 1 else 's'}"
 
 

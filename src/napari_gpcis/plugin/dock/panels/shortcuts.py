@@ -1,4 +1,4 @@
-"""Section "Shortcuts": all keys in one table, each of which can be changed."""
+"""Section "Shortcuts": table of all keys, each of which can be changed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from napari_gpcis.plugin.settings.shortcuts import (
     Shortcut,
     change,
     commands,
+    default_keys,
     table,
-    usual,
 )
 
 if TYPE_CHECKING:
@@ -24,17 +24,19 @@ if TYPE_CHECKING:
 HELP = (
     "Type other keys and press Enter; several with a space between them. The first "
     "works whatever layer is active, the others while the clicks' layer is. "
-    "Examples: N, Shift-N, Control-Z, F5. Nothing: the usual key."
+    "Examples: N, Shift-N, Control-Z, F5. Empty: the default keys."
 )
+RESET, RESET_HELP = "Restore defaults", "Restore the default shortcuts."
+DEFAULT = "Default: {}"
 
 
 class ShortcutsPanel(Panel):
-    """The shortcut table.
+    """Table of shortcuts.
 
     Parameters
     ----------
     binding
-        What the keys command.
+        The annotation that the keys command.
     """
 
     title: ClassVar[str] = "Shortcuts"
@@ -44,8 +46,8 @@ class ShortcutsPanel(Panel):
         self.fields: dict[str, QLineEdit] = {}
         self.message = QLabel()
         self.message.setWordWrap(True)
-        self.reset = QPushButton("Usual keys")
-        self.reset.setToolTip("Go back to the keys that napari-gpcis comes with.")
+        self.reset = QPushButton(RESET)
+        self.reset.setToolTip(RESET_HELP)
         help_text = QLabel(HELP)
         help_text.setWordWrap(True)
         grid = QGridLayout()
@@ -62,23 +64,23 @@ class ShortcutsPanel(Panel):
         self._show_keys()
 
     def close_links(self) -> None:
-        """Stop following the preferences."""
+        """Disconnect from the preferences."""
         self._end()
 
     def _add_row(self, grid: QGridLayout, place: int, row: Shortcut) -> None:
         command = row.command
-        words, field = QLabel(command.title), _KeyEdit()
-        words.setWordWrap(True)
+        title, field = QLabel(command.title), _KeyEdit()
+        title.setWordWrap(True)
         field.setAccessibleName(f"Keys: {command.title}")
-        for part in (words, field):
-            part.setToolTip(f"{command.help}\nUsual: {usual(command)}")
+        for part in (title, field):
+            part.setToolTip(f"{command.help}\n{DEFAULT.format(default_keys(command))}")
         field.editingFinished.connect(lambda: self._on_edited(command.name))
         self.fields[command.name] = field
-        grid.addWidget(words, place, 0)
+        grid.addWidget(title, place, 0)
         grid.addWidget(field, place, 1)
 
     def _on_edited(self, name: str) -> None:
-        """Take other keys, or say why not."""
+        """Set other keys, or show why they cannot be used."""
         field = self.fields[name]
         if not field.isModified():
             return
@@ -90,10 +92,10 @@ class ShortcutsPanel(Panel):
             self.message.setText(str(error))
 
     def _on_reset(self) -> None:
-        PREFERENCES.shortcuts = {one.name: usual(one) for one in commands()}
+        PREFERENCES.shortcuts = {one.name: default_keys(one) for one in commands()}
 
     def _show_keys(self, *_: Any) -> None:
-        """Show the keys that work now, and what keeps others from working."""
+        """Show the keys in use, and the reasons why others are not."""
         rows = table()
         for row in rows:
             keys = " ".join((row.anywhere or "-", *row.on_points))
@@ -103,11 +105,11 @@ class ShortcutsPanel(Panel):
 
 
 _LONGEST, _AROUND = "Shift-U Control-Shift-Z", 16
-"""What a field must have room for, and the pixels around it."""
+"""Longest text of a field, and the pixels around it."""
 
 
 class _KeyEdit(QLineEdit):
-    """A line whose Enter key is its own: napari would pass it on as a shortcut."""
+    """Line edit that keeps its key presses: napari would run them as shortcuts."""
 
     def event(self, event: QEvent) -> bool:
         """Keep all keys."""

@@ -1,4 +1,4 @@
-"""Section "Stack": an object on the next planes."""
+"""Section "Stack": copying and propagating an object to other planes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
 COPY_HELP = (
     "Accept the object, go to the {} plane and begin there with its mask: correct it "
-    "by clicks, and accept. The object keeps its number."
+    "by clicks, and accept. The object keeps its label."
 )
-FOLLOW_HELP = (
-    "Follow the object through the {} planes until it vanishes. Look at the planes "
+COPY_BACK, COPY_ON = "\u25c0 Copy to previous plane", "Copy to next plane \u25b6"
+PROPAGATE = "Propagate through stack:"
+BACKWARD, BOTH, FORWARD = "\u25c0 Backward", "Both", "Forward \u25b6"
+PROPAGATE_HELP = (
+    "Propagate the object through the {} planes until it vanishes. Look at the planes "
     "with little agreement afterwards. Undo takes the whole run back."
 )
 AXIS_HELP = "The axis along which the next plane lies."
@@ -42,21 +45,27 @@ LIST_HELP = (
 )
 LOW = 0.7
 """Planes with less agreement or certainty are marked."""
+NO_STACK = "For images with more than one plane."
+CANCEL = "Cancel"
+CANCEL_HELP = "Stop here; the planes found so far are kept."
+PROGRESS_HELP = "How many planes were done, of those there are."
+MESSAGE_HELP = "Why the last run ended where it did."
+HEADINGS = ("Plane", "Agreement", "Certainty")
 ROWS_SEEN = 6
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 _NO_BAR = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
 
 
 class StackPanel(Panel):
-    """Copying and following objects, and how well the planes agree.
+    """Buttons to copy and propagate an object, and the list of planes found.
 
     Parameters
     ----------
     binding
-        What the section shows and commands.
+        The annotation shown and commanded.
     """
 
-    title: ClassVar[str] = "Stack: next planes"
+    title: ClassVar[str] = "Stack"
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
@@ -64,11 +73,11 @@ class StackPanel(Panel):
         self.copying = Copying(binding, self.propagation)
         self.axis = QComboBox()
         self.copy_back, self.copy_on = QPushButton(), QPushButton()
-        self.follow_back = QPushButton("\u25c0 Previous")
-        self.follow_both = QPushButton("Both")
-        self.follow_on = QPushButton("Next \u25b6")
-        self.bar, self.stop = QProgressBar(), QPushButton("Cancel")
-        self.words = QLabel()
+        self.propagate_back = QPushButton(BACKWARD)
+        self.propagate_both = QPushButton(BOTH)
+        self.propagate_on = QPushButton(FORWARD)
+        self.bar, self.stop = QProgressBar(), QPushButton(CANCEL)
+        self.message = QLabel()
         self.planes = QTreeWidget()
         self._shown: list[tuple[Plane, Carried]] = []
         self._lay_out()
@@ -76,28 +85,28 @@ class StackPanel(Panel):
         self.show_state()
 
     def show_state(self) -> None:
-        """Show what is possible, how far a run is, and what it found."""
+        """Show the progress of a run, and the planes it found."""
         stack, running = self.propagation.stack, self.propagation.running
         axes = () if stack is None else stack.axes
-        self.copy_back.setText("\u25c0 Copy to previous plane")
-        self.copy_on.setText(with_key("Copy to next plane \u25b6", "accept_next"))
+        self.copy_back.setText(COPY_BACK)
+        self.copy_on.setText(with_key(COPY_ON, "accept_next"))
         for button in self._buttons:
             button.setEnabled(bool(axes) and not running)
         self.bar.setVisible(running)
         self.stop.setVisible(running)
         self.bar.setMaximum(max(1, self.propagation.total))
         self.bar.setValue(len(self.propagation.found))
-        none = "" if axes else "For images with more than one plane."
-        self.words.setText(self.propagation.words or none)
-        self.words.setVisible(bool(self.words.text()))
+        none = "" if axes else NO_STACK
+        self.message.setText(self.propagation.words or none)
+        self.message.setVisible(bool(self.message.text()))
         self._show_axes(axes)
         self._show_planes()
 
     def _lay_out(self) -> None:
         directions = ("previous", "previous and next", "next")
-        buttons = (self.follow_back, self.follow_both, self.follow_on)
+        buttons = (self.propagate_back, self.propagate_both, self.propagate_on)
         for button, which in zip(buttons, directions, strict=True):
-            button.setToolTip(FOLLOW_HELP.format(which))
+            button.setToolTip(PROPAGATE_HELP.format(which))
         self.copy_back.setToolTip(COPY_HELP.format("previous"))
         self.copy_on.setToolTip(COPY_HELP.format("next"))
         self.axis.setToolTip(AXIS_HELP)
@@ -106,11 +115,11 @@ class StackPanel(Panel):
         self.axis.setAccessibleName("Axis")
         self.planes.setAccessibleName("Planes of the last run")
         self.bar.setAccessibleName("Planes done")
-        self.bar.setToolTip("How many planes were done, of those there are.")
-        self.words.setToolTip("Why the last run ended where it did.")
-        self.stop.setToolTip("Stop here; the planes found so far are kept.")
-        self.words.setWordWrap(True)
-        self.planes.setHeaderLabels(["Plane", "Agreement", "Certainty"])
+        self.bar.setToolTip(PROGRESS_HELP)
+        self.message.setToolTip(MESSAGE_HELP)
+        self.stop.setToolTip(CANCEL_HELP)
+        self.message.setWordWrap(True)
+        self.planes.setHeaderLabels(HEADINGS)
         self.planes.setRootIsDecorated(False)
         self.planes.setToolTip(LIST_HELP)
         self.planes.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -121,9 +130,9 @@ class StackPanel(Panel):
         grid = QGridLayout()
         grid.addWidget(self.copy_on, 0, 0, 1, 3)
         grid.addWidget(self.copy_back, 1, 0, 1, 3)
-        follow = QLabel("Follow until it vanishes:")
-        follow.setToolTip(FOLLOW_HELP.format("previous or next"))
-        grid.addWidget(follow, 2, 0, 1, 3)
+        propagate = QLabel(PROPAGATE)
+        propagate.setToolTip(PROPAGATE_HELP.format("previous or next"))
+        grid.addWidget(propagate, 2, 0, 1, 3)
         for place, button in enumerate(buttons):
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             grid.addWidget(button, 3, place)
@@ -131,15 +140,15 @@ class StackPanel(Panel):
         grid.addWidget(self.stop, 4, 2)
         self.column.addWidget(self.axis)
         self.column.addLayout(grid)
-        self.column.addWidget(self.words)
+        self.column.addWidget(self.message)
         self.column.addWidget(self.planes)
 
     def _connect(self) -> None:
         self.copy_back.clicked.connect(partial(self._copy, -1))
         self.copy_on.clicked.connect(partial(self._copy, 1))
-        self.follow_back.clicked.connect(partial(self._follow, (-1,)))
-        self.follow_both.clicked.connect(partial(self._follow, (-1, 1)))
-        self.follow_on.clicked.connect(partial(self._follow, (1,)))
+        self.propagate_back.clicked.connect(partial(self._propagate, (-1,)))
+        self.propagate_both.clicked.connect(partial(self._propagate, (-1, 1)))
+        self.propagate_on.clicked.connect(partial(self._propagate, (1,)))
         self.stop.clicked.connect(self._on_stop)
         self.axis.activated.connect(self._on_axis)
         self.planes.itemClicked.connect(self._on_plane)
@@ -148,7 +157,7 @@ class StackPanel(Panel):
     def _copy(self, direction: int, *_: object) -> None:
         self.copying.copy(direction)
 
-    def _follow(self, directions: tuple[int, ...], *_: object) -> None:
+    def _propagate(self, directions: tuple[int, ...], *_: object) -> None:
         self.propagation.follow(directions)
 
     def _on_stop(self) -> None:
@@ -164,7 +173,7 @@ class StackPanel(Panel):
             stack.show(item.data(0, Qt.ItemDataRole.UserRole))
 
     def _show_axes(self, axes: tuple[int, ...]) -> None:
-        """Offer the axes, if there are several."""
+        """List the axes, if there are several."""
         stack = self.propagation.stack
         self.axis.setVisible(len(axes) > 1)
         if stack is None or not axes:
@@ -202,7 +211,7 @@ class StackPanel(Panel):
         return (
             self.copy_back,
             self.copy_on,
-            self.follow_back,
-            self.follow_both,
-            self.follow_on,
+            self.propagate_back,
+            self.propagate_both,
+            self.propagate_on,
         )

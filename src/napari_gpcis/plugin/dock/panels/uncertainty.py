@@ -1,4 +1,4 @@
-"""Section "Where is the model unsure?": maps with legends, and the next click."""
+"""Section "Uncertainty": maps with legends, and the next click."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ RING_HELP = (
     "sure, so look for yourself as well."
 )
 
-IDLE = "Tick what you want to see of the object that you are clicking."
+IDLE = "Tick what you want to see of the current object."
+RING = "Where to click next ({}: go there)"
 NOT_STARTED = "Press Start and click on an object: then look here."
 
 
 class UncertaintyPanel(Panel):
-    """Check boxes for the ring and for each map, with its legend.
+    """Check boxes for the ring and for each map, with legends.
 
     Parameters
     ----------
     binding
-        What the section shows and commands.
+        The annotation shown and commanded.
     """
 
-    title: ClassVar[str] = "Where is the model unsure?"
+    title: ClassVar[str] = "Uncertainty"
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
@@ -45,9 +46,9 @@ class UncertaintyPanel(Panel):
         self.guide = NextClickGuide(binding)
         self.ring = QCheckBox()
         self.ring.setToolTip(RING_HELP)
-        self.words = Lines(4)
+        self.message = Lines(4)
         self.column.addWidget(self.ring)
-        self.column.addWidget(self.words)
+        self.column.addWidget(self.message)
         self.boxes: dict[str, QCheckBox] = {}
         for name in MAPS:
             self._add_map(name)
@@ -57,14 +58,14 @@ class UncertaintyPanel(Panel):
         self.show_state()
 
     def show_state(self) -> None:
-        """Show what is switched on, the advice and the keys."""
+        """Show which maps are on, the advice and the keys."""
         running = self.binding.annotation is not None
-        self.ring.setText(f"Where to click next ({key_of('next_click')}: go there)")
+        self.ring.setText(RING.format(key_of("next_click")))
         self._set(self.ring, self.guide.wanted, running)
         for name, box in self.boxes.items():
             self._set(box, name in self.maps.shown, running)
             box.setToolTip(f"{MAPS[name].help}\nOn and off: {key_of('uncertainty')}")
-        self.words.setText((self.guide.words or IDLE) if running else NOT_STARTED)
+        self.message.setText((self.guide.words or IDLE) if running else NOT_STARTED)
 
     def _add_map(self, name: str) -> None:
         """Add the check box of a map and its legend."""
