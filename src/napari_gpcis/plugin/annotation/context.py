@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.click_layers import Prompts
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
     from napari_gpcis.plugin.annotation.undo import Past
-    from napari_gpcis.plugin.background import InferenceThread
+    from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.labels.writer import Painter
     from napari_gpcis.plugin.viewer.layers import ClickLayers
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,17 @@ class Surroundings:
         What was done to finished objects on all planes.
     say
         Tells the person something; an empty message tells that something changed.
+    drawn
+        Told when an answer for a plane has been drawn.
     """
 
     image: Image
     layers: ClickLayers
     prompts: Prompts
     painter: Painter
-    worker: InferenceThread
+    worker: BackgroundThread
     events: AnnotationEvents
     writing: Writing
     past: Past
     say: Callable[[str], None]
+    drawn: Callable[[Plane], None]

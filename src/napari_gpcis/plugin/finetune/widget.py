@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import GPCISError
-from napari_gpcis.plugin.background import InferenceThread
+from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.base import (
     Docked,
@@ -53,8 +53,6 @@ from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
 if TYPE_CHECKING:
     import napari
 
-    from napari_gpcis.plugin.background import Answer
-
 
 LAYERS, FOLDERS = "Layers of this viewer", "Folders of files"
 
@@ -77,7 +75,7 @@ class FinetuneWidget(Docked):
         self._connections = Connections()
         self.more_arguments: list[str] = []
         self.process = TrainingProcess(self)
-        self.reader = InferenceThread(self, "reading layers")
+        self.reader = BackgroundThread(self, "reading layers")
         self.source = QComboBox()
         self.source.addItems([LAYERS, FOLDERS])
         self.layers, self.folders = LayerPairs(viewer), Folders()
@@ -195,7 +193,6 @@ class FinetuneWidget(Docked):
         self.process.told.connect(self._on_event)
         self.process.succeeded.connect(self._on_success)
         self.process.failed.connect(self._on_failure)
-        self.reader.answered.connect(self._on_files)
         self._connections.connect(self.viewer.events.theme, self._show_theme)
         self.destroyed.connect(self.reader.end_thread)
         application = QCoreApplication.instance()
@@ -209,14 +206,17 @@ class FinetuneWidget(Docked):
         pairs = self.layers.pairs()
         self._temporary = folder = Path(tempfile.mkdtemp(prefix="napari-gpcis-"))
         self.progress.reset("Reading the layers ...")
-        self.reader.submit("files", partial(write_pairs, pairs, folder))
+        job = partial(write_pairs, pairs, folder)
+        self.reader.submit("files", job, self._on_files, self._on_no_files)
 
-    def _on_files(self, answer: Answer) -> None:
-        if answer.error is not None:
-            self._forget_files()
-            self.progress.end(f"Not started: {answer.error}.")
-        elif answer.value is not None:
-            self._train(*answer.value)
+    def _on_files(self, folders: tuple[Path, Path] | None, _seconds: float) -> None:
+        if folders is not None:
+            self._train(*folders)
+        self._show_state()
+
+    def _on_no_files(self, error: Exception) -> None:
+        self._forget_files()
+        self.progress.end(f"Not started: {error}.")
         self._show_state()
 
     def _train(self, images: Path, labels: Path, *, resume: bool = False) -> None:
