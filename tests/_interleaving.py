@@ -51,15 +51,10 @@ class Queue(LatestWins):
 
     def work(self) -> bool:
         """Do what waits longest; its answer then waits in the loop of events."""
-        if not self._waiting:
-            return False
-        key, (ticket, work) = self._waiting.popitem(last=False)
-        answer = self._run(key, ticket, work)
-        if answer.error is not None:
+        answer = self.run_next()
+        if answer is not None and answer.error is not None:
             raise answer.error
-        if self.wanted(key, ticket):
-            self._deliver(answer)
-        return True
+        return answer is not None
 
 
 class Person:

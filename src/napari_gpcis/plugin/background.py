@@ -1,6 +1,6 @@
-"""The inference thread: one at a time, and of one kind only the latest request.
+"""A background thread: the latest job of each kind, answered to who asked for it.
 
-The GUI thread submits work and never waits for it. Work of one ``key`` replaces what
+The GUI thread submits jobs and never waits for them. A job of one ``key`` replaces what
 waits under the same key and tells what runs to stop; an answer that is no longer the
 latest of its key is dropped on the way back.
 """
@@ -11,30 +11,36 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
+from inspect import ismethod
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    Work = Callable[[Callable[[], bool]], Any]
+    Job = Callable[[Callable[[], bool]], Any]
+    Deliver = Callable[[Any, float], object]
+    Failed = Callable[[Exception], object]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one piece of work.
+    """The outcome of one job.
 
     Parameters
     ----------
     key, ticket
-        What was asked and the number of the request.
+        Its key and the number of the request.
     value
-        What the work returned, ``None`` after an error.
+        What the job returned, ``None`` after an error.
     error
         The exception it raised, else ``None``.
     seconds
-        Time the work took on the thread.
+        Time the job took on the thread.
     """
 
     key: Hashable
@@ -45,7 +51,7 @@ class Answer:
 
 
 class LatestWins:
-    """One persistent thread that runs the latest work of each key, in turn.
+    """One persistent thread that runs the latest job of each key, in turn.
 
     Parameters
     ----------
@@ -61,18 +67,18 @@ class LatestWins:
         self._deliver = deliver
         self._name = f"napari-gpcis {use}"
         self._condition = threading.Condition()
-        self._waiting: OrderedDict[Hashable, tuple[int, Work]] = OrderedDict()
+        self._waiting: OrderedDict[Hashable, tuple[int, Job]] = OrderedDict()
         self._latest: dict[Hashable, int] = {}
         self._tickets = 0
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def submit(self, key: Hashable, work: Work) -> int:
-        """Ask for work; return its ticket. Older work of the key is given up."""
+    def submit(self, key: Hashable, job: Job) -> int:
+        """Ask for a job; return its ticket. An older one of the key is given up."""
         with self._condition:
             self._tickets += 1
             self._latest[key] = self._tickets
-            self._waiting[key] = (self._tickets, work)
+            self._waiting[key] = (self._tickets, job)
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(
                     target=self._serve, name=self._name, daemon=True
@@ -82,7 +88,7 @@ class LatestWins:
             return self._tickets
 
     def cancel(self, key: Hashable) -> None:
-        """Give up the work of a key, waiting or running; no answer will come."""
+        """Give up the job of a key, waiting or running; no answer will come."""
         with self._condition:
             self._waiting.pop(key, None)
             self._latest.pop(key, None)
@@ -106,7 +112,7 @@ class LatestWins:
         return self._thread is not None and self._thread.is_alive()
 
     def close(self, timeout: float = 2.0) -> bool:
-        """Give up all work and end the thread; return whether it has ended."""
+        """Give up all jobs and end the thread; return whether it has ended."""
         with self._condition:
             self._closed = True
             self._waiting.clear()
@@ -124,59 +130,106 @@ class LatestWins:
             del self._latest[answer.key]
             return True
 
+    def run_next(self) -> Answer | None:
+        """Run the job that has waited longest; ``None`` if none waits.
+
+        Its answer is delivered, unless it is stale by then.
+        """
+        with self._condition:
+            if not self._waiting:
+                return None
+            key, (ticket, job) = self._waiting.popitem(last=False)
+        answer = self._run(key, ticket, job)
+        if self.wanted(key, ticket):
+            self._deliver(answer)
+        return answer
+
     def _serve(self) -> None:
-        """Run work until closed (on the thread)."""
+        """Run jobs until closed (on the thread)."""
         while True:
             with self._condition:
                 while not self._waiting and not self._closed:
                     self._condition.wait()
                 if self._closed:
                     return
-                key, (ticket, work) = self._waiting.popitem(last=False)
-            answer = self._run(key, ticket, work)
-            if self.wanted(key, ticket):
-                self._deliver(answer)
-            del work, answer  # they may hold images, and the wait may be long
+            self.run_next()  # nothing is kept of it: it may hold images
 
-    def _run(self, key: Hashable, ticket: int, work: Work) -> Answer:
-        """Run one piece of work; an exception becomes part of the answer."""
+    def _run(self, key: Hashable, ticket: int, job: Job) -> Answer:
+        """Run one job; an exception becomes part of the answer."""
         start = time.perf_counter()
         value: Any = None
         error: Exception | None = None
         try:
-            value = work(lambda: not self.wanted(key, ticket))
+            value = job(lambda: not self.wanted(key, ticket))
         except Exception as exc:  # the thread must outlive a model that raises
             error = exc
         return Answer(key, ticket, value, error, time.perf_counter() - start)
 
 
-class InferenceThread(QObject):
-    """The inference thread as the GUI sees it: answers come as Qt signals.
+class BackgroundThread(QObject):
+    """One background thread as the GUI sees it: answers come to who asked.
 
     Parameters
     ----------
     parent
         Qt parent.
     use
-        What the thread is for, in its name; inference is not the only use.
-    """
+        The use of the thread, in its name.
+    on_error
+        Told in the GUI thread of errors that nobody who asked wants to hear.
 
-    answered = Signal(object)
-    """Emitted in the GUI thread with each :class:`Answer` that is not stale."""
+    Notes
+    -----
+    Methods that are handed in, also as ``partial`` of a method, do not keep their
+    object alive; if it is gone, or Qt has deleted it, its answers are dropped.
+    """
 
     _arrived = Signal(object)
 
-    def __init__(self, parent: QObject | None = None, use: str = "inference") -> None:
+    def __init__(
+        self,
+        parent: QObject | None = None,
+        use: str = "inference",
+        on_error: Failed | None = None,
+    ) -> None:
         super().__init__(parent)
         self._queue = LatestWins(self._send, use)
+        self._on_error = _weak(on_error)
+        self._askers: dict[Hashable, tuple[Deliver, Failed]] = {}
         self._arrived.connect(self._receive, Qt.ConnectionType.QueuedConnection)
 
-    def submit(self, key: Hashable, work: Work) -> None:
-        """Ask for work; see :meth:`LatestWins.submit`."""
-        self._queue.submit(key, work)
+    def submit(
+        self,
+        key: Hashable,
+        job: Job,
+        deliver: Deliver | None = None,
+        failed: Failed | None = None,
+    ) -> None:
+        """Ask for a job; an older one of the key is given up.
+
+        Parameters
+        ----------
+        key
+            Kind of the job: of one kind only the latest is answered.
+        job
+            Runs on the thread; its argument tells whether it is still wanted.
+        deliver
+            Called in the GUI thread with the job's value and the seconds it took,
+            unless the answer is stale by then.
+        failed
+            Called there with the exception that the job raised, by default
+            :meth:`report`.
+        """
+        self._askers[key] = _weak(deliver), _weak(failed or self.report)
+        self._queue.submit(key, job)
+
+    def report(self, error: Exception) -> None:
+        """Tell of an error as of one that nobody wants to hear."""
+        self._on_error(error)
 
     def cancel(self, key: Hashable) -> None:
-        """Give up the work of a key."""
+        """Give up the job of a key; no answer will come."""
+        self._askers.pop(key, None)
         self._queue.cancel(key)
 
     def busy(self, key: Hashable) -> bool:
@@ -195,6 +248,7 @@ class InferenceThread(QObject):
 
     def close(self) -> bool:
         """End the thread; return whether it has ended."""
+        self._askers.clear()
         return self._queue.close()
 
     @property
@@ -215,6 +269,43 @@ class InferenceThread(QObject):
             self._queue.close(timeout=0)
 
     def _receive(self, answer: Answer) -> None:
-        """Pass an answer on unless it has become stale (in the GUI thread)."""
-        if self._queue.forget(answer):
-            self.answered.emit(answer)
+        """Hand an answer to who asked, unless it is stale (in the GUI thread)."""
+        if not self._queue.forget(answer):
+            return
+        deliver, failed = self._askers.pop(answer.key)
+        if answer.error is not None:
+            failed(answer.error)
+        else:
+            deliver(answer.value, answer.seconds)
+
+
+def _weak(callback: Callable[..., object] | None) -> Callable[..., object]:
+    """Return a callback that does not keep the object of its method alive.
+
+    Parameters
+    ----------
+    callback
+        A method, a ``partial`` of one, or any other callable, which is kept; ``None``
+        does nothing.
+    """
+    if callback is None:
+        return _nothing
+    if isinstance(callback, partial) and ismethod(callback.func):
+        known = _weak(callback.func)
+        return partial(known, *callback.args, **callback.keywords)
+    return partial(_call, WeakMethod(callback)) if ismethod(callback) else callback
+
+
+def _call(method: WeakMethod[Callable[..., object]], *values: Any) -> None:
+    """Call a method, unless its object is gone, in Python or in Qt."""
+    known = method()
+    if known is None:
+        return
+    owner = getattr(known, "__self__", None)
+    alive: Callable[[QObject], bool] = isalive  # QtPy gives it no types
+    if not isinstance(owner, QObject) or alive(owner):
+        known(*values)
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points
 
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
-    from napari_gpcis.plugin.background import Answer, InferenceThread
+    from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
@@ -66,7 +66,7 @@ class Annotation(QObject):
         viewer: ViewerModel,
         image: Image,
         layers: AnnotationLayers,
-        worker: InferenceThread,
+        worker: BackgroundThread,
         models: Models,
         writing: Writing,
         parent: QObject | None = None,
@@ -95,6 +95,7 @@ class Annotation(QObject):
             self.past,
             self._say,
             self._is_tiled,
+            self._on_drawn,
         )
         self._debouncer = Debouncer(self.enter_plane, parent=self)
         self._connections = Connections()
@@ -206,25 +207,6 @@ class Annotation(QObject):
             plane.set_aside()
         self.enter_plane()
 
-    def on_answer(self, answer: Answer) -> None:
-        """Take an answer of the inference thread that is not an error."""
-        if answer.key == self._opening:
-            self._on_opened(answer.value)
-            return
-        for plane in self._planes.values():
-            if plane.key == answer.key and answer.value is not None:
-                plane.found(answer.value, answer.seconds)
-                if plane is not self.current:
-                    self._painter.end_step()
-
-    def on_error(self, answer: Answer) -> None:
-        """Go on after an error: labels and clicks stay as they are."""
-        for plane in self._planes.values():
-            if answer.key in (self._opening, plane.key):
-                plane.failed()
-        why = "That did not work; the next click tries again."
-        self._say(str(answer.error) if isinstance(answer.error, InputError) else why)
-
     @property
     def _opening(self) -> Hashable:
         """Key under which planes are opened: only the latest matters."""
@@ -237,16 +219,27 @@ class Annotation(QObject):
         work = partial(
             open_plane, self._models, data, plane, colour=colour, contrast=contrast
         )
-        self._worker.submit(self._opening, work)
+        self._worker.submit(self._opening, work, self._on_opened, self._on_failed)
 
     def _is_tiled(self, plane: Plane) -> bool:
         return is_tiled(full_resolution(self.image), plane)
 
-    def _on_opened(self, opened: Opened | None) -> None:
+    def _on_opened(self, opened: Opened | None, _seconds: float) -> None:
         plane = None if opened is None else self._planes.get(opened.plane)
         if plane is not None and opened is not None:
             plane.opened(opened)
             plane.synchronise()
+
+    def _on_failed(self, error: Exception) -> None:
+        """Go on although a plane cannot be opened: labels and clicks stay."""
+        for plane in self._planes.values():
+            plane.failed()
+        self._worker.report(error)
+
+    def _on_drawn(self, plane: Plane) -> None:
+        """Keep what is drawn on other planes out of the displayed one's undo step."""
+        if self.current is None or self.current.plane != plane:
+            self._painter.end_step()
 
     def _on_points(self) -> None:
         """Follow changed points on the displayed plane, and those lost elsewhere."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.click_layers import ClickLayers
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
     from napari_gpcis.plugin.annotation.undo import Past
-    from napari_gpcis.plugin.background import InferenceThread
+    from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.labels.write_mode import Writing
     from napari_gpcis.plugin.labels.writer import Painter
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
@@ -42,15 +42,18 @@ class Surroundings:
         Returns whether a plane is read tile by tile.
     say
         Tells the person something; an empty message tells that something changed.
+    drawn
+        Told when an answer for a plane has been drawn.
     """
 
     image: Image
     layers: AnnotationLayers
     prompts: ClickLayers
     painter: Painter
-    worker: InferenceThread
+    worker: BackgroundThread
     events: AnnotationEvents
     writing: Writing
     past: Past
     say: Callable[[str], None]
     is_tiled: Callable[[Plane], bool]
+    drawn: Callable[[Plane], None]

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.annotation import Annotation
 from napari_gpcis.plugin.annotation.jobs import Models
-from napari_gpcis.plugin.background import InferenceThread
+from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.write_mode import Writing
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
-    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.session.session import Session
 
 
@@ -71,8 +70,7 @@ class Binding(QObject):
         self._commands: dict[str, Callable[[], None]] = {}
         self._models = Models(factory, model)
         self._keys = Keys(viewer, self.command, self.ready, self.travel_in_labels, self)
-        self._worker = InferenceThread(self)
-        self._worker.answered.connect(self._on_answer)
+        self._worker = BackgroundThread(self, on_error=self._on_error)
         self._followed = Connections()  # of the viewer
         self._followed.connect(viewer.layers.events.removed, self._on_removed)
         self._watched = Connections()  # of the annotation's layers
@@ -185,7 +183,7 @@ class Binding(QObject):
             self.annotation.reopen()
 
     @property
-    def worker(self) -> InferenceThread:
+    def worker(self) -> BackgroundThread:
         """The inference thread; there is one before an annotation begins, too."""
         return self._worker
 
@@ -225,17 +223,14 @@ class Binding(QObject):
 
     # What happens elsewhere -------------------------------------------------------
 
-    def _on_answer(self, answer: Answer) -> None:
-        """Pass an answer on; an error becomes one notification."""
+    def _on_error(self, error: Exception) -> None:
+        """Tell of an error on the inference thread, by one notification."""
         annotation = self.annotation
         if annotation is None:
             return
-        if answer.error is None:
-            annotation.on_answer(answer)
-        else:
-            annotation.on_error(answer)
-            reason = str(answer.error) or type(answer.error).__name__
-            show_error(f"GPCIS could not compute the mask: {reason}")
+        annotation.say(str(error) if isinstance(error, InputError) else _TRY_AGAIN)
+        reason = str(error) or type(error).__name__
+        show_error(f"GPCIS could not compute the mask: {reason}")
 
     def _on_removed(self, event: Any) -> None:
         """End the annotation if the image or one of its layers was deleted."""
@@ -288,6 +283,7 @@ _NO_FIT = (
     "Image and labels no longer have the same shape and place. Masks are kept; press "
     "Start to go on with new layers."
 )
+_TRY_AGAIN = "That did not work; the next click tries again."
 _GONE = {
     "image": "The image was removed. Its masks are kept in the labels layer.",
     "labels": "The labels layer was removed. Press Start to begin a new one.",

@@ -199,7 +199,7 @@ class PlaneAnnotation:
                 session.prediction,
                 threshold=session.threshold,
             )
-            around.worker.submit(self.key, work)
+            around.worker.submit(self.key, work, self._on_found, self._on_failed)
         around.say("")
 
     def found(self, found: Found, seconds: float) -> None:
@@ -223,6 +223,17 @@ class PlaneAnnotation:
             self._finish(session)
         else:
             self._around.say("")
+
+    def _on_found(self, found: Found | None, seconds: float) -> None:
+        """Take an answer of the inference thread."""
+        if found is not None:
+            self.found(found, seconds)
+            self._around.drawn(self.plane)
+
+    def _on_failed(self, error: Exception) -> None:
+        """Go on after an error of the inference thread, which is reported."""
+        self.failed()
+        self._around.worker.report(error)
 
     def failed(self) -> None:
         """Go on after an error: the clicks stay, the next one tries again."""

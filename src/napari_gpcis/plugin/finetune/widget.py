@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import GPCISError
-from napari_gpcis.plugin.background import InferenceThread
+from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.base import (
     Docked,
@@ -52,8 +52,6 @@ from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
 
 if TYPE_CHECKING:
     import napari
-
-    from napari_gpcis.plugin.background import Answer
 
 
 HELP = (
@@ -106,7 +104,7 @@ class FinetuneWidget(Docked):
         self._connections = Connections()
         self.more_arguments: list[str] = []
         self.process = TrainingProcess(self)
-        self.reader = InferenceThread(self, "reading layers")
+        self.reader = BackgroundThread(self, "reading layers")
         self.source = QComboBox()
         self.source.addItems([LAYERS, FOLDERS])
         self.layers, self.folders = LayerPairs(viewer), Folders()
@@ -225,7 +223,6 @@ class FinetuneWidget(Docked):
         self.process.event_read.connect(self._on_event)
         self.process.succeeded.connect(self._on_success)
         self.process.failed.connect(self._on_failure)
-        self.reader.answered.connect(self._on_files)
         self._connections.connect(self.viewer.events.theme, self._show_theme)
         self.destroyed.connect(self.reader.end_thread)
         application = QCoreApplication.instance()
@@ -239,14 +236,17 @@ class FinetuneWidget(Docked):
         pairs = self.layers.pairs()
         self._temporary = folder = Path(tempfile.mkdtemp(prefix="napari-gpcis-"))
         self.progress.reset(READING)
-        self.reader.submit("files", partial(write_pairs, pairs, folder))
+        job = partial(write_pairs, pairs, folder)
+        self.reader.submit("files", job, self._on_files, self._on_no_files)
 
-    def _on_files(self, answer: Answer) -> None:
-        if answer.error is not None:
-            self._forget_files()
-            self.progress.end(NOT_STARTED.format(answer.error))
-        elif answer.value is not None:
-            self._train(*answer.value)
+    def _on_files(self, folders: tuple[Path, Path] | None, _seconds: float) -> None:
+        if folders is not None:
+            self._train(*folders)
+        self._show_state()
+
+    def _on_no_files(self, error: Exception) -> None:
+        self._forget_files()
+        self.progress.end(NOT_STARTED.format(error))
         self._show_state()
 
     def _train(self, images: Path, labels: Path, *, resume: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from filelock import Timeout
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_gpcis.plugin.background import InferenceThread
+from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.saving.record import Record
 from napari_gpcis.plugin.saving.recovery_file import (
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.background import Answer
 
 
 class Recovery(QObject):
@@ -43,7 +42,7 @@ class Recovery(QObject):
     """The work could not be written, and why; said once."""
 
     def __init__(
-        self, record: Record, thread: InferenceThread, parent: QObject | None = None
+        self, record: Record, thread: BackgroundThread, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self.file = RecoveryFile()
@@ -51,7 +50,6 @@ class Recovery(QObject):
         self._packer = Packer()
         self._told = False
         self._thread = thread
-        self._thread.answered.connect(self._on_written)
         self._connections = Connections()
         self._timer = QTimer(self)  # no throttler: its periods go on after a write
         self._timer.setSingleShot(True)
@@ -79,7 +77,8 @@ class Recovery(QObject):
         saved = self._record.saved()
         labels, axes = self._record.labels.data, self._record.axes
         work = partial(write_recovery, path, saved, labels, axes, self._record.source)
-        self._thread.submit(self.file, partial(work, self._packer, self.file.closing))
+        job = partial(work, self._packer, self.file.closing)
+        self._thread.submit(self.file, job, failed=self._on_failed)
 
     def rest(self) -> None:
         """Write what is still to be written, for labels that are no longer shown.
@@ -95,9 +94,8 @@ class Recovery(QObject):
         if not self._timer.isActive():
             self._timer.start(1000 * PREFERENCES.autosave_seconds)
 
-    def _on_written(self, answer: Answer) -> None:
-        if answer.key is self.file and answer.error is not None:
-            self._tell(str(answer.error))
+    def _on_failed(self, error: Exception) -> None:
+        self._tell(str(error))
 
     def _tell(self, why: str) -> None:
         """Say once that recovery does not work."""
@@ -131,7 +129,7 @@ class Keeper(QObject):
         self._kept: list[tuple[Record, Recovery]] = []
         self._files: list[RecoveryFile] = []
         self._layers = binding.viewer.layers
-        self._thread = InferenceThread(self, "recovery files")
+        self._thread = BackgroundThread(self, "recovery files")
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
 

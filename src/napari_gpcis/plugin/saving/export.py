@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.export import Calibration, write_coco, write_table, write_tiff
-from napari_gpcis.plugin.background import InferenceThread
+from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.prompts import SavedAnnotation, write_prompts
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.saving.record import Record
 
     Write = Callable[[NDArray[Any]], str]
@@ -69,9 +68,7 @@ class Saver(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._orders: dict[str, _Order] = {}
-        self._thread = InferenceThread(self, "saving")
-        self._thread.answered.connect(self._on_answer)
+        self._thread = BackgroundThread(self, "saving")
 
     @property
     def end_thread(self) -> Callable[..., None]:
@@ -125,20 +122,22 @@ class Saver(QObject):
         left: int = TRIES,
     ) -> None:
         """Ask for a copy of the labels, to be written as soon as it is there."""
-        self._orders[str(path)] = _Order(path, record, make, left)
-        self._thread.submit(str(path), partial(_copied, record.labels.data))
+        order = _Order(path, record, make, left)
+        self._thread.submit(
+            path,
+            partial(_copied, record.labels.data),
+            partial(self._on_copied, order),
+            partial(self._on_failed, path),
+        )
 
-    def _on_answer(self, answer: Answer) -> None:
-        order = self._orders.pop(str(answer.key), None)
-        if answer.error is not None:
-            why = str(answer.error) or type(answer.error).__name__
-            self.failed.emit(f"{answer.key} was not written: {why}")
-        elif order is not None:
-            self._write(order, answer.value)
-        else:
-            self.saved.emit(answer.value)
+    def _on_failed(self, path: Path, error: Exception) -> None:
+        why = str(error) or type(error).__name__
+        self.failed.emit(f"{path} was not written: {why}")
 
-    def _write(self, order: _Order, labels: NDArray[Any]) -> None:
+    def _on_written(self, words: str, _seconds: float) -> None:
+        self.saved.emit(words)
+
+    def _on_copied(self, order: _Order, labels: NDArray[Any], _seconds: float) -> None:
         """Write a copy, unless the work has gone on since it was asked for."""
         record, write = order.record, order.write
         if record.version != order.version:
@@ -146,7 +145,12 @@ class Saver(QObject):
                 self._order(order.path, record, order.make, order.left - 1)
                 return
             labels, write = np.array(record.labels.data), order.make()
-        self._thread.submit(str(order.path), partial(_written, write, labels))
+        self._thread.submit(
+            order.path,
+            partial(_written, write, labels),
+            self._on_written,
+            partial(self._on_failed, order.path),
+        )
 
 
 def _copied(labels: NDArray[Any], _cancelled: Callable[[], bool]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.background import InferenceThread
+from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.viewer.layers import new_labels
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.annotation.jobs import Models
-    from napari_gpcis.plugin.background import Answer, Work
+    from napari_gpcis.plugin.background import Job
     from napari_gpcis.plugin.saving.autosave import Keeper
     from napari_gpcis.plugin.saving.recovery_file import Recovered
 
@@ -67,8 +67,7 @@ class Restorer(QObject):
         self._keeper = keeper
         self._image: Image | None = None
         self._left: Recovered | None = None
-        self._thread = InferenceThread(self, "restoring")
-        self._thread.answered.connect(self._on_answer)
+        self._thread = BackgroundThread(self, "restoring")
 
     @property
     def end_thread(self) -> Callable[..., None]:
@@ -91,17 +90,19 @@ class Restorer(QObject):
         self._left = recovered
         self.said.emit("Restoring ...")
 
-    def _submit(self, work: Work, image: Image) -> None:
+    def _submit(self, job: Job, image: Image) -> None:
         """Do one thing at a time; the latest is what the person wants."""
         self._image, self._left = image, None
-        self._thread.submit("open", work)
+        self._thread.submit("open", job, self._on_found, self._on_failed)
 
-    def _on_answer(self, answer: Answer) -> None:
-        image, found, left = self._image, answer.value, self._left
+    def _on_failed(self, error: Exception) -> None:
         self._image = self._left = None
-        if answer.error is not None:
-            self.said.emit(str(answer.error) or type(answer.error).__name__)
-        elif image is not None and found is not None:
+        self.said.emit(str(error) or type(error).__name__)
+
+    def _on_found(self, found: Remade | None, _seconds: float) -> None:
+        image, left = self._image, self._left
+        self._image = self._left = None
+        if image is not None and found is not None:
             if not self._bring_back(found.saved, found.labels, image):
                 return
             self.said.emit(found.note)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
-    from napari_gpcis.plugin.background import Answer
 
     _Work = Callable[[Callable[[], bool]], Contour | None]
 
@@ -110,7 +109,6 @@ class Hover(QObject):
         events, over = annotation.events, annotation.viewer.events.mouse_over_canvas
         for signal in (events.plane_entered, events.clicks_changed, events.accepted):
             self._connections.connect(signal, self._on_change)
-        self._connections.connect(annotation.worker.answered, self._on_answer)
         self._connections.connect(over, self._on_over)
         self._connections.connect(annotation.changed, self._on_state)
 
@@ -152,7 +150,7 @@ class Hover(QObject):
         elif annotation.worker.busy(self.key):
             self._waiting = work  # asked when the one before is answered
         else:
-            annotation.worker.submit(self.key, work)
+            self._ask(annotation, work)
 
     # Asking and drawing -----------------------------------------------------------
 
@@ -182,17 +180,26 @@ class Hover(QObject):
         )
         return partial(self._answers.find, question)
 
-    def _on_answer(self, answer: Answer) -> None:
-        """Draw the contour, not too often, and ask for the next."""
-        if answer.key != self.key:
-            return
+    def _ask(self, annotation: Annotation, work: _Work) -> None:
+        annotation.worker.submit(self.key, work, self._on_found, self._on_failed)
+
+    def _ask_next(self) -> None:
+        """Ask for the place that the mouse has come to meanwhile."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None and self._annotation is not None:
-            self._annotation.worker.submit(self.key, waiting)
-        if answer.value is None:
-            return
-        self._next = answer.value
-        self._throttler.throttle()
+            self._ask(self._annotation, waiting)
+
+    def _on_found(self, contour: Contour | None, _seconds: float) -> None:
+        """Draw the contour, not too often, and ask for the next."""
+        self._ask_next()
+        if contour is not None:
+            self._next = contour
+            self._throttler.throttle()
+
+    def _on_failed(self, error: Exception) -> None:
+        if self._annotation is not None:
+            self._annotation.worker.report(error)
+        self._ask_next()
 
     def _draw(self) -> None:
         contour, self._next = self._next, None

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.viewer.planes import Plane
 
 CHECKED_BYTES = 1 << 24
@@ -60,7 +59,6 @@ class ImageChangeWatcher(QObject):
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
         image = annotation.image.events
-        self._connections.connect(annotation.worker.answered, self._on_answer)
         self._connections.connect(annotation.events.plane_entered, self._look)
         self._connections.connect(image.set_data, self._on_drawn)
         self._connections.connect(image.data, self._on_new_data)
@@ -88,13 +86,14 @@ class ImageChangeWatcher(QObject):
             return
         data = full_resolution(annotation.image)
         if isinstance(data, np.ndarray):
-            annotation.worker.submit(self.key, partial(_check, data, current.plane))
+            job = partial(_check, data, current.plane)
+            annotation.worker.submit(self.key, job, self._on_checked)
 
-    def _on_answer(self, answer: Answer) -> None:
+    def _on_checked(self, checked: tuple[Plane, int], _seconds: float) -> None:
         annotation = self._annotation
-        if answer.key != self.key or annotation is None or answer.value is None:
+        if annotation is None:
             return
-        plane, found = answer.value
+        plane, found = checked
         before = self._known.setdefault(plane, found)
         if before != found:
             self._known = {plane: found}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
-    from napari_gpcis.plugin.background import Answer, InferenceThread
+    from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.viewer.planes import Plane
 
 RING_COLOUR = "#ffffff"
@@ -73,7 +73,7 @@ class NextClickGuide(QObject):
         self._going = False
         self._binding = binding
         self._layer: Points | None = None
-        self._worker: InferenceThread | None = None
+        self._worker: BackgroundThread | None = None
         self._connections = Connections()
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._on_stopped)
@@ -123,7 +123,6 @@ class NextClickGuide(QObject):
         self._connections.connect(events.clicks_changed, self._on_predicted)
         self._connections.connect(events.plane_entered, self._refresh)
         self._connections.connect(layers.events.removed, self._on_removed)
-        self._connections.connect(self._worker.answered, self._on_answer)
 
     def _on_stopped(self) -> None:
         self._connections.end()
@@ -149,7 +148,7 @@ class NextClickGuide(QObject):
         elif self.advice is None or self.advice.prediction is not found:
             self._forget()
             work = _work(found, current.plane)
-            annotation.worker.submit(self._key, work)
+            annotation.worker.submit(self._key, work, self._on_advice)
 
     def _forget(self) -> None:
         """Take the ring away: it is out of date, or not wanted."""
@@ -160,13 +159,13 @@ class NextClickGuide(QObject):
             self._layer.visible = False
         self.changed.emit()
 
-    def _on_answer(self, answer: Answer) -> None:
+    def _on_advice(self, advice: Advice | None, _seconds: float) -> None:
         """Show the advice that was asked for."""
         annotation = self._binding.annotation
-        if answer.key != self._key or annotation is None or answer.value is None:
+        if annotation is None or advice is None:
             return
-        self.advice = answer.value
-        self._mark(annotation, answer.value)
+        self.advice = advice
+        self._mark(annotation, advice)
         if self._going:
             self._look()
         self.changed.emit()

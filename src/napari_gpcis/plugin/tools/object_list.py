@@ -21,7 +21,7 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QColor
 
 from napari_gpcis.geometry import moved, union
-from napari_gpcis.plugin.background import InferenceThread
+from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.viewer.planes import Box
 
     Index = QModelIndex | QPersistentModelIndex
@@ -76,8 +75,7 @@ class ObjectIndex(QObject):
         self._planes: dict[Plane, dict[int, Entry]] = {}
         self._axes: tuple[int, int] | None = None
         self._waiting: set[Plane] = set()
-        self._thread = InferenceThread(self, "object index")
-        self._thread.answered.connect(self._on_answer)
+        self._thread = BackgroundThread(self, "object index")
         self._looking = Debouncer(self._look, DELAY, self)
         self._telling = Debouncer(self._tell, NEWS, self)
         self._connections = Connections()
@@ -176,18 +174,22 @@ class ObjectIndex(QObject):
             return
         data = annotation.layers.labels.data
         for plane in sorted(self._waiting, key=lambda plane: plane.steps):
-            self._thread.submit(plane, partial(scan, plane.take(data)))
+            job = partial(scan, plane.take(data))
+            found = partial(self._on_found, plane)
+            self._thread.submit(plane, job, found, partial(self._on_failed, plane))
 
-    def _on_answer(self, answer: Answer) -> None:
-        plane = answer.key
-        if not isinstance(plane, Plane):
-            return
+    def _on_found(
+        self, plane: Plane, entries: dict[int, Entry] | None, _seconds: float
+    ) -> None:
         self._waiting.discard(plane)
-        if answer.value is None or plane.axes != self._axes:
+        if entries is None or plane.axes != self._axes:
             return
-        if self._planes.get(plane, {}) != answer.value:
-            self._planes[plane] = answer.value
+        if self._planes.get(plane, {}) != entries:
+            self._planes[plane] = entries
         self._telling.throttle()
+
+    def _on_failed(self, plane: Plane, _error: Exception) -> None:
+        self._waiting.discard(plane)
 
 
 def planes_of(shape: tuple[int, ...], axes: tuple[int, int]) -> list[Plane]:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.viewer.planes import Plane
 
 
@@ -95,7 +94,6 @@ class Picking(QObject):
     def _on_started(self, annotation: Annotation) -> None:
         self._annotation = annotation
         self._connections.connect(annotation.prompts.picked, self._on_picked)
-        self._connections.connect(annotation.worker.answered, self._on_answer)
 
     def _on_picked(self, place: Any) -> None:
         annotation = self._annotation
@@ -142,13 +140,13 @@ class Picking(QObject):
         ours = layer == annotation.layers.labels
         data = plane.take(full_resolution(layer))
         find = partial(_find, data, label, annotation.current.plane, ours)
-        annotation.worker.submit(self.key, find)
+        annotation.worker.submit(self.key, find, self._on_found)
 
-    def _on_answer(self, answer: Answer) -> None:
+    def _on_found(self, picked: Picked | None, _seconds: float) -> None:
         annotation = self._annotation
-        if answer.key != self.key or annotation is None or answer.error is not None:
+        if annotation is None:
             return
-        picked, current = answer.value, annotation.current
+        current = annotation.current
         if picked is None:
             annotation.say("There is no object with the selected label on this plane.")
         elif current is not None and current.plane == picked.plane:

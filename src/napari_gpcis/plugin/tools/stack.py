@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.annotation.undo import Deed
-    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.propagation import Carried
     from napari_gpcis.session.session import Session
@@ -147,7 +146,7 @@ class Propagation(QObject):
             contrast=chosen_contrast(image),
         )
         self._run = run._replace(plane=plane)
-        stack.annotation.worker.submit(self._key, work)
+        stack.annotation.worker.submit(self._key, work, self._on_found, self._on_failed)
         self.changed.emit()
 
     def _turn(self, run: _Run, reason: str) -> None:
@@ -157,17 +156,17 @@ class Propagation(QObject):
         self._run = run._replace(plane=run.origin.plane, before=None, directions=onward)
         self._step()
 
-    def _on_answer(self, answer: Answer) -> None:
+    def _on_failed(self, error: Exception) -> None:
+        if self.stack is not None:
+            self.stack.annotation.worker.report(error)
+        self._finish(f"Stopped by an error after {_planes(len(self.found))}.")
+
+    def _on_found(self, found: tuple[Carried, Carried] | None, _seconds: float) -> None:
         """Go on after a plane, or end there."""
         run = self._run
-        if answer.key != self._key or run is None or self.stack is None:
+        if run is None or self.stack is None or found is None:
             return
-        if answer.error is not None:
-            self._finish(f"Stopped by an error after {_planes(len(self.found))}.")
-            return
-        if answer.value is None:
-            return
-        before, carried = answer.value
+        before, carried = found
         reason = reason_to_stop(carried, before)
         if reason:
             self._turn(run, f"Plane {self.stack.number(run.plane)}: {reason}.")
@@ -210,7 +209,6 @@ class Propagation(QObject):
 
     def _on_started(self, annotation: Annotation) -> None:
         self.stack = Stack(annotation)
-        self._connections.connect(annotation.worker.answered, self._on_answer)
         annotation.events.deed_undone.connect(self._on_undone)
         annotation.events.plane_entered.connect(self.changed)
 

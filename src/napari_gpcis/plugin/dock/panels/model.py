@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.background import Answer
     from napari_gpcis.plugin.dock.model_choice import ModelChoice
 
 DEVICES = {
@@ -76,7 +75,6 @@ class ModelPanel(Panel):
         self.column.addWidget(self.message)
         self.device.activated.connect(self._on_device)
         self.device.seen.connect(self._ask_devices)
-        binding.worker.answered.connect(self._on_answer)
         self.load.clicked.connect(self._on_load)
         self._end = follow(PREFERENCES.events.device, self._show_device, self)
 
@@ -131,11 +129,10 @@ class ModelPanel(Panel):
 
     def _ask_devices(self) -> None:
         """Have the devices found that this computer has."""
-        self.binding.worker.submit(self._key, _find_devices)
+        self.binding.worker.submit(self._key, _find_devices, self._on_devices)
 
-    def _on_answer(self, answer: Answer) -> None:
-        if answer.key == self._key and answer.value is not None:
-            self.device.mark(answer.value)
+    def _on_devices(self, here: set[str], _seconds: float) -> None:
+        self.device.mark(here)
 
     def _on_load(self) -> None:
         name, _ = QFileDialog.getOpenFileName(
