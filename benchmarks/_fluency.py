@@ -1,6 +1,6 @@
 """A large image in a real window: does it stay fluid while objects are clicked?
 
-The same window does three things in turn: nothing; what a person does with the widget;
+The same window does three things in turn: nothing; what a user does with the widget;
 and, without the widget, what a plain script would do that runs the same model on a
 thread and writes the same masks into a labels layer. The mouse moves all the time.
 """
@@ -65,7 +65,7 @@ class Figures:
     idle, script
         Of a window that nobody uses, and of the plain script.
     widget
-        Of the widget, by what the person did.
+        Of the widget, by what the user did.
     """
 
     idle: list[Beat] = field(default_factory=list)
@@ -122,14 +122,14 @@ def measure(viewer: Viewer, proxy: Any) -> Figures:
             while len(heart.beats) < IDLE:
                 spin(STEP)
             figures.idle = heart.take()
-            person = Person(viewer, proxy, image, heart, figures)
+            user = User(viewer, proxy, image, heart, figures)
             preferred = PREFERENCES.hover_preview
             try:
-                person.work()
+                user.work()
             finally:
                 PREFERENCES.hover_preview = preferred
-            assert person.segmenter is not None
-            script = Script(viewer, image, person.drawn, person.segmenter)
+            assert user.segmenter is not None
+            script = Script(viewer, image, user.drawn, user.segmenter)
             spin(STEP)
             heart.take()
             script.work()
@@ -139,7 +139,7 @@ def measure(viewer: Viewer, proxy: Any) -> Figures:
     return figures
 
 
-class Person:
+class User:
     """Somebody at the mouse of a window with the widget.
 
     Parameters

@@ -26,7 +26,7 @@ NOBODY, OURS, THEIRS = range(3)
 
 _HERE = str(Path(napari_gpcis.__file__).parent)
 _TOOLS = ("robot.py", "demo.py")
-"""Modules of the package that act for the person: what they do is nobody's work."""
+"""Modules of the package that act for the user: their time is not counted."""
 _DRAWING = ("/napari/", "/vispy/", "/app_model/", "/magicgui/", "/superqt/")
 
 
