@@ -291,6 +291,7 @@ class PlaneAnnotation:
         """Take back the last change; without clicks, the last object or deletion."""
         around = self._around
         if self.current.undo():
+            around.past.note_undone_click(self)
             self._show_clicks()
         elif self.waiting:
             self.current = self.waiting.pop()
@@ -302,13 +303,12 @@ class PlaneAnnotation:
             around.say(words)
 
     def redo(self) -> None:
-        """Repeat the change that was taken back last."""
-        if self.current.redo():
-            self._show_clicks()
-        elif words := self._around.past.redo(self):
-            self._around.say(words)
-        else:
+        """Repeat what was undone last."""
+        words = self._around.past.redo(self)
+        if words is None:
             self._around.say("Nothing to redo.")
+        elif words:
+            self._around.say(words)
 
     def toggle_sign(self) -> None:
         """Turn the sign of the selected clicks, or of the last one."""
@@ -474,17 +474,29 @@ class PlaneAnnotation:
             Its id.
         """
         step, change = session.steps[-1], session.last_change
-        session.current = self.current
+        session.current = self.current = self._new_object()
         label = session.reopen()
         if change is not None and step.how != "delete":
             painter = self._around.painter
             self.held = painter.reheld(self.plane, label, step.how, change)
             self.held.cover = step.overwrite
+            self.held.new = self.held.alone  # without clicks its id is free again
         self._show_clicks()
         return label
 
+    def redo_click(self) -> bool:
+        """Repeat a step of the current object's clicks; ``False`` if there is none."""
+        if not self.current.redo():
+            return False
+        self._show_clicks()
+        return True
+
     def accept_again(
-        self, session: Session, step: FinishedObject, change: LabelChange
+        self,
+        session: Session,
+        step: FinishedObject,
+        change: LabelChange,
+        following: CurrentObject | None,
     ) -> None:
         """Finish the current object as it was finished before.
 
@@ -494,6 +506,8 @@ class PlaneAnnotation:
             That of this plane.
         step, change
             What was done, and the pixels that it changed.
+        following
+            The object that was current after it; by default a new one.
         """
         around = self._around
         around.worker.cancel(self.key)
@@ -501,7 +515,7 @@ class PlaneAnnotation:
         around.painter.reserve(step.id)
         around.painter.restore(self.plane, change.reversed)
         session.note(step, change)
-        self._next()
+        self._next(following)
         around.events.accepted.emit(self, step.id)
 
     # Steps ------------------------------------------------------------------------
@@ -598,12 +612,12 @@ class PlaneAnnotation:
         around.events.objects_changed.emit()
         around.say(_DONE[held.how].format(label))
 
-    def _next(self) -> None:
+    def _next(self, following: CurrentObject | None = None) -> None:
         """Begin the next object, or go on with one that waits."""
         if self.waiting:
             self.waiting.pop(0)
         else:
-            self.current = self._new_object()
+            self.current = following or self._new_object()
         self.seconds = None
         self._show()
         if self.session is not None:
