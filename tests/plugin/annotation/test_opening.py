@@ -65,7 +65,7 @@ def click(bench: Any, *clicks: Click) -> None:
     for one in clicks:
         layer = bench.positive if one.positive else bench.negative
         layer.add((bench.current.plane.steps[0], one.row, one.col))
-        bench.until(lambda one=one: bench.current.clicked.clicks[-1:] == (one,))
+        bench.until(lambda one=one: bench.current.first.clicks[-1:] == (one,))
 
 
 def commands(bench: Any, *names: str) -> None:
@@ -136,7 +136,7 @@ def test_a_deletion_is_undone_at_once(bench: Any, door: Door) -> None:
     commands(bench, "undo")
     assert "Nothing to undo" in bench.binding.status
     commands(bench, "redo")
-    assert "Nothing to redo" in bench.binding.status
+    assert "Object 1 is deleted again" in bench.binding.status
     door.open(0)
 
 

@@ -33,7 +33,9 @@ def root(tmp_path):
 @pytest.mark.timeout(900)
 def test_a_run_killed_while_writing_resumes_from_the_state_before(root):
     run = root / "run"
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    inherited = os.environ.get("PYTHONPATH", "")
+    path = os.pathsep.join(filter(None, [str(TESTS), inherited]))
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     program = subprocess.Popen(
         [sys.executable, str(PROGRAM), str(root), str(run)],
         env=environment,

@@ -35,7 +35,7 @@ _LOSS_STEPS = 10
 _PAUSE_FACTOR = 6.0
 _MIN_PAUSE_MINUTES = 0.5
 _TIE = 1.02
-"""A later state within this factor of the best is kept: it learned at a lower rate."""
+"""A later state within this factor of the best is kept: its rate was lower."""
 
 
 @dataclass(frozen=True)

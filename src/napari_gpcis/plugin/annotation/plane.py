@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
-from weakref import ref
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.context import Surroundings
     from napari_gpcis.plugin.annotation.jobs import Opened
+    from napari_gpcis.plugin.labels.writer import Painter
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.session.current import Prompts
     from napari_gpcis.session.labels import How
@@ -75,6 +76,7 @@ class PlaneAnnotation:
         self._shown: list[tuple[CurrentObject, tuple[Click, ...]]] = []
         self._numbers: tuple[int, ...] = ()
         self._asked: tuple[Click, ...] = ()
+        self._targets: WeakKeyDictionary[CurrentObject, _Target] = WeakKeyDictionary()
 
     @property
     def key(self) -> Hashable:
@@ -291,6 +293,7 @@ class PlaneAnnotation:
         """Take back the last change; without clicks, the last object or deletion."""
         around = self._around
         if self.current.undo():
+            around.past.note_undone_click(self)
             self._show_clicks()
         elif self.waiting:
             self.current = self.waiting.pop()
@@ -302,13 +305,12 @@ class PlaneAnnotation:
             around.say(words)
 
     def redo(self) -> None:
-        """Repeat the change that was taken back last."""
-        if self.current.redo():
-            self._show_clicks()
-        elif words := self._around.past.redo(self):
-            self._around.say(words)
-        else:
+        """Repeat what was undone last."""
+        words = self._around.past.redo(self)
+        if words is None:
             self._around.say("Nothing to redo.")
+        elif words:
+            self._around.say(words)
 
     def toggle_sign(self) -> None:
         """Turn the sign of the selected clicks, or of the last one."""
@@ -474,17 +476,29 @@ class PlaneAnnotation:
             Its id.
         """
         step, change = session.steps[-1], session.last_change
-        session.current = self.current
+        session.current = self.current = self._new_object()
         label = session.reopen()
         if change is not None and step.how != "delete":
             painter = self._around.painter
             self.held = painter.reheld(self.plane, label, step.how, change)
             self.held.cover = step.overwrite
+            self.held.new = self.held.alone  # without clicks its id is free again
         self._show_clicks()
         return label
 
+    def redo_click(self) -> bool:
+        """Repeat a step of the current object's clicks; ``False`` if there is none."""
+        if not self.current.redo():
+            return False
+        self._show_clicks()
+        return True
+
     def accept_again(
-        self, session: Session, step: FinishedObject, change: LabelChange
+        self,
+        session: Session,
+        step: FinishedObject,
+        change: LabelChange,
+        following: CurrentObject | None,
     ) -> None:
         """Finish the current object as it was finished before.
 
@@ -494,6 +508,8 @@ class PlaneAnnotation:
             That of this plane.
         step, change
             What was done, and the pixels that it changed.
+        following
+            The object that was current after it; by default a new one.
         """
         around = self._around
         around.worker.cancel(self.key)
@@ -501,7 +517,7 @@ class PlaneAnnotation:
         around.painter.reserve(step.id)
         around.painter.restore(self.plane, change.reversed)
         session.note(step, change)
-        self._next()
+        self._next(following)
         around.events.accepted.emit(self, step.id)
 
     # Steps ------------------------------------------------------------------------
@@ -556,6 +572,7 @@ class PlaneAnnotation:
 
     def _begin(self) -> None:
         """Take what the first click of an object is seen with, and its threshold."""
+        self._targets.pop(self.current, None)
         self.current.view = self.view
         self.current.threshold = self._around.writing.threshold
 
@@ -564,16 +581,21 @@ class PlaneAnnotation:
         around, start = self._around, self.first.start
         if self.held.label:
             return
-        if start is None or start.label is None:
+        target = self._targets.pop(self.first, None)
+        if target is not None:
+            self.held = target.fresh(around.painter, self.plane)
+        elif start is None or start.label is None:
             self.held = around.writing.begin(self.plane, around.painter)
-            return
-        cover = around.writing.cover
-        self.held = around.painter.replaced(self.plane, start.label, cover=cover)
+        else:
+            cover = around.writing.cover
+            self.held = around.painter.replaced(self.plane, start.label, cover=cover)
 
     def _let_go(self) -> None:
         """Take the live mask away; an object that was corrected is as before."""
         held, self.held = self.held, Painted()
         self._around.painter.give_back(self.plane, held)
+        if held.label:  # its clicks may be redone: they are written as they were
+            self._targets[self.first] = _Target.of(held)
         if held.new:
             self._around.painter.release(held.label)
 
@@ -598,12 +620,12 @@ class PlaneAnnotation:
         around.events.objects_changed.emit()
         around.say(_DONE[held.how].format(label))
 
-    def _next(self) -> None:
+    def _next(self, following: CurrentObject | None = None) -> None:
         """Begin the next object, or go on with one that waits."""
         if self.waiting:
             self.waiting.pop(0)
         else:
-            self.current = self._new_object()
+            self.current = following or self._new_object()
         self.seconds = None
         self._show()
         if self.session is not None:
@@ -655,6 +677,33 @@ class PlaneAnnotation:
         self._shown = [(one, one.clicks) for one in unfinished if one.clicks]
         prompts = self._around.prompts
         self._numbers = prompts.show(self.plane, self.clicks, instead=self._numbers)
+
+
+class _Target(NamedTuple):
+    """The object that a mask is written to, and how.
+
+    Attributes
+    ----------
+    label
+        Its id; 0 for a new one.
+    how, cover
+        See `Session.accept`.
+    """
+
+    label: int
+    how: How
+    cover: bool
+
+    @classmethod
+    def of(cls, held: Painted) -> _Target:
+        """Return that of a live mask."""
+        return cls(0 if held.new else held.label, held.how, held.cover)
+
+    def fresh(self, painter: Painter, plane: Plane) -> Painted:
+        """Return a live mask that shows nothing yet."""
+        if self.how == "replace":
+            return painter.replaced(plane, self.label, cover=self.cover)
+        return Painted(self.label, self.how, self.cover)
 
 
 _OUTSIDE = "That click was outside the image and has been removed."

@@ -2,7 +2,8 @@
 
 Clicks of the object being clicked have a history of their own, which goes with the
 object (see :class:`.CurrentObject`), so that scripts without a window have it too.
-Here stand the edits of finished objects: accepted, deleted, propagated.
+Here stand the edits of finished objects (accepted, deleted, propagated), and the order
+in which clicks and edits were undone, so that redo goes the same way back.
 
 An edit on a plane that is open belongs to its session, like an object that was clicked
 there. An edit on any other plane is told to whoever records the prompts.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import ref
 
 import numpy as np
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.labels.writer import Painter
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import Carried
+    from napari_gpcis.session.current import CurrentObject
     from napari_gpcis.session.labels import How, LabelChange
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
@@ -68,10 +70,21 @@ class PlaneOfHistory(Protocol):
     def reopen(self, session: Session) -> int:
         """Make the object that was accepted last the current one again."""
 
+    @property
+    def current(self) -> CurrentObject:
+        """The object being clicked."""
+
     def accept_again(
-        self, session: Session, step: FinishedObject, change: LabelChange
+        self,
+        session: Session,
+        step: FinishedObject,
+        change: LabelChange,
+        following: CurrentObject | None,
     ) -> None:
         """Finish the current object as it was finished before."""
+
+    def redo_click(self) -> bool:
+        """Repeat a step of the current object's clicks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +142,24 @@ class Deed:
         return frozenset(part.plane for part in self.parts)
 
 
+class _Undone(NamedTuple):
+    """A step that was undone.
+
+    Attributes
+    ----------
+    planes
+        All planes concerned.
+    edit
+        The edit; ``None`` for a step of clicks.
+    object
+        Whose clicks; for an accepted object the one that was clicked after it.
+    """
+
+    planes: frozenset[Plane]
+    edit: Deed | None
+    object: CurrentObject | None = None
+
+
 class Past:
     """The edits of one annotation, with those that were undone.
 
@@ -156,7 +187,7 @@ class Past:
         self._events = events
         self._known = known
         self._done: deque[Deed] = deque(maxlen=MAX_UNDO)
-        self._undone: list[Deed] = []
+        self._undone: list[_Undone] = []
         self._gone: deque[FinishedObject] = deque(maxlen=MAX_UNDO)
         events.accepted.connect(self._on_accepted)
 
@@ -356,8 +387,9 @@ class Past:
         if session is None or session.steps[-1] is not part.step:
             return self._take_back_unknown(current)
         self._done.remove(deed)
+        following = current.current
         label = current.reopen(session)
-        self._undone.append(deed)
+        self._undone.append(_Undone(deed.planes, deed, following))
         self._events.objects_changed.emit()
         return f"Object {label} goes on."
 
@@ -368,6 +400,7 @@ class Past:
             return ""
         step, change = session.steps[-1], session.last_change
         self._gone.append(step)
+        self.forget_undone()
         if step.how == "delete":
             session.withdraw()
             self._painter.restore(current.plane, change)
@@ -384,7 +417,7 @@ class Past:
         with self._written(part.plane for part in undone):
             take_back(self._labels, [(part.plane, part.change) for part in undone])
         if len(undone) == len(deed.parts):
-            self._undone.append(deed)
+            self._undone.append(_Undone(deed.planes, deed))
         else:
             self.forget_undone()
         self._tell(deed)
@@ -413,8 +446,15 @@ class Past:
 
     # Redo -------------------------------------------------------------------------
 
-    def redo(self, current: PlaneOfHistory) -> str:
-        """Repeat the edit that was taken back last, if it can be on this plane.
+    def note_undone_click(self, plane: PlaneOfHistory) -> None:
+        """Take note that a step of the current object's clicks was undone."""
+        self._undone.append(_Undone(frozenset({plane.plane}), None, plane.current))
+
+    def redo(self, current: PlaneOfHistory) -> str | None:
+        """Repeat what was undone last, if it can be on this plane.
+
+        Clicks and accepted objects are repeated on their own plane only. An edit is
+        passed over if a later one that stays undone was done on one of its planes.
 
         Parameters
         ----------
@@ -423,20 +463,44 @@ class Past:
 
         Returns
         -------
-        str
-            What to tell the user; empty if nothing can be repeated.
+        str or None
+            What to tell the user; ``None`` if nothing can be repeated.
         """
-        if not self._undone or current.accepting:
-            return ""
-        deed = self._undone[-1]
-        done = self._accept_again if deed.accepted else self._repeat
-        if not done(deed, current):
-            return ""
-        self._undone.remove(deed)
+        if current.accepting:
+            return "" if current.redo_click() else None
+        later: set[Plane] = set()
+        for step in reversed(self._undone):
+            words = self._redo_step(step, current, later)
+            if words is not None:
+                self._undone.remove(step)
+                return words
+            if current.plane in step.planes:
+                return None
+            later |= step.planes
+        return "" if current.redo_click() else None
+
+    def _redo_step(
+        self, step: _Undone, current: PlaneOfHistory, later: set[Plane]
+    ) -> str | None:
+        """Repeat one step; ``None`` if that is not possible."""
+        deed = step.edit
+        if deed is None:
+            here = step.object is current.current
+            return "" if here and current.redo_click() else None
+        if deed.accepted:
+            done = self._accept_again(deed, current, step.object)
+        else:
+            done = not (later if deed.alone else later & deed.planes)
+            if done:
+                self._repeat(deed)
+        if not done:
+            return None
         self._events.objects_changed.emit()
         return deed.redone
 
-    def _accept_again(self, deed: Deed, current: PlaneOfHistory) -> bool:
+    def _accept_again(
+        self, deed: Deed, current: PlaneOfHistory, following: CurrentObject | None
+    ) -> bool:
         """Accept an object again, if its clicks are those with which it was."""
         part, session = deed.parts[0], self._session_here(deed, current)
         if session is None or part.step is None:
@@ -444,10 +508,10 @@ class Past:
         step, now = part.step, session.current.prompts
         if (now.clicks, now.start) != (step.clicks, step.start):
             return False
-        current.accept_again(session, step, part.change)
+        current.accept_again(session, step, part.change, following)
         return True
 
-    def _repeat(self, deed: Deed, _current: PlaneOfHistory) -> bool:
+    def _repeat(self, deed: Deed) -> None:
         """Write the pixels of an edit again, and make it steps again."""
         with self._written(deed.planes):
             changes = [(part.plane, part.change.reversed) for part in deed.parts]
@@ -462,7 +526,6 @@ class Past:
                 self._events.object_deleted.emit(part.plane, part.label)
         self._done.append(deed)
         self._events.planes_written.emit(deed.planes)
-        return True
 
     def _tell(self, deed: Deed) -> None:
         """Tell that finished objects are not what they were."""
