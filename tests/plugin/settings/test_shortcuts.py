@@ -31,9 +31,9 @@ def problems() -> dict[str, str]:
     return {row.command.name: row.problem for row in table() if row.problem}
 
 
-def test_the_usual_keys_are_free(make_napari_viewer: Callable[..., Any]) -> None:
+def test_the_default_keys_are_free(make_napari_viewer: Callable[..., Any]) -> None:
     make_napari_viewer()
-    for command in commands():  # as if the person had typed them
+    for command in commands():  # as if the user had typed them
         PREFERENCES.shortcuts = {
             command.name: " ".join((*command.on_points, command.anywhere)) or "-"
         }
