@@ -91,7 +91,7 @@ class RecoveryBanner(QWidget):
         self.text.setText(FOUND.format(saved.image, objects, day))
 
 
-class Recovery(QObject):
+class RecoveryManager(QObject):
     """Autosaving and restoring for one widget, connected to its banner and panels.
 
     Parameters
