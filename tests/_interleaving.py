@@ -214,7 +214,7 @@ class Person:
         self.image.data = np.array(self.image.data)
 
     def follow(self, number: int) -> None:
-        self.propagation.follow([(1,), (-1,), (1, -1)][number])
+        self.propagation.propagate([(1,), (-1,), (1, -1)][number])
 
     def stop_following(self) -> None:
         self.propagation.cancel()

@@ -317,7 +317,7 @@ def test_clicks_that_were_just_deleted_take_their_mask_with_them(
         assert work.current.draw_box((20, 30, 41, 51))
     else:
         mask = disk((30, 40))
-        copying._on_started(work.binding.annotation)
+        copying.attach(work.binding.annotation)
         copying._pending = Source(FIRST, (0, 0, *mask.shape), mask, 9)
         work.binding.annotation.say("")
     work.settled(len(work.current.clicks))

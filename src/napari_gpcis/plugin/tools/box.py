@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
-from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.overlays import CurveOverlay
 
 if TYPE_CHECKING:
+    from qtpy.QtCore import QObject
+
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.viewer.planes import Box
@@ -19,7 +21,7 @@ LEAST = 3
 """Rows and columns a box must have."""
 
 
-class BoxTool(QObject):
+class BoxTool(Tool):
     """Draws boxes: with Shift held, or always while the tool is on.
 
     Parameters
@@ -34,13 +36,9 @@ class BoxTool(QObject):
     """Emitted when the tool was switched on or off."""
 
     def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(binding, parent)
         self._on = False
-        self._annotation: Annotation | None = None
         self._sketch: CurveOverlay | None = None
-        self._connections = Connections()
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self.close)
         binding.register("box_tool", self.toggle)
 
     @property
@@ -59,40 +57,35 @@ class BoxTool(QObject):
         """Switch the tool on or off."""
         self.on = not self._on
 
-    def close(self) -> None:
-        """Let go of the annotation."""
-        annotation, self._annotation = self._annotation, None
-        if annotation is None:
-            return
-        self._connections.end()
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow drags over the clicks' layers."""
+        self._sketch = CurveOverlay(annotation.viewer, annotation.image, "box")
+        self.follow(annotation.prompts.dragged, self._on_dragged)
+        self.follow(annotation.prompts.boxed, self._on_boxed)
+        for layer in annotation.prompts.layers.values():
+            self.follow(layer.events.mode, self._arm)
+        self._arm()
+
+    def on_detached(self, annotation: Annotation) -> None:
+        """Let drags move the image again."""
         for layer in annotation.prompts.layers.values():
             layer.mouse_pan = True
         if self._sketch is not None:
             self._sketch.close()
         self._sketch = None
 
-    def _on_started(self, annotation: Annotation) -> None:
-        self._annotation = annotation
-        self._sketch = CurveOverlay(annotation.viewer, annotation.image, "box")
-        self._connections.connect(annotation.prompts.dragged, self._on_dragged)
-        self._connections.connect(annotation.prompts.boxed, self._on_boxed)
-        for layer in annotation.prompts.layers.values():
-            self._connections.connect(layer.events.mode, self._arm)
-        self._arm()
-
     def _arm(self, *_: Any) -> None:
         """Let a drag draw instead of moving the image, while the tool is on."""
-        if self._annotation is None:
+        if self.annotation is None:
             return
-        self._annotation.prompts.boxing = self._on
-        for layer in self._annotation.prompts.layers.values():
+        self.annotation.prompts.boxing = self._on
+        for layer in self.annotation.prompts.layers.values():
             if str(layer.mode) == "add":
                 layer.mouse_pan = not self._on
 
     def _on_dragged(self, start: Any, end: Any) -> None:
         """Draw the rectangle while the mouse moves."""
-        annotation = self._annotation
-        current = None if annotation is None else annotation.current
+        annotation, current = self.annotation, self.current
         if annotation is None or current is None or self._sketch is None:
             return
         top, left, bottom, right = _corners(current.plane.axes, start, end)
@@ -108,16 +101,14 @@ class BoxTool(QObject):
 
     def _on_boxed(self, start: Any, end: Any) -> None:
         """Begin an object with the box."""
-        annotation = self._annotation
-        if annotation is None or self._sketch is None:
-            return
-        self._sketch.clear()
-        current = annotation.current
+        current = self.current
+        if self._sketch is not None:
+            self._sketch.clear()
         if current is None:
             return
         box = _inside(_corners(current.plane.axes, start, end), current.shape)
         if box is None:
-            annotation.say("That box is too small: draw it around the object.")
+            self.say("That box is too small: draw it around the object.")
         else:
             current.draw_box(box)
 

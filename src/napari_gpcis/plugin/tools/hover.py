@@ -10,17 +10,18 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject
 from superqt.utils import QSignalThrottler
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.annotation.jobs import Answers, Contour, Question
-from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
+from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.overlays import CurveOverlay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
+
+    from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
@@ -32,7 +33,7 @@ PERIOD = 30
 """Milliseconds between two drawings at least."""
 
 
-class Hover(QObject):
+class Hover(Tool):
     """Shows what a click would give, while the preference ``hover_preview`` is on.
 
     Parameters
@@ -44,25 +45,20 @@ class Hover(QObject):
     """
 
     def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._binding = binding
-        self._annotation: Annotation | None = None
+        super().__init__(binding, parent)
         self._sketch: CurveOverlay | None = None
         self._next: Contour | None = None
         self._waiting: _Work | None = None
         self._answers = Answers()
-        self._connections = Connections()
         self._throttler = QSignalThrottler(parent=self)
         self._throttler.setTimeout(PERIOD)
         self._throttler.triggered.connect(self._draw)
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self._on_stopped)
         binding.register("hover_preview", self.toggle)
         self._end = follow(PREFERENCES.events.hover_preview, self._on_switched, self)
 
     def close(self) -> None:
-        """Stop following."""
-        self._on_stopped()
+        """Let go of the annotation and the preferences."""
+        super().close()
         self._end()
 
     @staticmethod
@@ -75,27 +71,23 @@ class Hover(QObject):
         """Whether a contour is drawn."""
         return self._sketch is not None and self._sketch.shown
 
-    @property
-    def key(self) -> Hashable:
-        """Key of the requests to the inference thread."""
-        return id(self), "hover"
-
     # Following --------------------------------------------------------------------
 
-    def _on_started(self, annotation: Annotation) -> None:
-        self._annotation = annotation
+    def on_attached(self, annotation: Annotation) -> None:
+        """Make the layer of the contour; follow the mouse over the clicks' layers."""
         self._sketch = CurveOverlay(annotation.viewer, annotation.image, "preview")
-        self._watch(annotation)
+        events, over = annotation.events, annotation.viewer.events.mouse_over_canvas
+        for signal in (events.plane_entered, events.clicks_changed, events.accepted):
+            self.follow(signal, self._on_change)
+        self.follow(over, self._on_over)
+        self.follow(annotation.changed, self._on_state)
         for layer in annotation.prompts.layers.values():
             layer.mouse_move_callbacks.append(self._on_move)
         self._prepare()
 
-    def _on_stopped(self) -> None:
-        annotation, self._annotation = self._annotation, None
-        if annotation is None:
-            return
+    def on_detached(self, annotation: Annotation) -> None:
+        """Take the contour and its layer away."""
         self.clear()
-        self._connections.end()
         for layer in annotation.prompts.layers.values():
             if self._on_move in layer.mouse_move_callbacks:
                 layer.mouse_move_callbacks.remove(self._on_move)
@@ -104,41 +96,32 @@ class Hover(QObject):
         self._sketch = None
         self._answers = Answers()
 
-    def _watch(self, annotation: Annotation) -> None:
-        """Follow an annotation."""
-        events, over = annotation.events, annotation.viewer.events.mouse_over_canvas
-        for signal in (events.plane_entered, events.clicks_changed, events.accepted):
-            self._connections.connect(signal, self._on_change)
-        self._connections.connect(over, self._on_over)
-        self._connections.connect(annotation.changed, self._on_state)
-
     def _prepare(self) -> None:
         """Make the layer now, not while the mouse moves."""
-        if PREFERENCES.hover_preview and self._sketch and self._annotation:
-            colour = self._annotation.prompts.layers[True].current_face_color
+        if PREFERENCES.hover_preview and self._sketch and self.annotation:
+            colour = self.annotation.prompts.layers[True].current_face_color
             self._sketch.prepare(colour)
 
     def _on_switched(self, *_: Any) -> None:
         self._prepare()
         if not PREFERENCES.hover_preview:
             self.clear()
-        self._binding.changed.emit()
+        self.binding.changed.emit()
 
     def _on_change(self, *_: Any) -> None:
         self.clear()
 
     def _on_state(self) -> None:
-        if self.shown and self._annotation and not self._annotation.clicking:
+        if self.shown and self.annotation and not self.annotation.clicking:
             self.clear()
 
     def _on_over(self, *_: Any) -> None:
-        if self._annotation and not self._annotation.viewer.mouse_over_canvas:
+        if self.annotation and not self.annotation.viewer.mouse_over_canvas:
             self.clear()
 
     def _on_move(self, _layer: Any, event: Any) -> None:
         """Ask what a click at the mouse would give."""
-        annotation = self._annotation
-        current = None if annotation is None else annotation.current
+        annotation, current = self.annotation, self.current
         wanted = PREFERENCES.hover_preview and not event.is_dragging
         if annotation is None or current is None or not wanted:
             return
@@ -150,7 +133,7 @@ class Hover(QObject):
         elif annotation.worker.busy(self.key):
             self._waiting = work  # asked when the one before is answered
         else:
-            self._ask(annotation, work)
+            self.ask(work, self._on_found, self._on_failed)
 
     # Asking and drawing -----------------------------------------------------------
 
@@ -180,14 +163,11 @@ class Hover(QObject):
         )
         return partial(self._answers.find, question)
 
-    def _ask(self, annotation: Annotation, work: _Work) -> None:
-        annotation.worker.submit(self.key, work, self._on_found, self._on_failed)
-
     def _ask_next(self) -> None:
         """Ask for the place that the mouse has come to meanwhile."""
         waiting, self._waiting = self._waiting, None
-        if waiting is not None and self._annotation is not None:
-            self._ask(self._annotation, waiting)
+        if waiting is not None:
+            self.ask(waiting, self._on_found, self._on_failed)
 
     def _on_found(self, contour: Contour | None, _seconds: float) -> None:
         """Draw the contour, not too often, and ask for the next."""
@@ -197,16 +177,15 @@ class Hover(QObject):
             self._throttler.throttle()
 
     def _on_failed(self, error: Exception) -> None:
-        if self._annotation is not None:
-            self._annotation.worker.report(error)
+        if self.annotation is not None:
+            self.annotation.worker.report(error)
         self._ask_next()
 
     def _draw(self) -> None:
         contour, self._next = self._next, None
-        annotation, sketch = self._annotation, self._sketch
-        if contour is None or annotation is None or sketch is None:
+        current, sketch = self.current, self._sketch
+        if contour is None or sketch is None:
             return
-        current = annotation.current
         if current is not None and current.plane == contour.plane:
             positive = contour.click.positive
             sketch.show(
@@ -221,7 +200,6 @@ class Hover(QObject):
         """Show nothing, and drop what is being computed."""
         self._throttler.cancel()
         self._next = self._waiting = None
-        if self._annotation is not None:
-            self._annotation.worker.cancel(self.key)
+        self.cancel_job()
         if self._sketch is not None:
             self._sketch.clear()

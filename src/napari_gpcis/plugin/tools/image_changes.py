@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
-from qtpy.QtCore import QObject
 
-from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import full_resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -33,7 +32,7 @@ WAIT = 200
 """Milliseconds after which it is looked at: a slider draws many planes."""
 
 
-class ImageChangeWatcher(QObject):
+class ImageChangeWatcher(Tool):
     """Opens planes anew whose pixels have changed in place.
 
     Parameters
@@ -44,32 +43,20 @@ class ImageChangeWatcher(QObject):
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
-        self._annotation: Annotation | None = None
         self._known: dict[Plane, int] = {}
         self._debouncer = Debouncer(self._look, WAIT, self)
-        self._connections = Connections()
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self._on_stopped)
 
-    @property
-    def key(self) -> Hashable:
-        """Key of the requests to the inference thread."""
-        return id(self), "check sum"
-
-    def _on_started(self, annotation: Annotation) -> None:
-        self._annotation = annotation
+    def on_attached(self, annotation: Annotation) -> None:
+        """Watch its image."""
         image = annotation.image.events
-        self._connections.connect(annotation.events.plane_entered, self._look)
-        self._connections.connect(image.set_data, self._on_drawn)
-        self._connections.connect(image.data, self._on_new_data)
+        self.follow(annotation.events.plane_entered, self._look)
+        self.follow(image.set_data, self._on_drawn)
+        self.follow(image.data, self._on_new_data)
 
-    def _on_stopped(self) -> None:
-        annotation, self._annotation = self._annotation, None
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Forget its pixels."""
         self._debouncer.cancel()
-        self._connections.end()
         self._known.clear()
-        if annotation is not None:
-            annotation.worker.cancel(self.key)
 
     def _on_drawn(self, _event: Any = None) -> None:
         self._debouncer.throttle()
@@ -80,24 +67,19 @@ class ImageChangeWatcher(QObject):
 
     def _look(self) -> None:
         """Have the displayed plane looked at, on the inference thread."""
-        annotation = self._annotation
-        current = None if annotation is None else annotation.current
+        annotation, current = self.annotation, self.current
         if annotation is None or current is None:
             return
         data = full_resolution(annotation.image)
         if isinstance(data, np.ndarray):
-            job = partial(_check, data, current.plane)
-            annotation.worker.submit(self.key, job, self._on_checked)
+            self.ask(partial(_check, data, current.plane), self._on_checked)
 
     def _on_checked(self, checked: tuple[Plane, int], _seconds: float) -> None:
-        annotation = self._annotation
-        if annotation is None:
-            return
         plane, found = checked
         before = self._known.setdefault(plane, found)
-        if before != found:
+        if before != found and self.annotation is not None:
             self._known = {plane: found}
-            annotation.reopen()
+            self.annotation.reopen()
 
 
 def _check(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Points
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_gpcis.next_click import NextClick, expected_iou, next_click
-from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.settings.shortcuts import key_of
+from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.tools.uncertainty import predicted
 from napari_gpcis.plugin.viewer.overlays import (
     DISPLAY,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
-    from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.viewer.planes import Plane
 
 RING_COLOUR = "#ffffff"
@@ -49,7 +48,7 @@ class Advice(NamedTuple):
     agreement: float
 
 
-class NextClickGuide(QObject):
+class NextClickGuide(Tool):
     """Marks the most valuable next click on the displayed plane.
 
     Parameters
@@ -71,12 +70,7 @@ class NextClickGuide(QObject):
         self.advice: Advice | None = None
         self._wanted = False
         self._going = False
-        self._binding = binding
         self._layer: Points | None = None
-        self._worker: BackgroundThread | None = None
-        self._connections = Connections()
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self._on_stopped)
         binding.register("next_click", self.go)
 
     @property
@@ -116,44 +110,39 @@ class NextClickGuide(QObject):
         elif self.advice is not None:
             self._look()
 
-    def _on_started(self, annotation: Annotation) -> None:
-        self._worker = annotation.worker
-        events, layers = annotation.events, self._binding.viewer.layers
-        self._connections.connect(events.predicted, self._on_predicted)
-        self._connections.connect(events.clicks_changed, self._on_predicted)
-        self._connections.connect(events.plane_entered, self._refresh)
-        self._connections.connect(layers.events.removed, self._on_removed)
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow what is predicted."""
+        events, layers = annotation.events, self.binding.viewer.layers
+        self.follow(events.predicted, self._on_predicted)
+        self.follow(events.clicks_changed, self._on_predicted)
+        self.follow(events.plane_entered, self._refresh)
+        self.follow(layers.events.removed, self._on_removed)
 
-    def _on_stopped(self) -> None:
-        self._connections.end()
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Take the ring and its layer away."""
         self._forget()
         self._going = False
-        self._worker = None
         layer, self._layer = self._layer, None
         if layer is not None:
-            take_away(self._binding.viewer, layer)
+            take_away(self.binding.viewer, layer)
 
     def _on_predicted(self, plane: PlaneAnnotation) -> None:
-        annotation = self._binding.annotation
-        if annotation is not None and plane is annotation.current:
+        if plane is self.current:
             self._refresh()
 
     def _refresh(self) -> None:
         """Ask for advice on what is known now, or take the ring away."""
-        session, annotation = self._binding.session, self._binding.annotation
-        found = None if session is None else predicted(session.prediction)
-        current = None if annotation is None else annotation.current
-        if not self._wanted or annotation is None or current is None or found is None:
+        current = self.current
+        found = None if current is None else predicted(current)
+        if not self._wanted or current is None or found is None:
             self._forget()
         elif self.advice is None or self.advice.prediction is not found:
             self._forget()
-            work = _work(found, current.plane)
-            annotation.worker.submit(self._key, work, self._on_advice)
+            self.ask(_job(found, current.plane), self._on_advice)
 
     def _forget(self) -> None:
         """Take the ring away: it is out of date, or not wanted."""
-        if self._worker is not None:
-            self._worker.cancel(self._key)
+        self.cancel_job()
         self.advice = None
         if self._layer is not None:
             self._layer.visible = False
@@ -161,7 +150,7 @@ class NextClickGuide(QObject):
 
     def _on_advice(self, advice: Advice | None, _seconds: float) -> None:
         """Show the advice that was asked for."""
-        annotation = self._binding.annotation
+        annotation = self.annotation
         if annotation is None or advice is None:
             return
         self.advice = advice
@@ -174,7 +163,7 @@ class NextClickGuide(QObject):
         """Draw the ring, or hide it if the model is sure."""
         if self._layer is None:
             self._layer = _new_layer(annotation)
-            put(self._binding.viewer, self._layer, below=annotation.layers.negative)
+            put(self.binding.viewer, self._layer, below=annotation.layers.negative)
         self._layer.visible = advice.click is not None
         if advice.click is not None:
             point = advice.plane.point(advice.click.row, advice.click.col)
@@ -184,12 +173,12 @@ class NextClickGuide(QObject):
     def _look(self) -> None:
         """Move the view so that the ring is in its middle."""
         self._going = False
-        annotation, advice = self._binding.annotation, self.advice
+        annotation, advice = self.annotation, self.advice
         if annotation is None or advice is None or advice.click is None:
             return
         row, col = advice.click.row, advice.click.col
         place = row, col, row + 1, col + 1
-        center_on(self._binding.viewer, annotation.image, advice.plane, place)
+        center_on(self.binding.viewer, annotation.image, advice.plane, place)
 
     def _on_removed(self, event: Any) -> None:
         """Switch off when the person deletes the ring's layer."""
@@ -197,12 +186,8 @@ class NextClickGuide(QObject):
             self._layer = None
             self.wanted = False
 
-    @property
-    def _key(self) -> tuple[str, int]:
-        return "next click", id(self)
 
-
-def _work(found: Prediction, plane: Plane) -> Callable[[Callable[[], bool]], Any]:
+def _job(found: Prediction, plane: Plane) -> Callable[[Callable[[], bool]], Any]:
     """Return what runs on the inference thread."""
 
     def advise(cancelled: Callable[[], bool]) -> Advice | None:

@@ -13,7 +13,6 @@ import numpy as np
 from qtpy.QtCore import (
     QAbstractTableModel,
     QModelIndex,
-    QObject,
     QPersistentModelIndex,
     Qt,
     Signal,
@@ -22,8 +21,8 @@ from qtpy.QtGui import QColor
 
 from napari_gpcis.geometry import moved, union
 from napari_gpcis.plugin.background import BackgroundThread
-from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
     from numpy.typing import NDArray
+    from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
@@ -55,7 +55,7 @@ class Found(NamedTuple):
     entry: Entry
 
 
-class ObjectIndex(QObject):
+class ObjectIndex(Tool):
     """Knows the finished objects; the running ones are left out.
 
     Parameters
@@ -70,21 +70,17 @@ class ObjectIndex(QObject):
     """Emitted when the objects are not what they were."""
 
     def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._annotation: Annotation | None = None
+        super().__init__(binding, parent)
         self._planes: dict[Plane, dict[int, Entry]] = {}
         self._axes: tuple[int, int] | None = None
         self._waiting: set[Plane] = set()
         self._thread = BackgroundThread(self, "object index")
         self._looking = Debouncer(self._look, DELAY, self)
         self._telling = Debouncer(self._tell, NEWS, self)
-        self._connections = Connections()
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self._on_stopped)
 
     def close(self) -> None:
-        """Stop following, and end the thread."""
-        self._on_stopped()
+        """Let go of the annotation, and end the thread."""
+        super().close()
         self._thread.close()
 
     @property
@@ -99,7 +95,7 @@ class ObjectIndex(QObject):
 
     def objects(self) -> list[Found]:
         """Return all finished objects, plane by plane, by ascending id."""
-        running = {} if self._annotation is None else self._annotation.running_labels()
+        running = {} if self.annotation is None else self.annotation.running_labels()
         return [
             Found(label, plane, entry)
             for plane, entries in sorted(
@@ -109,50 +105,47 @@ class ObjectIndex(QObject):
             if running.get(plane) != label
         ]
 
-    def _on_started(self, annotation: Annotation) -> None:
-        self._annotation = annotation
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow its labels and its objects."""
         events, labels = annotation.events, annotation.layers.labels
-        self._connections.connect(events.plane_entered, self._on_plane)
-        self._connections.connect(events.objects_changed, self._on_plane_changed)
-        self._connections.connect(events.planes_written, self.look_up)
-        self._connections.connect(events.clicks_changed, self._on_running)
-        self._connections.connect(labels.events.labels_update, self._on_drawn)
-        self._connections.connect(labels.events.data, self._on_data)
+        self.follow(events.plane_entered, self._on_plane)
+        self.follow(events.objects_changed, self._on_plane_changed)
+        self.follow(events.planes_written, self.look_up)
+        self.follow(events.clicks_changed, self._on_running)
+        self.follow(labels.events.labels_update, self._on_drawn)
+        self.follow(labels.events.data, self._on_data)
 
-    def _on_stopped(self) -> None:
-        annotation, self._annotation = self._annotation, None
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Forget its objects."""
         self._looking.cancel()
         for plane in self._waiting:
             self._thread.cancel(plane)
         self._waiting.clear()
         self._planes.clear()
         self._axes = None
-        if annotation is None:
-            return
-        self._connections.end()
         self.changed.emit()
 
     def _on_plane(self) -> None:
         """Look up all planes of a new orientation; the displayed one first."""
-        current = None if self._annotation is None else self._annotation.current
-        if current is None or self._annotation is None:
+        annotation, current = self.annotation, self.current
+        if annotation is None or current is None:
             return
         if current.plane.axes != self._axes:
             self._axes = current.plane.axes
             self._planes.clear()
-            shape = layer_shape(self._annotation.layers.labels)
+            shape = layer_shape(annotation.layers.labels)
             self.look_up([current.plane, *planes_of(shape, self._axes)])
 
     def _on_plane_changed(self) -> None:
-        if self._annotation is not None and self._annotation.current is not None:
-            self.look_up([self._annotation.current.plane])
+        if self.current is not None:
+            self.look_up([self.current.plane])
 
     def _on_running(self, *_: Any) -> None:
         self._telling.throttle()
 
     def _on_drawn(self, *_: Any) -> None:
         """Follow edits by hand; what the running object draws is of no matter."""
-        if self._annotation is not None and not self._annotation.writing_now:
+        if self.annotation is not None and not self.annotation.writing_now:
             self._on_plane_changed()
 
     def _on_data(self, *_: Any) -> None:
@@ -169,7 +162,7 @@ class ObjectIndex(QObject):
 
     def _look(self) -> None:
         """Ask the thread for the planes that wait."""
-        annotation = self._annotation
+        annotation = self.annotation
         if annotation is None:
             return
         data = annotation.layers.labels.data

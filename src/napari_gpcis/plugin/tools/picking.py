@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QObject
 
 from napari_gpcis.geometry import box_of, slices
-from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import (
     displayed_plane,
     full_resolution,
@@ -23,7 +22,9 @@ from napari_gpcis.plugin.viewer.planes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Iterator
+
+    from qtpy.QtCore import QObject
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.annotation import Annotation
@@ -41,7 +42,7 @@ class Picked:
     label: int | None
 
 
-class Picking(QObject):
+class Picking(Tool):
     """Makes the object under the mouse the running one: Alt-click, a key, a button.
 
     Parameters
@@ -53,28 +54,16 @@ class Picking(QObject):
     """
 
     def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._annotation: Annotation | None = None
-        self._connections = Connections()
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self.close)
+        super().__init__(binding, parent)
         binding.register("refine", self.refine_at_cursor)
 
-    @property
-    def key(self) -> Hashable:
-        """Key of the requests to the inference thread."""
-        return id(self), "pick"
-
-    def close(self) -> None:
-        """Let go of the annotation."""
-        annotation, self._annotation = self._annotation, None
-        if annotation is not None:
-            self._connections.end()
-            annotation.worker.cancel(self.key)
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow Alt-clicks."""
+        self.follow(annotation.prompts.picked, self._on_picked)
 
     def refine_at_cursor(self) -> None:
         """Refine the object under the mouse; over none, the selected label."""
-        annotation = self._annotation
+        annotation = self.annotation
         if annotation is None or annotation.current is None:
             return
         place = annotation.image.world_to_data(annotation.viewer.cursor.position)
@@ -86,17 +75,13 @@ class Picking(QObject):
 
     def refine_selected(self) -> None:
         """Refine the object whose id is the selected label."""
-        annotation = self._annotation
+        annotation = self.annotation
         if annotation is not None and annotation.current is not None:
             labels = annotation.layers.labels
             self._ask(labels, annotation.current.plane, int(labels.selected_label))
 
-    def _on_started(self, annotation: Annotation) -> None:
-        self._annotation = annotation
-        self._connections.connect(annotation.prompts.picked, self._on_picked)
-
     def _on_picked(self, place: Any) -> None:
-        annotation = self._annotation
+        annotation = self.annotation
         if annotation is None or annotation.current is None:
             return
         found = next(self._under(annotation, place), None)
@@ -131,7 +116,7 @@ class Picking(QObject):
 
     def _ask(self, layer: Labels, plane: Plane, label: int) -> None:
         """Have the object's pixels found, on the inference thread."""
-        annotation = self._annotation
+        annotation = self.annotation
         if annotation is None or annotation.current is None:
             return
         if annotation.current.clicks:
@@ -140,15 +125,12 @@ class Picking(QObject):
         ours = layer == annotation.layers.labels
         data = plane.take(full_resolution(layer))
         find = partial(_find, data, label, annotation.current.plane, ours)
-        annotation.worker.submit(self.key, find, self._on_found)
+        self.ask(find, self._on_found)
 
     def _on_found(self, picked: Picked | None, _seconds: float) -> None:
-        annotation = self._annotation
-        if annotation is None:
-            return
-        current = annotation.current
+        current = self.current
         if picked is None:
-            annotation.say("There is no object with the selected label on this plane.")
+            self.say("There is no object with the selected label on this plane.")
         elif current is not None and current.plane == picked.plane:
             current.begin_with(picked.mask, picked.corner, label=picked.label)
 

@@ -1,7 +1,7 @@
-"""Following an object through the planes until it vanishes.
+"""The stack: its planes, propagation of an object through them, copies to the next.
 
-Plane after plane is found on the inference thread; all of them are written at the end,
-as one undo step. The object keeps its id.
+Of a propagation, plane after plane is found on the inference thread; all of them are
+written at the end, as one undo step. The object keeps its id.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_gpcis.geometry import box_of, moved, slices
 from napari_gpcis.plugin.annotation.jobs import carry_over
-from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.labels.live_mask import Painted
+from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.propagation import inner_clicks, reason_to_stop
@@ -30,293 +30,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.propagation import Carried
     from napari_gpcis.session.session import Session
-
-
-class _Run(NamedTuple):
-    """A run in progress: where it began, where it is, where it goes."""
-
-    origin: Source
-    plane: Plane
-    before: Carried | None
-    directions: tuple[int, ...]
-    session: Session
-
-
-class Propagation(QObject):
-    """Follows objects of one widget through the stack.
-
-    Parameters
-    ----------
-    binding
-        What it belongs to.
-
-    Attributes
-    ----------
-    stack
-        The planes of the image being annotated, ``None`` without one.
-    found
-        Planes of the last run in order, with what was found there.
-    words
-        Why the last run ended where it did.
-    total
-        How many planes the run may visit.
-    """
-
-    changed = Signal()
-    """Emitted when anything a display may show has changed."""
-
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
-        self.stack: Stack | None = None
-        self.found: list[tuple[Plane, Carried]] = []
-        self.words = ""
-        self.total = 0
-        self._binding = binding
-        self._run: _Run | None = None
-        self._deed: Deed | None = None
-        self._connections = Connections()
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self._on_stopped)
-        binding.register("undo", self.undo)
-
-    @property
-    def running(self) -> bool:
-        """Whether an object is being followed."""
-        return self._run is not None
-
-    def follow(self, directions: Sequence[int]) -> None:
-        """Follow the running object, or the last one, until it vanishes.
-
-        Parameters
-        ----------
-        directions
-            1 for the next planes, -1 for the previous ones; both one after the other.
-        """
-        stack, session = self.stack, self._binding.session
-        if stack is None or session is None or self.running:
-            return
-        source = stack.source()
-        if isinstance(source, str):
-            self.say(source)
-            return
-        if not stack.accept():
-            return
-        self.found, self._deed = [], None
-        self.total = sum(stack.count(source.plane, one) for one in directions)
-        self._run = _Run(source, source.plane, None, tuple(directions), session)
-        self.words = ""
-        self._step()
-
-    def cancel(self) -> None:
-        """Stop following; what was found so far is kept."""
-        if self.running:
-            self._finish(f"Stopped: {_planes(len(self.found))} found so far are kept.")
-
-    def say(self, words: str) -> None:
-        """Tell the person something, in the status line."""
-        if self.stack is not None:
-            self.stack.annotation.say(words)
-        self.changed.emit()
-
-    def _step(self) -> None:
-        """Ask for the object on the next plane, or end the run."""
-        run, stack = self._run, self.stack
-        if run is None or stack is None:
-            return
-        if not run.directions:
-            self._finish(f"Propagated through {_planes(len(self.found))}.")
-            return
-        plane = stack.beside(run.plane, run.directions[0])
-        if plane is None:
-            self._turn(run, f"Plane {stack.number(run.plane)}: the stack ends.")
-            return
-        image, origin = stack.annotation.image, run.origin
-        if stack.annotation.past.by_hand(plane, origin.label):
-            reason = "the object is there already, made by hand; it is kept."
-            self._turn(run, f"Plane {stack.number(plane)}: {reason}")
-            return
-        work = partial(
-            carry_over,
-            run.session.segmenter,
-            full_resolution(image),
-            plane,
-            run.before or (origin.plane, origin.mask, origin.box[:2]),
-            colour=bool(image.rgb),
-            threshold=run.session.threshold,
-            contrast=chosen_contrast(image),
-        )
-        self._run = run._replace(plane=plane)
-        stack.annotation.worker.submit(self._key, work, self._on_found, self._on_failed)
-        self.changed.emit()
-
-    def _turn(self, run: _Run, reason: str) -> None:
-        """Go on from where the run began, in the next direction."""
-        self.words = f"{self.words}\n{reason}".strip()
-        onward = run.directions[1:]
-        self._run = run._replace(plane=run.origin.plane, before=None, directions=onward)
-        self._step()
-
-    def _on_failed(self, error: Exception) -> None:
-        if self.stack is not None:
-            self.stack.annotation.worker.report(error)
-        self._finish(f"Stopped by an error after {_planes(len(self.found))}.")
-
-    def _on_found(self, found: tuple[Carried, Carried] | None, _seconds: float) -> None:
-        """Go on after a plane, or end there."""
-        run = self._run
-        if run is None or self.stack is None or found is None:
-            return
-        before, carried = found
-        reason = reason_to_stop(carried, before)
-        if reason:
-            self._turn(run, f"Plane {self.stack.number(run.plane)}: {reason}.")
-            return
-        self.found.append((run.plane, carried))
-        self._run = run._replace(before=carried)
-        self._step()
-
-    def _finish(self, words: str) -> None:
-        """Write what was found, and say what happened."""
-        run, stack, self._run = self._run, self.stack, None
-        if run is None or stack is None:
-            return
-        annotation = stack.annotation
-        annotation.worker.cancel(self._key)
-        self.found.sort(key=lambda item: item[0].steps)
-        if self.found:
-            cover = self._binding.writing.cover
-            label = run.origin.label
-            self._deed = annotation.past.add_followed(label, self.found, cover=cover)
-        self.say(words)
-
-    def undo(self) -> None:
-        """Stop a run that goes on; or else undo what was done last."""
-        current = None if self.stack is None else self.stack.annotation.current
-        if self.running:
-            self.cancel()
-        elif current is not None:
-            current.undo()
-
-    def _on_undone(self, deed: Deed) -> None:
-        """Forget the run that was undone as a whole."""
-        if deed is self._deed:
-            self._deed, self.found, self.words = None, [], ""
-            self.changed.emit()
-
-    @property
-    def _key(self) -> tuple[str, int]:
-        return "stack", id(self)
-
-    def _on_started(self, annotation: Annotation) -> None:
-        self.stack = Stack(annotation)
-        annotation.events.deed_undone.connect(self._on_undone)
-        annotation.events.plane_entered.connect(self.changed)
-
-    def _on_stopped(self) -> None:
-        stack, self.stack = self.stack, None
-        if stack is not None:
-            stack.annotation.worker.cancel(self._key)
-            self._connections.end()
-        self._run = self._deed = None
-        self.found, self.words = [], ""
-        self.changed.emit()
-
-
-def _planes(count: int) -> str:
-    """Return a number of planes in words."""
-    return f"{count} plane{'' if count == 1 else 's'}"
-
-
-class Copying(QObject):
-    """Begins objects on the next plane with the mask of this one.
-
-    Parameters
-    ----------
-    binding
-        What it belongs to.
-    propagation
-        Knows the stack, and tells the person what happens.
-    """
-
-    def __init__(self, binding: Binding, propagation: Propagation) -> None:
-        super().__init__(propagation)
-        self._binding = binding
-        self._propagation = propagation
-        self._annotation: Annotation | None = None
-        self._pending: Source | None = None
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self._on_stopped)
-        binding.register("accept_next", partial(self.copy, 1))
-        binding.register("undo", self._undo)
-
-    def copy(self, direction: int) -> None:
-        """Accept what runs, go to the next plane, and begin there with its mask.
-
-        Parameters
-        ----------
-        direction
-            1 for the next plane, -1 for the previous one.
-        """
-        stack = self._propagation.stack
-        if stack is None or self._propagation.running:
-            return
-        source = stack.source()
-        if isinstance(source, str):
-            self._propagation.say(source)
-            return
-        plane = stack.beside(source.plane, direction)
-        if plane is None:
-            self._propagation.say("The stack ends here: there is no such plane.")
-        elif stack.accept():
-            self._pending = source._replace(plane=plane)
-            stack.show(plane)
-
-    def _on_started(self, annotation: Annotation) -> None:
-        self._annotation = annotation
-        annotation.changed.connect(self._begin)
-        annotation.events.plane_entered.connect(self._on_plane)
-
-    def _on_stopped(self) -> None:
-        self._annotation = self._pending = None
-
-    def _on_plane(self) -> None:
-        """Forget the copy if the person has gone elsewhere before it was there."""
-        annotation, source = self._annotation, self._pending
-        current = None if annotation is None else annotation.current
-        if source is not None and current is not None and current.plane != source.plane:
-            self._pending = None
-
-    def _undo(self) -> None:
-        """Do not copy what is to be copied; or else undo what was done last."""
-        if self._pending is None:
-            self._propagation.undo()
-        else:
-            self._pending = None
-            self._propagation.say("The object is not copied.")
-
-    def _begin(self) -> None:
-        """Begin the object on the plane it was copied to, once that is open."""
-        annotation, source = self._annotation, self._pending
-        current = None if annotation is None else annotation.current
-        if annotation is None or source is None or current is None:
-            return
-        if current.plane != source.plane or current.session is None:
-            return
-        self._pending = None
-        annotation.prompts.settle()
-        now = current.plane.take(annotation.layers.labels.data)
-        there = bool((now == source.label).any())
-        if not there and not current.clicks:
-            cover = self._binding.writing.cover
-            current.held = Painted(source.label, cover=cover, alone=True)
-        corner = source.box[:2]
-        clicks = inner_clicks(source.mask, corner)
-        current.begin_with(
-            source.mask,
-            corner,
-            label=source.label if there else None,
-            clicks=clicks,
-        )
 
 
 class Source(NamedTuple):
@@ -430,3 +143,276 @@ class Stack:
         if current is not None and current.clicks:
             current.accept()
         return current is not None and not current.clicks
+
+
+class _Run(NamedTuple):
+    """A run in progress: where it began, where it is, where it goes."""
+
+    origin: Source
+    plane: Plane
+    before: Carried | None
+    directions: tuple[int, ...]
+    session: Session
+
+
+class Propagation(Tool):
+    """Propagates an object through the stack until it vanishes.
+
+    Parameters
+    ----------
+    binding
+        What it belongs to.
+
+    Attributes
+    ----------
+    stack
+        The planes of the image being annotated, ``None`` without one.
+    found
+        Planes of the last run in order, with what was found there.
+    words
+        Why the last run ended where it did.
+    total
+        How many planes the run may visit.
+    """
+
+    changed = Signal()
+    """Emitted when anything a display may show has changed."""
+
+    def __init__(self, binding: Binding) -> None:
+        super().__init__(binding)
+        self.stack: Stack | None = None
+        self.found: list[tuple[Plane, Carried]] = []
+        self.words = ""
+        self.total = 0
+        self._run: _Run | None = None
+        self._deed: Deed | None = None
+        binding.register("undo", self.undo)
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Take its stack."""
+        self.stack = Stack(annotation)
+        self.follow(annotation.events.deed_undone, self._on_undone)
+        self.follow(annotation.events.plane_entered, self._on_plane)
+
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Forget its stack and the last run."""
+        self.stack = self._run = self._deed = None
+        self.found, self.words = [], ""
+        self.changed.emit()
+
+    @property
+    def running(self) -> bool:
+        """Whether an object is being propagated."""
+        return self._run is not None
+
+    def propagate(self, directions: Sequence[int]) -> None:
+        """Propagate the current object, or the last one, until it vanishes.
+
+        Parameters
+        ----------
+        directions
+            1 for the next planes, -1 for the previous ones; both one after the other.
+        """
+        stack, session = self.stack, self.binding.session
+        if stack is None or session is None or self.running:
+            return
+        source = stack.source()
+        if isinstance(source, str):
+            self.say(source)
+            return
+        if not stack.accept():
+            return
+        self.found, self._deed = [], None
+        self.total = sum(stack.count(source.plane, one) for one in directions)
+        self._run = _Run(source, source.plane, None, tuple(directions), session)
+        self.words = ""
+        self._step()
+
+    def cancel(self) -> None:
+        """Stop propagating; what was found so far is kept."""
+        if self.running:
+            self._finish(f"Stopped: {_planes(len(self.found))} found so far are kept.")
+
+    def say(self, message: str) -> None:
+        """Tell the user something, in the status line and in the section."""
+        super().say(message)
+        self.changed.emit()
+
+    def _step(self) -> None:
+        """Ask for the object on the next plane, or end the run."""
+        run, stack = self._run, self.stack
+        if run is None or stack is None:
+            return
+        if not run.directions:
+            self._finish(f"Propagated through {_planes(len(self.found))}.")
+            return
+        plane = stack.beside(run.plane, run.directions[0])
+        if plane is None:
+            self._turn(run, f"Plane {stack.number(run.plane)}: the stack ends.")
+            return
+        image, origin = stack.annotation.image, run.origin
+        if stack.annotation.past.by_hand(plane, origin.label):
+            reason = "the object is there already, made by hand; it is kept."
+            self._turn(run, f"Plane {stack.number(plane)}: {reason}")
+            return
+        job = partial(
+            carry_over,
+            run.session.segmenter,
+            full_resolution(image),
+            plane,
+            run.before or (origin.plane, origin.mask, origin.box[:2]),
+            colour=bool(image.rgb),
+            threshold=run.session.threshold,
+            contrast=chosen_contrast(image),
+        )
+        self._run = run._replace(plane=plane)
+        self.ask(job, self._on_found, self._on_failed)
+        self.changed.emit()
+
+    def _turn(self, run: _Run, reason: str) -> None:
+        """Go on from where the run began, in the next direction."""
+        self.words = f"{self.words}\n{reason}".strip()
+        onward = run.directions[1:]
+        self._run = run._replace(plane=run.origin.plane, before=None, directions=onward)
+        self._step()
+
+    def _on_failed(self, error: Exception) -> None:
+        if self.annotation is not None:
+            self.annotation.worker.report(error)
+        self._finish(f"Stopped by an error after {_planes(len(self.found))}.")
+
+    def _on_found(self, found: tuple[Carried, Carried] | None, _seconds: float) -> None:
+        """Go on after a plane, or end there."""
+        run = self._run
+        if run is None or self.stack is None or found is None:
+            return
+        before, carried = found
+        reason = reason_to_stop(carried, before)
+        if reason:
+            self._turn(run, f"Plane {self.stack.number(run.plane)}: {reason}.")
+            return
+        self.found.append((run.plane, carried))
+        self._run = run._replace(before=carried)
+        self._step()
+
+    def _finish(self, words: str) -> None:
+        """Write what was found, and say what happened."""
+        run, stack, self._run = self._run, self.stack, None
+        if run is None or stack is None:
+            return
+        annotation = stack.annotation
+        self.cancel_job()
+        self.found.sort(key=lambda item: item[0].steps)
+        if self.found:
+            cover = self.binding.writing.cover
+            label = run.origin.label
+            self._deed = annotation.past.add_followed(label, self.found, cover=cover)
+        self.say(words)
+
+    def undo(self) -> None:
+        """Stop a run that goes on; or else undo what was done last."""
+        if self.running:
+            self.cancel()
+        elif self.current is not None:
+            self.current.undo()
+
+    def _on_plane(self) -> None:
+        self.changed.emit()
+
+    def _on_undone(self, deed: Deed) -> None:
+        """Forget the run that was undone as a whole."""
+        if deed is self._deed:
+            self._deed, self.found, self.words = None, [], ""
+            self.changed.emit()
+
+
+class Copying(Tool):
+    """Begins objects on the next plane with the mask of this one.
+
+    Parameters
+    ----------
+    binding
+        What it belongs to.
+    propagation
+        Knows the stack, and tells the person what happens.
+    """
+
+    def __init__(self, binding: Binding, propagation: Propagation) -> None:
+        super().__init__(binding, propagation)
+        self._propagation = propagation
+        self._pending: Source | None = None
+        binding.register("accept_next", partial(self.copy, 1))
+        binding.register("undo", self._undo)
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow whether the plane that is copied to is open."""
+        self.follow(annotation.changed, self._begin)
+        self.follow(annotation.events.plane_entered, self._on_plane)
+
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Forget what is to be copied."""
+        self._pending = None
+
+    def copy(self, direction: int) -> None:
+        """Accept what runs, go to the next plane, and begin there with its mask.
+
+        Parameters
+        ----------
+        direction
+            1 for the next plane, -1 for the previous one.
+        """
+        stack = self._propagation.stack
+        if stack is None or self._propagation.running:
+            return
+        source = stack.source()
+        if isinstance(source, str):
+            self._propagation.say(source)
+            return
+        plane = stack.beside(source.plane, direction)
+        if plane is None:
+            self._propagation.say("The stack ends here: there is no such plane.")
+        elif stack.accept():
+            self._pending = source._replace(plane=plane)
+            stack.show(plane)
+
+    def _on_plane(self) -> None:
+        """Forget the copy if the person has gone elsewhere before it was there."""
+        current, source = self.current, self._pending
+        if source is not None and current is not None and current.plane != source.plane:
+            self._pending = None
+
+    def _undo(self) -> None:
+        """Do not copy what is to be copied; or else undo what was done last."""
+        if self._pending is None:
+            self._propagation.undo()
+        else:
+            self._pending = None
+            self._propagation.say("The object is not copied.")
+
+    def _begin(self) -> None:
+        """Begin the object on the plane it was copied to, once that is open."""
+        annotation, current, source = self.annotation, self.current, self._pending
+        if annotation is None or source is None or current is None:
+            return
+        if current.plane != source.plane or current.session is None:
+            return
+        self._pending = None
+        annotation.prompts.settle()
+        now = current.plane.take(annotation.layers.labels.data)
+        there = bool((now == source.label).any())
+        if not there and not current.clicks:
+            cover = self.binding.writing.cover
+            current.held = Painted(source.label, cover=cover, alone=True)
+        corner = source.box[:2]
+        clicks = inner_clicks(source.mask, corner)
+        current.begin_with(
+            source.mask,
+            corner,
+            label=source.label if there else None,
+            clicks=clicks,
+        )
+
+
+def _planes(count: int) -> str:
+    """Return a number of planes in words."""
+    return f"{count} plane{'' if count == 1 else 's'}"

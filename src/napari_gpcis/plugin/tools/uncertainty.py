@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_gpcis.next_click import doubt
-from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.overlays import (
     DISPLAY,
     grid_to_world,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.plugin.viewer.planes import Plane
 
     Values = Callable[[Prediction], NDArray[Any]]
 
@@ -96,7 +97,7 @@ FIRST = "doubt"
 OPACITY = 0.6
 
 
-class UncertaintyMaps(QObject):
+class UncertaintyMaps(Tool):
     """Shows maps of the displayed plane's last prediction, and keeps them up to date.
 
     Parameters
@@ -117,11 +118,7 @@ class UncertaintyMaps(QObject):
         super().__init__(binding)
         self.shown: set[str] = set()
         self._last = {FIRST}
-        self._binding = binding
         self._layers: dict[str, Image] = {}
-        self._connections = Connections()
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self._remove_all)
         binding.register("uncertainty", self.toggle)
 
     def show(self, name: str, wanted: bool) -> None:
@@ -139,45 +136,49 @@ class UncertaintyMaps(QObject):
         self._refresh()
         self.changed.emit()
 
-    def _on_started(self, annotation: Annotation) -> None:
-        events, layers = annotation.events, self._binding.viewer.layers
-        self._connections.connect(events.predicted, self._on_predicted)
-        self._connections.connect(events.plane_entered, self._refresh)
-        self._connections.connect(layers.events.removed, self._on_removed)
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow what is predicted."""
+        events, layers = annotation.events, self.binding.viewer.layers
+        self.follow(events.predicted, self._on_predicted)
+        self.follow(events.plane_entered, self._refresh)
+        self.follow(layers.events.removed, self._on_removed)
+
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Take the layers of all maps away."""
+        layers, self._layers = self._layers, {}
+        for layer in layers.values():
+            take_away(self.binding.viewer, layer)
 
     def _on_predicted(self, plane: PlaneAnnotation) -> None:
-        annotation = self._binding.annotation
-        if annotation is not None and plane is annotation.current:
+        if plane is self.current:
             self._refresh()
 
     def _refresh(self) -> None:
         """Bring the layers up to date with what is wanted and what is known."""
-        annotation = self._binding.annotation
+        annotation, current = self.annotation, self.current
         if annotation is None:
             return
         for name in set(self._layers) - self.shown:
-            take_away(self._binding.viewer, self._layers.pop(name))
-        session = self._binding.session
-        found = None if session is None else predicted(session.prediction)
+            take_away(self.binding.viewer, self._layers.pop(name))
+        found = None if current is None else predicted(current)
         for name in MAPS:
-            if name in self.shown and found is not None:
-                self._show(annotation, name, found)
+            if name in self.shown and current is not None and found is not None:
+                self._show(annotation, current.plane, name, found)
             elif name in self._layers:
                 self._layers[name].visible = False
 
-    def _show(self, annotation: Annotation, name: str, found: Prediction) -> None:
+    def _show(
+        self, annotation: Annotation, plane: Plane, name: str, found: Prediction
+    ) -> None:
         """Put a map of a prediction into its layer, which is made if need be."""
-        current = annotation.current
-        if current is None:
-            return
         values = np.asarray(MAPS[name].values(found), dtype=np.float32)
-        data = on_axes(values, current.plane)
-        matrix = grid_to_world(annotation.image, current.plane, found)
+        data = on_axes(values, plane)
+        matrix = grid_to_world(annotation.image, plane, found)
         layer = self._layers.get(name)
         if layer is None:
             layer = _new_layer(annotation, name, data, matrix)
             self._layers[name] = layer
-            put(self._binding.viewer, layer, below=annotation.layers.labels)
+            put(self.binding.viewer, layer, below=annotation.layers.labels)
         else:
             layer.data, layer.affine = data, matrix
             layer.visible = True
@@ -189,16 +190,13 @@ class UncertaintyMaps(QObject):
                 del self._layers[name]
                 self.show(name, wanted=False)
 
-    def _remove_all(self) -> None:
-        viewer = self._binding.viewer
-        self._connections.end()
-        layers, self._layers = self._layers, {}
-        for layer in layers.values():
-            take_away(viewer, layer)
 
+def predicted(plane: PlaneAnnotation) -> Prediction | None:
+    """Return a plane's prediction, if the model made it from clicks.
 
-def predicted(found: Prediction | None) -> Prediction | None:
-    """Return a prediction if the model made it, not a mask that was given to it."""
+    A mask that an object begins with says nothing about what the model is unsure of.
+    """
+    found = None if plane.session is None else plane.session.prediction
     if found is None or np.isnan(found.maps.variance).any():
         return None
     return found

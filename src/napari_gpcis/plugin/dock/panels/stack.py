@@ -158,7 +158,7 @@ class StackPanel(Panel):
         self.copying.copy(direction)
 
     def _propagate(self, directions: tuple[int, ...], *_: object) -> None:
-        self.propagation.follow(directions)
+        self.propagation.propagate(directions)
 
     def _on_stop(self) -> None:
         self.propagation.cancel()

@@ -1,0 +1,109 @@
+"""The base of tools: behaviours that follow one annotation after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+from napari_gpcis.plugin.connections import Connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.plugin.background import Deliver, Failed, Job
+    from napari_gpcis.plugin.connections import Connectable
+
+
+class Tool(QObject):
+    """A behaviour that follows one annotation after the other.
+
+    Subclasses override :meth:`on_attached` and :meth:`on_detached`. Before the latter
+    is called, what they connected by :meth:`follow` has ended, and what they asked for
+    by :meth:`ask` is given up.
+
+    Parameters
+    ----------
+    binding
+        Its annotations are followed.
+    parent
+        Qt parent, by default the binding.
+
+    Attributes
+    ----------
+    binding
+        The binding.
+    annotation
+        The annotation that is followed, ``None`` while there is none.
+    """
+
+    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
+        super().__init__(binding if parent is None else parent)
+        self.binding = binding
+        self.annotation: Annotation | None = None
+        self._connections = Connections()
+        binding.started.connect(self.attach)
+        binding.stopped.connect(self.detach)
+
+    def attach(self, annotation: Annotation) -> None:
+        """Follow an annotation, and the one before no more."""
+        self.detach()
+        self.annotation = annotation
+        self.on_attached(annotation)
+
+    def detach(self) -> None:
+        """Follow no annotation."""
+        annotation, self.annotation = self.annotation, None
+        if annotation is not None:
+            self._connections.end()
+            annotation.worker.cancel(self.key)
+            self.on_detached(annotation)
+
+    def close(self) -> None:
+        """Let go of everything that outlives the tool; it is of no more use."""
+        self.detach()
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Begin with an annotation; called after it has become :attr:`annotation`."""
+
+    def on_detached(self, annotation: Annotation) -> None:
+        """End with an annotation; called when :attr:`annotation` is ``None`` again."""
+
+    def follow(self, signal: Connectable, slot: Callable[..., object]) -> None:
+        """Connect a signal to a slot until the tool is detached."""
+        self._connections.connect(signal, slot)
+
+    def ask(self, job: Job, deliver: Deliver, failed: Failed | None = None) -> None:
+        """Ask the inference thread for a job; the one before is given up.
+
+        Parameters
+        ----------
+        job, deliver, failed
+            See :meth:`.BackgroundThread.submit`. Nothing is asked for while there is
+            no annotation.
+        """
+        if self.annotation is not None:
+            self.annotation.worker.submit(self.key, job, deliver, failed)
+
+    def cancel_job(self) -> None:
+        """Give up the job that was asked for."""
+        if self.annotation is not None:
+            self.annotation.worker.cancel(self.key)
+
+    @property
+    def key(self) -> Hashable:
+        """Key of its requests to the inference thread."""
+        return type(self).__name__, id(self)
+
+    @property
+    def current(self) -> PlaneAnnotation | None:
+        """The displayed plane, ``None`` if there is none."""
+        return None if self.annotation is None else self.annotation.current
+
+    def say(self, message: str) -> None:
+        """Tell the user something, in the status line."""
+        if self.annotation is not None:
+            self.annotation.say(message)
