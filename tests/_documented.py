@@ -23,7 +23,7 @@ def python_blocks(page: Path) -> list[tuple[int, str]]:
 
 
 def command_lines(page: Path) -> list[list[str]]:
-    """Return the words of all indented lines that a person types into a terminal."""
+    """Return the words of all indented lines that a user types into a terminal."""
     text = _FENCED.sub("", page.read_text(encoding="utf-8"))
     joined = re.sub(r"\\\n\s*", "", text)
     return [

@@ -1,6 +1,6 @@
 """Take the pictures of the documentation: ``make docs-pictures``.
 
-Arguments are names of scenes; without any, all are taken. The person's own settings and
+Arguments are names of scenes; without any, all are taken. The user's own settings and
 models are left alone.
 """
 

@@ -115,7 +115,7 @@ class Stage:
         QApplication.processEvents()
 
     def look_at(self, mask: Mask, share: float = 0.4) -> None:
-        """Zoom in on an object of the plane, as a person would before clicking."""
+        """Zoom in on an object of the plane, as a user would before clicking."""
         places, point = np.argwhere(mask), self.current.plane.point
         low, high = point(*places.min(axis=0)), point(*places.max(axis=0))
         self.robot.look_at(self.image, low, high, share)
@@ -205,7 +205,7 @@ class Stage:
 
     @property
     def clicks(self) -> Any:
-        """The clicks of the running object."""
+        """The clicks of the current object."""
         return self.current.clicks
 
     def plane_labels(self) -> NDArray[np.integer]:

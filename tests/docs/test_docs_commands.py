@@ -41,7 +41,7 @@ def parsers(monkeypatch: pytest.MonkeyPatch) -> list[argparse.ArgumentParser]:
 
 
 def run_script(path: str, words: list[str]) -> None:
-    """Run a script of the repository as a person does."""
+    """Run a script of the repository as a user does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [path, *words])
         patch.syspath_prepend(str((ROOT / path).parent))

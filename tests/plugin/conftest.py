@@ -200,10 +200,10 @@ def open_async_desk(open_desk: Callable[..., Desk]) -> Callable[..., Desk]:
 
 
 @pytest.fixture(autouse=True)
-def usual_preferences(
+def default_preferences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Each test begins with the usual preferences; the person's own are not touched."""
+    """Each test begins with the default preferences; the user's own are not touched."""
     monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "state"))
     monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
     monkeypatch.setattr(settings.NapariSettings, "_maybe_save", lambda _: None)

@@ -102,7 +102,7 @@ def open_and_close(viewer: Any, qtbot: Any, way: str) -> dict[str, ref[Any]]:
 def test_a_closed_dock_is_freed(
     make_napari_viewer_proxy: Any, qtbot: Any, way: str
 ) -> None:
-    """With all that a person who opens it again and again would collect."""
+    """With all that a user who opens it again and again would collect."""
     viewer = make_napari_viewer_proxy().__wrapped__
     known = open_and_close(viewer, qtbot, way)
     qtbot.waitUntil(lambda: not alive(known), timeout=60_000)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.dock.recovery import Recovery
+from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ SAVED = Path(__file__).parents[1] / "data" / "saved_0.1.0"
 
 
 @pytest.fixture
-def keeping(bench: Any, qtbot: Any) -> Iterator[Recovery]:
-    keeping = Recovery(bench.viewer, bench.binding, bench.binding)
+def keeping(bench: Any, qtbot: Any) -> Iterator[RecoveryManager]:
+    keeping = RecoveryManager(bench.viewer, bench.binding, bench.binding)
     qtbot.addWidget(keeping.banner)
     yield keeping
     keeping.restorer.close()
@@ -30,7 +30,7 @@ def keeping(bench: Any, qtbot: Any) -> Iterator[Recovery]:
 
 @pytest.mark.parametrize("name", ["recovery.npz", "work.clicks.json"])
 def test_saved_work_goes_on(
-    bench: Any, keeping: Recovery, tmp_path: Path, name: str
+    bench: Any, keeping: RecoveryManager, tmp_path: Path, name: str
 ) -> None:
     expected = np.load(SAVED / "expected.npz")["work"]
     for file in SAVED.glob("work.*"):

@@ -48,7 +48,7 @@ def segmenter() -> SlowSegmenter:
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 * MINUTES + 300)
-def test_a_restless_person_breaks_nothing(
+def test_a_restless_user_breaks_nothing(
     open_desk: Callable[..., Any],
     failures: list[BaseException],
     errors: list[str],

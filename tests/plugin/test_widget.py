@@ -33,7 +33,7 @@ def drawn(desk, label: int) -> np.ndarray:
     return desk.labels.data == label
 
 
-def test_a_person_segments_two_objects(open_desk) -> None:
+def test_a_user_segments_two_objects(open_desk) -> None:
     desk = open_desk()
     first = desk.image
     desk.robot.click(first, (30, 40))
@@ -203,7 +203,7 @@ def test_layers_are_chosen_in_the_combos(open_desk, errors) -> None:
 
 
 def pick(combo, text: str) -> None:
-    """Choose an entry as a person does."""
+    """Choose an entry as a user does."""
     combo.setCurrentIndex(combo.findText(text))
     combo.activated.emit(combo.currentIndex())
 

@@ -32,7 +32,7 @@ from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.panels import PANELS
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
-from napari_gpcis.plugin.dock.recovery import Recovery
+from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
@@ -119,7 +119,7 @@ class GPCISWidget(Docked):
         self.start_button = QPushButton(START)
         self.buttons = {command.name: QPushButton() for command in _BUTTONS}
         self._scripted = ViewerSession(self.binding)
-        self.recovery = Recovery(viewer, self.binding, self)
+        self.recovery = RecoveryManager(viewer, self.binding, self)
         self.panels = tuple(panel(self.binding) for panel in PANELS)
         self.recovery.serve(self.panels, lambda: self.image_combo.layer)
         self.status = Lines(2)

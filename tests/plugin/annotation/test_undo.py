@@ -15,7 +15,7 @@ from napari_gpcis.plugin.annotation.annotation import KEPT_SESSIONS
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
-from napari_gpcis.plugin.dock.recovery import Recovery
+from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.viewer.channels import choose_contrast
 from napari_gpcis.plugin.viewer.planes import Plane
@@ -40,7 +40,7 @@ def segmenter() -> BrightSegmenter:
 @pytest.fixture
 def work(bench: Any, qtbot: Any) -> Iterator[Any]:
     """A bench that follows and keeps, on the middle plane of the stack."""
-    keeping = Recovery(bench.viewer, bench.binding, bench.binding)
+    keeping = RecoveryManager(bench.viewer, bench.binding, bench.binding)
     bench.stack, bench.files = StackPanel(bench.binding), FilesPanel(bench.binding)
     for part in (bench.stack, bench.files, keeping.banner):
         qtbot.addWidget(part)

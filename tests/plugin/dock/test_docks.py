@@ -38,7 +38,7 @@ WORKING = (
     QLineEdit,
     QProgressBar,
 )
-"""What a person works with, or reads a state from."""
+"""Kinds of widgets that the user works with, or reads a state from."""
 
 
 class Docks:
@@ -148,10 +148,10 @@ def check_room(docks: Docks) -> None:
 def larger_letters() -> Iterator[None]:
     """Let napari use larger letters, as its preferences offer."""
     appearance = get_settings().appearance
-    usual = appearance.font_size
-    appearance.font_size = usual + 3
+    default = appearance.font_size
+    appearance.font_size = default + 3
     yield
-    appearance.font_size = usual
+    appearance.font_size = default
 
 
 def check_sections(widget: Any) -> None:

@@ -84,7 +84,7 @@ def server(weights: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelSer
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A fine-tuned model of the person's own."""
+    """A fine-tuned model of the user's own."""
     file = tmp_path / "my nuclei.safetensors"
     info = ModelInfo("x", "mobilenet_v2", description="Nuclei of our own.")
     save_checkpoint(file, build_model("mobilenet_v2"), info)

@@ -23,7 +23,7 @@ from tifffile import TiffFile, imread
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
-from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, Recovery
+from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import (
@@ -42,9 +42,9 @@ TESTS = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def kept(bench: Any, qtbot: Any) -> Iterator[Recovery]:
-    """Recovery and a section of files on the bench's binding."""
-    keeping = Recovery(bench.viewer, bench.binding, bench.binding)
+def kept(bench: Any, qtbot: Any) -> Iterator[RecoveryManager]:
+    """RecoveryManager and a section of files on the bench's binding."""
+    keeping = RecoveryManager(bench.viewer, bench.binding, bench.binding)
     bench.panel = FilesPanel(bench.binding)
     qtbot.addWidget(bench.panel)
     qtbot.addWidget(keeping.banner)
@@ -74,7 +74,7 @@ def finish(bench: Any, *places: tuple[float, ...]) -> None:
 
 
 def test_saved_clicks_give_the_same_masks_and_work_goes_on(
-    bench: Any, kept: Recovery, tmp_path: Path
+    bench: Any, kept: RecoveryManager, tmp_path: Path
 ) -> None:
     image = bench.start(np.zeros((3, 80, 100), np.uint8), scale=(2, 0.5, 0.5))
     go_to(bench, 0)
@@ -111,7 +111,7 @@ def test_saved_clicks_give_the_same_masks_and_work_goes_on(
 
 
 def test_masks_are_made_again_without_the_labels(
-    bench: Any, kept: Recovery, tmp_path: Path
+    bench: Any, kept: RecoveryManager, tmp_path: Path
 ) -> None:
     bench.start()
     finish(bench, (30, 40))
@@ -127,7 +127,7 @@ def test_masks_are_made_again_without_the_labels(
 
 
 def test_edits_by_hand_and_another_model_are_told(
-    bench: Any, kept: Recovery, tmp_path: Path
+    bench: Any, kept: RecoveryManager, tmp_path: Path
 ) -> None:
     bench.start()
     finish(bench, (30, 40))
@@ -148,7 +148,7 @@ def test_edits_by_hand_and_another_model_are_told(
 
 
 def test_files_that_do_not_fit_are_told(
-    bench: Any, kept: Recovery, tmp_path: Path
+    bench: Any, kept: RecoveryManager, tmp_path: Path
 ) -> None:
     bench.start()
     finish(bench, (30, 40))
@@ -171,7 +171,7 @@ def test_files_that_do_not_fit_are_told(
     )
 
 
-def test_exports(bench: Any, kept: Recovery, tmp_path: Path) -> None:
+def test_exports(bench: Any, kept: RecoveryManager, tmp_path: Path) -> None:
     bench.start(scale=(0.5, 0.25), units="um", name="cells")
     finish(bench, (30, 40), (30, 44))
     finish(bench, (60, 80))
@@ -198,7 +198,7 @@ def test_exports(bench: Any, kept: Recovery, tmp_path: Path) -> None:
 
 
 def test_work_that_goes_on_during_a_save_is_saved_whole(
-    bench: Any, kept: Recovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Any, kept: RecoveryManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied = saving._copied
     waits, goes = Event(), Event()
@@ -223,7 +223,7 @@ def test_work_that_goes_on_during_a_save_is_saved_whole(
 
 
 def test_a_person_who_never_rests_can_save(
-    bench: Any, kept: Recovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Any, kept: RecoveryManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.start()
     finish(bench, (30, 40))
@@ -240,7 +240,7 @@ def test_a_person_who_never_rests_can_save(
 
 
 def test_an_image_that_is_gone_when_its_work_has_been_read_is_told(
-    bench: Any, kept: Recovery, tmp_path: Path
+    bench: Any, kept: RecoveryManager, tmp_path: Path
 ) -> None:
     image = bench.start()
     finish(bench, (30, 40))
@@ -255,7 +255,9 @@ def recovery_files() -> list[Path]:
     return sorted((Path(os.environ["NAPARI_GPCIS_STATE"]) / "recovery").glob("[!.]*"))
 
 
-def test_running_work_is_kept_until_it_ends_cleanly(bench: Any, kept: Recovery) -> None:
+def test_running_work_is_kept_until_it_ends_cleanly(
+    bench: Any, kept: RecoveryManager
+) -> None:
     bench.start()
     assert recovery_files() == []
     finish(bench, (30, 40))
@@ -272,7 +274,7 @@ def test_running_work_is_kept_until_it_ends_cleanly(bench: Any, kept: Recovery) 
 
 
 def test_removed_labels_are_kept_for_recovery_and_go_on_when_they_come_back(
-    bench: Any, kept: Recovery
+    bench: Any, kept: RecoveryManager
 ) -> None:
     PREFERENCES.autosave_seconds = 60
     image = bench.start()
@@ -300,7 +302,7 @@ def test_removed_labels_are_kept_for_recovery_and_go_on_when_they_come_back(
 
 
 def test_changes_are_kept_after_a_while_and_not_if_unwanted(
-    bench: Any, kept: Recovery, monkeypatch: pytest.MonkeyPatch
+    bench: Any, kept: RecoveryManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     PREFERENCES.autosave = False
     PREFERENCES.autosave_seconds = 0
@@ -314,7 +316,7 @@ def test_changes_are_kept_after_a_while_and_not_if_unwanted(
     bench.until(lambda: len(recovery_files()) == 2)
 
 
-def test_what_was_undone_does_not_come_back(bench: Any, kept: Recovery) -> None:
+def test_what_was_undone_does_not_come_back(bench: Any, kept: RecoveryManager) -> None:
     PREFERENCES.autosave_seconds = 0
     bench.start()
     finish(bench, (30, 40))
@@ -328,7 +330,7 @@ def test_what_was_undone_does_not_come_back(bench: Any, kept: Recovery) -> None:
     bench.until(lambda: not read_recovery(file).labels().any())
 
 
-def test_planes_without_clicks_are_kept_too(bench: Any, kept: Recovery) -> None:
+def test_planes_without_clicks_are_kept_too(bench: Any, kept: RecoveryManager) -> None:
     bench.start(np.zeros((3, 80, 100), np.uint8))
     go_to(bench, 2)
     bench.labels.data[0, :4, :4] = 9  # as from another plugin
@@ -375,7 +377,7 @@ def test_planes_that_are_not_whole_are_refused(packed: bytes, message: str) -> N
 
 
 def test_a_folder_that_cannot_be_used_is_told_once(
-    bench: Any, kept: Recovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Any, kept: RecoveryManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "file"))
@@ -396,11 +398,11 @@ VICTIM = """
     from _fake_segmenter import FakeSegmenter
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.robot import wait_for
-    from napari_gpcis.plugin.dock.recovery import Recovery
+    from napari_gpcis.plugin.dock.recovery import RecoveryManager
 
     app, viewer, segmenter = QApplication([]), ViewerModel(), FakeSegmenter()
     binding = Binding(viewer, lambda name: segmenter, "fake")
-    keeping = Recovery(viewer, binding)
+    keeping = RecoveryManager(viewer, binding)
     image = viewer.add_image(np.zeros((80, 100), np.uint8), name="cells")
     binding.start(image)
     session = lambda: binding.annotation.current.session
@@ -461,7 +463,7 @@ def test_a_killed_process_loses_nothing(
 def test_work_left_behind_waits_for_its_image_or_is_discarded(
     killed: np.ndarray, bench: Any, qtbot: Any
 ) -> None:
-    keeping = Recovery(bench.viewer, bench.binding, bench.binding)
+    keeping = RecoveryManager(bench.viewer, bench.binding, bench.binding)
     qtbot.addWidget(keeping.banner)
     bench.viewer.add_image(np.zeros((9, 9)))
     keeping.banner.restore.click()

@@ -48,7 +48,7 @@ def test_what_is_made_from_the_table_of_commands_is_up_to_date() -> None:
         assert file.read_text() == text, f"run scripts/update_tables.py: {file}"
 
 
-def test_the_manifest_has_all_preferences_with_their_usual_values(
+def test_the_manifest_has_all_preferences_with_their_defaults(
     manifest: PluginManifest,
 ) -> None:
     sections = manifest.contributions.configurations
@@ -109,8 +109,8 @@ def test_colours_change_at_once(open_desk: Callable[..., Any]) -> None:
     np.testing.assert_allclose(desk.positive.face_color, [[1, 0, 1, 1]] * 2)
     PREFERENCES.positive_colour = "no colour at all"
     shown = desk.positive.face_color[0]
-    usual = [int(POSITIVE_COLOUR[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    np.testing.assert_allclose(shown[:3], usual, atol=0.01)
+    default = [int(POSITIVE_COLOUR[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    np.testing.assert_allclose(shown[:3], default, atol=0.01)
 
 
 def test_the_threshold_holds_from_the_next_object_on(bench: Any) -> None:

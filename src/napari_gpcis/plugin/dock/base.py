@@ -35,6 +35,51 @@ if TYPE_CHECKING:
 _KIND = "napari-gpcis dock"
 """Property of a widget that holds its kind."""
 
+_EVEN = "QPushButton:enabled { border: 1px solid transparent; }"
+"""Style that makes enabled buttons as high as disabled ones, which napari frames."""
+
+_LAID_OUT = (QEvent.Type.Show, QEvent.Type.LayoutRequest)
+
+FOLDED, UNFOLDED = "\u25b8", "\u25be"
+"""Arrows in front of a header; as text they have the theme's colour."""
+MARGIN = 4
+"""Space between sections and the scroll bar, in pixels."""
+_PLAIN = (
+    "text-align: left; padding: 3px; font-weight: bold; border: 0px; "
+    "background: transparent;"
+)
+_STYLED = (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange)
+
+_NO_WHEEL = (QComboBox, QAbstractSlider, QAbstractSpinBox)
+"""Controls whose value the mouse wheel does not change."""
+_TAB_FOCUS = (QComboBox, QAbstractSlider, QAbstractButton, QAbstractScrollArea)
+"""Controls that get the keyboard focus by the Tab key, not by a click."""
+
+
+class Docked(QWidget):
+    """Base of dock widgets: a tab beside the plugin's others, ended with its dock."""
+
+    _tabs: Tabs | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setStyleSheet(_EVEN)
+
+    def shut_down(self) -> None:
+        """Stop threads and connections; the widget cannot be used afterwards."""
+
+    def event(self, event: QEvent) -> bool:
+        """Shut down when taken out of the dock: closed for good, not hidden.
+
+        Nothing else would delete it then, nor free its models and images.
+        """
+        if self._tabs is not None:
+            self._tabs.take(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+            self.deleteLater()
+        return bool(super().event(event))
+
 
 class Tabs(QObject):
     """Makes a widget a tab beside those of another kind when it is first shown.
@@ -81,81 +126,12 @@ class Tabs(QObject):
         return bool(kinds - {None, self._widget.property(_KIND)})
 
 
-_EVEN = "QPushButton:enabled { border: 1px solid transparent; }"
-"""Style that makes enabled buttons as high as disabled ones, which napari frames."""
-
-
-class Docked(QWidget):
-    """Base of dock widgets: a tab beside the plugin's others, ended with its dock."""
-
-    _tabs: Tabs | None = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setStyleSheet(_EVEN)
-
-    def shut_down(self) -> None:
-        """Stop threads and connections; the widget cannot be used afterwards."""
-
-    def event(self, event: QEvent) -> bool:
-        """Shut down when taken out of the dock: closed for good, not hidden.
-
-        Nothing else would delete it then, nor free its models and images.
-        """
-        if self._tabs is not None:
-            self._tabs.take(event)
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut_down()
-            self.deleteLater()
-        return bool(super().event(event))
-
-
-_LAID_OUT = (QEvent.Type.Show, QEvent.Type.LayoutRequest)
-
-
-class VerticalScrollArea(QScrollArea):
-    """Scroll area with a vertical bar only, as wide as its content.
-
-    Parameters
-    ----------
-    content
-        The widget to show.
-    """
-
-    def __init__(self, content: QWidget) -> None:
-        super().__init__()
-        self.setWidget(content)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-    def event(self, event: QEvent) -> bool:
-        """Adapt the width to the content, which depends on the theme's fonts."""
-        done = bool(super().event(event))
-        content = self.widget()
-        if content is not None and event.type() in _LAID_OUT:
-            bar = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
-            self.setMinimumWidth(content.minimumSizeHint().width() + bar)
-        return done
-
-
 def _dock_of(widget: QWidget) -> QDockWidget | None:
     """Return the dock that holds a widget, if there is one."""
     parent = widget.parent()
     while parent is not None and not isinstance(parent, QDockWidget):
         parent = parent.parent()
     return parent
-
-
-FOLDED, UNFOLDED = "\u25b8", "\u25be"
-"""Arrows in front of a header; as text they have the theme's colour."""
-MARGIN = 4
-"""Space between sections and the scroll bar, in pixels."""
-_PLAIN = (
-    "text-align: left; padding: 3px; font-weight: bold; border: 0px; "
-    "background: transparent;"
-)
-_STYLED = (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange)
 
 
 class Section(QWidget):
@@ -258,6 +234,32 @@ class SectionArea(QScrollArea):
         self.setMinimumWidth(max(widths, default=0) + MARGIN + bar)
 
 
+class VerticalScrollArea(QScrollArea):
+    """Scroll area with a vertical bar only, as wide as its content.
+
+    Parameters
+    ----------
+    content
+        The widget to show.
+    """
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def event(self, event: QEvent) -> bool:
+        """Adapt the width to the content, which depends on the theme's fonts."""
+        done = bool(super().event(event))
+        content = self.widget()
+        if content is not None and event.type() in _LAID_OUT:
+            bar = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
+            self.setMinimumWidth(content.minimumSizeHint().width() + bar)
+        return done
+
+
 class Lines(QLabel):
     """Wrapped text of at least some lines' height: nothing below moves when it changes.
 
@@ -293,12 +295,6 @@ def explain_labels(form: QFormLayout) -> None:
         part = None if field is None else field.widget()
         if text is not None and part is not None:
             text.setToolTip(part.toolTip())
-
-
-_NO_WHEEL = (QComboBox, QAbstractSlider, QAbstractSpinBox)
-"""Controls whose value the mouse wheel does not change."""
-_TAB_FOCUS = (QComboBox, QAbstractSlider, QAbstractButton, QAbstractScrollArea)
-"""Controls that get the keyboard focus by the Tab key, not by a click."""
 
 
 class WheelFilter(QObject):

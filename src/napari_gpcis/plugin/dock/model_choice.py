@@ -51,6 +51,9 @@ GONE = "{} is not there any more."
 STAYS = "{}. {} stays in use."
 _STEPS = 1000
 
+REPORT_EVERY = 0.1
+"""Seconds between two reports of progress."""
+
 
 class ModelChoice(QWidget):
     """Combo box of all models, and below it the progress of a download.
@@ -259,10 +262,6 @@ def _tooltip(choice: Choice) -> str:
     if choice.entry is None:
         return choice.key
     return facts(choice.entry).purpose
-
-
-REPORT_EVERY = 0.1
-"""Seconds between two reports of progress."""
 
 
 class _StoppedError(Exception):

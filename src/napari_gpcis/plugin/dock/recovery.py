@@ -91,14 +91,7 @@ class RecoveryBanner(QWidget):
         self.text.setText(FOUND.format(saved.image, objects, day))
 
 
-def image_of(recovered: Recovered, images: Sequence[Image]) -> Image | None:
-    """Return an image of the shape of recovered work, if possible of its name too."""
-    fitting = [one for one in images if layer_shape(one) == recovered.saved.shape]
-    named = [one for one in fitting if one.name == recovered.saved.image]
-    return next(iter((*named, *fitting)), None)
-
-
-class Recovery(QObject):
+class RecoveryManager(QObject):
     """Autosaving and restoring for one widget, connected to its banner and panels.
 
     Parameters
@@ -148,3 +141,10 @@ class Recovery(QObject):
             self.banner.say(OPEN_IMAGE.format(f"{recovered.saved.image!r}{where}"))
         else:
             self.restorer.recover(recovered, image)
+
+
+def image_of(recovered: Recovered, images: Sequence[Image]) -> Image | None:
+    """Return an image of the shape of recovered work, if possible of its name too."""
+    fitting = [one for one in images if layer_shape(one) == recovered.saved.shape]
+    named = [one for one in fitting if one.name == recovered.saved.image]
+    return next(iter((*named, *fitting)), None)

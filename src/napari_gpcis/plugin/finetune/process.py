@@ -42,10 +42,8 @@ _BAR = "%|"
 """Text that only lines of a progress bar contain."""
 _KILL_MS = 3000
 
-
-def missing_packages() -> list[str]:
-    """Return the packages of the ``training`` extra that are not installed."""
-    return [name for name in NEEDED if find_spec(name) is None]
+UNFINISHED = ".unfinished"
+DEFAULT_NAME = "my-model"
 
 
 class TrainingProcess(QObject):
@@ -172,8 +170,9 @@ class TrainingProcess(QObject):
         self._process = None
 
 
-UNFINISHED = ".unfinished"
-DEFAULT_NAME = "my-model"
+def missing_packages() -> list[str]:
+    """Return the packages of the ``training`` extra that are not installed."""
+    return [name for name in NEEDED if find_spec(name) is None]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ FIGURES_HELP = (
     "mean on images that are not trained on, counted by a robot."
 )
 
+LOSS_COLOUR, CLICKS_COLOUR = "#56b4e9", "#e69f00"
+_MARGIN, _GAP = 6, 14
+
 
 class Progress(QWidget):
     """Bar, message, curves and figures of a training, updated by its events."""
@@ -145,10 +148,6 @@ def _prepared(event: dict[str, Any]) -> str:
     if event["problems"]:
         text += f" Left out: {len(event['problems'])} ({event['problems'][0]} ...)"
     return text
-
-
-LOSS_COLOUR, CLICKS_COLOUR = "#56b4e9", "#e69f00"
-_MARGIN, _GAP = 6, 14
 
 
 class Point(NamedTuple):

@@ -32,6 +32,9 @@ PERCENTILES = (0.1, 99.9)
 SAMPLE_SIDE = 1024
 """Rows and columns on which percentiles are taken, about."""
 
+KEY = "napari-gpcis contrast"
+"""Key of the chosen contrast in the layer's metadata."""
+
 
 def channel_axes(image: Image) -> tuple[int, ...]:
     """Return the axes of an image that may be one of channels."""
@@ -161,10 +164,6 @@ def _mean(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]
     """Return the mean of two channels."""
     mean: NDArray[np.uint8] = ((one.astype(np.uint16) + other) // 2).astype(np.uint8)
     return mean
-
-
-KEY = "napari-gpcis contrast"
-"""Key of the chosen contrast in the layer's metadata."""
 
 
 def chosen_contrast(image: Image) -> tuple[float, float] | None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 DISPLAY = {MARK: {"role": "display"}}
 """Metadata of a layer for display only."""
 
+WIDTH = 2.0
+"""Width of the curves on the screen, in pixels of the canvas."""
+
 
 def is_display(layer: Layer) -> bool:
     """Return true for a layer for display only, which is not to be annotated."""
@@ -102,10 +105,6 @@ def _same_selection(viewer: ViewerModel) -> Iterator[None]:
     kept = before & set(viewer.layers)
     if set(viewer.layers.selection) != kept:
         viewer.layers.selection = kept
-
-
-WIDTH = 2.0
-"""Width of the curves on the screen, in pixels of the canvas."""
 
 
 class CurveOverlay:

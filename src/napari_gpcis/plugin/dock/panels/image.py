@@ -46,6 +46,15 @@ AS_LAYER_NOW = "as the layer shows it now"
 COLOURS = ("Red or grey", "Green", "Blue")
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
+MODEL_CONTRAST_HELP = (
+    "What the model sees as black and white.\n"
+    "From the values: 8-bit colour as it is, anything else between its 0.1 and 99.9 "
+    "percentiles on each plane; the contrast sliders do not change masks.\n"
+    "As the layer shows it now: its contrast limits, as they are when you choose this."
+)
+BLACK_AND_WHITE = "{:g} is black, {:g} is white"
+IN_USE = "For the model, {}."
+
 
 class ChannelsPanel(Panel):
     """Choices of axis, channels and contrast; hidden for images without channels.
@@ -196,16 +205,6 @@ class ChannelsPanel(Panel):
         self.message.show()
 
 
-HELP = (
-    "What the model sees as black and white.\n"
-    "From the values: 8-bit colour as it is, anything else between its 0.1 and 99.9 "
-    "percentiles on each plane; the contrast sliders do not change masks.\n"
-    "As the layer shows it now: its contrast limits, as they are when you choose this."
-)
-BLACK_AND_WHITE = "{:g} is black, {:g} is white"
-IN_USE = "For the model, {}."
-
-
 class ContrastPanel(Panel):
     """Choice of the contrast for the model, and the limits in use.
 
@@ -222,12 +221,12 @@ class ContrastPanel(Panel):
         self.choice = QComboBox()
         self.choice.addItem(FROM_VALUES, False)
         self.choice.addItem(AS_LAYER_NOW, True)
-        self.choice.setToolTip(HELP)
+        self.choice.setToolTip(MODEL_CONTRAST_HELP)
         self.choice.setSizeAdjustPolicy(_NARROW)
         self.choice.setMinimumContentsLength(10)
         self.message = QLabel()
         self.message.setWordWrap(True)
-        self.message.setToolTip(HELP)
+        self.message.setToolTip(MODEL_CONTRAST_HELP)
         form = QFormLayout()
         form.addRow(CONTRAST, self.choice)
         explain_labels(form)

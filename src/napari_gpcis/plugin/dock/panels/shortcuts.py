@@ -29,6 +29,9 @@ HELP = (
 RESET, RESET_HELP = "Restore defaults", "Restore the default shortcuts."
 DEFAULT = "Default: {}"
 
+_LONGEST, _AROUND = "Shift-U Control-Shift-Z", 16
+"""Longest text of a field, and the pixels around it."""
+
 
 class ShortcutsPanel(Panel):
     """Table of shortcuts.
@@ -102,10 +105,6 @@ class ShortcutsPanel(Panel):
             self.fields[row.command.name].setText(keys)
         problems = [row.problem for row in rows if row.problem]
         self.message.setText("\n".join([*problems, *self.binding.refused_keys]))
-
-
-_LONGEST, _AROUND = "Shift-U Control-Shift-Z", 16
-"""Longest text of a field, and the pixels around it."""
 
 
 class _KeyEdit(QLineEdit):
