@@ -178,7 +178,10 @@ class PlaneAnnotation:
         elif self.waiting and self.session is not None and not self.busy:
             self._finish(self.session)  # a mask that it began with needs no answer
             return
-        self._around.say(outside)
+        else:
+            self._around.events.current_changed.emit()
+        if outside:
+            self._around.say(outside)
 
     def predict(self) -> None:
         """Ask for the mask of the first object, or take it away without clicks.
@@ -202,7 +205,7 @@ class PlaneAnnotation:
                 threshold=session.threshold,
             )
             around.worker.submit(self.key, work, self._on_found, self._on_failed)
-        around.say("")
+        around.events.current_changed.emit()
 
     def found(self, found: Found, seconds: float) -> None:
         """Draw the mask that was found, unless the clicks have changed since."""
@@ -224,7 +227,7 @@ class PlaneAnnotation:
         if self.waiting:
             self._finish(session)
         else:
-            self._around.say("")
+            self._around.events.current_changed.emit()
 
     def _on_found(self, found: Found | None, seconds: float) -> None:
         """Take an answer of the inference thread."""
@@ -279,7 +282,7 @@ class PlaneAnnotation:
                 self.current = self._new_object()
                 self._show()
             if self.session is not None:
-                self._around.say("")
+                self._around.events.current_changed.emit()
         else:
             self._finish(self.session)
 
@@ -298,6 +301,7 @@ class PlaneAnnotation:
         elif self.waiting:
             self.current = self.waiting.pop()
             self._show()
+            around.events.current_changed.emit()
             around.say("Not accepted: the object goes on.")
         elif self.current.clicks or not (words := around.past.undo(self)):
             around.say("Nothing to undo.")
@@ -667,7 +671,7 @@ class PlaneAnnotation:
         self._show()
         self._around.events.clicks_changed.emit(self)
         if self.waiting and self.first.clicks == self._asked:
-            self._around.say("")
+            self._around.events.current_changed.emit()
         else:
             self.predict()
 

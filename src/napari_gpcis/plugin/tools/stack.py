@@ -176,7 +176,7 @@ class Propagation(Tool):
     """
 
     changed = Signal()
-    """Emitted when the stack, or the progress or result of a run, has changed."""
+    """Emitted when the progress of a run, or its result, has changed."""
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
@@ -192,7 +192,6 @@ class Propagation(Tool):
         """Take its stack."""
         self.stack = Stack(annotation)
         self.follow(annotation.events.deed_undone, self._on_undone)
-        self.follow(annotation.events.plane_entered, self._on_plane)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
         """Forget its stack and the last run."""
@@ -316,9 +315,6 @@ class Propagation(Tool):
         elif self.current is not None:
             self.current.undo()
 
-    def _on_plane(self) -> None:
-        self.changed.emit()
-
     def _on_undone(self, deed: Deed) -> None:
         """Forget the run that was undone as a whole."""
         if deed is self._deed:
@@ -346,7 +342,7 @@ class Copying(Tool):
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow whether the plane that is copied to is open."""
-        self.follow(annotation.changed, self._begin)
+        self.follow(annotation.events.plane_changed, self._begin)
         self.follow(annotation.events.plane_entered, self._on_plane)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
