@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 import _fake_segmenter
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.background import LatestWins
-from napari_gpcis.plugin.saving.autosave import Keeper
+from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.box import BoxTool
 from napari_gpcis.plugin.tools.picking import Picking
@@ -72,7 +72,7 @@ class Person:
         self.bench = bench
         self.random = np.random.default_rng(seed)
         self.done: list[tuple[str, tuple[int, ...]]] = []
-        self.keeper = Keeper(bench.binding)
+        self.autosaver = Autosaver(bench.binding)
         self.picking = Picking(bench.binding)
         self.boxes = BoxTool(bench.binding)
         self.propagation = Propagation(bench.binding)
@@ -107,7 +107,7 @@ class Person:
         waits = f"{current.clicks} wait, accepting {current.accepting}"
         assert current.clicks == current.session.clicks, waits
         assert not current.accepting, waits
-        shown, saved = self.finished(), self.keeper.record.saved()
+        shown, saved = self.finished(), self.autosaver.record.saved()
         data = self.image.data
         model = FakeSegmenter()
         model.soft = self.bench.segmenter.soft

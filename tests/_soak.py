@@ -392,8 +392,8 @@ class Soak:
         """The saved prompts give the finished objects again, but for edits by hand."""
         if not self.ready:
             return
-        keeper = self.desk.widget.recovery.keeper
-        saved, shown = keeper.record.saved(), self.finished()
+        autosaver = self.desk.widget.recovery.autosaver
+        saved, shown = autosaver.record.saved(), self.finished()
         model = FakeSegmenter()
         made = replay(saved, model, self.image.data, labels=shown, any_model=True)
         wrong = (made != shown) & ~self.by_hand
@@ -404,11 +404,13 @@ class Soak:
             f"first: {self._life(where[0])}"
         )
         self.replays += 1
-        self._check_recovery(keeper)
+        self._check_recovery(autosaver)
 
-    def _check_recovery(self, keeper: Any) -> None:
+    def _check_recovery(self, autosaver: Any) -> None:
         """The recovery file holds what is shown."""
-        recovery = next(one for record, one in keeper._kept if record is keeper.record)
+        recovery = next(
+            one for record, one in autosaver._writers if record is autosaver.record
+        )
         recovery.write()
         file = recovery.file.path
         if file is None:

@@ -43,8 +43,8 @@ from napari_gpcis.batch import read_clicks
 from napari_gpcis.checkpoints import load_checkpoint, read_info
 from napari_gpcis.export import Calibration, write_coco, write_table
 from napari_gpcis.plugin.dock.model_list import ModelList
-from napari_gpcis.plugin.saving.recovery_file import left_behind, read_recovery
-from napari_gpcis.plugin.saving.restore import without_running
+from napari_gpcis.plugin.saving.recovery_file import read_recovery, unsaved_work
+from napari_gpcis.plugin.saving.restore import without_unfinished
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay, write_prompts
 from training._folders import write_disks
 from training._label_files import write_set
@@ -229,7 +229,7 @@ def test_an_annotation_is_opened() -> None:
     assert pixels_of(finished) == {0: 15418, 1: 806, 2: 360, 5: 255, 6: 441}
     stack = np.zeros(saved.shape, np.uint8)
     np.testing.assert_array_equal(replay(saved, segmenter(), stack), finished)
-    np.testing.assert_array_equal(without_running(saved, labels), finished)
+    np.testing.assert_array_equal(without_unfinished(saved, labels), finished)
 
 
 def test_an_annotation_is_saved_again_as_it_was(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_work_that_a_crash_left_is_read() -> None:
     assert (left.dtype, left.source, round(left.when)) == ("<i4", "", 1795749502)
     np.testing.assert_array_equal(left.labels(), EXPECTED["work"])
     np.testing.assert_array_equal(
-        without_running(left.saved, left.labels()), finished_work()
+        without_unfinished(left.saved, left.labels()), finished_work()
     )
 
 
@@ -255,7 +255,7 @@ def test_work_that_a_crash_left_is_found(
     monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path))
     (tmp_path / "recovery").mkdir()
     shutil.copy(SAVED / "recovery.npz", tmp_path / "recovery" / "0a1b.npz")
-    (left,) = left_behind()
+    (left,) = unsaved_work()
     check_annotation(left.saved)
 
 

@@ -69,7 +69,7 @@ def test_what_is_closed_is_freed(open_desk: Callable[..., Any]) -> None:
     second = annotate(desk, "second")
     desk.until(lambda: not alive(first))
     desk.until(lambda: set(alive(second)) <= {"labels", "ids"})
-    _, (earlier, _), (latest, _) = desk.widget.recovery.keeper._kept
+    _, (earlier, _), (latest, _) = desk.widget.recovery.autosaver._writers
     assert earlier.image_name == "first"
     assert len(earlier.saved().planes[0].objects) == 1
     assert latest.labels.data.any()

@@ -68,7 +68,7 @@ class Quiet(Person):
 
     def state(self) -> tuple[Any, ...]:
         """Return all that undo and redo may change."""
-        saved = self.keeper.record.saved()
+        saved = self.autosaver.record.saved()
         return (
             self.labels.data.copy(),
             [(plane.axes, plane.steps, plane.objects) for plane in saved.planes],

@@ -9,8 +9,8 @@ import pytest
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.saving.autosave import Keeper
-from napari_gpcis.plugin.saving.restore import without_running
+from napari_gpcis.plugin.saving.autosave import Autosaver
+from napari_gpcis.plugin.saving.restore import without_unfinished
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.stack import Copying, Propagation, Source
 from napari_gpcis.plugin.viewer.planes import Plane
@@ -26,13 +26,13 @@ FIRST = Plane((1, 2), (0, 0, 0))
 @pytest.fixture
 def work(bench: Any) -> Iterator[Any]:
     """A bench on the first of two planes, with a record."""
-    keeper = Keeper(bench.binding)
+    autosaver = Autosaver(bench.binding)
     PREFERENCES.autosave = False
-    bench.record = lambda: keeper.record
+    bench.record = lambda: autosaver.record
     bench.image = bench.start(np.zeros(SHAPE, np.uint8))
     go_to(bench, 0)
     yield bench
-    keeper.end()
+    autosaver.end()
 
 
 def go_to(bench: Any, plane: int) -> None:
@@ -269,14 +269,14 @@ def test_a_finished_object_is_not_taken_for_the_running_one(
     work.labels.selected_label = 1
     work.binding.writing.way = way
     click(work, 30, 55)
-    kept = without_running(work.record().saved(), work.labels.data)
+    kept = without_unfinished(work.record().saved(), work.labels.data)
     assert (kept[0][disk((30, 55))] == 1).all()
 
 
 def test_an_object_that_was_undone_is_the_running_one(work: Any) -> None:
     finish(work, 30, 40)
     command(work, "undo", 1)
-    assert not without_running(work.record().saved(), work.labels.data).any()
+    assert not without_unfinished(work.record().saved(), work.labels.data).any()
 
 
 @pytest.mark.parametrize("again", [False, True])

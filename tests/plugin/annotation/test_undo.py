@@ -45,7 +45,7 @@ def work(bench: Any, qtbot: Any) -> Iterator[Any]:
     for part in (bench.stack, bench.files, keeping.banner):
         qtbot.addWidget(part)
     keeping.serve([bench.files], lambda: bench.viewer.layers[0])
-    bench.record = lambda: keeping.keeper.record
+    bench.record = lambda: keeping.autosaver.record
     bench.start(BALL)
     go_to(bench, MIDDLE)
     yield bench
@@ -234,7 +234,7 @@ def test_what_was_deleted_on_another_plane_comes_back(open_desk: Any) -> None:
     assert desk.widget.status.text().startswith("Object 1 is back.")
     np.testing.assert_array_equal(desk.labels.data, shown)
     desk.until(lambda: len(panel.table.rows) == 2)
-    record = desk.widget.recovery.keeper.record.saved()
+    record = desk.widget.recovery.autosaver.record.saved()
     assert [step.how for step in record.planes[0].objects] == ["add", "add"]
 
 

@@ -28,9 +28,9 @@ from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import (
     Packer,
-    left_behind,
     read_recovery,
     unpack,
+    unsaved_work,
 )
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.prompts import read_prompts
@@ -106,7 +106,7 @@ def test_saved_clicks_give_the_same_masks_and_work_goes_on(
     assert bench.current.session.clicks == order
     bench.binding.command("accept")
     bench.settled(0)
-    again = kept.keeper.record.saved()
+    again = kept.autosaver.record.saved()
     assert [len(plane.objects) for plane in again.planes] == [2, 2]
 
 
@@ -218,7 +218,7 @@ def test_work_that_goes_on_during_a_save_is_saved_whole(
     goes.set()
     bench.until(lambda: "Saved" in bench.panel.message.text())
     clicks, labels = file_names(tmp_path / "work")
-    assert read_prompts(clicks).ids == kept.keeper.record.saved().ids == (1, 2)
+    assert read_prompts(clicks).ids == kept.autosaver.record.saved().ids == (1, 2)
     np.testing.assert_array_equal(imread(labels), bench.labels.data)
 
 
@@ -227,7 +227,7 @@ def test_a_person_who_never_rests_can_save(
 ) -> None:
     bench.start()
     finish(bench, (30, 40))
-    copied, record = saving._copied, kept.keeper.record
+    copied, record = saving._copied, kept.autosaver.record
 
     def meanwhile(labels: np.ndarray, cancelled: Callable[[], bool]) -> np.ndarray:
         record.version += 1
@@ -262,13 +262,13 @@ def test_running_work_is_kept_until_it_ends_cleanly(
     assert recovery_files() == []
     finish(bench, (30, 40))
     bench.until(lambda: len([f for f in recovery_files() if f.suffix == ".npz"]) == 1)
-    assert left_behind() == []  # it is being worked on
+    assert unsaved_work() == []  # it is being worked on
     bench.binding.stop()
-    bench.binding.start(bench.viewer.layers[0], kept.keeper.record.labels)
+    bench.binding.start(bench.viewer.layers[0], kept.autosaver.record.labels)
     bench.until(lambda: bench.binding.session is not None)
     finish(bench, (60, 80))
     assert len([f for f in recovery_files() if f.suffix == ".npz"]) == 1
-    assert len(kept.keeper.record.saved().planes[0].objects) == 2
+    assert len(kept.autosaver.record.saved().planes[0].objects) == 2
     kept.end()
     assert recovery_files() == []
 
@@ -285,7 +285,7 @@ def test_removed_labels_are_kept_for_recovery_and_go_on_when_they_come_back(
     bench.viewer.layers.remove(labels)
     bench.binding.start(image)
     bench.until(lambda: bench.binding.session is not None)
-    (earlier, recovery), _ = kept.keeper._kept
+    (earlier, recovery), _ = kept.autosaver._writers
     bench.until(lambda: not recovery._thread.busy(recovery.file))
     assert read_recovery(recovery.file.path).saved == earlier.saved()
     assert earlier.saved().planes[0].sessions[-1].current.clicks == (Click(30, 40),)
@@ -295,9 +295,9 @@ def test_removed_labels_are_kept_for_recovery_and_go_on_when_they_come_back(
     bench.viewer.add_layer(labels)
     assert bench.binding.start(image, labels)
     bench.until(lambda: bench.binding.session is not None)
-    assert kept.keeper._kept[0][0] is kept.keeper.record
+    assert kept.autosaver._writers[0][0] is kept.autosaver.record
     finish(bench, (60, 80))
-    assert kept.keeper.record.labels == labels
+    assert kept.autosaver.record.labels == labels
     bench.until(lambda: (read_recovery(recovery.file.path).labels() == 2).any())
 
 
@@ -326,7 +326,7 @@ def test_what_was_undone_does_not_come_back(bench: Any, kept: RecoveryManager) -
     bench.binding.command("undo")
     bench.binding.command("clear")
     bench.settled(0)
-    assert kept.keeper.record.empty
+    assert kept.autosaver.record.empty
     bench.until(lambda: not read_recovery(file).labels().any())
 
 
@@ -414,7 +414,7 @@ VICTIM = """
     binding.annotation.layers.positive.add((20, 80))
     assert wait_for(lambda: session().prediction is not None, 60)
     assert wait_for(lambda: 3 in binding.annotation.layers.labels.data, 60)
-    recovery = keeping.keeper._kept[0][1]
+    recovery = keeping.autosaver._writers[0][1]
     recovery.write()
     assert wait_for(lambda: not recovery._thread.busy(recovery.file), 60)
     np.save(sys.argv[1], binding.annotation.layers.labels.data)
@@ -454,10 +454,10 @@ def test_a_killed_process_loses_nothing(
     desk.until(note.isHidden)
     desk.settled(1)  # the running object goes on
     np.testing.assert_array_equal(desk.labels.data, killed)
-    desk.until(lambda: left_behind() == [])
+    desk.until(lambda: unsaved_work() == [])
     desk.binding.command("accept")
     desk.settled(0)
-    assert len(desk.widget.recovery.keeper.record.saved().planes[0].objects) == 3
+    assert len(desk.widget.recovery.autosaver.record.saved().planes[0].objects) == 3
 
 
 def test_work_left_behind_waits_for_its_image_or_is_discarded(
@@ -468,9 +468,9 @@ def test_work_left_behind_waits_for_its_image_or_is_discarded(
     bench.viewer.add_image(np.zeros((9, 9)))
     keeping.banner.restore.click()
     assert keeping.banner.hint.text() == OPEN_IMAGE.format("'cells'")
-    assert len(left_behind()) == 1
+    assert len(unsaved_work()) == 1
     keeping.banner.discard.click()
-    assert left_behind() == []
+    assert unsaved_work() == []
     assert keeping.banner.isHidden()
     keeping.end()
 
@@ -478,5 +478,5 @@ def test_work_left_behind_waits_for_its_image_or_is_discarded(
 def test_a_damaged_recovery_file_is_left_alone(killed: np.ndarray) -> None:
     (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
     file.write_bytes(file.read_bytes()[:100])
-    assert left_behind() == []
+    assert unsaved_work() == []
     assert file.is_file()

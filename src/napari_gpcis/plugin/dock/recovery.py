@@ -10,8 +10,8 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
-from napari_gpcis.plugin.saving.autosave import Keeper
-from napari_gpcis.plugin.saving.recovery_file import Recovered, left_behind
+from napari_gpcis.plugin.saving.autosave import Autosaver
+from napari_gpcis.plugin.saving.recovery_file import Recovered, unsaved_work
 from napari_gpcis.plugin.saving.restore import Restorer
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
@@ -42,7 +42,7 @@ class RecoveryBanner(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found = left_behind()
+        self.found = unsaved_work()
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.hint = QLabel()
@@ -109,8 +109,8 @@ class RecoveryManager(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.keeper = Keeper(binding, self)
-        self.restorer = Restorer(viewer, binding, self.keeper, self)
+        self.autosaver = Autosaver(binding, self)
+        self.restorer = Restorer(viewer, binding, self.autosaver, self)
         self.banner = RecoveryBanner()
         self.banner.wanted.connect(self._on_wanted)
         self.restorer.said.connect(self.banner.say)
@@ -120,12 +120,12 @@ class RecoveryManager(QObject):
         """Connect the Files panel; ``image`` returns the chosen image."""
         for panel in panels:
             if isinstance(panel, FilesPanel):
-                panel.follow(self.keeper, self.restorer, image)
+                panel.follow(self.autosaver, self.restorer, image)
 
     @property
     def end(self) -> Callable[..., None]:
         """Function that stops the threads, even after Qt has deleted this object."""
-        ends = self.keeper.end, self.restorer.end_thread
+        ends = self.autosaver.end, self.restorer.end_thread
 
         def end(*_: object) -> None:
             for one in ends:

@@ -1,4 +1,4 @@
-"""Running work kept in a file, so that a crash takes nothing with it."""
+"""Autosaving: a recovery file of each annotation, written while work goes on."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Binding
 
 
-class Recovery(QObject):
-    """Keeps the work of one record in a file while it goes on.
+class RecoveryWriter(QObject):
+    """Writes one record to its recovery file whenever it has changed.
 
     Parameters
     ----------
     record
-        The work.
+        The prompts to write, with their labels.
     thread
-        What writes.
+        The thread that writes.
     parent
         Qt parent.
     """
 
     failed = Signal(str)
-    """The work could not be written, and why; said once."""
+    """Emitted once with the reason, if the file cannot be written."""
 
     def __init__(
         self, record: Record, thread: BackgroundThread, parent: QObject | None = None
@@ -48,7 +48,7 @@ class Recovery(QObject):
         self.file = RecoveryFile()
         self._record = record
         self._packer = Packer()
-        self._told = False
+        self._warned = False
         self._thread = thread
         self._connections = Connections()
         self._timer = QTimer(self)  # no throttler: its periods go on after a write
@@ -57,14 +57,14 @@ class Recovery(QObject):
         self.follow(record)
 
     def follow(self, record: Record) -> None:
-        """Keep the work of another record, which goes on with the same labels."""
+        """Write another record from now on, which goes on with the same labels."""
         self._connections.end()
         self._record = record
         self._connections.connect(record.changed, self._on_changed)
         self._connections.connect(record.accepted, self.write)
 
     def write(self) -> None:
-        """Write what there is now, on a thread; also that there is nothing any more."""
+        """Write the record as it is now, on the thread, even if it is empty by now."""
         self._timer.stop()
         nothing = self._record.empty and self.file.path is None
         if not PREFERENCES.autosave or nothing or self.file.closing.is_set():
@@ -72,7 +72,7 @@ class Recovery(QObject):
         try:
             path = self.file.claim()
         except (OSError, Timeout) as error:
-            self._tell(str(error))
+            self._warn(str(error))
             return
         saved = self._record.saved()
         labels, axes = self._record.labels.data, self._record.axes
@@ -80,14 +80,14 @@ class Recovery(QObject):
         job = partial(work, self._packer, self.file.closing)
         self._thread.submit(self.file, job, failed=self._on_failed)
 
-    def rest(self) -> None:
-        """Write what is still to be written, for labels that are no longer shown.
+    def suspend(self) -> None:
+        """Write what is pending, and release labels that are no longer in the viewer.
 
         Nothing but the prompts is kept in memory.
         """
         if self._timer.isActive():
             self.write()
-        self._record.let_go()
+        self._record.release()
         self._packer = Packer()
 
     def _on_changed(self) -> None:
@@ -95,38 +95,39 @@ class Recovery(QObject):
             self._timer.start(1000 * PREFERENCES.autosave_seconds)
 
     def _on_failed(self, error: Exception) -> None:
-        self._tell(str(error))
+        self._warn(str(error))
 
-    def _tell(self, why: str) -> None:
-        """Say once that recovery does not work."""
-        if not self._told:
-            self._told = True
+    def _warn(self, why: str) -> None:
+        """Tell once that the file cannot be written."""
+        if not self._warned:
+            self._warned = True
             self.failed.emit(why)
 
 
-class Keeper(QObject):
-    """Records what is done in one widget.
+class Autosaver(QObject):
+    """Autosave of one widget: a record and a recovery file for each labels layer.
 
     Parameters
     ----------
     binding
-        What annotates.
+        Its annotations are recorded.
     parent
         Qt parent.
 
     Attributes
     ----------
     record
-        The latest annotation's, even when it has ended; ``None`` before the first.
+        Record of the latest annotation, which may have ended; ``None`` before the
+        first.
     """
 
     failed = Signal(str)
-    """Recovery does not work, and why."""
+    """Emitted once for each annotation with the reason, if it cannot be saved."""
 
     def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.record: Record | None = None
-        self._kept: list[tuple[Record, Recovery]] = []
+        self._writers: list[tuple[Record, RecoveryWriter]] = []
         self._files: list[RecoveryFile] = []
         self._layers = binding.viewer.layers
         self._thread = BackgroundThread(self, "recovery files")
@@ -135,9 +136,9 @@ class Keeper(QObject):
 
     @property
     def end(self) -> Callable[..., None]:
-        """Ends cleanly, even after Qt has deleted this object.
+        """Function that removes all files, even after Qt has deleted this object.
 
-        The viewer has all masks: nothing is left to recover.
+        On a clean end the viewer has all masks: nothing is left to recover.
         """
         files, end_thread = self._files, self._thread.end_thread
 
@@ -153,26 +154,26 @@ class Keeper(QObject):
     def _on_started(self, annotation: Annotation) -> None:
         record = Record(annotation, self)
         labels = annotation.layers.labels
-        for place, (earlier, recovery) in enumerate(self._kept):
+        for place, (earlier, writer) in enumerate(self._writers):
             if earlier.is_of(labels):  # stopped before, now it goes on
                 record.add_earlier(earlier.saved())
-                recovery.follow(record)
+                writer.follow(record)
                 earlier.deleteLater()
-                self._kept[place] = record, recovery
+                self._writers[place] = record, writer
                 break
         else:
-            recovery = Recovery(record, self._thread, self)
-            recovery.failed.connect(self.failed)
-            self._kept.append((record, recovery))
-            self._files.append(recovery.file)
+            writer = RecoveryWriter(record, self._thread, self)
+            writer.failed.connect(self.failed)
+            self._writers.append((record, writer))
+            self._files.append(writer.file)
         self.record = record
-        self._tidy()
+        self._release_removed()
 
-    def _tidy(self) -> None:
-        """Keep no labels in memory that are no longer in the viewer."""
-        for record, recovery in self._kept:
+    def _release_removed(self) -> None:
+        """Release labels that are no longer in the viewer."""
+        for record, writer in self._writers:
             if not any(record.is_of(layer) for layer in self._layers):
-                recovery.rest()
+                writer.suspend()
 
     def _on_stopped(self) -> None:
         if self.record is not None:

@@ -1,4 +1,4 @@
-"""Writing clicks, labels and exports to files, off the GUI thread."""
+"""Files of clicks, labels and exports, written off the GUI thread."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ TRIES = 4
 """Copies on the thread before the window waits for one: work went on during each."""
 
 
-class _Order:
-    """A file that is to be written, of the work as it is now.
+class _Request:
+    """A file that is to be written, of the record as it is now.
 
     Parameters
     ----------
     path, record
-        The file and the work.
+        The file and the record.
     make
-        Returns what writes the file from a copy of the labels, for the work as it is.
+        Returns a function that writes the file from a copy of the labels.
     left
         How often another copy may be asked for.
     """
@@ -49,7 +49,7 @@ class _Order:
 
 
 class Saver(QObject):
-    """Writes files on a thread; what came of it is told by signals.
+    """Writer of files on a thread.
 
     Labels are copied on the thread too: a stack of a gigabyte would hold the window
     for half a second. If the work went on meanwhile, they are copied anew, so that
@@ -62,9 +62,9 @@ class Saver(QObject):
     """
 
     saved = Signal(str)
-    """What was written, in words."""
+    """Emitted with a message when a file was written."""
     failed = Signal(str)
-    """Why something was not written."""
+    """Emitted with the reason if a file was not written."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -87,7 +87,7 @@ class Saver(QObject):
     def save(self, path: Path, record: Record) -> None:
         """Write the clicks, and the labels beside them."""
         clicks, labels = file_names(path)
-        self._order(
+        self._request(
             path,
             record,
             lambda: partial(
@@ -97,11 +97,11 @@ class Saver(QObject):
 
     def export_labels(self, path: Path, record: Record) -> None:
         """Write the labels as OME-TIFF."""
-        self._order(path, record, lambda: partial(_tiff, path, calibration(record)))
+        self._request(path, record, lambda: partial(_tiff, path, calibration(record)))
 
     def export_table(self, path: Path, record: Record) -> None:
         """Write a row for each object as CSV."""
-        self._order(
+        self._request(
             path,
             record,
             lambda: partial(_table, path, record.click_counts(), calibration(record)),
@@ -110,11 +110,11 @@ class Saver(QObject):
     def export_coco(self, path: Path, record: Record) -> None:
         """Write COCO annotations."""
         name = Path(record.source or record.image_name)
-        self._order(
+        self._request(
             path, record, lambda: partial(_coco, path, name.name, calibration(record))
         )
 
-    def _order(
+    def _request(
         self,
         path: Path,
         record: Record,
@@ -122,11 +122,11 @@ class Saver(QObject):
         left: int = TRIES,
     ) -> None:
         """Ask for a copy of the labels, to be written as soon as it is there."""
-        order = _Order(path, record, make, left)
+        request = _Request(path, record, make, left)
         self._thread.submit(
             path,
             partial(_copied, record.labels.data),
-            partial(self._on_copied, order),
+            partial(self._on_copied, request),
             partial(self._on_failed, path),
         )
 
@@ -137,19 +137,21 @@ class Saver(QObject):
     def _on_written(self, words: str, _seconds: float) -> None:
         self.saved.emit(words)
 
-    def _on_copied(self, order: _Order, labels: NDArray[Any], _seconds: float) -> None:
+    def _on_copied(
+        self, request: _Request, labels: NDArray[Any], _seconds: float
+    ) -> None:
         """Write a copy, unless the work has gone on since it was asked for."""
-        record, write = order.record, order.write
-        if record.version != order.version:
-            if order.left:
-                self._order(order.path, record, order.make, order.left - 1)
+        record, write = request.record, request.write
+        if record.version != request.version:
+            if request.left:
+                self._request(request.path, record, request.make, request.left - 1)
                 return
-            labels, write = np.array(record.labels.data), order.make()
+            labels, write = np.array(record.labels.data), request.make()
         self._thread.submit(
-            order.path,
+            request.path,
             partial(_written, write, labels),
             self._on_written,
-            partial(self._on_failed, order.path),
+            partial(self._on_failed, request.path),
         )
 
 
@@ -162,7 +164,7 @@ def _written(write: Write, labels: NDArray[Any], _cancelled: Callable[[], bool])
 
 
 def file_names(path: Path) -> tuple[Path, Path]:
-    """Return the two files of a name the person typed: clicks and labels."""
+    """Return the two files of a name that the user typed: clicks and labels."""
     stem = path.name
     for ending in (CLICKS, LABELS, ".json", ".tif"):
         stem = stem.removesuffix(ending)
@@ -170,7 +172,7 @@ def file_names(path: Path) -> tuple[Path, Path]:
 
 
 def calibration(record: Record) -> Calibration:
-    """Return what a pixel of the labels is."""
+    """Return the size and unit of a pixel of the labels."""
     labels = record.labels
     units = [str(unit) for unit in getattr(labels, "units", ())]
     return Calibration.of(labels.ndim, labels.scale, units or "pixel", axes=record.axes)

@@ -1,4 +1,4 @@
-"""What was clicked: kept for all planes of an image, whatever becomes of sessions.
+"""Record of all prompts of an image, plane by plane, that outlives sessions.
 
 Sessions come and go (the model is changed, planes are set aside to free memory), and
 with them the list of what was done. The record outlives them.
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 _NOTHING = SavedObject((), None, 0.5)
 
 
-class _About(NamedTuple):
-    """What is told of an image."""
+class _ImageName(NamedTuple):
+    """Name and file of an image."""
 
     name: str
     source: str
 
     @classmethod
-    def of(cls, image: Image) -> _About:
-        """Return it for a layer."""
+    def of(cls, image: Image) -> _ImageName:
+        """Return those of a layer."""
         return cls(image.name, str(getattr(image.source, "path", "") or ""))
 
 
 class _PlaneRecord:
-    """The sessions of one plane, one after the other."""
+    """Prompts of one plane: those of earlier sessions, and of the latest one."""
 
     def __init__(self, earlier: tuple[SavedSession, ...] = ()) -> None:
         self.earlier = earlier
@@ -53,7 +53,7 @@ class _PlaneRecord:
         self._session: ReferenceType[Session] | None = None
 
     def note(self, session: Session, running: int) -> None:
-        """Take down what a session holds, and the id of the running object."""
+        """Note the prompts of a session, and the id of the current object."""
         known = None if self._session is None else self._session()
         if known is not session:
             if self.now is not None and self.now.objects:
@@ -63,7 +63,7 @@ class _PlaneRecord:
         self.running = running
 
     def add(self, made: SavedSession) -> None:
-        """Take down a step that was made while no session was open."""
+        """Note a step that was made while no session was open."""
         now = self.now
         if now is not None and now.objects:
             self.earlier = (*self.earlier, replace(now, current=_NOTHING))
@@ -71,7 +71,7 @@ class _PlaneRecord:
         self.earlier = (*self.earlier, made)
 
     def add_deleted(self, label: int) -> None:
-        """Take down that an object was deleted while no session was open."""
+        """Note that an object was deleted while no session was open."""
         if self.sessions:
             gone = replace(_NOTHING, id=label, how="delete")
             last = replace(self.sessions[-1], objects=(gone,), current=_NOTHING)
@@ -91,7 +91,7 @@ class _PlaneRecord:
 
     @property
     def sessions(self) -> tuple[SavedSession, ...]:
-        """All that is worth keeping."""
+        """All sessions that have clicks or objects."""
         now = self.now
         if now is None or not (now.objects or now.current.clicks):
             return self.earlier
@@ -104,7 +104,7 @@ class Record(QObject):
     Parameters
     ----------
     annotation
-        What is recorded, until it ends.
+        The annotation that is recorded, until it ends.
     parent
         Qt parent.
 
@@ -115,14 +115,14 @@ class Record(QObject):
     """
 
     changed = Signal()
-    """Clicks or objects are not what they were."""
+    """Emitted when clicks or objects have changed."""
     accepted = Signal()
-    """An object was finished."""
+    """Emitted when an object was finished."""
 
     def __init__(self, annotation: Annotation, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._annotation: Annotation | None = annotation
-        self._about = _About.of(annotation.image)
+        self._about = _ImageName.of(annotation.image)
         self._labels: Labels | None = annotation.layers.labels
         self._layer_id = annotation.layers.labels.unique_id
         self._shape = layer_shape(annotation.layers.labels)
@@ -141,12 +141,12 @@ class Record(QObject):
 
     @property
     def labels(self) -> Labels:
-        """The layer.
+        """The labels layer.
 
         Raises
         ------
         InputError
-            If it was let go.
+            If it was released.
         """
         if self._labels is None:
             msg = "These labels were removed from the viewer."
@@ -164,30 +164,30 @@ class Record(QObject):
         return self._image.source
 
     def is_of(self, labels: Labels) -> bool:
-        """Return whether this is what was done in a layer."""
+        """Return whether it is the record of a labels layer."""
         return bool(self._layer_id == labels.unique_id)
 
     def end(self) -> None:
-        """Follow no more: the annotation has ended; what was recorded stays.
+        """End with the annotation; the record stays.
 
         The image is not kept in memory.
         """
         self._about = self._image
         self._annotation = None
 
-    def let_go(self) -> None:
-        """Keep the labels in memory no longer; the prompts stay."""
+    def release(self) -> None:
+        """Release the labels, so that they can be freed; the prompts stay."""
         self._labels = None
 
     def add_earlier(self, saved: SavedAnnotation, *, clicks: bool = False) -> None:
-        """Take over what was done another time, so that it is kept again.
+        """Add saved prompts of an earlier time.
 
         Parameters
         ----------
         saved
-            What was done.
+            The prompts.
         clicks
-            Whether objects that were being clicked go on, too.
+            Whether objects that were not finished go on, too.
         """
         for plane in saved.planes:
             done = [replace(one, current=_NOTHING) for one in plane.sessions]
@@ -198,7 +198,7 @@ class Record(QObject):
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to keep."""
+        """Whether there are no clicks and no objects."""
         return not any(plane.sessions for plane in self._planes.values())
 
     def saved(self, labels_file: str | None = None) -> SavedAnnotation:
@@ -227,18 +227,18 @@ class Record(QObject):
 
     @property
     def axes(self) -> tuple[int, int]:
-        """The two axes of the picture: those of the plane recorded last."""
+        """The two axes of the plane that was recorded last."""
         if self._planes:
             return next(reversed(self._planes)).axes
         ndim = len(self._shape)
         return ndim - 2, ndim - 1
 
     @property
-    def _image(self) -> _About:
-        """What is known of the image: the layer may have been renamed."""
+    def _image(self) -> _ImageName:
+        """Name and file of the image: its layer may have been renamed."""
         if self._annotation is None:
             return self._about
-        return _About.of(self._annotation.image)
+        return _ImageName.of(self._annotation.image)
 
     def _on_changed(self) -> None:
         self.version += 1
@@ -269,7 +269,7 @@ class Record(QObject):
             self.changed.emit()
 
     def _on_written(self, planes: Iterable[Plane]) -> None:
-        """Take down what sessions hold that are not displayed."""
+        """Note the prompts of planes that are not displayed."""
         for plane in planes:
             known = None if self._annotation is None else self._annotation.known(plane)
             if known is not None:

@@ -1,9 +1,9 @@
-"""Recovery files: written in one step, locked while their process lives, read back.
+"""Recovery files of unsaved work: written in one step, locked, read back.
 
 One file for each annotation lies in the user's state folder: prompts as JSON and all
 planes with objects, packed, in one NumPy archive that replaces the older one in one
 step. A lock that the operating system drops when the process dies tells work that
-another napari is doing from work that was left behind. Nothing here needs Qt.
+another napari is doing from unsaved work after a crash. Nothing here needs Qt.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ LARGEST = 1 << 31
 
 @dataclass(frozen=True)
 class Recovered:
-    """Work that was left behind.
+    """Unsaved work of a process that has ended, in its recovery file.
 
     Attributes
     ----------
     file
-        Where it lies.
+        The recovery file.
     saved
         The prompts.
     planes
@@ -88,12 +88,12 @@ class Recovered:
         return labels
 
     def discard(self) -> None:
-        """Delete the file: the work was brought back, or is not wanted."""
+        """Delete the file: the work was restored, or is not wanted."""
         _remove(self.file)
 
 
 class RecoveryFile:
-    """One file of this process; knows nothing of Qt, which may have gone already."""
+    """One recovery file of this process, which outlives Qt objects."""
 
     def __init__(self) -> None:
         self.path: Path | None = None
@@ -118,7 +118,7 @@ class RecoveryFile:
         return self.path
 
     def remove(self) -> None:
-        """End cleanly: nothing is left to recover."""
+        """Delete the file on a clean end: nothing is left to recover."""
         self.closing.set()
         if self.path is not None and self._lock is not None:
             with suppress(OSError):
@@ -128,8 +128,8 @@ class RecoveryFile:
             self.path = None
 
 
-def left_behind() -> list[Recovered]:
-    """Return work of processes that have ended without removing it, latest first."""
+def unsaved_work() -> list[Recovered]:
+    """Return unsaved work of processes that have ended, the latest first."""
     found: list[Recovered] = []
     with suppress(OSError):
         for file in (state_folder() / "recovery").glob(f"[!.]*{SUFFIX}"):
@@ -186,7 +186,7 @@ def write_recovery(
 ) -> None:
     """Write a recovery file in one step (on the thread).
 
-    The person may draw meanwhile: then a pixel is kept as it was, or as it is now.
+    The user may draw meanwhile: then a pixel is kept as it was, or as it is now.
     """
     places = _places(saved, labels, axes)
     head = {
@@ -225,7 +225,7 @@ def _place(axes: Any, steps: Any) -> Place:
 
 
 class _GivenUpError(Exception):
-    """The work has ended cleanly meanwhile."""
+    """Raised when the work has ended cleanly meanwhile."""
 
 
 def _abandoned(file: Path) -> bool:
@@ -254,7 +254,7 @@ _FAST = 1
 
 
 class Packer:
-    """Compresses planes, and remembers what came of those it has seen."""
+    """Compressor of planes that remembers its results."""
 
     def __init__(self) -> None:
         self._known: dict[Hashable, tuple[_Sums, NDArray[np.uint8]]] = {}

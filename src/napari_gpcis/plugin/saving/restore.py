@@ -1,4 +1,4 @@
-"""Going on with saved work: from a file the person opens, or after a crash."""
+"""Restoring saved clicks from a file, or unsaved work after a crash."""
 
 from __future__ import annotations
 
@@ -28,45 +28,45 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.annotation.jobs import Models
     from napari_gpcis.plugin.background import Job
-    from napari_gpcis.plugin.saving.autosave import Keeper
+    from napari_gpcis.plugin.saving.autosave import Autosaver
     from napari_gpcis.plugin.saving.recovery_file import Recovered
 
     LabelArray = NDArray[np.int32]
 
 
 class Restorer(QObject):
-    """Brings saved work back into the viewer, in a labels layer of its own.
+    """Restores saved work, in a labels layer of its own.
 
     Parameters
     ----------
     viewer
-        Where it is shown.
+        The viewer that gets the layer.
     binding
-        What goes on with it.
-    keeper
-        What keeps it again.
+        Annotates the restored work.
+    autosaver
+        Records it.
     parent
         Qt parent.
     """
 
     said = Signal(str)
-    """What is going on, or what went wrong, in words."""
+    """Emitted with a message: progress, result or error."""
     recovered = Signal(object)
-    """This :class:`.Recovered` is in the viewer again."""
+    """Emitted with a :class:`.Recovered` that is in the viewer again."""
 
     def __init__(
         self,
         viewer: ViewerModel,
         binding: Binding,
-        keeper: Keeper,
+        autosaver: Autosaver,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._binding = binding
-        self._keeper = keeper
+        self._autosaver = autosaver
         self._image: Image | None = None
-        self._left: Recovered | None = None
+        self._recovered: Recovered | None = None
         self._thread = BackgroundThread(self, "restoring")
 
     @property
@@ -79,40 +79,38 @@ class Restorer(QObject):
         self._thread.close()
 
     def open_file(self, file: Path, image: Image) -> None:
-        """Read saved clicks and make their masks again, on a thread."""
-        work = partial(remake_file, file, self._binding.models, _target(image))
+        """Restore saved clicks of an image; their masks are replayed on the thread."""
+        work = partial(restore_file, file, self._binding.models, _target(image))
         self._submit(work, image)
         self.said.emit("Making the masks of the saved clicks ...")
 
     def recover(self, recovered: Recovered, image: Image) -> None:
-        """Bring back work that was left behind; it is read on a thread."""
-        self._submit(partial(read_again, recovered, _target(image)), image)
-        self._left = recovered
+        """Restore unsaved work of an image; it is read on the thread."""
+        self._submit(partial(restore_unsaved, recovered, _target(image)), image)
+        self._recovered = recovered
         self.said.emit("Restoring ...")
 
     def _submit(self, job: Job, image: Image) -> None:
-        """Do one thing at a time; the latest is what the person wants."""
-        self._image, self._left = image, None
+        """Do one thing at a time: the latest is wanted."""
+        self._image, self._recovered = image, None
         self._thread.submit("open", job, self._on_found, self._on_failed)
 
     def _on_failed(self, error: Exception) -> None:
-        self._image = self._left = None
+        self._image = self._recovered = None
         self.said.emit(str(error) or type(error).__name__)
 
-    def _on_found(self, found: Remade | None, _seconds: float) -> None:
-        image, left = self._image, self._left
-        self._image = self._left = None
+    def _on_found(self, found: Restored | None, _seconds: float) -> None:
+        image, recovered = self._image, self._recovered
+        self._image = self._recovered = None
         if image is not None and found is not None:
-            if not self._bring_back(found.saved, found.labels, image):
+            if not self._show(found.saved, found.labels, image):
                 return
             self.said.emit(found.note)
-            if left is not None:
-                self.recovered.emit(left)
+            if recovered is not None:
+                self.recovered.emit(recovered)
 
-    def _bring_back(
-        self, saved: SavedAnnotation, labels: LabelArray, image: Image
-    ) -> bool:
-        """Show the labels in a layer of their own, and go on with what was running."""
+    def _show(self, saved: SavedAnnotation, labels: LabelArray, image: Image) -> bool:
+        """Show the labels in a layer of their own; go on with unfinished objects."""
         if image not in self._viewer.layers:
             self.said.emit(f"The image {image.name!r} is no longer in the viewer.")
             return False
@@ -120,9 +118,9 @@ class Restorer(QObject):
         if not self._binding.start(image, layer):
             return False
         annotation = self._binding.annotation
-        if annotation is None or self._keeper.record is None:
+        if annotation is None or self._autosaver.record is None:
             return False
-        self._keeper.record.add_earlier(saved, clicks=True)
+        self._autosaver.record.add_earlier(saved, clicks=True)
         for plane in saved.planes:
             running = plane.sessions[-1].current if plane.sessions else None
             if running is not None and running.clicks:
@@ -131,12 +129,12 @@ class Restorer(QObject):
                 place = Plane(plane.axes, plane.steps)
                 annotation.recall(place, prompts, running.threshold)
         annotation.enter_plane()
-        self._keeper.record.changed.emit()
+        self._autosaver.record.changed.emit()
         return True
 
 
 def _target(image: Image) -> Target:
-    """Return what the thread needs of an image."""
+    """Return an image as the thread needs it."""
     shape, data = layer_shape(image), full_resolution(image)
     return Target(image.name, shape, data, bool(image.rgb))
 
@@ -145,7 +143,7 @@ SHOWN_IDS = 8
 
 
 class Target(NamedTuple):
-    """The image that saved work is opened for, as the thread needs it.
+    """The image that saved work is restored for, as the thread needs it.
 
     Attributes
     ----------
@@ -162,18 +160,18 @@ class Target(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Remade:
-    """Labels that are there again.
+class Restored:
+    """Restored labels and their prompts.
 
     Attributes
     ----------
     saved
-        Their prompts.
+        The prompts.
     labels
-        What is to be shown, without objects that are not finished: the labels file
-        if there is one, else what was remade.
+        The labels to show, without unfinished objects: those of the labels file if
+        there is one, else the replayed masks.
     note
-        How both compare, in words.
+        Message for the user that compares both.
     """
 
     saved: SavedAnnotation
@@ -181,8 +179,8 @@ class Remade:
     note: str
 
 
-def without_running(saved: SavedAnnotation, labels: LabelArray) -> LabelArray:
-    """Return labels without objects that are not finished; corrected ones as before."""
+def without_unfinished(saved: SavedAnnotation, labels: LabelArray) -> LabelArray:
+    """Return labels without unfinished objects; corrected ones are as before."""
     kept = np.array(labels)
     for plane in saved.planes:
         values = np.array(kept[plane.index])
@@ -209,32 +207,33 @@ def _check_shape(saved: SavedAnnotation, image: Target) -> None:
         raise InputError(msg)
 
 
-def read_again(
-    left: Recovered, image: Target, _cancelled: Callable[[], bool]
-) -> Remade:
-    """Read work that was left behind (on the thread)."""
-    _check_shape(left.saved, image)
-    return Remade(left.saved, without_running(left.saved, left.labels()), "")
+def restore_unsaved(
+    recovered: Recovered, image: Target, _cancelled: Callable[[], bool]
+) -> Restored:
+    """Read unsaved work from its recovery file (on the thread)."""
+    _check_shape(recovered.saved, image)
+    labels = without_unfinished(recovered.saved, recovered.labels())
+    return Restored(recovered.saved, labels, "")
 
 
-def remake_file(
+def restore_file(
     file: Path, models: Models, image: Target, cancelled: Callable[[], bool]
-) -> Remade | None:
-    """Read saved prompts and make their masks again (on the thread)."""
+) -> Restored | None:
+    """Read saved prompts and replay their masks (on the thread)."""
     saved = read_prompts(file)
     _check_shape(saved, image)
     labels = None if saved.labels_file is None else file.parent / saved.labels_file
-    return _remake(saved, labels, models, image, cancelled)
+    return _replay_file(saved, labels, models, image, cancelled)
 
 
-def _remake(
+def _replay_file(
     saved: SavedAnnotation,
     labels_file: Path | None,
     models: Models,
     image: Target,
     cancelled: Callable[[], bool],
-) -> Remade | None:
-    """Make the masks of saved prompts again, and compare."""
+) -> Restored | None:
+    """Replay the masks of saved prompts, and compare them with saved labels."""
     kept = None
     if labels_file is not None and labels_file.is_file():
         kept = _read_labels(labels_file, saved.shape)
@@ -250,10 +249,10 @@ def _remake(
     )
     if cancelled():
         return None
-    again = without_running(saved, made)
-    finished = None if kept is None else without_running(saved, kept)
+    again = without_unfinished(saved, made)
+    finished = None if kept is None else without_unfinished(saved, kept)
     note = _note(saved, finished, again, segmenter.info)
-    return Remade(saved, again if finished is None else finished, note)
+    return Restored(saved, again if finished is None else finished, note)
 
 
 def _read_labels(file: Path, shape: tuple[int, ...]) -> LabelArray:
@@ -273,7 +272,7 @@ def _note(
     again: LabelArray,
     model: ModelInfo,
 ) -> str:
-    """Say how the masks that were made again compare with the saved ones."""
+    """Return a message that compares replayed masks with the saved ones."""
     count = len(saved.ids)
     opened = f"Opened the clicks of {count} object{'' if count == 1 else 's'}"
     others = _other_models(saved, model)

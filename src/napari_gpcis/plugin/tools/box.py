@@ -1,4 +1,4 @@
-"""A box drawn with the mouse begins an object: it is zoomed to, its middle clicked."""
+"""Boxes drawn with the mouse: each begins an object with a click in its middle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BoxTool(Tool):
     Parameters
     ----------
     binding
-        Whose annotation is followed.
+        Its annotations are followed.
     parent
         Qt parent.
     """

@@ -1,4 +1,4 @@
-"""The mask that a click here would give, as a contour that follows the mouse.
+"""Preview of the mask that a click would give: a contour that follows the mouse.
 
 It comes from the Gaussian process alone, conditioned on the features of the last
 prediction, so it keeps up with the mouse. Nothing waits for it. One place is asked for
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Binding
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 
-    _Work = Callable[[Callable[[], bool]], Contour | None]
+    _Job = Callable[[Callable[[], bool]], Contour | None]
 
 PERIOD = 30
 """Milliseconds between two drawings at least."""
 
 
 class Hover(Tool):
-    """Shows what a click would give, while the preference ``hover_preview`` is on.
+    """Preview of a click at the mouse, while the preference ``hover_preview`` is on.
 
     Parameters
     ----------
     binding
-        Whose annotation is followed.
+        Its annotations are followed.
     parent
         Qt parent.
     """
@@ -48,7 +48,7 @@ class Hover(Tool):
         super().__init__(binding, parent)
         self._sketch: CurveOverlay | None = None
         self._next: Contour | None = None
-        self._waiting: _Work | None = None
+        self._waiting: _Job | None = None
         self._answers = Answers()
         self._throttler = QSignalThrottler(parent=self)
         self._throttler.setTimeout(PERIOD)
@@ -120,27 +120,27 @@ class Hover(Tool):
             self.clear()
 
     def _on_move(self, _layer: Any, event: Any) -> None:
-        """Ask what a click at the mouse would give."""
+        """Ask for the contour of a click at the mouse."""
         annotation, current = self.annotation, self.current
         wanted = PREFERENCES.hover_preview and not event.is_dragging
         if annotation is None or current is None or not wanted:
             return
         place = annotation.image.world_to_data(event.position)
         pixel = current.plane.pixel(place)
-        work = None if pixel is None else self._work(current, pixel, event.modifiers)
-        if work is None or not annotation.clicking:
+        job = None if pixel is None else self._job(current, pixel, event.modifiers)
+        if job is None or not annotation.clicking:
             self.clear()
         elif annotation.worker.busy(self.key):
-            self._waiting = work  # asked when the one before is answered
+            self._waiting = job  # asked when the one before is answered
         else:
-            self.ask(work, self._on_found, self._on_failed)
+            self.ask(job, self._on_found, self._on_failed)
 
     # Asking and drawing -----------------------------------------------------------
 
-    def _work(
+    def _job(
         self, current: PlaneAnnotation, pixel: tuple[float, float], modifiers: Any
-    ) -> _Work | None:
-        """Return what is to be computed, ``None`` if nothing can be said now."""
+    ) -> _Job | None:
+        """Return the job for the thread, ``None`` if nothing can be predicted now."""
         session, click = current.session, Click(*pixel, "Control" not in modifiers)
         inside = all(
             0 <= place < size
@@ -197,7 +197,7 @@ class Hover(Tool):
             )
 
     def clear(self) -> None:
-        """Show nothing, and drop what is being computed."""
+        """Hide the contour, and drop the one being computed."""
         self._throttler.cancel()
         self._next = self._waiting = None
         self.cancel_job()

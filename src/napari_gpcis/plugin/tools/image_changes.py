@@ -1,4 +1,4 @@
-"""Images whose pixels are changed in place: what was made of the old ones goes.
+"""Pixels of an image that are changed in place: the plane is opened anew.
 
 A script may write into ``layer.data`` and call ``layer.refresh()``. No event tells that
 the pixels are others, so a check sum of the displayed plane is compared whenever the

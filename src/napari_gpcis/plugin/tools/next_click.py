@@ -1,4 +1,4 @@
-"""The ring around the most valuable next click; only when the person asks for it."""
+"""The ring around the most valuable next click, shown when the user asks for it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RING_SHARE = 1 / 8
 
 
 class Advice(NamedTuple):
-    """What the model says about a prediction."""
+    """Advice on a prediction: the next click, and the agreement expected now."""
 
     prediction: Prediction
     plane: Plane
@@ -54,7 +54,7 @@ class NextClickGuide(Tool):
     Parameters
     ----------
     binding
-        What it belongs to.
+        Its annotations are followed.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class NextClickGuide(Tool):
     """
 
     changed = Signal()
-    """Emitted when :attr:`words` or :attr:`wanted` have changed."""
+    """Emitted when :attr:`message` or :attr:`wanted` have changed."""
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
@@ -85,8 +85,8 @@ class NextClickGuide(Tool):
             self._refresh()
 
     @property
-    def words(self) -> str:
-        """The advice, in words."""
+    def message(self) -> str:
+        """The advice, as a text for the user."""
         if not self._wanted:
             return ""
         if self.advice is None:
@@ -131,7 +131,7 @@ class NextClickGuide(Tool):
             self._refresh()
 
     def _refresh(self) -> None:
-        """Ask for advice on what is known now, or take the ring away."""
+        """Ask for advice on the present prediction, or take the ring away."""
         current = self.current
         found = None if current is None else predicted(current)
         if not self._wanted or current is None or found is None:
@@ -181,14 +181,14 @@ class NextClickGuide(Tool):
         center_on(self.binding.viewer, annotation.image, advice.plane, place)
 
     def _on_removed(self, event: Any) -> None:
-        """Switch off when the person deletes the ring's layer."""
+        """Switch off when the user deletes the ring's layer."""
         if self._layer is not None and self._layer == event.value:
             self._layer = None
             self.wanted = False
 
 
 def _job(found: Prediction, plane: Plane) -> Callable[[Callable[[], bool]], Any]:
-    """Return what runs on the inference thread."""
+    """Return the job for the inference thread."""
 
     def advise(cancelled: Callable[[], bool]) -> Advice | None:
         if cancelled():

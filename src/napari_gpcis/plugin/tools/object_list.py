@@ -1,4 +1,4 @@
-"""The finished objects of the image being annotated, plane by plane.
+"""Index of the finished objects of an image, plane by plane, and their table.
 
 They are looked up on a thread of their own, never in the GUI thread: all planes once,
 then those that have changed.
@@ -56,18 +56,18 @@ class Found(NamedTuple):
 
 
 class ObjectIndex(Tool):
-    """Knows the finished objects; the running ones are left out.
+    """Index of the finished objects, without those being clicked.
 
     Parameters
     ----------
     binding
-        Whose annotation is followed.
+        Its annotations are followed.
     parent
         Qt parent.
     """
 
     changed = Signal()
-    """Emitted when the objects are not what they were."""
+    """Emitted when objects were added, changed or deleted."""
 
     def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
         super().__init__(binding, parent)
@@ -144,7 +144,7 @@ class ObjectIndex(Tool):
         self._telling.throttle()
 
     def _on_drawn(self, *_: Any) -> None:
-        """Follow edits by hand; what the running object draws is of no matter."""
+        """Follow edits by hand, not the live mask."""
         if self.annotation is not None and not self.annotation.writing_now:
             self._on_plane_changed()
 
@@ -263,7 +263,7 @@ _NOWHERE = QModelIndex()
 
 
 class ObjectTable(QAbstractTableModel):
-    """Finished objects: id with its colour, area, plane."""
+    """Table of finished objects: id with its colour, area, plane."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -310,7 +310,7 @@ class ObjectTable(QAbstractTableModel):
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return what a cell shows."""
+        """Return the content of a cell."""
         found = self.rows[index.row()]
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
             return self._colour(found.label)
@@ -331,6 +331,6 @@ class ObjectTable(QAbstractTableModel):
 
 
 def place_of(found: Found) -> tuple[int, ...]:
-    """Return where the plane of an object lies along the axes that are not shown."""
+    """Return the position of an object's plane along the axes that are not shown."""
     plane = found.plane
     return tuple(s for axis, s in enumerate(plane.steps) if axis not in plane.axes)

@@ -1,6 +1,6 @@
-"""Objects that are there already, picked with the mouse to be corrected.
+"""Existing objects, picked with the mouse to be corrected.
 
-An object of the labels layer that is written into becomes the running one. An object
+An object of the labels layer that is written into becomes the current one. An object
 of any other labels layer begins a new one: that layer is only read.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Picked:
-    """An object on a plane; ``label`` is ``None`` if it is not ours to change."""
+    """Pixels of an object on a plane; ``label`` is ``None`` for another layer's."""
 
     plane: Plane
     corner: tuple[int, int]
@@ -43,12 +43,12 @@ class Picked:
 
 
 class Picking(Tool):
-    """Makes the object under the mouse the running one: Alt-click, a key, a button.
+    """Makes an existing object the current one: by Alt-click, a key or a button.
 
     Parameters
     ----------
     binding
-        Whose annotation is followed.
+        Its annotations are followed.
     parent
         Qt parent.
     """

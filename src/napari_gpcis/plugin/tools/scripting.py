@@ -1,4 +1,4 @@
-"""The session of the displayed plane for scripts: what they change is drawn at once."""
+"""The session of the displayed plane for scripts; changes are drawn at once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ViewerSession:
         self._view: tuple[Session, Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the session has by this name."""
+        """Return an attribute of the session."""
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._session, name)
@@ -53,7 +53,7 @@ class ViewerSession:
             return "<a session that has ended: press Start>"
         return f"<the session of {annotation.image.name!r}, {annotation.current.plane}>"
 
-    # -- what there is ---------------------------------------------------------
+    # -- state -----------------------------------------------------------------
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -63,7 +63,7 @@ class ViewerSession:
 
     @property
     def view(self) -> Any:
-        """What the next first click is zoomed to, see `Session.view`; may be set.
+        """View that the next first click is zoomed to, see `Session.view`; may be set.
 
         Otherwise it is the part of the plane that is seen, as for a click of the mouse.
         """
@@ -132,7 +132,7 @@ class ViewerSession:
         label, how
             As there; by default what the button would do.
         overwrite
-            As there; by default the person's preference.
+            As there; by default the user's preference.
         """
         session, plane = self._session, self._plane
         if session.prediction is None:
@@ -206,7 +206,7 @@ class ViewerSession:
         return session
 
     def _ready(self) -> Session:
-        """Return the session; its next first click sees what a person would."""
+        """Return the session, with the view that the user has for a first click."""
         session = self._session
         if not session.clicks:
             asked = self._view

@@ -94,7 +94,7 @@ class Stack:
         return Plane(plane.axes, tuple(steps)) if inside else None
 
     def count(self, plane: Plane, direction: int) -> int:
-        """Return how many planes lie in a direction."""
+        """Return the number of planes in a direction."""
         size = layer_shape(self.annotation.image)[self.along]
         here = self.number(plane)
         return size - 1 - here if direction > 0 else here
@@ -109,12 +109,12 @@ class Stack:
                 dims.set_point(axis + missing, world[axis])
 
     def source(self) -> Source | str:
-        """Return the running object, or else the last one of the displayed plane.
+        """Return the current object, or else the last one of the displayed plane.
 
         Returns
         -------
         Source or str
-            Or, in words, why there is none.
+            The reason, if there is none.
         """
         current = self.annotation.current
         if current is None or current.session is None or not self.axes:
@@ -138,7 +138,7 @@ class Stack:
         return Source(current.plane, moved(inside, box[:2]), part, label)
 
     def accept(self) -> bool:
-        """Accept the running object, if there is one; return whether none runs."""
+        """Accept the current object, if there is one; return whether none is left."""
         current = self.annotation.current
         if current is not None and current.clicks:
             current.accept()
@@ -146,7 +146,7 @@ class Stack:
 
 
 class _Run(NamedTuple):
-    """A run in progress: where it began, where it is, where it goes."""
+    """A run in progress: its origin, its plane, the directions that are left."""
 
     origin: Source
     plane: Plane
@@ -161,28 +161,28 @@ class Propagation(Tool):
     Parameters
     ----------
     binding
-        What it belongs to.
+        Its annotations are followed.
 
     Attributes
     ----------
     stack
         The planes of the image being annotated, ``None`` without one.
     found
-        Planes of the last run in order, with what was found there.
-    words
-        Why the last run ended where it did.
+        Planes of the last run in order, with the object on each.
+    message
+        Reason why the last run ended where it did.
     total
         How many planes the run may visit.
     """
 
     changed = Signal()
-    """Emitted when anything a display may show has changed."""
+    """Emitted when the stack, or the progress or result of a run, has changed."""
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
         self.stack: Stack | None = None
         self.found: list[tuple[Plane, Carried]] = []
-        self.words = ""
+        self.message = ""
         self.total = 0
         self._run: _Run | None = None
         self._deed: Deed | None = None
@@ -197,7 +197,7 @@ class Propagation(Tool):
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
         """Forget its stack and the last run."""
         self.stack = self._run = self._deed = None
-        self.found, self.words = [], ""
+        self.found, self.message = [], ""
         self.changed.emit()
 
     @property
@@ -225,7 +225,7 @@ class Propagation(Tool):
         self.found, self._deed = [], None
         self.total = sum(stack.count(source.plane, one) for one in directions)
         self._run = _Run(source, source.plane, None, tuple(directions), session)
-        self.words = ""
+        self.message = ""
         self._step()
 
     def cancel(self) -> None:
@@ -271,7 +271,7 @@ class Propagation(Tool):
 
     def _turn(self, run: _Run, reason: str) -> None:
         """Go on from where the run began, in the next direction."""
-        self.words = f"{self.words}\n{reason}".strip()
+        self.message = f"{self.message}\n{reason}".strip()
         onward = run.directions[1:]
         self._run = run._replace(plane=run.origin.plane, before=None, directions=onward)
         self._step()
@@ -295,8 +295,8 @@ class Propagation(Tool):
         self._run = run._replace(before=carried)
         self._step()
 
-    def _finish(self, words: str) -> None:
-        """Write what was found, and say what happened."""
+    def _finish(self, message: str) -> None:
+        """Write the planes that were found, and tell the user."""
         run, stack, self._run = self._run, self.stack, None
         if run is None or stack is None:
             return
@@ -307,7 +307,7 @@ class Propagation(Tool):
             cover = self.binding.writing.cover
             label = run.origin.label
             self._deed = annotation.past.add_followed(label, self.found, cover=cover)
-        self.say(words)
+        self.say(message)
 
     def undo(self) -> None:
         """Stop a run that goes on; or else undo what was done last."""
@@ -322,19 +322,19 @@ class Propagation(Tool):
     def _on_undone(self, deed: Deed) -> None:
         """Forget the run that was undone as a whole."""
         if deed is self._deed:
-            self._deed, self.found, self.words = None, [], ""
+            self._deed, self.found, self.message = None, [], ""
             self.changed.emit()
 
 
 class Copying(Tool):
-    """Begins objects on the next plane with the mask of this one.
+    """Copies of an object: its mask begins an object on the next plane.
 
     Parameters
     ----------
     binding
-        What it belongs to.
+        Its annotations are followed.
     propagation
-        Knows the stack, and tells the person what happens.
+        Has the stack.
     """
 
     def __init__(self, binding: Binding, propagation: Propagation) -> None:
@@ -354,7 +354,7 @@ class Copying(Tool):
         self._pending = None
 
     def copy(self, direction: int) -> None:
-        """Accept what runs, go to the next plane, and begin there with its mask.
+        """Accept the current object, and begin with its mask on the next plane.
 
         Parameters
         ----------
@@ -376,13 +376,13 @@ class Copying(Tool):
             stack.show(plane)
 
     def _on_plane(self) -> None:
-        """Forget the copy if the person has gone elsewhere before it was there."""
+        """Forget the copy if the user has gone elsewhere before it was there."""
         current, source = self.current, self._pending
         if source is not None and current is not None and current.plane != source.plane:
             self._pending = None
 
     def _undo(self) -> None:
-        """Do not copy what is to be copied; or else undo what was done last."""
+        """Give up a copy that is on its way; or else undo the last edit."""
         if self._pending is None:
             self._propagation.undo()
         else:
@@ -414,5 +414,5 @@ class Copying(Tool):
 
 
 def _planes(count: int) -> str:
-    """Return a number of planes in words."""
+    """Return a number of planes as text."""
     return f"{count} plane{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""What the model is unsure about, as layers: made on demand, gone on stop.
+"""Uncertainty maps as layers: made on demand, removed on stop.
 
 Each map lies on the part of the image that the network saw, in the network's own
 resolution, so that showing it costs the same on an image of any size.
@@ -93,17 +93,17 @@ MAPS = {
 }
 """All maps, in the order in which they are offered."""
 FIRST = "doubt"
-"""The map that the key shows if the person has not chosen others."""
+"""The map that the key shows if the user has not chosen others."""
 OPACITY = 0.6
 
 
 class UncertaintyMaps(Tool):
-    """Shows maps of the displayed plane's last prediction, and keeps them up to date.
+    """Maps of the displayed plane's last prediction, as layers.
 
     Parameters
     ----------
     binding
-        What they belong to.
+        Its annotations are followed.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class UncertaintyMaps(Tool):
             layer.visible = True
 
     def _on_removed(self, event: Any) -> None:
-        """Note that the person has deleted a map's layer."""
+        """Note that the user has deleted a map's layer."""
         for name, layer in list(self._layers.items()):
             if layer == event.value:
                 del self._layers[name]

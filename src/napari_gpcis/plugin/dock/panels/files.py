@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.saving.autosave import Keeper
+    from napari_gpcis.plugin.saving.autosave import Autosaver
     from napari_gpcis.plugin.saving.restore import Restorer
 
 
@@ -82,7 +82,7 @@ class FilesPanel(Panel):
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
-        self._keeper: Keeper | None = None
+        self._autosaver: Autosaver | None = None
         self._restorer: Restorer | None = None
         self._image: Callable[[], Image | None] = lambda: None
         self.saver = Saver(self)
@@ -100,12 +100,15 @@ class FilesPanel(Panel):
         self.show_state()
 
     def follow(
-        self, keeper: Keeper, restorer: Restorer, image: Callable[[], Image | None]
+        self,
+        autosaver: Autosaver,
+        restorer: Restorer,
+        image: Callable[[], Image | None],
     ) -> None:
         """Connect what saves and restores; ``image`` returns the chosen image."""
-        self._keeper, self._restorer, self._image = keeper, restorer, image
+        self._autosaver, self._restorer, self._image = autosaver, restorer, image
         restorer.said.connect(self.message.setText)
-        keeper.failed.connect(self._on_no_recovery)
+        autosaver.failed.connect(self._on_no_recovery)
 
     def close_links(self) -> None:
         """End the thread."""
@@ -113,13 +116,13 @@ class FilesPanel(Panel):
 
     def show_state(self) -> None:
         """Enable the buttons that can be used."""
-        there = self._keeper is not None and self._keeper.record is not None
+        there = self._autosaver is not None and self._autosaver.record is not None
         for name, button in self.buttons.items():
             button.setEnabled(self._image() is not None if name == "open" else there)
 
     def write(self, name: str, path: Path) -> None:
         """Write one of the files; ``name`` is that of the button."""
-        record = None if self._keeper is None else self._keeper.record
+        record = None if self._autosaver is None else self._autosaver.record
         if record is None:
             return
         writers = {

@@ -97,7 +97,7 @@ class StackPanel(Panel):
         self.bar.setMaximum(max(1, self.propagation.total))
         self.bar.setValue(len(self.propagation.found))
         none = "" if axes else NO_STACK
-        self.message.setText(self.propagation.words or none)
+        self.message.setText(self.propagation.message or none)
         self.message.setVisible(bool(self.message.text()))
         self._show_axes(axes)
         self._show_planes()

@@ -65,7 +65,7 @@ class UncertaintyPanel(Panel):
         for name, box in self.boxes.items():
             self._set(box, name in self.maps.shown, running)
             box.setToolTip(f"{MAPS[name].help}\nOn and off: {key_of('uncertainty')}")
-        self.message.setText((self.guide.words or IDLE) if running else NOT_STARTED)
+        self.message.setText((self.guide.message or IDLE) if running else NOT_STARTED)
 
     def _add_map(self, name: str) -> None:
         """Add the check box of a map and its legend."""
