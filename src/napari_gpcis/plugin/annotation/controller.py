@@ -72,7 +72,7 @@ class Binding(QObject):
         self.writing = Writing(self)
         self._message = ""
         self._told = ""
-        self._commands: dict[str, Callable[[], None]] = {}
+        self._commands: dict[str, Callable[[], None]] = {"undo": self._undo}
         self._models = Models(factory, model)
         self._keys = Keys(viewer, self.command, self.ready, self.travel_in_labels, self)
         self._worker = BackgroundThread(self, on_error=self._on_error)
@@ -226,6 +226,14 @@ class Binding(QObject):
         return "\n".join(lines)
 
     # What happens elsewhere -------------------------------------------------------
+
+    def _undo(self) -> None:
+        """End work in progress, or else undo the last edit."""
+        annotation = self.annotation
+        if annotation is None or annotation.past.interrupt():
+            return
+        if annotation.current is not None:
+            annotation.current.undo()
 
     def _tell(self, *_: object) -> None:
         """Tell the status, if it is another one."""
