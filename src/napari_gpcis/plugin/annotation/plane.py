@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary, ref
@@ -13,6 +12,7 @@ import numpy as np
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.jobs import Found, infer
+from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
 from napari_gpcis.plugin.annotation.undo import Part
 from napari_gpcis.plugin.labels.live_mask import Painted
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 class PlaneAnnotation:
     """One plane being annotated.
 
-    Its objects are clicked one after the other. A user who is quicker than the model
-    accepts an object before its mask is there: it then waits in a queue, and the next
-    one is clicked meanwhile. The mask of the first of all these is computed and drawn;
-    once it is there, the object is finished, and the next one is the first.
+    Its objects are clicked one after the other. The mask of the first that is not
+    finished is computed and drawn; if it waits to be accepted, it is finished as soon
+    as its mask is there, and the next one is the first.
 
     Everything here runs in the GUI thread and returns at once; predictions are asked of
     the inference thread and drawn when they come.
@@ -55,10 +54,8 @@ class PlaneAnnotation:
     ----------
     session
         ``None`` until the plane is opened, and after it was set aside.
-    current
-        The object that further clicks belong to.
-    waiting
-        Objects that are to be accepted as soon as their masks are there.
+    objects
+        The objects being clicked.
     held
         What the first object shows in the labels layer.
     seconds
@@ -69,12 +66,9 @@ class PlaneAnnotation:
         self.plane = plane
         self.session: Session | None = None
         self._around = around
-        self.current = self._new_object()
-        self.waiting: list[CurrentObject] = []
+        self.objects = ObjectQueue(plane, around.prompts, self._new_object, self._begin)
         self.held = Painted()
         self.seconds: float | None = None
-        self._shown: list[tuple[CurrentObject, tuple[Click, ...]]] = []
-        self._numbers: tuple[int, ...] = ()
         self._asked: tuple[Click, ...] = ()
         self._targets: WeakKeyDictionary[CurrentObject, _Target] = WeakKeyDictionary()
 
@@ -89,21 +83,24 @@ class PlaneAnnotation:
         return self.plane.shape(layer_shape(self._around.image))
 
     @property
+    def current(self) -> CurrentObject:
+        """The object that further clicks belong to."""
+        return self.objects.current
+
+    @property
     def first(self) -> CurrentObject:
         """The object whose mask is computed and drawn."""
-        return self.waiting[0] if self.waiting else self.current
+        return self.objects.first
 
     @property
     def clicks(self) -> tuple[Click, ...]:
         """Clicks of all objects that are not finished, in order."""
-        if not self.waiting:
-            return self.current.clicks
-        return tuple(click for one in self._unfinished for click in one.clicks)
+        return self.objects.clicks
 
     @property
     def accepting(self) -> bool:
         """Whether an object is to be accepted as soon as its mask is there."""
-        return bool(self.waiting)
+        return bool(self.objects.waiting)
 
     @property
     def busy(self) -> bool:
@@ -121,10 +118,6 @@ class PlaneAnnotation:
         seen = self._around.layers.labels
         return self.current.view or visible_box(seen, self.plane, self.shape)
 
-    @property
-    def _unfinished(self) -> tuple[CurrentObject, ...]:
-        return *self.waiting, self.current
-
     def _new_object(self) -> CurrentObject:
         around = self._around
         return CurrentObject(
@@ -137,10 +130,8 @@ class PlaneAnnotation:
 
     def recall(self, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts as soon as the plane is open."""
-        self.current.restart(prompts)
-        self.current.view, self.current.threshold = prompts.view, threshold
-        self._shown = [(self.current, prompts.clicks)]
-        self._numbers = self._around.prompts.show(self.plane, prompts.clicks)
+        self.objects.begin_anew(prompts)
+        self.current.threshold = threshold
 
     def opened(self, opened: Opened) -> None:
         """Take the session that was made for this plane."""
@@ -151,15 +142,14 @@ class PlaneAnnotation:
         """Free the image's memory; points and masks stay in their layers."""
         self._around.worker.cancel(self.key)
         self.session = None
-        for one in self._unfinished:
+        for one in self.objects.all:
             one.forget_predictions()
 
     def give_up(self) -> None:
         """End what is being clicked: its mask stays drawn, its points go."""
         self._around.worker.cancel(self.key)
-        self.held, self.waiting = Painted(), []
-        self.current = self._new_object()
-        self._shown, self._numbers = [], self._around.prompts.show(self.plane, ())
+        self.held = Painted()
+        self.objects.begin_anew()
 
     # From clicks to a mask --------------------------------------------------------
 
@@ -167,7 +157,7 @@ class PlaneAnnotation:
         """Take over what was edited in the points layers; ask for what is missing."""
         self._around.prompts.settle()
         first, clicks = self.first, self.first.clicks
-        edited, outside = self._take_edits()
+        edited, beside = self.objects.take_edits()
         if self.first is not first:
             self._let_go()  # its clicks were removed
         if edited:
@@ -175,10 +165,10 @@ class PlaneAnnotation:
             self._around.events.clicks_changed.emit(self)
         if (self.first, self.first.clicks) != (first, clicks) or self._missing():
             self.predict()
-        elif self.waiting and self.session is not None and not self.busy:
+        elif self.accepting and self.session is not None and not self.busy:
             self._finish(self.session)  # a mask that it began with needs no answer
             return
-        self._around.say(outside)
+        self._around.say(_OUTSIDE if beside else "")
 
     def predict(self) -> None:
         """Ask for the mask of the first object, or take it away without clicks.
@@ -216,12 +206,12 @@ class PlaneAnnotation:
             self._hold()
             self._around.painter.paint(self.plane, self.held, found.box, found.mask)
         except InputError as error:
-            self._join()
+            self.objects.join()
             self.synchronise()
             self._around.say(str(error))
             return
         self._around.events.predicted.emit(self)
-        if self.waiting:
+        if self.accepting:
             self._finish(session)
         else:
             self._around.say("")
@@ -239,7 +229,7 @@ class PlaneAnnotation:
 
     def failed(self) -> None:
         """Go on after an error: the clicks stay, the next one tries again."""
-        self._join()
+        self.objects.join()
 
     @contextmanager
     def lifted(self) -> Iterator[None]:
@@ -273,11 +263,8 @@ class PlaneAnnotation:
         """Finish the current object, now or as soon as its mask is there."""
         if not self.clicks:
             self._around.say("Nothing to accept yet: click on an object first.")
-        elif self.session is None or self.busy or self.waiting:
-            if self.current.clicks:
-                self.waiting.append(self.current)
-                self.current = self._new_object()
-                self._show()
+        elif self.session is None or self.busy or self.accepting:
+            self.objects.wait()
             if self.session is not None:
                 self._around.say("")
         else:
@@ -285,8 +272,7 @@ class PlaneAnnotation:
 
     def clear(self) -> None:
         """Remove all clicks, and with them the mask."""
-        if self.waiting:
-            self._join()
+        self.objects.join()
         self.change_clicks(())
 
     def undo(self) -> None:
@@ -295,9 +281,7 @@ class PlaneAnnotation:
         if self.current.undo():
             around.past.note_undone_click(self)
             self._show_clicks()
-        elif self.waiting:
-            self.current = self.waiting.pop()
-            self._show()
+        elif self.objects.withdraw():
             around.say("Not accepted: the object goes on.")
         elif self.current.clicks or not (words := around.past.undo(self)):
             around.say("Nothing to undo.")
@@ -318,14 +302,7 @@ class PlaneAnnotation:
         if not self.clicks:
             self._around.say("No click to switch: click on an object first.")
             return
-        chosen = self._around.prompts.selected(self.plane) & set(self._numbers)
-        chosen = chosen or {self._numbers[-1]}
-        numbers = iter(self._numbers)
-        for one in self._unfinished:
-            one.set_clicks(
-                _turned(click) if next(numbers) in chosen else click
-                for click in one.clicks
-            )
+        self.objects.switch_sign()
         self._changed()
 
     # What other parts ask for -----------------------------------------------------
@@ -334,9 +311,7 @@ class PlaneAnnotation:
         """Make these the clicks of the current object, as one step of undo."""
         if tuple(clicks) == self.current.clicks:
             return
-        if not self.current.clicks:
-            self._begin()
-        self.current.set_clicks(clicks)
+        self.objects.set_clicks(tuple(clicks))
         self._changed()
 
     def draw_box(self, box: Box) -> bool:
@@ -386,7 +361,7 @@ class PlaneAnnotation:
     def set_threshold(self, threshold: float) -> None:
         """Draw the live mask anew with another threshold; nothing is predicted."""
         if self.first.threshold != threshold:
-            for one in self._unfinished:
+            for one in self.objects.all:
                 one.threshold = threshold
             if self.first.clicks:
                 self.predict()
@@ -441,7 +416,7 @@ class PlaneAnnotation:
         if session is None:
             return
         around.worker.cancel(self.key)
-        self._show()
+        self.objects.show()
         around.events.clicks_changed.emit(self)
         if session.prediction is None:
             self.predict()
@@ -476,7 +451,7 @@ class PlaneAnnotation:
             Its id.
         """
         step, change = session.steps[-1], session.last_change
-        session.current = self.current = self._new_object()
+        session.current = self.objects.current = self._new_object()
         label = session.reopen()
         if change is not None and step.how != "delete":
             painter = self._around.painter
@@ -522,59 +497,11 @@ class PlaneAnnotation:
 
     # Steps ------------------------------------------------------------------------
 
-    def _take_edits(self) -> tuple[bool, str]:
-        """Take over edits of points: which clicks came, moved or went.
-
-        Returns
-        -------
-        bool, str
-            Whether clicks have changed, and what to say of clicks beside the image.
-        """
-        if self._shown != [(one, one.clicks) for one in self._unfinished if one.clicks]:
-            self._show()  # they were changed by whoever has the session
-        there = dict(self._around.prompts.clicks(self.plane))
-        numbers = tuple(there)
-        if numbers == self._numbers and tuple(there.values()) == self.clicks:
-            return False, ""
-        inside = {number: c for number, c in there.items() if self._is_inside(c)}
-        known = iter(self._numbers)
-        kept = {
-            id(one): [
-                inside.pop(number)
-                for number in [next(known) for _ in one.clicks]
-                if number in inside
-            ]
-            for one in self._unfinished
-        }
-        before = self.clicks
-        for one in self.waiting:
-            one.set_clicks(kept[id(one)])
-        self._add(kept[id(self.current)], list(inside.values()))
-        self.waiting = [one for one in self.waiting if one.clicks]
-        self._numbers = numbers
-        self._show()
-        beside = any(not self._is_inside(click) for click in there.values())
-        return self.clicks != before, _OUTSIDE if beside else ""
-
-    def _add(self, kept: list[Click], added: list[Click]) -> None:
-        """Give the current object the clicks it has kept, and new ones.
-
-        New ones are steps of their own, unless others have changed as well.
-        """
-        current = self.current
-        if added and not kept:
-            self._begin()
-        if tuple(kept) != current.clicks:
-            current.set_clicks(kept + added)
-            return
-        for click in added:
-            current.add_click(click.row, click.col, click.positive)
-
-    def _begin(self) -> None:
+    def _begin(self, current: CurrentObject) -> None:
         """Take what the first click of an object is seen with, and its threshold."""
-        self._targets.pop(self.current, None)
-        self.current.view = self.view
-        self.current.threshold = self._around.writing.threshold
+        self._targets.pop(current, None)
+        current.view = self.view
+        current.threshold = self._around.writing.threshold
 
     def _hold(self) -> None:
         """Decide once what the live mask does to the labels."""
@@ -604,7 +531,7 @@ class PlaneAnnotation:
         around, held = self._around, self.held
         drawn = around.painter.shows(self.plane, held)
         if session.prediction is None or not drawn:
-            self._join()
+            self.objects.join()
             self.synchronise()
             around.say(_NOTHING[held.how])
             return
@@ -622,23 +549,11 @@ class PlaneAnnotation:
 
     def _next(self, following: CurrentObject | None = None) -> None:
         """Begin the next object, or go on with one that waits."""
-        if self.waiting:
-            self.waiting.pop(0)
-        else:
-            self.current = following or self._new_object()
+        self.objects.next(following)
         self.seconds = None
-        self._show()
         if self.session is not None:
             self.session.current = self.first
         self.synchronise()
-
-    def _join(self) -> None:
-        """Let the first object go on with all later clicks: it is not accepted."""
-        if self.waiting:
-            first, clicks = self.first, self.clicks
-            self.waiting, self.current = [], first
-            first.set_clicks(clicks)
-            self._show()
 
     def _missing(self) -> bool:
         """Return whether the first object's mask is neither known nor asked for."""
@@ -648,11 +563,6 @@ class PlaneAnnotation:
             and self.first.prediction is None
             and not self.busy
         )
-
-    def _is_inside(self, click: Click) -> bool:
-        rows, cols = self.shape
-        row, col = click.pixel
-        return 0 <= row < rows and 0 <= col < cols
 
     def _changed(self) -> None:
         """Go on after a new step of the clicks."""
@@ -664,19 +574,12 @@ class PlaneAnnotation:
 
         While an object waits for its mask, that was asked for already.
         """
-        self._show()
+        self.objects.show()
         self._around.events.clicks_changed.emit(self)
-        if self.waiting and self.first.clicks == self._asked:
+        if self.accepting and self.first.clicks == self._asked:
             self._around.say("")
         else:
             self.predict()
-
-    def _show(self) -> None:
-        """Show the clicks there are now; edits that were not taken yet stay."""
-        unfinished = self._unfinished
-        self._shown = [(one, one.clicks) for one in unfinished if one.clicks]
-        prompts = self._around.prompts
-        self._numbers = prompts.show(self.plane, self.clicks, instead=self._numbers)
 
 
 class _Target(NamedTuple):
@@ -717,8 +620,3 @@ _DONE = {
     "cut": "Subtracted from object {}. Click on the next one.",
     "replace": "Object {} is corrected. Click on the next one.",
 }
-
-
-def _turned(click: Click) -> Click:
-    """Return a click with the other sign."""
-    return replace(click, positive=not click.positive)
