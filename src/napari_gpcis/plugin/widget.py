@@ -214,8 +214,10 @@ class GPCISWidget(Docked):
         for panel in self.panels:
             if isinstance(panel, ModelPanel):
                 panel.follow(self.model_choice)
-        self.binding.changed.connect(self._show_state)
         self.binding.started.connect(self._show_layers)
+        self.binding.started.connect(self._show_buttons)
+        self.binding.stopped.connect(self._show_buttons)
+        self.binding.status_changed.connect(self._show_status)
         for end in (
             self.binding.end_thread,
             self.model_choice.end_thread,
@@ -278,21 +280,29 @@ class GPCISWidget(Docked):
         self.help.setText(f"{HELP}<br>{back}")
 
     def _show_state(self) -> None:
-        """Enable the buttons that can be used, and show the status."""
+        """Show all that depends on the layers in the viewer."""
+        self._show_buttons()
+        self._show_status()
+        for panel in self.panels:
+            panel.show_state()
+
+    def _show_buttons(self, *_: object) -> None:
+        """Enable the buttons that can be used."""
         started = self.binding.annotation is not None
         possible = self.image_combo.layer is not None
         self.start_button.setText(STOP if started else START)
         self.start_button.setEnabled(started or possible)
         for button in self.buttons.values():
             button.setEnabled(started)
-        status = self.binding.status
-        if not started and not possible:
+
+    def _show_status(self, *_: object) -> None:
+        """Show the status, or the first thing to do."""
+        status, started = self.binding.status, self.binding.annotation is not None
+        if not started and self.image_combo.layer is None:
             status = NO_IMAGE
         elif not started and not status:
             status = NOT_STARTED
         self.status.setText(status)
-        for panel in self.panels:
-            panel.show_state()
 
     # The end ----------------------------------------------------------------------
 

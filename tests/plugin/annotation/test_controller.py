@@ -623,7 +623,7 @@ def test_a_hint_when_clicks_go_elsewhere(bench) -> None:
     image = bench.start()
     assert bench.binding.status == "Ready: click on an object."
     seen = []
-    bench.binding.changed.connect(lambda: seen.append(bench.binding.status))
+    bench.binding.status_changed.connect(seen.append)
     bench.viewer.layers.selection.active = image
     assert seen[-1].endswith("\nPress G to go on clicking.")
     bench.binding.ready()

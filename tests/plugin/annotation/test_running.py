@@ -319,7 +319,7 @@ def test_clicks_that_were_just_deleted_take_their_mask_with_them(
         mask = disk((30, 40))
         copying.attach(work.binding.annotation)
         copying._pending = Source(FIRST, (0, 0, *mask.shape), mask, 9)
-        work.binding.annotation.say("")
+        work.binding.annotation.events.plane_changed.emit()
     work.settled(len(work.current.clicks))
     assert not work.labels.data[0][disk((60, 70))].any()
     work.binding.command("clear")

@@ -18,7 +18,6 @@ def segmenter() -> BrightSegmenter:
 @pytest.fixture
 def panel(bench):
     made = StackPanel(bench.binding)
-    bench.binding.changed.connect(made.show_state)
     yield made
     bench.binding.stop()
     made.deleteLater()

@@ -43,7 +43,6 @@ def segmenter() -> Unsure:
 @pytest.fixture
 def panel(bench):
     made = UncertaintyPanel(bench.binding)
-    bench.binding.changed.connect(made.show_state)
     yield made
     bench.binding.stop()
     made.deleteLater()

@@ -83,7 +83,6 @@ def test_a_picture_reads_only_the_plane_that_is_shown() -> None:
 @pytest.fixture
 def panel(bench):
     made = ChannelsPanel(bench.binding)
-    bench.binding.changed.connect(made.show_state)
     yield made
     made.close_links()
     bench.binding.stop()

@@ -11,7 +11,6 @@ from napari_gpcis.plugin.dock.panels.image import BLACK_AND_WHITE, IN_USE, Contr
 @pytest.fixture
 def panel(bench):
     made = ContrastPanel(bench.binding)
-    bench.binding.changed.connect(made.show_state)
     yield made
     bench.binding.stop()
     made.deleteLater()

@@ -58,8 +58,8 @@ class Annotation(QObject):
         Qt parent.
     """
 
-    changed = Signal()
-    """Emitted when anything a display may show has changed."""
+    message_changed = Signal(str)
+    """Emitted with a message for the user; empty if there is none any more."""
 
     def __init__(
         self,
@@ -101,6 +101,7 @@ class Annotation(QObject):
         self._connections = Connections()
         self.prompts.changed.connect(self._on_points)
         self.events.planes_written.connect(self._on_written)
+        self.events.current_changed.connect(self.clear_message)
         for name in DIMS_EVENTS:
             self._connections.connect(viewer.dims.events[name], self._on_dims)
         active = viewer.layers.selection.events.active
@@ -122,6 +123,10 @@ class Annotation(QObject):
     def say(self, message: str) -> None:
         """Tell the person something, in the status line."""
         self._say(message)
+
+    def clear_message(self) -> None:
+        """Clear the message: it is out of date."""
+        self._say("")
 
     def delete(self, objects: Iterable[tuple[Plane, int]]) -> int:
         """Delete finished objects, as one undo step of the labels layer.
@@ -183,6 +188,8 @@ class Annotation(QObject):
             plane = displayed_plane(self._viewer, self.image)
         except InputError as error:
             self.current = None
+            self.events.current_changed.emit()
+            self.events.plane_changed.emit()
             self._say(str(error))
             return
         self._leave_other_axes(plane)
@@ -195,6 +202,7 @@ class Annotation(QObject):
             self._open(plane)
         self.current.synchronise()
         self.events.plane_entered.emit()
+        self.events.plane_changed.emit()
 
     def recall(self, plane: Plane, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts on a plane, at once or when it is displayed."""
@@ -229,6 +237,7 @@ class Annotation(QObject):
         if plane is not None and opened is not None:
             plane.opened(opened)
             plane.synchronise()
+            self.events.plane_changed.emit()
 
     def _on_failed(self, error: Exception) -> None:
         """Go on although a plane cannot be opened: labels and clicks stay."""
@@ -248,8 +257,8 @@ class Annotation(QObject):
             if plane is not current and plane.running:
                 plane.synchronise()
         if current is None:
-            self._say(self.message)
-        elif current.session is None and not self._worker.busy(self._opening):
+            return
+        if current.session is None and not self._worker.busy(self._opening):
             self.enter_plane()  # opening failed before: try again
         else:
             current.synchronise()
@@ -264,7 +273,7 @@ class Annotation(QObject):
         self._debouncer.throttle()
 
     def _on_active(self) -> None:
-        self.changed.emit()
+        self.events.clicking_changed.emit(self.clicking)
 
     @property
     def _points(self) -> tuple[Points, Points]:
@@ -272,7 +281,7 @@ class Annotation(QObject):
 
     def _say(self, message: str) -> None:
         self.message = message
-        self.changed.emit()
+        self.message_changed.emit(message)
 
     def _leave_other_axes(self, plane: Plane) -> None:
         """Finish, as they are, objects that run in planes of another orientation."""

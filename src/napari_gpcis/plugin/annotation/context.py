@@ -41,7 +41,7 @@ class Surroundings:
     is_tiled
         Returns whether a plane is read tile by tile.
     say
-        Tells the person something; an empty message tells that something changed.
+        Tells the person something.
     drawn
         Told when an answer for a plane has been drawn.
     """

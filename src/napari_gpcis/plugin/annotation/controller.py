@@ -48,8 +48,12 @@ class Binding(QObject):
         Qt parent.
     """
 
-    changed = Signal()
-    """Emitted when anything a display may show has changed."""
+    status_changed = Signal(str)
+    """Emitted with the new :attr:`status`."""
+    plane_changed = Signal()
+    """The displayed plane is another one, or none, or its session has been opened."""
+    current_changed = Signal()
+    """The current object has changed, or how far its mask is."""
     started = Signal(object)
     """An :class:`.Annotation` has begun; its layers are there."""
     stopped = Signal()
@@ -67,7 +71,8 @@ class Binding(QObject):
         self.viewer = viewer
         self.writing = Writing(self)
         self._message = ""
-        self._commands: dict[str, Callable[[], None]] = {}
+        self._told = ""
+        self._commands: dict[str, Callable[[], None]] = {"undo": self._undo}
         self._models = Models(factory, model)
         self._keys = Keys(viewer, self.command, self.ready, self.travel_in_labels, self)
         self._worker = BackgroundThread(self, on_error=self._on_error)
@@ -102,7 +107,6 @@ class Binding(QObject):
         self.annotation = Annotation(
             self.viewer, image, layers, self._worker, self._models, self.writing, self
         )
-        self.annotation.changed.connect(self.changed)
         self._watch(self.annotation)
         self._keys.bind(layers)
         self.annotation.prompts.select(self.viewer)
@@ -120,7 +124,7 @@ class Binding(QObject):
             annotation.deleteLater()
             self.stopped.emit()
         self._message = message
-        self.changed.emit()
+        self._tell()
 
     def close(self) -> bool:
         """End everything; return whether the inference thread has ended."""
@@ -140,7 +144,7 @@ class Binding(QObject):
         if annotation is not None:
             annotation.prompts.settle()  # what was clicked before comes first
             if self.session is not None:
-                annotation.say("")  # what the command before has said
+                annotation.clear_message()  # of the command before
         if name in self._commands:
             self._commands[name]()
         elif annotation is not None and annotation.current is not None:
@@ -223,6 +227,21 @@ class Binding(QObject):
 
     # What happens elsewhere -------------------------------------------------------
 
+    def _undo(self) -> None:
+        """End work in progress, or else undo the last edit."""
+        annotation = self.annotation
+        if annotation is None or annotation.past.interrupt():
+            return
+        if annotation.current is not None:
+            annotation.current.undo()
+
+    def _tell(self, *_: object) -> None:
+        """Tell the status, if it is another one."""
+        status = self.status
+        if status != self._told:
+            self._told = status
+            self.status_changed.emit(status)
+
     def _on_error(self, error: Exception) -> None:
         """Tell of an error on the inference thread, by one notification."""
         annotation = self.annotation
@@ -251,7 +270,12 @@ class Binding(QObject):
                 raise InputError(msg)
 
     def _watch(self, annotation: Annotation) -> None:
-        """Watch image and labels."""
+        """Watch image and labels, and pass on the news."""
+        events = annotation.events
+        annotation.message_changed.connect(self._tell)
+        events.clicking_changed.connect(self._tell)
+        events.plane_changed.connect(self.plane_changed)
+        events.current_changed.connect(self.current_changed)
         for layer in (annotation.image, annotation.layers.labels):
             self._watched.connect(layer.events.data, self._on_new_data)
             for name in _PLACE_EVENTS:

@@ -10,6 +10,12 @@ class AnnotationEvents(QObject):
 
     plane_entered = Signal()
     """Another plane is displayed (or the same one anew)."""
+    plane_changed = Signal()
+    """The displayed plane is another one, or none, or its session has been opened."""
+    clicking_changed = Signal(bool)
+    """True if from now on a click on the canvas is a click on an object."""
+    current_changed = Signal()
+    """The current object of a plane has changed, or how far its mask is."""
     clicks_changed = Signal(object)
     """Clicks of a plane (:class:`.PlaneAnnotation`) are not what they were."""
     predicted = Signal(object)

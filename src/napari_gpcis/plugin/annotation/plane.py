@@ -168,7 +168,10 @@ class PlaneAnnotation:
         elif self.accepting and self.session is not None and not self.busy:
             self._finish(self.session)  # a mask that it began with needs no answer
             return
-        self._around.say(_OUTSIDE if beside else "")
+        else:
+            self._around.events.current_changed.emit()
+        if beside:
+            self._around.say(_OUTSIDE)
 
     def predict(self) -> None:
         """Ask for the mask of the first object, or take it away without clicks.
@@ -192,7 +195,7 @@ class PlaneAnnotation:
                 threshold=session.threshold,
             )
             around.worker.submit(self.key, work, self._on_found, self._on_failed)
-        around.say("")
+        around.events.current_changed.emit()
 
     def found(self, found: Found, seconds: float) -> None:
         """Draw the mask that was found, unless the clicks have changed since."""
@@ -214,7 +217,7 @@ class PlaneAnnotation:
         if self.accepting:
             self._finish(session)
         else:
-            self._around.say("")
+            self._around.events.current_changed.emit()
 
     def _on_found(self, found: Found | None, seconds: float) -> None:
         """Take an answer of the inference thread."""
@@ -266,7 +269,7 @@ class PlaneAnnotation:
         elif self.session is None or self.busy or self.accepting:
             self.objects.wait()
             if self.session is not None:
-                self._around.say("")
+                self._around.events.current_changed.emit()
         else:
             self._finish(self.session)
 
@@ -282,6 +285,7 @@ class PlaneAnnotation:
             around.past.note_undone_click(self)
             self._show_clicks()
         elif self.objects.withdraw():
+            around.events.current_changed.emit()
             around.say("Not accepted: the object goes on.")
         elif self.current.clicks or not (words := around.past.undo(self)):
             around.say("Nothing to undo.")
@@ -577,7 +581,7 @@ class PlaneAnnotation:
         self.objects.show()
         self._around.events.clicks_changed.emit(self)
         if self.accepting and self.first.clicks == self._asked:
-            self._around.say("")
+            self._around.events.current_changed.emit()
         else:
             self.predict()
 

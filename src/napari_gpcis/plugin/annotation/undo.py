@@ -186,10 +186,15 @@ class Past:
         self._labels = painter.labels
         self._events = events
         self._known = known
+        self.interrupts: list[Callable[[], bool]] = []
         self._done: deque[Deed] = deque(maxlen=MAX_UNDO)
         self._undone: list[_Undone] = []
         self._gone: deque[FinishedObject] = deque(maxlen=MAX_UNDO)
         events.accepted.connect(self._on_accepted)
+
+    def interrupt(self) -> bool:
+        """End work in progress; return whether there was some."""
+        return any(end() for end in self.interrupts)
 
     # New edits --------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ class Hover(Tool):
         for signal in (events.plane_entered, events.clicks_changed, events.accepted):
             self.follow(signal, self._on_change)
         self.follow(over, self._on_over)
-        self.follow(annotation.changed, self._on_state)
+        self.follow(events.clicking_changed, self._on_clicking)
         for layer in annotation.prompts.layers.values():
             layer.mouse_move_callbacks.append(self._on_move)
         self._prepare()
@@ -106,13 +106,12 @@ class Hover(Tool):
         self._prepare()
         if not PREFERENCES.hover_preview:
             self.clear()
-        self.binding.changed.emit()
 
     def _on_change(self, *_: Any) -> None:
         self.clear()
 
-    def _on_state(self) -> None:
-        if self.shown and self.annotation and not self.annotation.clicking:
+    def _on_clicking(self, clicking: bool) -> None:
+        if not clicking:
             self.clear()
 
     def _on_over(self, *_: Any) -> None:

@@ -83,6 +83,7 @@ class NextClickGuide(Tool):
         if wanted != self._wanted:
             self._wanted = wanted
             self._refresh()
+            self.changed.emit()
 
     @property
     def message(self) -> str:
@@ -143,10 +144,11 @@ class NextClickGuide(Tool):
     def _forget(self) -> None:
         """Take the ring away: it is out of date, or not wanted."""
         self.cancel_job()
-        self.advice = None
+        known, self.advice = self.advice, None
         if self._layer is not None:
             self._layer.visible = False
-        self.changed.emit()
+        if known is not None:
+            self.changed.emit()
 
     def _on_advice(self, advice: Advice | None, _seconds: float) -> None:
         """Show the advice that was asked for."""

@@ -176,7 +176,7 @@ class Propagation(Tool):
     """
 
     changed = Signal()
-    """Emitted when the stack, or the progress or result of a run, has changed."""
+    """Emitted when the progress of a run, or its result, has changed."""
 
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
@@ -186,13 +186,12 @@ class Propagation(Tool):
         self.total = 0
         self._run: _Run | None = None
         self._deed: Deed | None = None
-        binding.register("undo", self.undo)
 
     def on_attached(self, annotation: Annotation) -> None:
         """Take its stack."""
         self.stack = Stack(annotation)
+        annotation.past.interrupts.append(self._interrupt)
         self.follow(annotation.events.deed_undone, self._on_undone)
-        self.follow(annotation.events.plane_entered, self._on_plane)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
         """Forget its stack and the last run."""
@@ -309,15 +308,11 @@ class Propagation(Tool):
             self._deed = annotation.past.add_followed(label, self.found, cover=cover)
         self.say(message)
 
-    def undo(self) -> None:
-        """Stop a run that goes on; or else undo what was done last."""
-        if self.running:
-            self.cancel()
-        elif self.current is not None:
-            self.current.undo()
-
-    def _on_plane(self) -> None:
-        self.changed.emit()
+    def _interrupt(self) -> bool:
+        """End a run; return whether there was one."""
+        running = self.running
+        self.cancel()
+        return running
 
     def _on_undone(self, deed: Deed) -> None:
         """Forget the run that was undone as a whole."""
@@ -342,11 +337,11 @@ class Copying(Tool):
         self._propagation = propagation
         self._pending: Source | None = None
         binding.register("accept_next", partial(self.copy, 1))
-        binding.register("undo", self._undo)
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow whether the plane that is copied to is open."""
-        self.follow(annotation.changed, self._begin)
+        annotation.past.interrupts.append(self._interrupt)
+        self.follow(annotation.events.plane_changed, self._begin)
         self.follow(annotation.events.plane_entered, self._on_plane)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
@@ -381,13 +376,12 @@ class Copying(Tool):
         if source is not None and current is not None and current.plane != source.plane:
             self._pending = None
 
-    def _undo(self) -> None:
-        """Give up a copy that is on its way; or else undo the last edit."""
-        if self._pending is None:
-            self._propagation.undo()
-        else:
-            self._pending = None
+    def _interrupt(self) -> bool:
+        """Give up a copy that is on its way; return whether there was one."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
             self._propagation.say("The object is not copied.")
+        return pending is not None
 
     def _begin(self) -> None:
         """Begin the object on the plane it was copied to, once that is open."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.connections import Connectable
 
 
 class Panel(QWidget):
@@ -47,7 +48,15 @@ class Panel(QWidget):
         self.column.setContentsMargins(8, 0, 0, 4)
 
     def show_state(self) -> None:
-        """Update the display; called whenever something may have changed."""
+        """Update the display; see :meth:`show_on`."""
+
+    def show_on(self, *signals: Connectable) -> None:
+        """Call :meth:`show_state` whenever one of these signals is emitted."""
+        for signal in signals:
+            signal.connect(self._on_news)
+
+    def _on_news(self, *_: object) -> None:
+        self.show_state()
 
     def close_links(self) -> None:
         """Disconnect from all that outlives the widget; called once, when it closes."""

@@ -56,9 +56,14 @@ class ClickingPanel(Panel):
         self.preview.toggled.connect(self._on_preview)
         self.threshold.valueChanged.connect(self._on_threshold)
         self.box_button.clicked.connect(self.box_tool.toggle)
-        self.box_tool.changed.connect(self.show_state)
+        self.show_on(binding.started, binding.stopped, self.box_tool.changed)
+        self.show_on(binding.current_changed, binding.plane_changed)
         self.sign_button.clicked.connect(self._on_sign)
-        self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
+        self._ends = (
+            follow(PREFERENCES.events.shortcuts, self._show_keys, self),
+            follow(PREFERENCES.events.hover_preview, self._on_news, self),
+            follow(PREFERENCES.events.threshold, self._on_news, self),
+        )
         self._show_keys()
         self.show_state()
 
@@ -101,7 +106,8 @@ class ClickingPanel(Panel):
 
     def close_links(self) -> None:
         """Disconnect from the viewer and the preferences."""
-        self._end()
+        for end in self._ends:
+            end()
         self.hover.close()
         self.box_tool.close()
 

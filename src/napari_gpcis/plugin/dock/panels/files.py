@@ -97,6 +97,7 @@ class FilesPanel(Panel):
         self.column.addWidget(self.message)
         self.saver.saved.connect(self.message.setText)
         self.saver.failed.connect(self.message.setText)
+        self.show_on(binding.started, binding.stopped)
         self.show_state()
 
     def follow(

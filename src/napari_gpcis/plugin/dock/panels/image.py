@@ -82,6 +82,7 @@ class ChannelsPanel(Panel):
         self._connections = Connections()
         self._connections.connect(layers.selection.events.active, self._on_active)
         self._connections.connect(layers.events.removed, self._on_removed)
+        self.show_on(binding.started, binding.stopped)
         self.show_state()
 
     def close_links(self) -> None:
@@ -233,6 +234,7 @@ class ContrastPanel(Panel):
         self.column.addLayout(form)
         self.column.addWidget(self.message)
         self.choice.activated.connect(self._on_choice)
+        self.show_on(binding.started, binding.stopped, binding.plane_changed)
         self.show_state()
 
     def show_state(self) -> None:

@@ -151,7 +151,7 @@ class ObjectsPanel(Panel):
         self.index.changed.connect(self._show_objects)
         self.list.selectionModel().selectionChanged.connect(self._show_buttons)
         binding.register("next_object", self.go_to_next)
-        binding.writing.changed.connect(self.show_state)
+        self.show_on(binding.started, binding.stopped, binding.writing.changed)
         binding.started.connect(self._on_started)
         binding.stopped.connect(self._show_objects)
         self._ends = (

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.plugin.dock.panels.base import Panel, axis_name, with_key
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ class StackPanel(Panel):
         self._show_axes(axes)
         self._show_planes()
 
+    def close_links(self) -> None:
+        """Disconnect from the preferences."""
+        self._end()
+
     def _lay_out(self) -> None:
         directions = ("previous", "previous and next", "next")
         buttons = (self.propagate_back, self.propagate_both, self.propagate_on)
@@ -152,7 +157,10 @@ class StackPanel(Panel):
         self.stop.clicked.connect(self._on_stop)
         self.axis.activated.connect(self._on_axis)
         self.planes.itemClicked.connect(self._on_plane)
-        self.propagation.changed.connect(self.show_state)
+        binding = self.binding
+        self.show_on(binding.started, binding.stopped, binding.plane_changed)
+        self.show_on(self.propagation.changed)
+        self._end = follow(PREFERENCES.events.shortcuts, self._on_news, self)
 
     def _copy(self, direction: int, *_: object) -> None:
         self.copying.copy(direction)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy
 
 from napari_gpcis.plugin.dock.base import Lines
 from napari_gpcis.plugin.dock.panels.base import Panel
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.next_click import NextClickGuide
 from napari_gpcis.plugin.tools.uncertainty import MAPS, UncertaintyMaps
@@ -53,8 +54,9 @@ class UncertaintyPanel(Panel):
         for name in MAPS:
             self._add_map(name)
         self.ring.toggled.connect(self._on_ring)
-        self.guide.changed.connect(self.show_state)
-        self.maps.changed.connect(self.show_state)
+        self.show_on(binding.started, binding.stopped)
+        self.show_on(self.guide.changed, self.maps.changed)
+        self._end = follow(PREFERENCES.events.shortcuts, self._on_news, self)
         self.show_state()
 
     def show_state(self) -> None:
@@ -66,6 +68,10 @@ class UncertaintyPanel(Panel):
             self._set(box, name in self.maps.shown, running)
             box.setToolTip(f"{MAPS[name].help}\nOn and off: {key_of('uncertainty')}")
         self.message.setText((self.guide.message or IDLE) if running else NOT_STARTED)
+
+    def close_links(self) -> None:
+        """Disconnect from the preferences."""
+        self._end()
 
     def _add_map(self, name: str) -> None:
         """Add the check box of a map and its legend."""
