@@ -13,8 +13,8 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.jobs import Found, infer
 from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
-from napari_gpcis.plugin.annotation.undo import Part
-from napari_gpcis.plugin.labels.live_mask import Painted
+from napari_gpcis.plugin.annotation.undo import PlaneEdit
+from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.session.current import CurrentObject
 from napari_gpcis.session.labels import FinishedObject, LabelChange
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from napari_gpcis.plugin.annotation.context import Surroundings
+    from napari_gpcis.plugin.annotation.context import AnnotationContext
     from napari_gpcis.plugin.annotation.jobs import Opened
-    from napari_gpcis.plugin.labels.writer import Painter
+    from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.session.current import Prompts
     from napari_gpcis.session.labels import How
@@ -47,7 +47,7 @@ class PlaneAnnotation:
     ----------
     plane
         The plane.
-    around
+    context
         What it shares with the other planes.
 
     Attributes
@@ -56,18 +56,20 @@ class PlaneAnnotation:
         ``None`` until the plane is opened, and after it was set aside.
     objects
         The objects being clicked.
-    held
+    live
         What the first object shows in the labels layer.
     seconds
         How long the last answer took to compute.
     """
 
-    def __init__(self, plane: Plane, around: Surroundings) -> None:
+    def __init__(self, plane: Plane, context: AnnotationContext) -> None:
         self.plane = plane
         self.session: Session | None = None
-        self._around = around
-        self.objects = ObjectQueue(plane, around.prompts, self._new_object, self._begin)
-        self.held = Painted()
+        self._context = context
+        self.objects = ObjectQueue(
+            plane, context.click_layers, self._new_object, self._begin
+        )
+        self.live = LiveMask()
         self.seconds: float | None = None
         self._asked: tuple[Click, ...] = ()
         self._targets: WeakKeyDictionary[CurrentObject, _Target] = WeakKeyDictionary()
@@ -75,12 +77,12 @@ class PlaneAnnotation:
     @property
     def key(self) -> Hashable:
         """Key of this plane's requests to the inference thread."""
-        return id(self._around), self.plane
+        return id(self._context), self.plane
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the plane."""
-        return self.plane.shape(layer_shape(self._around.image))
+        return self.plane.shape(layer_shape(self._context.image))
 
     @property
     def current(self) -> CurrentObject:
@@ -105,25 +107,25 @@ class PlaneAnnotation:
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way."""
-        return self.session is None or self._around.worker.busy(self.key)
+        return self.session is None or self._context.worker.busy(self.key)
 
     @property
     def running(self) -> bool:
         """Whether an object is being clicked."""
-        return bool(self.clicks or self.held.label)
+        return bool(self.clicks or self.live.label)
 
     @property
     def view(self) -> Box | None:
         """View of the first click: a box that was drawn, or what is seen."""
-        seen = self._around.layers.labels
+        seen = self._context.layers.labels
         return self.current.view or visible_box(seen, self.plane, self.shape)
 
     def _new_object(self) -> CurrentObject:
-        around = self._around
+        context = self._context
         return CurrentObject(
             self.shape,
-            threshold=around.writing.threshold,
-            tiled=around.is_tiled(self.plane),
+            threshold=context.writing.threshold,
+            tiled=context.is_tiled(self.plane),
         )
 
     # Opening and closing ----------------------------------------------------------
@@ -140,50 +142,50 @@ class PlaneAnnotation:
 
     def set_aside(self) -> None:
         """Free the image's memory; points and masks stay in their layers."""
-        self._around.worker.cancel(self.key)
+        self._context.worker.cancel(self.key)
         self.session = None
         for one in self.objects.all:
             one.forget_predictions()
 
     def give_up(self) -> None:
         """End what is being clicked: its mask stays drawn, its points go."""
-        self._around.worker.cancel(self.key)
-        self.held = Painted()
+        self._context.worker.cancel(self.key)
+        self.live = LiveMask()
         self.objects.begin_anew()
 
     # From clicks to a mask --------------------------------------------------------
 
     def synchronise(self) -> None:
         """Take over what was edited in the points layers; ask for what is missing."""
-        self._around.prompts.settle()
+        self._context.click_layers.settle()
         first, clicks = self.first, self.first.clicks
         edited, beside = self.objects.take_edits()
         if self.first is not first:
             self._let_go()  # its clicks were removed
         if edited:
-            self._around.past.forget_undone()
-            self._around.events.clicks_changed.emit(self)
+            self._context.undo_stack.forget_undone()
+            self._context.events.clicks_changed.emit(self)
         if (self.first, self.first.clicks) != (first, clicks) or self._missing():
             self.predict()
         elif self.accepting and self.session is not None and not self.busy:
             self._finish(self.session)  # a mask that it began with needs no answer
             return
         else:
-            self._around.events.current_changed.emit()
+            self._context.events.current_changed.emit()
         if beside:
-            self._around.say(_OUTSIDE)
+            self._context.say(_OUTSIDE)
 
     def predict(self) -> None:
         """Ask for the mask of the first object, or take it away without clicks.
 
         While the plane is not open, nothing can be asked for.
         """
-        session, first, around = self.session, self.first, self._around
+        session, first, context = self.session, self.first, self._context
         if not first.clicks:
-            around.worker.cancel(self.key)
+            context.worker.cancel(self.key)
             self._let_go()
             first.view, self.seconds = None, None
-            around.events.predicted.emit(self)
+            context.events.predicted.emit(self)
         elif session is not None:
             session.current = first
             self._asked = first.clicks
@@ -194,8 +196,8 @@ class PlaneAnnotation:
                 session.prediction,
                 threshold=session.threshold,
             )
-            around.worker.submit(self.key, work, self._on_found, self._on_failed)
-        around.events.current_changed.emit()
+            context.worker.submit(self.key, work, self._on_found, self._on_failed)
+        context.events.current_changed.emit()
 
     def found(self, found: Found, seconds: float) -> None:
         """Draw the mask that was found, unless the clicks have changed since."""
@@ -206,70 +208,72 @@ class PlaneAnnotation:
             return
         self.seconds = seconds
         try:
-            self._hold()
-            self._around.painter.paint(self.plane, self.held, found.box, found.mask)
+            self._choose_target()
+            self._context.writer.paint(self.plane, self.live, found.box, found.mask)
         except InputError as error:
             self.objects.join()
             self.synchronise()
-            self._around.say(str(error))
+            self._context.say(str(error))
             return
-        self._around.events.predicted.emit(self)
+        self._context.events.predicted.emit(self)
         if self.accepting:
             self._finish(session)
         else:
-            self._around.events.current_changed.emit()
+            self._context.events.current_changed.emit()
 
     def _on_found(self, found: Found | None, seconds: float) -> None:
         """Take an answer of the inference thread."""
         if found is not None:
             self.found(found, seconds)
-            self._around.drawn(self.plane)
+            self._context.drawn(self.plane)
 
     def _on_failed(self, error: Exception) -> None:
         """Go on after an error of the inference thread, which is reported."""
         self.failed()
-        self._around.worker.report(error)
+        self._context.worker.report(error)
 
     def failed(self) -> None:
         """Go on after an error: the clicks stay, the next one tries again."""
         self.objects.join()
 
     @contextmanager
-    def lifted(self) -> Iterator[None]:
+    def temporarily_removed(self) -> Iterator[None]:
         """Take the live mask off the labels while what is under it is changed.
 
         Afterwards it is there again, as far as it may be.
         """
-        held, painter = self.held, self._around.painter
-        if not held.label:
+        live, writer = self.live, self._context.writer
+        if not live.label:
             yield
             return
-        box, mask = painter.seen(self.plane, held)
-        painter.give_back(self.plane, held)
+        box, mask = writer.seen(self.plane, live)
+        writer.take_off(self.plane, live)
         try:
             yield
         finally:
             known = None if self.session is None else self.first.prediction
             if known is not None:
                 box, mask = known.trimmed
-            if held.how == "replace":  # the object may be another one now
-                self.held = painter.replaced(self.plane, held.label, cover=held.cover)
-            painter.paint(self.plane, self.held, box, mask)
+            if live.how == "replace":  # the object may be another one now
+                self.live = writer.replaced(
+                    self.plane, live.label, overwrite=live.overwrite
+                )
+            writer.paint(self.plane, self.live, box, mask)
 
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read it."""
-        self._around.painter.flush()
+        self._context.writer.flush()
 
     # Commands ---------------------------------------------------------------------
 
     def accept(self) -> None:
         """Finish the current object, now or as soon as its mask is there."""
         if not self.clicks:
-            self._around.say("Nothing to accept yet: click on an object first.")
+            self._context.say("Nothing to accept yet: click on an object first.")
         elif self.session is None or self.busy or self.accepting:
             self.objects.wait()
             if self.session is not None:
-                self._around.events.current_changed.emit()
+                self._context.events.current_changed.emit()
         else:
             self._finish(self.session)
 
@@ -280,31 +284,31 @@ class PlaneAnnotation:
 
     def undo(self) -> None:
         """Take back the last change; without clicks, the last object or deletion."""
-        around = self._around
+        context = self._context
         if self.current.undo():
-            around.past.note_undone_click(self)
+            context.undo_stack.note_undone_click(self)
             self._show_clicks()
         elif self.objects.withdraw():
-            around.events.current_changed.emit()
-            around.say("Not accepted: the object goes on.")
-        elif self.current.clicks or not (words := around.past.undo(self)):
-            around.say("Nothing to undo.")
+            context.events.current_changed.emit()
+            context.say("Not accepted: the object goes on.")
+        elif self.current.clicks or not (words := context.undo_stack.undo(self)):
+            context.say("Nothing to undo.")
         else:
-            around.say(words)
+            context.say(words)
 
     def redo(self) -> None:
         """Repeat what was undone last."""
-        words = self._around.past.redo(self)
+        words = self._context.undo_stack.redo(self)
         if words is None:
-            self._around.say("Nothing to redo.")
+            self._context.say("Nothing to redo.")
         elif words:
-            self._around.say(words)
+            self._context.say(words)
 
     def toggle_sign(self) -> None:
         """Turn the sign of the selected clicks, or of the last one."""
-        self._around.prompts.settle()
+        self._context.click_layers.settle()
         if not self.clicks:
-            self._around.say("No click to switch: click on an object first.")
+            self._context.say("No click to switch: click on an object first.")
             return
         self.objects.switch_sign()
         self._changed()
@@ -326,9 +330,9 @@ class PlaneAnnotation:
         bool
             ``False`` if an object is running already.
         """
-        self._around.prompts.settle()
+        self._context.click_layers.settle()
         if self.clicks:
-            self._around.say(
+            self._context.say(
                 "A box begins an object: accept or clear the current one first."
             )
             return False
@@ -352,11 +356,11 @@ class PlaneAnnotation:
         bool
             ``False`` if an object is running already, or the plane is not open.
         """
-        self._around.prompts.settle()
+        self._context.click_layers.settle()
         session = self.session
         if session is None or self.clicks:
             running = "Accept or clear the current object first."
-            self._around.say(running if self.clicks else "Not open yet: try again.")
+            self._context.say(running if self.clicks else "Not open yet: try again.")
             return False
         session.push_mask(mask, clicks, corner=corner, label=label)
         self._changed()
@@ -374,12 +378,12 @@ class PlaneAnnotation:
         """Write the live mask in the way that is chosen now."""
         start = self.first.start
         if start is None or start.label is None:
-            self._around.painter.give_back(self.plane, self.held)
-            self.held = Painted()
+            self._context.writer.take_off(self.plane, self.live)
+            self.live = LiveMask()
             if self.first.clicks:
                 self.predict()
 
-    def delete(self, label: int) -> Part | None:
+    def delete(self, label: int) -> PlaneEdit | None:
         """Delete a finished object of this plane.
 
         Parameters
@@ -393,51 +397,53 @@ class PlaneAnnotation:
             What was changed; ``None`` if there is no such object, or it is being
             clicked.
         """
-        if self.held.label == label and self.clicks:
+        if self.live.label == label and self.clicks:
             return None
-        with self.lifted():
+        with self.temporarily_removed():
             return self._delete(label)
 
-    def _delete(self, label: int) -> Part | None:
-        around, session = self._around, self.session
-        found = around.painter.find(self.plane, label)
+    def _delete(self, label: int) -> PlaneEdit | None:
+        context, session = self._context, self.session
+        found = context.writer.find(self.plane, label)
         if found is None:
             return None
         before, after = np.asarray(label), np.asarray(0)
         change = LabelChange(found.box, found.mask, before, after)
-        part = Part(self.plane, label, change)
+        part = PlaneEdit(self.plane, label, change)
         if session is not None:
             size = found.mask.shape
             step = FinishedObject(label, (), None, 0.5, False, size, "delete")
             session.note(step, change)
-            part = Part(self.plane, label, change, ref(session), step)
-        around.painter.write(self.plane, found.box, found.mask, 0)
+            part = PlaneEdit(self.plane, label, change, ref(session), step)
+        context.writer.write(self.plane, found.box, found.mask, 0)
         return part
 
     def show_session(self) -> None:
         """Draw at once what the session holds: a script has changed it."""
-        session, around = self.session, self._around
+        session, context = self.session, self._context
         if session is None:
             return
-        around.worker.cancel(self.key)
+        context.worker.cancel(self.key)
         self.objects.show()
-        around.events.clicks_changed.emit(self)
+        context.events.clicks_changed.emit(self)
         if session.prediction is None:
             self.predict()
         else:
             self.found(Found(None, (), *session.prediction.trimmed), 0.0)
             self.finish_drawing()
 
-    def hold_as(self, label: int | None, how: How | None, cover: bool | None) -> None:
+    def write_as(
+        self, label: int | None, how: How | None, overwrite: bool | None
+    ) -> None:
         """Write the live mask otherwise than was chosen, see `Session.accept`."""
-        before, painter = self.held, self._around.painter
-        painter.give_back(self.plane, before)
-        number = label or before.label or painter.new_label(self.plane)
+        before, writer = self.live, self._context.writer
+        writer.take_off(self.plane, before)
+        number = label or before.label or writer.new_label(self.plane)
         way = how or before.how
-        painter.reserve(number)
-        found = painter.find(self.plane, number) if way == "replace" else None
-        self.held = found or Painted(number, way, new=before.new and not label)
-        self.held.cover = before.cover if cover is None else cover
+        writer.reserve(number)
+        found = writer.find(self.plane, number) if way == "replace" else None
+        self.live = found or LiveMask(number, way, new=before.new and not label)
+        self.live.overwrite = before.overwrite if overwrite is None else overwrite
 
     # What the history asks for ----------------------------------------------------
 
@@ -458,10 +464,10 @@ class PlaneAnnotation:
         session.current = self.objects.current = self._new_object()
         label = session.reopen()
         if change is not None and step.how != "delete":
-            painter = self._around.painter
-            self.held = painter.reheld(self.plane, label, step.how, change)
-            self.held.cover = step.overwrite
-            self.held.new = self.held.alone  # without clicks its id is free again
+            writer = self._context.writer
+            self.live = writer.reopened(self.plane, label, step.how, change)
+            self.live.overwrite = step.overwrite
+            self.live.new = self.live.alone  # without clicks its id is free again
         self._show_clicks()
         return label
 
@@ -490,14 +496,14 @@ class PlaneAnnotation:
         following
             The object that was current after it; by default a new one.
         """
-        around = self._around
-        around.worker.cancel(self.key)
+        context = self._context
+        context.worker.cancel(self.key)
         self._let_go()
-        around.painter.reserve(step.id)
-        around.painter.restore(self.plane, change.reversed)
+        context.writer.reserve(step.id)
+        context.writer.restore(self.plane, change.reversed)
         session.note(step, change)
         self._next(following)
-        around.events.accepted.emit(self, step.id)
+        context.events.accepted.emit(self, step.id)
 
     # Steps ------------------------------------------------------------------------
 
@@ -505,51 +511,55 @@ class PlaneAnnotation:
         """Take what the first click of an object is seen with, and its threshold."""
         self._targets.pop(current, None)
         current.view = self.view
-        current.threshold = self._around.writing.threshold
+        current.threshold = self._context.writing.threshold
 
-    def _hold(self) -> None:
+    def _choose_target(self) -> None:
         """Decide once what the live mask does to the labels."""
-        around, start = self._around, self.first.start
-        if self.held.label:
+        context, start = self._context, self.first.start
+        if self.live.label:
             return
         target = self._targets.pop(self.first, None)
         if target is not None:
-            self.held = target.fresh(around.painter, self.plane)
+            self.live = target.fresh(context.writer, self.plane)
         elif start is None or start.label is None:
-            self.held = around.writing.begin(self.plane, around.painter)
+            self.live = context.writing.begin(self.plane, context.writer)
         else:
-            cover = around.writing.cover
-            self.held = around.painter.replaced(self.plane, start.label, cover=cover)
+            overwrite = context.writing.overwrite
+            self.live = context.writer.replaced(
+                self.plane, start.label, overwrite=overwrite
+            )
 
     def _let_go(self) -> None:
         """Take the live mask away; an object that was corrected is as before."""
-        held, self.held = self.held, Painted()
-        self._around.painter.give_back(self.plane, held)
-        if held.label:  # its clicks may be redone: they are written as they were
-            self._targets[self.first] = _Target.of(held)
-        if held.new:
-            self._around.painter.release(held.label)
+        live, self.live = self.live, LiveMask()
+        self._context.writer.take_off(self.plane, live)
+        if live.label:  # its clicks may be redone: they are written as they were
+            self._targets[self.first] = _Target.of(live)
+        if live.new:
+            self._context.writer.release(live.label)
 
     def _finish(self, session: Session) -> None:
         """Accept the first object, which is drawn, and go on with the next."""
-        around, held = self._around, self.held
-        drawn = around.painter.shows(self.plane, held)
+        context, live = self._context, self.live
+        drawn = context.writer.shows(self.plane, live)
         if session.prediction is None or not drawn:
             self.objects.join()
             self.synchronise()
-            around.say(_NOTHING[held.how])
+            context.say(_NOTHING[live.how])
             return
-        label = held.label
-        change = around.painter.change(self.plane, held)
-        session.accept_drawn(change, label=label, how=held.how, overwrite=held.cover)
-        around.painter.end_step()
-        self.held = Painted()
-        around.past.forget_undone()
+        label = live.label
+        change = context.writer.change(self.plane, live)
+        session.accept_drawn(
+            change, label=label, how=live.how, overwrite=live.overwrite
+        )
+        context.writer.end_step()
+        self.live = LiveMask()
+        context.undo_stack.forget_undone()
         self._next()
-        around.writing.finished()
-        around.events.accepted.emit(self, label)
-        around.events.objects_changed.emit()
-        around.say(_DONE[held.how].format(label))
+        context.writing.finished()
+        context.events.accepted.emit(self, label)
+        context.events.objects_changed.emit()
+        context.say(_DONE[live.how].format(label))
 
     def _next(self, following: CurrentObject | None = None) -> None:
         """Begin the next object, or go on with one that waits."""
@@ -570,7 +580,7 @@ class PlaneAnnotation:
 
     def _changed(self) -> None:
         """Go on after a new step of the clicks."""
-        self._around.past.forget_undone()
+        self._context.undo_stack.forget_undone()
         self._show_clicks()
 
     def _show_clicks(self) -> None:
@@ -579,9 +589,9 @@ class PlaneAnnotation:
         While an object waits for its mask, that was asked for already.
         """
         self.objects.show()
-        self._around.events.clicks_changed.emit(self)
+        self._context.events.clicks_changed.emit(self)
         if self.accepting and self.first.clicks == self._asked:
-            self._around.events.current_changed.emit()
+            self._context.events.current_changed.emit()
         else:
             self.predict()
 
@@ -593,24 +603,24 @@ class _Target(NamedTuple):
     ----------
     label
         Its id; 0 for a new one.
-    how, cover
+    how, overwrite
         See `Session.accept`.
     """
 
     label: int
     how: How
-    cover: bool
+    overwrite: bool
 
     @classmethod
-    def of(cls, held: Painted) -> _Target:
+    def of(cls, live: LiveMask) -> _Target:
         """Return that of a live mask."""
-        return cls(0 if held.new else held.label, held.how, held.cover)
+        return cls(0 if live.new else live.label, live.how, live.overwrite)
 
-    def fresh(self, painter: Painter, plane: Plane) -> Painted:
+    def fresh(self, writer: LabelsWriter, plane: Plane) -> LiveMask:
         """Return a live mask that shows nothing yet."""
         if self.how == "replace":
-            return painter.replaced(plane, self.label, cover=self.cover)
-        return Painted(self.label, self.how, self.cover)
+            return writer.replaced(plane, self.label, overwrite=self.overwrite)
+        return LiveMask(self.label, self.how, self.overwrite)
 
 
 _OUTSIDE = "That click was outside the image and has been removed."
