@@ -25,7 +25,7 @@ _FEATURE_GRID = InferenceSettings(infer_size=384, gp_stride=4)
 
 
 @dataclass(frozen=True)
-class Way:
+class Setup:
     """A network and how it is run."""
 
     label: str
@@ -47,10 +47,10 @@ class Way:
         return Segmenter(model, info, exact=self.exact, backend=self.backend)
 
 
-REFERENCE = Way("resnet50, as published", "resnet50", _PUBLISHED, exact=True)
+REFERENCE = Setup("resnet50, as published", "resnet50", _PUBLISHED, exact=True)
 
 
-def ways(backends: tuple[str, ...]) -> list[Way]:
+def ways(backends: tuple[str, ...]) -> list[Setup]:
     """Return all that is timed besides the reference."""
     found = []
     for backend in backends:
@@ -61,9 +61,9 @@ def ways(backends: tuple[str, ...]) -> list[Way]:
             ("gpcis-mobilenet-v2", None),
         ):
             label = f"{network}, {backend}"
-            found.append(Way(label, network, settings, exact=False, backend=backend))
+            found.append(Setup(label, network, settings, exact=False, backend=backend))
     shipped = "gpcis-mobilenet-v2"
-    found.append(Way(f"{shipped}, exact", shipped, None, exact=True))
+    found.append(Setup(f"{shipped}, exact", shipped, None, exact=True))
     return found
 
 
@@ -90,7 +90,7 @@ def clicks_on(size: int, count: int) -> list[Click]:
     ]
 
 
-def action(way: Way, name: str, size: int) -> Callable[[], object]:
+def action(way: Setup, name: str, size: int) -> Callable[[], object]:
     """Return what is to be timed; everything it needs is made before.
 
     Parameters

@@ -247,7 +247,7 @@ class User:
 
     def _edit(self) -> None:
         """Draw a disk by hand, with an id that is not in use."""
-        annotation = self._widget.binding.annotation
+        annotation = self._widget.controller.annotation
         assert annotation is not None
         labels: Labels = annotation.layers.labels
         labels.selected_label = 40
@@ -267,7 +267,7 @@ class User:
         """Return whether the mask of all clicks is drawn, and all files are written."""
         if self._files.saver.busy:
             return False
-        annotation = self._widget.binding.annotation
+        annotation = self._widget.controller.annotation
         current = None if annotation is None else annotation.current
         session = None if current is None else current.session
         if current is None or session is None or current.busy:
@@ -276,7 +276,7 @@ class User:
         return done and current.clicks == session.clicks
 
     def _note_mask(self) -> None:
-        session = self._widget.binding.session
+        session = self._widget.controller.session
         if session is None or session.prediction is None:
             return
         self.segmenter = session.segmenter

@@ -171,7 +171,7 @@ class Deeds:
 
     def _shown(self, clicks: int) -> bool:
         """Return whether the mask of so many clicks is drawn."""
-        annotation = self.widget.binding.annotation
+        annotation = self.widget.controller.annotation
         current = None if annotation is None else annotation.current
         if current is None or current.session is None or current.busy:
             return False
@@ -192,10 +192,10 @@ class Deeds:
 
 def table(found: dict[str, Calls]) -> str:
     """Return the figures as a table in Markdown."""
-    lines = ["| deed | calls | files | moves |", "|---|---|---|---|"]
+    lines = ["| step | calls | files | moves |", "|---|---|---|---|"]
     lines += [
-        f"| {deed} | {calls.total} | {calls.files} | {calls.moves} |"
-        for deed, calls in found.items()
+        f"| {edit} | {calls.total} | {calls.files} | {calls.moves} |"
+        for edit, calls in found.items()
     ]
     return "\n".join(lines)
 
@@ -223,9 +223,9 @@ def main() -> None:
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1280, 860)
     try:
-        deeds = Deeds(viewer, viewer, SMALL if arguments.small else SIDE)
-        found = deeds.measure()
-        deeds.widget.shut_down()
+        edits = Deeds(viewer, viewer, SMALL if arguments.small else SIDE)
+        found = edits.measure()
+        edits.widget.shut_down()
     finally:
         viewer.close()
     print(table(found))

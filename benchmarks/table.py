@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _cases import ACTIONS, REFERENCE, SIZES, Way, action, ways
+from _cases import ACTIONS, REFERENCE, SIZES, Setup, action, ways
 from _interleaved import measure, ratio
 
 from napari_gpcis.inference import openvino
@@ -29,10 +29,10 @@ START, END = "<!-- benchmark: start -->", "<!-- benchmark: end -->"
 SHIPPED = "gpcis-mobilenet-v2"
 
 
-Case = tuple[Way, str, int]
+Case = tuple[Setup, str, int]
 
 
-def timings(chosen: list[Way], rounds: int, *, cpu: bool) -> dict[Case, float]:
+def timings(chosen: list[Setup], rounds: int, *, cpu: bool) -> dict[Case, float]:
     """Return seconds of every case, all measured in turn."""
     cases = {(REFERENCE, name, 384): 0 for name in ACTIONS}
     for way in chosen:

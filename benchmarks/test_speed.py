@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _cases import ACTIONS, REFERENCE, SIZES, Way, action, ways
+from _cases import ACTIONS, REFERENCE, SIZES, Setup, action, ways
 
 from napari_gpcis.inference import openvino
 
@@ -27,12 +27,12 @@ def test_reference(benchmark, name):
 
 @pytest.mark.parametrize("name", ACTIONS)
 @pytest.mark.parametrize("way", ways(BACKENDS), ids=lambda way: way.label)
-def test_network(benchmark, way: Way, name):
+def test_network(benchmark, way: Setup, name):
     benchmark.pedantic(action(way, name, 384), rounds=5, warmup_rounds=1)
 
 
 @pytest.mark.parametrize("name", ACTIONS)
 @pytest.mark.parametrize("size", SIZES[1:])
 @pytest.mark.parametrize("way", SHIPPED, ids=lambda way: way.label)
-def test_large_image(benchmark, way: Way, size, name):
+def test_large_image(benchmark, way: Setup, size, name):
     benchmark.pedantic(action(way, name, size), rounds=5, warmup_rounds=1)

@@ -68,7 +68,7 @@ class Person:
     Parameters
     ----------
     bench
-        A binding whose worker has a `Queue`.
+        A controller whose worker has a `Queue`.
     seed
         Says what is done.
     """
@@ -77,15 +77,15 @@ class Person:
         self.bench = bench
         self.random = np.random.default_rng(seed)
         self.done: list[tuple[str, tuple[int, ...]]] = []
-        self.autosaver = Autosaver(bench.binding)
-        self.picking = Picking(bench.binding)
-        self.boxes = BoxTool(bench.binding)
-        self.hover = Hover(bench.binding)
-        self.guide = NextClickGuide(bench.binding)
-        self.watcher = ImageChangeWatcher(bench.binding)
+        self.autosaver = Autosaver(bench.controller)
+        self.picking = Picking(bench.controller)
+        self.boxes = BoxTool(bench.controller)
+        self.hover = Hover(bench.controller)
+        self.guide = NextClickGuide(bench.controller)
+        self.watcher = ImageChangeWatcher(bench.controller)
         self.watcher._debouncer.throttle = lambda: None  # it looks when it is told to
-        self.propagation = Propagation(bench.binding)
-        self.copying = Copying(bench.binding, self.propagation)
+        self.propagation = Propagation(bench.controller)
+        self.copying = Copying(bench.controller, self.propagation)
         self.image = bench.viewer.add_image(np.zeros(SHAPE, np.uint8))
         bench.segmenter.soft = seed % 3 == 2
         self.by_hand = np.zeros(SHAPE, dtype=bool)
@@ -126,9 +126,9 @@ class Person:
             f"{np.count_nonzero(wrong)} pixels differ, of {made[wrong]}"
         )
         for plane, known in self.annotation._planes.items():
-            painter = self.annotation._painter
-            ghost = not known.clicks and painter.shows(plane, known.held)
-            assert not ghost, f"object {known.held.label} has no clicks"
+            writer = self.annotation._writer
+            ghost = not known.clicks and writer.shows(plane, known.live)
+            assert not ghost, f"object {known.live.label} has no clicks"
         self.check_tools()
 
     def check_tools(self) -> None:
@@ -150,8 +150,8 @@ class Person:
         data = np.array(self.labels.data, dtype=np.int64)
         for plane, known in self.annotation._planes.items():
             whole = (0, 0, *known.shape)
-            painter = self.annotation._painter
-            plane.take(data)[...] = painter.others(plane, known.held, whole)
+            writer = self.annotation._writer
+            plane.take(data)[...] = writer.others(plane, known.live, whole)
         return data
 
     # What is done ---------------------------------------------------------------------
@@ -163,29 +163,29 @@ class Person:
         self.annotation.layers.negative.add(self._place(row, col))
 
     def alt_click(self, row: int, col: int) -> None:
-        self.annotation.prompts._alt = True
+        self.annotation.click_layers._alt = True
         self.click(row, col)
 
     def command(self, number: int) -> None:
-        self.bench.binding.command(COMMANDS[number])
+        self.bench.controller.command(COMMANDS[number])
 
     def switch_sign(self, number: int) -> None:
         """Select a click and turn its sign."""
         layer = self.annotation.layers.positive
         if len(layer.data):
             layer.selected_data = {number % len(layer.data)}
-        self.bench.binding.command("toggle_sign")
+        self.bench.controller.command("toggle_sign")
 
     def box(self, row: int, col: int, height: int, width: int) -> None:
         """Draw a box, which may be too small, or lie outside in part."""
         start = self.step, row, col
         end = self.step, row + height - 6, col + width - 6
-        self.annotation.prompts.boxed.emit(start, end)
+        self.annotation.click_layers.boxed.emit(start, end)
 
     def threshold(self, number: int) -> None:
         """Move the slider, as the panel does."""
         value = (1 + number) / 10
-        self.bench.binding.writing.threshold = value
+        self.bench.controller.writing.threshold = value
         if self.annotation.current is not None:
             self.annotation.current.set_threshold(value)
 
@@ -193,10 +193,10 @@ class Person:
         self.bench.viewer.dims.set_current_step(0, step)
 
     def way(self, number: int) -> None:
-        self.bench.binding.writing.way = WAYS[number]
+        self.bench.controller.writing.mode = WAYS[number]
         self._write_otherwise()
 
-    def cover(self) -> None:
+    def overwrite(self) -> None:
         PREFERENCES.protect = not PREFERENCES.protect
         self._write_otherwise()
 
@@ -229,10 +229,10 @@ class Person:
 
     def other_model(self, number: int) -> None:
         """Change to a model of another name, which draws the same masks."""
-        self.bench.binding.model = ("fake", "other")[number]
+        self.bench.controller.model = ("fake", "other")[number]
 
     def other_device(self) -> None:
-        self.bench.binding.reload_model()
+        self.bench.controller.reload_model()
 
     def image_changed(self) -> None:
         self.image.data = np.array(self.image.data)
@@ -276,7 +276,7 @@ class Person:
     def start_anew(self) -> None:
         """What is being clicked stays drawn, but nothing is saved of it any more."""
         self.by_hand |= np.array(self.labels.data) != self.finished()
-        self.bench.binding.stop()
+        self.bench.controller.stop()
         self.begin()
 
     def work(self) -> None:
@@ -289,7 +289,7 @@ class Person:
         """Wait until nothing is on its way."""
         for _ in range(1000):
             self.turn()
-            waits = self.annotation._debouncer, self.annotation.prompts._debouncer
+            waits = self.annotation._debouncer, self.annotation.click_layers._debouncer
             busy = self.queue.work() or any(one.pending for one in waits)
             if not busy:
                 self.turn()
@@ -300,12 +300,12 @@ class Person:
     # Helpers --------------------------------------------------------------------------
 
     def begin(self) -> None:
-        assert self.bench.binding.start(self.image)
+        assert self.bench.controller.start(self.image)
         self.settle()
 
     @property
     def annotation(self) -> Any:
-        return self.bench.binding.annotation
+        return self.bench.controller.annotation
 
     @property
     def labels(self) -> Any:
@@ -313,7 +313,7 @@ class Person:
 
     @property
     def queue(self) -> Queue:
-        return self.bench.binding._worker._queue
+        return self.bench.controller._worker._queue
 
     @property
     def step(self) -> int:
@@ -328,7 +328,7 @@ class Person:
             self.annotation.current.write_otherwise()
 
     def _objects(self) -> list[tuple[Plane, int]]:
-        running = self.annotation.running_labels()
+        running = self.annotation.current_labels()
         return [
             (plane, int(label))
             for step in range(SHAPE[0])
@@ -385,7 +385,7 @@ WEIGHTS = {
     "threshold": 3,
     "change_plane": 7,
     "way": 5,
-    "cover": 2,
+    "overwrite": 2,
     "select_label": 3,
     "delete": 6,
     "correct": 4,

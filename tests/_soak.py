@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel
-from napari_gpcis.plugin.labels.live_mask import Painted
+from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.prompts import replay
@@ -88,7 +88,9 @@ class Soak:
         self.seed = seed
         self.count = 0
         self.past: deque[str] = deque(maxlen=60)
-        self.trail: deque[tuple[str, np.ndarray, dict[Any, Painted]]] = deque(maxlen=60)
+        self.trail: deque[tuple[str, np.ndarray, dict[Any, LiveMask]]] = deque(
+            maxlen=60
+        )
         self.touched: set[int] = set()
         self.covering: set[int] = set()
         self.undone: set[int] = set()
@@ -203,7 +205,7 @@ class Soak:
         combo.setCurrentIndex(0)
         combo.activated.emit(0)
 
-    def cover(self) -> None:
+    def overwrite(self) -> None:
         PREFERENCES.protect = not PREFERENCES.protect
 
     def threshold(self) -> None:
@@ -292,10 +294,10 @@ class Soak:
             self.labels.refresh()
 
     def other_model(self) -> None:
-        self.desk.binding.model = self.pick(("fake", "other"))
+        self.desk.controller.model = self.pick(("fake", "other"))
 
     def new_device(self) -> None:
-        self.desk.binding.reload_model()
+        self.desk.controller.reload_model()
 
     def image_changed(self) -> None:
         self.image.data = np.array(self.image.data)
@@ -364,27 +366,29 @@ class Soak:
 
     def _remember(self, name: str) -> None:
         """Note what is there after a deed, to tell later how a pixel changed."""
-        annotation = self.desk.binding.annotation
+        annotation = self.desk.controller.annotation
         if annotation is not None:
             planes = annotation._planes.items()
-            held = {plane: copy.deepcopy(known.held) for plane, known in planes}
-            self.trail.append((name, np.array(self.labels.data), held))
+            live = {plane: copy.deepcopy(known.live) for plane, known in planes}
+            self.trail.append((name, np.array(self.labels.data), live))
 
     def _life(self, pixel: np.ndarray) -> str:
         """Tell what a pixel was after each of the last deeds, and what held it."""
         step, row, col = map(int, pixel)
         lines = []
         for name, data, planes in self.trail:
-            held = next((h for p, h in planes.items() if p.steps[0] == step), Painted())
-            top, left, bottom, right = held.box
+            live = next(
+                (h for p, h in planes.items() if p.steps[0] == step), LiveMask()
+            )
+            top, left, bottom, right = live.box
             holds = hidden = None
             if top <= row < bottom and left <= col < right:
-                holds = bool(held.mask[row - top, col - left])
-                if held.before is not None:
-                    hidden = int(held.before[row - top, col - left])
+                holds = bool(live.mask[row - top, col - left])
+                if live.before is not None:
+                    hidden = int(live.before[row - top, col - left])
             lines.append(
-                f"{name}: {data[step, row, col]}, held by {held.label} ({held.how}, "
-                f"cover {held.cover}): {holds} over {hidden}"
+                f"{name}: {data[step, row, col]}, held by {live.label} ({live.how}, "
+                f"cover {live.overwrite}): {holds} over {hidden}"
             )
         return "\n".join(["", *lines])
 
@@ -421,11 +425,11 @@ class Soak:
 
     def finished(self) -> np.ndarray:
         """Return the labels without the running objects."""
-        annotation = self.desk.binding.annotation
+        annotation = self.desk.controller.annotation
         data = np.array(self.labels.data, dtype=np.int64)
         for plane, known in annotation._planes.items():
             whole = (0, 0, *known.shape)
-            rest = annotation._painter.others(plane, known.held, whole)
+            rest = annotation._writer.others(plane, known.live, whole)
             plane.take(data)[...] = rest
         return data
 
@@ -435,13 +439,13 @@ class Soak:
 
     @property
     def quiet(self) -> bool:
-        binding = self.desk.binding
-        annotation = binding.annotation
+        controller = self.desk.controller
+        annotation = controller.annotation
         if annotation is None or annotation.current is None:
             return annotation is None or bool(annotation.message)
-        if binding._worker._queue._latest or annotation._debouncer.pending:
+        if controller._worker._queue._latest or annotation._debouncer.pending:
             return False
-        prompts = annotation.prompts
+        prompts = annotation.click_layers
         current = annotation.current
         session = current.session
         if prompts._debouncer.pending or session is None or current.accepting:
@@ -474,14 +478,14 @@ class Soak:
     @property
     def ready(self) -> bool:
         """Whether an annotation runs."""
-        return self.desk.binding.annotation is not None
+        return self.desk.controller.annotation is not None
 
     @property
     def _history_held(self) -> bool:
         """Whether edits by hand would not be steps of their own."""
-        annotation = self.desk.binding.annotation
-        held = bool(_unwrapped(self.labels)._block_history)
-        return held and not annotation.drawing
+        annotation = self.desk.controller.annotation
+        live = bool(_unwrapped(self.labels)._block_history)
+        return live and not annotation.drawing
 
     def restart(self) -> None:
         """Press Start again after the annotation has ended."""
@@ -528,9 +532,9 @@ class Soak:
 
     def _follow(self) -> None:
         """Begin with the labels that there are now."""
-        annotation = self.desk.binding.annotation
+        annotation = self.desk.controller.annotation
         annotation.events.accepted.connect(self._on_accepted)
-        annotation.events.deed_undone.connect(self._on_deed_undone)
+        annotation.events.edit_undone.connect(self._on_deed_undone)
         labels = _unwrapped(annotation.layers.labels)
         if getattr(self, "_labels", None) is not labels:
             self._labels = labels
@@ -547,14 +551,14 @@ class Soak:
 
     def _may_undo(self) -> None:
         """Expect that the last objects come back, or go."""
-        annotation = self.desk.binding.annotation
+        annotation = self.desk.controller.annotation
         for known in annotation._planes.values():
             if known.session is not None and known.session.steps:
                 self.undone.add(known.session.steps[-1].id)
         self.touched |= self.undone
 
-    def _on_deed_undone(self, deed: Any) -> None:
-        self.undone |= {part.label for part in deed.parts}
+    def _on_deed_undone(self, edit: Any) -> None:
+        self.undone |= {part.label for part in edit.parts}
         self.touched |= self.undone
 
     def _end_running(self) -> None:
@@ -581,7 +585,7 @@ class Soak:
         """Undo or redo with the labels layer active."""
         self.viewer.layers.selection.active = self.labels
         self._may_undo()
-        if self.desk.binding.annotation.drawing:
+        if self.desk.controller.annotation.drawing:
             self.press(*key)
         else:
             with self._hand():
@@ -624,8 +628,8 @@ class _Hand:
             soak.touched |= set(map(int, np.unique(labels[places])))
 
     def _on_paint(self, event: Any) -> None:
-        annotation = self._soak.desk.binding.annotation
-        if annotation is None or not annotation._painter._pixels.ending:
+        annotation = self._soak.desk.controller.annotation
+        if annotation is None or not annotation._writer._pixels.ending:
             for place, *atom in event.value:
                 mask = atom[0] if len(atom) == 3 else None  # a box and its pixels
                 self._drawn[place] |= True if mask is None else mask
@@ -651,7 +655,7 @@ WEIGHTS = {
     "correct": 2,
     "choose_way": 3,
     "new_way": 3,
-    "cover": 1,
+    "overwrite": 1,
     "threshold": 1,
     "select_label": 3,
     "delete_objects": 3,

@@ -70,7 +70,7 @@ def press_g() -> None:
         stage.sample(NUCLEI)
         stage.open_widget()
         stage.start()
-        labels = stage.widget.binding.annotation.layers.labels
+        labels = stage.widget.controller.annotation.layers.labels
         stage.viewer.layers.selection.active = labels
         labels.mode = "paint"
         stage.picture("press-g")

@@ -143,7 +143,7 @@ class Stage:
     def segment(self, wanted: Mask, clicks: int, good: float = 0.9) -> None:
         """Click until an object is good or so many clicks are made."""
         labels = self.plane_labels()
-        taken = (labels > 0) & (labels != self.current.held.label)
+        taken = (labels > 0) & (labels != self.current.live.label)
         for _ in range(clicks):
             mask = (self.plane_labels() > 0) & ~taken
             inside = np.count_nonzero(mask & wanted)
@@ -214,7 +214,7 @@ class Stage:
 
     @property
     def _annotation(self) -> Any:
-        annotation = self.widget.binding.annotation
+        annotation = self.widget.controller.annotation
         if annotation is None:
             msg = "nothing is annotated"
             raise RuntimeError(msg)
@@ -222,8 +222,8 @@ class Stage:
 
     def _hide_seconds(self) -> None:
         """Leave the time of the last click out: it is that of this machine."""
-        binding = getattr(self.widget, "binding", None)
-        annotation = None if binding is None else binding.annotation
+        controller = getattr(self.widget, "controller", None)
+        annotation = None if controller is None else controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.seconds = None
             annotation.changed.emit()

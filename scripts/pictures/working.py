@@ -44,8 +44,8 @@ def cellpose() -> None:
         stage.robot.click(stage.image, place, modifier=ALT)
         stage.until(lambda: stage.clicks)
         stage.drawn(1)
-        held = stage.plane_labels() == found.partial
-        missing = np.argwhere(wanted & ~held).mean(axis=0)
+        live = stage.plane_labels() == found.partial
+        missing = np.argwhere(wanted & ~live).mean(axis=0)
         stage.click(*missing)
         stage.unfold("Objects")
         stage.picture("cellpose-correcting")

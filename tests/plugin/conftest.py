@@ -1,4 +1,4 @@
-"""Fixtures: a binding on a viewer model, and a widget in a real viewer."""
+"""Fixtures: a controller on a viewer model, and a widget in a real viewer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
-from napari_gpcis.plugin.annotation.controller import Binding
+from napari_gpcis.plugin.annotation.controller import Controller
 from napari_gpcis.plugin.robot import Robot
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, unlink
 from napari_gpcis.plugin.widget import GPCISWidget
@@ -36,29 +36,29 @@ WAIT = 60_000
 class Layers:
     """Short names for what an annotation works on."""
 
-    binding: Binding
+    controller: Controller
     qtbot: Any
 
     @property
     def positive(self) -> Points:
-        assert self.binding.annotation is not None
-        return self.binding.annotation.layers.positive
+        assert self.controller.annotation is not None
+        return self.controller.annotation.layers.positive
 
     @property
     def negative(self) -> Points:
-        assert self.binding.annotation is not None
-        return self.binding.annotation.layers.negative
+        assert self.controller.annotation is not None
+        return self.controller.annotation.layers.negative
 
     @property
     def labels(self) -> Labels:
-        assert self.binding.annotation is not None
-        return self.binding.annotation.layers.labels
+        assert self.controller.annotation is not None
+        return self.controller.annotation.layers.labels
 
     @property
     def current(self) -> PlaneAnnotation:
-        assert self.binding.annotation is not None
-        assert self.binding.annotation.current is not None
-        return self.binding.annotation.current
+        assert self.controller.annotation is not None
+        assert self.controller.annotation.current is not None
+        return self.controller.annotation.current
 
     def until(self, condition: Callable[[], object]) -> None:
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=WAIT)
@@ -68,7 +68,7 @@ class Layers:
         self.until(lambda: self._drawn(clicks))
 
     def _drawn(self, clicks: int) -> bool:
-        annotation = self.binding.annotation
+        annotation = self.controller.annotation
         if annotation is None or annotation.current is None:
             return False
         session = annotation.current.session
@@ -83,10 +83,10 @@ class Layers:
 
 @dataclass
 class Bench(Layers):
-    """A binding on a viewer without a window."""
+    """A controller on a viewer without a window."""
 
     viewer: ViewerModel
-    binding: Binding
+    controller: Controller
     segmenter: FakeSegmenter
     qtbot: Any
 
@@ -94,8 +94,8 @@ class Bench(Layers):
         """Add an image and annotate it."""
         data = np.zeros((80, 100), dtype=np.uint8) if data is None else data
         image = self.viewer.add_image(data, **options)
-        assert self.binding.start(image)
-        self.until(lambda: self.binding.session is not None)
+        assert self.controller.start(image)
+        self.until(lambda: self.controller.session is not None)
         return image
 
 
@@ -111,15 +111,15 @@ class Desk(Layers):
     qtbot: Any
 
     @property
-    def binding(self) -> Binding:
-        return self.widget.binding
+    def controller(self) -> Controller:
+        return self.widget.controller
 
     def close_while_busy(self) -> None:
         """Close the window while a click is computed: nothing of it is drawn."""
         self.segmenter.gate.clear()
         self.robot.click(self.image, (30, 40))
         self.until(lambda: self.segmenter.runs)
-        labels, queue = self.labels, self.binding._worker._queue
+        labels, queue = self.labels, self.controller._worker._queue
         assert queue.alive
         self.segmenter.gate.set()
         self.viewer.close()
@@ -149,10 +149,10 @@ def errors() -> Iterator[list[str]]:
 @pytest.fixture
 def bench(qtbot: Any, segmenter: FakeSegmenter) -> Iterator[Bench]:
     viewer, owner = ViewerModel(), QObject()
-    binding = Binding(viewer, lambda name: segmenter, "fake", owner)
-    yield Bench(viewer, binding, segmenter, qtbot)
+    controller = Controller(viewer, lambda name: segmenter, "fake", owner)
+    yield Bench(viewer, controller, segmenter, qtbot)
     segmenter.gate.set()
-    assert binding.close()
+    assert controller.close()
     # Without an owner Python would delete it, in whatever thread it tidies up.
     owner.deleteLater()
     QApplication.sendPostedEvents(owner, QEvent.Type.DeferredDelete)
@@ -189,7 +189,7 @@ def open_desk(
     for desk in desks:
         desk.segmenter.gate.set()
         desk.widget.shut_down()
-        assert not desk.binding.worker.alive
+        assert not desk.controller.worker.alive
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ def test_a_click_and_its_undo_need_few_calls(make_napari_viewer_proxy: Any) -> N
     proxy = make_napari_viewer_proxy(show=True)
     viewer = proxy.__wrapped__
     viewer.window.resize(1280, 860)
-    deeds = Deeds(viewer, proxy, SMALL)
+    edits = Deeds(viewer, proxy, SMALL)
     try:
-        found = deeds.measure()
+        found = edits.measure()
     finally:
-        deeds.widget.shut_down()
+        edits.widget.shut_down()
     print(f"\n{table(found)}")
-    for deed, (calls, files) in MOST.items():
-        assert 0 < found[deed].total <= calls, table_of_files(found)
-        assert 0 < found[deed].files <= files
-        assert found[deed].moves <= found[deed].total
+    for edit, (calls, files) in MOST.items():
+        assert 0 < found[edit].total <= calls, table_of_files(found)
+        assert 0 < found[edit].files <= files
+        assert found[edit].moves <= found[edit].total

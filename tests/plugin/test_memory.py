@@ -31,10 +31,10 @@ def annotate(desk: Any, name: str) -> dict[str, ref[Any]]:
     desk.widget.image_combo.layer = image
     assert desk.widget.start()
     desk.until(lambda: desk.widget.session is not None)
-    annotation = desk.binding.annotation
+    annotation = desk.controller.annotation
     desk.robot.click(image, (0, 30, 40))
     desk.until(lambda: annotation.layers.labels.data.any())
-    desk.binding.command("accept")
+    desk.controller.command("accept")
     desk.until(lambda: len(desk.widget.session.objects) == 1)
     known = {
         "image": ref(unwrapped(image)),
@@ -85,10 +85,10 @@ def open_and_close(viewer: Any, qtbot: Any, way: str) -> dict[str, ref[Any]]:
     qtbot.waitUntil(lambda: widget.session is not None, timeout=60_000)
     known = {
         "widget": ref(widget),
-        "annotation": ref(widget.binding.annotation),
+        "annotation": ref(widget.controller.annotation),
         "model": ref(model),
         "pixels": ref(image.data),
-        "ids": ref(widget.binding.annotation.layers.labels.data),
+        "ids": ref(widget.controller.annotation.layers.labels.data),
     }
     if way == "closed":
         dock.destroyOnClose()

@@ -21,7 +21,7 @@ SAVED = Path(__file__).parents[1] / "data" / "saved_0.1.0"
 
 @pytest.fixture
 def keeping(bench: Any, qtbot: Any) -> Iterator[RecoveryManager]:
-    keeping = RecoveryManager(bench.viewer, bench.binding, bench.binding)
+    keeping = RecoveryManager(bench.viewer, bench.controller, bench.controller)
     qtbot.addWidget(keeping.banner)
     yield keeping
     keeping.restorer.close()
@@ -42,11 +42,11 @@ def test_saved_work_goes_on(
         keeping.restorer.recover(read_recovery(tmp_path / name), image)
     else:
         keeping.restorer.open_file(tmp_path / name, image)
-    bench.until(lambda: bench.binding.annotation)
+    bench.until(lambda: bench.controller.annotation)
     bench.settled(2)
     assert bench.current.session.clicks == (Click(20, 25), Click(24, 32, False))
     np.testing.assert_array_equal(bench.labels.data[2], expected[2])
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.settled(0)
     np.testing.assert_array_equal(bench.labels.data[2], expected[2])
     bench.viewer.dims.set_current_step(0, 0)
@@ -54,12 +54,12 @@ def test_saved_work_goes_on(
     bench.settled(1)
     assert bench.current.session.clicks == (Click(56, 10),)
     assert bench.current.session.threshold == 0.25
-    running = bench.current.held.label
+    running = bench.current.live.label
     shown = bench.labels.data[0]
     np.testing.assert_array_equal(shown == running, expected[0] == 4)
     np.testing.assert_array_equal(
         np.where(shown == running, 0, shown), np.where(expected[0] == 4, 0, expected[0])
     )
-    bench.binding.command("undo")
+    bench.controller.command("undo")
     bench.settled(0)
     assert not (bench.labels.data[0] == running).any()

@@ -54,8 +54,8 @@ def test_each_viewer_has_its_own_clicks_keys_and_objects(two, errors) -> None:
     other.settled(1)
     assert len(one.current.clicks) == 1
     one.widget.start_button.click()
-    assert one.binding.annotation is None
-    assert other.binding.annotation is not None
+    assert one.controller.annotation is None
+    assert other.controller.annotation is not None
     other.robot.press(Qt.Key.Key_N)
     other.settled(0)
     assert near(other, 1, Click(50, 60))
@@ -95,7 +95,7 @@ def test_a_layer_is_removed_from_one_viewer(two, errors) -> None:
     canvas = one.viewer.window._qt_viewer.canvas.native
     assert contexts
     assert all(context == canvas.context() for context in contexts)
-    assert one.binding.annotation is None
+    assert one.controller.annotation is None
     to_front(one)
     to_front(other)
     other.robot.click(other.image, (50, 66), RIGHT)
@@ -142,14 +142,14 @@ def test_two_widgets_in_one_viewer(second, errors) -> None:
     QTest.mouseClick(widget.start_button, LEFT)
     desk.until(lambda: widget.session is not None)
     desk.robot.click(image, (50, 60))
-    drawn = widget.binding.annotation.layers.labels
+    drawn = widget.controller.annotation.layers.labels
     desk.until(lambda: (drawn.data == 1).any())
     assert len(desk.current.clicks) == 1
     np.testing.assert_array_equal(drawn.data > 0, disks(SHAPE, (Click(50, 60),)))
     desk.robot.press(Qt.Key.Key_N)  # the key is that of the widget opened first
     desk.settled(0)
     assert widget.session.clicks
-    assert widget.binding.refused_keys
+    assert widget.controller.refused_keys
     widget.buttons["accept"].click()
     assert [done.id for done in widget.session.objects] == [1]
     desk.viewer.window.remove_dock_widget(desk.widget)

@@ -148,7 +148,7 @@ def test_buttons_and_words(open_desk) -> None:
         assert label.height() >= label.heightForWidth(label.width()), label.text()
     labels = desk.labels
     widget.start_button.click()
-    assert desk.binding.annotation is None
+    assert desk.controller.annotation is None
     assert not widget.buttons["accept"].isEnabled()
     assert drawn_in(labels, 1)
 
@@ -195,10 +195,10 @@ def test_layers_are_chosen_in_the_combos(open_desk, errors) -> None:
     assert desk.labels == cells
     desk.viewer.add_image(np.zeros((80, 100), np.uint8), name="second")
     pick(widget.image_combo, "second")
-    assert desk.binding.annotation.image.name == "second"
+    assert desk.controller.annotation.image.name == "second"
     assert desk.labels not in (labels, cells)
     pick(widget.image_combo, "first")
-    assert desk.binding.annotation.image == old
+    assert desk.controller.annotation.image == old
     assert near(labels.data == 1, masks((30, 40)))
 
 
@@ -232,7 +232,7 @@ def test_the_dock_closed_gives_everything_back(open_desk) -> None:
     desk.settled(1)
     labels, points = desk.labels, desk.positive
     desk.viewer.window.remove_dock_widget(desk.widget)
-    assert not desk.binding.worker.alive
+    assert not desk.controller.worker.alive
     assert drawn_in(labels, 1)
     assert not points.keymap
     assert not any(str(key) in "NUKG" for key in desk.viewer.keymap)

@@ -156,7 +156,7 @@ def _segment_object(
     robot: Robot, widget: GPCISWidget, wanted: Mask, max_clicks: int
 ) -> Result | None:
     """Click until the mask is good or the clicks are spent."""
-    annotation = widget.binding.annotation
+    annotation = widget.controller.annotation
     if annotation is None:
         return None
     places = np.argwhere(wanted)
@@ -182,7 +182,7 @@ def _segment_object(
 
 
 def _clicks(widget: GPCISWidget) -> int:
-    annotation = widget.binding.annotation
+    annotation = widget.controller.annotation
     current = None if annotation is None else annotation.current
     return 0 if current is None else len(current.clicks)
 
@@ -199,7 +199,7 @@ def _answered(widget: GPCISWidget, count: int) -> bool:
 
 def _loaded(widget: GPCISWidget) -> bool:
     """Return true if the model has loaded, or has failed to."""
-    annotation = widget.binding.annotation
+    annotation = widget.controller.annotation
     failed = annotation is None or bool(annotation.message)
     return failed or widget.session is not None
 
@@ -217,7 +217,7 @@ def _headless(viewer: Viewer, widget: GPCISWidget, options: argparse.Namespace) 
     results = segment_objects(
         viewer, widget, known, objects, options.clicks, folder / "demo.png"
     )
-    annotation = widget.binding.annotation
+    annotation = widget.controller.annotation
     if results is None or annotation is None:
         print(f"No answer: {widget.status.text()}", file=sys.stderr)
         return 1

@@ -24,7 +24,7 @@ WIDGET = "GPCIS"
 def open_widget(viewer: napari.viewer.Viewer) -> None:
     """Open the widget, or bring it to the front, and start on the active image."""
     widget = widget_of(viewer)
-    if widget.binding.annotation is None:
+    if widget.controller.annotation is None:
         widget.start()
 
 
@@ -47,9 +47,9 @@ def _function(name: str, title: str) -> Callable[..., None]:
     def run(viewer: Any) -> None:
         widget = widget_of(viewer)
         if name == READY.name:
-            widget.binding.ready()
+            widget.controller.ready()
         else:
-            widget.binding.command(name)
+            widget.controller.command(name)
 
     run.__name__ = run.__qualname__ = name
     run.__doc__ = f"{title}."

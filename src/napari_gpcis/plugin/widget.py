@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_gpcis.plugin.annotation.controller import Binding
+from napari_gpcis.plugin.annotation.controller import Controller
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.dock.base import (
     Docked,
@@ -111,16 +111,18 @@ class GPCISWidget(Docked):
         self._closed = False
         link_to_napari()
         self.model_choice = ModelChoice()
-        self.binding = Binding(viewer, segmenter_factory, self.model_choice.model, self)
-        self._preferences = PreferenceFollower(self.binding, self._show_keys)
-        self.image_changes = ImageChangeWatcher(self.binding)
+        self.controller = Controller(
+            viewer, segmenter_factory, self.model_choice.model, self
+        )
+        self._preferences = PreferenceFollower(self.controller, self._show_keys)
+        self.image_changes = ImageChangeWatcher(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
         self.start_button = QPushButton(START)
         self.buttons = {command.name: QPushButton() for command in _BUTTONS}
-        self._scripted = ViewerSession(self.binding)
-        self.recovery = RecoveryManager(viewer, self.binding, self)
-        self.panels = tuple(panel(self.binding) for panel in PANELS)
+        self._scripted = ViewerSession(self.controller)
+        self.recovery = RecoveryManager(viewer, self.controller, self)
+        self.panels = tuple(panel(self.controller) for panel in PANELS)
         self.recovery.serve(self.panels, lambda: self.image_combo.layer)
         self.status = Lines(2)
         self.help = _help_text()
@@ -141,12 +143,12 @@ class GPCISWidget(Docked):
 
         ``None`` until it is open.
         """
-        return None if self.binding.session is None else self._scripted
+        return None if self.controller.session is None else self._scripted
 
     def start(self) -> bool:
         """Annotate the chosen image; return true if that was possible."""
         image = self.image_combo.layer
-        started = image is not None and self.binding.start(
+        started = image is not None and self.controller.start(
             image, self.labels_combo.layer
         )
         self._show_layers()
@@ -163,7 +165,7 @@ class GPCISWidget(Docked):
         self._preferences.close()
         for panel in self.panels:
             panel.close_links()
-        self.binding.close()
+        self.controller.close()
         self.recovery.end()
         self._gl_context.close()
 
@@ -214,12 +216,12 @@ class GPCISWidget(Docked):
         for panel in self.panels:
             if isinstance(panel, ModelPanel):
                 panel.follow(self.model_choice)
-        self.binding.started.connect(self._show_layers)
-        self.binding.started.connect(self._show_buttons)
-        self.binding.stopped.connect(self._show_buttons)
-        self.binding.status_changed.connect(self._show_status)
+        self.controller.started.connect(self._show_layers)
+        self.controller.started.connect(self._show_buttons)
+        self.controller.stopped.connect(self._show_buttons)
+        self.controller.status_changed.connect(self._show_status)
         for end in (
-            self.binding.end_thread,
+            self.controller.end_thread,
             self.model_choice.end_thread,
             self.recovery.end,
         ):
@@ -233,13 +235,13 @@ class GPCISWidget(Docked):
     # Reactions --------------------------------------------------------------------
 
     def _on_button(self, name: str) -> None:
-        self.binding.command(name)
+        self.controller.command(name)
 
     def _on_start(self) -> None:
-        if self.binding.annotation is None:
+        if self.controller.annotation is None:
             self.start()
         else:
-            self.binding.stop(STOPPED)
+            self.controller.stop(STOPPED)
 
     def _on_layers(self) -> None:
         """Layers came or went: remove a hint that may be out of date."""
@@ -248,7 +250,7 @@ class GPCISWidget(Docked):
 
     def _on_layer_picked(self) -> None:
         """Go over to another image or labels layer while annotating."""
-        annotation = self.binding.annotation
+        annotation = self.controller.annotation
         if annotation is None:
             self._show_state()
         elif self.image_combo.layer != annotation.image:
@@ -259,13 +261,13 @@ class GPCISWidget(Docked):
 
     def _show_layers(self, *_: object) -> None:
         """Show the layers that are in use."""
-        annotation = self.binding.annotation
+        annotation = self.controller.annotation
         if annotation is not None:
             self.image_combo.layer = annotation.image
             self.labels_combo.layer = annotation.layers.labels
 
     def _on_model(self, name: str) -> None:
-        self.binding.model = name
+        self.controller.model = name
 
     def _show_keys(self) -> None:
         """Show the present keys on the buttons and in the help."""
@@ -288,7 +290,7 @@ class GPCISWidget(Docked):
 
     def _show_buttons(self, *_: object) -> None:
         """Enable the buttons that can be used."""
-        started = self.binding.annotation is not None
+        started = self.controller.annotation is not None
         possible = self.image_combo.layer is not None
         self.start_button.setText(STOP if started else START)
         self.start_button.setEnabled(started or possible)
@@ -297,7 +299,7 @@ class GPCISWidget(Docked):
 
     def _show_status(self, *_: object) -> None:
         """Show the status, or the first thing to do."""
-        status, started = self.binding.status, self.binding.annotation is not None
+        status, started = self.controller.status, self.controller.annotation is not None
         if not started and self.image_combo.layer is None:
             status = NO_IMAGE
         elif not started and not status:
@@ -342,23 +344,23 @@ class PreferenceFollower:
 
     Parameters
     ----------
-    binding
+    controller
         The annotation to change.
     show_keys
         Called when keys have changed.
     """
 
-    def __init__(self, binding: Binding, show_keys: Callable[[], None]) -> None:
-        self._binding = binding
+    def __init__(self, controller: Controller, show_keys: Callable[[], None]) -> None:
+        self._controller = controller
         self._show_keys = show_keys
         events = PREFERENCES.events
         self._ends = (
-            follow(events.device, self._on_device, binding),
-            follow(events.shortcuts, self._on_shortcuts, binding),
-            follow(events.positive_colour, self._on_colours, binding),
-            follow(events.negative_colour, self._on_colours, binding),
+            follow(events.device, self._on_device, controller),
+            follow(events.shortcuts, self._on_shortcuts, controller),
+            follow(events.positive_colour, self._on_colours, controller),
+            follow(events.negative_colour, self._on_colours, controller),
         )
-        binding.started.connect(self._on_started)
+        controller.started.connect(self._on_started)
 
     def close(self) -> None:
         """Disconnect from the preferences."""
@@ -366,7 +368,7 @@ class PreferenceFollower:
             end()
 
     def _on_device(self, *_: Any) -> None:
-        self._binding.reload_model()
+        self._controller.reload_model()
 
     def _on_shortcuts(self, *_: Any) -> None:
         self._show_keys()
@@ -379,7 +381,7 @@ class PreferenceFollower:
 
     def _on_colours(self, *_: Any) -> None:
         """Give the clicks their preferred colours, those that are there as well."""
-        annotation = self._binding.annotation
+        annotation = self._controller.annotation
         if annotation is None:
             return
         colours = (

@@ -78,7 +78,7 @@ def test_the_preview_goes_with_the_clicks_that_it_went_on_from(open_desk, key) -
     hover = panel_of(desk).hover
     desk.robot.press(key)
     assert not hover.shown
-    assert not desk.binding.annotation.worker.busy(hover.key)
+    assert not desk.controller.annotation.worker.busy(hover.key)
     assert hover._next is None
     desk.settled(0)
     assert not hover.shown
@@ -128,7 +128,7 @@ def test_a_preview_that_fails_is_silent(open_desk, errors) -> None:
     desk.robot.move(desk.image, (30, 41))
     desk.until(lambda: desk.segmenter.previews)
     hover = panel_of(desk).hover
-    desk.until(lambda: not desk.binding.annotation.worker.busy(hover.key))
+    desk.until(lambda: not desk.controller.annotation.worker.busy(hover.key))
     assert errors == []
     assert not hover.shown
 
@@ -138,7 +138,7 @@ def test_the_layer_of_the_preview_may_be_deleted(open_desk) -> None:
     PREFERENCES.hover_preview = True
     hover_at(desk, 30, 40)
     desk.viewer.layers.remove(sketches(desk)[0])
-    assert desk.binding.annotation is not None
+    assert desk.controller.annotation is not None
     desk.robot.press(Qt.Key.Key_G)
     hover_at(desk, 34, 44)
     desk.until(lambda: len(sketches(desk)) == 1)
@@ -200,7 +200,7 @@ def test_a_box_sets_the_view_and_clicks_its_middle(open_desk, tool) -> None:
 def test_a_box_is_drawn_while_the_mouse_moves_and_waits_for_its_turn(open_desk) -> None:
     desk = open_desk()
     seen = []
-    desk.binding.annotation.prompts.dragged.connect(
+    desk.controller.annotation.click_layers.dragged.connect(
         lambda *_: seen.append(panel_of(desk).box_tool._sketch.shown)
     )
     centre = desk.viewer.scene.camera.center

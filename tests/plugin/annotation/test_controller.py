@@ -1,4 +1,4 @@
-"""The binding on a viewer without a window: what becomes of clicks."""
+"""The controller on a viewer without a window: what becomes of clicks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.annotation.controller import Binding
+from napari_gpcis.plugin.annotation.controller import Controller
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 
@@ -25,7 +25,7 @@ def test_each_click_makes_a_mask(bench) -> None:
     bench.settled(2)
     wanted = masks((30, 40), (30, 46, False))
     np.testing.assert_array_equal(bench.labels.data == 1, wanted)
-    assert bench.binding.status.startswith("2 clicks · object 1 · ")
+    assert bench.controller.status.startswith("2 clicks · object 1 · ")
 
 
 def test_undo_and_redo_bring_points_and_masks_back(bench) -> None:
@@ -35,15 +35,15 @@ def test_undo_and_redo_bring_points_and_masks_back(bench) -> None:
     bench.negative.add([30, 46])
     bench.settled(2)
     runs = len(bench.segmenter.runs)
-    bench.binding.command("undo")
+    bench.controller.command("undo")
     bench.until(lambda: not bench.current.busy)
     assert len(bench.negative.data) == 0
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
-    bench.binding.command("undo")
+    bench.controller.command("undo")
     assert len(bench.positive.data) == 0
     assert not bench.labels.data.any()
     for _ in range(2):
-        bench.binding.command("redo")
+        bench.controller.command("redo")
     bench.until(lambda: not bench.current.busy)
     wanted = masks((30, 40), (30, 46, False))
     np.testing.assert_array_equal(bench.labels.data == 1, wanted)
@@ -57,7 +57,7 @@ def test_undo_gives_up_a_running_prediction(bench) -> None:
     bench.segmenter.gate.clear()
     bench.positive.add([30, 60])
     bench.until(lambda: len(bench.segmenter.runs) == 2)
-    bench.binding.command("undo")
+    bench.controller.command("undo")
     bench.segmenter.gate.set()
     bench.until(lambda: not bench.current.busy)
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
@@ -68,10 +68,10 @@ def test_clear_removes_the_mask_and_can_be_undone(bench) -> None:
     bench.start()
     bench.positive.add([30, 40])
     bench.settled(1)
-    bench.binding.command("clear")
+    bench.controller.command("clear")
     assert len(bench.positive.data) == 0
     assert not bench.labels.data.any()
-    bench.binding.command("undo")
+    bench.controller.command("undo")
     bench.settled(1)
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
 
@@ -80,7 +80,7 @@ def test_a_second_object_does_not_overwrite_the_first(bench) -> None:
     bench.start()
     bench.positive.add([30, 40])
     bench.settled(1)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     assert len(bench.positive.data) == 0
     first = bench.labels.data.copy()
     bench.positive.add([30, 50])
@@ -88,9 +88,9 @@ def test_a_second_object_does_not_overwrite_the_first(bench) -> None:
     np.testing.assert_array_equal(bench.labels.data == 1, first == 1)
     wanted = masks((30, 50)) & ~(first == 1)
     np.testing.assert_array_equal(bench.labels.data == 2, wanted)
-    bench.binding.command("accept")
-    assert [done.id for done in bench.binding.session.objects] == [1, 2]
-    np.testing.assert_array_equal(bench.binding.session.labels, bench.labels.data)
+    bench.controller.command("accept")
+    assert [done.id for done in bench.controller.session.objects] == [1, 2]
+    np.testing.assert_array_equal(bench.controller.session.labels, bench.labels.data)
 
 
 def test_a_reopened_object_covers_others_as_before(bench, monkeypatch) -> None:
@@ -99,30 +99,30 @@ def test_a_reopened_object_covers_others_as_before(bench, monkeypatch) -> None:
     for place in ((30, 40), (30, 50)):
         bench.positive.add(place)
         bench.settled(1)
-        bench.binding.command("accept")
+        bench.controller.command("accept")
         bench.settled(0)
     monkeypatch.setattr(PREFERENCES, "protect", True)
-    bench.binding.command("undo")
+    bench.controller.command("undo")
     bench.settled(1)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.settled(0)
     np.testing.assert_array_equal(bench.labels.data == 2, masks((30, 50)))
-    assert bench.binding.session.objects[-1].overwrite
+    assert bench.controller.session.objects[-1].overwrite
 
 
 def test_the_running_object_takes_what_a_deleted_one_leaves(bench) -> None:
     bench.start()
     bench.positive.add((30, 40))
     bench.settled(1)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.settled(0)
     bench.positive.add((30, 50))
     bench.settled(1)
-    assert bench.binding.annotation.delete([(bench.current.plane, 1)]) == 1
-    bench.binding.command("accept")
+    assert bench.controller.annotation.delete([(bench.current.plane, 1)]) == 1
+    bench.controller.command("accept")
     bench.settled(0)
     np.testing.assert_array_equal(bench.labels.data == 2, masks((30, 50)))
-    session = bench.binding.session
+    session = bench.controller.session
     np.testing.assert_array_equal(session.labels, bench.labels.data)
 
 
@@ -131,15 +131,15 @@ def test_one_accepted_object_is_one_undo_step_of_the_labels(bench) -> None:
     for place in ([30, 40], [30, 50], [30, 60]):
         bench.positive.add(place)
         bench.settled(len(bench.positive.data))
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.positive.add([60, 80])
     bench.settled(1)
-    bench.binding.command("accept")
-    bench.binding.travel_in_labels("undo")
+    bench.controller.command("accept")
+    bench.controller.travel_in_labels("undo")
     assert set(np.unique(bench.labels.data)) == {0, 1}
-    bench.binding.travel_in_labels("undo")
+    bench.controller.travel_in_labels("undo")
     assert not bench.labels.data.any()
-    bench.binding.travel_in_labels("redo")
+    bench.controller.travel_in_labels("redo")
     wanted = masks((30, 40), (30, 50), (30, 60))
     np.testing.assert_array_equal(bench.labels.data == 1, wanted)
 
@@ -148,10 +148,10 @@ def test_undo_in_the_labels_takes_back_the_running_click(bench) -> None:
     bench.start()
     bench.positive.add([30, 40])
     bench.settled(1)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.positive.add([60, 80])
     bench.settled(1)
-    bench.binding.travel_in_labels("undo")
+    bench.controller.travel_in_labels("undo")
     assert set(np.unique(bench.labels.data)) == {0, 1}
     assert len(bench.positive.data) == 0
 
@@ -160,8 +160,8 @@ def test_undo_without_clicks_reopens_the_last_object(bench) -> None:
     bench.start()
     bench.positive.add([30, 40])
     bench.settled(1)
-    bench.binding.command("accept")
-    bench.binding.command("undo")
+    bench.controller.command("accept")
+    bench.controller.command("undo")
     bench.settled(1)
     bench.positive.add([30, 60])
     bench.settled(2)
@@ -177,13 +177,13 @@ def test_undo_goes_back_click_by_click_and_object_by_object(bench) -> None:
         bench.settled(1)
         bench.positive.add(second)
         bench.settled(2)
-        bench.binding.command("accept")
+        bench.controller.command("accept")
     for clicks in (2, 1, 0, 2, 1, 0):
-        bench.binding.command("undo")
+        bench.controller.command("undo")
         bench.settled(clicks)
     assert not bench.labels.data.any()
-    bench.binding.command("undo")
-    assert bench.binding.status == "Nothing to undo."
+    bench.controller.command("undo")
+    assert bench.controller.status == "Nothing to undo."
 
 
 def test_accept_before_the_mask_is_there_waits_for_it(bench) -> None:
@@ -191,10 +191,10 @@ def test_accept_before_the_mask_is_there_waits_for_it(bench) -> None:
     bench.segmenter.gate.clear()
     bench.positive.add([30, 40])
     bench.until(lambda: bench.segmenter.runs)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.positive.add([60, 80])  # the next object's first click
     bench.segmenter.gate.set()
-    bench.until(lambda: len(bench.binding.session.objects) == 1)
+    bench.until(lambda: len(bench.controller.session.objects) == 1)
     bench.settled(1)
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
     np.testing.assert_array_equal(bench.labels.data == 2, masks((60, 80)))
@@ -206,17 +206,17 @@ def accept_before_masks(bench, *places) -> None:
     bench.segmenter.gate.clear()
     for place in places:
         bench.positive.add(place)
-        bench.binding.command("accept")
+        bench.controller.command("accept")
 
 
 def test_objects_accepted_before_their_masks_stay_apart(bench) -> None:
     places = (30, 40), (60, 80), (20, 80)
     accept_before_masks(bench, *places)
-    bench.binding.command("accept")  # twice is no object more
+    bench.controller.command("accept")  # twice is no object more
     bench.until(lambda: bench.segmenter.runs)
     bench.positive.add([65, 20])
     bench.segmenter.gate.set()
-    bench.until(lambda: len(bench.binding.session.objects) == 3)
+    bench.until(lambda: len(bench.controller.session.objects) == 3)
     bench.settled(1)
     for label, place in enumerate((*places, (65, 20)), start=1):
         np.testing.assert_array_equal(bench.labels.data == label, masks(place))
@@ -227,35 +227,35 @@ def test_a_place_may_be_clicked_again_for_the_next_object(bench, again) -> None:
     accept_before_masks(bench)
     bench.positive.add([30, 40])
     bench.positive.add([60, 80])
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.positive.add(again)
     bench.segmenter.gate.set()
-    bench.until(lambda: len(bench.binding.session.objects) == 1)
-    bench.until(lambda: bench.binding.session.prediction is not None)
-    assert bench.binding.session.objects[0].clicks == (Click(30, 40), Click(60, 80))
-    assert bench.binding.session.clicks == (Click(*again),)
+    bench.until(lambda: len(bench.controller.session.objects) == 1)
+    bench.until(lambda: bench.controller.session.prediction is not None)
+    assert bench.controller.session.objects[0].clicks == (Click(30, 40), Click(60, 80))
+    assert bench.controller.session.clicks == (Click(*again),)
 
 
 def test_one_place_accepted_twice_is_two_objects_at_most(bench) -> None:
     accept_before_masks(bench, (30, 40), (30, 40))
     bench.segmenter.gate.set()
-    bench.until(lambda: len(bench.binding.session.objects) == 1)
+    bench.until(lambda: len(bench.controller.session.objects) == 1)
     # The second covers nothing that is free: it goes on, and says so.
-    bench.until(lambda: "no mask to accept" in bench.binding.status)
+    bench.until(lambda: "no mask to accept" in bench.controller.status)
     bench.positive.add([60, 80])
     bench.settled(2)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
     assert bench.labels.data[60, 80] == 2
 
 
 def test_what_waits_to_be_accepted_is_taken_back_step_by_step(bench) -> None:
     accept_before_masks(bench, (30, 40), (60, 80))
-    bench.binding.command("undo")  # the second is not accepted
-    bench.binding.command("undo")  # nor is it clicked
+    bench.controller.command("undo")  # the second is not accepted
+    bench.controller.command("undo")  # nor is it clicked
     bench.positive.add([20, 80])
     bench.segmenter.gate.set()
-    bench.until(lambda: len(bench.binding.session.objects) == 1)
+    bench.until(lambda: len(bench.controller.session.objects) == 1)
     bench.settled(1)
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
     np.testing.assert_array_equal(bench.labels.data == 2, masks((20, 80)))
@@ -266,7 +266,7 @@ def test_a_changed_click_is_not_accepted_with_its_neighbour(bench) -> None:
     bench.positive.data = bench.positive.data[[0, 2]]
     bench.qtbot.wait(1)
     bench.segmenter.gate.set()
-    bench.until(lambda: len(bench.binding.session.objects) == 2)
+    bench.until(lambda: len(bench.controller.session.objects) == 2)
     bench.settled(0)  # the second has no click any more; the third was accepted
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
     np.testing.assert_array_equal(bench.labels.data == 2, masks((20, 80)))
@@ -274,12 +274,12 @@ def test_a_changed_click_is_not_accepted_with_its_neighbour(bench) -> None:
 
 def test_accept_without_clicks_says_so(bench) -> None:
     bench.start()
-    bench.binding.command("accept")
-    assert "Nothing to accept" in bench.binding.status
+    bench.controller.command("accept")
+    assert "Nothing to accept" in bench.controller.status
     assert not bench.labels.data.any()
-    bench.binding.register("another", lambda: None)
-    bench.binding.command("another")
-    assert bench.binding.status == "Ready: click on an object."
+    bench.controller.register("another", lambda: None)
+    bench.controller.command("another")
+    assert bench.controller.status == "Ready: click on an object."
 
 
 def test_deleted_and_dragged_points_are_followed(bench) -> None:
@@ -293,7 +293,7 @@ def test_deleted_and_dragged_points_are_followed(bench) -> None:
     bench.settled(1)
     np.testing.assert_array_equal(bench.labels.data == 1, masks((60, 80)))
     bench.positive.data = [[20, 20]]
-    bench.until(lambda: bench.binding.session.clicks == (Click(20, 20),))
+    bench.until(lambda: bench.controller.session.clicks == (Click(20, 20),))
     bench.settled(1)
     np.testing.assert_array_equal(bench.labels.data == 1, masks((20, 20)))
 
@@ -304,21 +304,21 @@ def test_one_undo_takes_a_dragged_or_deleted_point_back(bench, deleted) -> None:
     for count, point in enumerate([(30, 40), (60, 80), (20, 80)], start=1):
         bench.positive.add(point)
         bench.settled(count)
-    before, clicks = bench.labels.data.copy(), bench.binding.session.clicks
+    before, clicks = bench.labels.data.copy(), bench.controller.session.clicks
     if deleted:
         bench.positive.selected_data = {1}
         bench.positive.remove_selected()
     else:
         bench.positive.data = [[30, 40], [50, 20], [20, 80]]
-    bench.until(lambda: bench.binding.session.clicks != clicks)
+    bench.until(lambda: bench.controller.session.clicks != clicks)
     bench.settled(2 if deleted else 3)
     after = bench.labels.data.copy()
     assert not np.array_equal(before, after)
-    bench.binding.command("undo")
+    bench.controller.command("undo")
     bench.settled(3)
-    assert bench.binding.session.clicks == clicks
+    assert bench.controller.session.clicks == clicks
     np.testing.assert_array_equal(bench.labels.data, before)
-    bench.binding.command("redo")
+    bench.controller.command("redo")
     bench.settled(2 if deleted else 3)
     np.testing.assert_array_equal(bench.labels.data, after)
 
@@ -329,7 +329,7 @@ def test_the_order_of_clicks_is_kept_across_both_layers(bench) -> None:
     bench.positive.add([30, 40])
     bench.negative.add([30, 34])
     bench.settled(3)
-    signs = [click.positive for click in bench.binding.session.clicks]
+    signs = [click.positive for click in bench.controller.session.clicks]
     assert signs == [False, True, False]
 
 
@@ -337,7 +337,7 @@ def test_a_click_outside_is_removed_with_a_word(bench) -> None:
     bench.start()
     bench.positive.add([30, 140])
     bench.until(lambda: len(bench.positive.data) == 0)
-    assert "outside the image" in bench.binding.status
+    assert "outside the image" in bench.controller.status
     assert not bench.labels.data.any()
 
 
@@ -361,7 +361,7 @@ def test_a_model_that_raises_leaves_labels_and_clicks(bench, errors) -> None:
 
 
 def test_a_model_that_does_not_load_is_tried_again(bench, errors) -> None:
-    failing, good = [True], bench.binding._models._factory
+    failing, good = [True], bench.controller._models._factory
 
     def factory(name: str) -> object:
         if failing[0]:
@@ -369,9 +369,9 @@ def test_a_model_that_does_not_load_is_tried_again(bench, errors) -> None:
             raise OSError(msg)
         return good(name)
 
-    bench.binding._models._factory = factory
+    bench.controller._models._factory = factory
     image = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
-    assert bench.binding.start(image)
+    assert bench.controller.start(image)
     bench.until(lambda: errors)
     assert "weights are missing" in errors[0]
     failing[0] = False
@@ -386,7 +386,7 @@ def test_an_answer_to_clicks_that_changed_meanwhile_is_dropped(bench) -> None:
     bench.positive.add([30, 40])
     bench.until(lambda: len(bench.segmenter.runs) == 1)
     bench.positive.data = np.array([[60.0, 80.0]])
-    bench.until(lambda: bench.binding.session.clicks == (Click(60, 80),))
+    bench.until(lambda: bench.controller.session.clicks == (Click(60, 80),))
     bench.segmenter.gate.set()
     bench.settled(1)
     np.testing.assert_array_equal(bench.labels.data == 1, masks((60, 80)))
@@ -411,8 +411,8 @@ def test_the_image_removed_while_a_prediction_runs(bench, errors) -> None:
     bench.positive.add([60, 80])
     bench.until(lambda: len(bench.segmenter.runs) == 2)
     bench.viewer.layers.remove(image)
-    assert bench.binding.annotation is None
-    assert "image was removed" in bench.binding.status
+    assert bench.controller.annotation is None
+    assert "image was removed" in bench.controller.status
     bench.segmenter.gate.set()
     other = bench.start()  # the thread is free again
     assert other in bench.viewer.layers
@@ -427,11 +427,11 @@ def test_layers_removed_by_the_person(bench) -> None:
         bench.settled(1)
         labels = bench.labels
         bench.viewer.layers.remove(getattr(bench, role))
-        assert bench.binding.annotation is None
-        assert "removed" in bench.binding.status
+        assert bench.controller.annotation is None
+        assert "removed" in bench.controller.status
         assert np.count_nonzero(labels.data)  # the mask is kept
-        assert bench.binding.start(image)
-        bench.until(lambda: bench.binding.session is not None)
+        assert bench.controller.start(image)
+        bench.until(lambda: bench.controller.session is not None)
     assert len(bench.viewer.layers) == 4
 
 
@@ -440,16 +440,16 @@ def test_labels_replaced_by_another_shape(bench) -> None:
     bench.positive.add([30, 40])
     bench.settled(1)
     bench.labels.data = np.zeros((5, 5), np.int32)
-    assert bench.binding.annotation is None
-    assert "same shape and place" in bench.binding.status
+    assert bench.controller.annotation is None
+    assert "same shape and place" in bench.controller.status
 
 
 def test_labels_of_a_wrong_shape_leave_everything_as_it_was(bench, errors) -> None:
     image = bench.start()
-    annotation = bench.binding.annotation
+    annotation = bench.controller.annotation
     wrong = bench.viewer.add_labels(np.zeros((9, 9), np.int32), name="cells")
-    assert not bench.binding.start(image, wrong)
-    assert bench.binding.annotation is annotation
+    assert not bench.controller.start(image, wrong)
+    assert bench.controller.annotation is annotation
     assert len(errors) == 1
     assert "'cells' has the shape (9, 9)" in errors[0]
 
@@ -459,7 +459,7 @@ def test_existing_labels_are_protected_and_continued(bench) -> None:
     data[25:35, 40:50] = 17
     labels = bench.viewer.add_labels(data.copy())
     image = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
-    assert bench.binding.start(image, labels)
+    assert bench.controller.start(image, labels)
     bench.positive.add([30, 40])
     bench.settled(1)
     np.testing.assert_array_equal(labels.data == 17, data == 17)
@@ -474,7 +474,7 @@ def test_labels_edited_by_hand_meanwhile_are_kept(bench) -> None:
     bench.labels.data_setitem((rows, cols), 9)
     bench.positive.add([30, 52])
     bench.settled(2)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     np.testing.assert_array_equal(bench.labels.data == 9, masks((30, 60)))
     bench.positive.add([70, 90])
     bench.settled(1)
@@ -486,10 +486,10 @@ def test_stopping_keeps_the_running_mask(bench) -> None:
     bench.positive.add([30, 40])
     bench.settled(1)
     labels, points = bench.labels, bench.positive
-    bench.binding.stop("enough")
+    bench.controller.stop("enough")
     np.testing.assert_array_equal(labels.data == 1, masks((30, 40)))
     assert len(points.data) == 0
-    assert bench.binding.status == "enough"
+    assert bench.controller.status == "enough"
     points.add([60, 80])  # a plain layer again
     assert not (labels.data == 2).any()
 
@@ -504,7 +504,7 @@ def test_another_image_can_follow(bench) -> None:
     bench.positive.add([60, 80])
     bench.settled(1)
     np.testing.assert_array_equal(labels.data == 1, masks((30, 40)))
-    assert bench.binding.start(first)
+    assert bench.controller.start(first)
     assert bench.labels == labels
     assert second in bench.viewer.layers
 
@@ -513,11 +513,11 @@ def test_another_model_replays_the_clicks(bench) -> None:
     bench.start()
     bench.positive.add([30, 40])
     bench.settled(1)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.positive.add([60, 80])
     bench.settled(1)
-    bench.binding.model = "other"
-    bench.until(lambda: bench.binding.session is not None)
+    bench.controller.model = "other"
+    bench.until(lambda: bench.controller.session is not None)
     bench.settled(1)
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
     np.testing.assert_array_equal(bench.labels.data == 2, masks((60, 80)))
@@ -530,17 +530,17 @@ def test_close_while_busy(bench) -> None:
     bench.until(lambda: bench.segmenter.runs)
     labels = bench.labels
     bench.segmenter.gate.set()
-    assert bench.binding.worker.alive
-    bench.binding.stop()
+    assert bench.controller.worker.alive
+    bench.controller.stop()
     assert not labels.data.any()
 
 
 def test_without_an_annotation_commands_do_nothing(bench) -> None:
     for name in ("accept", "undo", "redo", "clear"):
-        bench.binding.command(name)
-    bench.binding.ready()
-    bench.binding.travel_in_labels("undo")
-    assert bench.binding.session is None
+        bench.controller.command(name)
+    bench.controller.ready()
+    bench.controller.travel_in_labels("undo")
+    assert bench.controller.session is None
     assert isinstance(bench.viewer, ViewerModel)
 
 
@@ -549,16 +549,16 @@ def test_labels_without_a_free_id_say_so(bench, errors) -> None:
     data[0, 0] = 255
     labels = bench.viewer.add_labels(data.copy(), name="full")
     image = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
-    assert not bench.binding.start(image, labels)
+    assert not bench.controller.start(image, labels)
     assert len(errors) == 1
     assert "'full' has no id left: uint8 holds ids up to 255" in errors[0]
     labels.data = np.where(data == 255, 254, data).astype(np.uint8)
-    assert bench.binding.start(image, labels)
+    assert bench.controller.start(image, labels)
     bench.positive.add([30, 40])
     bench.settled(1)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.positive.add([60, 80])
-    bench.until(lambda: "no id left" in bench.binding.status)
+    bench.until(lambda: "no id left" in bench.controller.status)
     np.testing.assert_array_equal(labels.data == 255, masks((30, 40)))
     assert labels.data[60, 80] == 0
     assert not bench.current.busy
@@ -572,12 +572,12 @@ def test_a_mask_undone_in_the_labels_is_not_accepted(bench) -> None:
     bench.start()
     bench.positive.add([30, 40])
     bench.settled(1)
-    bench.binding.annotation.enter_plane()  # ends the undo step
+    bench.controller.annotation.enter_plane()  # ends the undo step
     bench.labels.undo()
     assert not bench.labels.data.any()
-    bench.binding.command("accept")
-    assert "no mask to accept" in bench.binding.status
-    assert not bench.binding.session.objects
+    bench.controller.command("accept")
+    assert "no mask to accept" in bench.controller.status
+    assert not bench.controller.session.objects
     bench.positive.add([30, 44])
     bench.settled(2)
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40), (30, 44)))
@@ -588,12 +588,12 @@ def test_new_pixels_of_the_image_are_used(bench) -> None:
     bench.positive.add([30, 40])
     bench.settled(1)
     image.data = np.full((80, 100), 9, np.uint8)
-    bench.until(lambda: bench.binding.session is not None)
+    bench.until(lambda: bench.controller.session is not None)
     bench.settled(1)
     assert bench.segmenter.runs[-1].prepared.planes[0][0, 0] == 9
     image.data = np.zeros((50, 60), np.uint8)
-    assert bench.binding.annotation is None
-    assert "no longer have the same shape" in bench.binding.status
+    assert bench.controller.annotation is None
+    assert "no longer have the same shape" in bench.controller.status
 
 
 def test_an_image_that_is_moved_ends_the_annotation(bench) -> None:
@@ -602,31 +602,31 @@ def test_an_image_that_is_moved_ends_the_annotation(bench) -> None:
     bench.settled(1)
     labels = bench.labels
     image.translate = (5, 0)
-    bench.until(lambda: bench.binding.annotation is None)
-    assert "same shape and place" in bench.binding.status
+    bench.until(lambda: bench.controller.annotation is None)
+    assert "same shape and place" in bench.controller.status
     np.testing.assert_array_equal(labels.data == 1, masks((30, 40)))
-    assert bench.binding.start(image)
+    assert bench.controller.start(image)
     assert bench.labels != labels
 
 
 def test_two_bindings_do_not_share_an_image(bench, errors) -> None:
     image = bench.start()
-    other = Binding(bench.viewer, lambda name: bench.segmenter, "fake")
+    other = Controller(bench.viewer, lambda name: bench.segmenter, "fake")
     assert not other.start(image)
     assert errors == ["Another GPCIS widget annotates this image: press Stop there."]
-    bench.binding.stop()
+    bench.controller.stop()
     assert other.start(image)
     other.close()
 
 
 def test_a_hint_when_clicks_go_elsewhere(bench) -> None:
     image = bench.start()
-    assert bench.binding.status == "Ready: click on an object."
+    assert bench.controller.status == "Ready: click on an object."
     seen = []
-    bench.binding.status_changed.connect(seen.append)
+    bench.controller.status_changed.connect(seen.append)
     bench.viewer.layers.selection.active = image
     assert seen[-1].endswith("\nPress G to go on clicking.")
-    bench.binding.ready()
+    bench.controller.ready()
     assert seen[-1] == "Ready: click on an object."
     bench.positive.mode = "select"
     assert seen[-1].endswith("\nPress G to go on clicking.")
@@ -636,16 +636,16 @@ def test_an_image_with_nan_says_so_until_it_is_mended(bench, errors) -> None:
     data = np.zeros((80, 100), np.float32)
     data[3, 4] = np.nan
     image = bench.viewer.add_image(data)
-    assert bench.binding.start(image)
+    assert bench.controller.start(image)
     bench.until(lambda: errors)
-    assert "1 of the 8000 values in it are NaN" in bench.binding.status
+    assert "1 of the 8000 values in it are NaN" in bench.controller.status
     bench.positive.add([50, 40])
     bench.until(lambda: len(errors) == 2)
-    bench.binding.command("accept")
-    assert "1 of the 8000 values in it are NaN" in bench.binding.status
-    bench.binding.command("clear")
+    bench.controller.command("accept")
+    assert "1 of the 8000 values in it are NaN" in bench.controller.status
+    bench.controller.command("clear")
     image.data = np.nan_to_num(data)
-    bench.until(lambda: bench.binding.session is not None)
+    bench.until(lambda: bench.controller.session is not None)
     bench.positive.add([30, 40])
     bench.settled(1)
     assert len(errors) == 2

@@ -43,7 +43,7 @@ class Door:
         """Go to a plane that is not opened now."""
         self.event.clear()
         self.go_to(plane)
-        assert self.bench.binding.session is None
+        assert self.bench.controller.session is None
 
     def open(self, clicks: int) -> None:
         self.event.set()
@@ -56,7 +56,7 @@ def door(bench: Any) -> Iterator[Door]:
     found = Door(bench)
     bench.start(np.zeros(SHAPE, np.uint8))
     found.go_to(0)
-    bench.until(lambda: bench.binding.session is not None)
+    bench.until(lambda: bench.controller.session is not None)
     yield found
     found.event.set()
 
@@ -70,7 +70,7 @@ def click(bench: Any, *clicks: Click) -> None:
 
 def commands(bench: Any, *names: str) -> None:
     for name in names:
-        bench.binding.command(name)
+        bench.controller.command(name)
 
 
 def mask(*clicks: Click) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_clicks_are_undone_and_redone_before_and_after(bench: Any, door: Door) -
     for command, clicks in (("redo", (ONE, THREE)), ("undo", (ONE,)), ("undo", ())):
         commands(bench, command)
         bench.settled(len(clicks))
-        assert bench.binding.session.clicks == clicks
+        assert bench.controller.session.clicks == clicks
         np.testing.assert_array_equal(bench.labels.data[1] == 1, mask(*clicks))
 
 
@@ -110,7 +110,7 @@ def test_accept_is_taken_back(bench: Any, door: Door) -> None:
     door.shut()
     click(bench, ONE)
     commands(bench, "accept", "undo")
-    assert "Not accepted" in bench.binding.status
+    assert "Not accepted" in bench.controller.status
     click(bench, TWO)
     commands(bench, "accept")
     bench.positive.add((1, 60, 60))
@@ -128,34 +128,34 @@ def test_a_deletion_is_undone_at_once(bench: Any, door: Door) -> None:
     commands(bench, "accept")
     bench.settled(0)
     before = bench.labels.data.copy()
-    bench.binding.annotation.delete([(bench.current.plane, 1)])
+    bench.controller.annotation.delete([(bench.current.plane, 1)])
     door.shut()
     commands(bench, "undo")
-    assert "Object 1 is back" in bench.binding.status
+    assert "Object 1 is back" in bench.controller.status
     np.testing.assert_array_equal(bench.labels.data, before)
     commands(bench, "undo")
-    assert "Nothing to undo" in bench.binding.status
+    assert "Nothing to undo" in bench.controller.status
     commands(bench, "redo")
-    assert "Object 1 is deleted again" in bench.binding.status
+    assert "Object 1 is deleted again" in bench.controller.status
     door.open(0)
 
 
 def test_another_model_goes_on_with_all_steps(bench: Any, door: Door) -> None:
     click(bench, ONE)
     bench.positive.data = [[0, 30, 60]]  # dragged
-    bench.until(lambda: bench.binding.session.clicks == (TWO,))
+    bench.until(lambda: bench.controller.session.clicks == (TWO,))
     click(bench, THREE)
     bench.settled(2)
     commands(bench, "undo")
     door.event.clear()
-    bench.binding.reload_model()
+    bench.controller.reload_model()
     commands(bench, "undo")
     assert bench.current.clicks == (ONE,)
     door.open(1)
     for clicks in ((TWO,), (TWO, THREE)):
         commands(bench, "redo")
         bench.settled(len(clicks))
-        assert bench.binding.session.clicks == clicks
+        assert bench.controller.session.clicks == clicks
         np.testing.assert_array_equal(bench.labels.data[0] == 1, mask(*clicks))
 
 
@@ -170,7 +170,7 @@ def correct_and_reload(bench: Any, door: Door, second: Click) -> None:
     click(bench, second)
     bench.settled(2)
     door.event.clear()
-    bench.binding.reload_model()
+    bench.controller.reload_model()
 
 
 def test_a_correction_is_undone_and_redone(bench: Any, door: Door) -> None:
@@ -179,7 +179,7 @@ def test_a_correction_is_undone_and_redone(bench: Any, door: Door) -> None:
     np.testing.assert_array_equal(bench.labels.data[0] == 1, mask(ONE))
     commands(bench, "redo", "redo")
     door.open(2)
-    assert bench.binding.session.start.label == 1
+    assert bench.controller.session.start.label == 1
     commands(bench, "accept")
     bench.settled(0)
     expected = mask(ONE, Click(30, 50))
@@ -196,11 +196,11 @@ def test_a_correction_is_accepted_though_its_mask_needs_no_answer(
     bench.current.begin_with(mask(ONE), label=1)
     bench.settled(1)
     door.event.clear()
-    bench.binding.reload_model()
+    bench.controller.reload_model()
     commands(bench, "accept")
     bench.positive.add([0, THREE.row, THREE.col])  # the next object
     door.open(1)
-    assert [step.how for step in bench.binding.session.steps] == ["replace"]
+    assert [step.how for step in bench.controller.session.steps] == ["replace"]
     np.testing.assert_array_equal(bench.labels.data[0] == 1, mask(ONE))
     np.testing.assert_array_equal(bench.labels.data[0] == 2, mask(THREE))
 
@@ -222,14 +222,14 @@ def test_a_box_is_drawn(bench: Any, door: Door) -> None:
     door.shut()
     assert bench.current.draw_box((10, 20, 41, 51))
     door.open(1)
-    assert bench.binding.session.clicks == (Click(25, 35),)
-    assert bench.binding.session.current.prompts.view == (10, 20, 41, 51)
+    assert bench.controller.session.clicks == (Click(25, 35),)
+    assert bench.controller.session.current.prompts.view == (10, 20, 41, 51)
 
 
 @pytest.mark.parametrize("how", ["undo", "elsewhere", "wait"])
 def test_a_copy_that_is_on_its_way(bench: Any, door: Door, how: str) -> None:
-    copying = Copying(bench.binding, Propagation(bench.binding))
-    bench.binding.started.emit(bench.binding.annotation)  # it has begun before
+    copying = Copying(bench.controller, Propagation(bench.controller))
+    bench.controller.started.emit(bench.controller.annotation)  # it has begun before
     click(bench, ONE)
     bench.settled(1)
     door.event.clear()
@@ -237,7 +237,7 @@ def test_a_copy_that_is_on_its_way(bench: Any, door: Door, how: str) -> None:
     bench.until(lambda: bench.current.plane.steps[0] == 1)
     if how == "undo":
         commands(bench, "undo")
-        assert "not copied" in bench.binding.status
+        assert "not copied" in bench.controller.status
     elif how == "elsewhere":
         door.go_to(3)
         door.go_to(1)

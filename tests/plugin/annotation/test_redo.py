@@ -22,7 +22,7 @@ WHAT = (
     "switch_sign",
     "box",
     "way",
-    "cover",
+    "overwrite",
     "select_label",
 )
 NOTHING = "Nothing to"
@@ -46,7 +46,7 @@ class Quiet(Person):
         }.get(name, ())
         numbers = tuple(int(self.random.integers(limit)) for limit in limits)
         if name in ("accept", "undo", "redo"):
-            self.bench.binding.command(name)
+            self.bench.controller.command(name)
         else:
             getattr(self, name)(*numbers)
         self.done.append((name, numbers))

@@ -26,7 +26,7 @@ FIRST = Plane((1, 2), (0, 0, 0))
 @pytest.fixture
 def work(bench: Any) -> Iterator[Any]:
     """A bench on the first of two planes, with a record."""
-    autosaver = Autosaver(bench.binding)
+    autosaver = Autosaver(bench.controller)
     PREFERENCES.autosave = False
     bench.record = lambda: autosaver.record
     bench.image = bench.start(np.zeros(SHAPE, np.uint8))
@@ -50,12 +50,12 @@ def click(bench: Any, row: int, col: int, positive: bool = True) -> None:
 
 def finish(bench: Any, row: int, col: int) -> None:
     click(bench, row, col)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.settled(0)
 
 
 def command(bench: Any, name: str, clicks: int) -> None:
-    bench.binding.command(name)
+    bench.controller.command(name)
     bench.settled(clicks)
 
 
@@ -80,11 +80,11 @@ def test_a_deleted_object_comes_back_whole_from_under_the_running_one(
 ) -> None:
     finish(work, 30, 40)
     click(work, 30, 55)
-    work.binding.annotation.delete([(FIRST, 1)])
+    work.controller.annotation.delete([(FIRST, 1)])
     np.testing.assert_array_equal(work.labels.data[0] == 2, disk((30, 55)))
     go_to(work, 1)
-    work.binding.command("undo")
-    assert "is back" in work.binding.status
+    work.controller.command("undo")
+    assert "is back" in work.controller.status
     go_to(work, 0)
     command(work, "accept", 0)
     both = disk((30, 40))
@@ -101,9 +101,9 @@ def test_nothing_is_left_of_a_deleted_object_that_was_covered(
     click(work, 30, 60)
     if not opened:
         work.current.set_aside()
-    work.binding.annotation.delete([(FIRST, 1)])
+    work.controller.annotation.delete([(FIRST, 1)])
     if not opened:
-        work.binding.annotation.enter_plane()
+        work.controller.annotation.enter_plane()
         work.settled(2)
     command(work, "clear", 0)
     check(work, _1=disk())
@@ -111,18 +111,18 @@ def test_nothing_is_left_of_a_deleted_object_that_was_covered(
         command(work, "undo", 2)
         command(work, "clear", 0)
     go_to(work, 1)
-    work.binding.command("undo")
+    work.controller.command("undo")
     check(work, _1=disk((30, 40)))
 
 
 def test_an_object_comes_back_while_it_is_given_a_new_shape(work: Any) -> None:
     finish(work, 30, 40)
-    work.binding.annotation.delete([(FIRST, 1)])
+    work.controller.annotation.delete([(FIRST, 1)])
     work.labels.selected_label = 1
-    work.binding.writing.way = "replace"
+    work.controller.writing.mode = "replace"
     click(work, 30, 50)
     go_to(work, 1)
-    work.binding.command("undo")
+    work.controller.command("undo")
     go_to(work, 0)
     np.testing.assert_array_equal(work.labels.data[0] == 1, disk((30, 50)))
     command(work, "clear", 0)
@@ -167,9 +167,9 @@ def test_what_was_added_to_an_object_and_cleared_is_a_new_object_then(
 ) -> None:
     finish(work, 30, 40)
     work.labels.selected_label = 1
-    work.binding.writing.way = "add"
+    work.controller.writing.mode = "add"
     finish(work, 60, 20)
-    work.binding.writing.way = "new"
+    work.controller.writing.mode = "new"
     command(work, "undo", 1)
     command(work, "clear", 0)
     finish(work, 60, 80)
@@ -189,7 +189,7 @@ def test_an_id_whose_object_was_cleared_is_given_again(work: Any) -> None:
 def test_a_click_counts_if_accept_is_pressed_at_once(work: Any) -> None:
     click(work, 30, 40)
     work.positive.add((0, 30, 50))  # no turn of the event loop between both
-    work.binding.command("accept")
+    work.controller.command("accept")
     work.settled(0)
     check(work, _1=disk((30, 40), (30, 50)))
 
@@ -198,7 +198,7 @@ def test_a_removed_click_leaves_no_wish_to_accept(work: Any) -> None:
     work.segmenter.gate.clear()
     work.positive.add((0, 30, 40))
     work.until(lambda: work.segmenter.runs)
-    work.binding.command("accept")
+    work.controller.command("accept")
     work.positive.data = np.empty((0, 3))
     work.until(lambda: not work.current.session.clicks)
     work.segmenter.gate.set()
@@ -209,14 +209,14 @@ def test_a_removed_click_leaves_no_wish_to_accept(work: Any) -> None:
 def test_what_cannot_be_accepted_goes_on_with_later_clicks(work: Any) -> None:
     finish(work, 30, 40)
     work.labels.selected_label = 1
-    work.binding.writing.way = "cut"
+    work.controller.writing.mode = "cut"
     work.segmenter.gate.clear()
     work.positive.add((0, 60, 80))  # beside the object
     work.until(lambda: len(work.segmenter.runs) == 2)
-    work.binding.command("accept")
+    work.controller.command("accept")
     work.positive.add((0, 30, 50))
     work.until(lambda: len(work.current.clicks) == 2)
-    work.binding.command("redo")
+    work.controller.command("redo")
     work.segmenter.gate.set()
     work.settled(2)
     command(work, "accept", 0)
@@ -227,10 +227,10 @@ def test_a_click_after_accept_can_be_turned(work: Any) -> None:
     work.segmenter.gate.clear()
     work.positive.add((0, 30, 40))
     work.until(lambda: work.segmenter.runs)
-    work.binding.command("accept")
+    work.controller.command("accept")
     work.positive.add((0, 60, 80))
     work.until(lambda: len(work.current.clicks) == 2)
-    work.binding.command("toggle_sign")
+    work.controller.command("toggle_sign")
     work.segmenter.gate.set()
     work.until(lambda: work.current.session.steps)
     work.settled(1)
@@ -255,8 +255,8 @@ def test_what_ran_when_the_annotation_ended_is_not_saved_as_running(work: Any) -
     click(work, 60, 60)
     (plane,) = work.record().saved().planes
     assert (plane.running, len(plane.sessions[-1].current.clicks)) == (2, 1)
-    work.binding.stop()
-    assert work.binding.start(work.image)
+    work.controller.stop()
+    assert work.controller.start(work.image)
     (plane,) = work.record().saved().planes
     assert (plane.running, plane.sessions[-1].current.clicks) == (0, ())
 
@@ -267,7 +267,7 @@ def test_a_finished_object_is_not_taken_for_the_running_one(
 ) -> None:
     finish(work, 30, 40)
     work.labels.selected_label = 1
-    work.binding.writing.way = way
+    work.controller.writing.mode = way
     click(work, 30, 55)
     kept = without_unfinished(work.record().saved(), work.labels.data)
     assert (kept[0][disk((30, 55))] == 1).all()
@@ -306,8 +306,8 @@ def test_clicks_that_were_just_deleted_take_their_mask_with_them(
     work: Any, way: str
 ) -> None:
     """The next object is begun in the same turn of the event loop."""
-    propagation = Propagation(work.binding)
-    copying = Copying(work.binding, propagation)
+    propagation = Propagation(work.controller)
+    copying = Copying(work.controller, propagation)
     finish(work, 30, 40)
     click(work, 60, 70)
     work.positive.data = np.empty((0, 3))
@@ -317,12 +317,12 @@ def test_clicks_that_were_just_deleted_take_their_mask_with_them(
         assert work.current.draw_box((20, 30, 41, 51))
     else:
         mask = disk((30, 40))
-        copying.attach(work.binding.annotation)
+        copying.attach(work.controller.annotation)
         copying._pending = Source(FIRST, (0, 0, *mask.shape), mask, 9)
-        work.binding.annotation.events.plane_changed.emit()
+        work.controller.annotation.events.plane_changed.emit()
     work.settled(len(work.current.clicks))
     assert not work.labels.data[0][disk((60, 70))].any()
-    work.binding.command("clear")
+    work.controller.command("clear")
     work.settled(0)
     check(work, _1=disk((30, 40)))
 

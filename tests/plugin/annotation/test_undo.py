@@ -40,8 +40,11 @@ def segmenter() -> BrightSegmenter:
 @pytest.fixture
 def work(bench: Any, qtbot: Any) -> Iterator[Any]:
     """A bench that follows and keeps, on the middle plane of the stack."""
-    keeping = RecoveryManager(bench.viewer, bench.binding, bench.binding)
-    bench.stack, bench.files = StackPanel(bench.binding), FilesPanel(bench.binding)
+    keeping = RecoveryManager(bench.viewer, bench.controller, bench.controller)
+    bench.stack, bench.files = (
+        StackPanel(bench.controller),
+        FilesPanel(bench.controller),
+    )
     for part in (bench.stack, bench.files, keeping.banner):
         qtbot.addWidget(part)
     keeping.serve([bench.files], lambda: bench.viewer.layers[0])
@@ -63,7 +66,7 @@ def finish(bench: Any, row: int, col: int) -> None:
     """Click on the displayed plane and accept."""
     bench.positive.add((bench.current.plane.steps[0], row, col))
     bench.settled(1)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.settled(0)
 
 
@@ -146,13 +149,13 @@ def test_a_run_that_is_undone_is_not_saved(work: Any) -> None:
     go_to(work, MIDDLE)
     before = work.labels.data.copy()
     follow(work)
-    work.binding.command("undo")
+    work.controller.command("undo")
     assert saved_ids(work) == {5: [1], MIDDLE: [2]}
-    assert "as before" in work.binding.status
+    assert "as before" in work.controller.status
     assert not work.stack.propagation.found
-    work.binding.command("undo")  # reopens the object on the displayed plane
+    work.controller.command("undo")  # reopens the object on the displayed plane
     work.settled(1)
-    work.binding.command("clear")
+    work.controller.command("clear")
     work.settled(0)
     np.testing.assert_array_equal(work.labels.data, before)
 
@@ -164,16 +167,16 @@ def test_undo_on_a_plane_of_a_run_opens_the_object_there(work: Any) -> None:
     finish(work, 5, 5)
     shown = work.labels.data.copy()
     go_to(work, 5)
-    work.binding.command("undo")
+    work.controller.command("undo")
     work.settled(1)
     np.testing.assert_array_equal(work.labels.data, shown)
-    work.binding.command("clear")
+    work.controller.command("clear")
     work.settled(0)
     assert not (work.labels.data[5] == 1).any()
     np.testing.assert_array_equal(work.labels.data[6:], shown[6:])
     check_replay(work)
     go_to(work, MIDDLE)
-    work.binding.command("undo")  # the later object, not the run
+    work.controller.command("undo")  # the later object, not the run
     work.settled(1)
     assert (work.labels.data[6] == 1).any()
 
@@ -249,17 +252,17 @@ def test_objects_deleted_together_come_back_together(work: Any, closed: bool) ->
     if closed:
         for plane in range(KEPT_SESSIONS):
             go_to(work, plane)
-        planes = work.binding.annotation.known(Plane((1, 2), (5, 0, 0)))
+        planes = work.controller.annotation.known(Plane((1, 2), (5, 0, 0)))
         assert planes.session is None
     work.labels.data[8, 40:50, 40:50] = 9  # drawn by hand, on a plane never seen
     there = [(5, 1), (6, 3), (8, 9), (5, 2)]
     doomed = [(Plane((1, 2), (plane, 0, 0)), label) for plane, label in there]
-    assert work.binding.annotation.delete(doomed) == 4
+    assert work.controller.annotation.delete(doomed) == 4
     assert not work.labels.data.any()
     assert saved_ids(work) == {5: [1, 2, 1, 2], 6: [3, 3]}
     check_replay(work)
-    work.binding.command("undo")
-    assert "4 objects are back" in work.binding.status
+    work.controller.command("undo")
+    assert "4 objects are back" in work.controller.status
     work.labels.data[8] = 0
     np.testing.assert_array_equal(work.labels.data, shown)
     assert saved_ids(work) == {5: [1, 2], 6: [3]}
@@ -270,20 +273,20 @@ def test_what_was_accepted_later_stays_when_a_deletion_is_undone(work: Any) -> N
     go_to(work, 5)
     finish(work, 5, 5)
     plane = work.current.plane
-    work.binding.annotation.delete([(plane, 1)])
+    work.controller.annotation.delete([(plane, 1)])
     finish(work, 55, 5)
     go_to(work, 6)
-    work.binding.command("undo")  # steps of plane 5 are taken back there, in order
-    assert "Nothing to undo" in work.binding.status
+    work.controller.command("undo")  # steps of plane 5 are taken back there, in order
+    assert "Nothing to undo" in work.controller.status
     assert set(np.unique(work.labels.data)) == {0, 2}
     go_to(work, 5)
-    work.binding.command("undo")
+    work.controller.command("undo")
     work.settled(1)
-    work.binding.command("clear")
+    work.controller.command("clear")
     work.settled(0)
-    work.binding.command("undo")  # the clicks of the object
+    work.controller.command("undo")  # the clicks of the object
     work.settled(1)
-    work.binding.command("clear")
+    work.controller.command("clear")
     work.settled(0)
     assert not work.labels.data.any()
 
@@ -292,17 +295,17 @@ def test_deletions_of_a_plane_come_back_in_their_order(work: Any) -> None:
     go_to(work, 5)
     finish(work, 5, 5)
     finish(work, 55, 5)
-    work.binding.annotation.delete([(work.current.plane, 1)])
+    work.controller.annotation.delete([(work.current.plane, 1)])
     go_to(work, 6)
-    work.binding.reload_model()
+    work.controller.reload_model()
     work.settled(0)
     finish(work, 5, 5)
     doomed = [(Plane((1, 2), (plane, 0, 0)), plane - 3) for plane in (5, 6)]
-    assert work.binding.annotation.delete(doomed) == 2
+    assert work.controller.annotation.delete(doomed) == 2
     finish(work, 55, 5)  # plane 6 has been worked on since
     go_to(work, MIDDLE)
-    work.binding.command("undo")
-    assert "Nothing to undo" in work.binding.status
+    work.controller.command("undo")
+    assert "Nothing to undo" in work.controller.status
     check_replay(work)
     assert not work.labels.data[5].any()
 
@@ -312,18 +315,18 @@ def test_what_came_back_alone_is_not_brought_back_again(work: Any) -> None:
         go_to(work, plane)
         finish(work, 5, 5)
     doomed = [(Plane((1, 2), (plane, 0, 0)), plane - 4) for plane in (5, 6)]
-    assert work.binding.annotation.delete(doomed) == 2
+    assert work.controller.annotation.delete(doomed) == 2
     finish(work, 55, 5)
     go_to(work, 5)
-    work.binding.command("undo")  # here only: plane 6 has been worked on since
-    assert "Object 1 is back" in work.binding.status
+    work.controller.command("undo")  # here only: plane 6 has been worked on since
+    assert "Object 1 is back" in work.controller.status
     go_to(work, 6)
-    work.binding.command("undo")
+    work.controller.command("undo")
     work.settled(1)
-    work.binding.command("undo")
+    work.controller.command("undo")
     work.settled(0)
-    work.binding.reload_model()
-    work.binding.command("undo")
+    work.controller.reload_model()
+    work.controller.command("undo")
     assert set(np.unique(work.labels.data)) == {0, 1, 2}
     check_replay(work)
 
@@ -352,9 +355,9 @@ def test_following_again_takes_the_place_of_the_earlier_run(work: Any) -> None:
     follow(work)
     first = work.labels.data.copy()
     go_to(work, 5)
-    work.binding.annotation.delete([(work.current.plane, 1)])
+    work.controller.annotation.delete([(work.current.plane, 1)])
     work.labels.selected_label = 1
-    work.binding.writing.way = "replace"
+    work.controller.writing.mode = "replace"
     finish(work, 5, 5)  # the bar is what is meant
     work.stack.propagate_on.click()
     work.until(lambda: not work.stack.propagation.running)
@@ -364,7 +367,7 @@ def test_following_again_takes_the_place_of_the_earlier_run(work: Any) -> None:
         np.testing.assert_array_equal(work.labels.data[plane] == 1, bar)
     np.testing.assert_array_equal(work.labels.data[:5], first[:5])
     check_replay(work)
-    work.binding.command("undo")
+    work.controller.command("undo")
     np.testing.assert_array_equal(work.labels.data[6:], first[6:])
     np.testing.assert_array_equal(work.labels.data[5] == 1, bar)
     check_replay(work)

@@ -53,9 +53,9 @@ def test_the_wheel_changes_nothing(open_desk: Any) -> None:
         desk.widget.model_choice.combo,
     )
     assert not any(map(turn_wheel, parts))
-    assert desk.binding.writing.way == "new"
+    assert desk.controller.writing.mode == "new"
     assert slider.value() == round(PREFERENCES.threshold * 100)
-    assert desk.binding.annotation.image == desk.image
+    assert desk.controller.annotation.image == desk.image
     assert desk.widget.model_choice.combo.currentIndex() == before
 
 

@@ -50,7 +50,7 @@ def test_empty_sections_say_what_to_do(open_desk: Any) -> None:
     uncertainty = panels[uncertainty_panel.UncertaintyPanel]
     desk.until(lambda: objects.summary.text() == objects_panel.NO_OBJECT)
     assert uncertainty.message.text() == uncertainty_panel.IDLE
-    desk.binding.stop()
+    desk.controller.stop()
     assert objects.summary.text() == objects_panel.NOT_STARTED
     assert uncertainty.message.text() == uncertainty_panel.NOT_STARTED
 
@@ -61,7 +61,7 @@ def test_the_combo_boxes_follow_what_is_annotated(open_desk: Any) -> None:
     note.say("Open its image first: 'other'.")
     other = desk.viewer.add_image(np.zeros((60, 70), np.uint8), name="other")
     assert note.hint.text() == ""
-    assert desk.binding.start(other)
+    assert desk.controller.start(other)
     assert widget.image_combo.layer == other
     assert widget.labels_combo.layer == desk.labels
 
@@ -89,9 +89,9 @@ def test_long_names_are_told_apart(qtbot: Any) -> None:
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.1034, "103 ms"), (14.06, "14.1 s")])
 def test_times_are_read_at_a_glance(seconds: float, words: str) -> None:
-    held = SimpleNamespace(label=3, how="add")
+    live = SimpleNamespace(label=3, how="add")
     current: Any = SimpleNamespace(
-        session=True, clicks=[1, 2], held=held, busy=False, seconds=seconds
+        session=True, clicks=[1, 2], live=live, busy=False, seconds=seconds
     )
     assert progress(current) == f"2 clicks · object 3 · {words}"
 

@@ -158,17 +158,17 @@ def test_first_use_downloads_while_the_old_model_goes_on(
 ) -> None:
     desk = open_desk()
     asked: list[str] = []
-    desk.binding._models._factory = lambda name: asked.append(name) or desk.segmenter
+    desk.controller._models._factory = lambda name: asked.append(name) or desk.segmenter
     choice = desk.widget.model_choice
     server.gate.clear()
     pick(choice, FAR)
     server.wait_until_asked()
     assert choice.note.isVisible()
-    assert desk.binding.model == DEFAULT_MODEL
+    assert desk.controller.model == DEFAULT_MODEL
     desk.robot.click(desk.image, (30, 40))  # nothing blocks
     desk.settled(1)
     server.gate.set()
-    desk.until(lambda: desk.binding.model == FAR)
+    desk.until(lambda: desk.controller.model == FAR)
     desk.until(lambda: asked == [FAR])
     desk.settled(1)  # the clicks were replayed
     assert not choice.note.isVisible()
@@ -190,7 +190,7 @@ def test_the_downloaded_model_predicts(
     widget = GPCISWidget(proxy)
     qtbot.addWidget(widget)
     pick(widget.model_choice, FAR)
-    qtbot.waitUntil(lambda: widget.binding.model == FAR, timeout=60_000)
+    qtbot.waitUntil(lambda: widget.controller.model == FAR, timeout=60_000)
     assert widget.start()
     qtbot.waitUntil(lambda: widget.session is not None, timeout=60_000)
     assert isinstance(widget.session.segmenter, Segmenter)
@@ -213,14 +213,14 @@ def test_a_cancelled_download_keeps_the_old_model_and_what_came(
     desk.until(lambda: part.is_file() and part.stat().st_size > 0)
     desk.until(lambda: choice.note.bar.value() > 0)
     press(choice.note.cancel)
-    assert choice.combo.currentText() == DEFAULT_MODEL == desk.binding.model
+    assert choice.combo.currentText() == DEFAULT_MODEL == desk.controller.model
     assert not choice.note.isVisible()
     desk.qtbot.wait(3500)  # longer than the pause before the next attempt
-    assert desk.binding.model == DEFAULT_MODEL
+    assert desk.controller.model == DEFAULT_MODEL
     assert part.is_file()
     server.cuts.clear()
     pick(choice, FAR)
-    desk.until(lambda: desk.binding.model == FAR)
+    desk.until(lambda: desk.controller.model == FAR)
     assert server.asked[-1].startswith("bytes=")
     assert not part.exists()
 
@@ -237,9 +237,9 @@ def test_a_broken_connection_is_resumed_and_a_failure_can_be_tried_again(
     assert "404" in choice.note.text.text()
     assert STAYS.format("", DEFAULT_MODEL) in choice.note.text.text()
     assert not errors  # said in place, once
-    assert desk.binding.model == DEFAULT_MODEL
+    assert desk.controller.model == DEFAULT_MODEL
     press(choice.note.retry)
-    desk.until(lambda: desk.binding.model == FAR)
+    desk.until(lambda: desk.controller.model == FAR)
     assert [bool(asked) for asked in server.asked] == [False, False, True]
     assert not choice.note.isVisible()
 
@@ -256,7 +256,7 @@ def test_another_choice_gives_the_download_up(
     server.gate.set()
     desk.qtbot.wait(200)
     assert not choice.note.isVisible()
-    assert desk.binding.model == DEFAULT_MODEL
+    assert desk.controller.model == DEFAULT_MODEL
 
 
 def test_the_widget_closes_while_a_download_hangs(
@@ -280,9 +280,9 @@ def test_a_file_of_ones_own_stays_in_the_list(
     (tmp_path / "broken.safetensors").write_bytes(b"no model")
     panel.load_file(tmp_path / "broken.safetensors")
     assert "broken.safetensors" in panel.message.text()
-    assert desk.binding.model == DEFAULT_MODEL
+    assert desk.controller.model == DEFAULT_MODEL
     panel.load_file(checkpoint)
-    assert desk.binding.model == str(checkpoint)
+    assert desk.controller.model == str(checkpoint)
     assert choice.combo.currentText() == "my nuclei"
     assert "Nuclei of our own." in panel.facts.text()
     assert panel.message.isHidden()
@@ -325,7 +325,7 @@ def test_the_device_is_a_preference(
         made.append(PREFERENCES.device)
         return desk.segmenter
 
-    desk.binding._models._factory = factory
+    desk.controller._models._factory = factory
     panel = panel_of(desk.widget)
     panel.device.mark(devices_here())
     model = panel.device.model()

@@ -10,9 +10,9 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from napari_gpcis.plugin.labels import writer as painter_module
+from napari_gpcis.plugin.labels import writer as writer_module
 from napari_gpcis.plugin.labels.multi_plane import take_back, write
-from napari_gpcis.plugin.labels.writer import EMPTY, Painted, Painter
+from napari_gpcis.plugin.labels.writer import EMPTY, LabelsWriter, LiveMask
 from napari_gpcis.plugin.viewer.planes import Plane, displayed_plane
 
 if TYPE_CHECKING:
@@ -41,49 +41,49 @@ def labels() -> Labels:
 
 
 def test_a_mask_takes_free_pixels_only(labels: Labels) -> None:
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
-    assert held.label == 8
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (3, 3, 9, 9), full(6, 6))
+    assert live.label == 8
     assert np.count_nonzero(labels.data == 8) == 36 - 4
     assert np.count_nonzero(labels.data == 7) == 25
 
 
 def test_a_new_mask_replaces_the_old_one(labels: Labels) -> None:
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
-    painter.paint(PLANE, held, (8, 8, 12, 20), full(4, 12))
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (3, 3, 9, 9), full(6, 6))
+    writer.paint(PLANE, live, (8, 8, 12, 20), full(4, 12))
     wanted = np.zeros((20, 30), dtype=bool)
     wanted[8:12, 8:20] = True
     np.testing.assert_array_equal(labels.data == 8, wanted)
-    painter.paint(PLANE, held, EMPTY, NOTHING)
+    writer.paint(PLANE, live, EMPTY, NOTHING)
     assert set(np.unique(labels.data)) == {0, 7}
 
 
 def test_what_was_drawn_over_by_hand_stays(labels: Labels) -> None:
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (8, 8, 12, 12), full(4, 4))
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (8, 8, 12, 12), full(4, 4))
     labels.data_setitem((np.array([9]), np.array([9])), 3)
-    painter.paint(PLANE, held, EMPTY, NOTHING)
+    writer.paint(PLANE, live, EMPTY, NOTHING)
     assert np.count_nonzero(labels.data == 8) == 0
     assert labels.data[9, 9] == 3
 
 
 def test_ids_drawn_by_hand_are_not_used_again(labels: Labels) -> None:
-    painter = Painter(labels)
-    assert painter.new_label(PLANE) == 8
+    writer = LabelsWriter(labels)
+    assert writer.new_label(PLANE) == 8
     labels.data_setitem((np.array([19]), np.array([29])), 40)
-    assert painter.new_label(PLANE) == 41
-    assert painter.new_label(PLANE) == 42
+    assert writer.new_label(PLANE) == 41
+    assert writer.new_label(PLANE) == 42
 
 
 def test_one_object_is_one_undo_step(labels: Labels) -> None:
-    painter, first, second = Painter(labels), Painted(), Painted()
-    painter.paint(PLANE, first, (8, 8, 12, 12), full(4, 4))
-    painter.paint(PLANE, first, (8, 8, 14, 14), full(6, 6))
-    painter.end_step()
-    painter.paint(PLANE, second, (15, 15, 17, 17), full(2, 2))
-    painter.paint(PLANE, second, (15, 15, 18, 18), full(3, 3))
-    painter.end_step()
+    writer, first, second = LabelsWriter(labels), LiveMask(), LiveMask()
+    writer.paint(PLANE, first, (8, 8, 12, 12), full(4, 4))
+    writer.paint(PLANE, first, (8, 8, 14, 14), full(6, 6))
+    writer.end_step()
+    writer.paint(PLANE, second, (15, 15, 17, 17), full(2, 2))
+    writer.paint(PLANE, second, (15, 15, 18, 18), full(3, 3))
+    writer.end_step()
     labels.undo()
     assert set(np.unique(labels.data)) == {0, 7, 8}
     assert np.count_nonzero(labels.data == 8) == 36
@@ -94,14 +94,14 @@ def test_one_object_is_one_undo_step(labels: Labels) -> None:
 
 
 def test_painting_by_hand_in_between_keeps_its_own_step(labels: Labels) -> None:
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (8, 8, 12, 12), full(4, 4))
-    assert painter.drawing
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (8, 8, 12, 12), full(4, 4))
+    assert writer.drawing
     with labels.block_history():
         labels.data_setitem((np.array([19]), np.array([29])), 5)
-    assert not painter.drawing
-    painter.paint(PLANE, held, (8, 8, 14, 14), full(6, 6))
-    painter.end_step()
+    assert not writer.drawing
+    writer.paint(PLANE, live, (8, 8, 14, 14), full(6, 6))
+    writer.end_step()
     labels.data_setitem((np.array([18]), np.array([29])), 6)
     labels.undo()
     assert labels.data[18, 29] == 0
@@ -113,80 +113,80 @@ def test_painting_by_hand_in_between_keeps_its_own_step(labels: Labels) -> None:
 
 def test_only_the_plane_of_a_stack_is_written() -> None:
     labels = Labels(np.zeros((3, 20, 30), dtype=np.int32))
-    painter, held = Painter(labels), Painted()
-    painter.paint(Plane((0, 2), (0, 11, 0)), held, (1, 4, 3, 6), full(2, 2))
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(Plane((0, 2), (0, 11, 0)), live, (1, 4, 3, 6), full(2, 2))
     np.testing.assert_array_equal(
         np.argwhere(labels.data), [[1, 11, 4], [1, 11, 5], [2, 11, 4], [2, 11, 5]]
     )
 
 
 def test_others_leaves_the_running_object_out(labels: Labels) -> None:
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
-    others = painter.others(PLANE, held, (0, 0, 20, 30))
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (3, 3, 9, 9), full(6, 6))
+    others = writer.others(PLANE, live, (0, 0, 20, 30))
     assert set(np.unique(others)) == {0, 7}
     assert np.count_nonzero(others == 7) == 25
     assert np.count_nonzero(labels.data == 8) == 32
     np.testing.assert_array_equal(
-        painter.others(PLANE, held, (4, 2, 7, 8)), others[4:7, 2:8]
+        writer.others(PLANE, live, (4, 2, 7, 8)), others[4:7, 2:8]
     )
     np.testing.assert_array_equal(
-        painter.others(PLANE, held, (15, 15, 18, 20)), np.zeros((3, 5))
+        writer.others(PLANE, live, (15, 15, 18, 20)), np.zeros((3, 5))
     )
 
 
 def test_find_makes_a_finished_object_the_running_one(labels: Labels) -> None:
-    painter = Painter(labels)
-    found = painter.find(PLANE, 7)
+    writer = LabelsWriter(labels)
+    found = writer.find(PLANE, 7)
     assert found.box == (0, 0, 5, 5)
     assert found.mask.all()
-    assert painter.find(PLANE, 99) is None
+    assert writer.find(PLANE, 99) is None
 
 
 def test_a_corrected_object_is_given_back_as_it_was(labels: Labels) -> None:
     before = labels.data.copy()
-    painter = Painter(labels)
-    held = painter.find(PLANE, 7)
-    painter.paint(PLANE, held, (2, 2, 8, 9), full(6, 7))
+    writer = LabelsWriter(labels)
+    live = writer.find(PLANE, 7)
+    writer.paint(PLANE, live, (2, 2, 8, 9), full(6, 7))
     wanted = np.zeros((20, 30), dtype=bool)
     wanted[2:8, 2:9] = True
     np.testing.assert_array_equal(labels.data == 7, wanted)
-    np.testing.assert_array_equal(painter.others(PLANE, held, (0, 0, 20, 30)), before)
-    painter.give_back(PLANE, held)
+    np.testing.assert_array_equal(writer.others(PLANE, live, (0, 0, 20, 30)), before)
+    writer.take_off(PLANE, live)
     np.testing.assert_array_equal(labels.data, before)
 
 
 def test_covering_takes_other_objects_and_gives_them_back(labels: Labels) -> None:
     before = labels.data.copy()
-    painter, held = Painter(labels), Painted(cover=True)
-    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
+    writer, live = LabelsWriter(labels), LiveMask(overwrite=True)
+    writer.paint(PLANE, live, (3, 3, 9, 9), full(6, 6))
     assert np.count_nonzero(labels.data == 8) == 36
     assert np.count_nonzero(labels.data == 7) == 25 - 4
-    painter.paint(PLANE, held, (4, 3, 9, 9), full(5, 6))
+    writer.paint(PLANE, live, (4, 3, 9, 9), full(5, 6))
     np.testing.assert_array_equal(labels.data[3, 3:5], [7, 7])
-    painter.give_back(PLANE, held)
+    writer.take_off(PLANE, live)
     np.testing.assert_array_equal(labels.data, before)
 
 
 def test_cutting_takes_pixels_of_one_object_only(labels: Labels) -> None:
     labels.data[5:8, 0:5] = 9
     before = labels.data.copy()
-    painter, held = Painter(labels), Painted(7, "cut")
-    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
+    writer, live = LabelsWriter(labels), LiveMask(7, "cut")
+    writer.paint(PLANE, live, (3, 3, 9, 9), full(6, 6))
     cut = np.zeros((20, 30), dtype=bool)
     cut[3:5, 3:5] = True
     np.testing.assert_array_equal(labels.data, np.where(cut, 0, before))
-    assert painter.shows(PLANE, held)
-    painter.paint(PLANE, held, (4, 4, 9, 9), full(5, 5))
+    assert writer.shows(PLANE, live)
+    writer.paint(PLANE, live, (4, 4, 9, 9), full(5, 5))
     assert np.count_nonzero(labels.data == 7) == 24
-    painter.give_back(PLANE, held)
+    writer.take_off(PLANE, live)
     np.testing.assert_array_equal(labels.data, before)
 
 
 def test_a_closed_painter_lets_go(labels: Labels) -> None:
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (8, 8, 12, 12), full(4, 4))
-    painter.close()
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (8, 8, 12, 12), full(4, 4))
+    writer.close()
     labels.undo()
     assert set(np.unique(labels.data)) == {0, 7}
 
@@ -194,15 +194,15 @@ def test_a_closed_painter_lets_go(labels: Labels) -> None:
 def test_very_many_pixels_are_written_without_the_layers_history(
     labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painter_module, "MAX_STEP", 30)
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
+    monkeypatch.setattr(writer_module, "MAX_STEP", 30)
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (3, 3, 9, 9), full(6, 6))
     assert np.count_nonzero(labels.data == 8) == 36 - 4
     assert np.count_nonzero(labels.data == 7) == 25
-    assert painter.drawing
-    painter.paint(PLANE, held, EMPTY, NOTHING)
+    assert writer.drawing
+    writer.paint(PLANE, live, EMPTY, NOTHING)
     assert set(np.unique(labels.data)) == {0, 7}
-    painter.end_step()
+    writer.end_step()
     labels.undo()  # nothing of ours is there
     assert set(np.unique(labels.data)) == {0, 7}
 
@@ -215,39 +215,39 @@ def press() -> SimpleNamespace:
 def test_a_stroke_is_an_undo_step_of_its_own(
     labels: Labels, press: SimpleNamespace
 ) -> None:
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (8, 8, 12, 12), full(4, 4))
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (8, 8, 12, 12), full(4, 4))
     on_press = labels.mouse_drag_callbacks[0]
     on_press(labels, press)
-    assert painter.drawing  # in pan mode nothing is painted
+    assert writer.drawing  # in pan mode nothing is painted
     labels.mode = "paint"
     assert labels.mouse_drag_callbacks[0] == on_press
     on_press(labels, press)
-    assert not painter.drawing
+    assert not writer.drawing
     labels.paint((2, 20), 3)
     assert (labels.data == 3).any()
     labels.undo()
     assert not (labels.data == 3).any()
     assert np.count_nonzero(labels.data == 8) == 16
-    assert painter.shows(PLANE, held)
-    painter.close()
+    assert writer.shows(PLANE, live)
+    writer.close()
     assert on_press not in labels.mouse_drag_callbacks
 
 
 def test_a_mask_that_comes_during_a_stroke_is_no_part_of_it(
     labels: Labels, press: SimpleNamespace
 ) -> None:
-    painter, held = Painter(labels), Painted()
+    writer, live = LabelsWriter(labels), LiveMask()
     labels.mode = "paint"
     stroke = labels.mouse_drag_callbacks[0](labels, press)
     next(stroke)
     with labels.block_history():  # as napari does from press to release
         labels.paint((2, 20), 3)
-        painter.paint(PLANE, held, (8, 8, 12, 12), full(4, 4))
+        writer.paint(PLANE, live, (8, 8, 12, 12), full(4, 4))
         with pytest.raises(StopIteration):
             next(stroke)
-    painter.paint(PLANE, held, (8, 8, 12, 14), full(4, 6))
-    painter.end_step()
+    writer.paint(PLANE, live, (8, 8, 12, 14), full(4, 6))
+    writer.end_step()
     labels.paint((17, 20), 4)
     labels.undo()
     assert not (labels.data == 4).any()
@@ -260,20 +260,20 @@ def test_a_mask_that_comes_during_a_stroke_is_no_part_of_it(
 
 
 def test_ids_written_without_a_word_are_not_used_again(labels: Labels) -> None:
-    painter = Painter(labels)
-    assert painter.new_label(PLANE) == 8
+    writer = LabelsWriter(labels)
+    assert writer.new_label(PLANE) == 8
     labels.data[10, 10] = 30
     labels.refresh()
-    assert painter.new_label(PLANE) == 31
+    assert writer.new_label(PLANE) == 31
     labels.data = np.full((20, 30), 50, dtype=np.int32)
-    assert painter.new_label(PLANE) == 51
+    assert writer.new_label(PLANE) == 51
 
 
 def test_an_id_erased_by_hand_is_not_used_again(labels: Labels) -> None:
-    painter = Painter(labels)
+    writer = LabelsWriter(labels)
     labels.data[10, 10] = 30
     labels.data_setitem((np.array([10]), np.array([10])), 0)
-    assert painter.new_label(PLANE) == 31
+    assert writer.new_label(PLANE) == 31
     labels.undo()
     assert (labels.data == 31).sum() == 0
 
@@ -281,26 +281,26 @@ def test_an_id_erased_by_hand_is_not_used_again(labels: Labels) -> None:
 def test_many_pixels_lost_and_few_gained_are_drawn(
     labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painter_module, "MAX_STEP", 30)
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (8, 8, 15, 15), full(7, 7))
-    painter.paint(PLANE, held, (15, 8, 16, 15), full(1, 7))
+    monkeypatch.setattr(writer_module, "MAX_STEP", 30)
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (8, 8, 15, 15), full(7, 7))
+    writer.paint(PLANE, live, (15, 8, 16, 15), full(1, 7))
     assert_drawn(labels)
     assert np.count_nonzero(labels.data == 8) == 7
 
 
-@pytest.mark.parametrize("cover", [False, True])
+@pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("how", ["add", "cut", "replace"])
 def test_what_was_changed_can_be_taken_up_again(
-    labels: Labels, how: str, cover: bool
+    labels: Labels, how: str, overwrite: bool
 ) -> None:
     labels.data[5:8, 0:5] = 9
     before = labels.data.copy()
-    painter = Painter(labels)
-    held = painter.find(PLANE, 7) if how == "replace" else Painted(7, how)
-    held.cover = cover
-    painter.paint(PLANE, held, (3, 3, 9, 9), full(6, 6))
-    after, change = labels.data.copy(), painter.change(PLANE, held)
+    writer = LabelsWriter(labels)
+    live = writer.find(PLANE, 7) if how == "replace" else LiveMask(7, how)
+    live.overwrite = overwrite
+    writer.paint(PLANE, live, (3, 3, 9, 9), full(6, 6))
+    after, change = labels.data.copy(), writer.change(PLANE, live)
     place = np.s_[change.box[0] : change.box[2], change.box[1] : change.box[3]]
     np.testing.assert_array_equal(
         np.argwhere(before != after),
@@ -310,31 +310,31 @@ def test_what_was_changed_can_be_taken_up_again(
     stands = change.stands(region)
     region[stands] = change.before_at(stands)
     np.testing.assert_array_equal(region, before[place])
-    again = painter.reheld(PLANE, 7, how, change)
-    painter.give_back(PLANE, again)
+    again = writer.reopened(PLANE, 7, how, change)
+    writer.take_off(PLANE, again)
     np.testing.assert_array_equal(labels.data, before)
 
 
 def test_a_large_mask_flows_in_and_is_finished_when_asked(
     labels: Labels, qapp: QApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painter_module, "PORTION", 60)
-    monkeypatch.setattr(painter_module, "MAX_STEP", 100)
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (0, 0, 20, 30), full(20, 30))
-    assert held.label == 8
+    monkeypatch.setattr(writer_module, "PORTION", 60)
+    monkeypatch.setattr(writer_module, "MAX_STEP", 100)
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (0, 0, 20, 30), full(20, 30))
+    assert live.label == 8
     for _ in range(15):
         assert (labels.data == 8).sum() < 575
         qapp.processEvents()
     for _ in range(15):
         qapp.processEvents()
     assert (labels.data == 8).sum() == 575
-    painter.paint(PLANE, held, (0, 0, 10, 30), full(10, 30))
-    painter.paint(PLANE, held, (5, 0, 20, 30), full(15, 30))
-    assert painter.change(PLANE, held).where.sum() == 450
+    writer.paint(PLANE, live, (0, 0, 10, 30), full(10, 30))
+    writer.paint(PLANE, live, (5, 0, 20, 30), full(15, 30))
+    assert writer.change(PLANE, live).where.sum() == 450
     assert (labels.data == 8).sum() == 450
-    painter.give_back(PLANE, held)
-    painter.close()
+    writer.take_off(PLANE, live)
+    writer.close()
     assert set(np.unique(labels.data)) == {0, 7}
 
 
@@ -343,8 +343,8 @@ def test_a_large_mask_flows_in_and_is_finished_when_asked(
 def test_a_large_mask_is_drawn_in_parts(
     order: tuple[int, ...], contour: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painter_module, "PORTION", 60)
-    monkeypatch.setattr(painter_module, "MAX_STEP", 30)
+    monkeypatch.setattr(writer_module, "PORTION", 60)
+    monkeypatch.setattr(writer_module, "MAX_STEP", 30)
     viewer = ViewerModel()
     labels = viewer.add_labels(np.zeros((12, 20, 30), dtype=np.int32))
     labels.contour = contour
@@ -354,18 +354,18 @@ def test_a_large_mask_is_drawn_in_parts(
     labels.events.set_data.connect(lambda: refreshed.append(1))
     plane = displayed_plane(viewer, labels)
     height, width = plane.shape(labels.data.shape)
-    painter, held = Painter(labels), Painted()
+    writer, live = LabelsWriter(labels), LiveMask()
     for box in ((0, 0, height, width), (3, 2, height, width - 4), (5, 5, 8, 12)):
         mask = full(box[2] - box[0], box[3] - box[1])
-        painter.paint(plane, held, box, mask)
-        painter.flush()
+        writer.paint(plane, live, box, mask)
+        writer.flush()
         assert not refreshed
-        assert (plane.take(labels.data) == held.label).sum() == mask.sum()
+        assert (plane.take(labels.data) == live.label).sum() == mask.sum()
         assert_drawn(labels)
         refreshed.clear()
     elsewhere = Plane(plane.axes, tuple(step and 5 for step in plane.steps))
-    painter.paint(elsewhere, Painted(), (0, 0, height, width), full(height, width))
-    painter.flush()
+    writer.paint(elsewhere, LiveMask(), (0, 0, height, width), full(height, width))
+    writer.flush()
     assert refreshed
     assert_drawn(labels)
 
@@ -373,10 +373,10 @@ def test_a_large_mask_is_drawn_in_parts(
 def test_a_napari_that_draws_no_parts_is_refreshed(
     labels: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painter_module, "MAX_STEP", 30)
+    monkeypatch.setattr(writer_module, "MAX_STEP", 30)
     monkeypatch.delattr(Labels, "_accumulate_updated_slice")
-    painter, held = Painter(labels), Painted()
-    painter.paint(PLANE, held, (8, 8, 15, 15), full(7, 7))
+    writer, live = LabelsWriter(labels), LiveMask()
+    writer.paint(PLANE, live, (8, 8, 15, 15), full(7, 7))
     assert_drawn(labels)
     assert np.count_nonzero(labels.data == 8) == 49
 
@@ -384,15 +384,15 @@ def test_a_napari_that_draws_no_parts_is_refreshed(
 def test_a_hidden_layer_on_another_plane_is_written() -> None:
     viewer = ViewerModel()
     labels = viewer.add_labels(np.zeros((3, 20, 30), dtype=np.int32))
-    painter, held = Painter(labels), Painted()
+    writer, live = LabelsWriter(labels), LiveMask()
     labels.visible = False
     viewer.dims.set_current_step(0, 0)
-    painter.paint(Plane((1, 2), (0, 0, 0)), held, (8, 8, 12, 12), full(4, 4))
+    writer.paint(Plane((1, 2), (0, 0, 0)), live, (8, 8, 12, 12), full(4, 4))
     assert np.count_nonzero(labels.data[0]) == 16
     labels.visible = True
-    assert not painter.writing
-    painter.paint(Plane((1, 2), (0, 0, 0)), held, (8, 8, 12, 13), full(4, 5))
-    painter.end_step()
+    assert not writer.writing
+    writer.paint(Plane((1, 2), (0, 0, 0)), live, (8, 8, 12, 13), full(4, 5))
+    writer.end_step()
     labels.undo()
     assert np.count_nonzero(labels.data[0]) == 16
 
@@ -405,7 +405,7 @@ def test_a_hidden_layer_takes_masks_of_many_planes() -> None:
     viewer.dims.set_current_step(0, 0)
     planes = [Plane((1, 2), (step, 0, 0)) for step in range(3)]
     parts = [(plane, (8, 8, 12, 12), full(4, 4)) for plane in planes]
-    changes = write(labels, parts, 5, cover=False)
+    changes = write(labels, parts, 5, overwrite=False)
     assert np.count_nonzero(labels.data == 5) == 48
     take_back(labels, list(zip(planes, changes, strict=True)))
     assert not labels.data.any()

@@ -44,8 +44,8 @@ TESTS = Path(__file__).parents[2]
 @pytest.fixture
 def kept(bench: Any, qtbot: Any) -> Iterator[RecoveryManager]:
     """RecoveryManager and a section of files on the bench's binding."""
-    keeping = RecoveryManager(bench.viewer, bench.binding, bench.binding)
-    bench.panel = FilesPanel(bench.binding)
+    keeping = RecoveryManager(bench.viewer, bench.controller, bench.controller)
+    bench.panel = FilesPanel(bench.controller)
     qtbot.addWidget(bench.panel)
     qtbot.addWidget(keeping.banner)
     keeping.serve([bench.panel], lambda: bench.viewer.layers[0])
@@ -69,7 +69,7 @@ def finish(bench: Any, *places: tuple[float, ...]) -> None:
     for place in places:
         click(bench, *place)
     bench.settled(len(places))
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.settled(0)
 
 
@@ -96,15 +96,15 @@ def test_saved_clicks_give_the_same_masks_and_work_goes_on(
     saved = read_prompts(clicks)
     assert (saved.labels_file, saved.models) == ("work.labels.tif", ("fake",))
     assert saved.planes[1].running == 4
-    bench.binding.stop()
+    bench.controller.stop()
     bench.panel.open_file(clicks)
     bench.until(lambda: "as they were saved" in bench.panel.message.text())
     assert "Opened the clicks of 3 objects. All masks" in bench.panel.message.text()
-    assert bench.binding.annotation.image == image
+    assert bench.controller.annotation.image == image
     bench.settled(3)
     np.testing.assert_array_equal(bench.labels.data, shown)
     assert bench.current.session.clicks == order
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.settled(0)
     again = kept.autosaver.record.saved()
     assert [len(plane.objects) for plane in again.planes] == [2, 2]
@@ -263,9 +263,9 @@ def test_running_work_is_kept_until_it_ends_cleanly(
     finish(bench, (30, 40))
     bench.until(lambda: len([f for f in recovery_files() if f.suffix == ".npz"]) == 1)
     assert unsaved_work() == []  # it is being worked on
-    bench.binding.stop()
-    bench.binding.start(bench.viewer.layers[0], kept.autosaver.record.labels)
-    bench.until(lambda: bench.binding.session is not None)
+    bench.controller.stop()
+    bench.controller.start(bench.viewer.layers[0], kept.autosaver.record.labels)
+    bench.until(lambda: bench.controller.session is not None)
     finish(bench, (60, 80))
     assert len([f for f in recovery_files() if f.suffix == ".npz"]) == 1
     assert len(kept.autosaver.record.saved().planes[0].objects) == 2
@@ -279,22 +279,22 @@ def test_removed_labels_are_kept_for_recovery_and_go_on_when_they_come_back(
     PREFERENCES.autosave_seconds = 60
     image = bench.start()
     finish(bench, (30, 40))
-    bench.binding.command("undo")  # not written yet
+    bench.controller.command("undo")  # not written yet
     bench.settled(1)
     labels = bench.labels
     bench.viewer.layers.remove(labels)
-    bench.binding.start(image)
-    bench.until(lambda: bench.binding.session is not None)
+    bench.controller.start(image)
+    bench.until(lambda: bench.controller.session is not None)
     (earlier, recovery), _ = kept.autosaver._writers
     bench.until(lambda: not recovery._thread.busy(recovery.file))
     assert read_recovery(recovery.file.path).saved == earlier.saved()
     assert earlier.saved().planes[0].sessions[-1].current.clicks == (Click(30, 40),)
     with pytest.raises(InputError, match="removed"):
         _ = earlier.labels
-    bench.binding.stop()
+    bench.controller.stop()
     bench.viewer.add_layer(labels)
-    assert bench.binding.start(image, labels)
-    bench.until(lambda: bench.binding.session is not None)
+    assert bench.controller.start(image, labels)
+    bench.until(lambda: bench.controller.session is not None)
     assert kept.autosaver._writers[0][0] is kept.autosaver.record
     finish(bench, (60, 80))
     assert kept.autosaver.record.labels == labels
@@ -323,8 +323,8 @@ def test_what_was_undone_does_not_come_back(bench: Any, kept: RecoveryManager) -
     bench.until(lambda: [f for f in recovery_files() if f.suffix == ".npz"])
     (file,) = [f for f in recovery_files() if f.suffix == ".npz"]
     bench.until(lambda: (read_recovery(file).labels() == 1).any())
-    bench.binding.command("undo")
-    bench.binding.command("clear")
+    bench.controller.command("undo")
+    bench.controller.command("clear")
     bench.settled(0)
     assert kept.autosaver.record.empty
     bench.until(lambda: not read_recovery(file).labels().any())
@@ -455,7 +455,7 @@ def test_a_killed_process_loses_nothing(
     desk.settled(1)  # the running object goes on
     np.testing.assert_array_equal(desk.labels.data, killed)
     desk.until(lambda: unsaved_work() == [])
-    desk.binding.command("accept")
+    desk.controller.command("accept")
     desk.settled(0)
     assert len(desk.widget.recovery.autosaver.record.saved().planes[0].objects) == 3
 
@@ -463,7 +463,7 @@ def test_a_killed_process_loses_nothing(
 def test_work_left_behind_waits_for_its_image_or_is_discarded(
     killed: np.ndarray, bench: Any, qtbot: Any
 ) -> None:
-    keeping = RecoveryManager(bench.viewer, bench.binding, bench.binding)
+    keeping = RecoveryManager(bench.viewer, bench.controller, bench.controller)
     qtbot.addWidget(keeping.banner)
     bench.viewer.add_image(np.zeros((9, 9)))
     keeping.banner.restore.click()

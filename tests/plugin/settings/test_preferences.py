@@ -118,11 +118,11 @@ def test_the_threshold_holds_from_the_next_object_on(bench: Any) -> None:
     bench.positive.add([30, 40])
     bench.settled(1)
     PREFERENCES.threshold = 0.7
-    assert bench.binding.session.threshold == 0.5
-    bench.binding.command("accept")
+    assert bench.controller.session.threshold == 0.5
+    bench.controller.command("accept")
     bench.positive.add([60, 80])
     bench.settled(1)
-    assert bench.binding.session.threshold == 0.7
+    assert bench.controller.session.threshold == 0.7
 
 
 def test_commands_of_the_palette(
@@ -133,13 +133,15 @@ def test_commands_of_the_palette(
     viewer.add_image(np.zeros((40, 40), np.uint8))
     palette.open_widget(proxy)
     (widget,) = (w for w in viewer.window.dock_widgets.values() if is_ours(w))
-    assert widget.binding.annotation is not None
+    assert widget.controller.annotation is not None
     ran: list[str] = []
     for command in commands():
-        widget.binding.register(command.name, partial(ran.append, command.name))
+        widget.controller.register(command.name, partial(ran.append, command.name))
         getattr(palette, command.name)(proxy)
     assert ran == [command.name for command in commands() if command.name != "ready"]
-    assert viewer.layers.selection.active == widget.binding.annotation.layers.positive
+    assert (
+        viewer.layers.selection.active == widget.controller.annotation.layers.positive
+    )
     assert palette.widget_of(proxy) is widget
     with pytest.raises(AttributeError, match="no attribute 'fly'"):
         _ = palette.fly
@@ -163,7 +165,7 @@ def test_the_menus_and_the_palette_reach_the_viewer(
         assert "napari-gpcis.open_widget" in entries
     app.commands.execute_command("napari-gpcis.open_widget").result()
     (widget,) = (w for w in viewer.window.dock_widgets.values() if is_ours(w))
-    assert widget.binding.annotation is not None
+    assert widget.controller.annotation is not None
     app.commands.execute_command("napari-gpcis.accept").result()
     assert "click on an object first" in widget.status.text()
     for command in commands():
@@ -186,7 +188,7 @@ def test_a_window_that_was_closed_follows_no_more(
     open_desk: Callable[..., Any],
 ) -> None:
     desk = open_desk()
-    queue = desk.binding._worker._queue
+    queue = desk.controller._worker._queue
     desk.viewer.close()
     desk.until(lambda: not queue.alive)
     PREFERENCES.shortcuts = {"undo": "F6"}

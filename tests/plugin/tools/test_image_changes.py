@@ -16,7 +16,7 @@ def test_pixels_changed_in_place_are_used(
 ) -> None:
     if few:  # only every tenth row is looked at
         monkeypatch.setattr(image_changes, "CHECKED_BYTES", 800)
-    watch = image_changes.ImageChangeWatcher(bench.binding)
+    watch = image_changes.ImageChangeWatcher(bench.controller)
     image = bench.start(np.zeros((3, 80, 100), np.uint8))
     bench.until(lambda: len(watch._known) == 1)
     bench.positive.add([1, 30, 40])
@@ -24,7 +24,7 @@ def test_pixels_changed_in_place_are_used(
     old = bench.segmenter.runs[-1].prepared
     image.refresh()
     bench.qtbot.wait(2 * image_changes.WAIT)
-    assert bench.binding.session.prepared is old
+    assert bench.controller.session.prepared is old
     image.data[1, 20:60] = 200
     image.refresh()
     bench.until(lambda: bench.segmenter.runs[-1].prepared is not old)
@@ -32,7 +32,7 @@ def test_pixels_changed_in_place_are_used(
     assert (bench.labels.data[1] == 1).any()
     bench.viewer.dims.set_current_step(0, 2)
     bench.until(lambda: len(watch._known) == 2)
-    bench.binding.stop()
+    bench.controller.stop()
     image.data[:] = 3
     image.refresh()
     assert not watch._known

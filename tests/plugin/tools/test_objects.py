@@ -168,7 +168,7 @@ def test_add_cut_and_replace_change_the_selected_label(desk) -> None:
     assert [done.how for done in session.steps] == ["add", "add", "cut", "replace"]
     np.testing.assert_array_equal(session.labels, desk.labels.data)
     for _ in range(3):
-        desk.binding.travel_in_labels("undo")
+        desk.controller.travel_in_labels("undo")
     np.testing.assert_array_equal(desk.labels.data == 1, first)
 
 
@@ -244,7 +244,7 @@ def test_an_object_is_corrected_and_given_back(desk, by) -> None:
     session = desk.widget.session
     assert [(done.id, done.how) for done in session.objects] == [(7, "replace")]
     np.testing.assert_array_equal(session.labels == 7, corrected == 7)
-    desk.binding.travel_in_labels("undo")
+    desk.controller.travel_in_labels("undo")
     np.testing.assert_array_equal(desk.labels.data, before)
 
 
@@ -292,7 +292,7 @@ def test_another_model_goes_on_with_the_mask_that_was_begun(desk) -> None:
     before = desk.labels.data.copy()
     desk.robot.click(desk.image, (25, 25), LEFT, ALT)
     desk.settled(1)
-    desk.binding.model = "another"
+    desk.controller.model = "another"
     desk.until(lambda: desk.widget.session is not None)
     desk.settled(1)
     np.testing.assert_array_equal(desk.labels.data, before)

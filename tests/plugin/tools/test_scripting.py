@@ -18,7 +18,7 @@ from napari_gpcis.plugin.widget import GPCISWidget
 @pytest.fixture
 def session(bench: Any) -> ViewerSession:
     bench.start()
-    return ViewerSession(bench.binding)
+    return ViewerSession(bench.controller)
 
 
 def test_calls_return_predictions_and_are_drawn_at_once(
@@ -50,7 +50,7 @@ def test_objects_are_those_of_the_buttons(bench: Any, session: ViewerSession) ->
     assert session.accept() == 1
     first = bench.labels.data == 1
     session.add_click(30, 52)
-    bench.binding.command("accept")  # as the button
+    bench.controller.command("accept")  # as the button
     assert [done.id for done in session.objects] == [1, 2]
     np.testing.assert_array_equal(bench.labels.data == 1, first)
     np.testing.assert_array_equal(session.labels, bench.labels.data)
@@ -101,7 +101,7 @@ def test_view_and_threshold(bench: Any, session: ViewerSession) -> None:
     session.add_click(30, 40)
     assert bench.segmenter.runs[-1].view == (10, 10, 60, 70)
     session.threshold = 0.3
-    assert bench.binding.session.threshold == session.threshold == 0.3
+    assert bench.controller.session.threshold == session.threshold == 0.3
     session.accept()
     session.add_click(60, 80)
     assert bench.segmenter.runs[-1].view != (10, 10, 60, 70)
@@ -124,7 +124,7 @@ def test_a_click_outside_and_an_error_in_the_model(
 
 
 def test_before_anything_is_annotated(bench: Any) -> None:
-    session = ViewerSession(bench.binding)
+    session = ViewerSession(bench.controller)
     with pytest.raises(InputError, match=r"call start\(\) first"):
         session.add_click(1, 1)
 
@@ -140,7 +140,7 @@ def test_from_the_console(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
     assert widget.start()
     qtbot.waitUntil(lambda: widget.session is not None, timeout=60_000)
     prediction = widget.session.add_click(60, 60)
-    labels = widget.binding.annotation.layers.labels
+    labels = widget.controller.annotation.layers.labels
     np.testing.assert_array_equal(labels.data == 1, prediction.mask)
     assert "1 click" in widget.status.text()
     assert widget.session.accept() == 1

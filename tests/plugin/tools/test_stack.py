@@ -17,9 +17,9 @@ def segmenter() -> BrightSegmenter:
 
 @pytest.fixture
 def panel(bench):
-    made = StackPanel(bench.binding)
+    made = StackPanel(bench.controller)
     yield made
-    bench.binding.stop()
+    bench.controller.stop()
     made.deleteLater()
 
 
@@ -43,12 +43,12 @@ def test_an_object_is_copied_to_the_next_plane(bench, panel) -> None:
     assert len(bench.current.clicks) == 1  # placed automatically, may be dragged
     bench.negative.add([MIDDLE + 1, 2, 2])
     bench.settled(2)
-    bench.binding.command("accept_next")
+    bench.controller.command("accept_next")
     bench.until(lambda: bench.current.plane.steps[0] == MIDDLE + 2)
     bench.settled(1)
     planes = only(MIDDLE, MIDDLE + 1, MIDDLE + 2)
     np.testing.assert_array_equal(bench.labels.data == 1, planes)
-    bench.binding.command("clear")
+    bench.controller.command("clear")
     bench.settled(0)
     np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE, MIDDLE + 1))
     assert bench.labels.data.max() == 1
@@ -56,12 +56,12 @@ def test_an_object_is_copied_to_the_next_plane(bench, panel) -> None:
 
 def test_a_finished_object_is_copied_back(bench, panel) -> None:
     begin(bench)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.settled(0)
     panel.copy_back.click()
     bench.until(lambda: bench.current.plane.steps[0] == MIDDLE - 1)
     bench.settled(1)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.settled(0)
     np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE - 1, MIDDLE))
 
@@ -69,14 +69,14 @@ def test_a_finished_object_is_copied_back(bench, panel) -> None:
 def test_nothing_is_copied_over_the_end_or_without_an_object(bench, panel) -> None:
     bench.start(BALL)
     panel.copy_on.click()
-    assert "Click on an object first" in bench.binding.status
+    assert "Click on an object first" in bench.controller.status
     bench.viewer.dims.set_current_step(0, 8)
     bench.until(lambda: bench.current.plane.steps[0] == 8)
     bench.settled(0)
     bench.labels.data[8, 5:9, 5:9] = 3
     bench.labels.selected_label = 3
     panel.copy_on.click()
-    assert "ends here" in bench.binding.status
+    assert "ends here" in bench.controller.status
     assert panel.message.isHidden()  # one thing is said in one place
 
 
@@ -99,13 +99,13 @@ def test_an_object_is_followed_until_it_vanishes(bench, panel, button, planes) -
     assert (bench.labels.data == 9).sum() == 64
     assert panel.planes.topLevelItemCount() == len(planes) - 1
     count = len(planes) - 1
-    assert bench.binding.status == f"Propagated through {count} planes."
+    assert bench.controller.status == f"Propagated through {count} planes."
     ends = [line.split(":")[0] for line in panel.message.text().splitlines()]
     beyond = [end for end in (planes[0] - 1, planes[-1] + 1) if abs(end - 4) > 1]
     assert ends == [f"Plane {end}" for end in beyond]
     assert "vanished" in panel.message.text()
     before = bench.labels.data.copy()
-    bench.binding.command("undo")  # one undo takes the whole run back
+    bench.controller.command("undo")  # one undo takes the whole run back
     np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE))
     assert panel.planes.topLevelItemCount() == 0
     bench.labels.undo()  # which was one step of the layer itself
@@ -157,7 +157,7 @@ def test_undo_after_a_later_object_means_that_object(bench, panel) -> None:
     bench.labels.data[MIDDLE, :6, :6] = 0
     bench.positive.add([MIDDLE, 3, 3])
     bench.settled(1)
-    bench.binding.command("undo")
+    bench.controller.command("undo")
     bench.settled(0)
     np.testing.assert_array_equal(bench.labels.data == 1, only(4, 5, 6, 7))
 

@@ -16,8 +16,8 @@ from napari_gpcis.plugin.tools.base import Tool
 class Watch(Tool):
     """Notes what it hears of."""
 
-    def __init__(self, binding: Any) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Any) -> None:
+        super().__init__(controller)
         self.heard: list[Any] = []
 
     def on_attached(self, annotation: Any) -> None:
@@ -38,7 +38,7 @@ class Watch(Tool):
 
 @pytest.fixture
 def watch(bench: Any) -> Watch:
-    return Watch(bench.binding)
+    return Watch(bench.controller)
 
 
 def test_a_tool_is_attached_at_start_and_detached_at_stop(
@@ -47,9 +47,9 @@ def test_a_tool_is_attached_at_start_and_detached_at_stop(
     assert watch.annotation is None
     assert watch.current is None
     bench.start()
-    assert watch.annotation is bench.binding.annotation
+    assert watch.annotation is bench.controller.annotation
     assert watch.current is bench.current
-    bench.binding.stop()
+    bench.controller.stop()
     assert watch.annotation is None
     assert watch.heard == ["attached", "plane", "detached"]
     watch.detach()
@@ -58,7 +58,7 @@ def test_a_tool_is_attached_at_start_and_detached_at_stop(
 
 def test_connections_end_by_themselves(bench: Any, watch: Watch) -> None:
     bench.start()
-    first = bench.binding.annotation
+    first = bench.controller.annotation
     watch.detach()
     first.events.plane_entered.emit()
     assert watch.heard == ["attached", "plane", "detached"]
@@ -71,9 +71,9 @@ def test_connections_end_by_themselves(bench: Any, watch: Watch) -> None:
 
 def test_another_image_is_followed(bench: Any, watch: Watch) -> None:
     bench.start()
-    first = bench.binding.annotation
+    first = bench.controller.annotation
     bench.start(np.zeros((60, 60), np.uint8))
-    assert watch.annotation is bench.binding.annotation
+    assert watch.annotation is bench.controller.annotation
     assert watch.annotation is not first
     assert watch.heard == ["attached", "plane", "detached", "attached", "plane"]
 
@@ -93,7 +93,7 @@ def test_what_was_asked_for_is_given_up_with_the_annotation(
     bench.start()
     watch.heard.clear()
     watch.ask(job, watch.take)
-    assert bench.binding.worker.busy(watch.key)
+    assert bench.controller.worker.busy(watch.key)
     assert entered.wait(20)
     watch.detach()
     gate.set()
@@ -104,7 +104,7 @@ def test_what_was_asked_for_is_given_up_with_the_annotation(
 
 
 def test_an_answer_comes_to_the_tool_that_asked(bench: Any, watch: Watch) -> None:
-    other = Watch(bench.binding)
+    other = Watch(bench.controller)
     bench.start()
     watch.heard.clear()
     other.heard.clear()
@@ -115,8 +115,8 @@ def test_an_answer_comes_to_the_tool_that_asked(bench: Any, watch: Watch) -> Non
 
 def test_a_tool_keeps_no_annotation_alive(bench: Any, watch: Watch) -> None:
     bench.start()
-    known = ref(bench.binding.annotation)
-    bench.binding.stop()
+    known = ref(bench.controller.annotation)
+    bench.controller.stop()
     bench.viewer.layers.clear()
     bench.until(lambda: gc.collect() >= 0 and known() is None)
     assert watch.heard[-1] == "detached"
@@ -126,4 +126,4 @@ def test_a_tool_speaks_in_the_status_line(bench: Any, watch: Watch) -> None:
     watch.say("nobody hears it")
     bench.start()
     watch.say("Look here.")
-    assert bench.binding.status.startswith("Look here.")
+    assert bench.controller.status.startswith("Look here.")

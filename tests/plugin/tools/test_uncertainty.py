@@ -42,9 +42,9 @@ def segmenter() -> Unsure:
 
 @pytest.fixture
 def panel(bench):
-    made = UncertaintyPanel(bench.binding)
+    made = UncertaintyPanel(bench.controller)
     yield made
-    bench.binding.stop()
+    bench.controller.stop()
     made.deleteLater()
 
 
@@ -73,7 +73,7 @@ def test_a_map_lies_where_the_network_looked(bench, panel, options) -> None:
     bench.settled(1)
     panel.boxes["variance"].click()
     (layer,) = shown(bench).values()
-    found = bench.binding.session.prediction
+    found = bench.controller.session.prediction
     np.testing.assert_array_equal(layer.data, found.maps.variance)
     assert layer.data.shape == (60, 90)  # the roi, not the plane
     for pixel in ([0, 0], [59, 89], [30, 12]):
@@ -98,17 +98,17 @@ def test_maps_follow_the_clicks_and_go_on_stop(bench, panel) -> None:
     before = layers[MAPS["doubt"].title].data.copy()
     bench.positive.add([30, 60])
     bench.settled(2)
-    found = bench.binding.session.prediction
+    found = bench.controller.session.prediction
     after = shown(bench)[MAPS["doubt"].title].data
     np.testing.assert_allclose(after, doubt(found), atol=1e-6)
     assert not np.array_equal(before, after)
     assert bench.viewer.layers.selection.active == bench.positive
-    bench.binding.command("clear")
+    bench.controller.command("clear")
     bench.until(lambda: not shown(bench))
     bench.positive.add([30, 30])
     bench.settled(1)
     assert len(shown(bench)) == 3
-    bench.binding.stop()
+    bench.controller.stop()
     assert not any(is_display(layer) for layer in bench.viewer.layers)
 
 
@@ -116,14 +116,14 @@ def test_the_key_brings_the_last_maps_back(bench, panel) -> None:
     bench.start()
     bench.positive.add([30, 30])
     bench.settled(1)
-    bench.binding.command("uncertainty")
+    bench.controller.command("uncertainty")
     assert set(shown(bench)) == {MAPS["doubt"].title}
     assert panel.boxes["doubt"].isChecked()
     panel.boxes["doubt"].click()
     panel.boxes["probability"].click()
-    bench.binding.command("uncertainty")
+    bench.controller.command("uncertainty")
     assert not shown(bench)
-    bench.binding.command("uncertainty")
+    bench.controller.command("uncertainty")
     assert set(shown(bench)) == {MAPS["probability"].title}
     bench.viewer.layers.remove(shown(bench)[MAPS["probability"].title])
     assert not panel.boxes["probability"].isChecked()
@@ -155,7 +155,7 @@ def test_the_ring_marks_the_next_click(bench, panel) -> None:
     bench.settled(1)
     bench.until(lambda: shown(bench))
     (ring,) = shown(bench).values()
-    place = next_click(bench.binding.session.prediction)
+    place = next_click(bench.controller.session.prediction)
     assert place is not None
     np.testing.assert_array_equal(ring.data, [[place.row, place.col]])
     assert abs(place.row - 30) < 10
@@ -166,11 +166,11 @@ def test_the_ring_marks_the_next_click(bench, panel) -> None:
     bench.settled(2)
     bench.until(lambda: "No click needed" in panel.message.text())
     assert not shown(bench)
-    bench.binding.command("undo")
+    bench.controller.command("undo")
     bench.until(lambda: shown(bench))
     panel.ring.click()
     assert not shown(bench)
-    bench.binding.stop()
+    bench.controller.stop()
     assert not any(is_display(layer) for layer in bench.viewer.layers)
 
 
@@ -178,15 +178,15 @@ def test_the_key_goes_to_the_ring(bench, panel) -> None:
     image = bench.start(scale=(2.0, 3.0))
     bench.positive.add([30, 30])
     bench.settled(1)
-    bench.binding.command("next_click")
+    bench.controller.command("next_click")
     bench.until(lambda: shown(bench))
     assert panel.ring.isChecked()
-    place = next_click(bench.binding.session.prediction)
+    place = next_click(bench.controller.session.prediction)
     assert place is not None
     wanted = image.data_to_world((place.row, place.col))
     np.testing.assert_allclose(camera(bench).center[1:], wanted)
     camera(bench).center = (0, 0, 0)
-    bench.binding.command("next_click")
+    bench.controller.command("next_click")
     np.testing.assert_allclose(camera(bench).center[1:], wanted)
     ring = next(iter(shown(bench).values()))
     bench.viewer.layers.remove(ring)
@@ -208,7 +208,7 @@ def test_keys_in_a_real_viewer(open_desk) -> None:
     right = Qt.MouseButton.RightButton
     desk.robot.click(ring, ring.data[0], right)  # clicks go on below the ring
     desk.settled(2)
-    assert not desk.binding.session.clicks[1].positive
+    assert not desk.controller.session.clicks[1].positive
     desk.widget.start_button.click()
     assert not displays(desk)
 

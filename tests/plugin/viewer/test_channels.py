@@ -82,10 +82,10 @@ def test_a_picture_reads_only_the_plane_that_is_shown() -> None:
 
 @pytest.fixture
 def panel(bench):
-    made = ChannelsPanel(bench.binding)
+    made = ChannelsPanel(bench.controller)
     yield made
     made.close_links()
-    bench.binding.stop()
+    bench.controller.stop()
     made.deleteLater()
 
 
@@ -96,8 +96,8 @@ def test_objects_lie_on_all_channels(bench, panel, options) -> None:
     panel.axis.setCurrentIndex(panel.axis.findData(1))
     panel._show_channels()
     panel.use.click()
-    bench.until(lambda: bench.binding.session is not None)
-    picture = bench.binding.annotation.image
+    bench.until(lambda: bench.controller.session is not None)
+    picture = bench.controller.annotation.image
     assert picture.rgb
     assert not image.visible
     assert "channel 2: 28" in panel.message.text()  # near 3000 - 3 sigma
@@ -123,7 +123,7 @@ def test_channels_that_come_last_are_no_longer_displayed(bench, panel) -> None:
     assert bench.viewer.dims.displayed == (1, 2)
     panel.show_state()
     panel.use.click()
-    bench.until(lambda: bench.binding.session is not None)
+    bench.until(lambda: bench.controller.session is not None)
     assert bench.viewer.dims.displayed == (0, 1)
     world = image.data_to_world([30, 40, 0])
     bench.positive.add(bench.positive.world_to_data(world))
@@ -136,7 +136,7 @@ def test_the_layers_contrast_may_be_used(bench, panel) -> None:
     panel.show_state()
     panel.contrast.setCurrentIndex(panel.contrast.findData("layer"))
     panel.use.click()
-    made = np.asarray(bench.binding.annotation.image.data)
+    made = np.asarray(bench.controller.annotation.image.data)
     np.testing.assert_allclose(made[0, ..., 0], image.data[0] / 4000 * 255, atol=0.6)
 
 
@@ -144,15 +144,15 @@ def test_the_section_is_seen_only_with_channels(open_desk) -> None:
     desk = open_desk(np.zeros((80, 100), np.uint8))
     (panel,) = (one for one in desk.widget.panels if isinstance(one, ChannelsPanel))
     assert not panel.parentWidget().isVisible()
-    desk.widget.binding.stop()
+    desk.widget.controller.stop()
     desk.viewer.add_image(channels(3))
     desk.until(lambda: panel.parentWidget().isVisible())
     panel.use.click()
-    made = desk.binding.annotation.image
+    made = desk.controller.annotation.image
     assert made.rgb
     assert desk.widget.image_combo.layer == made
     assert panel.parentWidget().isVisible()  # other channels may be tried
     panel.channels[2].setCurrentIndex(0)
     panel.use.click()
-    assert desk.binding.annotation.image.name.endswith("channels 0, 1")
+    assert desk.controller.annotation.image.name.endswith("channels 0, 1")
     assert not made.visible

@@ -10,34 +10,34 @@ from napari_gpcis.plugin.dock.panels.image import BLACK_AND_WHITE, IN_USE, Contr
 
 @pytest.fixture
 def panel(bench):
-    made = ContrastPanel(bench.binding)
+    made = ContrastPanel(bench.controller)
     yield made
-    bench.binding.stop()
+    bench.controller.stop()
     made.deleteLater()
 
 
 def test_the_contrast_is_stated_and_may_be_the_layers(bench, panel) -> None:
     data = np.random.default_rng(0).integers(100, 900, (80, 100), np.uint16)
     image = bench.start(data, contrast_limits=(0, 5000))
-    low, high = bench.binding.session.limits[0]
+    low, high = bench.controller.session.limits[0]
     assert 95 < low < 110
     assert BLACK_AND_WHITE.format(low, high) in panel.message.text()
     bench.positive.add([30, 40])
     bench.settled(1)
-    before = bench.binding.session
+    before = bench.controller.session
     panel.choice.setCurrentIndex(1)
     panel.choice.activated.emit(1)
-    bench.until(lambda: bench.binding.session not in (None, before))
-    assert bench.binding.session.limits == ((0.0, 5000.0),)
+    bench.until(lambda: bench.controller.session not in (None, before))
+    assert bench.controller.session.limits == ((0.0, 5000.0),)
     bench.settled(1)  # the clicks are replayed
     assert "5000 is white" in panel.message.text()
     image.contrast_limits = (0, 300)  # the slider does not change masks
-    assert bench.binding.session.limits == ((0.0, 5000.0),)
-    again = bench.binding.session
+    assert bench.controller.session.limits == ((0.0, 5000.0),)
+    again = bench.controller.session
     panel.choice.setCurrentIndex(0)
     panel.choice.activated.emit(0)
-    bench.until(lambda: bench.binding.session not in (None, again))
-    assert bench.binding.session.limits == ((low, high),)
+    bench.until(lambda: bench.controller.session not in (None, again))
+    assert bench.controller.session.limits == ((low, high),)
 
 
 def test_colour_is_taken_as_it_is(bench, panel) -> None:

@@ -91,9 +91,9 @@ def test_turning_the_axes_finishes_what_runs(bench) -> None:
 def test_the_3d_display_says_where_clicking_works(bench) -> None:
     bench.start(np.zeros((3, 80, 100), np.uint8))
     bench.viewer.dims.ndisplay = 3
-    bench.until(lambda: "2-D display" in bench.binding.status)
+    bench.until(lambda: "2-D display" in bench.controller.status)
     bench.positive.add([1, 30, 40])
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.viewer.dims.ndisplay = 2
     bench.viewer.dims.set_current_step(0, 1)
     bench.settled(1)
@@ -115,13 +115,13 @@ def test_transforms_are_honoured(bench, options) -> None:
     world = image.data_to_world([30, 40])
     bench.positive.add(bench.positive.world_to_data(world))
     bench.settled(1)
-    assert bench.binding.session.clicks[0].pixel == (30, 40)
+    assert bench.controller.session.clicks[0].pixel == (30, 40)
     np.testing.assert_array_equal(bench.labels.data == 1, MASK)
-    bench.binding.command("undo")
-    bench.binding.command("redo")
+    bench.controller.command("undo")
+    bench.controller.command("redo")
     bench.settled(1)
     np.testing.assert_allclose(bench.positive.data_to_world([30, 40]), world)
-    assert bench.binding.session.clicks[0].pixel == (30, 40)
+    assert bench.controller.session.clicks[0].pixel == (30, 40)
 
 
 def test_the_image_may_be_moved_afterwards(bench) -> None:
@@ -162,7 +162,7 @@ def test_only_the_shown_plane_of_a_lazy_image_is_read(bench) -> None:
     stack = da.map_blocks(load, chunks=chunks, dtype=np.uint8, meta=meta)
     image = bench.viewer.add_image(stack, contrast_limits=(0, 1))
     step, by_napari = bench.viewer.dims.current_step[0], set(read)
-    assert bench.binding.start(image)
+    assert bench.controller.start(image)
     bench.positive.add([step, 30, 40])
     bench.settled(1)
     np.testing.assert_array_equal(bench.labels.data[step] == 1, MASK)
@@ -172,7 +172,7 @@ def test_only_the_shown_plane_of_a_lazy_image_is_read(bench) -> None:
 
 def test_an_image_that_cannot_be_used_is_one_notification(bench, errors) -> None:
     image = bench.viewer.add_image(np.full((80, 100), np.nan), contrast_limits=(0, 1))
-    assert bench.binding.start(image)
+    assert bench.controller.start(image)
     bench.until(lambda: errors)
     assert "NaN" in errors[0]
     assert len(errors) == 1
@@ -188,7 +188,7 @@ def test_the_first_click_is_zoomed_to_what_is_visible(bench) -> None:
     bench.negative.add([30, 46])
     bench.settled(2)
     assert bench.segmenter.runs[-1].view == (10, 20, 50, 80)
-    bench.binding.command("accept")
+    bench.controller.command("accept")
     bench.positive.add([60, 80])
     bench.settled(1)
     assert bench.segmenter.runs[-1].view == (0, 0, 80, 100)

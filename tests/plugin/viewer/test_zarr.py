@@ -47,7 +47,7 @@ def test_only_the_shown_plane_of_a_stack_is_read(bench) -> None:
     assert isinstance(image.data, zarr.Array)
     step = bench.viewer.dims.current_step[0]
     read.clear()
-    assert bench.binding.start(image)
+    assert bench.controller.start(image)
     bench.positive.add([step, 30, 40])
     bench.settled(1)
     mask = disks((80, 100), (Click(30, 40),))
@@ -75,12 +75,12 @@ def test_of_a_large_plane_only_the_chunks_around_the_clicks_are_read(
     assert image.multiscale is multiscale
     bench.until(lambda: True)
     read.clear()
-    assert bench.binding.start(image)
-    bench.until(lambda: bench.binding.session is not None)
+    assert bench.controller.start(image)
+    bench.until(lambda: bench.controller.session is not None)
     sampled = set(read)
     assert 0 < len(sampled) <= 4 * lazy.SAMPLED_TILES  # of 256 chunks
     bench.labels.corner_pixels = np.array([[300, 300], [499, 499]])
-    prepared = bench.binding.session.prepared
+    prepared = bench.controller.session.prepared
     part = prepared.read(slice(300, 500), slice(300, 500))
     assert part.shape[-2:] == (200, 200)
     assert read - sampled <= {(row, col) for row in range(2, 4) for col in range(2, 4)}

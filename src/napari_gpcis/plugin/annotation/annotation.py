@@ -9,14 +9,14 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.click_layers import ClickLayers
-from napari_gpcis.plugin.annotation.context import Surroundings
+from napari_gpcis.plugin.annotation.context import AnnotationContext
 from napari_gpcis.plugin.annotation.events import AnnotationEvents
 from napari_gpcis.plugin.annotation.jobs import is_tiled, open_plane
 from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
-from napari_gpcis.plugin.annotation.undo import Past
+from napari_gpcis.plugin.annotation.undo import UndoStack
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
-from napari_gpcis.plugin.labels.writer import Painter
+from napari_gpcis.plugin.labels.writer import LabelsWriter
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import BackgroundThread
-    from napari_gpcis.plugin.labels.write_mode import Writing
+    from napari_gpcis.plugin.labels.write_mode import WriteOptions
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import Prompts
@@ -53,7 +53,7 @@ class Annotation(QObject):
     worker, models
         The inference thread and its models.
     writing
-        What the person has chosen about writing masks.
+        What the user has chosen about writing masks.
     parent
         Qt parent.
     """
@@ -68,7 +68,7 @@ class Annotation(QObject):
         layers: AnnotationLayers,
         worker: BackgroundThread,
         models: Models,
-        writing: Writing,
+        writing: WriteOptions,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -77,29 +77,29 @@ class Annotation(QObject):
         self.current: PlaneAnnotation | None = None
         self.message = ""
         self.events = AnnotationEvents(self)
-        self.prompts = ClickLayers(image, layers.positive, layers.negative, self)
+        self.click_layers = ClickLayers(image, layers.positive, layers.negative, self)
         self.viewer = self._viewer = viewer
         self.worker = self._worker = worker
         self._models = models
-        self._painter = Painter(layers.labels)
+        self._writer = LabelsWriter(layers.labels)
         self._planes: dict[Plane, PlaneAnnotation] = {}
-        self.past = Past(self._painter, self.events, self._planes.get)
-        self._around = Surroundings(
+        self.undo_stack = UndoStack(self._writer, self.events, self._planes.get)
+        self._context = AnnotationContext(
             image,
             layers,
-            self.prompts,
-            self._painter,
+            self.click_layers,
+            self._writer,
             worker,
             self.events,
             writing,
-            self.past,
+            self.undo_stack,
             self._say,
             self._is_tiled,
             self._on_drawn,
         )
         self._debouncer = Debouncer(self.enter_plane, parent=self)
         self._connections = Connections()
-        self.prompts.changed.connect(self._on_points)
+        self.click_layers.changed.connect(self._on_points)
         self.events.planes_written.connect(self._on_written)
         self.events.current_changed.connect(self.clear_message)
         for name in DIMS_EVENTS:
@@ -110,18 +110,18 @@ class Annotation(QObject):
             self._connections.connect(points.events.mode, self._on_active)
 
     def close(self) -> None:
-        """Stop; what is drawn in the labels layer stays, running objects as well."""
+        """Stop; what is drawn in the labels layer stays, current objects as well."""
         self._connections.end()
         self._debouncer.cancel()
         self._worker.cancel(self._opening)
         for plane in self._planes.values():
             plane.give_up()
-        self.prompts.close()
-        self._painter.close()
+        self.click_layers.close()
+        self._writer.close()
         self.current = None
 
     def say(self, message: str) -> None:
-        """Tell the person something, in the status line."""
+        """Tell the user something, in the status line."""
         self._say(message)
 
     def clear_message(self) -> None:
@@ -141,39 +141,39 @@ class Annotation(QObject):
         int
             How many there were.
         """
-        self._painter.end_step()
+        self._writer.end_step()
         parts = []
         for plane, label in objects:
-            known = self._planes.get(plane) or PlaneAnnotation(plane, self._around)
+            known = self._planes.get(plane) or PlaneAnnotation(plane, self._context)
             part = known.delete(label)
             if part is not None:
                 parts.append(part)
-        self._painter.end_step()
+        self._writer.end_step()
         if parts:
-            self.past.add_deleted(parts)
+            self.undo_stack.add_deleted(parts)
         return len(parts)
 
     def known(self, plane: Plane) -> PlaneAnnotation | None:
         """Return a plane that was visited, ``None`` if it was not."""
         return self._planes.get(plane)
 
-    def running_labels(self) -> dict[Plane, int]:
-        """Return the ids of the running objects that are new, by their planes."""
+    def current_labels(self) -> dict[Plane, int]:
+        """Return the ids of the current objects that are new, by their planes."""
         return {
-            plane: known.held.label
+            plane: known.live.label
             for plane, known in self._planes.items()
-            if known.held.label and known.held.how == "add" and known.clicks
+            if known.live.label and known.live.how == "add" and known.clicks
         }
 
     @property
     def writing_now(self) -> bool:
-        """Whether it is the running object that changes the labels just now."""
-        return self._painter.writing
+        """Whether it is the current object that changes the labels just now."""
+        return self._writer.writing
 
     @property
     def drawing(self) -> bool:
-        """Whether the last change of the labels is the running object's."""
-        return self._painter.drawing
+        """Whether the last change of the labels is the current object's."""
+        return self._writer.drawing
 
     @property
     def clicking(self) -> bool:
@@ -183,7 +183,7 @@ class Annotation(QObject):
 
     def enter_plane(self) -> None:
         """Turn to the displayed plane; other planes keep their clicks and masks."""
-        self._painter.end_step()
+        self._writer.end_step()
         try:
             plane = displayed_plane(self._viewer, self.image)
         except InputError as error:
@@ -195,7 +195,7 @@ class Annotation(QObject):
         self._leave_other_axes(plane)
         self.current = self._planes.pop(plane, None)
         if self.current is None:
-            self.current = PlaneAnnotation(plane, self._around)
+            self.current = PlaneAnnotation(plane, self._context)
         self._planes[plane] = self.current  # the order of visits, the latest last
         self._set_aside()
         if self.current.session is None:
@@ -206,7 +206,7 @@ class Annotation(QObject):
 
     def recall(self, plane: Plane, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts on a plane, at once or when it is displayed."""
-        known = self._planes.setdefault(plane, PlaneAnnotation(plane, self._around))
+        known = self._planes.setdefault(plane, PlaneAnnotation(plane, self._context))
         known.recall(prompts, threshold)
 
     def reopen(self) -> None:
@@ -218,7 +218,7 @@ class Annotation(QObject):
     @property
     def _opening(self) -> Hashable:
         """Key under which planes are opened: only the latest matters."""
-        return id(self._around), "open"
+        return id(self._context), "open"
 
     def _open(self, plane: Plane) -> None:
         """Have a plane read and its session made."""
@@ -248,7 +248,7 @@ class Annotation(QObject):
     def _on_drawn(self, plane: Plane) -> None:
         """Keep what is drawn on other planes out of the displayed one's undo step."""
         if self.current is None or self.current.plane != plane:
-            self._painter.end_step()
+            self._writer.end_step()
 
     def _on_points(self) -> None:
         """Follow changed points on the displayed plane, and those lost elsewhere."""

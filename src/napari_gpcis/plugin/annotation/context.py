@@ -12,48 +12,48 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.click_layers import ClickLayers
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
-    from napari_gpcis.plugin.annotation.undo import Past
+    from napari_gpcis.plugin.annotation.undo import UndoStack
     from napari_gpcis.plugin.background import BackgroundThread
-    from napari_gpcis.plugin.labels.write_mode import Writing
-    from napari_gpcis.plugin.labels.writer import Painter
+    from napari_gpcis.plugin.labels.write_mode import WriteOptions
+    from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class AnnotationContext:
     """What all planes of an image share.
 
     Attributes
     ----------
     image, layers
         The image and the layers on it.
-    prompts, painter
+    click_layers, writer
         The clicks in the points layers and the writer of the labels layer.
     worker
         The inference thread.
     events
         Where to report what others may want to hear.
     writing
-        What the person has chosen about writing.
-    past
+        What the user has chosen about writing.
+    undo_stack
         What was done to finished objects on all planes.
     is_tiled
         Returns whether a plane is read tile by tile.
     say
-        Tells the person something.
+        Tells the user something.
     drawn
         Told when an answer for a plane has been drawn.
     """
 
     image: Image
     layers: AnnotationLayers
-    prompts: ClickLayers
-    painter: Painter
+    click_layers: ClickLayers
+    writer: LabelsWriter
     worker: BackgroundThread
     events: AnnotationEvents
-    writing: Writing
-    past: Past
+    writing: WriteOptions
+    undo_stack: UndoStack
     say: Callable[[str], None]
     is_tiled: Callable[[Plane], bool]
     drawn: Callable[[Plane], None]

@@ -1,4 +1,4 @@
-"""The binding: one viewer, one inference thread, and the image being annotated."""
+"""The controller: one viewer, one inference thread, and the image being annotated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_gpcis.plugin.annotation.jobs import Models
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
-from napari_gpcis.plugin.labels.write_mode import Writing
+from napari_gpcis.plugin.labels.write_mode import WriteOptions
 from napari_gpcis.plugin.settings.shortcuts import Keys, key_of
 from napari_gpcis.plugin.viewer.layers import claim_layers, lies_on
 from napari_gpcis.plugin.viewer.planes import layer_shape
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from napari_gpcis.session.session import Session
 
 
-_BINDINGS: WeakSet[Binding] = WeakSet()
+_CONTROLLERS: WeakSet[Controller] = WeakSet()
 
 
-class Binding(QObject):
+class Controller(QObject):
     """Starts and ends annotations, watches their layers, and reports errors.
 
     Parameters
@@ -69,7 +69,7 @@ class Binding(QObject):
         super().__init__(parent)
         self.annotation: Annotation | None = None
         self.viewer = viewer
-        self.writing = Writing(self)
+        self.writing = WriteOptions(self)
         self._message = ""
         self._told = ""
         self._commands: dict[str, Callable[[], None]] = {"undo": self._undo}
@@ -80,9 +80,9 @@ class Binding(QObject):
         self._followed.connect(viewer.layers.events.removed, self._on_removed)
         self._watched = Connections()  # of the annotation's layers
         self._debouncer = Debouncer(self._check_fit, parent=self)
-        _BINDINGS.add(self)
+        _CONTROLLERS.add(self)
 
-    # What a person can do ---------------------------------------------------------
+    # What the user can do ---------------------------------------------------------
 
     def start(self, image: Image, labels: Labels | None = None) -> bool:
         """Annotate an image; return whether that was possible.
@@ -109,7 +109,7 @@ class Binding(QObject):
         )
         self._watch(self.annotation)
         self._keys.bind(layers)
-        self.annotation.prompts.select(self.viewer)
+        self.annotation.click_layers.select(self.viewer)
         self.started.emit(self.annotation)
         self.annotation.enter_plane()
         return True
@@ -142,7 +142,7 @@ class Binding(QObject):
         """
         annotation = self.annotation
         if annotation is not None:
-            annotation.prompts.settle()  # what was clicked before comes first
+            annotation.click_layers.settle()  # what was clicked before comes first
             if self.session is not None:
                 annotation.clear_message()  # of the command before
         if name in self._commands:
@@ -157,7 +157,7 @@ class Binding(QObject):
     def ready(self) -> None:
         """Make the points layers ready for clicks again."""
         if self.annotation is not None:
-            self.annotation.prompts.select(self.viewer)
+            self.annotation.click_layers.select(self.viewer)
 
     def travel_in_labels(self, direction: str) -> None:
         """Undo or redo what was drawn last: by a click, or in the labels by hand."""
@@ -230,7 +230,7 @@ class Binding(QObject):
     def _undo(self) -> None:
         """End work in progress, or else undo the last edit."""
         annotation = self.annotation
-        if annotation is None or annotation.past.interrupt():
+        if annotation is None or annotation.undo_stack.interrupt():
             return
         if annotation.current is not None:
             annotation.current.undo()
@@ -264,7 +264,7 @@ class Binding(QObject):
 
     def _check_unused(self, points: Points) -> None:
         """Check that no other widget follows the clicks in a layer."""
-        for other in _BINDINGS - {self}:
+        for other in _CONTROLLERS - {self}:
             if other.annotation and other.annotation.layers.positive == points:
                 msg = "Another GPCIS widget annotates this image: press Stop there."
                 raise InputError(msg)
@@ -317,7 +317,7 @@ _GONE = {
 
 
 def progress(current: PlaneAnnotation | None) -> str:
-    """Say in one line how far the running object is."""
+    """Say in one line how far the current object is."""
     if current is None:
         return ""
     if current.session is None:
@@ -326,8 +326,8 @@ def progress(current: PlaneAnnotation | None) -> str:
     if not count:
         return "Ready: click on an object."
     parts = [f"{count} click{'s' if count > 1 else ''}"]
-    if current.held.label:
-        parts.append(_OBJECT[current.held.how].format(current.held.label))
+    if current.live.label:
+        parts.append(_OBJECT[current.live.how].format(current.live.label))
     if current.busy:
         parts.append("computing ...")
     elif current.seconds is not None:

@@ -21,7 +21,7 @@ class AnnotationEvents(QObject):
     predicted = Signal(object)
     """A plane (:class:`.PlaneAnnotation`) has a new mask, or none any more."""
     accepted = Signal(object, int)
-    """A plane's running object was finished under this id."""
+    """A plane's current object was finished under this id."""
     objects_changed = Signal()
     """Finished objects were added, reopened, changed or deleted."""
     planes_written = Signal(object)
@@ -32,5 +32,5 @@ class AnnotationEvents(QObject):
     """On a :class:`.Plane` that is not open the object of this id was deleted."""
     step_withdrawn = Signal(object, int)
     """The last step of a :class:`.Plane` that is not open, on this id, was undone."""
-    deed_undone = Signal(object)
-    """What was done on several planes (a :class:`.Deed`) was undone."""
+    edit_undone = Signal(object)
+    """What was done on several planes (a :class:`.ObjectEdit`) was undone."""

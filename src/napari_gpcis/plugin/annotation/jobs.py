@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.segmenter import PreparedImage, Request, Segmenter
     from napari_gpcis.inference.start_mask import StartMask
     from napari_gpcis.plugin.viewer.planes import Box, Plane
-    from napari_gpcis.propagation import Carried
+    from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.session import Session
 
     SegmenterFactory = Callable[[str], Segmenter]
@@ -159,17 +159,17 @@ def read_plane(data: Any, plane: Plane, *, colour: bool) -> NDArray[Any] | Tiled
     return TiledPlane(lazy[..., :3] if colour else lazy)
 
 
-def carry_over(
+def propagate_plane(
     segmenter: Segmenter,
     data: Any,
     plane: Plane,
-    before: Carried | tuple[Plane, NDArray[np.bool_], tuple[int, int]],
+    before: PlaneResult | tuple[Plane, NDArray[np.bool_], tuple[int, int]],
     cancelled: Callable[[], bool],
     *,
     colour: bool,
     threshold: float,
     contrast: tuple[float, float] | None = None,
-) -> tuple[Carried, Carried] | None:
+) -> tuple[PlaneResult, PlaneResult] | None:
     """Read one plane and find an object of the plane beside it there.
 
     Parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary, ref
@@ -13,8 +12,9 @@ import numpy as np
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.jobs import Found, infer
-from napari_gpcis.plugin.annotation.undo import Part
-from napari_gpcis.plugin.labels.live_mask import Painted
+from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
+from napari_gpcis.plugin.annotation.undo import PlaneEdit
+from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.session.current import CurrentObject
 from napari_gpcis.session.labels import FinishedObject, LabelChange
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from napari_gpcis.plugin.annotation.context import Surroundings
+    from napari_gpcis.plugin.annotation.context import AnnotationContext
     from napari_gpcis.plugin.annotation.jobs import Opened
-    from napari_gpcis.plugin.labels.writer import Painter
+    from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.session.current import Prompts
     from napari_gpcis.session.labels import How
@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 class PlaneAnnotation:
     """One plane being annotated.
 
-    Its objects are clicked one after the other. A user who is quicker than the model
-    accepts an object before its mask is there: it then waits in a queue, and the next
-    one is clicked meanwhile. The mask of the first of all these is computed and drawn;
-    once it is there, the object is finished, and the next one is the first.
+    Its objects are clicked one after the other. The mask of the first that is not
+    finished is computed and drawn; if it waits to be accepted, it is finished as soon
+    as its mask is there, and the next one is the first.
 
     Everything here runs in the GUI thread and returns at once; predictions are asked of
     the inference thread and drawn when they come.
@@ -48,99 +47,93 @@ class PlaneAnnotation:
     ----------
     plane
         The plane.
-    around
+    context
         What it shares with the other planes.
 
     Attributes
     ----------
     session
         ``None`` until the plane is opened, and after it was set aside.
-    current
-        The object that further clicks belong to.
-    waiting
-        Objects that are to be accepted as soon as their masks are there.
-    held
+    objects
+        The objects being clicked.
+    live
         What the first object shows in the labels layer.
     seconds
         How long the last answer took to compute.
     """
 
-    def __init__(self, plane: Plane, around: Surroundings) -> None:
+    def __init__(self, plane: Plane, context: AnnotationContext) -> None:
         self.plane = plane
         self.session: Session | None = None
-        self._around = around
-        self.current = self._new_object()
-        self.waiting: list[CurrentObject] = []
-        self.held = Painted()
+        self._context = context
+        self.objects = ObjectQueue(
+            plane, context.click_layers, self._new_object, self._begin
+        )
+        self.live = LiveMask()
         self.seconds: float | None = None
-        self._shown: list[tuple[CurrentObject, tuple[Click, ...]]] = []
-        self._numbers: tuple[int, ...] = ()
         self._asked: tuple[Click, ...] = ()
         self._targets: WeakKeyDictionary[CurrentObject, _Target] = WeakKeyDictionary()
 
     @property
     def key(self) -> Hashable:
         """Key of this plane's requests to the inference thread."""
-        return id(self._around), self.plane
+        return id(self._context), self.plane
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the plane."""
-        return self.plane.shape(layer_shape(self._around.image))
+        return self.plane.shape(layer_shape(self._context.image))
+
+    @property
+    def current(self) -> CurrentObject:
+        """The object that further clicks belong to."""
+        return self.objects.current
 
     @property
     def first(self) -> CurrentObject:
         """The object whose mask is computed and drawn."""
-        return self.waiting[0] if self.waiting else self.current
+        return self.objects.first
 
     @property
     def clicks(self) -> tuple[Click, ...]:
         """Clicks of all objects that are not finished, in order."""
-        if not self.waiting:
-            return self.current.clicks
-        return tuple(click for one in self._unfinished for click in one.clicks)
+        return self.objects.clicks
 
     @property
     def accepting(self) -> bool:
         """Whether an object is to be accepted as soon as its mask is there."""
-        return bool(self.waiting)
+        return bool(self.objects.waiting)
 
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way."""
-        return self.session is None or self._around.worker.busy(self.key)
+        return self.session is None or self._context.worker.busy(self.key)
 
     @property
     def running(self) -> bool:
         """Whether an object is being clicked."""
-        return bool(self.clicks or self.held.label)
+        return bool(self.clicks or self.live.label)
 
     @property
     def view(self) -> Box | None:
         """View of the first click: a box that was drawn, or what is seen."""
-        seen = self._around.layers.labels
+        seen = self._context.layers.labels
         return self.current.view or visible_box(seen, self.plane, self.shape)
 
-    @property
-    def _unfinished(self) -> tuple[CurrentObject, ...]:
-        return *self.waiting, self.current
-
     def _new_object(self) -> CurrentObject:
-        around = self._around
+        context = self._context
         return CurrentObject(
             self.shape,
-            threshold=around.writing.threshold,
-            tiled=around.is_tiled(self.plane),
+            threshold=context.writing.threshold,
+            tiled=context.is_tiled(self.plane),
         )
 
     # Opening and closing ----------------------------------------------------------
 
     def recall(self, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts as soon as the plane is open."""
-        self.current.restart(prompts)
-        self.current.view, self.current.threshold = prompts.view, threshold
-        self._shown = [(self.current, prompts.clicks)]
-        self._numbers = self._around.prompts.show(self.plane, prompts.clicks)
+        self.objects.begin_anew(prompts)
+        self.current.threshold = threshold
 
     def opened(self, opened: Opened) -> None:
         """Take the session that was made for this plane."""
@@ -149,51 +142,50 @@ class PlaneAnnotation:
 
     def set_aside(self) -> None:
         """Free the image's memory; points and masks stay in their layers."""
-        self._around.worker.cancel(self.key)
+        self._context.worker.cancel(self.key)
         self.session = None
-        for one in self._unfinished:
+        for one in self.objects.all:
             one.forget_predictions()
 
     def give_up(self) -> None:
         """End what is being clicked: its mask stays drawn, its points go."""
-        self._around.worker.cancel(self.key)
-        self.held, self.waiting = Painted(), []
-        self.current = self._new_object()
-        self._shown, self._numbers = [], self._around.prompts.show(self.plane, ())
+        self._context.worker.cancel(self.key)
+        self.live = LiveMask()
+        self.objects.begin_anew()
 
     # From clicks to a mask --------------------------------------------------------
 
     def synchronise(self) -> None:
         """Take over what was edited in the points layers; ask for what is missing."""
-        self._around.prompts.settle()
+        self._context.click_layers.settle()
         first, clicks = self.first, self.first.clicks
-        edited, outside = self._take_edits()
+        edited, beside = self.objects.take_edits()
         if self.first is not first:
             self._let_go()  # its clicks were removed
         if edited:
-            self._around.past.forget_undone()
-            self._around.events.clicks_changed.emit(self)
+            self._context.undo_stack.forget_undone()
+            self._context.events.clicks_changed.emit(self)
         if (self.first, self.first.clicks) != (first, clicks) or self._missing():
             self.predict()
-        elif self.waiting and self.session is not None and not self.busy:
+        elif self.accepting and self.session is not None and not self.busy:
             self._finish(self.session)  # a mask that it began with needs no answer
             return
         else:
-            self._around.events.current_changed.emit()
-        if outside:
-            self._around.say(outside)
+            self._context.events.current_changed.emit()
+        if beside:
+            self._context.say(_OUTSIDE)
 
     def predict(self) -> None:
         """Ask for the mask of the first object, or take it away without clicks.
 
         While the plane is not open, nothing can be asked for.
         """
-        session, first, around = self.session, self.first, self._around
+        session, first, context = self.session, self.first, self._context
         if not first.clicks:
-            around.worker.cancel(self.key)
+            context.worker.cancel(self.key)
             self._let_go()
             first.view, self.seconds = None, None
-            around.events.predicted.emit(self)
+            context.events.predicted.emit(self)
         elif session is not None:
             session.current = first
             self._asked = first.clicks
@@ -204,8 +196,8 @@ class PlaneAnnotation:
                 session.prediction,
                 threshold=session.threshold,
             )
-            around.worker.submit(self.key, work, self._on_found, self._on_failed)
-        around.events.current_changed.emit()
+            context.worker.submit(self.key, work, self._on_found, self._on_failed)
+        context.events.current_changed.emit()
 
     def found(self, found: Found, seconds: float) -> None:
         """Draw the mask that was found, unless the clicks have changed since."""
@@ -216,120 +208,109 @@ class PlaneAnnotation:
             return
         self.seconds = seconds
         try:
-            self._hold()
-            self._around.painter.paint(self.plane, self.held, found.box, found.mask)
+            self._choose_target()
+            self._context.writer.paint(self.plane, self.live, found.box, found.mask)
         except InputError as error:
-            self._join()
+            self.objects.join()
             self.synchronise()
-            self._around.say(str(error))
+            self._context.say(str(error))
             return
-        self._around.events.predicted.emit(self)
-        if self.waiting:
+        self._context.events.predicted.emit(self)
+        if self.accepting:
             self._finish(session)
         else:
-            self._around.events.current_changed.emit()
+            self._context.events.current_changed.emit()
 
     def _on_found(self, found: Found | None, seconds: float) -> None:
         """Take an answer of the inference thread."""
         if found is not None:
             self.found(found, seconds)
-            self._around.drawn(self.plane)
+            self._context.drawn(self.plane)
 
     def _on_failed(self, error: Exception) -> None:
         """Go on after an error of the inference thread, which is reported."""
         self.failed()
-        self._around.worker.report(error)
+        self._context.worker.report(error)
 
     def failed(self) -> None:
         """Go on after an error: the clicks stay, the next one tries again."""
-        self._join()
+        self.objects.join()
 
     @contextmanager
-    def lifted(self) -> Iterator[None]:
+    def temporarily_removed(self) -> Iterator[None]:
         """Take the live mask off the labels while what is under it is changed.
 
         Afterwards it is there again, as far as it may be.
         """
-        held, painter = self.held, self._around.painter
-        if not held.label:
+        live, writer = self.live, self._context.writer
+        if not live.label:
             yield
             return
-        box, mask = painter.seen(self.plane, held)
-        painter.give_back(self.plane, held)
+        box, mask = writer.seen(self.plane, live)
+        writer.take_off(self.plane, live)
         try:
             yield
         finally:
             known = None if self.session is None else self.first.prediction
             if known is not None:
                 box, mask = known.trimmed
-            if held.how == "replace":  # the object may be another one now
-                self.held = painter.replaced(self.plane, held.label, cover=held.cover)
-            painter.paint(self.plane, self.held, box, mask)
+            if live.how == "replace":  # the object may be another one now
+                self.live = writer.replaced(
+                    self.plane, live.label, overwrite=live.overwrite
+                )
+            writer.paint(self.plane, self.live, box, mask)
 
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read it."""
-        self._around.painter.flush()
+        self._context.writer.flush()
 
     # Commands ---------------------------------------------------------------------
 
     def accept(self) -> None:
         """Finish the current object, now or as soon as its mask is there."""
         if not self.clicks:
-            self._around.say("Nothing to accept yet: click on an object first.")
-        elif self.session is None or self.busy or self.waiting:
-            if self.current.clicks:
-                self.waiting.append(self.current)
-                self.current = self._new_object()
-                self._show()
+            self._context.say("Nothing to accept yet: click on an object first.")
+        elif self.session is None or self.busy or self.accepting:
+            self.objects.wait()
             if self.session is not None:
-                self._around.events.current_changed.emit()
+                self._context.events.current_changed.emit()
         else:
             self._finish(self.session)
 
     def clear(self) -> None:
         """Remove all clicks, and with them the mask."""
-        if self.waiting:
-            self._join()
+        self.objects.join()
         self.change_clicks(())
 
     def undo(self) -> None:
         """Take back the last change; without clicks, the last object or deletion."""
-        around = self._around
+        context = self._context
         if self.current.undo():
-            around.past.note_undone_click(self)
+            context.undo_stack.note_undone_click(self)
             self._show_clicks()
-        elif self.waiting:
-            self.current = self.waiting.pop()
-            self._show()
-            around.events.current_changed.emit()
-            around.say("Not accepted: the object goes on.")
-        elif self.current.clicks or not (words := around.past.undo(self)):
-            around.say("Nothing to undo.")
+        elif self.objects.withdraw():
+            context.events.current_changed.emit()
+            context.say("Not accepted: the object goes on.")
+        elif self.current.clicks or not (words := context.undo_stack.undo(self)):
+            context.say("Nothing to undo.")
         else:
-            around.say(words)
+            context.say(words)
 
     def redo(self) -> None:
         """Repeat what was undone last."""
-        words = self._around.past.redo(self)
+        words = self._context.undo_stack.redo(self)
         if words is None:
-            self._around.say("Nothing to redo.")
+            self._context.say("Nothing to redo.")
         elif words:
-            self._around.say(words)
+            self._context.say(words)
 
     def toggle_sign(self) -> None:
         """Turn the sign of the selected clicks, or of the last one."""
-        self._around.prompts.settle()
+        self._context.click_layers.settle()
         if not self.clicks:
-            self._around.say("No click to switch: click on an object first.")
+            self._context.say("No click to switch: click on an object first.")
             return
-        chosen = self._around.prompts.selected(self.plane) & set(self._numbers)
-        chosen = chosen or {self._numbers[-1]}
-        numbers = iter(self._numbers)
-        for one in self._unfinished:
-            one.set_clicks(
-                _turned(click) if next(numbers) in chosen else click
-                for click in one.clicks
-            )
+        self.objects.switch_sign()
         self._changed()
 
     # What other parts ask for -----------------------------------------------------
@@ -338,9 +319,7 @@ class PlaneAnnotation:
         """Make these the clicks of the current object, as one step of undo."""
         if tuple(clicks) == self.current.clicks:
             return
-        if not self.current.clicks:
-            self._begin()
-        self.current.set_clicks(clicks)
+        self.objects.set_clicks(tuple(clicks))
         self._changed()
 
     def draw_box(self, box: Box) -> bool:
@@ -351,9 +330,9 @@ class PlaneAnnotation:
         bool
             ``False`` if an object is running already.
         """
-        self._around.prompts.settle()
+        self._context.click_layers.settle()
         if self.clicks:
-            self._around.say(
+            self._context.say(
                 "A box begins an object: accept or clear the current one first."
             )
             return False
@@ -377,11 +356,11 @@ class PlaneAnnotation:
         bool
             ``False`` if an object is running already, or the plane is not open.
         """
-        self._around.prompts.settle()
+        self._context.click_layers.settle()
         session = self.session
         if session is None or self.clicks:
             running = "Accept or clear the current object first."
-            self._around.say(running if self.clicks else "Not open yet: try again.")
+            self._context.say(running if self.clicks else "Not open yet: try again.")
             return False
         session.push_mask(mask, clicks, corner=corner, label=label)
         self._changed()
@@ -390,7 +369,7 @@ class PlaneAnnotation:
     def set_threshold(self, threshold: float) -> None:
         """Draw the live mask anew with another threshold; nothing is predicted."""
         if self.first.threshold != threshold:
-            for one in self._unfinished:
+            for one in self.objects.all:
                 one.threshold = threshold
             if self.first.clicks:
                 self.predict()
@@ -399,12 +378,12 @@ class PlaneAnnotation:
         """Write the live mask in the way that is chosen now."""
         start = self.first.start
         if start is None or start.label is None:
-            self._around.painter.give_back(self.plane, self.held)
-            self.held = Painted()
+            self._context.writer.take_off(self.plane, self.live)
+            self.live = LiveMask()
             if self.first.clicks:
                 self.predict()
 
-    def delete(self, label: int) -> Part | None:
+    def delete(self, label: int) -> PlaneEdit | None:
         """Delete a finished object of this plane.
 
         Parameters
@@ -418,51 +397,53 @@ class PlaneAnnotation:
             What was changed; ``None`` if there is no such object, or it is being
             clicked.
         """
-        if self.held.label == label and self.clicks:
+        if self.live.label == label and self.clicks:
             return None
-        with self.lifted():
+        with self.temporarily_removed():
             return self._delete(label)
 
-    def _delete(self, label: int) -> Part | None:
-        around, session = self._around, self.session
-        found = around.painter.find(self.plane, label)
+    def _delete(self, label: int) -> PlaneEdit | None:
+        context, session = self._context, self.session
+        found = context.writer.find(self.plane, label)
         if found is None:
             return None
         before, after = np.asarray(label), np.asarray(0)
         change = LabelChange(found.box, found.mask, before, after)
-        part = Part(self.plane, label, change)
+        part = PlaneEdit(self.plane, label, change)
         if session is not None:
             size = found.mask.shape
             step = FinishedObject(label, (), None, 0.5, False, size, "delete")
             session.note(step, change)
-            part = Part(self.plane, label, change, ref(session), step)
-        around.painter.write(self.plane, found.box, found.mask, 0)
+            part = PlaneEdit(self.plane, label, change, ref(session), step)
+        context.writer.write(self.plane, found.box, found.mask, 0)
         return part
 
     def show_session(self) -> None:
         """Draw at once what the session holds: a script has changed it."""
-        session, around = self.session, self._around
+        session, context = self.session, self._context
         if session is None:
             return
-        around.worker.cancel(self.key)
-        self._show()
-        around.events.clicks_changed.emit(self)
+        context.worker.cancel(self.key)
+        self.objects.show()
+        context.events.clicks_changed.emit(self)
         if session.prediction is None:
             self.predict()
         else:
             self.found(Found(None, (), *session.prediction.trimmed), 0.0)
             self.finish_drawing()
 
-    def hold_as(self, label: int | None, how: How | None, cover: bool | None) -> None:
+    def write_as(
+        self, label: int | None, how: How | None, overwrite: bool | None
+    ) -> None:
         """Write the live mask otherwise than was chosen, see `Session.accept`."""
-        before, painter = self.held, self._around.painter
-        painter.give_back(self.plane, before)
-        number = label or before.label or painter.new_label(self.plane)
+        before, writer = self.live, self._context.writer
+        writer.take_off(self.plane, before)
+        number = label or before.label or writer.new_label(self.plane)
         way = how or before.how
-        painter.reserve(number)
-        found = painter.find(self.plane, number) if way == "replace" else None
-        self.held = found or Painted(number, way, new=before.new and not label)
-        self.held.cover = before.cover if cover is None else cover
+        writer.reserve(number)
+        found = writer.find(self.plane, number) if way == "replace" else None
+        self.live = found or LiveMask(number, way, new=before.new and not label)
+        self.live.overwrite = before.overwrite if overwrite is None else overwrite
 
     # What the history asks for ----------------------------------------------------
 
@@ -480,13 +461,13 @@ class PlaneAnnotation:
             Its id.
         """
         step, change = session.steps[-1], session.last_change
-        session.current = self.current = self._new_object()
+        session.current = self.objects.current = self._new_object()
         label = session.reopen()
         if change is not None and step.how != "delete":
-            painter = self._around.painter
-            self.held = painter.reheld(self.plane, label, step.how, change)
-            self.held.cover = step.overwrite
-            self.held.new = self.held.alone  # without clicks its id is free again
+            writer = self._context.writer
+            self.live = writer.reopened(self.plane, label, step.how, change)
+            self.live.overwrite = step.overwrite
+            self.live.new = self.live.alone  # without clicks its id is free again
         self._show_clicks()
         return label
 
@@ -515,134 +496,78 @@ class PlaneAnnotation:
         following
             The object that was current after it; by default a new one.
         """
-        around = self._around
-        around.worker.cancel(self.key)
+        context = self._context
+        context.worker.cancel(self.key)
         self._let_go()
-        around.painter.reserve(step.id)
-        around.painter.restore(self.plane, change.reversed)
+        context.writer.reserve(step.id)
+        context.writer.restore(self.plane, change.reversed)
         session.note(step, change)
         self._next(following)
-        around.events.accepted.emit(self, step.id)
+        context.events.accepted.emit(self, step.id)
 
     # Steps ------------------------------------------------------------------------
 
-    def _take_edits(self) -> tuple[bool, str]:
-        """Take over edits of points: which clicks came, moved or went.
-
-        Returns
-        -------
-        bool, str
-            Whether clicks have changed, and what to say of clicks beside the image.
-        """
-        if self._shown != [(one, one.clicks) for one in self._unfinished if one.clicks]:
-            self._show()  # they were changed by whoever has the session
-        there = dict(self._around.prompts.clicks(self.plane))
-        numbers = tuple(there)
-        if numbers == self._numbers and tuple(there.values()) == self.clicks:
-            return False, ""
-        inside = {number: c for number, c in there.items() if self._is_inside(c)}
-        known = iter(self._numbers)
-        kept = {
-            id(one): [
-                inside.pop(number)
-                for number in [next(known) for _ in one.clicks]
-                if number in inside
-            ]
-            for one in self._unfinished
-        }
-        before = self.clicks
-        for one in self.waiting:
-            one.set_clicks(kept[id(one)])
-        self._add(kept[id(self.current)], list(inside.values()))
-        self.waiting = [one for one in self.waiting if one.clicks]
-        self._numbers = numbers
-        self._show()
-        beside = any(not self._is_inside(click) for click in there.values())
-        return self.clicks != before, _OUTSIDE if beside else ""
-
-    def _add(self, kept: list[Click], added: list[Click]) -> None:
-        """Give the current object the clicks it has kept, and new ones.
-
-        New ones are steps of their own, unless others have changed as well.
-        """
-        current = self.current
-        if added and not kept:
-            self._begin()
-        if tuple(kept) != current.clicks:
-            current.set_clicks(kept + added)
-            return
-        for click in added:
-            current.add_click(click.row, click.col, click.positive)
-
-    def _begin(self) -> None:
+    def _begin(self, current: CurrentObject) -> None:
         """Take what the first click of an object is seen with, and its threshold."""
-        self._targets.pop(self.current, None)
-        self.current.view = self.view
-        self.current.threshold = self._around.writing.threshold
+        self._targets.pop(current, None)
+        current.view = self.view
+        current.threshold = self._context.writing.threshold
 
-    def _hold(self) -> None:
+    def _choose_target(self) -> None:
         """Decide once what the live mask does to the labels."""
-        around, start = self._around, self.first.start
-        if self.held.label:
+        context, start = self._context, self.first.start
+        if self.live.label:
             return
         target = self._targets.pop(self.first, None)
         if target is not None:
-            self.held = target.fresh(around.painter, self.plane)
+            self.live = target.fresh(context.writer, self.plane)
         elif start is None or start.label is None:
-            self.held = around.writing.begin(self.plane, around.painter)
+            self.live = context.writing.begin(self.plane, context.writer)
         else:
-            cover = around.writing.cover
-            self.held = around.painter.replaced(self.plane, start.label, cover=cover)
+            overwrite = context.writing.overwrite
+            self.live = context.writer.replaced(
+                self.plane, start.label, overwrite=overwrite
+            )
 
     def _let_go(self) -> None:
         """Take the live mask away; an object that was corrected is as before."""
-        held, self.held = self.held, Painted()
-        self._around.painter.give_back(self.plane, held)
-        if held.label:  # its clicks may be redone: they are written as they were
-            self._targets[self.first] = _Target.of(held)
-        if held.new:
-            self._around.painter.release(held.label)
+        live, self.live = self.live, LiveMask()
+        self._context.writer.take_off(self.plane, live)
+        if live.label:  # its clicks may be redone: they are written as they were
+            self._targets[self.first] = _Target.of(live)
+        if live.new:
+            self._context.writer.release(live.label)
 
     def _finish(self, session: Session) -> None:
         """Accept the first object, which is drawn, and go on with the next."""
-        around, held = self._around, self.held
-        drawn = around.painter.shows(self.plane, held)
+        context, live = self._context, self.live
+        drawn = context.writer.shows(self.plane, live)
         if session.prediction is None or not drawn:
-            self._join()
+            self.objects.join()
             self.synchronise()
-            around.say(_NOTHING[held.how])
+            context.say(_NOTHING[live.how])
             return
-        label = held.label
-        change = around.painter.change(self.plane, held)
-        session.accept_drawn(change, label=label, how=held.how, overwrite=held.cover)
-        around.painter.end_step()
-        self.held = Painted()
-        around.past.forget_undone()
+        label = live.label
+        change = context.writer.change(self.plane, live)
+        session.accept_drawn(
+            change, label=label, how=live.how, overwrite=live.overwrite
+        )
+        context.writer.end_step()
+        self.live = LiveMask()
+        context.undo_stack.forget_undone()
         self._next()
-        around.writing.finished()
-        around.events.accepted.emit(self, label)
-        around.events.objects_changed.emit()
-        around.say(_DONE[held.how].format(label))
+        context.writing.finished()
+        context.events.accepted.emit(self, label)
+        context.events.objects_changed.emit()
+        context.say(_DONE[live.how].format(label))
 
     def _next(self, following: CurrentObject | None = None) -> None:
         """Begin the next object, or go on with one that waits."""
-        if self.waiting:
-            self.waiting.pop(0)
-        else:
-            self.current = following or self._new_object()
+        self.objects.next(following)
         self.seconds = None
-        self._show()
         if self.session is not None:
             self.session.current = self.first
         self.synchronise()
-
-    def _join(self) -> None:
-        """Let the first object go on with all later clicks: it is not accepted."""
-        if self.waiting:
-            first, clicks = self.first, self.clicks
-            self.waiting, self.current = [], first
-            first.set_clicks(clicks)
-            self._show()
 
     def _missing(self) -> bool:
         """Return whether the first object's mask is neither known nor asked for."""
@@ -653,14 +578,9 @@ class PlaneAnnotation:
             and not self.busy
         )
 
-    def _is_inside(self, click: Click) -> bool:
-        rows, cols = self.shape
-        row, col = click.pixel
-        return 0 <= row < rows and 0 <= col < cols
-
     def _changed(self) -> None:
         """Go on after a new step of the clicks."""
-        self._around.past.forget_undone()
+        self._context.undo_stack.forget_undone()
         self._show_clicks()
 
     def _show_clicks(self) -> None:
@@ -668,19 +588,12 @@ class PlaneAnnotation:
 
         While an object waits for its mask, that was asked for already.
         """
-        self._show()
-        self._around.events.clicks_changed.emit(self)
-        if self.waiting and self.first.clicks == self._asked:
-            self._around.events.current_changed.emit()
+        self.objects.show()
+        self._context.events.clicks_changed.emit(self)
+        if self.accepting and self.first.clicks == self._asked:
+            self._context.events.current_changed.emit()
         else:
             self.predict()
-
-    def _show(self) -> None:
-        """Show the clicks there are now; edits that were not taken yet stay."""
-        unfinished = self._unfinished
-        self._shown = [(one, one.clicks) for one in unfinished if one.clicks]
-        prompts = self._around.prompts
-        self._numbers = prompts.show(self.plane, self.clicks, instead=self._numbers)
 
 
 class _Target(NamedTuple):
@@ -690,24 +603,24 @@ class _Target(NamedTuple):
     ----------
     label
         Its id; 0 for a new one.
-    how, cover
+    how, overwrite
         See `Session.accept`.
     """
 
     label: int
     how: How
-    cover: bool
+    overwrite: bool
 
     @classmethod
-    def of(cls, held: Painted) -> _Target:
+    def of(cls, live: LiveMask) -> _Target:
         """Return that of a live mask."""
-        return cls(0 if held.new else held.label, held.how, held.cover)
+        return cls(0 if live.new else live.label, live.how, live.overwrite)
 
-    def fresh(self, painter: Painter, plane: Plane) -> Painted:
+    def fresh(self, writer: LabelsWriter, plane: Plane) -> LiveMask:
         """Return a live mask that shows nothing yet."""
         if self.how == "replace":
-            return painter.replaced(plane, self.label, cover=self.cover)
-        return Painted(self.label, self.how, self.cover)
+            return writer.replaced(plane, self.label, overwrite=self.overwrite)
+        return LiveMask(self.label, self.how, self.overwrite)
 
 
 _OUTSIDE = "That click was outside the image and has been removed."
@@ -721,8 +634,3 @@ _DONE = {
     "cut": "Subtracted from object {}. Click on the next one.",
     "replace": "Object {} is corrected. Click on the next one.",
 }
-
-
-def _turned(click: Click) -> Click:
-    """Return a click with the other sign."""
-    return replace(click, positive=not click.positive)

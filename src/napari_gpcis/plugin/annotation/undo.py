@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
-    from napari_gpcis.plugin.labels.writer import Painter
+    from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Plane
-    from napari_gpcis.propagation import Carried
+    from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.current import CurrentObject
     from napari_gpcis.session.labels import How, LabelChange
     from napari_gpcis.session.saved import SavedSession
@@ -61,7 +61,7 @@ class PlaneOfHistory(Protocol):
     def accepting(self) -> bool:
         """Whether an object is to be accepted as soon as its mask is there."""
 
-    def lifted(self) -> AbstractContextManager[None]:
+    def temporarily_removed(self) -> AbstractContextManager[None]:
         """Take the live mask off the labels for a while."""
 
     def set_aside(self) -> None:
@@ -88,7 +88,7 @@ class PlaneOfHistory(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PlaneEdit:
     """The change of one object on one plane.
 
     Attributes
@@ -115,7 +115,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Deed:
+class ObjectEdit:
     """An edit of finished objects that is undone and redone as a whole.
 
     Attributes
@@ -130,7 +130,7 @@ class Deed:
         Whether it can only be undone as long as nothing was accepted after it.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[PlaneEdit, ...]
     undone: str = ""
     redone: str = ""
     accepted: bool = False
@@ -156,16 +156,16 @@ class _Undone(NamedTuple):
     """
 
     planes: frozenset[Plane]
-    edit: Deed | None
+    edit: ObjectEdit | None
     object: CurrentObject | None = None
 
 
-class Past:
+class UndoStack:
     """The edits of one annotation, with those that were undone.
 
     Parameters
     ----------
-    painter
+    writer
         The writer of the labels layer.
     events
         Where edits are told, and accepted objects heard of.
@@ -180,14 +180,14 @@ class Past:
     """
 
     def __init__(
-        self, painter: Painter, events: AnnotationEvents, known: Known
+        self, writer: LabelsWriter, events: AnnotationEvents, known: Known
     ) -> None:
-        self._painter = painter
-        self._labels = painter.labels
+        self._writer = writer
+        self._labels = writer.labels
         self._events = events
         self._known = known
         self.interrupts: list[Callable[[], bool]] = []
-        self._done: deque[Deed] = deque(maxlen=MAX_UNDO)
+        self._done: deque[ObjectEdit] = deque(maxlen=MAX_UNDO)
         self._undone: list[_Undone] = []
         self._gone: deque[FinishedObject] = deque(maxlen=MAX_UNDO)
         events.accepted.connect(self._on_accepted)
@@ -198,9 +198,9 @@ class Past:
 
     # New edits --------------------------------------------------------------------
 
-    def add_followed(
-        self, label: int, found: Sequence[tuple[Plane, Carried]], *, cover: bool
-    ) -> Deed:
+    def add_propagated(
+        self, label: int, found: Sequence[tuple[Plane, PlaneResult]], *, overwrite: bool
+    ) -> ObjectEdit:
         """Write the masks of an object that was followed, as one undo step.
 
         They take the place of those that an earlier run has written.
@@ -211,16 +211,16 @@ class Past:
             The object's id.
         found
             Planes, and what was found there.
-        cover
+        overwrite
             Whether pixels of other objects are taken as well.
         """
         with self._written(plane for plane, _ in found):
-            parts = self._follow(label, found, cover=cover)
+            parts = self._follow(label, found, overwrite=overwrite)
         undone = "All planes of the run are as before."
         redone = f"Object {label} is on all planes of the run again."
-        return self._add(Deed(tuple(parts), undone, redone, alone=True))
+        return self._add(ObjectEdit(tuple(parts), undone, redone, alone=True))
 
-    def add_deleted(self, parts: Sequence[Part]) -> Deed:
+    def add_deleted(self, parts: Sequence[PlaneEdit]) -> ObjectEdit:
         """Take note of objects that were deleted together."""
         for part in parts:
             if part.session is None:
@@ -229,43 +229,43 @@ class Past:
         one = len(parts) == 1
         objects = f"Object {ids[0]} is" if one else f"{len(parts)} objects are"
         return self._add(
-            Deed(tuple(parts), f"{objects} back.", f"{objects} deleted again.")
+            ObjectEdit(tuple(parts), f"{objects} back.", f"{objects} deleted again.")
         )
 
     def forget_undone(self) -> None:
         """Take note of a new edit: what was undone can be redone no more."""
         self._undone.clear()
 
-    def _add(self, deed: Deed) -> Deed:
+    def _add(self, edit: ObjectEdit) -> ObjectEdit:
         self.forget_undone()
-        self._done.append(deed)
-        self._tell(deed)
-        return deed
+        self._done.append(edit)
+        self._tell(edit)
+        return edit
 
     def _on_accepted(self, plane: PlaneOfHistory, label: int) -> None:
         """Take note of an object that a session has accepted."""
         session = plane.session
         if session is not None and session.last_change is not None:
             step, change = session.steps[-1], session.last_change
-            part = Part(plane.plane, label, change, ref(session), step)
+            part = PlaneEdit(plane.plane, label, change, ref(session), step)
             redone = f"Object {label} is done again."
-            self._done.append(Deed((part,), "", redone, accepted=True))
+            self._done.append(ObjectEdit((part,), "", redone, accepted=True))
 
     # Propagated objects -----------------------------------------------------------
 
     def _follow(
-        self, label: int, found: Sequence[tuple[Plane, Carried]], *, cover: bool
-    ) -> list[Part]:
+        self, label: int, found: Sequence[tuple[Plane, PlaneResult]], *, overwrite: bool
+    ) -> list[PlaneEdit]:
         """Write the masks of an object that was followed, and make them steps."""
         masks = [(plane, one.box, one.mask) for plane, one in found]
         again = {plane for plane, _ in found if self._from_run(plane, label)}
-        changes = write(self._labels, masks, label, cover=cover, instead=again)
+        changes = write(self._labels, masks, label, overwrite=overwrite, instead=again)
         return [
             self._note(
-                Part(plane, label, change, left=self._left(plane, label, change)),
+                PlaneEdit(plane, label, change, left=self._left(plane, label, change)),
                 one,
                 "replace" if plane in again else "add",
-                cover=cover,
+                overwrite=overwrite,
             )
             for (plane, one), change in zip(found, changes, strict=True)
             if change.where.any()
@@ -274,14 +274,14 @@ class Past:
     @contextmanager
     def _written(self, planes: Iterable[Plane]) -> Iterator[None]:
         """Make one undo step of the layer, below what is being clicked on planes."""
-        self._painter.end_step()
+        self._writer.end_step()
         with ExitStack() as running:
             for plane in dict.fromkeys(planes):
                 known = self._known(plane)
                 if known is not None:
-                    running.enter_context(known.lifted())
+                    running.enter_context(known.temporarily_removed())
             yield
-        self._painter.end_step()
+        self._writer.end_step()
 
     def by_hand(self, plane: Plane, label: int) -> bool:
         """Return whether an object has pixels on a plane that no run has written."""
@@ -290,13 +290,13 @@ class Past:
 
     def _from_run(self, plane: Plane, label: int) -> bool:
         """Return whether an object is on a plane exactly as the last run left it."""
-        for deed in reversed(self._done):
-            for part in deed.parts if deed.alone else ():
+        for edit in reversed(self._done):
+            for part in edit.parts if edit.alone else ():
                 if part.plane == plane and part.label == label:
                     return self._untouched(part)
         return False
 
-    def _untouched(self, part: Part) -> bool:
+    def _untouched(self, part: PlaneEdit) -> bool:
         """Return whether nobody has changed an object since a run wrote it."""
         session = None if part.session is None else part.session()
         if session is not None:
@@ -315,13 +315,15 @@ class Past:
         """Return the object's pixels in the box of a change."""
         return np.asarray(plane.take(self._labels.data)[slices(change.box)] == label)
 
-    def _note(self, part: Part, one: Carried, how: How, *, cover: bool) -> Part:
+    def _note(
+        self, part: PlaneEdit, one: PlaneResult, how: How, *, overwrite: bool
+    ) -> PlaneEdit:
         """Make what was found on a plane a step of its session, or tell of it."""
         if one.saved is None:
             return part
         session = self._session_like(part.plane, one.saved)
         if session is None:
-            made = one.accepted(part.label, overwrite=cover)
+            made = one.accepted(part.label, overwrite=overwrite)
             made = replace(made, objects=(replace(made.objects[0], how=how),))
             self._events.step_made.emit(part.plane, made)
             return replace(part, made=made)
@@ -332,7 +334,7 @@ class Past:
             prompts.clicks,
             prompts.view,
             saved.threshold,
-            cover,
+            overwrite,
             one.mask.shape,
             how,
             prompts.start,
@@ -371,30 +373,32 @@ class Past:
             What to tell the user; empty if there is nothing to take back.
         """
         later: set[Plane] = set()
-        for deed in reversed(self._done):
-            if deed.accepted:
-                if self._session_here(deed, current) is not None:
-                    return self._reopen(deed, current)
-            elif not (later if deed.alone else later & deed.planes):
-                return self._take_back(deed)
-            later |= deed.planes
+        for edit in reversed(self._done):
+            if edit.accepted:
+                if self._session_here(edit, current) is not None:
+                    return self._reopen(edit, current)
+            elif not (later if edit.alone else later & edit.planes):
+                return self._take_back(edit)
+            later |= edit.planes
         return self._take_back_unknown(current)
 
-    def _session_here(self, deed: Deed, current: PlaneOfHistory) -> Session | None:
+    def _session_here(
+        self, edit: ObjectEdit, current: PlaneOfHistory
+    ) -> Session | None:
         """Return the session of an accepted object, if it is that of this plane."""
-        part = deed.parts[0]
+        part = edit.parts[0]
         session = None if part.session is None else part.session()
         return session if session is current.session else None
 
-    def _reopen(self, deed: Deed, current: PlaneOfHistory) -> str:
+    def _reopen(self, edit: ObjectEdit, current: PlaneOfHistory) -> str:
         """Make an accepted object the current one again."""
-        session, part = self._session_here(deed, current), deed.parts[0]
+        session, part = self._session_here(edit, current), edit.parts[0]
         if session is None or session.steps[-1] is not part.step:
             return self._take_back_unknown(current)
-        self._done.remove(deed)
+        self._done.remove(edit)
         following = current.current
         label = current.reopen(session)
-        self._undone.append(_Undone(deed.planes, deed, following))
+        self._undone.append(_Undone(edit.planes, edit, following))
         self._events.objects_changed.emit()
         return f"Object {label} goes on."
 
@@ -408,28 +412,28 @@ class Past:
         self.forget_undone()
         if step.how == "delete":
             session.withdraw()
-            self._painter.restore(current.plane, change)
+            self._writer.restore(current.plane, change)
         else:
             current.reopen(session)
         self._events.objects_changed.emit()
         back = "is back" if step.how == "delete" else "goes on"
         return f"Object {step.id} {back}."
 
-    def _take_back(self, deed: Deed) -> str:
+    def _take_back(self, edit: ObjectEdit) -> str:
         """Take back an edit whose objects do not become the current one."""
-        self._done.remove(deed)
-        undone = [part for part in reversed(deed.parts) if self._withdraw(part)]
+        self._done.remove(edit)
+        undone = [part for part in reversed(edit.parts) if self._withdraw(part)]
         with self._written(part.plane for part in undone):
             take_back(self._labels, [(part.plane, part.change) for part in undone])
-        if len(undone) == len(deed.parts):
-            self._undone.append(_Undone(deed.planes, deed))
+        if len(undone) == len(edit.parts):
+            self._undone.append(_Undone(edit.planes, edit))
         else:
             self.forget_undone()
-        self._tell(deed)
-        self._events.deed_undone.emit(deed)
-        return deed.undone
+        self._tell(edit)
+        self._events.edit_undone.emit(edit)
+        return edit.undone
 
-    def _withdraw(self, part: Part) -> bool:
+    def _withdraw(self, part: PlaneEdit) -> bool:
         """Take a step out of its session or the record; ``False`` if it is gone."""
         if any(step is part.step for step in self._gone):
             return False
@@ -442,7 +446,7 @@ class Past:
         session.withdraw()
         return True
 
-    def _open_session(self, part: Part) -> Session | None:
+    def _open_session(self, part: PlaneEdit) -> Session | None:
         """Return the session that has a step, if it is still that of the plane."""
         session = None if part.session is None else part.session()
         known = self._known(part.plane)
@@ -488,26 +492,26 @@ class Past:
         self, step: _Undone, current: PlaneOfHistory, later: set[Plane]
     ) -> str | None:
         """Repeat one step; ``None`` if that is not possible."""
-        deed = step.edit
-        if deed is None:
+        edit = step.edit
+        if edit is None:
             here = step.object is current.current
             return "" if here and current.redo_click() else None
-        if deed.accepted:
-            done = self._accept_again(deed, current, step.object)
+        if edit.accepted:
+            done = self._accept_again(edit, current, step.object)
         else:
-            done = not (later if deed.alone else later & deed.planes)
+            done = not (later if edit.alone else later & edit.planes)
             if done:
-                self._repeat(deed)
+                self._repeat(edit)
         if not done:
             return None
         self._events.objects_changed.emit()
-        return deed.redone
+        return edit.redone
 
     def _accept_again(
-        self, deed: Deed, current: PlaneOfHistory, following: CurrentObject | None
+        self, edit: ObjectEdit, current: PlaneOfHistory, following: CurrentObject | None
     ) -> bool:
         """Accept an object again, if its clicks are those with which it was."""
-        part, session = deed.parts[0], self._session_here(deed, current)
+        part, session = edit.parts[0], self._session_here(edit, current)
         if session is None or part.step is None:
             return False
         step, now = part.step, session.current.prompts
@@ -516,12 +520,12 @@ class Past:
         current.accept_again(session, step, part.change, following)
         return True
 
-    def _repeat(self, deed: Deed) -> None:
+    def _repeat(self, edit: ObjectEdit) -> None:
         """Write the pixels of an edit again, and make it steps again."""
-        with self._written(deed.planes):
-            changes = [(part.plane, part.change.reversed) for part in deed.parts]
+        with self._written(edit.planes):
+            changes = [(part.plane, part.change.reversed) for part in edit.parts]
             take_back(self._labels, changes)
-        for part in deed.parts:
+        for part in edit.parts:
             session = self._open_session(part)
             if session is not None and part.step is not None:
                 session.note(part.step, part.change)
@@ -529,10 +533,10 @@ class Past:
                 self._events.step_made.emit(part.plane, part.made)
             else:
                 self._events.object_deleted.emit(part.plane, part.label)
-        self._done.append(deed)
-        self._events.planes_written.emit(deed.planes)
+        self._done.append(edit)
+        self._events.planes_written.emit(edit.planes)
 
-    def _tell(self, deed: Deed) -> None:
+    def _tell(self, edit: ObjectEdit) -> None:
         """Tell that finished objects are not what they were."""
-        self._events.planes_written.emit(deed.planes)
+        self._events.planes_written.emit(edit.planes)
         self._events.objects_changed.emit()

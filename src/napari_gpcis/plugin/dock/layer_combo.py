@@ -119,9 +119,9 @@ class LayerCombo(QComboBox):
         option.currentText = self.fontMetrics().elidedText(
             option.currentText, Qt.TextElideMode.ElideMiddle, room
         )
-        painter = QStylePainter(self)
-        painter.drawComplexControl(kind, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        writer = QStylePainter(self)
+        writer.drawComplexControl(kind, option)
+        writer.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
     def _find(self, layer: Layer | None) -> int:
         """Return the place of a layer (layers compare equal through napari's proxy)."""

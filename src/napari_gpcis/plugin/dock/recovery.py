@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.dock.panels.base import Panel
 
 
@@ -98,19 +98,19 @@ class RecoveryManager(QObject):
     ----------
     viewer
         The viewer.
-    binding
+    controller
         The annotation to save.
     parent
         Qt parent.
     """
 
     def __init__(
-        self, viewer: ViewerModel, binding: Binding, parent: QObject | None = None
+        self, viewer: ViewerModel, controller: Controller, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self.autosaver = Autosaver(binding, self)
-        self.restorer = Restorer(viewer, binding, self.autosaver, self)
+        self.autosaver = Autosaver(controller, self)
+        self.restorer = Restorer(viewer, controller, self.autosaver, self)
         self.banner = RecoveryBanner()
         self.banner.wanted.connect(self._on_wanted)
         self.restorer.said.connect(self.banner.say)

@@ -212,9 +212,9 @@ class Curves(QWidget):
 
     def _draw(self) -> None:
         """Draw both curves on one time axis."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        line = painter.fontMetrics().height()
+        writer = QPainter(self)
+        writer.setRenderHint(QPainter.RenderHint.Antialiasing)
+        line = writer.fontMetrics().height()
         height = (self.height() - 2 * (line + _GAP)) / 2
         width = self.width() - 2 * _MARGIN
         longest = max((p.minutes for p in (*self.loss, *self.clicks)), default=1.0)
@@ -224,30 +224,30 @@ class Curves(QWidget):
             ("Clicks per object, to 85 % overlap", self.clicks, CLICKS_COLOUR),
         ):
             frame = QRectF(_MARGIN, top + line + 2, width, height)
-            self._draw_title(painter, title, points, QRectF(_MARGIN, top, width, line))
-            self._draw_frame(painter, frame)
+            self._draw_title(writer, title, points, QRectF(_MARGIN, top, width, line))
+            self._draw_frame(writer, frame)
             highest = max((p.value for p in points), default=1.0)
             placed = placed_in(frame, points, max(longest, 0.1), highest * 1.1)
-            _draw_curve(painter, placed, colour, dots=points is self.clicks)
+            _draw_curve(writer, placed, colour, dots=points is self.clicks)
             top += line + height + _GAP
-        painter.end()
+        writer.end()
 
     def _draw_title(
-        self, painter: QPainter, title: str, points: Sequence[Point], box: QRectF
+        self, writer: QPainter, title: str, points: Sequence[Point], box: QRectF
     ) -> None:
         """Draw the title of a curve, and its last value."""
-        painter.setPen(self._text)
-        painter.drawText(box, Qt.AlignmentFlag.AlignLeft, title)
+        writer.setPen(self._text)
+        writer.drawText(box, Qt.AlignmentFlag.AlignLeft, title)
         if points:
             last = f"{points[-1].value:.2f}"
-            painter.drawText(box, Qt.AlignmentFlag.AlignRight, last)
+            writer.drawText(box, Qt.AlignmentFlag.AlignRight, last)
 
-    def _draw_frame(self, painter: QPainter, frame: QRectF) -> None:
+    def _draw_frame(self, writer: QPainter, frame: QRectF) -> None:
         faint = QColor(self._text)
         faint.setAlpha(90)
-        painter.setPen(QPen(faint, 1))
-        painter.drawLine(frame.bottomLeft(), frame.bottomRight())
-        painter.drawLine(frame.bottomLeft(), frame.topLeft())
+        writer.setPen(QPen(faint, 1))
+        writer.drawLine(frame.bottomLeft(), frame.bottomRight())
+        writer.drawLine(frame.bottomLeft(), frame.topLeft())
 
 
 def smoothed(points: Sequence[Point], weight: float = 0.8) -> list[Point]:
@@ -284,12 +284,12 @@ def placed_in(
 
 
 def _draw_curve(
-    painter: QPainter, points: Sequence[QPointF], colour: str, *, dots: bool
+    writer: QPainter, points: Sequence[QPointF], colour: str, *, dots: bool
 ) -> None:
-    painter.setPen(QPen(QColor(colour), 2))
+    writer.setPen(QPen(QColor(colour), 2))
     if len(points) > 1:
-        painter.drawPolyline(QPolygonF(list(points)))
+        writer.drawPolyline(QPolygonF(list(points)))
     if dots or len(points) == 1:
-        painter.setBrush(QColor(colour))
+        writer.setBrush(QColor(colour))
         for point in points:
-            painter.drawEllipse(point, 3.0, 3.0)
+            writer.drawEllipse(point, 3.0, 3.0)

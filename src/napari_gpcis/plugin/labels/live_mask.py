@@ -1,4 +1,4 @@
-"""What the running object shows in the labels layer, and what it hides there."""
+"""What the current object shows in the labels layer, and what it hides there."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _no_mask() -> Mask:
 
 
 @dataclass
-class Painted:
-    """The pixels that one running object holds in the labels layer.
+class LiveMask:
+    """The pixels that one current object holds in the labels layer.
 
     Attributes
     ----------
@@ -35,12 +35,12 @@ class Painted:
         The object's id; 0 while it has none.
     how
         What the mask does to the object of this id, see `Session.accept`.
-    cover
+    overwrite
         Whether pixels of other objects are taken as well.
     box
-        Half-open box of the plane that contains all held pixels.
+        Half-open box of the plane that contains all live pixels.
     mask
-        The held pixels, of the size of ``box``.
+        The live pixels, of the size of ``box``.
     origin
         Box and mask of the object as it was before it was corrected; its pixels are
         given back at the end.
@@ -55,7 +55,7 @@ class Painted:
 
     label: int = 0
     how: How = "add"
-    cover: bool = False
+    overwrite: bool = False
     box: Box = EMPTY
     mask: Mask = field(default_factory=_no_mask)
     origin: tuple[Box, Mask] | None = None
@@ -65,19 +65,19 @@ class Painted:
 
     @property
     def value(self) -> int:
-        """What the held pixels are set to."""
+        """What the live pixels are set to."""
         return 0 if self.how == "cut" else self.label
 
     @property
     def usual(self) -> int:
-        """What held pixels were before, unless others are covered."""
+        """What live pixels were before, unless others are covered."""
         return self.label if self.how == "cut" else 0
 
     def may_take(self, now: NDArray[Any]) -> Mask:
         """Return which pixels of these values the object may take."""
         if self.how == "cut":
             return np.asarray(now == self.label)
-        if self.cover:
+        if self.overwrite:
             return np.asarray(now != self.label)
         return np.asarray(now == 0)
 
@@ -94,13 +94,13 @@ class Painted:
         self.mask = placed(self.mask, self.box, both)
         self.box = both
 
-    def become(
+    def update(
         self,
         rows: slice,
         now: NDArray[Any],
         wanted: Mask,
-        gained: Mask,
-        lost: Mask,
+        added: Mask,
+        removed: Mask,
     ) -> None:
         """Hold what is wanted in some rows of the box, as far as it may be taken.
 
@@ -115,16 +115,16 @@ class Painted:
             be given back.
         """
         mine = self.mask[rows] & (now[rows] == self.value)
-        gained[rows] = wanted[rows] & self.may_take(now[rows])
-        np.greater(mine, wanted[rows], out=lost[rows])
-        self.mask[rows] = (mine & wanted[rows]) | gained[rows]
-        if self.cover and self.before is None:
+        added[rows] = wanted[rows] & self.may_take(now[rows])
+        np.greater(mine, wanted[rows], out=removed[rows])
+        self.mask[rows] = (mine & wanted[rows]) | added[rows]
+        if self.overwrite and self.before is None:
             self.before = np.full(self.mask.shape, self.usual)
         if self.before is not None:
-            self.before[rows][gained[rows]] = now[rows][gained[rows]]
+            self.before[rows][added[rows]] = now[rows][added[rows]]
 
     def hidden(self, pixels: Mask, rows: slice = _ALL) -> NDArray[Any]:
-        """Return what some held pixels were before, one value if the same.
+        """Return what some live pixels were before, one value if the same.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class Painted:
             return np.asarray(self.usual)
         return self.before[rows][pixels]
 
-    def leave(self, labels: NDArray[Any], frame: Box) -> None:
+    def remove_from(self, labels: NDArray[Any], frame: Box) -> None:
         """Take the object out of labels; one that was corrected is as before.
 
         Parameters
@@ -175,14 +175,14 @@ class Painted:
         return LabelChange(self.box, where, hidden[where], after[where])
 
 
-def painted_object(label: int, box: Box, mask: Mask) -> Painted:
+def live_mask_of(label: int, box: Box, mask: Mask) -> LiveMask:
     """Return what an object holds that is to be corrected: all its pixels."""
-    return Painted(label, "replace", box=box, mask=mask.copy(), origin=(box, mask))
+    return LiveMask(label, "replace", box=box, mask=mask.copy(), origin=(box, mask))
 
 
-def painted_again(
+def live_mask_again(
     label: int, how: How, change: LabelChange, box: Box, now: NDArray[Any]
-) -> Painted:
+) -> LiveMask:
     """Return what a finished object holds, to make it the running one again.
 
     Parameters
@@ -197,18 +197,18 @@ def painted_again(
     inner = slices(moved(change.box, (-box[0], -box[1])))
     stands = change.stands(now[inner])
     if how != "replace":
-        held = Painted(label, how, box=change.box, mask=stands)
+        live = LiveMask(label, how, box=change.box, mask=stands)
         mine = np.count_nonzero(now == label)
-        held.alone = how == "add" and np.count_nonzero(stands) == mine
-        if change.before.ndim or change.before != held.usual:
-            held.before = np.full(held.mask.shape, held.usual)
-            held.before[held.mask] = change.before_at(held.mask)
-        return held
+        live.alone = how == "add" and np.count_nonzero(stands) == mine
+        if change.before.ndim or change.before != live.usual:
+            live.before = np.full(live.mask.shape, live.usual)
+            live.before[live.mask] = change.before_at(live.mask)
+        return live
     before = np.asarray(now).astype(np.int64)
     before[inner][stands] = change.before_at(stands)
     origin = before == label
     before[origin] = 0
-    return Painted(label, how, False, box, now == label, (box, origin), before)
+    return LiveMask(label, how, False, box, now == label, (box, origin), before)
 
 
 def _trimmed(change: LabelChange) -> LabelChange:

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.viewer.planes import Box, Plane
 
-    Part = tuple[Plane, Box, Mask]
+    PlaneMask = tuple[Plane, Box, Mask]
     Change = tuple[Plane, LabelChange]
     Pixels = tuple[Plane, Box, Mask, NDArray[Any]]
 
 
 def write(
     labels: Labels,
-    parts: Sequence[Part],
+    parts: Sequence[PlaneMask],
     label: int,
     *,
-    cover: bool,
+    overwrite: bool,
     instead: Collection[Plane] = (),
 ) -> tuple[LabelChange, ...]:
     """Give an object its masks on several planes, as one undo step.
@@ -42,7 +42,7 @@ def write(
         Plane, box and mask.
     label
         The object's id.
-    cover
+    overwrite
         Whether pixels of other objects are taken as well.
     instead
         Planes on which what the object has there goes.
@@ -53,9 +53,9 @@ def write(
         What was changed on each plane.
     """
     changes = tuple(
-        _exchange(labels, part, label, cover=cover)
+        _exchange(labels, part, label, overwrite=overwrite)
         if part[0] in instead
-        else _change(labels, part, label, cover=cover)
+        else _change(labels, part, label, overwrite=overwrite)
         for part in parts
     )
     pixels = [
@@ -75,32 +75,36 @@ def take_back(labels: Labels, changes: Sequence[Change]) -> None:
     _set(labels, pixels)
 
 
-def _change(labels: Labels, part: Part, label: int, *, cover: bool) -> LabelChange:
+def _change(
+    labels: Labels, part: PlaneMask, label: int, *, overwrite: bool
+) -> LabelChange:
     """Return the pixels of a mask that the object may take, before and after."""
     plane, box, mask = part
     now = plane.take(labels.data)[slices(box)]
-    where = mask & _free(now, label, cover=cover)
-    before = now[where] if cover else np.asarray(0)
+    where = mask & _free(now, label, overwrite=overwrite)
+    before = now[where] if overwrite else np.asarray(0)
     return LabelChange(box, where, before, np.asarray(label))
 
 
-def _exchange(labels: Labels, part: Part, label: int, *, cover: bool) -> LabelChange:
+def _exchange(
+    labels: Labels, part: PlaneMask, label: int, *, overwrite: bool
+) -> LabelChange:
     """Return the change that puts a mask in the place of the object's pixels."""
     plane, box, mask = part
     whole = plane.take(labels.data)
     old = box_of_value(whole, label) or EMPTY
     both = union(box, old)
     now, wanted = whole[slices(both)], placed(mask, box, both)
-    gained = wanted & _free(now, label, cover=cover)
-    where = gained | ((now == label) & ~wanted)
+    added = wanted & _free(now, label, overwrite=overwrite)
+    where = added | ((now == label) & ~wanted)
     return LabelChange(
-        both, where, now[where], np.where(gained, label, 0)[where].astype(now.dtype)
+        both, where, now[where], np.where(added, label, 0)[where].astype(now.dtype)
     )
 
 
-def _free(now: NDArray[Any], label: int, *, cover: bool) -> Mask:
+def _free(now: NDArray[Any], label: int, *, overwrite: bool) -> Mask:
     """Return the pixels that an object may take and does not have."""
-    return np.asarray((now != label) if cover else (now == 0))
+    return np.asarray((now != label) if overwrite else (now == 0))
 
 
 def _set(labels: Labels, pixels: Sequence[Pixels]) -> None:

@@ -105,7 +105,7 @@ class Pixels:
         """Set the pixels of these rows and columns of the plane, see `set`.
 
         A layer that is hidden, and may not know the plane, has no history; and while
-        the person draws a stroke, it is his. With ``last`` they are drawn now; if not,
+        the user draws a stroke, it is his. With ``last`` they are drawn now; if not,
         a further call will.
         """
         if np.ndim(values) == 0:

@@ -1,4 +1,4 @@
-"""Writing the running mask into the labels layer, live, without harm to the rest.
+"""Writing the live mask into the labels layer, live, without harm to the rest.
 
 The object being clicked is drawn straight into the labels layer, under the next free
 id, so that whoever saves the layer at any moment has everything that is seen. Only
@@ -28,7 +28,7 @@ from napari_gpcis.geometry import (
     union,
 )
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.labels.live_mask import Painted, painted_again, painted_object
+from napari_gpcis.plugin.labels.live_mask import LiveMask, live_mask_again, live_mask_of
 from napari_gpcis.plugin.labels.pixels import Pixels, Places
 from napari_gpcis.plugin.viewer.layers import check_room
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.session.labels import How, LabelChange
 
-__all__ = ["EMPTY", "Painted", "Painter"]
+__all__ = ["EMPTY", "LabelsWriter", "LiveMask"]
 
 
 MAX_STEP = 1 << 19
@@ -52,7 +52,7 @@ PORTION = 1 << 20
 """Pixels of a box that are worked on in one turn of the event loop."""
 
 
-class Painter:
+class LabelsWriter:
     """Writes masks into one labels layer.
 
     Parameters
@@ -81,7 +81,7 @@ class Painter:
         self._pixels.close()
         self._connections.end()
 
-    # The running object -----------------------------------------------------------
+    # The current object -----------------------------------------------------------
 
     @property
     def drawing(self) -> bool:
@@ -117,11 +117,11 @@ class Painter:
         """Let the next new object have an id whose object was taken away."""
         self._ids.release(label)
 
-    def paint(self, plane: Plane, held: Painted, box: Box, mask: Mask) -> None:
-        """Show ``mask`` (of the size of ``box``) in place of what ``held`` shows.
+    def paint(self, plane: Plane, live: LiveMask, box: Box, mask: Mask) -> None:
+        """Show ``mask`` (of the size of ``box``) in place of what ``live`` shows.
 
-        Pixels that ``held`` may not take are left alone; what the person erased by
-        hand meanwhile is drawn again, what he drew over stays his.
+        Pixels that ``live`` may not take are left alone; what the user erased by
+        hand meanwhile is drawn again, what they overwrote is kept.
 
         Raises
         ------
@@ -129,12 +129,12 @@ class Painter:
             If the object has no id yet and none is left.
         """
         self.flush()
-        held.grow(box)
-        if held.label == 0 and mask.any():
-            held.label = self.new_label(plane)
-            held.new = held.alone = True
-        self._job = self._exchange(plane, held, box, mask)
-        if held.mask.size <= PORTION:
+        live.grow(box)
+        if live.label == 0 and mask.any():
+            live.label = self.new_label(plane)
+            live.new = live.alone = True
+        self._job = self._exchange(plane, live, box, mask)
+        if live.mask.size <= PORTION:
             self.flush()
         else:
             self._timer.start()
@@ -153,82 +153,84 @@ class Painter:
             self._timer.stop()
 
     def _exchange(
-        self, plane: Plane, held: Painted, box: Box, mask: Mask
+        self, plane: Plane, live: LiveMask, box: Box, mask: Mask
     ) -> Iterator[None]:
-        """Bring the held pixels from what they are to what is wanted."""
-        wanted, now = placed(mask, box, held.box), self._pixels.part(plane, held.box)
-        gained, lost = np.empty_like(wanted), np.empty_like(wanted)
-        coming, going = Places(held.box), Places(held.box)
+        """Bring the live pixels from what they are to what is wanted."""
+        wanted, now = placed(mask, box, live.box), self._pixels.part(plane, live.box)
+        added, removed = np.empty_like(wanted), np.empty_like(wanted)
+        to_add, to_remove = Places(live.box), Places(live.box)
         yield
         for rows in row_strips(wanted.shape, PORTION):
             for strip in row_strips(wanted[rows].shape):
                 part = slice(rows.start + strip.start, rows.start + strip.stop)
-                held.become(part, now, wanted, gained, lost)
-            coming.add(rows, gained[rows], MAX_STEP)
-            going.add(rows, lost[rows], MAX_STEP)
+                live.update(part, now, wanted, added, removed)
+            to_add.add(rows, added[rows], MAX_STEP)
+            to_remove.add(rows, removed[rows], MAX_STEP)
             yield
-        if coming.count + going.count <= MAX_STEP:
-            if going.count:
-                values = held.hidden(lost)
-                self._pixels.set_at(plane, *going.all, values, last=not coming.count)
-            if coming.count:
-                self._pixels.set_at(plane, *coming.all, held.value)
+        if to_add.count + to_remove.count <= MAX_STEP:
+            if to_remove.count:
+                values = live.hidden(removed)
+                self._pixels.set_at(
+                    plane, *to_remove.all, values, last=not to_add.count
+                )
+            if to_add.count:
+                self._pixels.set_at(plane, *to_add.all, live.value)
             return
         for rows in row_strips(wanted.shape, PORTION):
-            frame = moved((rows.start, 0, rows.stop, wanted.shape[1]), held.box[:2])
-            hidden = held.hidden(lost[rows], rows)
+            frame = moved((rows.start, 0, rows.stop, wanted.shape[1]), live.box[:2])
+            hidden = live.hidden(removed[rows], rows)
             with self._pixels.drawn(plane, frame):
-                self._pixels.set_unseen(plane, frame, lost[rows], hidden)
-                self._pixels.set_unseen(plane, frame, gained[rows], held.value)
+                self._pixels.set_unseen(plane, frame, removed[rows], hidden)
+                self._pixels.set_unseen(plane, frame, added[rows], live.value)
             yield
         self._pixels.redraw()
 
-    def give_back(self, plane: Plane, held: Painted) -> None:
-        """Take the running object away; an object that was corrected is as before.
+    def take_off(self, plane: Plane, live: LiveMask) -> None:
+        """Take the current object away; an object that was corrected is as before.
 
         What was drawn over it by hand stays, though it may cover others.
         """
-        box, mask = held.origin or (EMPTY, np.zeros((0, 0), dtype=bool))
-        if held.origin is not None and held.cover:
-            mask = mask & (self.others(plane, held, box) == held.label)
-        self.paint(plane, held, box, mask)
+        box, mask = live.origin or (EMPTY, np.zeros((0, 0), dtype=bool))
+        if live.origin is not None and live.overwrite:
+            mask = mask & (self.others(plane, live, box) == live.label)
+        self.paint(plane, live, box, mask)
 
-    def shows(self, plane: Plane, held: Painted) -> bool:
-        """Return whether any pixel of the running object is still drawn."""
-        return bool(self.seen(plane, held)[1].any())
+    def shows(self, plane: Plane, live: LiveMask) -> bool:
+        """Return whether any pixel of the current object is still drawn."""
+        return bool(self.seen(plane, live)[1].any())
 
-    def seen(self, plane: Plane, held: Painted) -> tuple[Box, Mask]:
-        """Return the pixels of the running object that are still drawn."""
+    def seen(self, plane: Plane, live: LiveMask) -> tuple[Box, Mask]:
+        """Return the pixels of the current object that are still drawn."""
         self.flush()
-        now = self._pixels.part(plane, held.box)
-        return held.box, held.mask & (now == held.value)
+        now = self._pixels.part(plane, live.box)
+        return live.box, live.mask & (now == live.value)
 
-    def change(self, plane: Plane, held: Painted) -> LabelChange:
-        """Return what the running object has changed, as far as it still shows."""
+    def change(self, plane: Plane, live: LiveMask) -> LabelChange:
+        """Return what the current object has changed, as far as it still shows."""
         self.flush()
-        return held.change(self._pixels.part(plane, held.box))
+        return live.change(self._pixels.part(plane, live.box))
 
-    def others(self, plane: Plane, held: Painted, box: Box) -> NDArray[np.int32]:
-        """Return the labels of a box as they were before the running object.
+    def others(self, plane: Plane, live: LiveMask, box: Box) -> NDArray[np.int32]:
+        """Return the labels of a box as they were before the current object.
 
         Parameters
         ----------
-        plane, held
-            The running object.
+        plane, live
+            The current object.
         box
             The box.
         """
         self.flush()
-        if not overlap(held.box, box):
+        if not overlap(live.box, box):
             return np.array(self._pixels.part(plane, box), dtype=np.int32)
-        frame = union(held.box, box)
+        frame = union(live.box, box)
         labels = np.array(self._pixels.part(plane, frame), dtype=np.int32)
-        held.leave(labels, frame)
+        live.remove_from(labels, frame)
         return labels[slices(moved(box, (-frame[0], -frame[1])))]
 
     # Finished objects -------------------------------------------------------------
 
-    def find(self, plane: Plane, label: int) -> Painted | None:
+    def find(self, plane: Plane, label: int) -> LiveMask | None:
         """Return what an object of the plane holds, to make it the running one.
 
         Parameters
@@ -239,28 +241,30 @@ class Painter:
         box = self._box_of(plane, label)
         if box is None:
             return None
-        return painted_object(label, box, self._pixels.part(plane, box) == label)
+        return live_mask_of(label, box, self._pixels.part(plane, box) == label)
 
-    def replaced(self, plane: Plane, label: int, *, cover: bool = False) -> Painted:
+    def replaced(
+        self, plane: Plane, label: int, *, overwrite: bool = False
+    ) -> LiveMask:
         """Return what holds an object that the mask is to replace.
 
         Parameters
         ----------
         plane, label
             The object; it need not be there.
-        cover
+        overwrite
             Whether pixels of other objects may be taken as well.
         """
-        held = self.find(plane, label) or Painted(label, "replace")
-        held.cover = cover
-        return held
+        live = self.find(plane, label) or LiveMask(label, "replace")
+        live.overwrite = overwrite
+        return live
 
-    def reheld(
+    def reopened(
         self, plane: Plane, label: int, how: How, change: LabelChange
-    ) -> Painted:
+    ) -> LiveMask:
         """Return what a finished object changed, to make it the running one again."""
         box = union(change.box, self._box_of(plane, label) or EMPTY)
-        return painted_again(label, how, change, box, self._pixels.part(plane, box))
+        return live_mask_again(label, how, change, box, self._pixels.part(plane, box))
 
     def restore(self, plane: Plane, change: LabelChange) -> None:
         """Undo a change where nothing has changed since, as an own undo step."""
@@ -270,7 +274,7 @@ class Painter:
         self.end_step()
 
     def end_step(self) -> None:
-        """Close the undo step of the running object."""
+        """Close the undo step of the current object."""
         self.flush()
         self._pixels.end_step()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
 
 
 class RecoveryWriter(QObject):
@@ -109,7 +109,7 @@ class Autosaver(QObject):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are recorded.
     parent
         Qt parent.
@@ -124,15 +124,15 @@ class Autosaver(QObject):
     failed = Signal(str)
     """Emitted once for each annotation with the reason, if it cannot be saved."""
 
-    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
+    def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.record: Record | None = None
         self._writers: list[tuple[Record, RecoveryWriter]] = []
         self._files: list[RecoveryFile] = []
-        self._layers = binding.viewer.layers
+        self._layers = controller.viewer.layers
         self._thread = BackgroundThread(self, "recovery files")
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self._on_stopped)
+        controller.started.connect(self._on_started)
+        controller.stopped.connect(self._on_stopped)
 
     @property
     def end(self) -> Callable[..., None]:

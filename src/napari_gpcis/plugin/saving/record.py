@@ -246,8 +246,8 @@ class Record(QObject):
     def _note(self, plane: PlaneAnnotation) -> None:
         if plane.session is not None:
             known = self._planes.setdefault(plane.plane, _PlaneRecord())
-            alone = plane.held.alone and bool(plane.clicks)
-            known.note(plane.session, plane.held.label if alone else 0)
+            alone = plane.live.alone and bool(plane.clicks)
+            known.note(plane.session, plane.live.label if alone else 0)
             self.changed.emit()
 
     def _on_accepted(self, plane: PlaneAnnotation, _label: int) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.checkpoints import ModelInfo
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.jobs import Models
     from napari_gpcis.plugin.background import Job
     from napari_gpcis.plugin.saving.autosave import Autosaver
@@ -41,7 +41,7 @@ class Restorer(QObject):
     ----------
     viewer
         The viewer that gets the layer.
-    binding
+    controller
         Annotates the restored work.
     autosaver
         Records it.
@@ -57,13 +57,13 @@ class Restorer(QObject):
     def __init__(
         self,
         viewer: ViewerModel,
-        binding: Binding,
+        controller: Controller,
         autosaver: Autosaver,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._binding = binding
+        self._controller = controller
         self._autosaver = autosaver
         self._image: Image | None = None
         self._recovered: Recovered | None = None
@@ -80,7 +80,7 @@ class Restorer(QObject):
 
     def open_file(self, file: Path, image: Image) -> None:
         """Restore saved clicks of an image; their masks are replayed on the thread."""
-        work = partial(restore_file, file, self._binding.models, _target(image))
+        work = partial(restore_file, file, self._controller.models, _target(image))
         self._submit(work, image)
         self.said.emit("Making the masks of the saved clicks ...")
 
@@ -115,9 +115,9 @@ class Restorer(QObject):
             self.said.emit(f"The image {image.name!r} is no longer in the viewer.")
             return False
         layer = new_labels(self._viewer, image, labels)
-        if not self._binding.start(image, layer):
+        if not self._controller.start(image, layer):
             return False
-        annotation = self._binding.annotation
+        annotation = self._controller.annotation
         if annotation is None or self._autosaver.record is None:
             return False
         self._autosaver.record.add_earlier(saved, clicks=True)

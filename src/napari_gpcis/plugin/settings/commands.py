@@ -15,7 +15,7 @@ class Command(NamedTuple):
     Attributes
     ----------
     name
-        Name of the command, see :meth:`.Binding.command`.
+        Name of the command, see :meth:`.Controller.command`.
     title, help
         Text of the button, and its tooltip.
     anywhere

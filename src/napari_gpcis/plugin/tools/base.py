@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.plugin.background import Deliver, Failed, Job
     from napari_gpcis.plugin.connections import Connectable
@@ -27,26 +27,26 @@ class Tool(QObject):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are followed.
     parent
-        Qt parent, by default the binding.
+        Qt parent, by default the controller.
 
     Attributes
     ----------
-    binding
-        The binding.
+    controller
+        The controller.
     annotation
         The annotation that is followed, ``None`` while there is none.
     """
 
-    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
-        super().__init__(binding if parent is None else parent)
-        self.binding = binding
+    def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
+        super().__init__(controller if parent is None else parent)
+        self.controller = controller
         self.annotation: Annotation | None = None
         self._connections = Connections()
-        binding.started.connect(self.attach)
-        binding.stopped.connect(self.detach)
+        controller.started.connect(self.attach)
+        controller.stopped.connect(self.detach)
 
     def attach(self, annotation: Annotation) -> None:
         """Follow an annotation, and the one before no more."""

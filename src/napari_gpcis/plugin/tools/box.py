@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.viewer.planes import Box
 
 LEAST = 3
@@ -26,7 +26,7 @@ class BoxTool(Tool):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are followed.
     parent
         Qt parent.
@@ -35,11 +35,11 @@ class BoxTool(Tool):
     changed = Signal()
     """Emitted when the tool was switched on or off."""
 
-    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
-        super().__init__(binding, parent)
+    def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
+        super().__init__(controller, parent)
         self._on = False
         self._sketch: CurveOverlay | None = None
-        binding.register("box_tool", self.toggle)
+        controller.register("box_tool", self.toggle)
 
     @property
     def on(self) -> bool:
@@ -60,15 +60,15 @@ class BoxTool(Tool):
     def on_attached(self, annotation: Annotation) -> None:
         """Follow drags over the clicks' layers."""
         self._sketch = CurveOverlay(annotation.viewer, annotation.image, "box")
-        self.follow(annotation.prompts.dragged, self._on_dragged)
-        self.follow(annotation.prompts.boxed, self._on_boxed)
-        for layer in annotation.prompts.layers.values():
+        self.follow(annotation.click_layers.dragged, self._on_dragged)
+        self.follow(annotation.click_layers.boxed, self._on_boxed)
+        for layer in annotation.click_layers.layers.values():
             self.follow(layer.events.mode, self._arm)
         self._arm()
 
     def on_detached(self, annotation: Annotation) -> None:
         """Let drags move the image again."""
-        for layer in annotation.prompts.layers.values():
+        for layer in annotation.click_layers.layers.values():
             layer.mouse_pan = True
         if self._sketch is not None:
             self._sketch.close()
@@ -78,8 +78,8 @@ class BoxTool(Tool):
         """Let a drag draw instead of moving the image, while the tool is on."""
         if self.annotation is None:
             return
-        self.annotation.prompts.boxing = self._on
-        for layer in self.annotation.prompts.layers.values():
+        self.annotation.click_layers.boxing = self._on
+        for layer in self.annotation.click_layers.layers.values():
             if str(layer.mode) == "add":
                 layer.mouse_pan = not self._on
 
@@ -96,7 +96,7 @@ class BoxTool(Tool):
             (bottom, left),
             (top, left),
         ]
-        colour = annotation.prompts.layers[True].current_face_color
+        colour = annotation.click_layers.layers[True].current_face_color
         self._sketch.show(current.plane, [np.array(corners)], colour)
 
     def _on_boxed(self, start: Any, end: Any) -> None:

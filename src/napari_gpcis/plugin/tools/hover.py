@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 
     _Job = Callable[[Callable[[], bool]], Contour | None]
@@ -38,14 +38,14 @@ class Hover(Tool):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are followed.
     parent
         Qt parent.
     """
 
-    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
-        super().__init__(binding, parent)
+    def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
+        super().__init__(controller, parent)
         self._sketch: CurveOverlay | None = None
         self._next: Contour | None = None
         self._waiting: _Job | None = None
@@ -53,7 +53,7 @@ class Hover(Tool):
         self._throttler = QSignalThrottler(parent=self)
         self._throttler.setTimeout(PERIOD)
         self._throttler.triggered.connect(self._draw)
-        binding.register("hover_preview", self.toggle)
+        controller.register("hover_preview", self.toggle)
         self._end = follow(PREFERENCES.events.hover_preview, self._on_switched, self)
 
     def close(self) -> None:
@@ -81,14 +81,14 @@ class Hover(Tool):
             self.follow(signal, self._on_change)
         self.follow(over, self._on_over)
         self.follow(events.clicking_changed, self._on_clicking)
-        for layer in annotation.prompts.layers.values():
+        for layer in annotation.click_layers.layers.values():
             layer.mouse_move_callbacks.append(self._on_move)
         self._prepare()
 
     def on_detached(self, annotation: Annotation) -> None:
         """Take the contour and its layer away."""
         self.clear()
-        for layer in annotation.prompts.layers.values():
+        for layer in annotation.click_layers.layers.values():
             if self._on_move in layer.mouse_move_callbacks:
                 layer.mouse_move_callbacks.remove(self._on_move)
         if self._sketch is not None:
@@ -99,7 +99,7 @@ class Hover(Tool):
     def _prepare(self) -> None:
         """Make the layer now, not while the mouse moves."""
         if PREFERENCES.hover_preview and self._sketch and self.annotation:
-            colour = self.annotation.prompts.layers[True].current_face_color
+            colour = self.annotation.click_layers.layers[True].current_face_color
             self._sketch.prepare(colour)
 
     def _on_switched(self, *_: Any) -> None:

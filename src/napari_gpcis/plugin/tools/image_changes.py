@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.viewer.planes import Plane
 
 CHECKED_BYTES = 1 << 24
@@ -37,12 +37,12 @@ class ImageChangeWatcher(Tool):
 
     Parameters
     ----------
-    binding
+    controller
         Whose image is watched.
     """
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
         self._known: dict[Plane, int] = {}
         self._debouncer = Debouncer(self._look, WAIT, self)
 
@@ -62,7 +62,7 @@ class ImageChangeWatcher(Tool):
         self._debouncer.throttle()
 
     def _on_new_data(self, _event: Any = None) -> None:
-        """Forget the old array; the binding opens the plane anew."""
+        """Forget the old array; the controller opens the plane anew."""
         self._known.clear()
 
     def _look(self) -> None:

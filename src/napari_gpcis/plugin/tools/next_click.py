@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.plugin.viewer.planes import Plane
 
@@ -53,7 +53,7 @@ class NextClickGuide(Tool):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are followed.
 
     Attributes
@@ -65,13 +65,13 @@ class NextClickGuide(Tool):
     changed = Signal()
     """Emitted when :attr:`message` or :attr:`wanted` have changed."""
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
         self.advice: Advice | None = None
         self._wanted = False
         self._going = False
         self._layer: Points | None = None
-        binding.register("next_click", self.go)
+        controller.register("next_click", self.go)
 
     @property
     def wanted(self) -> bool:
@@ -113,9 +113,10 @@ class NextClickGuide(Tool):
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow what is predicted."""
-        events, layers = annotation.events, self.binding.viewer.layers
+        events, layers = annotation.events, self.controller.viewer.layers
         self.follow(events.predicted, self._on_predicted)
         self.follow(events.clicks_changed, self._on_predicted)
+        self.follow(events.accepted, self._on_predicted)
         self.follow(events.plane_entered, self._refresh)
         self.follow(layers.events.removed, self._on_removed)
 
@@ -125,9 +126,9 @@ class NextClickGuide(Tool):
         self._going = False
         layer, self._layer = self._layer, None
         if layer is not None:
-            take_away(self.binding.viewer, layer)
+            take_away(self.controller.viewer, layer)
 
-    def _on_predicted(self, plane: PlaneAnnotation) -> None:
+    def _on_predicted(self, plane: PlaneAnnotation, *_: object) -> None:
         if plane is self.current:
             self._refresh()
 
@@ -165,7 +166,7 @@ class NextClickGuide(Tool):
         """Draw the ring, or hide it if the model is sure."""
         if self._layer is None:
             self._layer = _new_layer(annotation)
-            put(self.binding.viewer, self._layer, below=annotation.layers.negative)
+            put(self.controller.viewer, self._layer, below=annotation.layers.negative)
         self._layer.visible = advice.click is not None
         if advice.click is not None:
             point = advice.plane.point(advice.click.row, advice.click.col)
@@ -180,7 +181,7 @@ class NextClickGuide(Tool):
             return
         row, col = advice.click.row, advice.click.col
         place = row, col, row + 1, col + 1
-        center_on(self.binding.viewer, annotation.image, advice.plane, place)
+        center_on(self.controller.viewer, annotation.image, advice.plane, place)
 
     def _on_removed(self, event: Any) -> None:
         """Switch off when the user deletes the ring's layer."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.viewer.planes import Box
 
     Index = QModelIndex | QPersistentModelIndex
@@ -60,7 +60,7 @@ class ObjectIndex(Tool):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are followed.
     parent
         Qt parent.
@@ -69,8 +69,8 @@ class ObjectIndex(Tool):
     changed = Signal()
     """Emitted when objects were added, changed or deleted."""
 
-    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
-        super().__init__(binding, parent)
+    def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
+        super().__init__(controller, parent)
         self._planes: dict[Plane, dict[int, Entry]] = {}
         self._axes: tuple[int, int] | None = None
         self._waiting: set[Plane] = set()
@@ -95,7 +95,7 @@ class ObjectIndex(Tool):
 
     def objects(self) -> list[Found]:
         """Return all finished objects, plane by plane, by ascending id."""
-        running = {} if self.annotation is None else self.annotation.running_labels()
+        running = {} if self.annotation is None else self.annotation.current_labels()
         return [
             Found(label, plane, entry)
             for plane, entries in sorted(

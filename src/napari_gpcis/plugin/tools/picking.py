@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.viewer.planes import Plane
 
 
@@ -47,19 +47,19 @@ class Picking(Tool):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are followed.
     parent
         Qt parent.
     """
 
-    def __init__(self, binding: Binding, parent: QObject | None = None) -> None:
-        super().__init__(binding, parent)
-        binding.register("refine", self.refine_at_cursor)
+    def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
+        super().__init__(controller, parent)
+        controller.register("refine", self.refine_at_cursor)
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow Alt-clicks."""
-        self.follow(annotation.prompts.picked, self._on_picked)
+        self.follow(annotation.click_layers.picked, self._on_picked)
 
     def refine_at_cursor(self) -> None:
         """Refine the object under the mouse; over none, the selected label."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.session.labels import How
     from napari_gpcis.session.session import Session
@@ -32,12 +32,12 @@ class ViewerSession:
 
     Parameters
     ----------
-    binding
-        The widget's binding.
+    controller
+        The widget's controller.
     """
 
-    def __init__(self, binding: Binding) -> None:
-        self._binding = binding
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
         self._view: tuple[Session, Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -48,7 +48,7 @@ class ViewerSession:
 
     def __repr__(self) -> str:
         """Say which session it is."""
-        annotation = self._binding.annotation
+        annotation = self._controller.annotation
         if annotation is None or annotation.current is None:
             return "<a session that has ended: press Start>"
         return f"<the session of {annotation.image.name!r}, {annotation.current.plane}>"
@@ -83,7 +83,7 @@ class ViewerSession:
     @threshold.setter
     def threshold(self, threshold: float) -> None:
         self._session.threshold = threshold
-        self._binding.writing.threshold = self._session.threshold
+        self._controller.writing.threshold = self._session.threshold
         self._plane.show_session()
 
     # -- clicks ----------------------------------------------------------------
@@ -138,7 +138,7 @@ class ViewerSession:
         if session.prediction is None:
             session.accept()  # raises what is missing
         if (label, overwrite, how) != (None, None, None):
-            plane.hold_as(label, how, overwrite)
+            plane.write_as(label, how, overwrite)
         before = len(session.steps)
         plane.show_session()
         plane.accept()
@@ -184,7 +184,7 @@ class ViewerSession:
 
     @property
     def _annotation(self) -> Annotation:
-        annotation = self._binding.annotation
+        annotation = self._controller.annotation
         if annotation is None:
             msg = "nothing is annotated: call start() first"
             raise InputError(msg)

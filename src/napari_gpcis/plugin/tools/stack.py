@@ -13,8 +13,8 @@ import numpy as np
 from qtpy.QtCore import Signal
 
 from napari_gpcis.geometry import box_of, moved, slices
-from napari_gpcis.plugin.annotation.jobs import carry_over
-from napari_gpcis.plugin.labels.live_mask import Painted
+from napari_gpcis.plugin.annotation.jobs import propagate_plane
+from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.annotation.undo import Deed
+    from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.annotation.undo import ObjectEdit
     from napari_gpcis.plugin.viewer.planes import Box
-    from napari_gpcis.propagation import Carried
+    from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.session import Session
 
 
@@ -120,11 +120,11 @@ class Stack:
         if current is None or current.session is None or not self.axes:
             return "There are no further planes."
         current.finish_drawing()
-        if current.clicks and (current.busy or not current.held.mask.any()):
+        if current.clicks and (current.busy or not current.live.mask.any()):
             return "The mask is still being computed: try again."
         data = self.annotation.layers.labels.data
         if current.clicks:
-            label, box, mask = current.held.label, current.held.box, current.held.mask
+            label, box, mask = current.live.label, current.live.box, current.live.mask
         else:
             done = current.session.objects
             chosen = int(self.annotation.layers.labels.selected_label)
@@ -150,7 +150,7 @@ class _Run(NamedTuple):
 
     origin: Source
     plane: Plane
-    before: Carried | None
+    before: PlaneResult | None
     directions: tuple[int, ...]
     session: Session
 
@@ -160,7 +160,7 @@ class Propagation(Tool):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are followed.
 
     Attributes
@@ -178,24 +178,24 @@ class Propagation(Tool):
     changed = Signal()
     """Emitted when the progress of a run, or its result, has changed."""
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
         self.stack: Stack | None = None
-        self.found: list[tuple[Plane, Carried]] = []
+        self.found: list[tuple[Plane, PlaneResult]] = []
         self.message = ""
         self.total = 0
         self._run: _Run | None = None
-        self._deed: Deed | None = None
+        self._edit: ObjectEdit | None = None
 
     def on_attached(self, annotation: Annotation) -> None:
         """Take its stack."""
         self.stack = Stack(annotation)
-        annotation.past.interrupts.append(self._interrupt)
-        self.follow(annotation.events.deed_undone, self._on_undone)
+        annotation.undo_stack.interrupts.append(self._interrupt)
+        self.follow(annotation.events.edit_undone, self._on_undone)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
         """Forget its stack and the last run."""
-        self.stack = self._run = self._deed = None
+        self.stack = self._run = self._edit = None
         self.found, self.message = [], ""
         self.changed.emit()
 
@@ -212,7 +212,7 @@ class Propagation(Tool):
         directions
             1 for the next planes, -1 for the previous ones; both one after the other.
         """
-        stack, session = self.stack, self.binding.session
+        stack, session = self.stack, self.controller.session
         if stack is None or session is None or self.running:
             return
         source = stack.source()
@@ -221,7 +221,7 @@ class Propagation(Tool):
             return
         if not stack.accept():
             return
-        self.found, self._deed = [], None
+        self.found, self._edit = [], None
         self.total = sum(stack.count(source.plane, one) for one in directions)
         self._run = _Run(source, source.plane, None, tuple(directions), session)
         self.message = ""
@@ -250,12 +250,12 @@ class Propagation(Tool):
             self._turn(run, f"Plane {stack.number(run.plane)}: the stack ends.")
             return
         image, origin = stack.annotation.image, run.origin
-        if stack.annotation.past.by_hand(plane, origin.label):
+        if stack.annotation.undo_stack.by_hand(plane, origin.label):
             reason = "the object is there already, made by hand; it is kept."
             self._turn(run, f"Plane {stack.number(plane)}: {reason}")
             return
         job = partial(
-            carry_over,
+            propagate_plane,
             run.session.segmenter,
             full_resolution(image),
             plane,
@@ -280,7 +280,9 @@ class Propagation(Tool):
             self.annotation.worker.report(error)
         self._finish(f"Stopped by an error after {_planes(len(self.found))}.")
 
-    def _on_found(self, found: tuple[Carried, Carried] | None, _seconds: float) -> None:
+    def _on_found(
+        self, found: tuple[PlaneResult, PlaneResult] | None, _seconds: float
+    ) -> None:
         """Go on after a plane, or end there."""
         run = self._run
         if run is None or self.stack is None or found is None:
@@ -303,9 +305,11 @@ class Propagation(Tool):
         self.cancel_job()
         self.found.sort(key=lambda item: item[0].steps)
         if self.found:
-            cover = self.binding.writing.cover
+            overwrite = self.controller.writing.overwrite
             label = run.origin.label
-            self._deed = annotation.past.add_followed(label, self.found, cover=cover)
+            self._edit = annotation.undo_stack.add_propagated(
+                label, self.found, overwrite=overwrite
+            )
         self.say(message)
 
     def _interrupt(self) -> bool:
@@ -314,10 +318,10 @@ class Propagation(Tool):
         self.cancel()
         return running
 
-    def _on_undone(self, deed: Deed) -> None:
+    def _on_undone(self, edit: ObjectEdit) -> None:
         """Forget the run that was undone as a whole."""
-        if deed is self._deed:
-            self._deed, self.found, self.message = None, [], ""
+        if edit is self._edit:
+            self._edit, self.found, self.message = None, [], ""
             self.changed.emit()
 
 
@@ -326,21 +330,21 @@ class Copying(Tool):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are followed.
     propagation
         Has the stack.
     """
 
-    def __init__(self, binding: Binding, propagation: Propagation) -> None:
-        super().__init__(binding, propagation)
+    def __init__(self, controller: Controller, propagation: Propagation) -> None:
+        super().__init__(controller, propagation)
         self._propagation = propagation
         self._pending: Source | None = None
-        binding.register("accept_next", partial(self.copy, 1))
+        controller.register("accept_next", partial(self.copy, 1))
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow whether the plane that is copied to is open."""
-        annotation.past.interrupts.append(self._interrupt)
+        annotation.undo_stack.interrupts.append(self._interrupt)
         self.follow(annotation.events.plane_changed, self._begin)
         self.follow(annotation.events.plane_entered, self._on_plane)
 
@@ -391,12 +395,12 @@ class Copying(Tool):
         if current.plane != source.plane or current.session is None:
             return
         self._pending = None
-        annotation.prompts.settle()
+        annotation.click_layers.settle()
         now = current.plane.take(annotation.layers.labels.data)
         there = bool((now == source.label).any())
         if not there and not current.clicks:
-            cover = self.binding.writing.cover
-            current.held = Painted(source.label, cover=cover, alone=True)
+            overwrite = self.controller.writing.overwrite
+            current.live = LiveMask(source.label, overwrite=overwrite, alone=True)
         corner = source.box[:2]
         clicks = inner_clicks(source.mask, corner)
         current.begin_with(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation.annotation import Annotation
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.plugin.viewer.planes import Plane
 
@@ -102,7 +102,7 @@ class UncertaintyMaps(Tool):
 
     Parameters
     ----------
-    binding
+    controller
         Its annotations are followed.
 
     Attributes
@@ -114,12 +114,12 @@ class UncertaintyMaps(Tool):
     changed = Signal()
     """Emitted when other maps are wanted."""
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
         self.shown: set[str] = set()
         self._last = {FIRST}
         self._layers: dict[str, Image] = {}
-        binding.register("uncertainty", self.toggle)
+        controller.register("uncertainty", self.toggle)
 
     def show(self, name: str, wanted: bool) -> None:
         """Show or hide one map."""
@@ -138,7 +138,7 @@ class UncertaintyMaps(Tool):
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow what is predicted."""
-        events, layers = annotation.events, self.binding.viewer.layers
+        events, layers = annotation.events, self.controller.viewer.layers
         self.follow(events.predicted, self._on_predicted)
         self.follow(events.plane_entered, self._refresh)
         self.follow(layers.events.removed, self._on_removed)
@@ -147,7 +147,7 @@ class UncertaintyMaps(Tool):
         """Take the layers of all maps away."""
         layers, self._layers = self._layers, {}
         for layer in layers.values():
-            take_away(self.binding.viewer, layer)
+            take_away(self.controller.viewer, layer)
 
     def _on_predicted(self, plane: PlaneAnnotation) -> None:
         if plane is self.current:
@@ -159,7 +159,7 @@ class UncertaintyMaps(Tool):
         if annotation is None:
             return
         for name in set(self._layers) - self.shown:
-            take_away(self.binding.viewer, self._layers.pop(name))
+            take_away(self.controller.viewer, self._layers.pop(name))
         found = None if current is None else predicted(current)
         for name in MAPS:
             if name in self.shown and current is not None and found is not None:
@@ -178,7 +178,7 @@ class UncertaintyMaps(Tool):
         if layer is None:
             layer = _new_layer(annotation, name, data, matrix)
             self._layers[name] = layer
-            put(self.binding.viewer, layer, below=annotation.layers.labels)
+            put(self.controller.viewer, layer, below=annotation.layers.labels)
         else:
             layer.data, layer.affine = data, matrix
             layer.visible = True

@@ -12,19 +12,19 @@ from napari_gpcis.plugin.settings.shortcuts import key_of
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.connections import Connectable
 
 
 class Panel(QWidget):
-    """Content of one section: shows the state of the binding, sends it commands.
+    """Content of one section: shows the state of the controller, sends it commands.
 
-    A panel computes nothing. Work belongs to the binding, the annotation or an
-    object of its own that follows :attr:`Binding.started` and :attr:`Binding.stopped`.
+    A panel computes nothing. Work belongs to the controller, the annotation or an
+    object of its own that follows :attr:`Controller.started` and `stopped`.
 
     Parameters
     ----------
-    binding
+    controller
         The annotation shown and commanded.
 
     Attributes
@@ -41,9 +41,9 @@ class Panel(QWidget):
     wanted = Signal(bool)
     """Emitted with true to show the whole section, with false to hide it."""
 
-    def __init__(self, binding: Binding) -> None:
+    def __init__(self, controller: Controller) -> None:
         super().__init__()
-        self.binding = binding
+        self.controller = controller
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(8, 0, 0, 4)
 

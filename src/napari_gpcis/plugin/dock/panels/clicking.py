@@ -13,7 +13,7 @@ from napari_gpcis.plugin.tools.box import BoxTool
 from napari_gpcis.plugin.tools.hover import Hover
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
 
 LOWEST, HIGHEST = 10, 90
 """Thresholds that can be chosen, in hundredths."""
@@ -43,10 +43,10 @@ class ClickingPanel(Panel):
 
     title: ClassVar[str] = "Clicking"
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
-        self.hover = Hover(binding, self)
-        self.box_tool = BoxTool(binding, self)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self.hover = Hover(controller, self)
+        self.box_tool = BoxTool(controller, self)
         self.preview = QCheckBox()
         self.threshold = QSlider(Qt.Orientation.Horizontal)
         self.threshold_label = QLabel()
@@ -56,8 +56,8 @@ class ClickingPanel(Panel):
         self.preview.toggled.connect(self._on_preview)
         self.threshold.valueChanged.connect(self._on_threshold)
         self.box_button.clicked.connect(self.box_tool.toggle)
-        self.show_on(binding.started, binding.stopped, self.box_tool.changed)
-        self.show_on(binding.current_changed, binding.plane_changed)
+        self.show_on(controller.started, controller.stopped, self.box_tool.changed)
+        self.show_on(controller.current_changed, controller.plane_changed)
         self.sign_button.clicked.connect(self._on_sign)
         self._ends = (
             follow(PREFERENCES.events.shortcuts, self._show_keys, self),
@@ -88,8 +88,8 @@ class ClickingPanel(Panel):
 
     def show_state(self) -> None:
         """Show the choices, and the threshold of the current object."""
-        session = self.binding.session
-        threshold = self.binding.writing.threshold
+        session = self.controller.session
+        threshold = self.controller.writing.threshold
         if session is not None:
             threshold = session.threshold
         with QSignalBlocker(self.threshold), QSignalBlocker(self.preview):
@@ -97,7 +97,7 @@ class ClickingPanel(Panel):
             self.preview.setChecked(PREFERENCES.hover_preview)
         self.threshold_label.setText(f"{THRESHOLD} {threshold:.2f}")
         self.box_button.setChecked(self.box_tool.on)
-        self.sign_button.setEnabled(self.binding.annotation is not None)
+        self.sign_button.setEnabled(self.controller.annotation is not None)
 
     def _show_keys(self, *_: Any) -> None:
         self.preview.setText(with_key(PREVIEW, "hover_preview"))
@@ -115,11 +115,11 @@ class ClickingPanel(Panel):
         PREFERENCES.hover_preview = on
 
     def _on_threshold(self, value: int) -> None:
-        self.binding.writing.threshold = value / 100
-        annotation = self.binding.annotation
+        self.controller.writing.threshold = value / 100
+        annotation = self.controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.set_threshold(value / 100)
         self.show_state()
 
     def _on_sign(self) -> None:
-        self.binding.command("toggle_sign")
+        self.controller.command("toggle_sign")

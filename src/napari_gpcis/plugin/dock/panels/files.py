@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.saving.autosave import Autosaver
     from napari_gpcis.plugin.saving.restore import Restorer
 
@@ -74,14 +74,14 @@ class FilesPanel(Panel):
 
     Parameters
     ----------
-    binding
+    controller
         The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Files"
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
         self._autosaver: Autosaver | None = None
         self._restorer: Restorer | None = None
         self._image: Callable[[], Image | None] = lambda: None
@@ -97,7 +97,7 @@ class FilesPanel(Panel):
         self.column.addWidget(self.message)
         self.saver.saved.connect(self.message.setText)
         self.saver.failed.connect(self.message.setText)
-        self.show_on(binding.started, binding.stopped)
+        self.show_on(controller.started, controller.stopped)
         self.show_state()
 
     def follow(

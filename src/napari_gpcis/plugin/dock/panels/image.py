@@ -23,7 +23,7 @@ from napari_gpcis.plugin.viewer.overlays import is_display
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
 
 
 AXIS_HELP = "The axis of the image along which its channels lie."
@@ -61,14 +61,14 @@ class ChannelsPanel(Panel):
 
     Parameters
     ----------
-    binding
+    controller
         The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Channels"
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
         self.axis, self.contrast = QComboBox(), QComboBox()
         self.channels = tuple(QComboBox() for _ in COLOURS)
         self.use = QPushButton(USE)
@@ -78,11 +78,11 @@ class ChannelsPanel(Panel):
         self._lay_out()
         self.axis.activated.connect(self._show_channels)
         self.use.clicked.connect(self._on_use)
-        layers = binding.viewer.layers
+        layers = controller.viewer.layers
         self._connections = Connections()
         self._connections.connect(layers.selection.events.active, self._on_active)
         self._connections.connect(layers.events.removed, self._on_removed)
-        self.show_on(binding.started, binding.stopped)
+        self.show_on(controller.started, controller.stopped)
         self.show_state()
 
     def close_links(self) -> None:
@@ -96,7 +96,7 @@ class ChannelsPanel(Panel):
         A picture that was made here stands for the image of its channels, so that
         other channels can be tried.
         """
-        annotation, layers = self.binding.annotation, self.binding.viewer.layers
+        annotation, layers = self.controller.annotation, self.controller.viewer.layers
         active = layers.selection.active
         if annotation is not None:
             active = annotation.image
@@ -176,7 +176,7 @@ class ChannelsPanel(Panel):
     def _on_use(self) -> None:
         """Add the picture, hide the image, and annotate the picture."""
         image, axis = self._image, self.axis.currentData()
-        viewer = self.binding.viewer
+        viewer = self.controller.viewer
         if image is None or image not in viewer.layers:
             return
         asked = [combo.currentData() for combo in self.channels]
@@ -196,7 +196,7 @@ class ChannelsPanel(Panel):
         self._picture = picture
         self._say(chosen, limits)
         show_without(viewer, image, axis)
-        self.binding.start(picture)
+        self.controller.start(picture)
 
     def _say(self, channels: list[int], limits: list[tuple[float, float]]) -> None:
         """Show the contrast that was used."""
@@ -211,14 +211,14 @@ class ContrastPanel(Panel):
 
     Parameters
     ----------
-    binding
+    controller
         The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Contrast"
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
         self.choice = QComboBox()
         self.choice.addItem(FROM_VALUES, False)
         self.choice.addItem(AS_LAYER_NOW, True)
@@ -234,12 +234,12 @@ class ContrastPanel(Panel):
         self.column.addLayout(form)
         self.column.addWidget(self.message)
         self.choice.activated.connect(self._on_choice)
-        self.show_on(binding.started, binding.stopped, binding.plane_changed)
+        self.show_on(controller.started, controller.stopped, controller.plane_changed)
         self.show_state()
 
     def show_state(self) -> None:
         """Show the choice, and the contrast of the displayed plane."""
-        annotation, session = self.binding.annotation, self.binding.session
+        annotation, session = self.controller.annotation, self.controller.session
         image = None if annotation is None else annotation.image
         self.choice.setEnabled(image is not None and not image.rgb)
         fixed = image is not None and chosen_contrast(image) is not None
@@ -252,7 +252,7 @@ class ContrastPanel(Panel):
         self.message.setText(IN_USE.format("; ".join(dict.fromkeys(pairs))))
 
     def _on_choice(self, _place: int) -> None:
-        annotation = self.binding.annotation
+        annotation = self.controller.annotation
         if annotation is not None:
             choose_contrast(annotation.image, fixed=self.choice.currentData())
             annotation.reopen()

@@ -19,7 +19,7 @@ from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.dock.model_choice import ModelChoice
 
 DEVICES = {
@@ -48,14 +48,14 @@ class ModelPanel(Panel):
 
     Parameters
     ----------
-    binding
+    controller
         The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Models"
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
         self._choice: ModelChoice | None = None
         self.facts = QLabel()
         self.facts.setWordWrap(True)
@@ -129,7 +129,7 @@ class ModelPanel(Panel):
 
     def _ask_devices(self) -> None:
         """Have the devices found that this computer has."""
-        self.binding.worker.submit(self._key, _find_devices, self._on_devices)
+        self.controller.worker.submit(self._key, _find_devices, self._on_devices)
 
     def _on_devices(self, here: set[str], _seconds: float) -> None:
         self.device.mark(here)

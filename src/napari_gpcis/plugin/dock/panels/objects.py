@@ -26,11 +26,11 @@ from napari_gpcis.plugin.viewer.planes import center_on
 if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex
 
-    from napari_gpcis.plugin.annotation.controller import Binding
-    from napari_gpcis.plugin.labels.write_mode import Way
+    from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.labels.write_mode import ChosenMode
     from napari_gpcis.plugin.tools.object_list import Found
 
-WRITE_MODES: tuple[tuple[Way, str], ...] = (
+WRITE_MODES: tuple[tuple[ChosenMode, str], ...] = (
     ("new", "New object"),
     ("add", "Add to selected label"),
     ("cut", "Subtract from selected label"),
@@ -72,10 +72,10 @@ class ObjectsPanel(Panel):
 
     title: ClassVar[str] = "Objects"
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
-        self.index = ObjectIndex(binding, self)
-        self.picking = Picking(binding, self)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self.index = ObjectIndex(controller, self)
+        self.picking = Picking(controller, self)
         self.table = ObjectTable()
         self.sorted = QSortFilterProxyModel(self)
         self.sorted.setSourceModel(self.table)
@@ -136,12 +136,12 @@ class ObjectsPanel(Panel):
         rows.setDefaultSectionSize(height)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
-        around = header.sizeHint().height() + 2 * view.frameWidth()
-        view.setMinimumHeight(height * ROWS_SEEN + around)
+        context = header.sizeHint().height() + 2 * view.frameWidth()
+        view.setMinimumHeight(height * ROWS_SEEN + context)
         view.setMaximumHeight(height * 2 * ROWS_SEEN)
 
     def _connect(self) -> None:
-        binding = self.binding
+        controller = self.controller
         self.write_mode.activated.connect(self._on_write_mode)
         self.overwrite.toggled.connect(self._on_overwrite)
         self.list.clicked.connect(self._on_row)
@@ -150,10 +150,10 @@ class ObjectsPanel(Panel):
         self.delete_button.clicked.connect(self.delete_selected)
         self.index.changed.connect(self._show_objects)
         self.list.selectionModel().selectionChanged.connect(self._show_buttons)
-        binding.register("next_object", self.go_to_next)
-        self.show_on(binding.started, binding.stopped, binding.writing.changed)
-        binding.started.connect(self._on_started)
-        binding.stopped.connect(self._show_objects)
+        controller.register("next_object", self.go_to_next)
+        self.show_on(controller.started, controller.stopped, controller.writing.changed)
+        controller.started.connect(self._on_started)
+        controller.stopped.connect(self._show_objects)
         self._ends = (
             follow(PREFERENCES.events.protect, self._on_protect, self),
             follow(PREFERENCES.events.shortcuts, self._show_keys, self),
@@ -167,7 +167,7 @@ class ObjectsPanel(Panel):
         with QSignalBlocker(self.overwrite):
             self.overwrite.setChecked(not PREFERENCES.protect)
         self.write_mode.setCurrentIndex(
-            self.write_mode.findData(self.binding.writing.way)
+            self.write_mode.findData(self.controller.writing.mode)
         )
         self._show_buttons()
 
@@ -188,7 +188,7 @@ class ObjectsPanel(Panel):
 
     def _show_objects(self) -> None:
         """List the finished objects; selected rows stay selected."""
-        annotation = self.binding.annotation
+        annotation = self.controller.annotation
         labels = None if annotation is None else annotation.layers.labels
         chosen = [(found.label, found.plane) for found in self.selected()]
         self.table.show(self.index.objects(), labels)
@@ -199,7 +199,7 @@ class ObjectsPanel(Panel):
         self._show_buttons()
 
     def _show_buttons(self, *_: Any) -> None:
-        running = self.binding.annotation is not None
+        running = self.controller.annotation is not None
         self.next_button.setEnabled(bool(self.table.rows))
         self.refine_button.setEnabled(running)
         self.delete_button.setEnabled(bool(self.selected()))
@@ -223,7 +223,7 @@ class ObjectsPanel(Panel):
 
     def delete_selected(self) -> None:
         """Delete the selected objects, as one undo step of the labels layer."""
-        annotation, chosen = self.binding.annotation, self.selected()
+        annotation, chosen = self.controller.annotation, self.selected()
         if annotation is None or not chosen:
             return
         count = annotation.delete([(found.plane, found.label) for found in chosen])
@@ -241,7 +241,7 @@ class ObjectsPanel(Panel):
 
     def _on_row(self, place: QModelIndex) -> None:
         """Go to an object, and select its label."""
-        annotation = self.binding.annotation
+        annotation = self.controller.annotation
         if annotation is None:
             return
         found = self.table.rows[self.sorted.mapToSource(place).row()]
@@ -252,8 +252,8 @@ class ObjectsPanel(Panel):
         self.picking.refine_selected()
 
     def _on_write_mode(self, _place: int) -> None:
-        self.binding.writing.way = self.write_mode.currentData()
-        annotation = self.binding.annotation
+        self.controller.writing.mode = self.write_mode.currentData()
+        annotation = self.controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.write_otherwise()
 
@@ -262,7 +262,7 @@ class ObjectsPanel(Panel):
 
     def _on_protect(self, *_: Any) -> None:
         self.show_state()
-        annotation = self.binding.annotation
+        annotation = self.controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.write_otherwise()
 

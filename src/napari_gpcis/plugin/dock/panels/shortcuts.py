@@ -19,7 +19,7 @@ from napari_gpcis.plugin.settings.shortcuts import (
 )
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
 
 HELP = (
     "Type other keys and press Enter; several with a space between them. The first "
@@ -38,14 +38,14 @@ class ShortcutsPanel(Panel):
 
     Parameters
     ----------
-    binding
+    controller
         The annotation that the keys command.
     """
 
     title: ClassVar[str] = "Shortcuts"
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
         self.fields: dict[str, QLineEdit] = {}
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -104,7 +104,7 @@ class ShortcutsPanel(Panel):
             keys = " ".join((row.anywhere or "-", *row.on_points))
             self.fields[row.command.name].setText(keys)
         problems = [row.problem for row in rows if row.problem]
-        self.message.setText("\n".join([*problems, *self.binding.refused_keys]))
+        self.message.setText("\n".join([*problems, *self.controller.refused_keys]))
 
 
 class _KeyEdit(QLineEdit):

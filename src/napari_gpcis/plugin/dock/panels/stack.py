@@ -23,9 +23,9 @@ from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.viewer.planes import Plane
-    from napari_gpcis.propagation import Carried
+    from napari_gpcis.propagation import PlaneResult
 
 COPY_HELP = (
     "Accept the object, go to the {} plane and begin there with its mask: correct it "
@@ -62,16 +62,16 @@ class StackPanel(Panel):
 
     Parameters
     ----------
-    binding
+    controller
         The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Stack"
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
-        self.propagation = Propagation(binding)
-        self.copying = Copying(binding, self.propagation)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self.propagation = Propagation(controller)
+        self.copying = Copying(controller, self.propagation)
         self.axis = QComboBox()
         self.copy_back, self.copy_on = QPushButton(), QPushButton()
         self.propagate_back = QPushButton(BACKWARD)
@@ -80,7 +80,7 @@ class StackPanel(Panel):
         self.bar, self.stop = QProgressBar(), QPushButton(CANCEL)
         self.message = QLabel()
         self.planes = QTreeWidget()
-        self._shown: list[tuple[Plane, Carried]] = []
+        self._shown: list[tuple[Plane, PlaneResult]] = []
         self._lay_out()
         self._connect()
         self.show_state()
@@ -157,8 +157,8 @@ class StackPanel(Panel):
         self.stop.clicked.connect(self._on_stop)
         self.axis.activated.connect(self._on_axis)
         self.planes.itemClicked.connect(self._on_plane)
-        binding = self.binding
-        self.show_on(binding.started, binding.stopped, binding.plane_changed)
+        controller = self.controller
+        self.show_on(controller.started, controller.stopped, controller.plane_changed)
         self.show_on(self.propagation.changed)
         self._end = follow(PREFERENCES.events.shortcuts, self._on_news, self)
 

@@ -17,7 +17,7 @@ from napari_gpcis.plugin.tools.next_click import NextClickGuide
 from napari_gpcis.plugin.tools.uncertainty import MAPS, UncertaintyMaps
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
 
 RING_HELP = (
     "Marks, with a ring, the place where your next click would help most: a wide "
@@ -35,16 +35,16 @@ class UncertaintyPanel(Panel):
 
     Parameters
     ----------
-    binding
+    controller
         The annotation shown and commanded.
     """
 
     title: ClassVar[str] = "Uncertainty"
 
-    def __init__(self, binding: Binding) -> None:
-        super().__init__(binding)
-        self.maps = UncertaintyMaps(binding)
-        self.guide = NextClickGuide(binding)
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self.maps = UncertaintyMaps(controller)
+        self.guide = NextClickGuide(controller)
         self.ring = QCheckBox()
         self.ring.setToolTip(RING_HELP)
         self.message = Lines(4)
@@ -54,14 +54,14 @@ class UncertaintyPanel(Panel):
         for name in MAPS:
             self._add_map(name)
         self.ring.toggled.connect(self._on_ring)
-        self.show_on(binding.started, binding.stopped)
+        self.show_on(controller.started, controller.stopped)
         self.show_on(self.guide.changed, self.maps.changed)
         self._end = follow(PREFERENCES.events.shortcuts, self._on_news, self)
         self.show_state()
 
     def show_state(self) -> None:
         """Show which maps are on, the advice and the keys."""
-        running = self.binding.annotation is not None
+        running = self.controller.annotation is not None
         self.ring.setText(RING.format(key_of("next_click")))
         self._set(self.ring, self.guide.wanted, running)
         for name, box in self.boxes.items():
