@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -630,6 +632,35 @@ def test_a_hint_when_clicks_go_elsewhere(bench) -> None:
     assert seen[-1] == "Ready: click on an object."
     bench.positive.mode = "select"
     assert seen[-1].endswith("\nPress G to go on clicking.")
+
+
+def test_news_come_from_what_has_changed_and_statuses_only_once(bench) -> None:
+    """A message is no news of the object, and a click none of the plane."""
+    bench.start(np.zeros((2, 80, 100), np.uint8))
+    statuses, planes, objects = [], [], []
+    controller = bench.controller
+    controller.status_changed.connect(statuses.append)
+    controller.plane_changed.connect(lambda: planes.append(bench.current.plane))
+    controller.current_changed.connect(lambda: objects.append(bench.current.clicks))
+    bench.positive.add([0, 30, 40])
+    bench.settled(1)
+    assert objects[-1] == (Click(30, 40),)
+    assert planes == []
+    assert "computing" in statuses[0]
+    assert all(one != other for one, other in pairwise(statuses))
+    known = len(objects)
+    controller.annotation.say("Look here.")
+    controller.annotation.say("Look here.")
+    assert statuses[-1] == "Look here."
+    assert statuses.count("Look here.") == 1
+    controller.ready()
+    assert len(objects) == known
+    bench.viewer.dims.set_current_step(0, 1)
+    bench.until(lambda: len(planes) == 2)  # it is displayed, and then opened
+    assert {plane.steps[0] for plane in planes} == {1}
+    statuses.clear()
+    controller.stop("Done.")
+    assert statuses == ["Done."]
 
 
 def test_an_image_with_nan_says_so_until_it_is_mended(bench, errors) -> None:

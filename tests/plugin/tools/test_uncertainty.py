@@ -174,6 +174,21 @@ def test_the_ring_marks_the_next_click(bench, panel) -> None:
     assert not any(is_display(layer) for layer in bench.viewer.layers)
 
 
+def test_the_ring_goes_with_its_object(bench, panel) -> None:
+    bench.start()
+    panel.ring.click()
+    bench.positive.add([30, 30])
+    bench.settled(1)
+    bench.until(lambda: shown(bench))
+    bench.controller.command("accept")
+    bench.settled(0)
+    assert not shown(bench)
+    assert panel.guide.advice is None
+    assert "Click on an object first" in panel.message.text()
+    bench.controller.command("undo")
+    bench.until(lambda: shown(bench))
+
+
 def test_the_key_goes_to_the_ring(bench, panel) -> None:
     image = bench.start(scale=(2.0, 3.0))
     bench.positive.add([30, 30])
