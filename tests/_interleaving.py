@@ -7,6 +7,7 @@ a seed gives the same order of events on any machine, and a hundred events a sec
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,12 @@ from napari_gpcis.plugin.background import LatestWins
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.box import BoxTool
+from napari_gpcis.plugin.tools.hover import Hover
+from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
+from napari_gpcis.plugin.tools.next_click import NextClickGuide
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
+from napari_gpcis.plugin.tools.uncertainty import predicted
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
 
@@ -75,6 +80,10 @@ class Person:
         self.autosaver = Autosaver(bench.controller)
         self.picking = Picking(bench.controller)
         self.boxes = BoxTool(bench.controller)
+        self.hover = Hover(bench.controller)
+        self.guide = NextClickGuide(bench.controller)
+        self.watcher = ImageChangeWatcher(bench.controller)
+        self.watcher._debouncer.throttle = lambda: None  # it looks when it is told to
         self.propagation = Propagation(bench.controller)
         self.copying = Copying(bench.controller, self.propagation)
         self.image = bench.viewer.add_image(np.zeros(SHAPE, np.uint8))
@@ -120,6 +129,21 @@ class Person:
             writer = self.annotation._writer
             ghost = not known.clicks and writer.shows(plane, known.live)
             assert not ghost, f"object {known.live.label} has no clicks"
+        self.check_tools()
+
+    def check_tools(self) -> None:
+        """Each tool has the answer to its own last question."""
+        worker, current = self.annotation.worker, self.annotation.current
+        for tool in (self.hover, self.guide, self.watcher, self.picking):
+            assert tool.annotation is self.annotation
+            assert not worker.busy(tool.key)
+        assert not worker.any_busy
+        assert not worker._askers
+        assert self.hover._waiting is None
+        found = predicted(current) if self.guide.wanted else None
+        advice = self.guide.advice
+        assert (None if advice is None else advice.prediction) is found
+        assert advice is None or advice.plane == current.plane
 
     def finished(self) -> np.ndarray:
         """Return the labels without the running objects."""
@@ -223,6 +247,22 @@ class Person:
         """Copy the object to the plane before or after this one."""
         self.copying.copy((-1, 1)[number])
 
+    def move_mouse(self, row: int, col: int) -> None:
+        """Move the mouse over the image, which previews a click there."""
+        PREFERENCES.hover_preview = True
+        place = self.image.data_to_world(self._place(row, col))
+        event = SimpleNamespace(is_dragging=False, position=place, modifiers=())
+        self.hover._on_move(None, event)
+
+    def mark_next_click(self) -> None:
+        """Switch the ring on or off."""
+        self.guide.wanted = not self.guide.wanted
+
+    def change_in_place(self) -> None:
+        """Change pixels in place, and have the watcher look before it would."""
+        self.image.data[self.step] ^= 1
+        self.watcher._look()
+
     def paint(self, row: int, col: int, value: int) -> None:
         """Draw or erase by hand."""
         before = np.array(self.labels.data)
@@ -253,7 +293,8 @@ class Person:
             busy = self.queue.work() or any(one.pending for one in waits)
             if not busy:
                 self.turn()
-                return
+                if not self.queue.any_busy:
+                    return
         raise AssertionError("there is no end")
 
     # Helpers --------------------------------------------------------------------------
@@ -331,6 +372,7 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "follow": (3,),
     "copy": (2,),
     "paint": (*PLACE, 18),
+    "move_mouse": PLACE,
 }
 """Up to which numbers are drawn for a deed."""
 WEIGHTS = {
@@ -356,6 +398,9 @@ WEIGHTS = {
     "stop_following": 0.5,
     "copy": 3,
     "paint": 3,
+    "move_mouse": 6,
+    "mark_next_click": 2,
+    "change_in_place": 1,
     "start_anew": 0.7,
     "work": 40,
     "turn": 25,

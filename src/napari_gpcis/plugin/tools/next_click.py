@@ -116,6 +116,7 @@ class NextClickGuide(Tool):
         events, layers = annotation.events, self.controller.viewer.layers
         self.follow(events.predicted, self._on_predicted)
         self.follow(events.clicks_changed, self._on_predicted)
+        self.follow(events.accepted, self._on_predicted)
         self.follow(events.plane_entered, self._refresh)
         self.follow(layers.events.removed, self._on_removed)
 
@@ -127,7 +128,7 @@ class NextClickGuide(Tool):
         if layer is not None:
             take_away(self.controller.viewer, layer)
 
-    def _on_predicted(self, plane: PlaneAnnotation) -> None:
+    def _on_predicted(self, plane: PlaneAnnotation, *_: object) -> None:
         if plane is self.current:
             self._refresh()
 
