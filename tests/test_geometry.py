@@ -12,7 +12,6 @@ from scipy.ndimage import distance_transform_edt
 from napari_gpcis import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import (
-    around_clicks,
     clip_box,
     contains,
     deepest_pixel,
@@ -22,8 +21,8 @@ from napari_gpcis.geometry import (
     network_clicks,
     run_lengths,
     square_around,
-    target_box,
 )
+from napari_gpcis.inference.region import around_clicks, target_box
 
 
 @pytest.mark.parametrize(

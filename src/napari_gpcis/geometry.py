@@ -26,8 +26,6 @@ EMPTY: Box = (0, 0, 0, 0)
 
 CACHED_PIXELS = 1 << 17
 """Number of pixels that stay in the processor's cache over several steps."""
-MIN_TARGET = 10
-"""Least side of the box around an object, in data pixels (published value)."""
 
 
 # -- boxes -----------------------------------------------------------------------------
@@ -103,24 +101,6 @@ def clip_box(box: Sequence[float], shape: tuple[int, int], name: str = "view") -
         )
         raise InputError(msg)
     return clipped
-
-
-def target_box(box: Box, shape: tuple[int, int], expansion: float) -> Box:
-    """Return the box of an object, expanded for the network as published.
-
-    Each side becomes ``expansion`` times as long about its centre (at least ten
-    pixels), its inclusive ends are rounded half to even and clamped to the image.
-    """
-    row_min, row_max = _expand(box[0], box[2], shape[0], expansion)
-    col_min, col_max = _expand(box[1], box[3], shape[1], expansion)
-    return row_min, col_min, row_max, col_max
-
-
-def _expand(start: int, stop: int, length: int, expansion: float) -> tuple[int, int]:
-    """Return one side of a box, expanded and clamped."""
-    centre = (start + stop - 1) / 2
-    half = max(expansion * (stop - start), MIN_TARGET) / 2
-    return max(0, round(centre - half)), min(length - 1, round(centre + half)) + 1
 
 
 # -- masks -----------------------------------------------------------------------------
@@ -282,17 +262,6 @@ def check_clicks(clicks: Iterable[Click], shape: tuple[int, int]) -> tuple[Click
             )
             raise InputError(msg)
     return checked
-
-
-def around_clicks(box: Box, clicks: Iterable[Click]) -> Box:
-    """Return the box, grown to hold the pixels of all positive clicks."""
-    top, left, bottom, right = box
-    for click in clicks:
-        if click.positive:
-            row, col = click.pixel
-            top, bottom = min(top, row), max(bottom, row + 1)
-            left, right = min(left, col), max(right, col + 1)
-    return top, left, bottom, right
 
 
 def square_around(click: Click, side: int, shape: tuple[int, int]) -> Box:

@@ -18,7 +18,7 @@ from napari_gpcis.cli import main
 if TYPE_CHECKING:
     from pathlib import Path
 
-WITHOUT_LINKS = {"architecture.md"}
+WITHOUT_LINKS: set[str] = set()
 """Pages that link to nothing in the repository."""
 
 

@@ -6,17 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import (
-    Box,
-    around_clicks,
-    check_clicks,
-    clip_box,
-    target_box,
-    whole_image,
-)
+from napari_gpcis.geometry import Box, check_clicks, clip_box, whole_image
 from napari_gpcis.inference.backends import accelerated, check_backend, chosen_backend
 from napari_gpcis.inference.image import PreparedImage, prepare_image
 from napari_gpcis.inference.prediction import NetworkInput, Prediction
+from napari_gpcis.inference.region import region
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
+    from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.backends import Backend
     from napari_gpcis.inference.engine import ClickModel
@@ -375,32 +369,3 @@ class Request:
     done: tuple[Prediction, ...] = ()
     view: Box | None = None
     start: StartMask | None = None
-
-
-def region(
-    shape: tuple[int, int],
-    clicks: tuple[Click, ...],
-    previous: Prediction | None,
-    view: Box | None,
-    settings: InferenceSettings,
-) -> Box:
-    """Return the region of interest, see the notes of `Segmenter`.
-
-    Parameters
-    ----------
-    shape
-        Height and width of the image.
-    clicks
-        All clicks so far.
-    previous
-        The prediction of the click before.
-    view
-        Box that is used while there is no mask; ``None`` for the whole image.
-    settings
-        How the model is run.
-    """
-    extent = None if previous is None else previous.extent(settings.crop_threshold)
-    if extent is None:
-        first = whole_image(shape) if view is None else clip_box(view, shape)
-        return around_clicks(first, clicks)
-    return target_box(around_clicks(extent, clicks), shape, settings.expansion)

@@ -10,16 +10,9 @@ import numpy as np
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import (
-    Box,
-    box_of,
-    deepest_pixel,
-    depth,
-    moved,
-    slices,
-    target_box,
-)
+from napari_gpcis.geometry import Box, box_of, deepest_pixel, depth, moved, slices
 from napari_gpcis.inference.prediction import GridMaps, Prediction
+from napari_gpcis.inference.region import target_box
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

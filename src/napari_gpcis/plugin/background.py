@@ -103,12 +103,12 @@ class LatestWins:
 
     @property
     def any_busy(self) -> bool:
-        """Whether an answer for some key is still to come."""
+        """True if an answer for some key is still to come."""
         return bool(self._latest)
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """True if the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def close(self, timeout: float = 2.0) -> bool:
@@ -238,12 +238,12 @@ class BackgroundThread(QObject):
 
     @property
     def any_busy(self) -> bool:
-        """Whether an answer for some key is still to come."""
+        """True if an answer for some key is still to come."""
         return self._queue.any_busy
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """True if the thread runs."""
         return self._queue.alive
 
     def close(self) -> bool:
@@ -253,7 +253,7 @@ class BackgroundThread(QObject):
 
     @property
     def end_thread(self) -> Callable[..., None]:
-        """What :meth:`close` does, for a time when Qt has deleted this object."""
+        """Function that ends the thread, even after Qt has deleted this object."""
         queue = self._queue
 
         def end(*_: object) -> None:

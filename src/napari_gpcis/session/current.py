@@ -136,12 +136,12 @@ class CurrentObject:
 
     @property
     def can_undo(self) -> bool:
-        """Whether `undo` has a step to take back."""
+        """True if `undo` has a step to take back."""
         return self._history.can_undo
 
     @property
     def can_redo(self) -> bool:
-        """Whether `redo` has a step to repeat."""
+        """True if `redo` has a step to repeat."""
         return self._history.can_redo
 
     # -- steps -----------------------------------------------------------------
@@ -330,12 +330,12 @@ class _History:
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a step to go back."""
+        """True if there is a step to go back."""
         return bool(self._before)
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is a step to repeat."""
+        """True if there is a step to repeat."""
         return bool(self._undone)
 
     def reaches(self, prompts: Prompts) -> bool:

@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_ID",
     "FinishedObject",
-    "How",
     "LabelChange",
     "ObjectLabels",
     "Step",
+    "WriteMode",
     "finished",
 ]
 
 
 MAX_ID = int(np.iinfo(np.int32).max)
 
-How: TypeAlias = Literal["add", "cut", "replace"]
-"""What a mask does to an object, see `Session.accept`."""
+WriteMode: TypeAlias = Literal["add", "cut", "replace"]
+"""Write mode: what a mask does to an object, see `Session.accept`."""
 Step: TypeAlias = Literal["add", "cut", "replace", "delete"]
-"""What can be done to the labels."""
+"""Kind of a step that changes the labels."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class ObjectLabels:
         prediction: Prediction,
         prompts: Prompts,
         label: int | None,
-        how: How | None,
+        how: WriteMode | None,
         overwrite: bool,
     ) -> int:
         """Write a mask, see `Session.accept`; all or nothing."""
@@ -194,13 +194,13 @@ class ObjectLabels:
         return last
 
     def _target(
-        self, prompts: Prompts, label: int | None, how: How | None
-    ) -> tuple[int, How]:
+        self, prompts: Prompts, label: int | None, how: WriteMode | None
+    ) -> tuple[int, WriteMode]:
         """Return the id to write and what is to be done, checked."""
         refined = None if prompts.start is None else prompts.start.label
-        way: How = how or ("add" if refined is None else "replace")
-        if way not in get_args(How):
-            msg = f"how must be one of {', '.join(get_args(How))}, got {how!r}"
+        way: WriteMode = how or ("add" if refined is None else "replace")
+        if way not in get_args(WriteMode):
+            msg = f"how must be one of {', '.join(get_args(WriteMode))}, got {how!r}"
             raise InputError(msg)
         if label is None:
             label = refined
@@ -233,7 +233,7 @@ def finished(
     )
 
 
-def _nothing(way: How, number: int, any_mask: bool) -> str:
+def _nothing(way: WriteMode, number: int, any_mask: bool) -> str:
     """Say why a mask changes nothing."""
     if way == "cut":
         return f"nothing can be cut: the mask covers no pixel of object {number}"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Request, Segmenter
     from napari_gpcis.inference.start_mask import StartMask
-    from napari_gpcis.session.labels import How, LabelChange
+    from napari_gpcis.session.labels import LabelChange, WriteMode
     from napari_gpcis.session.saved import SavedObject
 
 __all__ = ["FinishedObject", "Session"]
@@ -166,17 +166,17 @@ class Session:
 
     @property
     def can_undo(self) -> bool:
-        """Whether `undo` has a step to take back."""
+        """True if `undo` has a step to take back."""
         return self._current.can_undo
 
     @property
     def can_redo(self) -> bool:
-        """Whether `redo` has a step to repeat."""
+        """True if `redo` has a step to repeat."""
         return self._current.can_redo
 
     @property
     def view(self) -> Box | None:
-        """What the next first click is zoomed to: a box in data pixels; may be set.
+        """View of the next first click: a box in data pixels; may be set.
 
         Half-open, ``(row_min, col_min, row_max, col_max)``; what lies outside the
         image is cut off. With ``None`` the first click is zoomed to a square about
@@ -407,7 +407,7 @@ class Session:
         *,
         label: int | None = None,
         overwrite: bool = False,
-        how: How | None = None,
+        how: WriteMode | None = None,
     ) -> int:
         """Write the mask into `labels` and begin the next object.
 
@@ -441,7 +441,7 @@ class Session:
         return number
 
     def accept_drawn(
-        self, change: LabelChange, *, label: int, how: How, overwrite: bool
+        self, change: LabelChange, *, label: int, how: WriteMode, overwrite: bool
     ) -> None:
         """Begin the next object: the mask of this one was written elsewhere.
 

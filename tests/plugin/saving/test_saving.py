@@ -43,7 +43,7 @@ TESTS = Path(__file__).parents[2]
 
 @pytest.fixture
 def kept(bench: Any, qtbot: Any) -> Iterator[RecoveryManager]:
-    """RecoveryManager and a section of files on the bench's binding."""
+    """RecoveryManager and a section of files on the bench's controller."""
     keeping = RecoveryManager(bench.viewer, bench.controller, bench.controller)
     bench.panel = FilesPanel(bench.controller)
     qtbot.addWidget(bench.panel)
@@ -396,28 +396,28 @@ VICTIM = """
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QApplication
     from _fake_segmenter import FakeSegmenter
-    from napari_gpcis.plugin.annotation.controller import Binding
+    from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.robot import wait_for
     from napari_gpcis.plugin.dock.recovery import RecoveryManager
 
     app, viewer, segmenter = QApplication([]), ViewerModel(), FakeSegmenter()
-    binding = Binding(viewer, lambda name: segmenter, "fake")
-    keeping = RecoveryManager(viewer, binding)
+    controller = Controller(viewer, lambda name: segmenter, "fake")
+    keeping = RecoveryManager(viewer, controller)
     image = viewer.add_image(np.zeros((80, 100), np.uint8), name="cells")
-    binding.start(image)
-    session = lambda: binding.annotation.current.session
+    controller.start(image)
+    session = lambda: controller.annotation.current.session
     assert wait_for(lambda: session() is not None, 60)
     for number, place in enumerate([(30, 40), (60, 80)]):
-        binding.annotation.layers.positive.add(place)
+        controller.annotation.layers.positive.add(place)
         assert wait_for(lambda: session().prediction is not None, 60)
-        binding.command("accept")
-    binding.annotation.layers.positive.add((20, 80))
+        controller.command("accept")
+    controller.annotation.layers.positive.add((20, 80))
     assert wait_for(lambda: session().prediction is not None, 60)
-    assert wait_for(lambda: 3 in binding.annotation.layers.labels.data, 60)
+    assert wait_for(lambda: 3 in controller.annotation.layers.labels.data, 60)
     recovery = keeping.autosaver._writers[0][1]
     recovery.write()
     assert wait_for(lambda: not recovery._thread.busy(recovery.file), 60)
-    np.save(sys.argv[1], binding.annotation.layers.labels.data)
+    np.save(sys.argv[1], controller.annotation.layers.labels.data)
     print("ready", flush=True)
     wait_for(lambda: False, 600)
 """

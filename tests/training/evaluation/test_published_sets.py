@@ -25,8 +25,7 @@ from gpcis_training.evaluation import (
     evaluate,
     published_objects,
 )
-from gpcis_training.evaluation.datasets import ground_truth
-from gpcis_training.evaluation.files import read_any, read_trimap
+from gpcis_training.evaluation.datasets import ground_truth, read_any, read_trimap
 from gpcis_training.evaluation.published import (
     PUBLISHED_SETS,
     published_noic,

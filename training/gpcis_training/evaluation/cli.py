@@ -8,8 +8,12 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gpcis_training.evaluation.datasets import DrawingRule, file_objects, object_sets
-from gpcis_training.evaluation.files import FILES
+from gpcis_training.evaluation.datasets import (
+    FILES,
+    DrawingRule,
+    file_objects,
+    object_sets,
+)
 from gpcis_training.evaluation.jobs import Ranks, partial_files, process_group
 from gpcis_training.evaluation.peers import PEERS
 from gpcis_training.evaluation.predictors import PEER_PREFIX, Overrides

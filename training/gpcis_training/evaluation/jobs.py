@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from gpcis_training.evaluation.datasets import (
+    FORMS,
     EvaluationObject,
     ObjectSet,
     first_view,
     ground_truth,
 )
-from gpcis_training.evaluation.files import FORMS
 from gpcis_training.evaluation.predictors import Overrides, create_predictor
 from gpcis_training.evaluation.results import run_from_json, run_to_json
 from gpcis_training.evaluation.robot import CENTRE, make_clicker, run_robot

@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from gpcis_training.data.sbd import list_sbd, read_sbd_instances
 from gpcis_training.evaluation.datasets import (
+    FORMS,
     DrawingRule,
     EvaluationObject,
     ObjectSet,
     check_limit,
 )
-from gpcis_training.evaluation.files import FORMS
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:

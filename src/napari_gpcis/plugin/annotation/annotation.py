@@ -167,17 +167,17 @@ class Annotation(QObject):
 
     @property
     def writing_now(self) -> bool:
-        """Whether it is the current object that changes the labels just now."""
+        """True if it is the current object that changes the labels just now."""
         return self._writer.writing
 
     @property
     def drawing(self) -> bool:
-        """Whether the last change of the labels is the current object's."""
+        """True if the last change of the labels is the current object's."""
         return self._writer.drawing
 
     @property
     def clicking(self) -> bool:
-        """Whether a click on the canvas is a click on an object."""
+        """True if a click on the canvas is a click on an object."""
         active = self._viewer.layers.selection.active
         return any(points == active and points.mode == "add" for points in self._points)
 

@@ -1,4 +1,4 @@
-"""What all planes of one annotated image share."""
+"""Context of an annotation: all that the planes of one image share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnnotationContext:
-    """What all planes of an image share.
+    """Layers, events and helpers that all planes of an image share.
 
     Attributes
     ----------

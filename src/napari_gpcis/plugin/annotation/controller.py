@@ -216,7 +216,7 @@ class Controller(QObject):
 
     @property
     def status(self) -> str:
-        """What is going on, in a line or two."""
+        """State of the annotation for the status line, in a line or two."""
         annotation = self.annotation
         if annotation is None:
             return self._message

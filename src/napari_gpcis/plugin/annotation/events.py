@@ -1,4 +1,4 @@
-"""What other parts may want to hear of an annotation."""
+"""Signals of one annotation, for other parts of the plugin."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ class AnnotationEvents(QObject):
     step_withdrawn = Signal(object, int)
     """The last step of a :class:`.Plane` that is not open, on this id, was undone."""
     edit_undone = Signal(object)
-    """What was done on several planes (a :class:`.ObjectEdit`) was undone."""
+    """An edit of finished objects (a :class:`.ObjectEdit`) was undone."""

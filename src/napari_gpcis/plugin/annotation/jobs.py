@@ -1,4 +1,4 @@
-"""What runs on the inference thread: loading a model, opening a plane, predicting.
+"""Jobs of the inference thread: loading a model, opening a plane, predicting.
 
 Nothing here touches a layer's attributes or a viewer; images come as arrays, answers
 go back as plain values.
@@ -243,7 +243,7 @@ def infer(
 
 
 SMOOTH = 1.0
-"""How far a drawn curve may leave the contour, in pixels of the network's grid."""
+"""Tolerance of a drawn curve, in pixels of the network's grid."""
 
 
 @dataclass(frozen=True)

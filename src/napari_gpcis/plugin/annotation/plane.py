@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.session.current import Prompts
-    from napari_gpcis.session.labels import How
+    from napari_gpcis.session.labels import WriteMode
     from napari_gpcis.session.session import Session
 
 
@@ -101,17 +101,17 @@ class PlaneAnnotation:
 
     @property
     def accepting(self) -> bool:
-        """Whether an object is to be accepted as soon as its mask is there."""
+        """True if an object is to be accepted as soon as its mask is there."""
         return bool(self.objects.waiting)
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is on its way."""
+        """True if an answer is on its way."""
         return self.session is None or self._context.worker.busy(self.key)
 
     @property
     def running(self) -> bool:
-        """Whether an object is being clicked."""
+        """True if an object is being clicked."""
         return bool(self.clicks or self.live.label)
 
     @property
@@ -433,7 +433,7 @@ class PlaneAnnotation:
             self.finish_drawing()
 
     def write_as(
-        self, label: int | None, how: How | None, overwrite: bool | None
+        self, label: int | None, how: WriteMode | None, overwrite: bool | None
     ) -> None:
         """Write the live mask otherwise than was chosen, see `Session.accept`."""
         before, writer = self.live, self._context.writer
@@ -608,7 +608,7 @@ class _Target(NamedTuple):
     """
 
     label: int
-    how: How
+    how: WriteMode
     overwrite: bool
 
     @classmethod

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.current import CurrentObject
-    from napari_gpcis.session.labels import How, LabelChange
+    from napari_gpcis.session.labels import LabelChange, WriteMode
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
 
@@ -59,7 +59,7 @@ class PlaneOfHistory(Protocol):
 
     @property
     def accepting(self) -> bool:
-        """Whether an object is to be accepted as soon as its mask is there."""
+        """True if an object is to be accepted as soon as its mask is there."""
 
     def temporarily_removed(self) -> AbstractContextManager[None]:
         """Take the live mask off the labels for a while."""
@@ -316,7 +316,7 @@ class UndoStack:
         return np.asarray(plane.take(self._labels.data)[slices(change.box)] == label)
 
     def _note(
-        self, part: PlaneEdit, one: PlaneResult, how: How, *, overwrite: bool
+        self, part: PlaneEdit, one: PlaneResult, how: WriteMode, *, overwrite: bool
     ) -> PlaneEdit:
         """Make what was found on a plane a step of its session, or tell of it."""
         if one.saved is None:

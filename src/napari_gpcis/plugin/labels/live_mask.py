@@ -1,4 +1,4 @@
-"""What the current object shows in the labels layer, and what it hides there."""
+"""Live mask: pixels that the current object shows and hides in the labels layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.viewer.planes import Box
-    from napari_gpcis.session.labels import How
+    from napari_gpcis.session.labels import WriteMode
 
 
 _ALL = slice(None)
@@ -46,7 +46,7 @@ class LiveMask:
         given back at the end.
     before
         Where the mask holds, what was there before; of the size of ``box``. ``None``
-        as long as that is the same everywhere, see `usual`.
+        as long as that is the same everywhere, see `default_value`.
     new
         Whether the id was given to this object: no other has it.
     alone
@@ -54,7 +54,7 @@ class LiveMask:
     """
 
     label: int = 0
-    how: How = "add"
+    how: WriteMode = "add"
     overwrite: bool = False
     box: Box = EMPTY
     mask: Mask = field(default_factory=_no_mask)
@@ -65,12 +65,12 @@ class LiveMask:
 
     @property
     def value(self) -> int:
-        """What the live pixels are set to."""
+        """Value of the live pixels."""
         return 0 if self.how == "cut" else self.label
 
     @property
-    def usual(self) -> int:
-        """What live pixels were before, unless others are covered."""
+    def default_value(self) -> int:
+        """Value of the live pixels before, unless other objects are overwritten."""
         return self.label if self.how == "cut" else 0
 
     def may_take(self, now: NDArray[Any]) -> Mask:
@@ -87,7 +87,7 @@ class LiveMask:
         if both == self.box:
             return
         if self.before is not None:
-            before = np.full((both[2] - both[0], both[3] - both[1]), self.usual)
+            before = np.full((both[2] - both[0], both[3] - both[1]), self.default_value)
             inner = moved(self.box, (-both[0], -both[1]))
             before[slices(inner)] = self.before
             self.before = before
@@ -119,7 +119,7 @@ class LiveMask:
         np.greater(mine, wanted[rows], out=removed[rows])
         self.mask[rows] = (mine & wanted[rows]) | added[rows]
         if self.overwrite and self.before is None:
-            self.before = np.full(self.mask.shape, self.usual)
+            self.before = np.full(self.mask.shape, self.default_value)
         if self.before is not None:
             self.before[rows][added[rows]] = now[rows][added[rows]]
 
@@ -134,7 +134,7 @@ class LiveMask:
             The rows; by default all.
         """
         if self.before is None:
-            return np.asarray(self.usual)
+            return np.asarray(self.default_value)
         return self.before[rows][pixels]
 
     def remove_from(self, labels: NDArray[Any], frame: Box) -> None:
@@ -181,7 +181,7 @@ def live_mask_of(label: int, box: Box, mask: Mask) -> LiveMask:
 
 
 def live_mask_again(
-    label: int, how: How, change: LabelChange, box: Box, now: NDArray[Any]
+    label: int, how: WriteMode, change: LabelChange, box: Box, now: NDArray[Any]
 ) -> LiveMask:
     """Return what a finished object holds, to make it the running one again.
 
@@ -200,8 +200,8 @@ def live_mask_again(
         live = LiveMask(label, how, box=change.box, mask=stands)
         mine = np.count_nonzero(now == label)
         live.alone = how == "add" and np.count_nonzero(stands) == mine
-        if change.before.ndim or change.before != live.usual:
-            live.before = np.full(live.mask.shape, live.usual)
+        if change.before.ndim or change.before != live.default_value:
+            live.before = np.full(live.mask.shape, live.default_value)
             live.before[live.mask] = change.before_at(live.mask)
         return live
     before = np.asarray(now).astype(np.int64)

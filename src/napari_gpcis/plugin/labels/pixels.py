@@ -64,7 +64,7 @@ class Pixels:
 
     @property
     def ending(self) -> bool:
-        """Whether the layer tells just now of an edit that was ours."""
+        """True if the layer tells just now of an edit that was ours."""
         return self._ending
 
     def part(self, plane: Plane, box: Box) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""How masks are written: as new objects, or onto one that is there."""
+"""Write options: whether masks make new objects or change one that is there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ChosenMode: TypeAlias = Literal["new", "add", "cut", "replace"]
 
 
 class WriteOptions(QObject):
-    """What the user has chosen about writing; one for each widget.
+    """Write mode, overwriting and threshold as the user has chosen; one a widget.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class WriteOptions(QObject):
     """
 
     changed = Signal()
-    """Emitted when the way was changed, by the user or after an object."""
+    """Emitted when the mode was changed, by the user or after an object."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -47,7 +47,7 @@ class WriteOptions(QObject):
 
     @property
     def mode(self) -> ChosenMode:
-        """What the next object's mask does; may be set.
+        """Write mode of the next object; may be set.
 
         ``"new"`` makes a new object. The others change the object whose id is the
         selected label of the labels layer, see `Session.accept`.
@@ -62,7 +62,7 @@ class WriteOptions(QObject):
 
     @property
     def overwrite(self) -> bool:
-        """Whether new objects may cover finished ones."""
+        """True if new objects may overwrite finished ones."""
         return not PREFERENCES.protect
 
     def begin(self, plane: Plane, writer: LabelsWriter) -> LiveMask:

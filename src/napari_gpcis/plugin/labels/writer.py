@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.viewer.planes import Box, Plane
-    from napari_gpcis.session.labels import How, LabelChange
+    from napari_gpcis.session.labels import LabelChange, WriteMode
 
 __all__ = ["EMPTY", "LabelsWriter", "LiveMask"]
 
@@ -85,12 +85,12 @@ class LabelsWriter:
 
     @property
     def drawing(self) -> bool:
-        """Whether an undo step is open, and nobody else has edited since."""
+        """True if an undo step is open, and nobody else has edited since."""
         return self._pixels.open
 
     @property
     def writing(self) -> bool:
-        """Whether pixels are being written by it just now."""
+        """True if pixels are being written by it just now."""
         return self._pixels.writing
 
     def new_label(self, plane: Plane) -> int:
@@ -260,7 +260,7 @@ class LabelsWriter:
         return live
 
     def reopened(
-        self, plane: Plane, label: int, how: How, change: LabelChange
+        self, plane: Plane, label: int, how: WriteMode, change: LabelChange
     ) -> LiveMask:
         """Return what a finished object changed, to make it the running one again."""
         box = union(change.box, self._box_of(plane, label) or EMPTY)

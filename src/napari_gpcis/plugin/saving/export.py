@@ -77,7 +77,7 @@ class Saver(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether a file is still to be written."""
+        """True if a file is still to be written."""
         return self._thread.any_busy
 
     def close(self) -> None:

@@ -198,7 +198,7 @@ class Record(QObject):
 
     @property
     def empty(self) -> bool:
-        """Whether there are no clicks and no objects."""
+        """True if there are no clicks and no objects."""
         return not any(plane.sessions for plane in self._planes.values())
 
     def saved(self, labels_file: str | None = None) -> SavedAnnotation:

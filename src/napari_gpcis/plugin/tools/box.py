@@ -43,7 +43,7 @@ class BoxTool(Tool):
 
     @property
     def on(self) -> bool:
-        """Whether every drag draws a box; may be set."""
+        """True if every drag draws a box; may be set."""
         return self._on
 
     @on.setter

@@ -68,7 +68,7 @@ class Hover(Tool):
 
     @property
     def shown(self) -> bool:
-        """Whether a contour is drawn."""
+        """True if a contour is drawn."""
         return self._sketch is not None and self._sketch.shown
 
     # Following --------------------------------------------------------------------

@@ -75,7 +75,7 @@ class NextClickGuide(Tool):
 
     @property
     def wanted(self) -> bool:
-        """Whether the next click is marked; may be set."""
+        """True if the next click is marked; may be set."""
         return self._wanted
 
     @wanted.setter

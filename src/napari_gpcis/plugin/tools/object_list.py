@@ -90,7 +90,7 @@ class ObjectIndex(Tool):
 
     @property
     def busy(self) -> bool:
-        """Whether planes are being looked up, or will be soon."""
+        """True if planes are being looked up, or will be soon."""
         return bool(self._waiting) or self._telling.pending
 
     def objects(self) -> list[Found]:

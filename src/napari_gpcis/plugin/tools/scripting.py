@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
-    from napari_gpcis.session.labels import How
+    from napari_gpcis.session.labels import WriteMode
     from napari_gpcis.session.session import Session
 
 
@@ -123,7 +123,7 @@ class ViewerSession:
         *,
         label: int | None = None,
         overwrite: bool | None = None,
-        how: How | None = None,
+        how: WriteMode | None = None,
     ) -> int:
         """Finish the object, see `Session.accept`; one undo step of the layer.
 

@@ -201,7 +201,7 @@ class Propagation(Tool):
 
     @property
     def running(self) -> bool:
-        """Whether an object is being propagated."""
+        """True if an object is being propagated."""
         return self._run is not None
 
     def propagate(self, directions: Sequence[int]) -> None:
