@@ -534,7 +534,8 @@ class Soak:
         """Begin with the labels that there are now."""
         annotation = self.desk.controller.annotation
         annotation.events.accepted.connect(self._on_accepted)
-        annotation.events.edit_undone.connect(self._on_deed_undone)
+        annotation.events.edit_undone.connect(self._on_edit_undone)
+        annotation.events.edit_redone.connect(self._on_edit_redone)
         labels = _unwrapped(annotation.layers.labels)
         if getattr(self, "_labels", None) is not labels:
             self._labels = labels
@@ -557,9 +558,14 @@ class Soak:
                 self.undone.add(known.session.steps[-1].id)
         self.touched |= self.undone
 
-    def _on_deed_undone(self, edit: Any) -> None:
+    def _on_edit_undone(self, edit: Any) -> None:
         self.undone |= {part.label for part in edit.parts}
         self.touched |= self.undone
+
+    def _on_edit_redone(self, edit: Any) -> None:
+        labels = {part.label for part in edit.parts}
+        self.touched |= labels
+        self.covering |= labels  # as they were, they may have overwritten others
 
     def _end_running(self) -> None:
         """What is being clicked stays drawn, but nothing is saved of it any more."""

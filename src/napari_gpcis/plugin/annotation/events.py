@@ -32,5 +32,7 @@ class AnnotationEvents(QObject):
     """On a :class:`.Plane` that is not open the object of this id was deleted."""
     step_withdrawn = Signal(object, int)
     """The last step of a :class:`.Plane` that is not open, on this id, was undone."""
+    edit_redone = Signal(object)
+    """An edit of finished objects (a :class:`.ObjectEdit`) was redone."""
     edit_undone = Signal(object)
     """An edit of finished objects (a :class:`.ObjectEdit`) was undone."""

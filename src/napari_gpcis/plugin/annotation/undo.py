@@ -505,6 +505,7 @@ class UndoStack:
         if not done:
             return None
         self._events.objects_changed.emit()
+        self._events.edit_redone.emit(edit)
         return edit.redone
 
     def _accept_again(
