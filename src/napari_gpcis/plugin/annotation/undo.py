@@ -248,7 +248,7 @@ class UndoStack:
         if session is not None and session.last_change is not None:
             step, change = session.steps[-1], session.last_change
             part = PlaneEdit(plane.plane, label, change, ref(session), step)
-            redone = f"Object {label} is done again."
+            redone = _REDONE.get(step.how, "Object {} is done again.").format(label)
             self._done.append(ObjectEdit((part,), "", redone, accepted=True))
 
     # Propagated objects -----------------------------------------------------------
@@ -541,3 +541,9 @@ class UndoStack:
         """Tell that finished objects are not what they were."""
         self._events.planes_written.emit(edit.planes)
         self._events.objects_changed.emit()
+
+
+_REDONE = {
+    "cut": "Subtracted from object {} again.",
+    "replace": "Object {} is corrected again.",
+}
