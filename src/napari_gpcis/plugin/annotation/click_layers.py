@@ -202,7 +202,7 @@ class ClickLayers(QObject):
         if have == [click for _, click in wanted]:
             again = iter(wanted)
             self._points[positive] = [
-                _Point(*self._given(point.key, plane, *next(again))) if gone else point
+                _shown(point.key, plane, *next(again)) if gone else point
                 for point, gone in zip(points, goes, strict=True)
             ]
             return
@@ -213,15 +213,8 @@ class ClickLayers(QObject):
         layer.data = np.array([*keys, *rows]).reshape(-1, layer.ndim)
         new = _keys(layer)[len(stay) :]
         self._points[positive] = stay + [
-            _Point(*self._given(key, plane, *item))
-            for key, item in zip(new, wanted, strict=True)
+            _shown(key, plane, *item) for key, item in zip(new, wanted, strict=True)
         ]
-
-    @staticmethod
-    def _given(
-        key: Key, plane: Plane, number: int, click: Click
-    ) -> tuple[int, Key, Plane, Click]:
-        return number, key, plane, click
 
     def _number(self) -> None:
         """Give numbers to points that are new, and to those that were moved again."""
@@ -379,6 +372,11 @@ class ClickLayers(QObject):
             yield
         finally:
             self._quiet = before
+
+
+def _shown(key: Key, plane: Plane, number: int, click: Click) -> _Point:
+    """Return the point that shows a click."""
+    return _Point(number, key, plane, click)
 
 
 def _keys(layer: Points) -> list[Key]:
