@@ -133,15 +133,17 @@ def find_pairs(root: Path) -> tuple[Pair, ...]:
         what = f"no labels for {missing[:5]}" if missing else "no images"
         msg = f"data folder {str(root)!r}: {what}"
         raise InputError(msg)
-    ignored = {path.stem: path for path in _listed(root / "ignore")}
+    ignored = ignore_files(root)
     return tuple(
         Pair(path, tuple(by_stem[path.stem]), ignored.get(path.stem)) for path in files
     )
 
 
-def _listed(folder: Path) -> list[Path]:
-    """Return the files of a folder that need not be there."""
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+def ignore_files(root: Path) -> dict[str, Path]:
+    """Return the masks of ignored pixels in a data folder, by stem of their image."""
+    folder = root / "ignore"
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {path.stem: path for path in files}
 
 
 def draw_target(

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from skimage.io import imread
 
-from gpcis_training.data.folders import find_pairs, label_plane, read_labels
+from gpcis_training.data.folders import (
+    Pair,
+    find_pairs,
+    ignore_files,
+    label_plane,
+    read_ignored,
+    read_labels,
+)
 from gpcis_training.data.pairing import find_pairs_of_files
 from gpcis_training.data.sbd import read_sbd_instances
 from napari_gpcis import imagefiles
@@ -52,6 +59,8 @@ class Form(NamedTuple):
     """Returns the ground truth of one object: 1 on it, -1 ignored, 0 elsewhere."""
     load: Callable[[Path], NDArray[np.generic]]
     """Reads an image: ``(H, W)`` or ``(H, W, C)``, any dtype."""
+    has_ignore: bool = False
+    """The set may have a folder ``ignore`` of masks with the images' names."""
 
 
 def _channels(path: Path) -> NDArray[np.integer | np.bool_]:
@@ -123,7 +132,7 @@ def _read_plane_ids(path: Path, ids: tuple[int, ...]) -> GroundTruth:
 
 
 FORMS = {
-    LABELS: Form("images", "labels", read_ids, read_picture),
+    LABELS: Form("images", "labels", read_ids, read_picture, has_ignore=True),
     FILES: Form("", "", _read_plane_ids, imagefiles.read_image),
     "grabcut": Form("data_GT", "boundary_GT", _whole(read_trimap), read_picture),
     "berkeley": Form("images", "masks", _whole(read_trimap), read_picture),
@@ -323,12 +332,12 @@ def draw_objects(
     """Draw the objects of a folder: the same ones every time.
 
     The draw in an image depends on the seed, the name of its label file and the labels
-    in it, not on the other files.
+    in it, not on the other files. Areas are those outside the ignored pixels.
 
     Parameters
     ----------
     folder
-        Folder with ``images`` and ``labels``.
+        Folder with ``images`` and ``labels``, perhaps ``ignore``.
     rule
         Accepted objects and their number; by default every label is an object.
 
@@ -339,11 +348,14 @@ def draw_objects(
     """
     rule = rule or DrawingRule()
     drawn: list[EvaluationObject] = []
-    for image, labels in find_pairs(Path(folder)):
-        label = rule.choose(labels)
+    for pair in find_pairs(Path(folder)):
+        label = rule.choose(pair.labels)
+        labels, ignored = read_labels(label), read_ignored(pair)
+        if ignored is not None:
+            labels = np.where(ignored, 0, labels)
         drawn += [
-            EvaluationObject(image.name, label.name, ids)
-            for ids in draw_ids(read_labels(label), label.name, rule)
+            EvaluationObject(pair.image.name, label.name, ids)
+            for ids in draw_ids(labels, label.name, rule)
         ]
     if not drawn:
         msg = f"folder must hold objects that the rule accepts, found none in {folder}"
@@ -381,9 +393,25 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
 def ground_truth(
     folder: str | Path, item: EvaluationObject, form: str = LABELS
 ) -> NDArray[np.int8]:
-    """Return the ground truth of one object: 1 on it, -1 ignored, else 0."""
-    layout = FORMS[form]
-    return layout.read(Path(folder) / layout.labels / item.label, item.ids)
+    """Return the ground truth of one object: 1 on it, -1 ignored, else 0.
+
+    Pixels of the mask in ``ignore``, where the set has one for the image, are ignored:
+    the robot does not click there, and no figure counts them.
+
+    Raises
+    ------
+    InputError
+        If a file is no label image, or mask and labels differ in size.
+    """
+    layout, root = FORMS[form], Path(folder)
+    label = root / layout.labels / item.label
+    truth = layout.read(label, item.ids)
+    if layout.has_ignore:
+        mask = ignore_files(root).get(Path(item.image).stem)
+        ignored = read_ignored(Pair(root / layout.images / item.image, (label,), mask))
+        if ignored is not None:
+            truth[ignored] = -1
+    return truth
 
 
 def first_view(
