@@ -127,8 +127,8 @@ class Reliability:
         results = np.asarray(outcomes, dtype=np.float64)
         return cls(
             np.bincount(place, minlength=bins).astype(np.float64),
-            np.bincount(place, claims, bins),
-            np.bincount(place, results, bins),
+            np.asarray(np.bincount(place, claims, bins), dtype=np.float64),
+            np.asarray(np.bincount(place, results, bins), dtype=np.float64),
         )
 
     @classmethod

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 from collections import defaultdict
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -61,6 +61,13 @@ class Protocol:
     clicks: str = CENTRE
     seed: int = 0
     repeat: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; as in older files, no shift is not written."""
+        data = asdict(self)
+        if not self.jitter:
+            del data["jitter"]
+        return data
 
 
 class Method(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +203,7 @@ def evaluate(
         **_identity(chosen, given),
         "folder": wanted.folder,
         "form": wanted.form,
-        "protocol": asdict(protocol),
+        "protocol": protocol.to_dict(),
     }
     kept = PartialFile(partial, settings, ranks.rank)
     done = kept.read()
