@@ -88,7 +88,8 @@ class TwoTowers(Backbone):
 
     def encode(self, rgb: Tensor) -> tuple[Tensor, ...]:
         """Return the pyramid and the keys, see `TowerMaps`."""
-        return self.image_tower(rgb)
+        maps: TowerMaps = self.image_tower(rgb)
+        return maps
 
     def keys(self, encoded: tuple[Tensor, ...]) -> Tensor:
         """Return the keys, ``(B, 32, ceil(H/8), ceil(W/8))``: features without clicks.

@@ -7,6 +7,7 @@ Tensors only. Clicks come as points ``(B, 2 N, 3)`` in network pixels (see
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -232,7 +233,8 @@ class GPCIS(ClickNetwork):
                 observed.features, observed.mean - known, noise, observed.cells
             )
 
-        return ClickPosterior(grid, prior, field, encoded.rgb, observe)
+        rate = None if self.quality is None else partial(self.quality, raw)
+        return ClickPosterior(grid, prior, field, encoded.rgb, observe, rate)
 
     surface = click_posterior  # the former name
 

@@ -142,7 +142,8 @@ def augment(
     image = _resized(target.image.transpose(2, 0, 1), box, options.size)
     planes = [target.mask, target.others]
     planes += [] if target.part is None else [target.part]
-    planes += [] if target.ignore is None else [target.ignore]
+    if target.ignore is not None:  # with all else that is no background: no gaps
+        planes.append(target.ignore | target.mask | target.others)
     masks = np.stack(planes).astype(np.uint8) * 255
     resized = _resized(masks, box, options.size) > 127.5
     flips = _draw_flips(options, rng)
@@ -150,8 +151,10 @@ def augment(
     resized = _flip(resized, flips)
     mask = _large_parts(resized[0], options.min_part)
     part = None if target.part is None else resized[2] & mask
-    ignore = None if target.ignore is None else resized[-1].copy()
-    return Crop(np.ascontiguousarray(image), mask, resized[1].copy(), part, ignore)
+    others, ignore = resized[1].copy(), None
+    if target.ignore is not None:
+        ignore = resized[-1] & ~resized[0] & ~others
+    return Crop(np.ascontiguousarray(image), mask, others, part, ignore)
 
 
 def _large_parts(mask: npt.NDArray[np.bool_], smallest: int) -> npt.NDArray[np.bool_]:

@@ -191,7 +191,7 @@ class TrainingStep:
             if config.variational > 0:
                 own = own + config.variational * self._share(batch) * answer.loss
             if answer.quality is not None and config.quality > 0:
-                quality = quality_loss(answer, target)
+                quality = quality_loss(answer.quality, answer.scores, target)
                 own = own + config.quality * quality
                 terms["quality"].append(float(quality.detach()))
             loss = loss + weight / sum(weights) * own
@@ -292,13 +292,15 @@ def normalised_focal_loss(
     return (loss.sum(dim=(1, 2, 3)) / (count.flatten() + _EPS)).mean()
 
 
-def quality_loss(answer: Learned, target: Tensor) -> Tensor:
+def quality_loss(quality: Tensor, scores: GPScores, target: Tensor) -> Tensor:
     """Return the binary cross-entropy of the predicted IoU with the true one.
 
     Parameters
     ----------
-    answer
-        With a predicted IoU.
+    quality
+        Logit of the predicted IoU, ``(B,)``.
+    scores
+        Scores of the mask.
     target
         Shape ``(B, 1, H, W)``: 1 object, 0 background, -1 neither.
 
@@ -307,9 +309,8 @@ def quality_loss(answer: Learned, target: Tensor) -> Tensor:
     Tensor
         Scalar: the mean over the batch, least where the prediction is the IoU.
     """
-    assert answer.quality is not None
-    iou = _iou(answer.scores.logits.detach().float().sigmoid(), target)
-    return functional.binary_cross_entropy_with_logits(answer.quality.float(), iou)
+    iou = _iou(scores.logits.detach().float().sigmoid(), target)
+    return functional.binary_cross_entropy_with_logits(quality.float(), iou)
 
 
 class AuxiliaryLoss:
