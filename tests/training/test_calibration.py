@@ -43,10 +43,9 @@ class Claimant(FakeSegmenter):
         probability = np.array(planes[0], dtype=np.float32)
         variance = np.array(planes[1], dtype=np.float32)
         maps = GridMaps(probability, probability.copy(), probability.copy(), variance)
-        found = Prediction(SHAPE, (0, 0, *SHAPE), tuple(clicks), 0.5, maps, True)
-        if self.quality is not None:
-            object.__setattr__(found, "quality", self.quality)
-        return found
+        box = (0, 0, *SHAPE)
+        quality = self.quality
+        return Prediction(SHAPE, box, tuple(clicks), 0.5, maps, True, quality=quality)
 
 
 def truth():

@@ -346,7 +346,7 @@ def judge(
     Parameters
     ----------
     prediction
-        With its probability, variance and perhaps its ``quality``.
+        With its probability, variance and perhaps its quality.
     gt
         Ground truth, shape ``(H, W)``.
     band
@@ -356,14 +356,13 @@ def judge(
     probability = prediction.probability[band].astype(np.float64)
     variance = prediction.variance[band]
     known = np.isfinite(variance)
-    quality = getattr(prediction, "quality", None)
     return State(
         Reliability.of(probability, truth),
         Reliability.of(calibrated(probability), truth),
         rank_correlation(variance[known], np.abs(probability - truth)[known]),
         iou(gt, prediction.mask),
         expected_iou(prediction),
-        None if quality is None else float(quality),
+        prediction.quality,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from gpcis_training.evaluation import evaluate, load_results
@@ -104,6 +105,28 @@ def test_all_sets_stand_in_one_table(root, capsys):
     assert difference == f"{clicks[0] - clicks[1]:+.2f}"
     assert iou_at(ours.runs[0].ious, 1) == ours.runs[0].ious[0]
     assert overview([ours, theirs]).count("\n") == 4
+
+
+class Nothing:
+    """Finds nothing, so that no target is ever reached."""
+
+    def start(self, image, first_view):
+        self.shape = image.shape[:2]
+
+    def click(self, row, col, positive):
+        return np.zeros(self.shape, bool)
+
+
+def test_a_miss_counts_as_all_clicks_that_were_allowed(root):
+    options = {"max_clicks": 3, "limit": 1, "progress": False}
+    found = evaluate("peer:watershed", root, "one", **options)
+    missed = evaluate(Nothing(), root, "one", **options)
+    (row,) = rows_of(overview([missed, found]))
+    needed = found.summary.noc[0.9].mean
+    assert needed < 3
+    assert row["Nothing: NoC@90"].startswith("3.00 ± ")
+    name = "Nothing - peer:watershed: NoC@90"
+    assert row[name].startswith(f"{3 - needed:+.2f} ± ")
 
 
 def test_one_set_needs_no_such_table(root, capsys):

@@ -114,13 +114,13 @@ def overview(results: Sequence[EvaluationResult]) -> str:
         row = {"Set": name, "Objects": str(len(first.items)), "First view": view}
         for result in chosen:
             s = result.summary_at(PUBLISHED_CLICKS)
-            row |= {f"{result.label}: NoC@{100 * t:.0f}": str(s.noc[t]) for t in s.noc}
+            for target in sorted(s.noc)[-2:]:
+                row[f"{result.label}: NoC@{100 * target:.0f}"] = str(s.noc[target])
             row[f"{result.label}: IoU&1"] = str(s.iou_at[1])
             if result.items == first.items and result is not first:
                 last = max(s.noc)
-                found = compare(
-                    first, result, partial(_clicks_to, last, PUBLISHED_CLICKS)
-                )
+                allowed = min(PUBLISHED_CLICKS, result.max_clicks)
+                found = compare(first, result, partial(_clicks_to, last, allowed))
                 heading = f"{first.label} - {result.label}: NoC@{100 * last:.0f}"
                 row[heading] = (
                     f"{found.difference.mean:+.2f} ± {found.difference.error:.2f}"
