@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from scipy import ndimage
 
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.viewer.planes import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,11 +114,6 @@ class Robot:
     ) -> None:
         """Press a key over the canvas."""
         QTest.keyClick(self._canvas, key, modifier)
-
-
-def camera_of(viewer: Viewer) -> Any:
-    """Return the camera, which napari 0.9 has moved into the scene."""
-    return getattr(viewer, "scene", viewer).camera
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
