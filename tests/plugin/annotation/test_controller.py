@@ -137,11 +137,11 @@ def test_one_accepted_object_is_one_undo_step_of_the_labels(bench) -> None:
     bench.positive.add([60, 80])
     bench.settled(1)
     bench.controller.command("accept")
-    bench.controller.travel_in_labels("undo")
+    bench.labels.undo()
     assert set(np.unique(bench.labels.data)) == {0, 1}
-    bench.controller.travel_in_labels("undo")
+    bench.labels.undo()
     assert not bench.labels.data.any()
-    bench.controller.travel_in_labels("redo")
+    bench.labels.redo()
     wanted = masks((30, 40), (30, 50), (30, 60))
     np.testing.assert_array_equal(bench.labels.data == 1, wanted)
 
@@ -422,7 +422,7 @@ def test_the_image_removed_while_a_prediction_runs(bench, errors) -> None:
     assert errors == []
 
 
-def test_layers_removed_by_the_person(bench) -> None:
+def test_layers_removed_by_the_user(bench) -> None:
     image = bench.start()
     for role in ("positive", "negative", "labels"):
         bench.positive.add([30, 40])

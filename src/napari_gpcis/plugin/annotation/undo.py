@@ -14,14 +14,15 @@ from __future__ import annotations
 from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import ref
 
 import numpy as np
 
-from napari_gpcis.geometry import slices
+from napari_gpcis.geometry import EMPTY, slices
 from napari_gpcis.plugin.labels.multi_plane import take_back, write
-from napari_gpcis.session.labels import FinishedObject
+from napari_gpcis.plugin.labels.strokes import Stroke
+from napari_gpcis.session.labels import FinishedObject, LabelChange
 from napari_gpcis.session.saved import prompts_of
 
 if TYPE_CHECKING:
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
+    from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
+    from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.current import CurrentObject
-    from napari_gpcis.session.labels import LabelChange, WriteMode
+    from napari_gpcis.session.labels import WriteMode
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
 
@@ -61,6 +64,14 @@ class PlaneOfHistory(Protocol):
     def accepting(self) -> bool:
         """True if an object is to be accepted as soon as its mask is there."""
 
+    @property
+    def live(self) -> LiveMask:
+        """What the object whose mask is drawn shows in the labels layer."""
+
+    @property
+    def objects(self) -> ObjectQueue:
+        """The objects being clicked."""
+
     def temporarily_removed(self) -> AbstractContextManager[None]:
         """Take the live mask off the labels for a while."""
 
@@ -82,6 +93,12 @@ class PlaneOfHistory(Protocol):
         following: CurrentObject | None,
     ) -> None:
         """Finish the current object as it was finished before."""
+
+    def wait_again(self, following: CurrentObject) -> bool:
+        """Accept the current object, whose mask was not there when it was accepted."""
+
+    def go_on_with(self, current: CurrentObject) -> None:
+        """Make an object the current one."""
 
     def redo_click(self) -> bool:
         """Repeat a step of the current object's clicks."""
@@ -128,6 +145,9 @@ class ObjectEdit:
         Whether it is an object that was accepted: undo makes it the current one again.
     alone
         Whether it can only be undone as long as nothing was accepted after it.
+    left_out
+        An object that was to be accepted and could not: undo makes it the current one
+        again, and nothing else is changed.
     """
 
     parts: tuple[PlaneEdit, ...]
@@ -135,11 +155,60 @@ class ObjectEdit:
     redone: str = ""
     accepted: bool = False
     alone: bool = False
+    left_out: CurrentObject | None = None
 
     @property
     def planes(self) -> frozenset[Plane]:
         """All planes concerned."""
         return frozenset(part.plane for part in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class StrokeEdit:
+    """Pixels that were drawn by hand, and what had been clicked by then.
+
+    Attributes
+    ----------
+    stroke
+        The pixels.
+    planes
+        The displayed plane; none if the image had none.
+    object, steps
+        The object that was current, and how many steps of its clicks could be undone.
+    clicks
+        Number of clicks of all objects that were not finished.
+    label
+        Id of the live mask, if no other object had it; else 0.
+    """
+
+    stroke: Stroke
+    planes: frozenset[Plane] = frozenset()
+    object: CurrentObject | None = None
+    steps: int = 0
+    clicks: int = 0
+    label: int = 0
+
+    @classmethod
+    def of(cls, stroke: Stroke, current: PlaneOfHistory | None) -> StrokeEdit:
+        """Return a stroke that was just drawn."""
+        if current is None:
+            return cls(stroke)
+        live, clicks = current.live, len(current.objects.clicks)
+        return cls(
+            stroke,
+            frozenset({current.plane}),
+            current.current,
+            current.current.steps,
+            clicks,
+            live.label if live.alone else 0,
+        )
+
+    def is_older(self, current: PlaneOfHistory) -> bool:
+        """Return whether something was clicked, or accepted, since it was drawn."""
+        if self.object is current.current:
+            return current.current.steps > self.steps
+        waits = any(one is self.object for one in current.objects.waiting)
+        return waits or len(current.objects.clicks) > self.clicks
 
 
 class _Undone(NamedTuple):
@@ -150,14 +219,17 @@ class _Undone(NamedTuple):
     planes
         All planes concerned.
     edit
-        The edit; ``None`` for a step of clicks.
+        The edit; ``None`` for a step of clicks, or an accept whose mask was not there.
     object
-        Whose clicks; for an accepted object the one that was clicked after it.
+        Whose clicks, or which object was to be accepted.
+    following
+        The object that was clicked after the accepted one.
     """
 
     planes: frozenset[Plane]
-    edit: ObjectEdit | None
+    edit: ObjectEdit | StrokeEdit | None = None
     object: CurrentObject | None = None
+    following: CurrentObject | None = None
 
 
 class UndoStack:
@@ -187,7 +259,8 @@ class UndoStack:
         self._events = events
         self._known = known
         self.interrupts: list[Callable[[], bool]] = []
-        self._done: deque[ObjectEdit] = deque(maxlen=MAX_UNDO)
+        self._writing = False
+        self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
         self._undone: list[_Undone] = []
         self._gone: deque[FinishedObject] = deque(maxlen=MAX_UNDO)
         events.accepted.connect(self._on_accepted)
@@ -231,6 +304,34 @@ class UndoStack:
         return self._add(
             ObjectEdit(tuple(parts), f"{objects} back.", f"{objects} deleted again.")
         )
+
+    def add_left_out(self, plane: Plane, left_out: CurrentObject) -> None:
+        """Take note of an object that was to be accepted and could not."""
+        nothing = LabelChange(EMPTY, np.zeros((0, 0), bool), np.zeros(()), np.zeros(()))
+        edit = ObjectEdit(
+            (PlaneEdit(plane, 0, nothing),),
+            redone="The object is left out again.",
+            accepted=True,
+            left_out=left_out,
+        )
+        self._done.append(edit)
+
+    def add_stroke(self, item: Any, current: PlaneOfHistory | None) -> None:
+        """Take note of pixels that were drawn by hand; no other such can be redone.
+
+        Parameters
+        ----------
+        item
+            The pixels, as the layer's history tells them.
+        current
+            The displayed plane.
+        """
+        if self._writing:
+            return
+        self._undone = [
+            step for step in self._undone if not isinstance(step.edit, StrokeEdit)
+        ]
+        self._done.append(StrokeEdit.of(Stroke.of(self._labels, item), current))
 
     def forget_undone(self) -> None:
         """Take note of a new edit: what was undone can be redone no more."""
@@ -280,7 +381,9 @@ class UndoStack:
                 known = self._known(plane)
                 if known is not None:
                     running.enter_context(known.temporarily_removed())
+            self._writing = True
             yield
+            self._writing = False
         self._writer.end_step()
 
     def by_hand(self, plane: Plane, label: int) -> bool:
@@ -290,7 +393,7 @@ class UndoStack:
 
     def _from_run(self, plane: Plane, label: int) -> bool:
         """Return whether an object is on a plane exactly as the last run left it."""
-        for edit in reversed(self._done):
+        for edit in self._edits():
             for part in edit.parts if edit.alone else ():
                 if part.plane == plane and part.label == label:
                     return self._untouched(part)
@@ -373,14 +476,71 @@ class UndoStack:
             What to tell the user; empty if there is nothing to take back.
         """
         later: set[Plane] = set()
-        for edit in reversed(self._done):
+        for edit in self._edits():
             if edit.accepted:
-                if self._session_here(edit, current) is not None:
+                if self._is_here(edit, current):
                     return self._reopen(edit, current)
             elif not (later if edit.alone else later & edit.planes):
                 return self._take_back(edit)
             later |= edit.planes
         return self._take_back_unknown(current)
+
+    def take_back_stroke(self, current: PlaneOfHistory | None) -> bool:
+        """Take back what was drawn by hand, if that was done last.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        bool
+            ``False`` if something else was done last, or nothing was drawn here.
+        """
+        edit = self._last_stroke(current)
+        if edit is None:
+            return False
+        self._done.remove(edit)
+        again = replace(edit, stroke=edit.stroke.taken_back())
+        if current is not None and edit.label:
+            self._remove_ghosts(edit.label, current)
+        self._undone.append(_Undone(edit.planes, again))
+        self._events.objects_changed.emit()
+        return True
+
+    def _last_stroke(self, current: PlaneOfHistory | None) -> StrokeEdit | None:
+        """Return the last stroke of a plane, if nothing was done there since."""
+        here = frozenset() if current is None else frozenset({current.plane})
+        for edit in reversed(self._done):
+            if isinstance(edit, ObjectEdit):
+                if edit.planes & here:
+                    return None
+            elif edit.planes <= here:
+                older = current is not None and edit.is_older(current)
+                return None if older else edit
+        return None
+
+    def _remove_ghosts(self, label: int, current: PlaneOfHistory) -> None:
+        """Remove pixels that a stroke had covered, of a mask that is not there now."""
+        session, live = current.session, current.live
+        if session is not None and any(step.id == label for step in session.steps):
+            return
+        ghosts = current.plane.take(self._labels.data) == label
+        if live.label == label:
+            ghosts[slices(live.box)] &= ~live.mask
+        if ghosts.any():
+            self._writer.write(current.plane, (0, 0, *ghosts.shape), ghosts, 0)
+
+    def _edits(self) -> Iterator[ObjectEdit]:
+        """Yield the edits of finished objects, the last first."""
+        return (edit for edit in reversed(self._done) if isinstance(edit, ObjectEdit))
+
+    def _is_here(self, edit: ObjectEdit, current: PlaneOfHistory) -> bool:
+        """Return whether an accepted object can be opened again on this plane."""
+        if edit.left_out is not None:
+            return current.plane in edit.planes
+        return self._session_here(edit, current) is not None
 
     def _session_here(
         self, edit: ObjectEdit, current: PlaneOfHistory
@@ -392,13 +552,19 @@ class UndoStack:
 
     def _reopen(self, edit: ObjectEdit, current: PlaneOfHistory) -> str:
         """Make an accepted object the current one again."""
+        following = current.current
+        undone = _Undone(edit.planes, edit, following=following)
+        if edit.left_out is not None:
+            self._done.remove(edit)
+            current.go_on_with(edit.left_out)
+            self._undone.append(undone)
+            return "The object that was left out goes on."
         session, part = self._session_here(edit, current), edit.parts[0]
         if session is None or session.steps[-1] is not part.step:
             return self._take_back_unknown(current)
         self._done.remove(edit)
-        following = current.current
         label = current.reopen(session)
-        self._undone.append(_Undone(edit.planes, edit, following))
+        self._undone.append(undone)
         self._events.objects_changed.emit()
         return f"Object {label} goes on."
 
@@ -457,7 +623,21 @@ class UndoStack:
 
     def note_undone_click(self, plane: PlaneOfHistory) -> None:
         """Take note that a step of the current object's clicks was undone."""
-        self._undone.append(_Undone(frozenset({plane.plane}), None, plane.current))
+        self._undone.append(_Undone(frozenset({plane.plane}), object=plane.current))
+
+    def note_withdrawn(self, plane: PlaneOfHistory, following: CurrentObject) -> None:
+        """Take note that an accept was undone before its mask was there.
+
+        Parameters
+        ----------
+        plane
+            The plane; its current object is the one that was to be accepted.
+        following
+            The object that was current before.
+        """
+        planes = frozenset({plane.plane})
+        undone = _Undone(planes, object=plane.current, following=following)
+        self._undone.append(undone)
 
     def redo(self, current: PlaneOfHistory) -> str | None:
         """Repeat what was undone last, if it can be on this plane.
@@ -475,13 +655,11 @@ class UndoStack:
         str or None
             What to tell the user; ``None`` if nothing can be repeated.
         """
-        if current.accepting:
-            return "" if current.redo_click() else None
         later: set[Plane] = set()
         for step in reversed(self._undone):
             words = self._redo_step(step, current, later)
             if words is not None:
-                self._undone.remove(step)
+                self._undone = [one for one in self._undone if one is not step]
                 return words
             if current.plane in step.planes:
                 return None
@@ -494,10 +672,20 @@ class UndoStack:
         """Repeat one step; ``None`` if that is not possible."""
         edit = step.edit
         if edit is None:
-            here = step.object is current.current
-            return "" if here and current.redo_click() else None
+            if step.object is not current.current:
+                return None
+            following = step.following
+            if following is None:
+                return "" if current.redo_click() else None
+            return "" if current.wait_again(following) else None
+        if isinstance(edit, StrokeEdit):
+            if not edit.planes <= {current.plane}:
+                return None
+            self._done.append(replace(edit, stroke=edit.stroke.repeated()))
+            self._events.objects_changed.emit()
+            return _DRAWN_AGAIN
         if edit.accepted:
-            done = self._accept_again(edit, current, step.object)
+            done = self._accept_again(edit, current, step.following)
         else:
             done = not (later if edit.alone else later & edit.planes)
             if done:
@@ -512,6 +700,12 @@ class UndoStack:
         self, edit: ObjectEdit, current: PlaneOfHistory, following: CurrentObject | None
     ) -> bool:
         """Accept an object again, if its clicks are those with which it was."""
+        if edit.left_out is not None:
+            if edit.left_out is not current.current or following is None:
+                return False
+            current.go_on_with(following)
+            self._done.append(edit)
+            return True
         part, session = edit.parts[0], self._session_here(edit, current)
         if session is None or part.step is None:
             return False
@@ -543,6 +737,7 @@ class UndoStack:
         self._events.objects_changed.emit()
 
 
+_DRAWN_AGAIN = "What was drawn by hand is there again."
 _REDONE = {
     "cut": "Subtracted from object {} again.",
     "replace": "Object {} is corrected again.",

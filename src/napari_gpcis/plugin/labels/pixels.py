@@ -43,11 +43,13 @@ class Pixels:
         Whether a step is open, and nobody else has edited since.
     writing : bool
         Whether pixels are being written just now.
+    has_written : bool
+        Whether any have been written.
     """
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
-        self.open = self.writing = False
+        self.open = self.writing = self.has_written = False
         self._history = ExitStack()
         self._ending = self._redraw = self._stroke = False
         self._connections = Connections()
@@ -112,7 +114,7 @@ class Pixels:
             values = int(values)
         if self._stroke or not self.labels.visible:
             plane.take(self.labels.data)[rows, cols] = values
-            self.open = self._redraw = True
+            self.open = self._redraw = self.has_written = True
         else:
             with self._marked():
                 self._begin_step()
@@ -128,7 +130,7 @@ class Pixels:
             np.copyto(part, values, where=where, casting="unsafe")
         else:
             part[where] = values
-        self.open = self._redraw = True
+        self.open = self._redraw = self.has_written = True
 
     @contextmanager
     def drawn(self, plane: Plane, box: Box) -> Iterator[None]:
@@ -160,7 +162,7 @@ class Pixels:
     @contextmanager
     def _marked(self) -> Iterator[None]:
         """Mark what happens to the layer as our doing."""
-        self.writing = True
+        self.writing = self.has_written = True
         try:
             yield
         finally:
