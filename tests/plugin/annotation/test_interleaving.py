@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from _interleaving import User, Queue, make_small
+from _interleaving import Queue, User, make_small
 from napari_gpcis.plugin import background as worker
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 

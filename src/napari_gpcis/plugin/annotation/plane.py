@@ -533,31 +533,26 @@ class PlaneAnnotation:
         self._show_clicks()
 
     def accept_again(
-        self,
-        session: Session,
-        step: FinishedObject,
-        change: LabelChange,
-        following: CurrentObject | None,
+        self, label: int, change: LabelChange, following: CurrentObject | None
     ) -> None:
-        """Finish the current object as it was finished before.
+        """Finish the current object, which the session has as its last step again.
 
         Parameters
         ----------
-        session
-            That of this plane.
-        step, change
-            What was done, and the pixels that it changed.
+        label
+            Its id.
+        change
+            The pixels to be changed again.
         following
             The object that was current after it; by default a new one.
         """
         context = self._context
         context.worker.cancel(self.key)
         self._let_go()
-        context.writer.reserve(step.id)
+        context.writer.reserve(label)
         context.writer.restore(self.plane, change.reversed)
-        session.note(step, change)
         self._next(following)
-        context.events.accepted.emit(self, step.id)
+        context.events.accepted.emit(self, label)
 
     # Steps ------------------------------------------------------------------------
 

@@ -86,11 +86,7 @@ class PlaneOfHistory(Protocol):
         """The object being clicked."""
 
     def accept_again(
-        self,
-        session: Session,
-        step: FinishedObject,
-        change: LabelChange,
-        following: CurrentObject | None,
+        self, label: int, change: LabelChange, following: CurrentObject | None
     ) -> None:
         """Finish the current object as it was finished before."""
 
@@ -224,12 +220,15 @@ class _Undone(NamedTuple):
         Whose clicks, or which object was to be accepted.
     following
         The object that was clicked after the accepted one.
+    changes
+        The pixels that were given back, part by part.
     """
 
     planes: frozenset[Plane]
     edit: ObjectEdit | StrokeEdit | None = None
     object: CurrentObject | None = None
     following: CurrentObject | None = None
+    changes: tuple[LabelChange, ...] = ()
 
 
 class UndoStack:
@@ -262,7 +261,6 @@ class UndoStack:
         self._writing = False
         self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
         self._undone: list[_Undone] = []
-        self._gone: deque[FinishedObject] = deque(maxlen=MAX_UNDO)
         events.accepted.connect(self._on_accepted)
 
     def interrupt(self) -> bool:
@@ -298,12 +296,7 @@ class UndoStack:
         for part in parts:
             if part.session is None:
                 self._events.object_deleted.emit(part.plane, part.label)
-        ids = sorted({part.label for part in parts})
-        one = len(parts) == 1
-        objects = f"Object {ids[0]} is" if one else f"{len(parts)} objects are"
-        return self._add(
-            ObjectEdit(tuple(parts), f"{objects} back.", f"{objects} deleted again.")
-        )
+        return self._add(_deleted(tuple(parts)))
 
     def add_left_out(self, plane: Plane, left_out: CurrentObject) -> None:
         """Take note of an object that was to be accepted and could not."""
@@ -349,8 +342,7 @@ class UndoStack:
         if session is not None and session.last_change is not None:
             step, change = session.steps[-1], session.last_change
             part = PlaneEdit(plane.plane, label, change, ref(session), step)
-            redone = _REDONE.get(step.how, "Object {} is done again.").format(label)
-            self._done.append(ObjectEdit((part,), "", redone, accepted=True))
+            self._done.append(_edit_of((part,)))
 
     # Propagated objects -----------------------------------------------------------
 
@@ -482,8 +474,42 @@ class UndoStack:
                     return self._reopen(edit, current)
             elif not (later if edit.alone else later & edit.planes):
                 return self._take_back(edit)
+            elif current.plane in edit.planes - later:
+                part = self._split(edit, current)
+                if part is not None:
+                    return self._take_back_here(part, current)
             later |= edit.planes
-        return self._take_back_unknown(current)
+        return self._take_back_forgotten(current)
+
+    def _take_back_here(self, edit: ObjectEdit, current: PlaneOfHistory) -> str:
+        """Take back an edit of this plane alone."""
+        return self._reopen(edit, current) if edit.accepted else self._take_back(edit)
+
+    def _split(self, edit: ObjectEdit, current: PlaneOfHistory) -> ObjectEdit | None:
+        """Make what an edit has done on this plane an edit of its own.
+
+        Parameters
+        ----------
+        edit
+            An edit that cannot be taken back as a whole: other planes were worked on
+            since.
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        ObjectEdit or None
+            ``None`` if its last step here cannot be taken back.
+        """
+        here = tuple(part for part in edit.parts if part.plane == current.plane)
+        rest = tuple(part for part in edit.parts if part.plane != current.plane)
+        session = current.session
+        if session is None or not session.steps:
+            return None
+        if session.steps[-1] is not here[-1].step:
+            return None
+        self._done[self._done.index(edit)] = replace(edit, parts=rest)
+        return _edit_of(here)
 
     def take_back_stroke(self, current: PlaneOfHistory | None) -> bool:
         """Take back what was drawn by hand, if that was done last.
@@ -502,9 +528,12 @@ class UndoStack:
         if edit is None:
             return False
         self._done.remove(edit)
-        again = replace(edit, stroke=edit.stroke.taken_back())
+        there = None
         if current is not None and edit.label:
-            self._remove_ghosts(edit.label, current)
+            there = current.plane.take(self._labels.data) == edit.label
+        again = replace(edit, stroke=edit.stroke.taken_back())
+        if current is not None and there is not None:
+            self._remove_ghosts(edit.label, current, there)
         self._undone.append(_Undone(edit.planes, again))
         self._events.objects_changed.emit()
         return True
@@ -521,12 +550,20 @@ class UndoStack:
                 return None if older else edit
         return None
 
-    def _remove_ghosts(self, label: int, current: PlaneOfHistory) -> None:
-        """Remove pixels that a stroke had covered, of a mask that is not there now."""
+    def _remove_ghosts(self, label: int, current: PlaneOfHistory, there: Mask) -> None:
+        """Remove pixels that a stroke had covered, of a mask that is not there now.
+
+        Parameters
+        ----------
+        label, current
+            The id of the mask, and its plane.
+        there
+            Pixels that have the id without the stroke being taken back.
+        """
         session, live = current.session, current.live
         if session is not None and any(step.id == label for step in session.steps):
             return
-        ghosts = current.plane.take(self._labels.data) == label
+        ghosts = (current.plane.take(self._labels.data) == label) & ~there
         if live.label == label:
             ghosts[slices(live.box)] &= ~live.mask
         if ghosts.any():
@@ -561,38 +598,47 @@ class UndoStack:
             return "The object that was left out goes on."
         session, part = self._session_here(edit, current), edit.parts[0]
         if session is None or session.steps[-1] is not part.step:
-            return self._take_back_unknown(current)
-        self._done.remove(edit)
+            return self._take_back_forgotten(current)
+        self._drop(edit)
+        undone = undone._replace(changes=self._standing([part]))
         label = current.reopen(session)
         self._undone.append(undone)
         self._events.objects_changed.emit()
         return f"Object {label} goes on."
 
-    def _take_back_unknown(self, current: PlaneOfHistory) -> str:
+    def _take_back_forgotten(self, current: PlaneOfHistory) -> str:
         """Take back the last step of a session that is not among the edits any more."""
         session = current.session
         if session is None or session.last_change is None:
             return ""
         step, change = session.steps[-1], session.last_change
-        self._gone.append(step)
-        self.forget_undone()
-        if step.how == "delete":
-            session.withdraw()
-            self._writer.restore(current.plane, change)
-        else:
-            current.reopen(session)
-        self._events.objects_changed.emit()
-        back = "is back" if step.how == "delete" else "goes on"
-        return f"Object {step.id} {back}."
+        part = PlaneEdit(current.plane, step.id, change, ref(session), step)
+        return self._take_back_here(_edit_of((part,)), current)
+
+    def _drop(self, edit: ObjectEdit) -> None:
+        """Take an edit from those that were done, unless it was never among them."""
+        if edit in self._done:
+            self._done.remove(edit)
+
+    def _standing(self, parts: Iterable[PlaneEdit]) -> tuple[LabelChange, ...]:
+        """Return what edits have changed, as far as it is still there."""
+        return tuple(
+            part.change.standing(
+                part.plane.take(self._labels.data)[slices(part.change.box)]
+            )
+            for part in parts
+        )
 
     def _take_back(self, edit: ObjectEdit) -> str:
         """Take back an edit whose objects do not become the current one."""
-        self._done.remove(edit)
+        self._drop(edit)
         undone = [part for part in reversed(edit.parts) if self._withdraw(part)]
         with self._written(part.plane for part in undone):
-            take_back(self._labels, [(part.plane, part.change) for part in undone])
+            changes = self._standing(undone)
+            planes = (part.plane for part in undone)
+            take_back(self._labels, [*zip(planes, changes, strict=True)])
         if len(undone) == len(edit.parts):
-            self._undone.append(_Undone(edit.planes, edit))
+            self._undone.append(_Undone(edit.planes, edit, changes=changes[::-1]))
         else:
             self.forget_undone()
         self._tell(edit)
@@ -601,8 +647,6 @@ class UndoStack:
 
     def _withdraw(self, part: PlaneEdit) -> bool:
         """Take a step out of its session or the record; ``False`` if it is gone."""
-        if any(step is part.step for step in self._gone):
-            return False
         session = self._open_session(part)
         if session is None:
             self._events.step_withdrawn.emit(part.plane, part.label)
@@ -685,11 +729,11 @@ class UndoStack:
             self._events.objects_changed.emit()
             return _DRAWN_AGAIN
         if edit.accepted:
-            done = self._accept_again(edit, current, step.following)
+            done = self._accept_again(edit, current, step)
         else:
             done = not (later if edit.alone else later & edit.planes)
             if done:
-                self._repeat(edit)
+                self._repeat(edit, step.changes)
         if not done:
             return None
         self._events.objects_changed.emit()
@@ -697,13 +741,13 @@ class UndoStack:
         return edit.redone
 
     def _accept_again(
-        self, edit: ObjectEdit, current: PlaneOfHistory, following: CurrentObject | None
+        self, edit: ObjectEdit, current: PlaneOfHistory, undone: _Undone
     ) -> bool:
         """Accept an object again, if its clicks are those with which it was."""
         if edit.left_out is not None:
-            if edit.left_out is not current.current or following is None:
+            if edit.left_out is not current.current or undone.following is None:
                 return False
-            current.go_on_with(following)
+            current.go_on_with(undone.following)
             self._done.append(edit)
             return True
         part, session = edit.parts[0], self._session_here(edit, current)
@@ -712,14 +756,16 @@ class UndoStack:
         step, now = part.step, session.current.prompts
         if (now.clicks, now.start) != (step.clicks, step.start):
             return False
-        current.accept_again(session, step, part.change, following)
+        session.note(step, part.change)
+        current.accept_again(step.id, undone.changes[0], undone.following)
         return True
 
-    def _repeat(self, edit: ObjectEdit) -> None:
+    def _repeat(self, edit: ObjectEdit, changes: Sequence[LabelChange]) -> None:
         """Write the pixels of an edit again, and make it steps again."""
         with self._written(edit.planes):
-            changes = [(part.plane, part.change.reversed) for part in edit.parts]
-            take_back(self._labels, changes)
+            planes = [part.plane for part in edit.parts]
+            again = [change.reversed for change in changes]
+            take_back(self._labels, [*zip(planes, again, strict=True)])
         for part in edit.parts:
             session = self._open_session(part)
             if session is not None and part.step is not None:
@@ -735,6 +781,22 @@ class UndoStack:
         """Tell that finished objects are not what they were."""
         self._events.planes_written.emit(edit.planes)
         self._events.objects_changed.emit()
+
+
+def _edit_of(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
+    """Return the edit that steps of one plane are: an accepted object, or deletions."""
+    step, label = parts[-1].step, parts[-1].label
+    if step is None or step.how == "delete":
+        return _deleted(parts)
+    redone = _REDONE.get(step.how, "Object {} is done again.").format(label)
+    return ObjectEdit(parts[-1:], "", redone, accepted=True)
+
+
+def _deleted(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
+    """Return the edit that deletions are."""
+    one = len(parts) == 1
+    objects = f"Object {parts[0].label} is" if one else f"{len(parts)} objects are"
+    return ObjectEdit(parts, f"{objects} back.", f"{objects} deleted again.")
 
 
 _DRAWN_AGAIN = "What was drawn by hand is there again."
