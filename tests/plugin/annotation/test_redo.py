@@ -131,6 +131,57 @@ def check_same(state: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
     assert state[1:] == expected[1:]
 
 
+def test_five_objects_of_which_two_were_corrected(quiet: Any) -> None:
+    user = Historian(quiet, 0)
+    for row, col in ((8, 8), (8, 24), (8, 40), (30, 10), (30, 30)):
+        user.click(row, col)
+        user.settle()
+        user.bench.controller.command("accept")
+    for label, row, col in ((2, 12, 24), (5, 30, 38)):
+        user.labels.selected_label = label
+        user.picking.refine_selected()
+        user.settle()
+        user.click(row, col)
+        user.settle()
+        user.bench.controller.command("accept")
+        user.settle()
+    before = user.state()
+    assert sorted(set(np.unique(before[0])) - {0}) == [1, 2, 3, 4, 5]
+    user.back_and_forth_again()
+    assert user.steps == 5 * 2 + 2 * 3
+    check_same(user.state(), before)
+    user.check()
+
+
+def test_strokes_and_clicks_come_back_in_their_order(quiet: Any) -> None:
+    """With the labels layer active; U takes back clicks alone."""
+    user = Historian(quiet, 0)
+    pictures = [user.labels.data.copy()]
+    for action in (
+        lambda: user.click(10, 10),
+        lambda: user.stroke(8, 8, 12),  # paints 6 over the live mask
+        lambda: user.bench.controller.command("accept"),
+        lambda: user.stroke(2, 30, 13),
+        lambda: user.click(30, 30),
+        lambda: user.stroke(30, 30, 0),  # erases
+        lambda: user.bench.controller.command("accept"),
+    ):
+        action()
+        user.settle()
+        pictures.append(user.labels.data.copy())
+    # What was erased of a current object is drawn again when it is opened again.
+    pictures[-2], changed = pictures[-3], pictures[-2]
+    assert not np.array_equal(changed, pictures[-2])
+    for picture in pictures[-2::-1]:
+        assert user.travel("undo", 1) == 1
+        np.testing.assert_array_equal(user.labels.data, picture)
+    assert user.travel("undo") == 0
+    assert user.travel("redo", 6) == 6
+    assert user.travel("redo", 1) == 1
+    np.testing.assert_array_equal(user.labels.data, pictures[-1])
+    assert user.travel("redo") == 0
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
     """Each answer has come before the next action, on one plane or two."""

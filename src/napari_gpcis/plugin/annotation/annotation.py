@@ -153,6 +153,7 @@ class Annotation(QObject):
         self._writer.end_step()
         if parts:
             self.undo_stack.add_deleted(parts)
+        self._say(f"{len(parts)} object{'' if len(parts) == 1 else 's'} deleted.")
         return len(parts)
 
     def known(self, plane: Plane) -> PlaneAnnotation | None:

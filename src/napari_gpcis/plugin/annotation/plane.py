@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
@@ -463,6 +464,20 @@ class PlaneAnnotation:
             self.found(Found(None, (), *session.prediction.trimmed), 0.0)
             self.finish_drawing()
 
+    def finish_waiting(self) -> None:
+        """Predict and finish, here and now, the objects that wait to be accepted.
+
+        A script goes on with the object that was begun after them.
+        """
+        self._context.click_layers.settle()
+        count = len(self.objects.waiting)
+        while self.session is not None and self.accepting:
+            self.session.replace_clicks(self.session.clicks)
+            self.show_session()
+            if len(self.objects.waiting) >= count:
+                return  # there is no id for it
+            count = len(self.objects.waiting)
+
     def write_as(
         self, label: int | None, how: WriteMode | None, overwrite: bool | None
     ) -> None:
@@ -595,9 +610,8 @@ class PlaneAnnotation:
         context, live, waited = self._context, self.live, self.accepting
         drawn = context.writer.shows(self.plane, live)
         if session.prediction is None or not drawn:
-            reason = _NOTHING[live.how]
-            left_out = waited and self._do_not_accept()
-            context.say(_LEFT_OUT[live.how] if left_out else reason)
+            if not (waited and self._do_not_accept()):
+                context.say(_NOTHING[live.how])
             return False
         label = live.label
         change = context.writer.change(self.plane, live)
@@ -630,9 +644,11 @@ class PlaneAnnotation:
         if self.objects.last_waits_alone:
             self._go_back()
             return False
+        how = self.live.how
         self._let_go()
         self._context.undo_stack.add_left_out(self.plane, first)
         self._next()
+        show_warning(_LEFT_OUT[how])
         return True
 
     def _go_back(self) -> None:

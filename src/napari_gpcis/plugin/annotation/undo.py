@@ -19,7 +19,7 @@ from weakref import ref
 
 import numpy as np
 
-from napari_gpcis.geometry import EMPTY, slices
+from napari_gpcis.geometry import EMPTY, placed, slices
 from napari_gpcis.plugin.labels.multi_plane import take_back, write
 from napari_gpcis.plugin.labels.strokes import Stroke
 from napari_gpcis.session.labels import FinishedObject, LabelChange
@@ -564,8 +564,13 @@ class UndoStack:
         if session is not None and any(step.id == label for step in session.steps):
             return
         ghosts = (current.plane.take(self._labels.data) == label) & ~there
-        if live.label == label:
-            ghosts[slices(live.box)] &= ~live.mask
+        known = current.objects.first.prediction
+        if live.label == label and known is not None:
+            box, mask = known.trimmed
+            live.grow(box)
+            inside = ghosts[slices(live.box)]
+            live.mask |= inside & placed(mask, box, live.box)
+            inside &= ~live.mask
         if ghosts.any():
             self._writer.write(current.plane, (0, 0, *ghosts.shape), ghosts, 0)
 
@@ -668,6 +673,14 @@ class UndoStack:
     def note_undone_click(self, plane: PlaneOfHistory) -> None:
         """Take note that a step of the current object's clicks was undone."""
         self._undone.append(_Undone(frozenset({plane.plane}), object=plane.current))
+
+    def note_redone_click(self, plane: PlaneOfHistory) -> None:
+        """Take note that a script has redone a step of the current object's clicks."""
+        if self._undone:
+            last = self._undone[-1]
+            clicks = last.edit is None and last.following is None
+            if clicks and last.object is plane.current:
+                self._undone.pop()
 
     def note_withdrawn(self, plane: PlaneOfHistory, following: CurrentObject) -> None:
         """Take note that an accept was undone before its mask was there.
