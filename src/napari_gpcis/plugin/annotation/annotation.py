@@ -300,9 +300,14 @@ class Annotation(QObject):
         self.message_changed.emit(message)
 
     def _leave_other_axes(self, plane: Plane) -> None:
-        """Finish, as they are, objects that run in planes of another orientation."""
-        for other in [key for key in self._planes if key.axes != plane.axes]:
-            self._planes.pop(other).give_up()
+        """Finish, as they are, objects that run in planes of another orientation.
+
+        What was finished there can be undone when they are displayed again.
+        """
+        for other, known in self._planes.items():
+            if other.axes != plane.axes and known.running:
+                known.give_up()
+                self.undo_stack.forget_undone()
 
     def _set_aside(self) -> None:
         """Free the images of planes visited long ago."""

@@ -153,6 +153,8 @@ class PlaneAnnotation:
         self._context.worker.cancel(self.key)
         self.live = LiveMask()
         self.objects.begin_anew()
+        if self.session is not None:
+            self.session.current = self.current
 
     # From clicks to a mask --------------------------------------------------------
 
