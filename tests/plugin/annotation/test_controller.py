@@ -159,6 +159,25 @@ def test_undo_in_the_labels_takes_back_the_running_click(bench) -> None:
     assert len(bench.positive.data) == 0
 
 
+def test_undo_in_the_labels_takes_back_no_object_of_an_earlier_annotation(
+    bench,
+) -> None:
+    image = bench.start()
+    bench.labels.data_setitem((np.array([3]), np.array([4])), 7)  # before any click
+    bench.controller.travel_in_labels("undo")
+    assert not bench.labels.data.any()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.controller.command("accept")
+    labels, before = bench.labels, bench.labels.data.copy()
+    bench.controller.stop()
+    assert bench.controller.start(image, labels)
+    bench.until(lambda: bench.controller.session is not None)
+    bench.controller.travel_in_labels("undo")
+    assert "Nothing to undo" in bench.controller.status
+    np.testing.assert_array_equal(labels.data, before)
+
+
 def test_undo_without_clicks_reopens_the_last_object(bench) -> None:
     bench.start()
     bench.positive.add([30, 40])

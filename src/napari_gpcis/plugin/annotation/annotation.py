@@ -175,7 +175,7 @@ class Annotation(QObject):
 
     @property
     def untouched(self) -> bool:
-        """True if there are no clicks, and the labels are as they were at the start."""
+        """True if there are no clicks, and nothing was written to the labels layer."""
         clicked = any(plane.clicks for plane in self._planes.values())
         return not (clicked or self._writer.has_written or self._drawn)
 

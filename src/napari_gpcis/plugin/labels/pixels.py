@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -29,6 +30,9 @@ _PAINTING = ("paint", "fill", "erase", "polygon")
 """Modes of a labels layer in which the mouse changes pixels."""
 
 
+_WRITTEN: WeakSet[Labels] = WeakSet()
+
+
 class Pixels:
     """The pixels of one labels layer.
 
@@ -43,13 +47,12 @@ class Pixels:
         Whether a step is open, and nobody else has edited since.
     writing : bool
         Whether pixels are being written just now.
-    has_written : bool
-        Whether any have been written.
     """
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
-        self.open = self.writing = self.has_written = False
+        self._layer = getattr(labels, "__wrapped__", labels)  # napari hands out proxies
+        self.open = self.writing = False
         self._history = ExitStack()
         self._ending = self._redraw = self._stroke = False
         self._connections = Connections()
@@ -63,6 +66,11 @@ class Pixels:
         self._connections.end()
         if self.on_press in self.labels.mouse_drag_callbacks:
             self.labels.mouse_drag_callbacks.remove(self.on_press)
+
+    @property
+    def has_written(self) -> bool:
+        """True if the layer has ever been written here, by an earlier object too."""
+        return self._layer in _WRITTEN
 
     @property
     def ending(self) -> bool:
@@ -114,7 +122,8 @@ class Pixels:
             values = int(values)
         if self._stroke or not self.labels.visible:
             plane.take(self.labels.data)[rows, cols] = values
-            self.open = self._redraw = self.has_written = True
+            self.open = self._redraw = True
+            _WRITTEN.add(self._layer)
         else:
             with self._marked():
                 self._begin_step()
@@ -130,7 +139,8 @@ class Pixels:
             np.copyto(part, values, where=where, casting="unsafe")
         else:
             part[where] = values
-        self.open = self._redraw = self.has_written = True
+        self.open = self._redraw = True
+        _WRITTEN.add(self._layer)
 
     @contextmanager
     def drawn(self, plane: Plane, box: Box) -> Iterator[None]:
@@ -162,7 +172,8 @@ class Pixels:
     @contextmanager
     def _marked(self) -> Iterator[None]:
         """Mark what happens to the layer as our doing."""
-        self.writing = self.has_written = True
+        self.writing = True
+        _WRITTEN.add(self._layer)
         try:
             yield
         finally:
