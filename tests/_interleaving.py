@@ -288,6 +288,8 @@ class User:
         """Undo, and redo at once what was undone: all clicks are as they were."""
         if self.propagation.running or self.copying._pending is not None:
             return
+        if self.annotation._debouncer.pending:
+            return  # another plane is about to be displayed
         self.annotation.click_layers.settle()
         before, undone = self.standing(), self.annotation.undo_stack._undone
         times = 0
