@@ -1,0 +1,29 @@
+"""Image files and label files: read, written, split."""
+
+from napari_gpcis.imagefiles.labels import read_label_file, read_labels, whole_numbers
+from napari_gpcis.imagefiles.pictures import exif_orientation
+from napari_gpcis.imagefiles.reading import (
+    PICTURES,
+    READABLE,
+    TIFF,
+    read_array,
+    read_image,
+)
+from napari_gpcis.imagefiles.splitting import split_labels
+from napari_gpcis.imagefiles.writing import WRITABLE, check_output, write_labels
+
+__all__ = [
+    "PICTURES",
+    "READABLE",
+    "TIFF",
+    "WRITABLE",
+    "check_output",
+    "exif_orientation",
+    "read_array",
+    "read_image",
+    "read_label_file",
+    "read_labels",
+    "split_labels",
+    "whole_numbers",
+    "write_labels",
+]
