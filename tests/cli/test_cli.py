@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from imageio.v3 import imread, imwrite
+from PIL import Image
 from tifffile import imread as read_tiff
 from tifffile import imwrite as write_tiff
 
@@ -168,6 +169,43 @@ def test_earlier_labels_are_kept(
     labels = read_tiff(output)
     assert (labels[earlier == 7] == 7).all()
     assert labels[30, 30] == 8
+
+
+def test_labels_of_a_stack_follow_the_plane(
+    image: Path, output: Path, model: str, tmp_path: Path
+) -> None:
+    picture = read_tiff(image)
+    earlier = np.where(disk(60, 80), 7, 0).astype(np.float32)
+    np.save(tmp_path / "stack.npy", np.stack([picture * 0, picture]))
+    np.save(tmp_path / "earlier.npy", np.stack([earlier * 0, earlier]))
+    more = ["--labels", str(tmp_path / "earlier.npy"), "--plane", "1"]
+    assert segment(tmp_path / "stack.npy", output, model, *more) == 0
+    labels = read_tiff(output)
+    assert (labels[earlier == 7] == 7).all()
+    assert labels[30, 30] == 8
+
+
+def test_one_object_that_cannot_be_made_costs_itself(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--next", "--click", "500,1", "--next", "--click", "60,80"]
+    assert segment(image, output, model, *more, "--threshold", "0.9") == 1
+    shown = capsys.readouterr()
+    assert "left out: object 2: a click must lie inside" in shown.err
+    labels = read_tiff(output)
+    assert (labels[30, 30], labels[60, 80]) == (1, 2)
+
+
+def test_a_turned_picture_is_told(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    turned = image.with_suffix(".jpg")
+    Image.fromarray(read_tiff(image)).save(turned, exif=exif)
+    assert segment(turned, output, model, click="80,30") == 0
+    assert read_tiff(output).shape == (120, 90)
+    assert "has an EXIF orientation" in capsys.readouterr().err
 
 
 def test_prompts_replay(image: Path, output: Path, model: str, tmp_path: Path) -> None:

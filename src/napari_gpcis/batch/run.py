@@ -1,4 +1,4 @@
-"""Batch segmentation: a CSV of clicks in, one label image per image out.
+"""Many images segmented, each as if alone.
 
 The model is loaded once in each process; a file that cannot be used is reported and the
 others go on.
@@ -6,60 +6,22 @@ others go on.
 
 from __future__ import annotations
 
-import csv
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_gpcis.clicks import Click
+from napari_gpcis.batch.workers import WorkerPool
 from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.files import common_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from distributed import Worker
-
+    from napari_gpcis.batch.clicks_table import Task
     from napari_gpcis.inference.segmenter import Segmenter
-
-__all__ = [
-    "COLUMNS",
-    "Settings",
-    "Summary",
-    "Task",
-    "read_clicks",
-    "segment_image",
-    "segment_images",
-]
-
-
-COLUMNS = ("image", "row", "col", "positive", "object")
-"""Columns of the table of clicks; ``positive`` may be missing (all are) and
-``object`` too (then each row is an object of its own)."""
-_TRUE = {"1", "true", "yes", "+", ""}
-_FALSE = {"0", "false", "no", "-"}
-_CONNECT_TIMEOUT = 30
-"""Seconds in which a scheduler must answer."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One image with the clicks of its objects.
-
-    Attributes
-    ----------
-    image
-        The file.
-    objects
-        The clicks of each object, in order.
-    """
-
-    image: Path
-    objects: tuple[tuple[Click, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -75,11 +37,14 @@ class Settings:
     plane, contrast, channels, view, threshold
         See `Session` and `read_image`.
     suffix
-        Of the label images: ``".tif"``, ``".png"`` or ``".npy"``.
+        Of the label images: ``".tif"``, ``".png"``, ``".npy"`` or ``".ome.zarr"``.
     prompts
         Whether the clicks are saved beside each label image.
     overwrite
         Whether results that exist are made again; else they are skipped.
+    root
+        Folder of images below which the results keep the subfolders of the images, as
+        `segment_images` sets it where names are equal; otherwise there are none.
     """
 
     output: Path
@@ -93,10 +58,17 @@ class Settings:
     suffix: str = ".tif"
     prompts: bool = False
     overwrite: bool = False
+    root: Path | None = None
 
     def target(self, image: Path) -> Path:
         """Return the label image that belongs to an image."""
-        return self.output / f"{image.stem}{self.suffix}"
+        folder = self.output
+        if self.root is not None:
+            folder /= image.absolute().parent.relative_to(self.root)
+        stem = image.stem
+        if self.suffix.startswith(".ome"):
+            stem = stem.removesuffix(".ome")
+        return folder / f"{stem}{self.suffix}"
 
     def anywhere(self) -> Settings:
         """Return settings that hold in every working folder."""
@@ -107,11 +79,29 @@ class Settings:
 
 @dataclass
 class Summary:
-    """Outcome of a batch: images done, skipped, and failed with the reason."""
+    """Outcome of a batch.
+
+    Attributes
+    ----------
+    done, skipped
+        Images that were segmented, and those whose results were there.
+    failed
+        Images that could not be segmented, with the reason.
+    left_out
+        Of images that are done: the objects that could not be made, with the reason.
+    """
 
     done: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
+    left_out: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+
+
+class _Outcome(NamedTuple):
+    """Outcome of one image: what went wrong, and the objects that it lacks."""
+
+    problem: str | None
+    left_out: tuple[str, ...] = ()
 
 
 def segment_images(
@@ -123,6 +113,10 @@ def segment_images(
     report: Callable[[Summary], object] = lambda _: None,
 ) -> Summary:
     """Segment many images; one that cannot be segmented does not stop the others.
+
+    Images of the same name in several folders get their results in subfolders of the
+    same names. An object that cannot be made (it adds no pixel, a click is outside) is
+    left out of its image and named.
 
     Parameters
     ----------
@@ -144,31 +138,54 @@ def segment_images(
         If two images would have the same label image, a label image would replace an
         image, ``jobs`` is below 1, or the cluster cannot be used.
     """
+    if settings.root is None:
+        settings = replace(settings, root=common_folder([t.image for t in tasks]))
     _check(tasks, settings, jobs)
     summary = Summary()
     waiting = []
     for task in tasks:
-        if settings.target(task.image).exists() and not settings.overwrite:
-            summary.skipped.append(task.image)
-        else:
+        target = settings.target(task.image)
+        if not target.exists() or settings.overwrite:
             waiting.append(task)
+        elif task.namesakes and settings.root is None:
+            summary.failed[task.image] = (
+                f"{target} is there, and may be that of {task.namesakes[0]}: choose "
+                "another folder, or segment both images in one call"
+            )
+        else:
+            summary.skipped.append(task.image)
     report(summary)
-    for task, problem in _outcomes(waiting, settings, WorkerPool(jobs, cluster)):
-        if problem is None:
+    for task, outcome in _outcomes(waiting, settings, WorkerPool(jobs, cluster)):
+        if outcome.problem is None:
             summary.done.append(task.image)
         else:
-            summary.failed[task.image] = problem
+            summary.failed[task.image] = outcome.problem
+        if outcome.left_out:
+            summary.left_out[task.image] = outcome.left_out
         report(summary)
     return summary
 
 
-def segment_image(segmenter: Segmenter, task: Task, settings: Settings) -> Path:
+def segment_image(
+    segmenter: Segmenter,
+    task: Task,
+    settings: Settings,
+    left_out: Callable[[str], object] = lambda _: None,
+) -> Path:
     """Segment one image and write its labels; return their file.
+
+    Parameters
+    ----------
+    segmenter, task, settings
+        The model, the image with its clicks, and how.
+    left_out
+        Called for each object that could not be made, with its name and the reason.
+        The others are written, under the numbers that they have in the task.
 
     Raises
     ------
     InputError
-        If the image or a click cannot be used.
+        If the image or the clicks of all objects cannot be used.
     OSError
         If the disk refuses.
     """
@@ -184,91 +201,24 @@ def segment_image(segmenter: Segmenter, task: Task, settings: Settings) -> Path:
     )
     if settings.threshold is not None:
         session.threshold = settings.threshold
+    problems = []
     for number, clicks in enumerate(task.objects, start=1):
         session.view = settings.view
         try:
             session.replace_clicks(clicks)
             session.accept(label=number)
         except InputError as error:
-            msg = f"object {number}: {error}"
-            raise InputError(msg) from error
-    write_labels(target, session.labels)
+            session.clear()
+            problems.append(f"{task.name(number)}: {error}")
+    if problems and len(problems) == len(task.objects):
+        raise InputError("; ".join(problems))
+    for problem in problems:
+        left_out(problem)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_labels(target, session.labels, source=task.image)
     if settings.prompts:
         session.save(target.with_suffix(".json"))
     return target
-
-
-def read_clicks(table: Path, images: Iterable[Path] = ()) -> list[Task]:
-    """Read a table of clicks, see :data:`COLUMNS`.
-
-    Parameters
-    ----------
-    table
-        A CSV file. A path in it is relative to its folder.
-    images
-        Only these images are wanted; all of the table if there are none. A name in
-        the table stands for the image of this name.
-
-    Raises
-    ------
-    InputError
-        If the table is damaged (the line is named), has no clicks, or lacks an image
-        that is wanted.
-    OSError
-        If it cannot be read.
-    """
-    wanted = list(images)
-    by_name = {path.name: path for path in wanted}
-    found: dict[Path, dict[str, list[Click]]] = {}
-    for line, row in _rows(table):
-        name = Path(row["image"])
-        image = by_name.get(name.name) if wanted else table.parent / name
-        if image is None:
-            continue
-        objects = found.setdefault(image, {})
-        number = row.get("object") or f"line {line}"
-        objects.setdefault(number, []).append(_click(row, table, line))
-    missing = [str(path) for path in wanted if path not in found]
-    if missing:
-        msg = f"table {table} has no clicks for {', '.join(missing)}"
-        raise InputError(msg)
-    if not found:
-        msg = f"table {table} has no clicks"
-        raise InputError(msg)
-    return [
-        Task(image, tuple(map(tuple, objects.values())))
-        for image, objects in found.items()
-    ]
-
-
-def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the number of each line and its cells."""
-    with table.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream, skipinitialspace=True)
-        names = [name.strip().lower() for name in reader.fieldnames or ()]
-        for needed in ("image", "row", "col"):
-            if needed not in names:
-                msg = f"table {table} must have a column {needed!r}, got {names}"
-                raise InputError(msg)
-        reader.fieldnames = names
-        for row in reader:
-            cells = {name: (row.get(name) or "").strip() for name in names}
-            if any(cells.values()):
-                yield reader.line_num, cells
-
-
-def _click(row: dict[str, str], table: Path, line: int) -> Click:
-    """Return the click of one row, or raise `InputError`."""
-    sign = row.get("positive", "").lower()
-    if sign not in _TRUE | _FALSE:
-        msg = f"table {table}, line {line}: positive must be 1 or 0, got {sign!r}"
-        raise InputError(msg)
-    try:
-        return Click(float(row["row"]), float(row["col"]), sign in _TRUE)
-    except ValueError as error:
-        place = row["row"], row["col"]
-        msg = f"table {table}, line {line}: row and col must be numbers, got {place}"
-        raise InputError(msg) from error
 
 
 def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
@@ -291,7 +241,7 @@ def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
 
 def _outcomes(
     tasks: Sequence[Task], settings: Settings, workers: WorkerPool
-) -> Iterator[tuple[Task, str | None]]:
+) -> Iterator[tuple[Task, _Outcome]]:
     """Yield each task as it ends, with what went wrong."""
     attempt = partial(_attempt, settings=settings.anywhere())
     if workers.in_process(len(tasks)):
@@ -306,19 +256,21 @@ def _outcomes(
         for future in as_completed(futures):
             error = future.exception()
             if error is not None:
-                yield futures[future], f"its process ended: {error}"
+                yield futures[future], _Outcome(f"its process ended: {error}")
             else:
                 yield futures[future], future.result()
 
 
-def _attempt(task: Task, settings: Settings) -> str | None:
+def _attempt(task: Task, settings: Settings) -> _Outcome:
     """Segment one image; return what went wrong, if anything did."""
+    left_out: list[str] = []
     try:
         with _MODEL_LOCK:
-            segment_image(_segmenter(settings.model, settings.device), task, settings)
+            segmenter = _segmenter(settings.model, settings.device)
+            segment_image(segmenter, task, settings, left_out.append)
     except (GPCISError, OSError, MemoryError) as error:
-        return " ".join(str(error).split()) or type(error).__name__
-    return None
+        return _Outcome(" ".join(str(error).split()) or type(error).__name__)
+    return _Outcome(None, tuple(left_out))
 
 
 @cache
@@ -331,73 +283,3 @@ def _segmenter(model: str, device: str) -> Segmenter:
 
 _MODEL_LOCK = Lock()
 """A worker of a cluster may have several threads; they share one model."""
-
-
-class WorkerPool(NamedTuple):
-    """Processes of this machine, or the workers of a cluster.
-
-    Attributes
-    ----------
-    jobs
-        Number of processes on this machine.
-    cluster
-        Address of a dask scheduler; then ``jobs`` does not matter.
-    """
-
-    jobs: int
-    cluster: str | None = None
-
-    def in_process(self, tasks: int) -> bool:
-        """Return whether this process does so many tasks itself."""
-        return self.cluster is None and min(self.jobs, tasks) <= 1
-
-    @contextmanager
-    def executor(self, most: int) -> Iterator[Executor]:
-        """Open an executor with at most so many processes.
-
-        Raises
-        ------
-        InputError
-            If the cluster cannot be used.
-        """
-        if self.cluster is not None:
-            with _dask_executor(self.cluster) as workers:
-                yield workers
-            return
-        context = get_context("spawn")  # a forked PyTorch may hang
-        with ProcessPoolExecutor(
-            min(self.jobs, most), context, _use_one_thread
-        ) as pool:
-            yield pool
-
-
-@contextmanager
-def _dask_executor(address: str) -> Iterator[Executor]:
-    """Open an executor on the workers of a dask cluster."""
-    try:
-        from distributed import Client
-    except ImportError as error:
-        msg = "a dask cluster needs: pip install 'napari-gpcis[cluster]'"
-        raise InputError(msg) from error
-    try:
-        client = Client(address, timeout=_CONNECT_TIMEOUT)
-    except (OSError, ValueError) as error:
-        msg = f"no dask scheduler can be reached at {address!r}: {error}"
-        raise InputError(msg) from error
-    with client:
-        client.run(_use_worker_threads)
-        yield client.get_executor(pure=False)
-
-
-def _use_one_thread() -> None:
-    """Limit PyTorch to one core: the processes share them."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _use_worker_threads(dask_worker: Worker) -> None:
-    """Limit PyTorch to the cores that a worker was given."""
-    import torch
-
-    torch.set_num_threads(dask_worker.state.nthreads)
