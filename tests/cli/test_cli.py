@@ -329,6 +329,24 @@ def test_unusable_arrays(
     assert message in complaint(capsys)
 
 
+def test_labels_of_a_stack_are_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        write_tiff(f"well_{number}.tif", np.zeros((30, 31), np.uint8))
+    labels = np.stack([np.full((30, 31), number, np.uint16) for number in (5, 6)])
+    write_tiff("my.labels.tif", labels, photometric="minisblack")
+    words = ["split-labels", "my.labels.tif", "well_1.tif", "well_2.tif"]
+    assert main(words) == 0
+    assert "wrote well_2_labels.tif" in capsys.readouterr().out
+    assert read_tiff("well_2_labels.tif").max() == 6
+    assert main([*words, "well_1_labels.tif", "well_2_labels.tif"]) == 0
+    capsys.readouterr()
+    assert main(words[:-1]) == 2
+    assert "1 images need as many planes" in complaint(capsys)
+
+
 def test_plane_outside_the_stack(
     tmp_path: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from tifffile import imwrite
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.imagefiles import read_labels, split_labels
+from napari_gpcis.imagefiles import read_image, read_labels, split_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,15 @@ def test_palette_labels_are_indices(
     options = {"compression": compression} if name == "l.tif" else {}
     picture.save(tmp_path / name, **options)
     np.testing.assert_array_equal(read_labels(tmp_path / name), (LABELS > 0) * 3)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_few_planes_are_no_colours(tmp_path: Path, count: int) -> None:
+    stack = np.stack([LABELS * number for number in range(count)])
+    imwrite(tmp_path / "l.tif", stack, photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(read_labels(tmp_path / "l.tif", (1,)), LABELS)
+    last = read_image(tmp_path / "l.tif", (count - 1,))
+    np.testing.assert_array_equal(last, LABELS * (count - 1))
 
 
 def test_whole_numbers_may_be_stored_as_others(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_pages_of_unequal_size(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             read_image(file, (number,)), np.full(shape, number)
         )
-    with pytest.raises(InputError, match="4 pages of unequal size.*--plane"):
+    with pytest.raises(InputError, match=r"4 pages of unequal size.*--plane"):
         read_image(file)
     with pytest.raises(InputError, match="from 0 to 3, got 4"):
         read_image(file, (4,))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.imagefiles.planes import plane_index
-from napari_gpcis.imagefiles.reading import PICTURES, read_file
+from napari_gpcis.imagefiles.planes import CHANNELS, plane_index
+from napari_gpcis.imagefiles.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,22 +60,16 @@ def read_label_file(path: Path) -> tuple[NDArray[Any], str]:
     InputError
         If it cannot be read.
     """
-    if path.suffix.lower() not in PICTURES:
-        return read_file(path, None, "labels")
-    from PIL import Image
+    array, axes = read_file(path, None, "labels", labels=True)
+    colour = array.ndim > 2 and (not axes or axes[-1] in CHANNELS)
+    if colour and array.shape[-1] in (3, 4) and _is_grey(array):
+        array, axes = array[..., 0], axes[:-1]  # a grey picture saved as colour
+    return array, axes
 
-    if not path.is_file():
-        msg = f"labels {path} does not exist"
-        raise InputError(msg)
-    try:
-        with Image.open(path) as picture:
-            array = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError) as error:
-        msg = f"labels {path} cannot be read: {error}"
-        raise InputError(msg) from error
-    if array.ndim == 3 and (array[..., :3] == array[..., :1]).all():
-        array = array[..., 0]  # a grey picture saved as colour
-    return array, "YX" if array.ndim == 2 else "YXC"
+
+def _is_grey(array: NDArray[Any]) -> bool:
+    """Return whether all colours are alike; the fourth may be an alpha channel."""
+    return array.ndim == 3 and bool((array[..., :3] == array[..., :1]).all())
 
 
 def whole_numbers(labels: NDArray[Any], role: str) -> NDArray[np.integer[Any]]:

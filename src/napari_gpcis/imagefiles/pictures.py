@@ -33,6 +33,15 @@ def read_picture(path: Path, plane: Sequence[int] | None) -> tuple[NDArray[Any],
     )
 
 
+def read_label_picture(path: Path) -> tuple[NDArray[Any], str]:
+    """Read a PNG or JPEG file as it is stored: indices of a palette, not turned."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        array = np.asarray(picture)
+    return array, "YX" if array.ndim == 2 else "YXC"
+
+
 def exif_orientation(path: Path) -> int:
     """Return the EXIF orientation of a PNG or JPEG file; 1 if it is not turned.
 

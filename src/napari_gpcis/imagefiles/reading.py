@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.imagefiles.arrays import read_numpy
 from napari_gpcis.imagefiles.ome_zarr import ZARR, is_zarr, read_zarr
-from napari_gpcis.imagefiles.pictures import read_picture
-from napari_gpcis.imagefiles.tiff import read_tiff
+from napari_gpcis.imagefiles.pictures import read_label_picture, read_picture
+from napari_gpcis.imagefiles.tiff import read_label_tiff, read_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,9 +78,11 @@ def read_array(path: Path) -> tuple[NDArray[Any], str]:
 
 
 def read_file(
-    path: Path, plane: Sequence[int] | None, role: str
+    path: Path, plane: Sequence[int] | None, role: str, *, labels: bool = False
 ) -> tuple[NDArray[Any], str]:
     """Read a file of any kind: one plane, or all of it for ``None``.
+
+    With `labels`, pixels are as they are stored: indices of a palette, not turned.
 
     Raises
     ------
@@ -92,6 +94,10 @@ def read_file(
         msg = f"{role} {path} does not exist"
         raise InputError(msg)
     try:
+        if labels and path.suffix.lower() in TIFF and not is_zarr(path):
+            return read_label_tiff(path)
+        if labels and path.suffix.lower() in PICTURES:
+            return read_label_picture(path)
         return _reader(path)(path, plane)
     except GPCISError:
         raise

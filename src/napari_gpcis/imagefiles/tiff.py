@@ -6,7 +6,7 @@ import logging
 import struct
 import zlib
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,8 +36,57 @@ _ORDINARY = ("generic", "uniform", "shaped")
 def read_tiff(path: Path, plane: Sequence[int] | None) -> tuple[NDArray[Any], str]:
     """Read the first series of a TIFF file, its channels moved to the last axis.
 
-    Where pages differ in size, `plane` is the number of the page.
+    Where pages differ in size, `plane` is the number of the page. Three or four planes
+    that were written as the components of colours are a stack if `plane` has an index
+    for them.
     """
+    image, axes, plane, alpha = _stored(path, plane)
+    if axes.startswith("S") and plane is not None and len(plane) == len(axes) - 2:
+        axes = "Q" + axes[1:]
+    for channel in "SC":
+        if channel in axes:
+            image = np.moveaxis(image, axes.index(channel), -1)
+            axes = axes.replace(channel, "") + channel
+            break
+    if alpha and axes.endswith("S") and image.shape[-1] in (2, 4):
+        image = image[..., :-1]
+    if plane is None:
+        return image, axes
+    return image[plane_index(image.shape, axes, plane)], axes
+
+
+def read_label_tiff(path: Path) -> tuple[NDArray[Any], str]:
+    """Read the first series of a TIFF file in the order of its axes.
+
+    Labels have no colours: components that lie apart are planes.
+    """
+    image, axes = _stored(path, None)[:2]
+    if axes.startswith("S"):
+        axes = "Q" + axes[1:]
+    return image, axes
+
+
+class _Stored(NamedTuple):
+    """Pixels of a file in the order of its axes.
+
+    Attributes
+    ----------
+    image, axes
+        The pixels, and a letter for each axis.
+    plane
+        What is left to choose of a plane.
+    alpha
+        Whether the last component is transparency.
+    """
+
+    image: NDArray[Any]
+    axes: str
+    plane: Sequence[int] | None
+    alpha: bool
+
+
+def _stored(path: Path, plane: Sequence[int] | None) -> _Stored:
+    """Return what a file holds, of pages of unequal size the chosen one."""
     from tifffile import TiffFile
 
     # what tifffile logs about a damaged file comes as an exception as well
@@ -54,16 +103,7 @@ def read_tiff(path: Path, plane: Sequence[int] | None) -> tuple[NDArray[Any], st
                 raise
             image, axes = _without_imagecodecs(path, series, error)
         alpha = _has_alpha(series.keyframe)
-    for channel in "SC":
-        if channel in axes:
-            image = np.moveaxis(image, axes.index(channel), -1)
-            axes = axes.replace(channel, "") + channel
-            break
-    if alpha and axes.endswith("S") and image.shape[-1] in (2, 4):
-        image = image[..., :-1]
-    return (image if plane is None else image[plane_index(image.shape, axes, plane)]), (
-        axes
-    )
+    return _Stored(image, axes, plane, alpha)
 
 
 def _unequal_pages(file: TiffFile) -> list[TiffPageSeries]:

@@ -172,6 +172,9 @@ def _stacked(
         image, axes = image[0], axes[1:]
     if image.shape == shape:
         return image.reshape(-1, *shape[-2:]), False
+    if axes.endswith("S") and (image.shape[-1], *image.shape[:-1]) == shape:
+        image = np.moveaxis(image, -1, 0)  # planes that were written as components
+        return image.reshape(-1, *shape[-2:]), False
     axis = _channel_axis(image.shape, axes, shape)
     if axis is None:
         msg = f"its shape {image.shape} does not fit that of its labels, {shape}"
