@@ -1,6 +1,8 @@
 """Image files and label files: read, written, split."""
 
+from napari_gpcis.imagefiles.arrays import is_pickled
 from napari_gpcis.imagefiles.labels import read_label_file, read_labels, whole_numbers
+from napari_gpcis.imagefiles.ome_zarr import is_zarr, label_groups
 from napari_gpcis.imagefiles.pictures import exif_orientation
 from napari_gpcis.imagefiles.reading import (
     PICTURES,
@@ -19,6 +21,9 @@ __all__ = [
     "WRITABLE",
     "check_output",
     "exif_orientation",
+    "is_pickled",
+    "is_zarr",
+    "label_groups",
     "read_array",
     "read_image",
     "read_label_file",
