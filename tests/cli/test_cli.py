@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -345,6 +346,32 @@ def test_labels_of_a_stack_are_split(
     capsys.readouterr()
     assert main(words[:-1]) == 2
     assert "1 images need as many planes" in complaint(capsys)
+
+
+def test_objects_are_exported_by_the_ending(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = np.zeros((2, 30, 40), np.uint16)
+    labels[1, 3:9, 4:14] = 7
+    metadata = {"axes": "TYX"}
+    write_tiff("l.ome.tif", labels, metadata=metadata, photometric="minisblack")
+    size = ["--pixel-size", "0.5", "--unit", "micrometer"]
+    for ending in ("geojson", "json", "csv", "tif", "zarr"):
+        assert main(["export", "l.ome.tif", "-o", f"o.{ending}", *size]) == 0, ending
+    (feature,) = json.loads((tmp_path / "o.geojson").read_text())["features"]
+    assert feature["geometry"]["plane"] == {"c": -1, "z": 0, "t": 1}
+    assert "15.0,micrometer" in (tmp_path / "o.csv").read_text()
+    capsys.readouterr()
+    for words, message in (
+        (["l.ome.tif", "-o", "o.csv"], "--overwrite replaces it"),
+        (["l.ome.tif", "-o", "o.xls"], "must end in .geojson"),
+        (["l.ome.tif", "-o", "no/o.csv"], "the folder no does not exist"),
+        (["l.ome.tif", "-o", "l.ome.tif", "--overwrite"], "the label image itself"),
+        (["none.tif", "-o", "n.csv"], "none.tif does not exist"),
+    ):
+        assert main(["export", *words]) == 2
+        assert message in complaint(capsys)
 
 
 def test_plane_outside_the_stack(

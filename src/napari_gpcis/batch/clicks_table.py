@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.tables import read_table
+from napari_gpcis.files.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_gpcis.tables import Row, Table
+    from napari_gpcis.files.tables import Row, Table
 
 COLUMNS = ("image", "row", "col", "positive", "object")
 """Columns of the table of clicks; ``positive`` may be missing (all are) and

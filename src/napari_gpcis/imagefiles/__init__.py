@@ -2,7 +2,12 @@
 
 from napari_gpcis.imagefiles.arrays import is_pickled
 from napari_gpcis.imagefiles.labels import read_label_file, read_labels, whole_numbers
-from napari_gpcis.imagefiles.ome_zarr import is_zarr, label_groups
+from napari_gpcis.imagefiles.ome_zarr import (
+    ZarrAxes,
+    is_zarr,
+    label_groups,
+    write_zarr,
+)
 from napari_gpcis.imagefiles.pictures import exif_orientation
 from napari_gpcis.imagefiles.reading import (
     PICTURES,
@@ -19,6 +24,7 @@ __all__ = [
     "READABLE",
     "TIFF",
     "WRITABLE",
+    "ZarrAxes",
     "check_output",
     "exif_orientation",
     "is_pickled",
@@ -31,4 +37,5 @@ __all__ = [
     "split_labels",
     "whole_numbers",
     "write_labels",
+    "write_zarr",
 ]

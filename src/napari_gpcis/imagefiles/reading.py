@@ -98,7 +98,10 @@ def read_file(
             return read_label_tiff(path)
         if labels and path.suffix.lower() in PICTURES:
             return read_label_picture(path)
-        return _reader(path)(path, plane)
+        array, axes = _reader(path)(path, plane)
+        if labels and axes.endswith("C") and array.shape[-1] == 1:
+            return array[..., 0], axes[:-1]
+        return array, axes
     except GPCISError:
         raise
     except Exception as error:  # decoders of damaged files raise what they like

@@ -9,6 +9,7 @@ import numpy as np
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.imagefiles.ome_zarr import (
+    LABELS,
     ZARR,
     ZarrAxes,
     is_zarr,
@@ -69,8 +70,11 @@ def write_labels(path: Path, labels: NDArray[Any], source: Path | None = None) -
 def check_output(path: Path) -> None:
     """Raise `InputError` unless labels can be written to a file of this name."""
     check_suffix(path, WRITABLE, "output")
-    if not path.parent.is_dir():
-        msg = f"output {path}: the folder {path.parent} does not exist"
+    folder = path.parent
+    if folder.name == LABELS and is_zarr(folder):
+        folder = folder.parent  # the group of labels is made with the first of them
+    if not folder.is_dir():
+        msg = f"output {path}: the folder {folder} does not exist"
         raise InputError(msg)
 
 

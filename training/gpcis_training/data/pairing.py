@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.files.tables import read_table
 from napari_gpcis.imagefiles import READABLE, is_pickled, is_zarr, label_groups
-from napari_gpcis.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -107,7 +107,8 @@ class Progress(QWidget):
 
     def _show_before(self, event: dict[str, Any]) -> None:
         self._before = event["figures"]["clicks85"]
-        self.curves.set_objects(event["few"]["objects"], event["figures"]["objects"])
+        few, every = (event[key].get("objects", 0) for key in ("few", "figures"))
+        self.curves.set_objects(few, every)
         self.curves.mark("before", self._before)
         self.curves.add_clicks(0.0, event["few"]["clicks85"])
         self._show_figures(None)

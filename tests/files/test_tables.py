@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.tables import read_table
+from napari_gpcis.files.tables import read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
