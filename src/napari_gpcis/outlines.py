@@ -50,7 +50,7 @@ class Polygon(NamedTuple):
 class _Object(NamedTuple):
     """An object of a plane."""
 
-    index: PlaneIndex
+    place: PlaneIndex
     label: int
     polygons: list[Polygon]
 
@@ -106,8 +106,8 @@ def geojson(
             "type": "MultiPolygon" if several else "Polygon",
             "coordinates": rings if several else rings[0],
         }
-        if found.index:
-            place = _place(found.index, known)
+        if found.place:
+            place = _place(found.place, known)
             geometry["plane"] = {
                 "c": place.get("C", _QUPATH_CHANNELS),
                 "z": place.get("Z", 0),
@@ -287,14 +287,14 @@ def _region(found: _Object, calibration: Calibration) -> Any:
 
     corners = np.array([corner for one in found.polygons for corner in one.outer])
     (left, top), (right, bottom) = corners.min(0), corners.max(0)
-    place = _place(found.index, calibration)
+    place = _place(found.place, calibration)
     prefix = "".join(f"{letter.lower()}{step + 1}-" for letter, step in place.items())
     region = ImagejRoi()
     region.name = f"{prefix}{found.label}"
     region.top, region.left = int(top), int(left)
     region.bottom, region.right = int(bottom), int(right)
     if len(place) == 1:
-        region.position = found.index[0] + 1
+        region.position = found.place[0] + 1
     elif place:
         region.c_position = place.get("C", 0) + 1
         region.z_position = place.get("Z", 0) + 1

@@ -122,7 +122,7 @@ def _writer(output: Path, arguments: argparse.Namespace) -> Callable[..., None]:
     def zarr(path: Path, labels: Any, known: Any) -> None:
         write_zarr(path, labels, ZarrAxes(known.letters, known.scale, known.units))
 
-    writers = {
+    writers: dict[str, Callable[..., None]] = {
         ".geojson": outlines.write_geojson,
         ".zip": outlines.write_imagej,
         ".roi": outlines.write_imagej,

@@ -184,7 +184,8 @@ def _fill(
     """Write all resolutions of a label image and its metadata."""
     largest = int(labels.max(initial=0))
     kind = np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32
-    level, datasets, step = labels.astype(kind), [], 1
+    datasets: list[dict[str, Any]] = []
+    level, step = labels.astype(kind), 1
     sides = axes.letters.index("Y"), axes.letters.index("X")
     while True:
         chunks = tuple(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from tifffile import TiffFile, TiffPage, TiffPageSeries
+    from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 _LZW, _JPEG, _DEFLATE = 5, (6, 7), 8
 _CMYK, _YCBCR, _LAB = 5, 6, (8, 9, 10)
@@ -167,7 +167,7 @@ def _without_imagecodecs(
         if page.compression != _LZW:
             return _by_pillow(path, series), axes
         whole = BytesIO(path.read_bytes())
-        with TiffFile(whole, mode="r+b") as copy:
+        with TiffFile(whole, mode="r+") as copy:
             for one in copy.pages:
                 _unpack_lzw(whole, one.aspage())
         whole.seek(0)
@@ -210,7 +210,7 @@ def _by_pillow(path: Path, series: TiffPageSeries) -> NDArray[Any]:
     return np.stack(filled).reshape(shape)
 
 
-def _page_by_pillow(picture: Any, page: TiffPage) -> NDArray[Any]:
+def _page_by_pillow(picture: Any, page: TiffPage | TiffFrame) -> NDArray[Any]:
     """Return one page, with rows and columns as they lie in the file."""
     from PIL.Image import Transpose
 

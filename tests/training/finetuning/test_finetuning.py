@@ -128,8 +128,8 @@ def test_the_chart_has_the_figures_of_the_card(tmp_path, monkeypatch):
     )
     steps = [{"minutes": 0.1, "loss": 1.0}]
     validations = [{"minutes": 0.2, "best": True, "figures": {"clicks85": 3.0}}]
-    plan = SimpleNamespace(before=figures(6.0), before_few=figures(5.0))
-    draw_curves(tmp_path / "c.png", steps, validations, plan, figures(4.25))
+    all_three = figures(5.0), figures(6.0), figures(4.25)
+    draw_curves(tmp_path / "c.png", steps, validations, *all_three)
     assert lines == {"before, all 2: 6.00": 6.0, "after, all 2: 4.25": 4.25}
     assert (tmp_path / "c.png").stat().st_size > 1000
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gpcis_training.finetuning.plan import Plan
     from gpcis_training.finetuning.validation import Figures
 
     Record = dict[str, Any]
@@ -79,7 +78,8 @@ def draw_curves(
     path: Path,
     steps: list[Event],
     validations: list[Event],
-    plan: Plan,
+    few: Figures,
+    before: Figures,
     after: Figures,
 ) -> None:
     """Draw loss and clicks per object to a PNG file.
@@ -95,10 +95,10 @@ def draw_curves(
         Events with ``minutes`` and ``loss``.
     validations
         Events with ``minutes`` and ``figures``.
-    plan
-        With the figures before training, of all objects and of those of the curve.
-    after
-        The figures after training, of all objects.
+    few
+        Figures before training, of the objects of the curve.
+    before, after
+        Figures before and after training, of all objects.
 
     Raises
     ------
@@ -113,11 +113,11 @@ def draw_curves(
     loss.set(xlabel="minutes of training", ylabel="normalised focal loss")
     minutes = [0.0, *_column(validations, "minutes")]
     figures = (entry["figures"]["clicks85"] for entry in validations)
-    values = [plan.before_few.clicks85, *figures]
-    few = f"{plan.before_few.objects} objects"
-    clicks.plot(minutes, values, "o-", ms=4, color="tab:orange", label=few)
+    values = [few.clicks85, *figures]
+    label = f"{few.objects} objects"
+    clicks.plot(minutes, values, "o-", ms=4, color="tab:orange", label=label)
     for name, found, colour in (
-        ("before", plan.before, "0.6"),
+        ("before", before, "0.6"),
         ("after", after, "tab:green"),
     ):
         label = f"{name}, all {found.objects}: {found.clicks85:.2f}"

@@ -291,7 +291,8 @@ def _write_outputs(
     """Write curves, record and card, then the checkpoint; remove the work folder."""
     config = plan.config
     steps, validations = log.kept("step"), log.kept("validation")
-    draw_curves(files.curves, steps, validations, plan, after)
+    few = plan.before_few
+    draw_curves(files.curves, steps, validations, few, plan.before, after)
     improved = after.score < plan.before.score
     wanted = plan.about["options"].get("keep", KEEP[0])
     kept = "trained" if improved or wanted == "trained" else "start"
