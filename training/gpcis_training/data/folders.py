@@ -2,7 +2,9 @@
 
 A set is ``ROOT/images/NAME.(jpg|png|tif|...)`` with ``ROOT/labels/NAME.png`` (integers,
 0 = nothing labelled); several annotations of one image are ``NAME__0.png``,
-``NAME__1.png`` and so on. The Semantic Boundaries Dataset is read in its own form.
+``NAME__1.png`` and so on. ``ROOT/ignore/NAME.png``, where there is one, marks pixels
+that are neither object nor background (0 where the labels hold). The Semantic
+Boundaries Dataset is read in its own form.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ class Pair(NamedTuple):
 
     image: Path
     labels: tuple[Path, ...]
+    ignore: Path | None = None
+    """Mask of the pixels that are neither object nor background."""
 
 
 class Target(NamedTuple):
@@ -52,6 +56,8 @@ class Target(NamedTuple):
     others: npt.NDArray[np.bool_]
     part: npt.NDArray[np.bool_] | None = None
     """The first of two objects that were merged to the target."""
+    ignore: npt.NDArray[np.bool_] | None = None
+    """Pixels that are neither object nor background; not in ``mask``."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,15 @@ def find_pairs(root: Path) -> tuple[Pair, ...]:
         what = f"no labels for {missing[:5]}" if missing else "no images"
         msg = f"data folder {str(root)!r}: {what}"
         raise InputError(msg)
-    return tuple(Pair(path, tuple(by_stem[path.stem])) for path in files)
+    ignored = {path.stem: path for path in _listed(root / "ignore")}
+    return tuple(
+        Pair(path, tuple(by_stem[path.stem]), ignored.get(path.stem)) for path in files
+    )
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return the files of a folder that need not be there."""
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def draw_target(
@@ -216,9 +230,33 @@ def make_target(pair: Pair, labels: Labels, ids: npt.NDArray[np.intp]) -> Target
             f"{labels.shape}"
         )
         raise InputError(msg)
-    mask = np.isin(labels, ids)
+    mask, others = np.isin(labels, ids), labels > 0
     part = labels == ids[0] if len(ids) == 2 else None
-    return Target(image, mask, (labels > 0) & ~mask, part)
+    ignore = read_ignored(pair)
+    if ignore is None:
+        return Target(image, mask, others & ~mask, part)
+    mask, others = mask & ~ignore, others & ~ignore
+    return Target(image, mask, others & ~mask, part, ignore)
+
+
+def read_ignored(pair: Pair) -> npt.NDArray[np.bool_] | None:
+    """Return the pixels that are neither object nor background, ``(H, W)``.
+
+    ``None`` if the labels hold everywhere.
+
+    Raises
+    ------
+    InputError
+        If their size is not that of the labels.
+    """
+    if pair.ignore is None:
+        return None
+    ignored = read_labels(pair.ignore) > 0
+    shape = read_labels(pair.labels[0]).shape
+    if ignored.shape != shape:
+        msg = f"{pair.ignore.name} has {ignored.shape} pixels, but its labels {shape}"
+        raise InputError(msg)
+    return ignored
 
 
 def read_image(path: Path) -> Image:

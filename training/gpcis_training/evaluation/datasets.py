@@ -339,10 +339,10 @@ def draw_objects(
     """
     rule = rule or DrawingRule()
     drawn: list[EvaluationObject] = []
-    for image, labels in find_pairs(Path(folder)):
-        label = rule.choose(labels)
+    for pair in find_pairs(Path(folder)):
+        label = rule.choose(pair.labels)
         drawn += [
-            EvaluationObject(image.name, label.name, ids)
+            EvaluationObject(pair.image.name, label.name, ids)
             for ids in draw_ids(read_labels(label), label.name, rule)
         ]
     if not drawn:

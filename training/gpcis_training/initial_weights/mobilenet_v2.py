@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from gpcis_training.initial_weights.files import read_state_dict
-from napari_gpcis.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2
+from napari_gpcis.backbones._inverted_residual import InvertedResidual
+from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
 from napari_gpcis.errors import CheckpointError
 
 if TYPE_CHECKING:
