@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from napari_gpcis.backbones._efficientnet_lite import EfficientNetLite
     from napari_gpcis.model import ClickNetwork
 
 NORM_EPS = 1e-3
@@ -54,7 +53,7 @@ def load_efficientnet_lite(model: ClickNetwork, path: Path) -> int:
 
 
 def convolution_names(
-    encoder: EfficientNetLite | nn.Module,
+    encoder: nn.Module,
 ) -> Iterator[tuple[str, tuple[str, str]]]:
     """Yield own name, and published names of the convolution and its batch norm."""
     yield "stem", ("_conv_stem", "_bn0")
