@@ -124,10 +124,14 @@ def find_pairs(root: Path) -> tuple[Pair, ...]:
         if not folder.is_dir():
             msg = f"data folder {str(root)!r}: no folder {folder.name!r} in it"
             raise InputError(msg)
+    files = [p for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+    stems = {path.stem for path in files}
     by_stem: dict[str, list[Path]] = {}
     for path in sorted(labels.iterdir()):
-        by_stem.setdefault(path.stem.split("__")[0], []).append(path)
-    files = [p for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+        name = path.stem
+        while name not in stems and "__" in name:
+            name = name.rpartition("__")[0]
+        by_stem.setdefault(name, []).append(path)
     missing = [path.name for path in files if path.stem not in by_stem]
     if missing or not files:
         what = f"no labels for {missing[:5]}" if missing else "no images"
