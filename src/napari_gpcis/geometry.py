@@ -6,7 +6,7 @@ A box is half-open, ``(row_min, col_min, row_max, col_max)``, in pixels of the i
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,6 +26,10 @@ EMPTY: Box = (0, 0, 0, 0)
 
 CACHED_PIXELS = 1 << 17
 """Number of pixels that stay in the processor's cache over several steps."""
+STRIP_PIXELS = 1 << 20
+"""Pixels of labels that are searched for objects at once."""
+DENSE = 1 << 16
+"""Ids up to this one are counted directly."""
 
 
 # -- boxes -----------------------------------------------------------------------------
@@ -209,6 +213,44 @@ def run_lengths(mask: Mask, order: Literal["C", "F"] = "C") -> tuple[int, ...]:
     return tuple(map(int, np.diff(ends, prepend=0)))
 
 
+def column_runs(mask: Mask, box: Box, shape: tuple[int, int]) -> list[int]:
+    """Return the run lengths of a mask on a larger plane, column by column.
+
+    Only the box is read: the cost does not depend on the size of the plane.
+
+    Parameters
+    ----------
+    mask
+        Shape of ``box``.
+    box
+        Where it lies.
+    shape
+        Rows and columns of the plane; outside the box is background.
+
+    Returns
+    -------
+    list of int
+        As `run_lengths` of the whole plane with ``order="F"``.
+    """
+    columns = np.zeros((mask.shape[1], mask.shape[0] + 2), dtype=np.int8)
+    columns[:, 1:-1] = mask.T
+    steps = np.diff(columns, axis=1)
+    starts, stops = (
+        col * shape[0] + row
+        for col, row in (np.nonzero(steps == 1), np.nonzero(steps == -1))
+    )
+    joined = starts[1:] == stops[:-1]  # at the lower end of a column and the next's top
+    starts = starts[np.concatenate([[True], ~joined])] if len(starts) else starts
+    stops = stops[np.concatenate([~joined, [True]])] if len(stops) else stops
+    ends = np.empty(2 * len(starts), dtype=np.int64)
+    ends[0::2], ends[1::2] = starts, stops
+    ends += box[1] * shape[0] + box[0]
+    total = shape[0] * shape[1]
+    if len(ends) == 0 or ends[-1] != total:
+        ends = np.append(ends, total)
+    return [int(run) for run in np.diff(ends, prepend=0)]
+
+
 def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Mask:
     """Return the mask of run lengths, row by row.
 
@@ -230,6 +272,71 @@ def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Mask:
         raise ValueError(msg)
     values = np.arange(len(lengths)) % 2 == 1
     return np.repeat(values, lengths).reshape(size)
+
+
+# -- labels ----------------------------------------------------------------------------
+
+
+class Entry(NamedTuple):
+    """Size and place of one object on one plane.
+
+    Attributes
+    ----------
+    area
+        Number of pixels.
+    box
+        The smallest half-open box around them.
+    """
+
+    area: int
+    box: Box
+
+
+def scan(
+    labels: Any, cancelled: Callable[[], bool] = lambda: False
+) -> dict[int, Entry] | None:
+    """Return the objects of a plane, by their ids in ascending order.
+
+    The plane is read once, whatever the number of objects and their ids.
+
+    Parameters
+    ----------
+    labels
+        Shape (H, W), integers; ids above 0 are objects.
+    cancelled
+        Asked before each strip; if true the answer is ``None``.
+    """
+    found: dict[int, Entry] = {}
+    for rows in row_strips(labels.shape, STRIP_PIXELS):
+        if cancelled():
+            return None
+        strip = np.maximum(np.asarray(labels[rows]), 0)
+        for label, entry in _scan_strip(strip):
+            box = moved(entry.box, (rows.start, 0))
+            before = found.get(label, Entry(0, box))
+            found[label] = Entry(before.area + entry.area, union(before.box, box))
+    return dict(sorted(found.items()))
+
+
+def _scan_strip(strip: NDArray[Any]) -> Iterator[tuple[int, Entry]]:
+    """Yield the objects of one strip."""
+    top = int(strip.max(initial=0))
+    if top == 0:
+        return
+    from scipy.ndimage import find_objects  # slow to import
+
+    ids = np.arange(top + 1) if top <= DENSE else np.unique(strip)
+    if top > DENSE:
+        strip = np.searchsorted(ids, strip)
+        if ids[0] != 0:
+            ids, strip = np.concatenate([np.zeros(1, ids.dtype), ids]), strip + 1
+    dense = strip.astype(np.int32)
+    areas = np.bincount(dense.ravel())
+    for place, box in enumerate(find_objects(dense), start=1):
+        if box is not None:
+            rows, cols = box
+            corners = (rows.start, cols.start, rows.stop, cols.stop)
+            yield int(ids[place]), Entry(int(areas[place]), corners)
 
 
 # -- clicks ----------------------------------------------------------------------------

@@ -19,22 +19,20 @@ from qtpy.QtCore import (
 )
 from qtpy.QtGui import QColor
 
-from napari_gpcis.geometry import moved, union
+from napari_gpcis.geometry import Entry, scan
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from napari.layers import Labels
-    from numpy.typing import NDArray
     from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
-    from napari_gpcis.plugin.viewer.planes import Box
 
     Index = QModelIndex | QPersistentModelIndex
 
@@ -189,73 +187,6 @@ def planes_of(shape: tuple[int, ...], axes: tuple[int, int]) -> list[Plane]:
     """Return all planes of a layer along these two axes."""
     rest = [1 if axis in axes else size for axis, size in enumerate(shape)]
     return [Plane(axes, tuple(map(int, place))) for place in np.ndindex(*rest)]
-
-
-STRIP = 1 << 20
-"""Pixels read at once."""
-DENSE = 1 << 16
-"""Ids up to this one are counted directly."""
-
-
-class Entry(NamedTuple):
-    """One object on one plane.
-
-    Attributes
-    ----------
-    area
-        Number of pixels.
-    box
-        The smallest half-open box around them.
-    """
-
-    area: int
-    box: Box
-
-
-def scan(
-    labels: Any, cancelled: Callable[[], bool] = lambda: False
-) -> dict[int, Entry] | None:
-    """Return the objects of a plane, by their ids in ascending order.
-
-    Parameters
-    ----------
-    labels
-        Shape (H, W), integers; ids above 0 are objects.
-    cancelled
-        Asked before each strip; if true the answer is ``None``.
-    """
-    found: dict[int, Entry] = {}
-    height, width = labels.shape
-    step = max(1, STRIP // max(1, width))
-    for start in range(0, height, step):
-        if cancelled():
-            return None
-        strip = np.maximum(np.asarray(labels[start : start + step]), 0)
-        for label, entry in _scan_strip(strip):
-            box = moved(entry.box, (start, 0))
-            before = found.get(label, Entry(0, box))
-            found[label] = Entry(before.area + entry.area, union(before.box, box))
-    return dict(sorted(found.items()))
-
-
-def _scan_strip(strip: NDArray[Any]) -> Iterator[tuple[int, Entry]]:
-    """Yield the objects of one strip."""
-    from scipy.ndimage import find_objects  # slow to import
-
-    top = int(strip.max(initial=0))
-    if top == 0:
-        return
-    ids = np.arange(top + 1) if top <= DENSE else np.unique(strip)
-    if top > DENSE:
-        strip = np.searchsorted(ids, strip)
-        if ids[0] != 0:
-            ids, strip = np.concatenate([[0], ids]), strip + 1
-    areas = np.bincount(strip.ravel())
-    for place, box in enumerate(find_objects(strip.astype(np.int32)), start=1):
-        if box is not None:
-            rows, cols = box
-            corners = (rows.start, cols.start, rows.stop, cols.stop)
-            yield int(ids[place]), Entry(int(areas[place]), corners)
 
 
 COLUMNS = ("Object", "Area (px)", "Plane")
