@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.inference.resampling import strips
 from napari_gpcis.inference.tiled import TiledChannel, TiledPlane
 
 if TYPE_CHECKING:
