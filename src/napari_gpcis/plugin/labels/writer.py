@@ -89,6 +89,11 @@ class LabelsWriter:
         return self._pixels.open
 
     @property
+    def ending(self) -> bool:
+        """True if the layer tells just now of an edit that was ours."""
+        return self._pixels.ending
+
+    @property
     def writing(self) -> bool:
         """True if pixels are being written by it just now."""
         return self._pixels.writing

@@ -256,6 +256,39 @@ def claim_layers(
     return AnnotationLayers(positive, negative, labels)
 
 
+def annotated_labels(viewer: ViewerModel, image: Layer) -> Labels | None:
+    """Return the labels layer that was made for an image; ``None`` without one."""
+    found: Labels | None = _own(viewer, "labels", image)
+    return found
+
+
+def replace_layer(viewer: ViewerModel, old: Labels, new: Labels) -> None:
+    """Show a labels layer instead of another one.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    old
+        Removed if it was made here; a layer of the user's is hidden.
+    new
+        Moved to its place.
+    """
+    if old not in viewer.layers:
+        return
+    if MARK not in old.metadata:
+        old.visible = False
+        return
+    place = viewer.layers.index(old)
+    viewer.layers.move(viewer.layers.index(new), place)
+    active = viewer.layers.selection.active
+    name = old.name
+    viewer.layers.remove(old)
+    new.name = name
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
+
+
 def _own(viewer: ViewerModel, role: str, image: Layer) -> Any:
     """Return the layer made earlier for this role on this image, if it still fits."""
     mark = {"role": role, "image": str(image.unique_id)}
