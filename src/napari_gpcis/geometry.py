@@ -325,18 +325,19 @@ def _scan_strip(strip: NDArray[Any]) -> Iterator[tuple[int, Entry]]:
         return
     from scipy.ndimage import find_objects  # slow to import
 
-    ids = np.arange(top + 1) if top <= DENSE else np.unique(strip)
-    if top > DENSE:
-        strip = np.searchsorted(ids, strip)
-        if ids[0] != 0:
-            ids, strip = np.concatenate([np.zeros(1, ids.dtype), ids]), strip + 1
-    dense = strip.astype(np.int32)
+    if top <= DENSE:
+        ids = np.flatnonzero(np.bincount(strip.astype(np.intp).ravel()))
+        number = np.zeros(top + 1, dtype=np.int32)
+        number[ids] = np.arange(len(ids)) + int(ids[0] != 0)
+        dense = number[strip]
+    else:
+        ids, dense = np.unique(strip, return_inverse=True)
+        dense = dense.reshape(strip.shape).astype(np.int32) + int(ids[0] != 0)
+    ids = ids[ids != 0]
     areas = np.bincount(dense.ravel())
-    for place, box in enumerate(find_objects(dense), start=1):
-        if box is not None:
-            rows, cols = box
-            corners = (rows.start, cols.start, rows.stop, cols.stop)
-            yield int(ids[place]), Entry(int(areas[place]), corners)
+    for place, (rows, cols) in enumerate(find_objects(dense), start=1):
+        corners = (rows.start, cols.start, rows.stop, cols.stop)
+        yield int(ids[place - 1]), Entry(int(areas[place]), corners)
 
 
 # -- clicks ----------------------------------------------------------------------------

@@ -106,6 +106,7 @@ class Annotation(QObject):
         self._debouncer = Debouncer(self.enter_plane, parent=self)
         self._connections = Connections()
         self.click_layers.changed.connect(self._on_points)
+        self.click_layers.refused.connect(self._say)
         self.events.planes_written.connect(self._on_written)
         self.events.current_changed.connect(self.clear_message)
         for name in DIMS_EVENTS:
@@ -148,12 +149,13 @@ class Annotation(QObject):
             How many there were.
         """
         self._writer.end_step()
-        parts = []
+        chosen: dict[Plane, list[int]] = {}
         for plane, label in objects:
+            chosen.setdefault(plane, []).append(label)
+        parts = []
+        for plane, labels in chosen.items():
             known = self._planes.get(plane) or PlaneAnnotation(plane, self._context)
-            part = known.delete(label)
-            if part is not None:
-                parts.append(part)
+            parts += known.delete(labels)
         self._writer.end_step()
         if parts:
             self.undo_stack.add_deleted(parts)
@@ -213,10 +215,12 @@ class Annotation(QObject):
             plane = displayed_plane(self._viewer, self.image)
         except InputError as error:
             self.current = None
+            self.click_layers.clickable = False
             self.events.current_changed.emit()
             self.events.plane_changed.emit()
             self._say(str(error))
             return
+        self.click_layers.clickable = True
         self._leave_other_axes(plane)
         self.current = self._planes.pop(plane, None)
         if self.current is None:

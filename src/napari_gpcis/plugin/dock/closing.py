@@ -1,7 +1,7 @@
 """Closing with unsaved work: a question before napari's window or the dock closes.
 
-Only the user is asked, who closes the window by its button, its menu or its keys, or the
-dock by its button. A script that closes them is never held up.
+Only the user is asked, who closes the window by its button, its menu or its keys, or
+the dock by its button. A script that closes them is never held up.
 """
 
 from __future__ import annotations
