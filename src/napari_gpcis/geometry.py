@@ -232,23 +232,22 @@ def column_runs(mask: Mask, box: Box, shape: tuple[int, int]) -> list[int]:
     list of int
         As `run_lengths` of the whole plane with ``order="F"``.
     """
-    columns = np.zeros((mask.shape[1], mask.shape[0] + 2), dtype=np.int8)
-    columns[:, 1:-1] = mask.T
-    steps = np.diff(columns, axis=1)
-    starts, stops = (
-        col * shape[0] + row
-        for col, row in (np.nonzero(steps == 1), np.nonzero(steps == -1))
-    )
-    joined = starts[1:] == stops[:-1]  # at the lower end of a column and the next's top
-    starts = starts[np.concatenate([[True], ~joined])] if len(starts) else starts
-    stops = stops[np.concatenate([~joined, [True]])] if len(stops) else stops
-    ends = np.empty(2 * len(starts), dtype=np.int64)
-    ends[0::2], ends[1::2] = starts, stops
-    ends += box[1] * shape[0] + box[0]
+    height, width = mask.shape
+    gap = int(height < shape[0])  # background between two columns
+    columns = np.zeros((width, height + gap), dtype=bool)
+    columns[:, :height] = mask.T
+    flat = columns.ravel()
+    ends = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    cols, rows = np.divmod(ends, height + gap)
+    found = ((cols + box[1]) * shape[0] + rows + box[0]).tolist()
+    if flat[0]:
+        found.insert(0, box[1] * shape[0] + box[0])
     total = shape[0] * shape[1]
-    if len(ends) == 0 or ends[-1] != total:
-        ends = np.append(ends, total)
-    return [int(run) for run in np.diff(ends, prepend=0)]
+    if flat[-1]:
+        found.append((box[1] + width) * shape[0])
+    if not found or found[-1] < total:
+        found.append(total)
+    return [end - begin for begin, end in zip([0, *found], found, strict=False)]
 
 
 def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Mask:
