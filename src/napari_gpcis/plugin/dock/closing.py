@@ -6,7 +6,9 @@ the dock by its button. A script that closes them is never held up.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject
@@ -48,42 +50,51 @@ class CloseGuard(QObject):
     ) -> None:
         super().__init__(widget)
         self._may_close: Callable[[], bool] | None = may_close
-        self._replaced: list[tuple[Any, str, Any]] = []
+        self._replaced: list[tuple[ReferenceType[Any], str, Any]] = []
         window.installEventFilter(self)
-        self._window: Any = window
-        self._replace(window, "close", self._close_window)
-        self._replace(dock, "destroyOnClose", self._close_dock)
+        self._window: ReferenceType[QMainWindow] = ref(window)
+        self._replace(window, "close", CloseGuard._close_window)
+        self._replace(dock, "destroyOnClose", CloseGuard._close_dock)
 
     def end(self) -> None:
         """Let everything close without a question."""
         self._may_close = None
         replaced, self._replaced = self._replaced, []
-        for owner, name, ours in replaced:
-            if owner.__dict__.get(name) is ours:
+        for known, name, ours in replaced:
+            owner = known()
+            if owner is not None and owner.__dict__.get(name) is ours:
                 delattr(owner, name)
-        if self._window is not None and isalive(self._window):
-            self._window.removeEventFilter(self)
-        self._window = None
+        window = self._window()
+        if window is not None and isalive(window):
+            window.removeEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask when the window system asks the window to close."""
-        closing = watched is self._window and event.type() == QEvent.Type.Close
+        closing = watched is self._window() and event.type() == QEvent.Type.Close
         if closing and event.spontaneous() and not self._asked():
             event.ignore()
             return True
         return False
 
     def _replace(self, owner: Any, name: str, instead: Callable[..., Any]) -> None:
-        """Let napari call something else, which calls what it would have called."""
-        if not hasattr(owner, name):
+        """Let napari call something else, which calls what it would have called.
+
+        Nothing of it keeps the window or this guard alive.
+        """
+        if not hasattr(type(owner), name):
             return
-        original = getattr(owner, name)
+        known, guard = ref(owner), ref(self)
+        before = owner.__dict__.get(name)  # of a guard of another widget
 
         def ours(*args: Any, **options: Any) -> Any:
-            return instead(original, *args, **options)
+            there, asking = known(), guard()
+            original = before or partial(getattr(type(there), name), there)
+            if asking is None:
+                return original(*args, **options)
+            return instead(asking, original, *args, **options)
 
         setattr(owner, name, ours)
-        self._replaced.append((owner, name, ours))
+        self._replaced.append((known, name, ours))
 
     def _close_window(
         self,
@@ -103,7 +114,7 @@ class CloseGuard(QObject):
 
     def _asked(self) -> bool:
         """Return whether it may be closed."""
-        window = self._window
+        window = self._window()
         seen = window is not None and isalive(window) and window.isVisible()
         return self._may_close is None or not seen or self._may_close()
 
