@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
+from tifffile import imread
 
 from napari_gpcis.plugin.dock.base import dock_of
 from napari_gpcis.plugin.dock.closing import KEEP
@@ -18,7 +19,7 @@ from napari_gpcis.plugin.saving.recovery_file import unsaved_work
 from napari_gpcis.prompts import read_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SAVE, DISCARD = QMessageBox.StandardButton.Save, QMessageBox.StandardButton.Discard
@@ -63,6 +64,20 @@ def desk(open_desk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
     return made
 
 
+@pytest.fixture
+def closings(desk: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Note that the window would be closed: napari's fixture closes it in the end."""
+    closed: list[bool] = []
+    kind = type(desk.viewer.window._qt_window)
+
+    def close(_: Any, quit_app: bool = False, confirm_need: bool = False) -> None:
+        closed.append(confirm_need)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "close", close)
+        yield closed
+
+
 def close_by_menu(desk: Any) -> None:
     desk.viewer.window._qt_window.close(quit_app=False, confirm_need=True)
 
@@ -84,10 +99,12 @@ def test_a_script_is_not_asked_and_loses_nothing(desk: Any) -> None:
     assert answers.asked == []
 
 
-def test_a_window_that_is_closed_by_a_script_is_not_asked_for(desk: Any) -> None:
+def test_a_window_that_is_closed_by_a_script_is_not_asked_for(
+    desk: Any, closings: list[bool]
+) -> None:
     answers = Answers()
     desk.viewer.window._qt_window.close()
-    desk.until(unsaved_work)
+    assert closings == [False]
     assert answers.asked == []
 
 
@@ -98,33 +115,41 @@ def test_a_widget_that_a_script_takes_away_is_kept(desk: Any) -> None:
     assert answers.asked == []
 
 
-@pytest.mark.parametrize("close", ["menu", "dock"])
-@pytest.mark.parametrize(
-    ("button", "closed", "left"),
-    [(CANCEL, False, 0), (KEEP, True, 1), (DISCARD, True, 0)],
-)
-def test_the_user_is_asked(
-    desk: Any, close: str, button: Any, closed: bool, left: int
+CHOICES = [(CANCEL, False, 0), (KEEP, True, 1), (DISCARD, True, 0)]
+
+
+@pytest.mark.parametrize(("button", "closed", "left"), CHOICES)
+def test_the_user_who_closes_the_window_is_asked(
+    desk: Any, closings: list[bool], button: Any, closed: bool, left: int
+) -> None:
+    answers = Answers(button)
+    close_by_menu(desk)
+    assert answers.asked == [QUESTION.format("cells", "1 object")]
+    assert bool(closings) is closed
+    if closed:
+        desk.widget.shut_down()
+        assert len(unsaved_work()) == left
+    else:
+        assert desk.widget.session is not None
+
+
+@pytest.mark.parametrize(("button", "closed", "left"), CHOICES)
+def test_the_user_who_closes_the_widget_is_asked(
+    desk: Any, button: Any, closed: bool, left: int
 ) -> None:
     answers = Answers(button)
     dock = dock_of(desk.widget)
-    if close == "menu":
-        close_by_menu(desk)
-    else:
-        QTest.mouseClick(dock.title.close_button, Qt.MouseButton.LeftButton)
-    assert answers.asked == [
-        "The clicks and masks on 'cells' (1 object) are not saved."
-    ]
-    if not closed:
-        assert desk.viewer.window._qt_window.isVisible()
-        assert desk.widget.session is not None
-        return
-    desk.until(lambda: desk.controller.annotation is None or desk.widget._closed)
-    desk.until(lambda: len(unsaved_work()) == left)
+    QTest.mouseClick(dock.title.close_button, Qt.MouseButton.LeftButton)
+    assert answers.asked == [QUESTION.format("cells", "1 object")]
+    assert desk.widget._closed is closed
+    assert len(unsaved_work()) == left
 
 
 def test_saving_in_the_question(
-    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Any,
+    closings: list[bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shown = desk.labels.data.copy()
     names = ["", str(tmp_path / "work")]
@@ -133,26 +158,26 @@ def test_saving_in_the_question(
     )
     answers = Answers(SAVE, SAVE)
     close_by_menu(desk)  # no name is given: it goes on
-    assert desk.viewer.window._qt_window.isVisible()
+    assert closings == []
     close_by_menu(desk)
+    assert closings == [True]
     assert len(answers.asked) == 2
     clicks, labels = file_names(tmp_path / "work")
     assert read_prompts(clicks).ids == (1,)
-    from tifffile import imread
-
     np.testing.assert_array_equal(imread(labels), shown)
-    desk.until(lambda: desk.widget._closed)
+    desk.widget.shut_down()
     assert unsaved_work() == []
 
 
-def test_what_is_saved_is_not_asked_for(desk: Any, tmp_path: Path) -> None:
+def test_what_is_saved_is_not_asked_for(
+    desk: Any, closings: list[bool], tmp_path: Path
+) -> None:
     answers, panel = Answers(), panel_of(desk)
     panel.write("save", tmp_path / "work")
     desk.until(lambda: "Saved" in panel.message.text())
     close_by_menu(desk)
-    desk.until(lambda: desk.widget._closed)
+    assert closings == [True]
     assert answers.asked == []
-    assert unsaved_work() == []
 
 
 # Save dialogs -------------------------------------------------------------------------
