@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from tifffile import imread
 
 from napari_gpcis.plugin.dock.base import dock_of
-from napari_gpcis.plugin.dock.closing import KEEP
+from napari_gpcis.plugin.dock.closing import KEEP, QUESTION
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
