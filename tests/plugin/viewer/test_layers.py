@@ -165,7 +165,14 @@ def test_other_masks_stay_where_they_are(shape: tuple, placed: dict) -> None:
         claim_layers(viewer, image, labels)
 
 
-KINDS = ("read-only", "mapped", "broadcast", "overlapping", "view of read-only")
+KINDS = (
+    "read-only",
+    "mapped",
+    "broadcast",
+    "overlapping",
+    "view of read-only",
+    "other byte order",
+)
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
@@ -182,6 +189,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
         "broadcast": np.broadcast_to(column, (40, 50)),
         "overlapping": overlapping,
         "view of read-only": frozen[::-1][::-1],
+        "other byte order": values.astype(values.dtype.newbyteorder("S")),
     }
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TITLE = "Unsaved objects"
 QUESTION = "The clicks and masks on {!r} ({}) are not saved."
 KEPT = "What you keep is offered again when the widget is next opened with this image."
+_ALIVE: Callable[[QObject], bool] = isalive  # QtPy gives it no types
 SAVE, KEEP, DISCARD = "Save ...", "Keep for next time", "Discard"
 
 
@@ -65,7 +66,7 @@ class CloseGuard(QObject):
             if owner is not None and owner.__dict__.get(name) is ours:
                 delattr(owner, name)
         window = self._window()
-        if window is not None and isalive(window):
+        if window is not None and _ALIVE(window):
             window.removeEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -115,7 +116,7 @@ class CloseGuard(QObject):
     def _asked(self) -> bool:
         """Return whether it may be closed."""
         window = self._window()
-        seen = window is not None and isalive(window) and window.isVisible()
+        seen = window is not None and _ALIVE(window) and window.isVisible()
         return self._may_close is None or not seen or self._may_close()
 
 

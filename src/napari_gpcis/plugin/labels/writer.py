@@ -277,10 +277,13 @@ class LabelsWriter:
                 self._pixels.set_unseen(plane, box, mask, 0)
             self._pixels.redraw()
         elif count:
-            found = [(box, *np.nonzero(mask)) for box, mask in masks]
-            rows = np.concatenate([down + box[0] for box, down, _ in found])
-            cols = np.concatenate([right + box[1] for box, _, right in found])
-            self._pixels.set_at(plane, rows, cols, 0)
+            rows, cols = [], []
+            for box, mask in masks:
+                down, right = np.nonzero(mask)
+                rows.append(down + box[0])
+                cols.append(right + box[1])
+            where = np.concatenate(rows), np.concatenate(cols)
+            self._pixels.set_at(plane, *where, 0)
 
     def replaced(
         self, plane: Plane, label: int, *, overwrite: bool = False

@@ -88,7 +88,10 @@ LAID = (
     "The masks in {!r} came without a pixel size: they were given the scale and place "
     "of {!r}."
 )
-COPIED = "{!r} was read-only: its layer now holds a copy in memory."
+COPIED = (
+    "{!r} was read-only, or stored for another machine: its layer now holds a copy in "
+    "memory."
+)
 MOST_COPIED = 1 << 31
 """Labels that cannot be written into are copied up to this many bytes."""
 
@@ -135,7 +138,8 @@ def make_writable(labels: Labels) -> bool:
     """Give labels pixels of their own if theirs cannot be written one by one.
 
     Arrays of an image library, and files that are mapped for reading, are read-only; of
-    a broadcast array one write would change several pixels.
+    a broadcast array one write would change several pixels; and integers of the other
+    byte order are not all drawn by napari.
 
     Returns
     -------
@@ -154,7 +158,7 @@ def make_writable(labels: Labels) -> bool:
         stride == 0 and size > 1
         for stride, size in zip(data.strides, data.shape, strict=True)
     )
-    if data.flags.writeable and not shared:
+    if data.flags.writeable and not shared and data.dtype.isnative:
         return False
     if data.nbytes > MOST_COPIED:
         msg = (
@@ -163,7 +167,7 @@ def make_writable(labels: Labels) -> bool:
             "or choose 'New layer'."
         )
         raise InputError(msg)
-    labels.data = np.array(data, order="C")
+    labels.data = np.array(data, dtype=data.dtype.newbyteorder("="), order="C")
     return True
 
 
