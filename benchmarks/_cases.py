@@ -19,9 +19,18 @@ if TYPE_CHECKING:
     from napari_gpcis import Prediction
 
 SIZES = (384, 1024, 4096)
-ACTIONS = ("encode", "first", "following 5", "following 20", "undo", "preview")
+ACTIONS = (
+    "encode",
+    "first",
+    "first, encoded",
+    "following 5",
+    "following 20",
+    "undo",
+    "preview",
+)
 _PUBLISHED = InferenceSettings(infer_size=384, gp_stride=1, antialias=False)
 _FEATURE_GRID = InferenceSettings(infer_size=384, gp_stride=4)
+_TOWERS = InferenceSettings(infer_size=256, gp_stride=4, frames="stay", expansion=1.6)
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,7 @@ def ways(backends: tuple[str, ...]) -> list[Setup]:
             ("resnet50", _PUBLISHED),
             ("hrnet18s", _FEATURE_GRID),
             ("segformer_b0", _FEATURE_GRID),
+            ("efficientnet_lite0", _TOWERS),
             ("gpcis-mobilenet-v2", None),
         ):
             label = f"{network}, {backend}"
@@ -98,7 +108,8 @@ def action(way: Setup, name: str, size: int) -> Callable[[], object]:
     way
         The network.
     name
-        One of `ACTIONS`. ``first`` encodes as well.
+        One of `ACTIONS`. ``first`` prepares the image and encodes it as well; a
+        network whose frames stay has encoded already what it sees at a later click.
     size
         Side of the image in pixels.
     """
@@ -111,6 +122,9 @@ def action(way: Setup, name: str, size: int) -> Callable[[], object]:
         return lambda: _encode(engine, prepared)
     if name == "undo":
         return _undo(segmenter, image, size)
+    if name == "first, encoded":
+        segmenter.encode(prepared)
+        return lambda: segmenter.step(prepared, clicks_on(size, 1))
     count = int(name.split()[-1]) if name.startswith("following") else 5
     clicks = clicks_on(size, count)
     previous: Prediction | None = None

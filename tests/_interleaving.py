@@ -1,7 +1,7 @@
-"""Random deeds, with answers that come at random moments: repeatable, without threads.
+"""Random actions, with answers that come at random moments: without threads.
 
-Work for the inference thread waits in a queue until it is its turn among the deeds. So
-a seed gives the same order of events on any machine, and a hundred events a second.
+Work for the inference thread waits in a queue until it is its turn among the actions.
+So a seed gives the same order of events on any machine, and a hundred events a second.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SHAPE = (6, 40, 48)
 """More planes than stay open."""
 RADIUS, HOLE = 7, 4
 FEW = 3, 3
-"""Where some persons click: again and again on the same places."""
+"""Where some users click: again and again on the same places."""
 BETWEEN_CHECKS = 15
 WAYS = ("new", "add", "cut", "replace")
 
@@ -62,7 +62,7 @@ class Queue(LatestWins):
         return answer is not None
 
 
-class Person:
+class User:
     """Does things at random.
 
     Parameters
@@ -89,6 +89,7 @@ class Person:
         self.image = bench.viewer.add_image(np.zeros(SHAPE, np.uint8))
         bench.segmenter.soft = seed % 3 == 2
         self.by_hand = np.zeros(SHAPE, dtype=bool)
+        self.drawn = np.zeros(SHAPE, dtype=bool)
         self.area = FEW if seed % 2 else SHAPE[1:]
         self.begin()
 
@@ -263,14 +264,64 @@ class Person:
         self.image.data[self.step] ^= 1
         self.watcher._look()
 
+    def stroke(self, row: int, col: int, value: int) -> None:
+        """Draw or erase with the mouse; it ends when the button is released."""
+        labels, pixels = self.labels, self.annotation._writer._pixels
+        mode, labels.mode = labels.mode, "paint"
+        event = SimpleNamespace(type="mouse_press", button=1)
+        pressed = pixels.on_press(labels, event)
+        next(pressed)
+        with labels.block_history():
+            self.paint(row, col, value)
+            self.paint(row + 2, col + 3, value)
+        event.type = "mouse_release"
+        next(pressed, None)
+        labels.mode = mode
+
+    def in_labels(self, number: int) -> None:
+        """Undo or redo with the labels layer active; what was drawn may come back."""
+        before = np.array(self.labels.data)
+        self.bench.controller.travel_in_labels(("undo", "undo", "redo")[number])
+        self.by_hand |= (before != self.labels.data) & (self.drawn | self.by_hand)
+
+    def back_and_forth(self, count: int) -> None:
+        """Undo, and redo at once what was undone: all clicks are as they were."""
+        if self.propagation.running or self.copying._pending is not None:
+            return
+        if self.annotation._debouncer.pending:
+            return  # another plane is about to be displayed
+        self.annotation.click_layers.settle()
+        before, undone = self.standing(), self.annotation.undo_stack._undone
+        times = 0
+        while times < count:
+            known = len(undone)
+            self.bench.controller.command("undo")
+            undone = self.annotation.undo_stack._undone
+            if len(undone) <= known:
+                break
+            times += 1
+        else:
+            for _ in range(times):
+                self.bench.controller.command("redo")
+            assert self.standing() == before
+
+    def standing(self) -> list[Any]:
+        """Return the clicks of the displayed plane, object by object, and its steps."""
+        current = self.annotation.current
+        steps = () if current.session is None else current.session.steps
+        waiting = [one.prompts for one in current.objects.waiting]
+        return [*steps, *waiting, current.clicks, current.current.start]
+
     def paint(self, row: int, col: int, value: int) -> None:
-        """Draw or erase by hand."""
+        """Draw or erase by a script."""
         before = np.array(self.labels.data)
         rows, cols = (grid.ravel() for grid in np.mgrid[row : row + 5, col : col + 5])
         inside = (rows < SHAPE[1]) & (cols < SHAPE[2])
         planes = np.full(np.count_nonzero(inside), self.step)
         place = planes, rows[inside], cols[inside]
-        self.labels.data_setitem(place, max(0, value - 6))
+        if len(planes):
+            self.labels.data_setitem(place, max(0, value - 6))
+        self.drawn |= before != self.labels.data
         self.by_hand |= before != self.labels.data
 
     def start_anew(self) -> None:
@@ -320,7 +371,7 @@ class Person:
         return int(self.bench.viewer.dims.current_step[0])
 
     def _place(self, row: int, col: int) -> list[int]:
-        """Return a point of the displayed plane, where the person clicks."""
+        """Return a point of the displayed plane, where the user clicks."""
         return [self.step, row % self.area[0], col % self.area[1]]
 
     def _write_otherwise(self) -> None:
@@ -372,9 +423,12 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "follow": (3,),
     "copy": (2,),
     "paint": (*PLACE, 18),
+    "stroke": (*PLACE, 18),
+    "in_labels": (3,),
+    "back_and_forth": (9,),
     "move_mouse": PLACE,
 }
-"""Up to which numbers are drawn for a deed."""
+"""Up to which numbers are drawn for an action."""
 WEIGHTS = {
     "click": 30,
     "click_background": 12,
@@ -397,7 +451,10 @@ WEIGHTS = {
     "follow": 2,
     "stop_following": 0.5,
     "copy": 3,
-    "paint": 3,
+    "paint": 2,
+    "stroke": 2,
+    "in_labels": 3,
+    "back_and_forth": 3,
     "move_mouse": 6,
     "mark_next_click": 2,
     "change_in_place": 1,

@@ -21,6 +21,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
+from napari_gpcis.plugin.annotation.undo import StrokeEdit
 from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
@@ -280,10 +281,14 @@ class Soak:
         self._edit("fill")
 
     def undo_in_labels(self) -> None:
-        self._travel(Qt.Key.Key_Z, CONTROL)
+        annotation = self.desk.controller.annotation
+        last = annotation.undo_stack._last_stroke(annotation.current)
+        self._travel(last is not None, Qt.Key.Key_Z, CONTROL)
 
     def redo_in_labels(self) -> None:
-        self._travel(Qt.Key.Key_Z, CONTROL | SHIFT)
+        undone = self.desk.controller.annotation.undo_stack._undone
+        drawn = bool(undone) and isinstance(undone[-1].edit, StrokeEdit)
+        self._travel(drawn, Qt.Key.Key_Z, CONTROL | SHIFT)
 
     def edit_by_script(self) -> None:
         """Another plugin writes an object and refreshes the layer."""
@@ -485,7 +490,7 @@ class Soak:
         """Whether edits by hand would not be steps of their own."""
         annotation = self.desk.controller.annotation
         live = bool(_unwrapped(self.labels)._block_history)
-        return live and not annotation.drawing
+        return live and not annotation._writer.drawing
 
     def restart(self) -> None:
         """Press Start again after the annotation has ended."""
@@ -587,15 +592,15 @@ class Soak:
             self.labels.mode = "pan_zoom"
         self.press(Qt.Key.Key_G)
 
-    def _travel(self, *key: Any) -> None:
-        """Undo or redo with the labels layer active."""
+    def _travel(self, drawn: bool, *key: Any) -> None:
+        """Undo or redo with the labels layer active: clicks, or what was drawn."""
         self.viewer.layers.selection.active = self.labels
         self._may_undo()
-        if self.desk.controller.annotation.drawing:
-            self.press(*key)
-        else:
+        if drawn or self.desk.controller.annotation.untouched:
             with self._hand():
                 self.press(*key)
+        else:
+            self.press(*key)
         self.press(Qt.Key.Key_G)
 
     def _memory(self) -> float:

@@ -12,8 +12,8 @@ import torch
 from distributed import LocalCluster
 from tifffile import imread, imwrite
 
-from napari_gpcis import Click, Segmenter, Session, batch
-from napari_gpcis.batch import Settings, Task, read_clicks, segment_images
+from napari_gpcis import Click, Segmenter, Session
+from napari_gpcis.batch import Settings, Task, read_clicks, segment_images, workers
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
 from napari_gpcis.errors import InputError
@@ -171,7 +171,7 @@ def test_a_cluster_that_is_not_there_is_told(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks, settings = read_clicks(table), Settings(tmp_path / "out")
-    monkeypatch.setattr(batch, "_CONNECT_TIMEOUT", 1)
+    monkeypatch.setattr(workers, "_CONNECT_TIMEOUT", 1)
     with pytest.raises(InputError, match="no dask scheduler can be reached"):
         segment_images(tasks, settings, cluster="tcp://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "distributed", None)
@@ -207,11 +207,107 @@ def test_no_image_is_overwritten(table: Path, tmp_path: Path) -> None:
     tasks = read_clicks(table)
     with pytest.raises(InputError, match="is one of the images"):
         segment_images(tasks, Settings(tmp_path))
-    twice = [Task(tmp_path / "a.tif", ()), Task(tmp_path / "a.png", ())]
+    twice = [Task(tmp_path / "a.tif", ()), Task(tmp_path / "a.png", ())]  # one folder
     with pytest.raises(InputError, match="would both be written"):
         segment_images(twice, Settings(tmp_path / "out"))
     with pytest.raises(InputError, match="jobs must be 1 or more, got 0"):
         segment_images(tasks, Settings(tmp_path / "out"), jobs=0)
+
+
+@pytest.fixture
+def plates(tmp_path: Path) -> Path:
+    """Two images of the same name in two folders, and a table of both."""
+    for number, plate in enumerate(("plate1", "plate2")):
+        (tmp_path / plate).mkdir()
+        image = np.full((64, 72), 20 + 50 * number, np.uint8)
+        image[10:30, 10:30] = 200
+        imwrite(tmp_path / plate / "A01.tif", image)
+    file = tmp_path / "clicks.csv"
+    file.write_text("image,row,col\nplate1/A01.tif,20,20\nplate2/A01.tif,50,50\n")
+    return file
+
+
+def test_a_row_belongs_to_the_image_at_its_path(
+    plates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plates.parent
+    second = folder / "plate2" / "A01.tif"
+    (task,) = read_clicks(plates, [second])
+    assert task == Task(second, ((Click(50, 50),),))
+    assert task.namesakes == (folder / "plate1" / "A01.tif",)
+    monkeypatch.chdir(folder)
+    (task,) = read_clicks(Path("clicks.csv"), [Path("plate1/A01.tif")])
+    assert task.objects == ((Click(20, 20),),)
+    moved = Path("/elsewhere/plate2/A01.tif")
+    assert read_clicks(plates, [moved])[0].objects == ((Click(50, 50),),)
+    with pytest.raises(
+        InputError, match=r"no clicks for .*; it has some for plate1/A0"
+    ):
+        read_clicks(plates, [Path("/elsewhere/plate3/A01.tif")])
+    same = plates.with_name("same.csv")
+    same.write_text(
+        "image,row,col\nplate2/A01.tif,1,2\n./plate1/../plate2/A01.tif,3,4\n"
+    )
+    (task,) = read_clicks(same)
+    assert len(task.objects) == 2
+
+
+def test_a_bare_name_belongs_to_one_image_only(plates: Path) -> None:
+    folder = plates.parent
+    images = [folder / plate / "A01.tif" for plate in ("plate1", "plate2")]
+    plates.write_text("image,row,col\nA01.tif,20,20\n")
+    assert [task.image for task in read_clicks(plates, images[1:])] == images[1:]
+    with pytest.raises(
+        InputError, match=r"line 2: A01\.tif may be .* or .*; write its"
+    ):
+        read_clicks(plates, images)
+    plates.write_text("image,row,col\nA01.tif,20,20\nplate2/A01.tif,5,5\n")
+    (task,) = read_clicks(plates, images[1:])
+    assert task.objects == ((Click(5, 5),),)
+    plates.write_text("image,row,col\nplate2\\A01.tif,20,20\n")
+    (task,) = read_clicks(plates)
+    assert task.image == images[1]
+    plates.write_text("image,row,col\n,20,20\n")
+    with pytest.raises(InputError, match="line 2: no image"):
+        read_clicks(plates)
+
+
+def test_equal_names_get_results_in_subfolders(
+    plates: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    words = ["segment", "--clicks", str(plates), "-o", str(output)]
+    words += ["--model", str(model), "--device", "cpu"]
+    assert main(words) == 0
+    for plate, place in (("plate1", (20, 20)), ("plate2", (50, 50))):
+        assert imread(output / plate / "A01.tif")[place] == 1
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "2 were there" in capsys.readouterr().out
+    # one of them alone has a flat result, which may not be taken for the other's
+    words[4] = str(tmp_path / "flat")
+    assert main([*words, str(tmp_path / "plate2" / "A01.tif")]) == 0
+    assert main([*words, str(tmp_path / "plate1" / "A01.tif")]) == 1
+    assert "may be that of" in capsys.readouterr().err
+    assert imread(tmp_path / "flat" / "A01.tif")[50, 50] == 1
+
+
+def test_an_object_that_cannot_be_made_costs_itself(
+    table: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table.write_text(
+        "image,row,col,object\na.tif,20,20,cell\na.tif,20,20,again\n"
+        "a.tif,500,20,outside\na.tif,50,50,last\n"
+    )
+    output = tmp_path / "out"
+    words = ["segment", "--clicks", str(table), "-o", str(output), "--view", "0,0,9,9"]
+    words += ["--model", str(model), "--device", "cpu", "--threshold", "0.99"]
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    assert "object 3 (outside): a click must lie inside" in shown.err
+    assert "1 images segmented" in shown.out
+    labels = imread(output / "a.tif")
+    assert (labels[20, 20], labels[50, 50]) == (1, 4)
 
 
 def test_options_that_need_one_image(

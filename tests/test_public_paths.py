@@ -420,7 +420,15 @@ def test_scripts_reach_the_session_of_the_widget() -> None:
 
 SCRIPTS = {
     "napari-gpcis": ("segment", "models", "convert", "demo"),
-    "gpcis-train": ("fit", "export", "throughput", "finetune", "average", "evaluate"),
+    "gpcis-train": (
+        "fit",
+        "export",
+        "throughput",
+        "finetune",
+        "average",
+        "evaluate",
+        "calibration",
+    ),
 }
 MODULES = {
     "napari_gpcis": SCRIPTS["napari-gpcis"],

@@ -1,7 +1,7 @@
 """Files that version 0.1.0 wrote are opened, and give what they gave then.
 
 `tests/data/saved_0.1.0/README.md` says how the files came about. They are never
-written anew: where a test here fails, a person's work cannot be opened any more.
+written anew: where a test here fails, a user's work cannot be opened any more.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from napari_gpcis.backbones.mobilenet_v2 import DepthwiseConv, MobileNetV2, SameConv
+from napari_gpcis.backbones._inverted_residual import DepthwiseConv, SameConv
+from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
 
 SIZES = [(8, 8), (7, 10), (9, 5), (13, 13)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from imageio.v3 import imread, imwrite
+from PIL import Image
 from tifffile import imread as read_tiff
 from tifffile import imwrite as write_tiff
 
@@ -170,6 +172,43 @@ def test_earlier_labels_are_kept(
     assert labels[30, 30] == 8
 
 
+def test_labels_of_a_stack_follow_the_plane(
+    image: Path, output: Path, model: str, tmp_path: Path
+) -> None:
+    picture = read_tiff(image)
+    earlier = np.where(disk(60, 80), 7, 0).astype(np.float32)
+    np.save(tmp_path / "stack.npy", np.stack([picture * 0, picture]))
+    np.save(tmp_path / "earlier.npy", np.stack([earlier * 0, earlier]))
+    more = ["--labels", str(tmp_path / "earlier.npy"), "--plane", "1"]
+    assert segment(tmp_path / "stack.npy", output, model, *more) == 0
+    labels = read_tiff(output)
+    assert (labels[earlier == 7] == 7).all()
+    assert labels[30, 30] == 8
+
+
+def test_one_object_that_cannot_be_made_costs_itself(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--next", "--click", "500,1", "--next", "--click", "60,80"]
+    assert segment(image, output, model, *more, "--threshold", "0.9") == 1
+    shown = capsys.readouterr()
+    assert "left out: object 2: a click must lie inside" in shown.err
+    labels = read_tiff(output)
+    assert (labels[30, 30], labels[60, 80]) == (1, 2)
+
+
+def test_a_turned_picture_is_told(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    turned = image.with_suffix(".jpg")
+    Image.fromarray(read_tiff(image)).save(turned, exif=exif)
+    assert segment(turned, output, model, click="80,30") == 0
+    assert read_tiff(output).shape == (120, 90)
+    assert "has an EXIF orientation" in capsys.readouterr().err
+
+
 def test_prompts_replay(image: Path, output: Path, model: str, tmp_path: Path) -> None:
     prompts = tmp_path / "clicks.json"
     assert segment(image, output, model, "--prompts", str(prompts)) == 0
@@ -289,6 +328,50 @@ def test_unusable_arrays(
     np.save(path, array, allow_pickle=True)
     assert segment(path, output, model, click="2,2") == 2
     assert message in complaint(capsys)
+
+
+def test_labels_of_a_stack_are_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        write_tiff(f"well_{number}.tif", np.zeros((30, 31), np.uint8))
+    labels = np.stack([np.full((30, 31), number, np.uint16) for number in (5, 6)])
+    write_tiff("my.labels.tif", labels, photometric="minisblack")
+    words = ["split-labels", "my.labels.tif", "well_1.tif", "well_2.tif"]
+    assert main(words) == 0
+    assert "wrote well_2_labels.tif" in capsys.readouterr().out
+    assert read_tiff("well_2_labels.tif").max() == 6
+    assert main([*words, "well_1_labels.tif", "well_2_labels.tif"]) == 0
+    capsys.readouterr()
+    assert main(words[:-1]) == 2
+    assert "1 images need as many planes" in complaint(capsys)
+
+
+def test_objects_are_exported_by_the_ending(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = np.zeros((2, 30, 40), np.uint16)
+    labels[1, 3:9, 4:14] = 7
+    metadata = {"axes": "TYX"}
+    write_tiff("l.ome.tif", labels, metadata=metadata, photometric="minisblack")
+    size = ["--pixel-size", "0.5", "--unit", "micrometer"]
+    for ending in ("geojson", "json", "csv", "tif", "zarr"):
+        assert main(["export", "l.ome.tif", "-o", f"o.{ending}", *size]) == 0, ending
+    (feature,) = json.loads((tmp_path / "o.geojson").read_text())["features"]
+    assert feature["geometry"]["plane"] == {"c": -1, "z": 0, "t": 1}
+    assert "15.0,micrometer" in (tmp_path / "o.csv").read_text()
+    capsys.readouterr()
+    for words, message in (
+        (["l.ome.tif", "-o", "o.csv"], "--overwrite replaces it"),
+        (["l.ome.tif", "-o", "o.xls"], "must end in .geojson"),
+        (["l.ome.tif", "-o", "no/o.csv"], "the folder no does not exist"),
+        (["l.ome.tif", "-o", "l.ome.tif", "--overwrite"], "the label image itself"),
+        (["none.tif", "-o", "n.csv"], "none.tif does not exist"),
+    ):
+        assert main(["export", *words]) == 2
+        assert message in complaint(capsys)
 
 
 def test_plane_outside_the_stack(

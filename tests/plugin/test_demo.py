@@ -10,7 +10,7 @@ from _fake_segmenter import FakeSegmenter
 from napari_gpcis.clicks import Click
 from napari_gpcis.inference.prediction import GridMaps, Prediction
 from napari_gpcis.plugin import demo
-from napari_gpcis.plugin.robot import intersection_over_union, next_click
+from napari_gpcis.plugin.robot import next_click
 from napari_gpcis.plugin.sample_data import read_sample
 
 
@@ -71,5 +71,3 @@ def test_the_robot_clicks_where_the_mask_is_most_wrong() -> None:
     assert not click.positive
     assert mask[click.pixel]
     assert next_click(wanted, wanted) is None
-    assert intersection_over_union(wanted, wanted) == 1
-    assert intersection_over_union(wanted, mask) == pytest.approx(441 / (441 + 315))

@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.robot import camera_of
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.viewer.layers import claim_layers
+from napari_gpcis.plugin.viewer.planes import camera_of
 from napari_gpcis.plugin.widget import NO_IMAGE, NOT_STARTED, GPCISWidget
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton

@@ -1,4 +1,4 @@
-"""``gpcis-train``: fit, fine-tune, average, export and evaluate."""
+"""``gpcis-train``: fit, fine-tune, average, export, evaluate and calibrate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpcis_training import calibration
 from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
 from gpcis_training.finetuning import cli as finetuning_cli
@@ -191,6 +192,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="clicks needed by a robot user")
     evaluation_cli.add_arguments(evaluate)
     evaluate.set_defaults(run=evaluation_cli.run)
+    calibrate = commands.add_parser(
+        "calibration", help="how true a model's probabilities are"
+    )
+    calibration.add_arguments(calibrate)
+    calibrate.set_defaults(run=calibration.run)
     return parser
 
 

@@ -123,8 +123,22 @@ class FitConfig:
         ``1 + max_extra_clicks`` steps; its own output becomes the previous mask and
         gives the next click. ``"passes"``, as published: 0 to ``max_extra_clicks``
         passes without gradients before each step, as many for the whole batch.
+        ``"unroll"``: a sample is encoded once and answered ``unrolled_clicks`` times
+        in one step, each time with a click on the largest error of the answer before
+        and that as previous mask; all answers are learned from. For networks that
+        encode an image without clicks.
     max_extra_clicks
         See ``iteration``.
+    unrolled_clicks
+        See ``iteration``.
+    click_weights
+        Weight of the loss of each unrolled click, by default 1. Their mean counts as
+        1.
+    quality
+        Weight of the loss of the predicted IoU, for networks that predict it.
+    average
+        Decay of an exponential average of the weights, such as 0.998: the exported
+        weights are then the average. 0 for none.
     in_order
         Draw each image once per pass (published), instead of any at any time. For
         one data set.
@@ -170,6 +184,10 @@ class FitConfig:
     seed: int = 0
     iteration: str = "carry"
     max_extra_clicks: int = 2
+    unrolled_clicks: int = 4
+    click_weights: tuple[float, ...] = ()
+    quality: float = 0.1
+    average: float = 0.0
     in_order: bool = False
     variational: float = 1.0
     epsilon2_start: float = 1e-2
@@ -187,7 +205,8 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Check options that would fail only in the middle of a run."""
-        _one_of("iteration", self.iteration, ("carry", "passes"))
+        _one_of("iteration", self.iteration, ("carry", "passes", "unroll"))
+        self._check_unrolling()
         if self.in_order and len(self.data) != 1:
             msg = f"in_order needs one data set, got {len(self.data)}"
             raise InputError(msg)
@@ -198,6 +217,25 @@ class FitConfig:
             msg = f"variational must be a number from 0, got {self.variational}"
             raise InputError(msg)
         self.settings()
+
+    def _check_unrolling(self) -> None:
+        """Raise `InputError` unless each unrolled click has its weight."""
+        if self.unrolled_clicks < 1:
+            msg = f"unrolled_clicks must be at least 1, got {self.unrolled_clicks}"
+            raise InputError(msg)
+        weights = self.click_weights
+        if weights and len(weights) != self.unrolled_clicks:
+            msg = (
+                f"click_weights must have {self.unrolled_clicks} numbers, as "
+                f"unrolled_clicks says, got {len(weights)}"
+            )
+            raise InputError(msg)
+        if weights and not (min(weights) >= 0 and sum(weights) > 0):
+            msg = f"click_weights must be from 0 and not all 0, got {weights}"
+            raise InputError(msg)
+        if not 0 <= self.average < 1:
+            msg = f"average must be at least 0 and below 1, got {self.average}"
+            raise InputError(msg)
 
     def settings(self) -> InferenceSettings:
         """Return the inference settings of the exported checkpoint.

@@ -2,7 +2,8 @@
 
 A backbone turns an image and a guidance map (the clicks and the previous mask after
 ``maps_transform``) into ``feature_dim`` features a pixel of its grid. What depends on
-the image alone is `encode`; what a click changes is `fuse`.
+the image alone is `encode`; what a click changes is `fuse`. A network that looks its
+encoding up at the clicks does so in `attend`, between the two.
 """
 
 from __future__ import annotations
@@ -51,6 +52,21 @@ class Backbone(nn.Module, ABC):
             Shape ``(B, 3, H, W)`` in [0, 1], not normalised.
         """
 
+    def attend(self, encoded: tuple[Tensor, ...], points: Tensor) -> tuple[Tensor, ...]:
+        """Return the encoding with what depends on the places of the clicks.
+
+        By default the encoding as it is. No parameters are used here.
+
+        Parameters
+        ----------
+        encoded
+            From :meth:`encode`.
+        points
+            Clicks, shape ``(B, 2 N, 3)``, network pixels.
+        """
+        del points
+        return encoded
+
     @abstractmethod
     def fuse(self, encoded: tuple[Tensor, ...], guidance: Tensor) -> Tensor:
         """Return raw features ``(B, d, ceil(H/4), ceil(W/4))``, not normalised.
@@ -58,7 +74,7 @@ class Backbone(nn.Module, ABC):
         Parameters
         ----------
         encoded
-            From :meth:`encode`.
+            From :meth:`attend`.
         guidance
             From the module of :meth:`make_maps_transform`.
         """
@@ -104,6 +120,8 @@ _MODULES = {
     "hrnet18s": "napari_gpcis.backbones.hrnet18s",
     "segformer_b0": "napari_gpcis.backbones.segformer_b0",
     "mobilenet_v2": "napari_gpcis.backbones.mobilenet_v2",
+    "efficientnet_lite0": "napari_gpcis.backbones.efficientnet_lite",
+    "efficientnet_lite2": "napari_gpcis.backbones.efficientnet_lite",
 }
 _FACTORIES: dict[str, Callable[..., Backbone]] = {}
 
@@ -118,7 +136,7 @@ def available() -> tuple[str, ...]:
     return tuple(sorted({*_MODULES, *_FACTORIES}))
 
 
-def create_backbone(name: str, **options: object) -> Backbone:
+def create_backbone(name: str, **options: Any) -> Backbone:
     """Build a backbone with random weights.
 
     Raises

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_gpcis.backbones._inverted_residual import InvertedResidual, SameConv
 from napari_gpcis.backbones.base import Backbone, ScaleLayer, register
 
 if TYPE_CHECKING:
@@ -40,88 +41,6 @@ _NARROW = 96
 _DECODER8 = 64
 _DECODER = 96
 _SKIP8_WIDTH, _SKIP4_WIDTH, _GUIDE_WIDTH = 32, 24, 16
-
-
-class SameConv(nn.Conv2d):
-    """Convolution with TensorFlow's SAME padding (more at the bottom and right)."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Return shape ``(B, C, ceil(H/stride), ceil(W/stride))``."""
-        pads: list[int] = []
-        for axis in (1, 0):  # functional.pad starts with the last axis
-            size, stride = maps.shape[2 + axis], self.stride[axis]
-            span = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
-            total = max((-(-size // stride) - 1) * stride + span - size, 0)
-            pads += [total // 2, total - total // 2]
-        if pads[0] == pads[1] and pads[2] == pads[3]:
-            return functional.conv2d(
-                maps,
-                self.weight,
-                self.bias,
-                self.stride,
-                (pads[2], pads[0]),
-                self.dilation,
-                self.groups,
-            )
-        return super().forward(functional.pad(maps, pads))
-
-
-class DepthwiseConv(SameConv):
-    """Depthwise 3x3 with two ways round slow CPU kernels of low-precision training.
-
-    A dilated convolution is the plain one on ``d x d`` interleaved sub-images, and a
-    strided one runs in float32; both give the same values.
-    """
-
-    def __init__(self, channels: int, stride: int, dilation: int) -> None:
-        super().__init__(
-            channels, channels, 3, stride, dilation=dilation, groups=channels
-        )
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Return shape ``(B, C, ceil(H/stride), ceil(W/stride))``."""
-        if not (torch.is_grad_enabled() and maps.device.type == "cpu"):
-            return super().forward(maps)
-        if self.dilation[0] > 1:
-            return self._interleaved(maps, self.dilation[0])
-        if self.stride[0] > 1:
-            with torch.autocast("cpu", enabled=False):
-                return super().forward(maps.float())
-        return super().forward(maps)
-
-    def _interleaved(self, maps: Tensor, step: int) -> Tensor:
-        height, width = maps.shape[-2:]
-        maps = functional.pad(maps, (0, -width % step, 0, -height % step))
-        shape = (*maps.shape[:2], maps.shape[2] // step, step, -1, step)
-        parts = maps.reshape(shape).permute(3, 5, 0, 1, 2, 4)
-        parts = functional.conv2d(
-            parts.flatten(0, 2), self.weight, self.bias, padding=1, groups=self.groups
-        )
-        parts = parts.reshape(step, step, -1, *parts.shape[1:])
-        joined = parts.permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
-        return joined[..., :height, :width]
-
-
-class InvertedResidual(nn.Module):
-    """Expand 1x1, depthwise 3x3, project 1x1; identity where shapes allow."""
-
-    def __init__(
-        self, inputs: int, outputs: int, expansion: int, stride: int, dilation: int
-    ) -> None:
-        super().__init__()
-        hidden = inputs * expansion
-        self.expand = nn.Conv2d(inputs, hidden, 1) if expansion > 1 else None
-        self.depthwise = DepthwiseConv(hidden, stride, dilation)
-        self.project = nn.Conv2d(hidden, outputs, 1)
-        self.residual = stride == 1 and inputs == outputs
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Return shape ``(B, outputs, ceil(H/stride), ceil(W/stride))``."""
-        hidden = maps
-        if self.expand is not None:
-            hidden = functional.relu6(self.expand(hidden))
-        projected: Tensor = self.project(functional.relu6(self.depthwise(hidden)))
-        return maps + projected if self.residual else projected
 
 
 def _pointwise(inputs: int, outputs: int) -> nn.Sequential:

@@ -44,6 +44,20 @@ class InferenceSettings:
     mirror
         Whether the network also sees the mirror image, and the logits of both are
         averaged: fewer clicks, in twice the time. Not done in the paper.
+    frames
+        ``"zoom"``: the region of interest follows the mask at every click, as
+        published. ``"stay"``: it stays while the object fits into it and is not too
+        small in it, so that an image is encoded once for many clicks.
+    least_fill
+        With ``frames="stay"``: the object is too small if the longer side of its box
+        is a smaller share of the frame's. A new frame is ``expansion`` times as long
+        as the object.
+    first_frames
+        With ``frames="stay"``: most frames that are tried for a first click, the view
+        first, then closer ones; the answer with the best expected IoU is taken.
+    temperature
+        Logits are divided by it, so that probabilities are those found on held-out
+        images; the mask at a threshold of 0.5 does not depend on it.
 
     Raises
     ------
@@ -59,6 +73,10 @@ class InferenceSettings:
     mask_threshold: float = 0.5
     antialias: bool = True
     mirror: bool = False
+    frames: str = "zoom"
+    least_fill: float = 0.25
+    first_frames: int = 1
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -68,6 +86,10 @@ class InferenceSettings:
         self._require("expansion", float, lambda v: v >= 1, "a number from 1")
         for name in ("crop_threshold", "mask_threshold"):
             self._require(name, float, lambda v: 0 < v < 1, "between 0 and 1")
+        self._require("frames", str, lambda v: v in ("zoom", "stay"), "zoom or stay")
+        self._require("least_fill", float, lambda v: 0 <= v < 1, "from 0 and below 1")
+        self._require("first_frames", int, lambda v: v in (1, 2, 3), "1, 2 or 3")
+        self._require("temperature", float, lambda v: v > 0, "a number above 0")
         for name in ("antialias", "mirror"):
             self._require(name, bool, lambda _: True, "true or false")
 
@@ -75,13 +97,14 @@ class InferenceSettings:
         self,
         name: str,
         kind: type,
-        in_range: Callable[[float], bool],
+        in_range: Callable[[Any], bool],
         accepted: str,
     ) -> None:
         """Raise `InputError` unless a setting has its type and lies in its range."""
-        value = getattr(self, name)
-        kinds = {float, int} if kind is float else {kind}
-        if type(value) not in kinds or not math.isfinite(value) or not in_range(value):
+        value: Any = getattr(self, name)
+        kinds: tuple[type, ...] = (float, int) if kind is float else (kind,)
+        right = type(value) in kinds and (kind is str or math.isfinite(value))
+        if not right or not in_range(value):
             msg = f"{name} must be {accepted}, got {value!r}"
             raise InputError(msg)
 

@@ -75,13 +75,20 @@ def segment(arguments: argparse.Namespace) -> int:
         )
         raise InputError(msg)
     (arguments.image,) = arguments.images
-    _segment_one(arguments)
-    return 0
+    return _segment_one(arguments)
 
 
-def _segment_one(arguments: argparse.Namespace) -> None:
-    """Segment one object after the other and write the label image."""
-    from napari_gpcis.imagefiles import check_output, read_image, write_labels
+def _segment_one(arguments: argparse.Namespace) -> int:
+    """Segment one object after the other and write the label image.
+
+    An object that cannot be made costs itself only; then the status is 1.
+    """
+    from napari_gpcis.imagefiles import (
+        check_output,
+        read_image,
+        read_labels,
+        write_labels,
+    )
 
     objects = _checked_objects(arguments.objects)
     check_output(arguments.output)
@@ -89,15 +96,27 @@ def _segment_one(arguments: argparse.Namespace) -> None:
         _check_free(path, arguments)
     image = read_image(arguments.image, arguments.plane)
     _check_channels(image, arguments.channels)
-    labels = arguments.labels and read_image(arguments.labels)
+    labels = arguments.labels and read_labels(arguments.labels, arguments.plane)
     session = _open_session(arguments, image, labels)
-    for clicks in objects:
-        _segment_object(session, clicks)
-    write_labels(arguments.output, session.labels)
+    made, problems = [], []
+    for number, clicks in enumerate(objects, start=1):
+        try:
+            made.append(_segment_object(session, clicks))
+        except InputError as error:
+            session.clear()
+            problems.append(f"object {number}: {error}")
+    if not made:
+        raise InputError("; ".join(problems))
+    write_labels(arguments.output, session.labels, source=arguments.image)
+    print("\n".join(made))
+    for problem in problems:
+        print(f"napari-gpcis: left out: {problem}", file=sys.stderr)
     print(f"wrote {arguments.output}")
     if arguments.prompts:
         session.save(arguments.prompts)
         print(f"wrote {arguments.prompts}")
+    _tell_orientation([arguments.image])
+    return SOME_FAILED if problems else 0
 
 
 def _open_session(arguments: argparse.Namespace, image: Any, labels: Any) -> Session:
@@ -118,14 +137,14 @@ def _open_session(arguments: argparse.Namespace, image: Any, labels: Any) -> Ses
     return session
 
 
-def _segment_object(session: Session, clicks: Sequence[Click]) -> None:
-    """Make the clicks of one object, accept it and report it."""
+def _segment_object(session: Session, clicks: Sequence[Click]) -> str:
+    """Make the clicks of one object, accept it, and return what to tell of it."""
     for click in clicks:
         session.add_click(click.row, click.col, click.positive)
     number = session.accept()
     pixels = int((session.labels == number).sum())
     several = "s" if len(clicks) > 1 else ""
-    print(f"object {number}: {len(clicks)} click{several}, {pixels} pixels")
+    return f"object {number}: {len(clicks)} click{several}, {pixels} pixels"
 
 
 def _checked_objects(objects: list[list[Click]] | None) -> list[list[Click]]:
@@ -149,7 +168,8 @@ def _check_channels(image: Any, channels: Sequence[int] | None) -> None:
 
 def _check_free(path: Path, arguments: argparse.Namespace) -> None:
     """Raise `InputError` if writing would destroy a file that is to be kept."""
-    if path.exists() and path.samefile(arguments.image):
+    image = arguments.image
+    if path.exists() and image.exists() and path.samefile(image):
         msg = f"output {path} is the image itself"
         raise InputError(msg)
     if path.exists() and not arguments.overwrite:
@@ -194,6 +214,7 @@ def segment_many(arguments: argparse.Namespace) -> int:
             cluster=arguments.dask,
             report=lambda now: _show(bar, now),
         )
+    _tell_orientation(summary.done)
     return _print_outcome(summary, arguments)
 
 
@@ -217,13 +238,32 @@ def _print_outcome(summary: Summary, arguments: argparse.Namespace) -> int:
     """Print the outcome; return the status."""
     for image, why in summary.failed.items():
         print(f"napari-gpcis: {image}: {why}", file=sys.stderr)
+    for image, objects in summary.left_out.items():
+        for why in objects:
+            print(f"napari-gpcis: {image}: left out: {why}", file=sys.stderr)
     parts = [f"{len(summary.done)} images segmented into {arguments.output}"]
     if summary.skipped:
         parts.append(f"{len(summary.skipped)} were there (--overwrite replaces them)")
     if summary.failed:
         parts.append(f"{len(summary.failed)} failed")
+    if summary.left_out:
+        count = sum(map(len, summary.left_out.values()))
+        parts.append(f"{count} objects of {len(summary.left_out)} images left out")
     print("; ".join(parts))
-    return SOME_FAILED if summary.failed else 0
+    return SOME_FAILED if summary.failed or summary.left_out else 0
+
+
+def _tell_orientation(images: Sequence[Path]) -> None:
+    """Tell that pictures were turned as viewers turn them: napari does not."""
+    from napari_gpcis.imagefiles import PICTURES, exif_orientation
+
+    for image in images:
+        if image.suffix.lower() in PICTURES and exif_orientation(image) != 1:
+            line = (
+                f"{image} has an EXIF orientation: clicks and labels are those of the "
+                "picture as viewers turn it; napari shows it as it is stored"
+            )
+            print(f"napari-gpcis: note: {line}", file=sys.stderr)
 
 
 def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -234,8 +274,8 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
         type=_path,
         nargs="*",
         metavar="IMAGE",
-        help="TIFF, PNG, JPEG or NumPy file; several only with --clicks, where all "
-        "images of the table are taken if none is named",
+        help="TIFF, PNG, JPEG or NumPy file, or OME-Zarr; several only with --clicks, "
+        "where all images of the table are taken if none is named",
     )
     add(
         "--click",
@@ -257,7 +297,8 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=_path,
         required=True,
-        help=".tif, .png or .npy file; with --clicks a folder",
+        help=".tif, .png or .npy file, or a folder .zarr (OME-Zarr); with --clicks a "
+        "folder",
     )
     add("--jobs", type=int, default=1, help="processes, with --clicks")
     add(
@@ -268,7 +309,7 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--format",
-        choices=("tif", "png", "npy"),
+        choices=("tif", "png", "npy", "ome.zarr"),
         default="tif",
         help="of the label images, with --clicks",
     )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 import numpy as np
 import torch
@@ -30,6 +38,8 @@ if TYPE_CHECKING:
 
 KEPT_ENCODINGS = 4
 """Encoded crops that a segmenter keeps."""
+KEPT_FRAMES = 16
+"""Encoded frames that a segmenter keeps whose frames stay: they are small."""
 KEPT_POSTERIORS = 3
 """Network inputs whose features a segmenter keeps."""
 
@@ -54,11 +64,13 @@ class Engine:
         self._model = model
         self._size, self._half_pixel = settings.infer_size, settings.antialias
         self._mirror = settings.mirror
+        self._temperature = settings.temperature
         model.to(self.device)
         model.eval()
         model.epsilon2 = settings.epsilon2
         model.gp_stride = settings.gp_stride
-        self._encodings: LRUCache[tuple[Any, ...]] = LRUCache(KEPT_ENCODINGS)
+        kept = KEPT_FRAMES if settings.frames == "stay" else KEPT_ENCODINGS
+        self._encodings: LRUCache[tuple[Any, ...]] = LRUCache(kept)
         self._posteriors: LRUCache[Posterior] = LRUCache(KEPT_POSTERIORS)
         self._lock = Lock()
 
@@ -68,7 +80,7 @@ class Engine:
         roi: Box,
         clicks: tuple[Click, ...],
         previous: Prediction | None,
-    ) -> tuple[GridMaps, NetworkInput]:
+    ) -> tuple[Answer, NetworkInput]:
         """Run the network on the region of interest and condition on the clicks.
 
         Raises
@@ -91,13 +103,24 @@ class Engine:
             self._posteriors.put((network_input, prepared.token), posterior)
             return self._maps(posterior, roi, clicks), network_input
 
+    def encode(self, prepared: PreparedImage, roi: Box) -> None:
+        """Encode a region of interest ahead of its first click, and keep that.
+
+        Raises
+        ------
+        InputError
+            If the image has NaN values there.
+        """
+        with torch.inference_mode(), self._lock:
+            self._encoded(prepared, roi)
+
     def recondition(
         self,
         prepared: PreparedImage,
         network_input: NetworkInput,
         clicks: tuple[Click, ...],
         key: Hashable | None = None,
-    ) -> GridMaps:
+    ) -> Answer:
         """Condition the features of an earlier network input on other clicks.
 
         The network runs only if these features are no longer kept.
@@ -127,10 +150,13 @@ class Engine:
 
     def _maps(
         self, posterior: Posterior, roi: Box, clicks: tuple[Click, ...]
-    ) -> GridMaps:
+    ) -> Answer:
         """Return the maps of a posterior, conditioned on the clicks."""
         points = self._points(clicks, roi)
-        return _grid_maps(*posterior.scores(points, variance=True))
+        scores, variance = posterior.scores(points, variance=True)
+        rate = getattr(posterior, "quality", None)
+        quality = None if rate is None else rate(scores)
+        return _answer(scores, variance, quality, self._temperature)
 
     def _points(self, clicks: tuple[Click, ...], roi: Box) -> Tensor:
         """Return the clicks as the network takes them."""
@@ -176,6 +202,15 @@ class Engine:
             encoded = self._encode(prepared, roi)
             self._encodings.put(key, encoded)
         return encoded
+
+
+class Answer(NamedTuple):
+    """What a model answers to clicks."""
+
+    maps: GridMaps
+    """Maps on the network's grid."""
+    quality: float | None
+    """Expected IoU of the mask, in [0, 1]; ``None`` if the model does not say."""
 
 
 class ClickModel(Protocol):
@@ -271,6 +306,12 @@ class MirroredPosterior:
             return scores, None
         return scores, _mean(spread, other_spread)
 
+    def quality(self, scores: Any) -> Tensor | None:
+        """Return the logit of the expected IoU by the features of the plain image."""
+        rate = getattr(self._plain, "quality", None)
+        found: Tensor | None = None if rate is None else rate(scores)
+        return found
+
 
 def mirrored_points(points: Tensor, size: int) -> Tensor:
     """Move clicks to where they lie on the mirror image.
@@ -293,9 +334,12 @@ def _mean(plain: Tensor, mirror: Tensor) -> Tensor:
     return (plain + mirror.flip(-1)) / 2
 
 
-def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:
+def _answer(
+    scores: Any, variance: Tensor | None, quality: Tensor | None, temperature: float
+) -> Answer:
     """Return the scores of a model as NumPy arrays."""
-    maps = (scores.logits.sigmoid(), scores.prior, scores.update, variance)
+    probability = (scores.logits / temperature).sigmoid()
+    maps = (probability, scores.prior, scores.update, variance)
     arrays = [m[0, 0].float().cpu().numpy().copy() for m in maps if m is not None]
     if len(arrays) < len(maps) or not all(np.isfinite(a).all() for a in arrays):
         msg = (
@@ -303,7 +347,8 @@ def _grid_maps(scores: Any, variance: Tensor | None) -> GridMaps:
             "are damaged or were trained badly"
         )
         raise GPCISError(msg)
-    return GridMaps(*arrays)
+    rated = None if quality is None else float(quality.float().sigmoid()[0])
+    return Answer(GridMaps(*arrays), rated)
 
 
 def find_device(name: str) -> str:

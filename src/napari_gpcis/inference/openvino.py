@@ -93,7 +93,8 @@ class OpenVINOModel(AcceleratedModel):
         """See :meth:`GPCIS.features`."""
         disks = disk_maps(points, (encoded.rgb.shape[-2], encoded.rgb.shape[-1]))
         maps = torch.cat([previous, disks], dim=1)
-        return self._run("fuse", maps, *encoded.features)[0]
+        attended = self._model.model.attend(encoded.features, points)
+        return self._run("fuse", maps, *attended)[0]
 
     def _run(self, stage: str, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run one half of the network. One thread at a time."""

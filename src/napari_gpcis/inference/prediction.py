@@ -54,6 +54,9 @@ class Prediction:
         aligned corners as published.
     seen
         Input of the network; of a preview, that of the prediction before.
+    quality
+        Expected IoU of the mask with the object meant, in [0, 1]; ``None`` from a
+        model that does not predict it.
     """
 
     shape: tuple[int, int]
@@ -63,6 +66,7 @@ class Prediction:
     maps: GridMaps
     half_pixel: bool
     seen: NetworkInput | None = None
+    quality: float | None = None
 
     def __post_init__(self) -> None:
         """Check the threshold and lock the arrays."""

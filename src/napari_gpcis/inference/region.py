@@ -1,10 +1,14 @@
-"""Region of interest: the part of the image that is zoomed in to for a click."""
+"""Region of interest: the part of the image that is zoomed in to for a click.
+
+As published it follows the mask at every click. A *frame* stays instead, while the
+object fits into it, so that the network encodes it once for many clicks.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_gpcis.geometry import clip_box, whole_image
+from napari_gpcis.geometry import clip_box, contains, whole_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +20,16 @@ if TYPE_CHECKING:
 
 MIN_TARGET = 10
 """Least side of the box around an object, in data pixels (published value)."""
+MIN_FRAME = 32
+"""Least side of a frame, in data pixels."""
+RIM = 1 / 64
+"""A mask so near to a frame's border, as a share of its side, may go on beyond it."""
+CLOSER = (1.0, 2.0)
+"""Network pixels per data pixel of the closer frames of a first click."""
+MUCH_CLOSER = 0.7
+"""Closer frames are at most so long, as a share of the view."""
+STEP = 4
+"""Closer frames begin at multiples of their side divided by this."""
 
 
 def region(
@@ -41,10 +55,67 @@ def region(
         How the model is run.
     """
     extent = None if previous is None else previous.extent(settings.crop_threshold)
-    if extent is None:
+    if previous is None or extent is None:
         first = whole_image(shape) if view is None else clip_box(view, shape)
         return around_clicks(first, clicks)
-    return target_box(around_clicks(extent, clicks), shape, settings.expansion)
+    target = around_clicks(extent, clicks)
+    if settings.frames == "zoom":
+        return target_box(target, shape, settings.expansion)
+    if previous.seen is not None and _stays(previous.roi, target, shape, settings):
+        return previous.roi
+    return frame_around(target, shape, settings.expansion)
+
+
+def closer_frames(
+    shape: tuple[int, int], click: Click, view: Box, settings: InferenceSettings
+) -> list[Box]:
+    """Return frames that show more of the surroundings of a first click than the view.
+
+    Their places are multiples of a quarter of their side, so that neighbouring clicks
+    share them. There are none if the view is close already.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the image.
+    click
+        The first click.
+    view
+        The frame that is tried first.
+    settings
+        How the model is run.
+    """
+    found: list[Box] = []
+    longest = max(view[2] - view[0], view[3] - view[1])
+    for zoom in CLOSER[: settings.first_frames - 1]:
+        side = max(round(settings.infer_size / zoom), MIN_FRAME)
+        if side <= MUCH_CLOSER * longest:
+            found.append(_grid_frame(click, side, shape))
+    return [box for box in found if contains(box, click)]
+
+
+def reaches_beyond(extent: Box, frame: Box, shape: tuple[int, int]) -> bool:
+    """Return whether a mask may go on beyond its frame: it lies at the frame's border.
+
+    Borders that are those of the image do not count.
+
+    Parameters
+    ----------
+    extent
+        Box of the mask.
+    frame
+        What the network saw.
+    shape
+        Height and width of the image.
+    """
+    for axis in (0, 1):
+        rim = RIM * (frame[2 + axis] - frame[axis])
+        if frame[axis] > 0 and extent[axis] < frame[axis] + rim:
+            return True
+        end = frame[2 + axis]
+        if end < shape[axis] and extent[2 + axis] > end - rim:
+            return True
+    return False
 
 
 def around_clicks(box: Box, clicks: Iterable[Click]) -> Box:
@@ -67,6 +138,65 @@ def target_box(box: Box, shape: tuple[int, int], expansion: float) -> Box:
     row_min, row_max = _expand(box[0], box[2], shape[0], expansion)
     col_min, col_max = _expand(box[1], box[3], shape[1], expansion)
     return row_min, col_min, row_max, col_max
+
+
+def frame_around(box: Box, shape: tuple[int, int], expansion: float) -> Box:
+    """Return the square frame of an object, shifted into the image.
+
+    Its side is ``expansion`` times the longer side of the object's box, at least 32
+    pixels; where the image is smaller, the frame is as long as the image.
+
+    Parameters
+    ----------
+    box
+        Of the object.
+    shape
+        Height and width of the image.
+    expansion
+        See above.
+    """
+    longest = max(box[2] - box[0], box[3] - box[1])
+    side = max(round(expansion * longest), MIN_FRAME)
+    rows = _shifted((box[0] + box[2] - side) // 2, side, shape[0])
+    cols = _shifted((box[1] + box[3] - side) // 2, side, shape[1])
+    return rows[0], cols[0], rows[1], cols[1]
+
+
+def _stays(
+    frame: Box, target: Box, shape: tuple[int, int], settings: InferenceSettings
+) -> bool:
+    """Return whether an object still suits its frame."""
+    inside = (
+        frame[0] <= target[0]
+        and frame[1] <= target[1]
+        and target[2] <= frame[2]
+        and target[3] <= frame[3]
+    )
+    if not inside or reaches_beyond(target, frame, shape):
+        return False
+    side = max(frame[2] - frame[0], frame[3] - frame[1])
+    fills = max(target[2] - target[0], target[3] - target[1]) / side
+    return fills >= settings.least_fill or side <= MIN_FRAME
+
+
+def _grid_frame(click: Click, side: int, shape: tuple[int, int]) -> Box:
+    """Return a square that holds a click in its middle half, but for image borders."""
+    step = max(side // STEP, 1)
+    starts = []
+    for place in click.pixel:
+        # the click lies between 3/8 and 5/8 of the side
+        starts.append(round((place - side / 2) / step) * step)
+    rows = _shifted(starts[0], side, shape[0])
+    cols = _shifted(starts[1], side, shape[1])
+    return rows[0], cols[0], rows[1], cols[1]
+
+
+def _shifted(start: int, side: int, length: int) -> tuple[int, int]:
+    """Return an interval of the image, moved into it, or all of the image."""
+    if side >= length:
+        return 0, length
+    start = min(max(start, 0), length - side)
+    return start, start + side
 
 
 def _expand(start: int, stop: int, length: int, expansion: float) -> tuple[int, int]:

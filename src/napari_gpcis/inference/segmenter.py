@@ -10,7 +10,7 @@ from napari_gpcis.geometry import Box, check_clicks, clip_box, whole_image
 from napari_gpcis.inference.backends import accelerated, check_backend, chosen_backend
 from napari_gpcis.inference.image import PreparedImage, prepare_image
 from napari_gpcis.inference.prediction import NetworkInput, Prediction
-from napari_gpcis.inference.region import region
+from napari_gpcis.inference.region import closer_frames, reaches_beyond, region
 
 if TYPE_CHECKING:
     import os
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.backends import Backend
-    from napari_gpcis.inference.engine import ClickModel
-    from napari_gpcis.inference.prediction import GridMaps
+    from napari_gpcis.inference.engine import Answer, ClickModel
     from napari_gpcis.inference.start_mask import StartMask
 
 __all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
+
+GOOD = 0.85
+"""No closer frame is tried if the expected IoU in the view is so high."""
 
 
 class Segmenter:
@@ -66,6 +68,10 @@ class Segmenter:
     at every click. One thing differs. If the previous mask is empty, the published
     code feeds the whole image but pastes the answer into the region of an earlier
     click; here that region is dropped, and the view of the first click is used.
+
+    A model with ``frames="stay"`` sees a *frame* that stays while the object fits into
+    it and fills enough of it, so that the image is encoded once for many clicks. For a
+    first click it may try closer frames than the view.
     """
 
     def __init__(
@@ -263,8 +269,65 @@ class Segmenter:
             msg = "clicks must hold at least one click, got none"
             raise InputError(msg)
         roi = region(prepared.shape, checked, previous, view, self.info.inference)
-        maps, network_input = self._engine.infer(prepared, roi, checked, previous)
-        return self._prediction(prepared, checked, maps, network_input)
+        found = self._infer(prepared, roi, checked, previous)
+        if len(checked) == 1 and previous is None:
+            return self._closer(prepared, found)
+        return found
+
+    def encode(self, prepared: PreparedImage, view: Box | None = None) -> None:
+        """Encode a view ahead of its first click, which then takes less time.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        view
+            See :meth:`step`.
+
+        Raises
+        ------
+        InputError
+            If the image has NaN values there.
+        """
+        shape = prepared.shape
+        roi = whole_image(shape) if view is None else clip_box(view, shape)
+        self._engine.encode(prepared, roi)
+
+    def _infer(
+        self,
+        prepared: PreparedImage,
+        roi: Box,
+        clicks: tuple[Click, ...],
+        previous: Prediction | None,
+    ) -> Prediction:
+        """Run the network on a region of interest."""
+        answer, network_input = self._engine.infer(prepared, roi, clicks, previous)
+        return self._prediction(prepared, clicks, answer, network_input)
+
+    def _closer(self, prepared: PreparedImage, found: Prediction) -> Prediction:
+        """Return the best answer to a first click, of its view and closer frames.
+
+        An answer that may go on beyond a closer frame is not taken. The view is good
+        enough if the answer is expected to be and the object is not small in it.
+        """
+        settings, shape = self.info.inference, prepared.shape
+        if settings.frames == "zoom" or found.quality is None:
+            return found
+        best, (click,) = found, found.clicks
+        for frame in closer_frames(shape, click, found.roi, settings):
+            extent = best.extent(settings.crop_threshold)
+            if best.quality is not None and best.quality >= GOOD and extent is not None:
+                longest = max(best.roi[2] - best.roi[0], best.roi[3] - best.roi[1])
+                side = max(extent[2] - extent[0], extent[3] - extent[1])
+                if side >= settings.least_fill * longest:
+                    break
+            tried = self._infer(prepared, frame, found.clicks, None)
+            extent = tried.extent(settings.crop_threshold)
+            if extent is None or reaches_beyond(extent, frame, shape):
+                continue
+            if (tried.quality or 0.0) > (best.quality or 0.0):
+                best = tried
+        return best
 
     def preview(
         self,
@@ -273,9 +336,11 @@ class Segmenter:
         previous: Prediction | None = None,
         view: Box | None = None,
     ) -> Prediction:
-        """Predict what one more click would give, from the Gaussian process alone.
+        """Predict what one more click would give.
 
-        The features of the pass of the network that made ``previous`` are conditioned
+        A model whose frames stay gives the very prediction of `step`: its click tower
+        is fast enough. Of other models the Gaussian process alone answers. The
+        features of the pass of the network that made ``previous`` are conditioned
         on its clicks and the new one: one more kernel column and Cholesky row, and no
         pass of the network. Without ``previous``, they are those of the view without
         any click. The features are kept for a few predictions and views; the first
@@ -313,6 +378,8 @@ class Segmenter:
         It waits for another thread's `step` only if features have to be made.
         """
         earlier = () if previous is None else previous.clicks
+        if self.info.inference.frames == "stay":
+            return self.step(prepared, (*earlier, click), previous, view)
         clicks = check_clicks((*earlier, click), prepared.shape)
         key = None
         if previous is None:
@@ -321,26 +388,27 @@ class Segmenter:
             network_input, key = NetworkInput(roi), roi
         else:
             network_input = previous.seen or NetworkInput(previous.roi, previous.clicks)
-        maps = self._engine.recondition(prepared, network_input, clicks, key)
-        return self._prediction(prepared, clicks, maps, network_input)
+        answer = self._engine.recondition(prepared, network_input, clicks, key)
+        return self._prediction(prepared, clicks, answer, network_input)
 
     def _prediction(
         self,
         prepared: PreparedImage,
         clicks: tuple[Click, ...],
-        maps: GridMaps,
+        answer: Answer,
         network_input: NetworkInput,
     ) -> Prediction:
-        """Return the prediction of these maps."""
+        """Return the prediction of an answer."""
         settings = self.info.inference
         return Prediction(
             shape=prepared.shape,
             roi=network_input.roi,
             clicks=clicks,
             threshold=settings.mask_threshold,
-            maps=maps,
+            maps=answer.maps,
             half_pixel=settings.antialias,
             seen=network_input,
+            quality=answer.quality,
         )
 
 

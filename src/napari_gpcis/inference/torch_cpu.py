@@ -172,7 +172,7 @@ def _followed(
 
     handles = []
     for part in network.modules():
-        if type(part) is nn.Conv2d:
+        if isinstance(part, nn.Conv2d):
             handles.append(part.register_forward_hook(after))
         elif isinstance(part, nn.BatchNorm2d):
             handles.append(part.register_forward_pre_hook(before))

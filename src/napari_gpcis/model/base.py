@@ -12,6 +12,8 @@ from napari_gpcis.backbones.base import ColourNormalisation
 from napari_gpcis.clicks import disk_maps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from napari_gpcis.backbones.base import Backbone
@@ -79,7 +81,7 @@ class ClickNetwork(nn.Module, ABC):
         height, width = encoded.rgb.shape[-2:]
         disks = disk_maps(points, (height, width))
         guidance = self.maps_transform(torch.cat([previous, disks], dim=1))
-        return self.model.fuse(encoded.features, guidance)
+        return self.model.fuse(self.model.attend(encoded.features, points), guidance)
 
     pixels = features  # the former name
 
@@ -114,6 +116,27 @@ class ClickNetwork(nn.Module, ABC):
         """
 
     @abstractmethod
+    def learn(
+        self,
+        encoded: Encoded,
+        points: Tensor,
+        previous: Tensor,
+        *,
+        sample: bool = True,
+        draws: Draws | None = None,
+    ) -> Learned:
+        """Return the answer to clicks in training.
+
+        Parameters
+        ----------
+        encoded, points, previous
+            See :meth:`features`.
+        sample
+            Draw what is random in training; its mean otherwise.
+        draws
+            The random numbers to use; by default new ones.
+        """
+
     def forward_train(
         self,
         x: Tensor,
@@ -128,11 +151,41 @@ class ClickNetwork(nn.Module, ABC):
         ----------
         x, points
             See :meth:`forward`.
-        sample
-            Draw what is random in training; its mean otherwise.
-        draws
-            The random numbers to use; by default new ones.
+        sample, draws
+            See :meth:`learn`.
         """
+        encoded = self.encode(x[:, :3])
+        found = self.learn(encoded, points, x[:, 3:], sample=sample, draws=draws)
+        return found.scores, found.loss
+
+    def unroll(
+        self,
+        rgb: Tensor,
+        first: ClickInput,
+        follow: Callable[[Learned], ClickInput | None],
+    ) -> list[Learned]:
+        """Return the answers to several clicks, one after the other, in training.
+
+        The image is encoded once, and all answers can be learned from in one backward
+        pass.
+
+        Parameters
+        ----------
+        rgb
+            Shape ``(B, 3, H, W)`` in [0, 1].
+        first
+            Clicks and mask of the first pass.
+        follow
+            Called with each answer; returns the next input, or ``None`` to end.
+        """
+        encoded = self.encode(rgb)
+        answers: list[Learned] = []
+        following: ClickInput | None = first
+        while following is not None:
+            points, previous, draws = following
+            answers.append(self.learn(encoded, points, previous, draws=draws))
+            following = follow(answers[-1])
+        return answers
 
 
 class Encoded(NamedTuple):
@@ -142,6 +195,28 @@ class Encoded(NamedTuple):
     """ImageNet-normalised colour, ``(B, 3, H, W)``."""
     features: tuple[Tensor, ...]
     """From the backbone's ``encode``."""
+
+
+class Learned(NamedTuple):
+    """Answer of a network in training."""
+
+    scores: GPScores
+    """Scores of all pixels."""
+    loss: Tensor
+    """Loss of the network's own, a scalar (the variational term, times 1e-3)."""
+    quality: Tensor | None = None
+    """Logit of the expected IoU, ``(B,)``, of a network that predicts it."""
+
+
+class ClickInput(NamedTuple):
+    """Input of a network in training, besides the image."""
+
+    points: Tensor
+    """Clicks, ``(B, 2 N, 3)``."""
+    previous: Tensor
+    """Previous mask probability, ``(B, 1, H, W)``."""
+    draws: Draws | None = None
+    """Random numbers; by default new ones."""
 
 
 class Draws(NamedTuple):

@@ -35,6 +35,9 @@ class ClickPosterior:
         Any tensor ``(1, C, H, W)`` of the size of the network input.
     observe
         From points ``(1, 2 N, 3)`` to observations.
+    rate
+        From logits ``(1, 1, H, W)`` to the logit of the expected IoU, ``(1,)``;
+        ``None`` for a network that does not predict it.
 
     Notes
     -----
@@ -48,9 +51,10 @@ class ClickPosterior:
         field: Field,
         like: Tensor,
         observe: Callable[[Tensor], ResidualObservations],
+        rate: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self._grid, self._prior, self._like = grid, prior, like
-        self._observe = observe
+        self._observe, self._rate = observe, rate
         self._columns = Columns.none(field)
 
     def scores(
@@ -76,6 +80,16 @@ class ClickPosterior:
         update = columns.update(double(observed.residual[0, slots]))[None].float()
         scores = to_scores(self._prior, update, self._grid, self._like)
         return scores, self._spread(columns) if variance else None
+
+    def quality(self, scores: GPScores) -> Tensor | None:
+        """Return the logit of the expected IoU, ``(1,)``; ``None`` if it is unknown.
+
+        Parameters
+        ----------
+        scores
+            From :meth:`scores`.
+        """
+        return None if self._rate is None else self._rate(scores.logits)
 
     def _spread(self, columns: Columns) -> Tensor:
         """Return the posterior variance at the size of the network input."""

@@ -7,6 +7,7 @@ Tensors only. Clicks come as points ``(B, 2 N, 3)`` in network pixels (see
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -18,7 +19,7 @@ from napari_gpcis.backbones.base import create_backbone, initialise
 from napari_gpcis.errors import InputError
 from napari_gpcis.gp.kernel import RGB_CHANNELS
 from napari_gpcis.gp.variational import CLICK_STD
-from napari_gpcis.model.base import ClickNetwork
+from napari_gpcis.model.base import ClickNetwork, Learned
 from napari_gpcis.model.click_posterior import ClickPosterior, ResidualObservations
 from napari_gpcis.model.grid import (
     Observations,
@@ -31,6 +32,7 @@ from napari_gpcis.model.grid import (
     to_scores,
 )
 from napari_gpcis.model.linear import LinearNetwork
+from napari_gpcis.model.quality import QualityHead
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,6 +87,8 @@ class GPCIS(ClickNetwork):
         Noise added to ``epsilon^2`` at a click, times the variance of the features
         in the 3 x 3 pixels about it: a click on a border, whose exact place matters,
         is trusted less than one within a region. 0 as published.
+    quality
+        Add a :class:`napari_gpcis.model.quality.QualityHead`.
 
     Raises
     ------
@@ -106,6 +110,7 @@ class GPCIS(ClickNetwork):
         rgb: bool = True,
         click_patch: int = 1,
         click_noise: float = 0.0,
+        quality: bool = False,
     ) -> None:
         _check_basis(basis, linear_basis=linear_basis, learn_basis=learn_basis)
         omega = 0.25 * torch.randn(basis, 1)
@@ -125,6 +130,7 @@ class GPCIS(ClickNetwork):
             nn.Linear(_CLICK_HIDDEN, 1),
         )
         self.linear = nn.Linear(dim, 1) if linear_basis else None
+        self.quality = QualityHead(dim) if quality else None
         if self.theta is not None:
             initialise(self.theta)
         initialise(self.u_mlp)
@@ -154,27 +160,27 @@ class GPCIS(ClickNetwork):
         raw = self.features(encoded, points, previous)
         return self._posterior(raw, encoded.rgb, points, variance=variance)
 
-    def forward_train(
+    def learn(
         self,
-        x: Tensor,
+        encoded: Encoded,
         points: Tensor,
+        previous: Tensor,
         *,
         sample: bool = True,
         draws: Draws | None = None,
-    ) -> tuple[GPScores, Tensor]:
+    ) -> Learned:
         """Return scores and the variational term (already times 1e-3).
 
         Parameters
         ----------
-        x, points
-            See :meth:`forward`.
+        encoded, points, previous
+            See :meth:`features`.
         sample
             Draw ``w`` and ``f_n`` (training); their means otherwise.
         draws
             The random numbers to use; by default new ones.
         """
-        encoded = self.encode(x[:, :3])
-        raw = self.features(encoded, points, x[:, 3:])
+        raw = self.features(encoded, points, previous)
         with torch.autocast(raw.device.type, enabled=False):
             grid = self._lay_out(raw, encoded.rgb)
             observed = self._observe(grid, points, encoded.rgb)
@@ -194,7 +200,11 @@ class GPCIS(ClickNetwork):
                 given.cholesky,
                 observed.cells.used,
             )
-            return to_scores(prior, update, grid, encoded.rgb), loss.float()
+            scores = to_scores(prior, update, grid, encoded.rgb)
+            quality = None
+            if self.quality is not None:
+                quality = self.quality(raw, scores.logits)
+            return Learned(scores, loss.float(), quality)
 
     def click_posterior(self, encoded: Encoded, raw: Tensor) -> ClickPosterior:
         """Return the posterior of one image's features, given any clicks.
@@ -223,7 +233,8 @@ class GPCIS(ClickNetwork):
                 observed.features, observed.mean - known, noise, observed.cells
             )
 
-        return ClickPosterior(grid, prior, field, encoded.rgb, observe)
+        rate = None if self.quality is None else partial(self.quality, raw)
+        return ClickPosterior(grid, prior, field, encoded.rgb, observe, rate)
 
     surface = click_posterior  # the former name
 
@@ -403,8 +414,9 @@ def build_model(
     Parameters
     ----------
     name
-        ``"resnet50"`` (the published network), ``"hrnet18s"``, ``"segformer_b0"`` or
-        ``"mobilenet_v2"`` (small; the default of the plugin).
+        ``"resnet50"`` (the published network), ``"hrnet18s"``, ``"segformer_b0"``,
+        ``"mobilenet_v2"`` (small), ``"efficientnet_lite0"`` or
+        ``"efficientnet_lite2"`` (these encode an image once for all clicks).
     head
         ``"gp"``: a :class:`GPCIS`. ``"linear"``: a :class:`LinearNetwork`, the
         control without a Gaussian process.

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from napari_gpcis.backbones.base import initialise
-from napari_gpcis.model.base import ClickNetwork
+from napari_gpcis.model.base import ClickNetwork, Learned
 from napari_gpcis.model.grid import GPScores
 
 if TYPE_CHECKING:
@@ -69,29 +69,29 @@ class LinearNetwork(ClickNetwork):
         probability = scores.logits.sigmoid()
         return scores, probability * (1 - probability)
 
-    def forward_train(
+    def learn(
         self,
-        x: Tensor,
+        encoded: Encoded,
         points: Tensor,
+        previous: Tensor,
         *,
         sample: bool = True,
         draws: Draws | None = None,
-    ) -> tuple[GPScores, Tensor]:
+    ) -> Learned:
         """Return scores and a loss of 0: there is no variational term.
 
         Parameters
         ----------
-        x, points
-            See :meth:`forward`.
+        encoded, points, previous
+            See :meth:`features`.
         sample, draws
             Change nothing: nothing is drawn.
         """
         del sample, draws
-        encoded = self.encode(x[:, :3])
-        raw = self.features(encoded, points, x[:, 3:])
+        raw = self.features(encoded, points, previous)
         with torch.autocast(raw.device.type, enabled=False):
             scores = self._scores(raw.float(), encoded.rgb)
-        return scores, scores.logits.new_zeros(())
+        return Learned(scores, scores.logits.new_zeros(()))
 
     def _scores(self, raw: Tensor, like: Tensor) -> GPScores:
         """Score features ``(B, d, h, w)`` and bring them to the size of ``like``."""

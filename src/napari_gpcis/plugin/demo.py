@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from qtpy.QtCore import Qt
 
+from napari_gpcis.geometry import iou, whole_image
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.robot import (
     Robot,
-    intersection_over_union,
     next_click,
     wait_for,
 )
@@ -165,7 +165,7 @@ def _segment_object(
     mask = np.zeros_like(wanted)
     waited: list[float] = []
     while len(waited) < max_clicks:
-        agreement = intersection_over_union(wanted, mask)
+        agreement = _agreement(wanted, mask)
         click = next_click(wanted & ~taken, mask)
         if click is None or agreement >= GOOD_IOU:
             break
@@ -177,8 +177,14 @@ def _segment_object(
             return None
         waited.append((time.perf_counter() - start) * 1000)
         mask = (labels.data > 0) & ~taken
-    iou = intersection_over_union(wanted, mask)
-    return Result(len(waited), iou, float(np.median(waited)))
+    agreement = _agreement(wanted, mask)
+    return Result(len(waited), agreement, float(np.median(waited)))
+
+
+def _agreement(wanted: Mask, mask: Mask) -> float:
+    """Return the intersection over union of two masks of the whole image."""
+    box = whole_image(wanted.shape)
+    return iou(wanted, box, mask, box)
 
 
 def _clicks(widget: GPCISWidget) -> int:

@@ -16,6 +16,8 @@ from qtpy.QtWidgets import QApplication, QWidget
 from scipy import ndimage
 
 from napari_gpcis.clicks import Click
+from napari_gpcis.geometry import deepest_pixel, depth
+from napari_gpcis.plugin.viewer.planes import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,11 +117,6 @@ class Robot:
         QTest.keyClick(self._canvas, key, modifier)
 
 
-def camera_of(viewer: Viewer) -> Any:
-    """Return the camera, which napari 0.9 has moved into the scene."""
-    return getattr(viewer, "scene", viewer).camera
-
-
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     """Process events until a condition is true; return false after a time limit."""
     end = time.monotonic() + seconds
@@ -137,13 +134,5 @@ def next_click(wanted: Mask, mask: Mask) -> Click | None:
     if count == 0:
         return None
     sizes = np.bincount(wrong.ravel())[1:]
-    region = np.pad(wrong == int(sizes.argmax()) + 1, 1)
-    depth = ndimage.distance_transform_edt(region)[1:-1, 1:-1]
-    row, col = np.unravel_index(int(depth.argmax()), depth.shape)
-    return Click(int(row), int(col), bool(wanted[row, col]))
-
-
-def intersection_over_union(one: Mask, other: Mask) -> float:
-    """Return the intersection over union of two masks, 1 if they are equal."""
-    union = int(np.count_nonzero(one | other))
-    return int(np.count_nonzero(one & other)) / union if union else 1.0
+    row, col = deepest_pixel(depth(wrong == int(sizes.argmax()) + 1))
+    return Click(row, col, bool(wanted[row, col]))

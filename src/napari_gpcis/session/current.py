@@ -144,6 +144,11 @@ class CurrentObject:
         """True if `redo` has a step to repeat."""
         return self._history.can_redo
 
+    @property
+    def steps(self) -> int:
+        """Number of steps that `undo` can take back."""
+        return self._history.steps
+
     # -- steps -----------------------------------------------------------------
 
     def add_click(self, row: float, col: float, positive: bool = True) -> None:
@@ -337,6 +342,11 @@ class _History:
     def can_redo(self) -> bool:
         """True if there is a step to repeat."""
         return bool(self._undone)
+
+    @property
+    def steps(self) -> int:
+        """Number of steps to go back."""
+        return len(self._before)
 
     def reaches(self, prompts: Prompts) -> bool:
         """Tell whether a prediction for these prompts may be wanted again."""

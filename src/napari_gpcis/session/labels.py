@@ -318,6 +318,18 @@ class LabelChange:
         same[self.where] = region[self.where] == self.after
         return same
 
+    def standing(self, region: NDArray[Any]) -> LabelChange:
+        """Return the change of those pixels alone that are still as they were left.
+
+        Parameters
+        ----------
+        region
+            What the box holds now.
+        """
+        where = self.stands(region)
+        after = self.after if self.after.ndim == 0 else self.after[where[self.where]]
+        return LabelChange(self.box, where, self.before_at(where), after)
+
     def before_at(self, pixels: Mask) -> NDArray[Any]:
         """Return what some of the pixels were before, one value if all were alike."""
         if self.before.ndim == 0:

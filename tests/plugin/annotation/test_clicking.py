@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QApplication
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.clicking import THRESHOLD, ClickingPanel
-from napari_gpcis.plugin.robot import camera_of
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+from napari_gpcis.plugin.viewer.planes import camera_of
 
 RIGHT = Qt.MouseButton.RightButton
 SHIFT = Qt.KeyboardModifier.ShiftModifier

@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.controller import Controller
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
@@ -137,11 +138,11 @@ def test_one_accepted_object_is_one_undo_step_of_the_labels(bench) -> None:
     bench.positive.add([60, 80])
     bench.settled(1)
     bench.controller.command("accept")
-    bench.controller.travel_in_labels("undo")
+    bench.labels.undo()
     assert set(np.unique(bench.labels.data)) == {0, 1}
-    bench.controller.travel_in_labels("undo")
+    bench.labels.undo()
     assert not bench.labels.data.any()
-    bench.controller.travel_in_labels("redo")
+    bench.labels.redo()
     wanted = masks((30, 40), (30, 50), (30, 60))
     np.testing.assert_array_equal(bench.labels.data == 1, wanted)
 
@@ -156,6 +157,25 @@ def test_undo_in_the_labels_takes_back_the_running_click(bench) -> None:
     bench.controller.travel_in_labels("undo")
     assert set(np.unique(bench.labels.data)) == {0, 1}
     assert len(bench.positive.data) == 0
+
+
+def test_undo_in_the_labels_takes_back_no_object_of_an_earlier_annotation(
+    bench,
+) -> None:
+    image = bench.start()
+    bench.labels.data_setitem((np.array([3]), np.array([4])), 7)  # before any click
+    bench.controller.travel_in_labels("undo")
+    assert not bench.labels.data.any()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.controller.command("accept")
+    labels, before = bench.labels, bench.labels.data.copy()
+    bench.controller.stop()
+    assert bench.controller.start(image, labels)
+    bench.until(lambda: bench.controller.session is not None)
+    bench.controller.travel_in_labels("undo")
+    assert "Nothing to undo" in bench.controller.status
+    np.testing.assert_array_equal(labels.data, before)
 
 
 def test_undo_without_clicks_reopens_the_last_object(bench) -> None:
@@ -362,6 +382,68 @@ def test_a_model_that_raises_leaves_labels_and_clicks(bench, errors) -> None:
     assert len(errors) == 1
 
 
+def test_after_an_error_all_objects_wait_and_are_tried_again(bench, errors) -> None:
+    accept_before_masks(bench, (30, 40), (60, 80))
+    bench.positive.add([20, 80])
+    bench.until(lambda: len(bench.current.clicks) == 3)
+    bench.segmenter.error = RuntimeError("no memory left")
+    bench.segmenter.gate.set()
+    bench.until(lambda: errors)
+    assert [one.clicks for one in bench.current.objects.all] == [
+        (Click(30, 40),),
+        (Click(60, 80),),
+        (Click(20, 80),),
+    ]
+    bench.segmenter.error = None
+    bench.positive.add([20, 70])
+    bench.until(lambda: len(bench.controller.session.objects) == 2)
+    bench.settled(2)
+    for label, places in enumerate(([(30, 40)], [(60, 80)], [(20, 80), (20, 70)]), 1):
+        np.testing.assert_array_equal(bench.labels.data == label, masks(*places))
+
+
+def test_an_object_that_cannot_be_read_lets_the_others_go_on(bench, errors) -> None:
+    accept_before_masks(bench, (30, 40), (60, 80))
+    bench.until(lambda: bench.segmenter.runs)
+    bench.segmenter.error = InputError("NaN where it is read")
+    bench.segmenter.gate.set()
+    bench.until(lambda: errors)
+    assert bench.current.clicks == (Click(60, 80),)
+    bench.segmenter.error = None
+    bench.controller.command("accept")
+    bench.until(lambda: bench.controller.session.objects)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((60, 80)))
+    for clicks in ((Click(60, 80),), (), (Click(30, 40),)):
+        bench.controller.command("undo")
+        assert bench.current.clicks == clicks
+    for _ in range(3):
+        bench.controller.command("redo")
+    bench.settled(0)
+    np.testing.assert_array_equal(bench.labels.data == 1, masks((60, 80)))
+
+
+@pytest.mark.parametrize("later", ["cut", "new"])
+def test_what_was_chosen_when_accept_was_pressed_holds(bench, later) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.controller.command("accept")
+    bench.segmenter.gate.clear()
+    bench.labels.selected_label = 1
+    bench.controller.writing.mode = "add" if later == "cut" else "cut"
+    bench.positive.add([30, 46])
+    bench.controller.command("accept")
+    bench.controller.writing.mode = later
+    bench.current.write_otherwise()
+    bench.positive.add([30, 60])
+    bench.segmenter.gate.set()
+    bench.until(lambda: len(bench.controller.session.steps) == 2)
+    bench.settled(1)
+    first, second, third = (masks((30, col)) for col in (40, 46, 60))
+    expected = (first | second) & ~third if later == "cut" else first & ~second
+    np.testing.assert_array_equal(bench.labels.data == 1, expected)
+
+
 def test_a_model_that_does_not_load_is_tried_again(bench, errors) -> None:
     failing, good = [True], bench.controller._models._factory
 
@@ -422,7 +504,7 @@ def test_the_image_removed_while_a_prediction_runs(bench, errors) -> None:
     assert errors == []
 
 
-def test_layers_removed_by_the_person(bench) -> None:
+def test_layers_removed_by_the_user(bench) -> None:
     image = bench.start()
     for role in ("positive", "negative", "labels"):
         bench.positive.add([30, 40])

@@ -1,4 +1,4 @@
-"""Deeds and answers in every order; more of them with
+"""Actions and answers in every order; more of them with
 
     GPCIS_INTERLEAVINGS=200 pytest tests/plugin/annotation/test_interleaving.py
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from _interleaving import Person, Queue, make_small
+from _interleaving import Queue, User, make_small
 from napari_gpcis.plugin import background as worker
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
@@ -34,9 +34,9 @@ def queued(monkeypatch: pytest.MonkeyPatch, request: Any) -> Any:
 def test_whatever_comes_first_clicks_give_the_masks_again(
     queued: Any, seed: int
 ) -> None:
-    person = Person(queued, seed)
+    user = User(queued, seed)
     try:
-        person.run(EVENTS)
+        user.run(EVENTS)
     except BaseException as problem:
-        problem.add_note(f"seed {seed}: {person.done}")
+        problem.add_note(f"seed {seed}: {user.done}")
         raise

@@ -1,79 +1,120 @@
-"""Redo takes undo back: random histories come out as they were, bit for bit."""
+"""Redo takes undo back: random histories come out as they were, bit for bit.
+
+`GPCIS_HISTORIES` of each kind are tried.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 import pytest
 
-from _interleaving import PLACE, Person, Queue, make_small
+from _interleaving import NUMBERS, Queue, User, make_small
 from napari_gpcis.plugin import background
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
-DEEDS = 30
-WHAT = (
-    *("click",) * 8,
-    *("click_background",) * 3,
-    *("accept",) * 6,
-    "correct",
-    "delete",
-    "drag",
-    "switch_sign",
-    "box",
-    "way",
-    "overwrite",
-    "select_label",
-)
+SEEDS = range(int(os.environ.get("GPCIS_HISTORIES", "12")))
+ACTIONS = 30
+CLICKS = ("click",) * 8 + ("click_background",) * 3 + ("accept",) * 6
+CHOICES = "box", "way", "overwrite", "select_label"
+EDITS = "correct", "delete", "drag", "switch_sign", "clear"
+STACK = ("follow", "copy", "change_plane") * 2
+DRAWING = ("stroke",) * 3
 NOTHING = "Nothing to"
 
 
-class Quiet(Person):
-    """A user who waits for each answer."""
+class Historian(User):
+    """A user who takes back all that was done, and does it again.
+
+    Parameters
+    ----------
+    bench, seed
+        See `User`.
+    hurry
+        Whether some actions are done before the answers to those before have come.
+    """
+
+    def __init__(self, bench: Any, seed: int, *, hurry: bool = False) -> None:
+        super().__init__(bench, seed)
+        self.hurry = hurry
+        self.steps = 0
 
     def do(self, name: str) -> None:
-        """Do something, and wait until it is done."""
-        limits = {
-            "click": PLACE,
-            "click_background": PLACE,
-            "delete": (1000, 1000),
-            "correct": (1000,),
-            "drag": (1000, *PLACE),
-            "switch_sign": (1000,),
-            "box": (*PLACE, 30, 30),
-            "way": (4,),
-            "select_label": (1000,),
-        }.get(name, ())
-        numbers = tuple(int(self.random.integers(limit)) for limit in limits)
-        if name in ("accept", "undo", "redo"):
+        """Do something, and perhaps wait until it is done."""
+        numbers = [int(self.random.integers(one)) for one in NUMBERS.get(name, ())]
+        if name in ("accept", "clear"):
             self.bench.controller.command(name)
         else:
             getattr(self, name)(*numbers)
-        self.done.append((name, numbers))
-        self.settle()
+        self.done.append((name, tuple(numbers)))
+        if name in ("follow", "copy", "change_plane") or not self.hurry:
+            self.settle()
+        elif self.random.integers(4) == 0:
+            self.work()
+            self.turn()
+        else:
+            self.annotation.click_layers.settle()
 
-    def delete(self, one: int, other: int) -> None:
-        """Delete an object or two of the displayed plane."""
-        there = [item for item in self._objects() if item[0].steps[0] == self.step]
-        chosen = {there[number % len(there)] for number in (one, other) if there}
-        self.annotation.delete(sorted(chosen, key=str))
-
-    def again_and_again(self, name: str) -> int:
-        """Undo or redo until nothing is left; return how often it was possible."""
-        for times in range(1000):
-            self.do(name)
+    def travel(self, direction: str, most: int = 1000) -> int:
+        """Undo or redo as often as possible; return how often it was."""
+        for times in range(most):
+            self.bench.controller.travel_in_labels(direction)
             if NOTHING in self.annotation.message:
                 return times
-        raise AssertionError("there is no end")
+            if not self.hurry:
+                self.settle()
+        assert most < 1000, "there is no end"
+        return most
+
+    def back_and_forth_again(self) -> None:
+        """Undo all on all planes, and redo it in the opposite order."""
+        last, visits, found = self.step, [], True
+        planes = sorted({plane.steps[0] for plane in self.annotation._planes} - {last})
+        while found:
+            found = False
+            for step in (last, *planes):
+                self._show(step)
+                times = self.travel("undo")
+                found |= times > 0
+                visits.append((step, times))
+        self.steps = sum(times for _, times in visits)
+        assert not any(known.clicks for known in self.annotation._planes.values())
+        for step, times in reversed(visits):
+            self._show(step)
+            assert self.travel("redo", times) == times
+        self._show(last)
+        self.settle()
+
+    def _show(self, step: int) -> None:
+        """Turn to a plane; that it is open may be waited for."""
+        if step != self.step:
+            self.change_plane(step)
+            self.settle()
 
     def state(self) -> tuple[Any, ...]:
         """Return all that undo and redo may change."""
+        self.settle()
         saved = self.autosaver.record.saved()
+        planes = self.annotation._planes.items()
         return (
             self.labels.data.copy(),
-            [(plane.axes, plane.steps, plane.objects) for plane in saved.planes],
-            self.annotation.current.clicks,
+            {(plane.axes, plane.steps): plane.objects for plane in saved.planes},
+            {plane: known.clicks for plane, known in planes if known.clicks},
         )
+
+    def end(self) -> None:
+        """Let go of the viewer, for another user."""
+        for tool in (self.hover, self.guide, self.watcher, self.picking, self.boxes):
+            tool.close()
+        self.copying.close()
+        self.propagation.close()
+        self.bench.controller.stop()
+        self.bench.viewer.layers.clear()
+        PREFERENCES.reset()
+        PREFERENCES.autosave = False
+        self.bench.controller.writing.mode = "new"
 
 
 @pytest.fixture
@@ -85,20 +126,115 @@ def quiet(monkeypatch: pytest.MonkeyPatch, request: Any) -> Any:
     return request.getfixturevalue("bench")
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_all_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
-    user = Quiet(quiet, seed)
-    for plane in (1, 3) if seed % 2 else (2,):
-        user.change_plane(plane)
+def check_same(state: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
+    np.testing.assert_array_equal(state[0], expected[0])
+    assert state[1:] == expected[1:]
+
+
+def test_five_objects_of_which_two_were_corrected(quiet: Any) -> None:
+    user = Historian(quiet, 0)
+    for row, col in ((8, 8), (8, 24), (8, 40), (30, 10), (30, 30)):
+        user.click(row, col)
         user.settle()
-        for _ in range(DEEDS):
-            user.do(str(user.random.choice(WHAT)))
-    labels, objects, clicks = user.state()
-    undone = user.again_and_again("undo")
-    assert undone > DEEDS // 4
-    assert not user.annotation.current.clicks
-    assert user.again_and_again("redo") == undone
-    again, objects_again, clicks_again = user.state()
-    np.testing.assert_array_equal(again, labels)
-    assert (objects_again, clicks_again) == (objects, clicks)
+        user.bench.controller.command("accept")
+    for label, row, col in ((2, 12, 24), (5, 30, 38)):
+        user.labels.selected_label = label
+        user.picking.refine_selected()
+        user.settle()
+        user.click(row, col)
+        user.settle()
+        user.bench.controller.command("accept")
+        user.settle()
+    before = user.state()
+    assert sorted(set(np.unique(before[0])) - {0}) == [1, 2, 3, 4, 5]
+    user.back_and_forth_again()
+    assert user.steps == 5 * 2 + 2 * 3
+    check_same(user.state(), before)
     user.check()
+
+
+def test_strokes_and_clicks_come_back_in_their_order(quiet: Any) -> None:
+    """With the labels layer active; U takes back clicks alone."""
+    user = Historian(quiet, 0)
+    pictures = [user.labels.data.copy()]
+    for action in (
+        lambda: user.click(10, 10),
+        lambda: user.stroke(8, 8, 12),  # paints 6 over the live mask
+        lambda: user.bench.controller.command("accept"),
+        lambda: user.stroke(2, 30, 13),
+        lambda: user.click(30, 30),
+        lambda: user.stroke(30, 30, 0),  # erases
+        lambda: user.bench.controller.command("accept"),
+    ):
+        action()
+        user.settle()
+        pictures.append(user.labels.data.copy())
+    # What was erased of a current object is drawn again when it is opened again.
+    pictures[-2], changed = pictures[-3], pictures[-2]
+    assert not np.array_equal(changed, pictures[-2])
+    for picture in pictures[-2::-1]:
+        assert user.travel("undo", 1) == 1
+        np.testing.assert_array_equal(user.labels.data, picture)
+    assert user.travel("undo") == 0
+    assert user.travel("redo", 6) == 6
+    assert user.travel("redo", 1) == 1
+    np.testing.assert_array_equal(user.labels.data, pictures[-1])
+    assert user.travel("redo") == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
+    """Each answer has come before the next action, on one plane or two."""
+    user = Historian(quiet, seed)
+    user.change_plane(3)
+    user.settle()
+    for _ in range(ACTIONS):
+        user.do(str(user.random.choice((*CLICKS, *CHOICES, *EDITS, *DRAWING))))
+    before = user.state()
+    user.back_and_forth_again()
+    assert user.steps > ACTIONS // 4
+    check_same(user.state(), before)
+    user.check()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_it_is_redone_on_all_planes(seed: int, quiet: Any) -> None:
+    """With objects that were propagated and copied; no more planes than stay open."""
+    user = Historian(quiet, seed)
+    try:
+        for _ in range(ACTIONS):
+            name = str(user.random.choice((*CLICKS, *EDITS, *STACK, *DRAWING)))
+            if name == "change_plane":
+                user.change_plane(2 + int(user.random.integers(3)))
+                user.settle()
+            elif name != "copy" or 2 <= user.step < 4:
+                user.do(name)
+        before = user.state()
+        user.back_and_forth_again()
+        check_same(user.state(), before)
+        user.check()
+    except BaseException as problem:
+        problem.add_note(f"{user.done}")
+        raise
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_waits_to_be_accepted_is_redone(seed: int, quiet: Any) -> None:
+    """A user who hurries ends where one does who never looks back."""
+    states = []
+    for looks_back in (False, True):
+        user = Historian(quiet, seed, hurry=True)
+        user.change_plane(3)
+        user.settle()
+        try:
+            for _ in range(ACTIONS):
+                user.do(str(user.random.choice((*CLICKS, *CHOICES, *EDITS))))
+            if looks_back:
+                user.back_and_forth_again()
+            states.append(user.state())
+            user.check()
+        except BaseException as problem:
+            problem.add_note(f"{looks_back}, {user.done}")
+            raise
+        user.end()
+    check_same(*states)

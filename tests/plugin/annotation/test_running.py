@@ -206,7 +206,7 @@ def test_a_removed_click_leaves_no_wish_to_accept(work: Any) -> None:
     assert work.current.clicks == (Click(60, 60),)
 
 
-def test_what_cannot_be_accepted_goes_on_with_later_clicks(work: Any) -> None:
+def test_what_cannot_be_accepted_is_left_out_and_comes_back(work: Any) -> None:
     finish(work, 30, 40)
     work.labels.selected_label = 1
     work.controller.writing.mode = "cut"
@@ -216,11 +216,27 @@ def test_what_cannot_be_accepted_goes_on_with_later_clicks(work: Any) -> None:
     work.controller.command("accept")
     work.positive.add((0, 30, 50))
     work.until(lambda: len(work.current.clicks) == 2)
-    work.controller.command("redo")
     work.segmenter.gate.set()
-    work.settled(2)
-    command(work, "accept", 0)
-    check(work, _1=disk((30, 40)) & ~disk((30, 50)))
+    work.settled(1)
+    assert work.current.clicks == (Click(30, 50),)
+    finished, later = disk((30, 40)), disk((30, 50)) & ~disk((30, 40))
+
+    def show(*there: int) -> None:
+        expected = np.zeros(SHAPE, int)
+        for label in there:
+            expected[0][finished if label == 1 else later] = label
+        np.testing.assert_array_equal(work.labels.data, expected)
+
+    show(1, 2)
+    command(work, "undo", 0)
+    command(work, "undo", 1)
+    assert work.current.clicks == (Click(60, 80),)
+    assert work.current.live.how == "cut"
+    show(1)
+    command(work, "redo", 0)
+    command(work, "redo", 1)
+    show(1, 2)
+    assert work.current.clicks == (Click(30, 50),)
 
 
 def test_a_click_after_accept_can_be_turned(work: Any) -> None:

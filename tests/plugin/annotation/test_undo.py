@@ -346,6 +346,36 @@ def test_a_file_with_closed_planes_is_valid_json(work: Any, tmp_path: Path) -> N
     assert len(starts) == 6
 
 
+def test_objects_are_undone_after_the_axes_were_rolled(work: Any) -> None:
+    go_to(work, 5)
+    finish(work, 5, 5)
+    before = work.labels.data.copy()
+    work.positive.add((5, 55, 5))  # is not finished
+    work.settled(1)
+    shown = work.labels.data.copy()
+    dims = work.viewer.dims
+    dims.order = (1, 0, 2)
+    work.until(lambda: work.current.plane.axes == (0, 2) and work.current.session)
+    assert not work.current.clicks
+    work.controller.command("undo")
+    assert "Nothing to undo" in work.controller.status
+    dims.order = (0, 1, 2)
+    work.until(lambda: work.current.plane.axes == (1, 2) and work.current.session)
+    assert [done.id for done in work.controller.session.objects] == [1]
+    assert not work.current.clicks
+    np.testing.assert_array_equal(work.labels.data, shown)
+    work.controller.command("undo")
+    work.settled(1)
+    work.controller.command("undo")
+    work.settled(0)
+    assert set(np.unique(work.labels.data)) == {0, 2}
+    work.controller.command("redo")
+    work.settled(1)
+    work.controller.command("redo")
+    work.settled(0)
+    np.testing.assert_array_equal(work.labels.data == 1, before == 1)
+
+
 # -- following again ---------------------------------------------------------------
 
 

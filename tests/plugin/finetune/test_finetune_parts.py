@@ -14,6 +14,7 @@ from qtpy.QtCore import QRectF
 from qtpy.QtGui import QColor, QImage
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune import process as process_module
 from napari_gpcis.plugin.finetune.layer_files import pair_of, write_pairs
 from napari_gpcis.plugin.finetune.process import (
@@ -33,7 +34,8 @@ from napari_gpcis.plugin.finetune.progress import (
     placed_in,
     smoothed,
 )
-from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs
+from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 CHILD = Path(__file__).with_name("_finetune_child.py")
 WAIT = 60_000
@@ -259,15 +261,47 @@ def test_curves_are_drawn_in_the_colour_of_the_theme(qtbot: Any) -> None:
     assert {"#ff0000", "#56b4e9", "#e69f00"} <= seen
 
 
+def test_the_model_in_use_is_proposed_until_another_is_chosen(
+    qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = "gpcis-mobilenet-v2-microscopy", "gpcis-mobilenet-v2"
+    monkeypatch.setattr(PREFERENCES, "model", one)
+    start = StartModel()
+    qtbot.addWidget(start)
+    assert start.key == one
+    PREFERENCES.model = other
+    assert start.key == other
+    start.choose(one)
+    PREFERENCES.model = other
+    MODELS.changed.emit()
+    assert start.key == one
+
+
+def test_the_chart_and_the_text_have_the_same_figures(qtbot: Any) -> None:
+    progress = Progress()
+    qtbot.addWidget(progress)
+    every, few = {"clicks85": 6.0, "objects": 32}, {"clicks85": 5.0, "objects": 16}
+    progress.take({"event": "before", "figures": every, "few": few})
+    assert progress.curves.objects == " (16 of 32 objects)"
+    progress.take({"event": "after", "figures": {**every, "clicks85": 4.0}})
+    for clicks in progress.curves.marks.values():
+        assert f"<b>{clicks:.2f}</b>" in progress.figures.text()
+    progress.resize(300, 500)
+    assert not progress.grab().isNull()  # it is drawn
+    progress.reset("")
+    assert progress.curves.marks == {}
+
+
 def test_progress_shows_before_and_after(qtbot: Any) -> None:
     progress = Progress()
     qtbot.addWidget(progress)
     progress.reset("Starting ...")
     figures = {"clicks85": 9.5}
     progress.take({"event": "before", "figures": figures, "few": figures})
-    assert "<b>9.5</b> before" in progress.figures.text()
+    assert "<b>9.50</b> before" in progress.figures.text()
     progress.take({"event": "after", "figures": {"clicks85": 3.25}})
-    assert "<b>3.2</b> after" in progress.figures.text()
+    assert "<b>3.25</b> after" in progress.figures.text()
+    assert progress.curves.marks == {"before": 9.5, "after": 3.25}
     assert not progress.use.isVisibleTo(progress)
     progress.take(
         {"event": "done", "before": figures, "after": {"clicks85": 3.25}, "name": "x"}

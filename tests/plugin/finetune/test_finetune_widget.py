@@ -40,6 +40,7 @@ TINY = [
     "--workers=0",
     "--objects=2",
     "--precision=32-true",
+    "--keep=trained",
 ]
 
 
@@ -67,7 +68,7 @@ class Bench:
         self.viewer.window.add_dock_widget(self.widget, name="Fine-tune")
         self.viewer.window.resize(1300, 900)
         qtbot.waitUntil(self.viewer.window._qt_window.isVisible, timeout=WAIT)
-        self.widget.model.setCurrentText("a-start")
+        self.widget.model.choose("a-start")
         self.annotator: Any = None
 
     def open_annotator(self) -> Any:

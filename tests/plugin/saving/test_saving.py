@@ -222,7 +222,7 @@ def test_work_that_goes_on_during_a_save_is_saved_whole(
     np.testing.assert_array_equal(imread(labels), bench.labels.data)
 
 
-def test_a_person_who_never_rests_can_save(
+def test_a_user_who_never_rests_can_save(
     bench: Any, kept: RecoveryManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.start()

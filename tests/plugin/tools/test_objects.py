@@ -9,7 +9,7 @@ from qtpy.QtTest import QTest
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel, summary
+from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 LEFT = Qt.MouseButton.LeftButton
@@ -42,7 +42,7 @@ def accept(desk, *point: int, click: bool = True) -> None:
 
 
 def choose(desk, way: str) -> None:
-    """Choose a way of writing as a person does."""
+    """Choose a way of writing as a user does."""
     combo = panel_of(desk).write_mode
     combo.setCurrentIndex([name for name, _ in WRITE_MODES].index(way))
     combo.activated.emit(combo.currentIndex())
@@ -79,7 +79,7 @@ def test_finished_objects_are_listed_and_gone_to(desk) -> None:
     desk.settled(1)
     areas = [int((desk.labels.data == label).sum()) for label in (1, 2)]
     assert listed(desk, 2) == [(1, areas[0]), (2, areas[1])]
-    assert panel_of(desk).summary.text() == summary(2, started=True)
+    assert panel_of(desk).summary.text() == "2 finished objects"
     desk.robot.press(Qt.Key.Key_J)
     camera = desk.viewer.scene.camera
     assert np.abs(np.array(camera.center[-2:]) - (20, 20)).max() < 2
@@ -168,7 +168,7 @@ def test_add_cut_and_replace_change_the_selected_label(desk) -> None:
     assert [done.how for done in session.steps] == ["add", "add", "cut", "replace"]
     np.testing.assert_array_equal(session.labels, desk.labels.data)
     for _ in range(3):
-        desk.controller.travel_in_labels("undo")
+        desk.labels.undo()
     np.testing.assert_array_equal(desk.labels.data == 1, first)
 
 
@@ -244,7 +244,9 @@ def test_an_object_is_corrected_and_given_back(desk, by) -> None:
     session = desk.widget.session
     assert [(done.id, done.how) for done in session.objects] == [(7, "replace")]
     np.testing.assert_array_equal(session.labels == 7, corrected == 7)
-    desk.controller.travel_in_labels("undo")
+    for clicks in (2, 1, 0):
+        desk.controller.travel_in_labels("undo")
+        desk.settled(clicks)
     np.testing.assert_array_equal(desk.labels.data, before)
 
 

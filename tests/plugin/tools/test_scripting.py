@@ -63,6 +63,65 @@ def test_objects_are_those_of_the_buttons(bench: Any, session: ViewerSession) ->
     assert len(bench.positive.data) == 0
 
 
+def test_the_status_tells_what_a_script_has_changed(
+    bench: Any, session: ViewerSession
+) -> None:
+    steps = [
+        (lambda: session.add_click(30, 40), "1 click"),
+        (session.accept, "Object 1 is done"),
+        (lambda: session.refine(1), "correcting object 1"),
+        (lambda: session.add_click(30, 48, False), "2 clicks"),
+        (session.undo, "1 click"),
+        (session.redo, "2 clicks"),
+        (session.clear, "Ready"),
+        (lambda: session.delete(1), "1 object deleted"),
+        (session.undo_accept, "Ready"),
+        (lambda: session.replace_clicks([Click(60, 60)]), "1 click"),
+    ]
+    for change, expected in steps:
+        change()
+        assert expected in bench.controller.status
+
+
+def test_what_a_script_undoes_is_redone_by_the_key(
+    bench: Any, session: ViewerSession
+) -> None:
+    session.add_click(30, 40)
+    session.add_click(30, 48)
+    session.accept()
+    session.add_click(60, 60)
+    shown = bench.labels.data.copy()
+    session.undo()
+    bench.controller.command("undo")  # the accept
+    session.undo()
+    for _ in range(3):
+        bench.controller.command("redo")
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data, shown)
+    bench.controller.command("undo")
+    session.redo()
+    bench.controller.command("redo")
+    assert "Nothing to redo" in bench.controller.status
+    np.testing.assert_array_equal(bench.labels.data, shown)
+
+
+def test_a_script_goes_on_after_objects_that_wait(
+    bench: Any, session: ViewerSession
+) -> None:
+    bench.segmenter.gate.clear()
+    for place in ((30, 40), (60, 80)):
+        bench.positive.add(place)
+        bench.controller.command("accept")
+    bench.segmenter.gate.set()
+    session.add_click(20, 80)
+    assert [done.clicks for done in session.objects] == [
+        (Click(30, 40),),
+        (Click(60, 80),),
+    ]
+    assert session.clicks == (Click(20, 80),)
+    assert bench.labels.data[20, 80] == 3
+
+
 def test_accept_takes_the_arguments_of_a_session(
     bench: Any, session: ViewerSession
 ) -> None:

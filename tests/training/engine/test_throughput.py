@@ -42,6 +42,32 @@ def test_whole_steps_are_compared_with_those_of_the_network(root, monkeypatch):
     assert found.waiting == pytest.approx(1 / 3)
     assert str(found).startswith("network alone 1.50 samples/s, with loading 1.00")
     assert "67%" in str(found)
+    assert str(found).endswith("; 1.00 clicks/s")
+
+
+def test_unrolled_clicks_count_each(root, monkeypatch):
+    """A step of 3 samples and 4 clicks each takes 2 s and 1 s outside the network."""
+    now = [0.0]
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr(step, "time", clock)
+    monkeypatch.setattr(throughput, "time", clock)
+    descend, advance = TrainingStep._descend, ClickBatch.advance
+
+    def slow_descend(*arguments):
+        now[0] += 2.0
+        return descend(*arguments)
+
+    def slow_advance(*arguments):
+        now[0] += 1.0
+        return advance(*arguments)
+
+    monkeypatch.setattr(TrainingStep, "_descend", slow_descend)
+    monkeypatch.setattr(ClickBatch, "advance", slow_advance)
+    config = toy_config(batch_size=3, iteration="unroll", unrolled_clicks=4)
+    found = measure_throughput(config, root, steps=4)
+    assert found.network == pytest.approx(3 / 2)
+    assert found.loaded == pytest.approx(1.0)
+    assert str(found).endswith("; 4.00 clicks/s")
 
 
 def test_the_command_leaves_nothing_behind(root, capsys):

@@ -389,7 +389,10 @@ def test_bad_assignments_are_explained(assignment, message):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"iteration": "once"}, "iteration must be one of carry, passes, got 'once'"),
+        (
+            {"iteration": "once"},
+            "iteration must be one of carry, passes, unroll, got 'once'",
+        ),
         ({"variational": -1.0}, "variational must be a number from 0"),
         ({"inference": {"size": 3}}, "inference: .*'size'"),
         ({"inference": {"infer_size": 3}}, "infer_size must be an integer from 32"),

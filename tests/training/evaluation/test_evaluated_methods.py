@@ -52,6 +52,19 @@ def test_peers_forget_the_object_before(root, name):
 
 
 @pytest.mark.parametrize("name", sorted(PEERS))
+def test_peers_prepare_an_image_once_and_the_next_one_anew(root, name, monkeypatch):
+    prepared = []
+    kind = PEERS[name]
+    prepare = kind._prepare
+    monkeypatch.setattr(
+        kind, "_prepare", lambda self, rgb: prepared.append(rgb) or prepare(self, rgb)
+    )
+    evaluate(f"peer:{name}", root, "disks", max_clicks=1, progress=False)
+    assert len(prepared) == 2  # images, with two objects each
+    assert not np.array_equal(*prepared)
+
+
+@pytest.mark.parametrize("name", sorted(PEERS))
 def test_peers_take_grey_images_and_negative_clicks_first(name):
     image = np.zeros((40, 30), dtype=np.uint16)
     image[10:30, 5:25] = 50_000

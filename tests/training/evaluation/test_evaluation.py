@@ -43,6 +43,21 @@ SETS = {
     "isbi2012_em_val": (6, 8),
     "wbc_val_cell": (30, 1),
     "wbc_val_nucleus": (30, 1),
+    "voc_val": (163, 1),
+    "coco_things_val": (60, 2),
+    "car_parts_val": (20, 2),
+    "food_val": (20, 2),
+    "flowers_val": (15, 2),
+    "bbbc039_val": (4, 4),
+    "em_axons_val": (2, 8),
+    "emps_val": (20, 4),
+    "usiigaci_phase_val": (8, 4),
+    "yeast_brightfield_val": (6, 4),
+    "monuseg_val": (8, 4),
+    "gbm_nuclei_val": (5, 4),
+    "glas_val": (7, 8),
+    "sorghum_seeds_val": (2, 4),
+    "dsb2018_planes": (4, 25),
 }
 
 

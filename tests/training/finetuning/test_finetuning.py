@@ -19,7 +19,7 @@ import gpcis_training
 from gpcis_training.cli import main
 from gpcis_training.finetuning.output import output_files
 from gpcis_training.finetuning.plan import choose_precision, read_plan
-from gpcis_training.finetuning.report import EventLog, card_text
+from gpcis_training.finetuning.report import EventLog, card_text, draw_curves
 from gpcis_training.finetuning.training import EarlyStopping
 from gpcis_training.finetuning.validation import Figures
 from napari_gpcis import Segmenter, list_models
@@ -35,6 +35,7 @@ TINY = {
     "workers": 0,
     "objects": 2,
     "precision": "32-true",
+    "keep": "trained",
 }
 ARGUMENTS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
 
@@ -94,6 +95,43 @@ def test_a_name_makes_a_model_of_the_user_with_all_that_belongs_to_it(root, star
     for kind in ("prepared", "before", "validation", "after", "done"):
         assert kind in kinds
     assert kinds[-1] == "done"
+
+
+def test_training_that_does_not_help_keeps_the_start(root, start, tmp_path, capsys):
+    from napari_gpcis.checkpoints import load_checkpoint
+
+    output = tmp_path / "out.safetensors"
+    folders = [f"--images={root / 'images'}", f"--labels={root / 'labels'}"]
+    arguments = ["finetune", str(start), *folders, "-o", str(output), *ARGUMENTS]
+    assert main([*arguments, "--keep=better", "--lr=1e-9"]) == 0
+    said = "Training did not lower the clicks on these objects"
+    assert f"{said} (" in capsys.readouterr().out
+    before, after = (load_checkpoint(p)[0].state_dict() for p in (start, output))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    info = Segmenter.from_pretrained(output).info
+    assert info.name == "out"
+    assert info.extra["clicks85_after"] == info.extra["clicks85_before"]
+    assert "out has the weights of start, unchanged" in info.description
+    record = json.loads(output.with_suffix(".json").read_text())
+    assert record["training"]["kept"] == "start"
+    card = output.with_suffix(".md").read_text()
+    assert said in card
+    assert "the weights of the start model were kept" in card
+
+
+def test_the_chart_has_the_figures_of_the_card(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    lines = {}
+    monkeypatch.setattr(
+        Axes, "axhline", lambda _, y, label, **__: lines.update({label: y})
+    )
+    steps = [{"minutes": 0.1, "loss": 1.0}]
+    validations = [{"minutes": 0.2, "best": True, "figures": {"clicks85": 3.0}}]
+    all_three = figures(5.0), figures(6.0), figures(4.25)
+    draw_curves(tmp_path / "c.png", steps, validations, *all_three)
+    assert lines == {"before, all 2: 6.00": 6.0, "after, all 2: 4.25": 4.25}
+    assert (tmp_path / "c.png").stat().st_size > 1000
 
 
 def test_control_c_asks_to_stop_once_and_is_given_back(monkeypatch):

@@ -10,7 +10,7 @@ from PIL import Image
 from tifffile import imwrite
 
 from _toy import toy_segmenter
-from gpcis_training.data.folders import DataFolder
+from gpcis_training.data.folders import DataFolder, find_pairs
 from gpcis_training.data.pairing import PairOfFiles, find_pairs_of_files
 from gpcis_training.evaluation import DrawingRule
 from gpcis_training.finetuning.options import (
@@ -184,9 +184,95 @@ def test_images_and_labels_in_one_folder(tmp_path):
     assert alone == []
 
 
+@pytest.mark.parametrize("stems", [("exp", "exp__2"), ("day__01", "day__02")])
+@pytest.mark.parametrize(
+    ("ending", "folders"),
+    [("_masks", ("both", "both")), ("_masks", ("i", "l")), ("", ("i", "l"))],
+)
+def test_a_label_whose_own_image_exists_belongs_to_that(
+    tmp_path, stems, ending, folders
+):
+    images, labels = (tmp_path / folder for folder in folders)
+    for stem in stems:
+        write(images / f"{stem}.tif", GREY)
+        write(labels / f"{stem}{ending}.png", LABELS)
+    pairs, alone = find_pairs_of_files(images, labels)
+    found = {p.image.stem: [path.stem for path in p.labels] for p in pairs}
+    assert found == {stem: [f"{stem}{ending}"] for stem in stems}
+    assert alone == []
+
+
+def test_annotators_of_an_image_with_a_double_underscore(tmp_path):
+    for stem in ("exp", "exp__2"):
+        write(tmp_path / "i" / f"{stem}.tif", GREY)
+        for annotator in ("0", "1"):
+            write(tmp_path / "l" / f"{stem}__{annotator}.png", LABELS)
+            write(tmp_path / "m" / f"{stem}_masks__{annotator}.png", LABELS)
+    for folder, ending in (("l", ""), ("m", "_masks")):
+        pairs, _ = find_pairs_of_files(tmp_path / "i", tmp_path / folder)
+        assert [[path.stem for path in pair.labels] for pair in pairs] == [
+            [f"exp{ending}__0", f"exp{ending}__1"],
+            [f"exp__2{ending}__0", f"exp__2{ending}__1"],
+        ]
+
+
+def test_names_within_names_are_not_confused(tmp_path):
+    for stem in ("bee", "honeybee", "bee_seg"):
+        write(tmp_path / "i" / f"{stem}.tif", GREY)
+        write(tmp_path / "l" / f"{stem}_labels.png", LABELS)
+    pairs, alone = find_pairs_of_files(tmp_path / "i", tmp_path / "l")
+    assert [[path.stem for path in pair.labels] for pair in pairs] == [
+        ["bee_labels"],
+        ["bee_seg_labels"],
+        ["honeybee_labels"],
+    ]
+    assert alone == []
+
+
+def test_ome_in_the_name_of_the_image(tmp_path):
+    imwrite(tmp_path / "a.ome.tif", GREY)
+    write(tmp_path / "b.tif", GREY)
+    write(tmp_path / "a_cp_masks.png", LABELS)
+    write(tmp_path / "b.labels.tif", LABELS)
+    pairs, _ = find_pairs_of_files(tmp_path, tmp_path)
+    assert [(p.image.name, p.labels[0].name) for p in pairs] == [
+        ("a.ome.tif", "a_cp_masks.png"),
+        ("b.tif", "b.labels.tif"),
+    ]
+
+
+@pytest.mark.parametrize("masks", ["_cp_masks.png", "_masks.tif", None])
+def test_the_folder_of_cellpose(tmp_path, masks):
+    for stem in ("a", "b"):
+        write(tmp_path / f"{stem}.tif", GREY)
+        content = {"masks": LABELS * (1 if masks is None else 0), "filename": stem}
+        np.save(tmp_path / f"{stem}_seg.npy", np.array(content))
+        if masks is not None:
+            write(tmp_path / f"{stem}{masks}", LABELS)
+    pairs, alone = find_pairs_of_files(tmp_path, tmp_path)
+    ending = masks or "_seg.npy"
+    assert [[path.name for path in pair.labels] for pair in pairs] == [
+        [f"a{ending}"],
+        [f"b{ending}"],
+    ]
+    assert alone == []
+    (plane,) = read_planes(pairs[0], ReadingRule())
+    np.testing.assert_array_equal(plane.labels[0], LABELS)
+
+
+def test_double_underscores_in_a_training_set(tmp_path):
+    for stem in ("a__b", "a", "c__d__e"):
+        write(tmp_path / "images" / f"{stem}.png", GREY)
+    for stem in ("a__b", "a__0", "a__1", "c__d__e__0"):
+        write(tmp_path / "labels" / f"{stem}.png", LABELS)
+    found = {pair.image.stem: len(pair.labels) for pair in find_pairs(tmp_path)}
+    assert found == {"a__b": 1, "a": 2, "c__d__e": 1}
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("p.csv", "image; labels\na.png;one.png\na.png;two.png\n"),
         ("p.csv", "image, labels\na.png, one.png\na.png, two.png\n"),
         ("p.json", '{"a.png": ["one.png", "two.png"]}'),
         ("p.json", '[{"image": "a.png", "labels": ["one.png", "two.png"]}]'),
@@ -207,7 +293,7 @@ def test_pairs_from_a_file(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("p.csv", "a,b\n1,2\n", "columns image,labels"),
+        ("p.csv", "a,b\n1,2\n", "must have a column 'image'"),
         ("p.csv", "image,labels\n", "names no image"),
         ("p.csv", "image,labels\nno.png,no.png\n", "2 missing files"),
         ("p.json", "{", "cannot be read"),

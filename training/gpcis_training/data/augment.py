@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from gpcis_training.data.folders import Target
 
 
+ZOOM_LAWS = ("uniform", "log")
+
+
 @dataclass(frozen=True)
 class AugmentOptions:
     """Augmentation of samples: crops and colours.
@@ -38,6 +41,12 @@ class AugmentOptions:
         Share of crops around the object.
     zoom_range
         Crop side as a multiple of the object's bounding box.
+    zoom_law
+        ``"uniform"``: all multiples of the range are as likely. ``"log"``: all ratios
+        of two are, so that objects come in all sizes.
+    zoom_square
+        Whether crops around the object are square (but for the border of the image),
+        of a multiple of its longer side. Otherwise each side is drawn for itself.
     ratio
         Mean, standard deviation, lower and upper bound of the fractions of the
         image's sides (published: 0.8, 0.4, 0.3, 1.3).
@@ -65,6 +74,8 @@ class AugmentOptions:
     size: int = 256
     zoom: float = 0.55
     zoom_range: tuple[float, float] = (1.1, 2.2)
+    zoom_law: str = "uniform"
+    zoom_square: bool = False
     ratio: tuple[float, float, float, float] = (0.8, 0.4, 0.3, 1.3)
     flip_vertical: float = 0.1
     flip_horizontal: float = 0.5
@@ -81,6 +92,10 @@ class AugmentOptions:
         if self.object_in_crop and self.zoom > 0:
             msg = f"object_in_crop needs zoom 0, got {self.zoom}"
             raise InputError(msg)
+        if self.zoom_law not in ZOOM_LAWS:
+            known = ", ".join(ZOOM_LAWS)
+            msg = f"zoom_law must be one of {known}, got {self.zoom_law!r}"
+            raise InputError(msg)
 
 
 class Crop(NamedTuple):
@@ -94,6 +109,8 @@ class Crop(NamedTuple):
     """Other labelled objects, shape ``(S, S)``."""
     part: npt.NDArray[np.bool_] | None = None
     """The first of two merged objects, shape ``(S, S)``."""
+    ignore: npt.NDArray[np.bool_] | None = None
+    """Pixels that are neither object nor background, shape ``(S, S)``."""
 
 
 Box = tuple[int, int, int, int]
@@ -125,6 +142,8 @@ def augment(
     image = _resized(target.image.transpose(2, 0, 1), box, options.size)
     planes = [target.mask, target.others]
     planes += [] if target.part is None else [target.part]
+    if target.ignore is not None:  # with all else that is no background: no gaps
+        planes.append(target.ignore | target.mask | target.others)
     masks = np.stack(planes).astype(np.uint8) * 255
     resized = _resized(masks, box, options.size) > 127.5
     flips = _draw_flips(options, rng)
@@ -132,7 +151,10 @@ def augment(
     resized = _flip(resized, flips)
     mask = _large_parts(resized[0], options.min_part)
     part = None if target.part is None else resized[2] & mask
-    return Crop(np.ascontiguousarray(image), mask, resized[1].copy(), part)
+    others, ignore = resized[1].copy(), None
+    if target.ignore is not None:
+        ignore = resized[-1] & ~resized[0] & ~others
+    return Crop(np.ascontiguousarray(image), mask, others, part, ignore)
 
 
 def _large_parts(mask: npt.NDArray[np.bool_], smallest: int) -> npt.NDArray[np.bool_]:
@@ -150,15 +172,33 @@ def _box_around(
     mask: npt.NDArray[np.bool_], options: AugmentOptions, rng: np.random.Generator
 ) -> Box:
     """Return a jittered box around the object, within the image."""
-    box = []
+    extents = []
     for axis in (0, 1):
         inside = np.flatnonzero(mask.any(axis=1 - axis))
-        low, high = int(inside[0]), int(inside[-1]) + 1
-        size = max((high - low) * rng.uniform(*options.zoom_range), 16)
+        extents.append((int(inside[0]), int(inside[-1]) + 1))
+    longest = max(high - low for low, high in extents)
+    common = _zoom(options, rng) if options.zoom_square else None
+    box = []
+    for (low, high), length in zip(extents, mask.shape, strict=True):
+        if common is None:
+            size = max((high - low) * _zoom(options, rng), 16)
+        else:
+            size = max(longest * common, 16)
         centre = (low + high) / 2 + rng.uniform(-0.5, 0.5) * (size - (high - low))
         start, stop = round(centre - size / 2), round(centre + size / 2)
-        box += [max(start, 0), min(stop, mask.shape[axis])]
+        if common is not None:  # move it into the image rather than cut it
+            shift = max(-start, 0) - max(stop - length, 0) if size < length else 0
+            start, stop = start + shift, stop + shift
+        box += [max(start, 0), min(stop, length)]
     return box[0], box[1], box[2], box[3]
+
+
+def _zoom(options: AugmentOptions, rng: np.random.Generator) -> float:
+    """Draw the side of a crop as a multiple of the object's."""
+    low, high = options.zoom_range
+    if options.zoom_law == "log":
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    return float(rng.uniform(low, high))
 
 
 def random_box(

@@ -144,6 +144,7 @@ def add_error_click(
     probability: npt.NDArray[np.float32],
     options: ClickOptions,
     rng: np.random.Generator,
+    ignore: Mask | None = None,
 ) -> None:
     """Add a click on the largest error, in place; nothing if there is none.
 
@@ -159,10 +160,13 @@ def add_error_click(
         The laws.
     rng
         Source of randomness.
+    ignore
+        Pixels that are neither object nor background, ``(S, S)``: no error is there.
     """
     predicted = probability > ERROR_THRESHOLD
+    background = ~mask if ignore is None else ~(mask | ignore)
     missed = _depth(mask & ~predicted)
-    excess = _depth(predicted & ~mask)
+    excess = _depth(predicted & background)
     positive = missed.max() > excess.max()
     depth = missed if positive else excess
     if depth.max() <= 0:
@@ -220,13 +224,16 @@ def _negatives(
     if count == 0:
         return []
     background = ~(crop.mask | crop.others)
+    border = _border(crop.mask)
+    if crop.ignore is not None:
+        background, border = background & ~crop.ignore, border & ~crop.ignore
     elsewhere = crop.others if crop.others.any() else background
     pixels: list[tuple[int, int]] = []
     numbers = rng.multinomial(count, options.strategies)
     for region, number in zip((background, elsewhere), numbers, strict=False):
         pixels += _uniform(region, int(number), rng)
     if numbers[2]:
-        pixels += _uniform(_border(crop.mask), int(numbers[2]), rng)
+        pixels += _uniform(border, int(numbers[2]), rng)
     return pixels
 
 

@@ -2,7 +2,9 @@
 
 A set is ``ROOT/images/NAME.(jpg|png|tif|...)`` with ``ROOT/labels/NAME.png`` (integers,
 0 = nothing labelled); several annotations of one image are ``NAME__0.png``,
-``NAME__1.png`` and so on. The Semantic Boundaries Dataset is read in its own form.
+``NAME__1.png`` and so on. ``ROOT/ignore/NAME.png``, where there is one, marks pixels
+that are neither object nor background (0 where the labels hold). The Semantic
+Boundaries Dataset is read in its own form.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ class Pair(NamedTuple):
 
     image: Path
     labels: tuple[Path, ...]
+    ignore: Path | None = None
+    """Mask of the pixels that are neither object nor background."""
 
 
 class Target(NamedTuple):
@@ -52,6 +56,8 @@ class Target(NamedTuple):
     others: npt.NDArray[np.bool_]
     part: npt.NDArray[np.bool_] | None = None
     """The first of two objects that were merged to the target."""
+    ignore: npt.NDArray[np.bool_] | None = None
+    """Pixels that are neither object nor background; not in ``mask``."""
 
 
 @dataclass(frozen=True)
@@ -118,16 +124,30 @@ def find_pairs(root: Path) -> tuple[Pair, ...]:
         if not folder.is_dir():
             msg = f"data folder {str(root)!r}: no folder {folder.name!r} in it"
             raise InputError(msg)
+    files = [p for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+    stems = {path.stem for path in files}
     by_stem: dict[str, list[Path]] = {}
     for path in sorted(labels.iterdir()):
-        by_stem.setdefault(path.stem.split("__")[0], []).append(path)
-    files = [p for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+        name = path.stem
+        while name not in stems and "__" in name:
+            name = name.rpartition("__")[0]
+        by_stem.setdefault(name, []).append(path)
     missing = [path.name for path in files if path.stem not in by_stem]
     if missing or not files:
         what = f"no labels for {missing[:5]}" if missing else "no images"
         msg = f"data folder {str(root)!r}: {what}"
         raise InputError(msg)
-    return tuple(Pair(path, tuple(by_stem[path.stem])) for path in files)
+    ignored = ignore_files(root)
+    return tuple(
+        Pair(path, tuple(by_stem[path.stem]), ignored.get(path.stem)) for path in files
+    )
+
+
+def ignore_files(root: Path) -> dict[str, Path]:
+    """Return the masks of ignored pixels in a data folder, by stem of their image."""
+    folder = root / "ignore"
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {path.stem: path for path in files}
 
 
 def draw_target(
@@ -212,9 +232,33 @@ def make_target(pair: Pair, labels: Labels, ids: npt.NDArray[np.intp]) -> Target
             f"{labels.shape}"
         )
         raise InputError(msg)
-    mask = np.isin(labels, ids)
+    mask, others = np.isin(labels, ids), labels > 0
     part = labels == ids[0] if len(ids) == 2 else None
-    return Target(image, mask, (labels > 0) & ~mask, part)
+    ignore = read_ignored(pair)
+    if ignore is None:
+        return Target(image, mask, others & ~mask, part)
+    mask, others = mask & ~ignore, others & ~ignore
+    return Target(image, mask, others & ~mask, part, ignore)
+
+
+def read_ignored(pair: Pair) -> npt.NDArray[np.bool_] | None:
+    """Return the pixels that are neither object nor background, ``(H, W)``.
+
+    ``None`` if the labels hold everywhere.
+
+    Raises
+    ------
+    InputError
+        If their size is not that of the labels.
+    """
+    if pair.ignore is None:
+        return None
+    ignored = read_labels(pair.ignore) > 0
+    shape = read_labels(pair.labels[0]).shape
+    if ignored.shape != shape:
+        msg = f"{pair.ignore.name} has {ignored.shape} pixels, but its labels {shape}"
+        raise InputError(msg)
+    return ignored
 
 
 def read_image(path: Path) -> Image:

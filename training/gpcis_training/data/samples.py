@@ -43,6 +43,8 @@ class Sample(NamedTuple):
     """Shape ``(S, S)``, bool."""
     points: torch.Tensor
     """Shape ``(48, 3)``."""
+    ignore: torch.Tensor
+    """Pixels that are neither object nor background, shape ``(S, S)``, bool."""
 
 
 class SampleStream(Dataset[Sample]):
@@ -95,10 +97,12 @@ class SampleStream(Dataset[Sample]):
             msg = f"no crop with a usable object in {MAX_TRIES} tries: {roots}"
             raise InputError(msg)
         points = sample_clicks(crop, self.click_options, rng)
+        ignore = np.zeros_like(crop.mask) if crop.ignore is None else crop.ignore
         return Sample(
             torch.from_numpy(crop.image),
             torch.from_numpy(crop.mask),
             torch.from_numpy(points),
+            torch.from_numpy(ignore),
         )
 
     def _first(self, index: int, rng: np.random.Generator) -> Crop | None:

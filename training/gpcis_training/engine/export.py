@@ -58,7 +58,7 @@ def export_checkpoint(
     state = read_state(state_file)
     try:
         model = build_model(config.network, **config.options)
-        model.load_state_dict(state["model"])
+        model.load_state_dict(state.get("average", state["model"]))
     except (RuntimeError, KeyError) as error:
         msg = f"training state {str(state_file)!r} cannot be used: {error}"
         raise CheckpointError(msg) from error

@@ -133,7 +133,8 @@ class Batch(NamedTuple):
     points: torch.Tensor
     """Clicks, ``(B, 2 N, 3)``."""
     target: torch.Tensor
-    """Masks, ``(B, 1, S, S)``, float."""
+    """Masks, ``(B, 1, S, S)``, float; -1 where a pixel is neither object nor
+    background."""
     slot_step: torch.Tensor
     """Steps that each sample has been in its slot, ``(B,)``."""
     noise: torch.Tensor
@@ -183,20 +184,28 @@ class ClickBatch:
         if state is not None:
             self._restore(state)
 
-    def batch(self) -> Batch:
-        """Return the input of the next step."""
+    def batch(self, passes: int = 0) -> Batch:
+        """Return the input of the next step.
+
+        Parameters
+        ----------
+        passes
+            Clicks that were added without a step, see :meth:`click`; other noise is
+            drawn for each.
+        """
         slots = self._slots
         images = torch.stack([slot.sample.image for slot in slots])
         previous = torch.stack([slot.previous for slot in slots])
-        masks = torch.stack([slot.sample.mask for slot in slots])
+        masks = torch.stack([slot.sample.mask for slot in slots]).float()
+        masks[torch.stack([slot.sample.ignore for slot in slots])] = -1
         clicks = np.stack([slot.points for slot in slots])
-        noise = np.stack([self._noise(number) for number in self._numbers])
+        noise = np.stack([self._noise(number, passes) for number in self._numbers])
         points = _trimmed(np.concatenate([clicks, noise], axis=2), clicks)
         steps = torch.tensor([self.schedule.steps[number] for number in self._numbers])
         return Batch(
             torch.cat([images, previous], dim=1),
             points[..., :3].contiguous(),
-            masks[:, None].float(),
+            masks[:, None],
             steps,
             points[..., 3].contiguous(),
         )
@@ -246,11 +255,14 @@ class ClickBatch:
             probability[0].numpy(),
             self._options,
             generator(self.schedule.seed, Stream.CLICK, index, step, extra),
+            slot.sample.ignore.numpy(),
         )
 
-    def _noise(self, number: int) -> npt.NDArray[np.float32]:
+    def _noise(self, number: int, passes: int) -> npt.NDArray[np.float32]:
         index, step = self.schedule.indices[number], self.schedule.steps[number]
-        rng = generator(self.schedule.seed, Stream.NOISE, index, step)
+        rng = generator(
+            self.schedule.seed, Stream.NOISE, index, step, *[passes] * (passes > 0)
+        )
         return rng.standard_normal((2 * MAX_CLICKS, 1), dtype=np.float32)
 
     def _restore(self, state: SlotState) -> None:

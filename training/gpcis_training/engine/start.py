@@ -22,6 +22,8 @@ ENCODER_PREFIXES = {
     "mobilenet_v2": ("model.stem.", "model.blocks.", "model.aspp"),
     "resnet50": ("model.",),  # decoder included, as published
     "hrnet18s": ("model.backbone.",),
+    "efficientnet_lite0": ("model.image_tower.encoder.",),
+    "efficientnet_lite2": ("model.image_tower.encoder.",),
     "segformer_b0": ("model.backbone.", "maps_transform."),  # as in FocalClick
 }
 """Names of the parameters of each network that learn at the encoder's rate."""

@@ -12,7 +12,7 @@ from gpcis_training.engine.start import freeze_statistics
 from gpcis_training.seeds import Stream, generator
 from napari_gpcis.backbones.hrnet18s import OCRHead
 from napari_gpcis.errors import InputError
-from napari_gpcis.model import GPCIS, Draws
+from napari_gpcis.model import GPCIS, ClickInput, Draws
 from napari_gpcis.model.grid import Grid, locate
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gpcis_training.config import FitConfig
     from gpcis_training.engine.slots import Batch, ClickBatch
-    from napari_gpcis.model import ClickNetwork, GPScores
+    from napari_gpcis.model import ClickNetwork, GPScores, Learned
 
 _LARGEST_SEED = 2**31
 _EPS = 1e-12
@@ -82,6 +82,8 @@ class TrainingStep:
             If the loss is not finite.
         """
         began = time.perf_counter()
+        if self._config.iteration == "unroll":
+            return self._unroll(click_batch, step)
         if self._config.iteration == "passes":
             self._passes(click_batch, step)
         batch = click_batch.batch()
@@ -102,12 +104,19 @@ class TrainingStep:
         inputs = batch.inputs.to(device, memory_format=torch.channels_last)
         points, target = batch.points.to(device), batch.target.to(device)
         draws = self._draws(batch, step)
-        scores, variational = self._model.forward_train(inputs, points, draws=draws)
+        with self._fabric.autocast():  # Fabric leaves it out on a single device
+            scores, variational = self._model.forward_train(inputs, points, draws=draws)
         focal = normalised_focal_loss(scores.logits.float(), target)
         loss = focal + self._auxiliary(target)
         if self._config.variational > 0:
             share = self._config.variational * self._share(batch)
             loss = loss + share * variational
+        self._descend(loss, step)
+        focal, variational = focal.detach(), variational.detach()
+        return scores, {"loss": float(focal), "variational": float(variational)}
+
+    def _descend(self, loss: Tensor, step: int) -> None:
+        """Change the weights by the gradients of a loss."""
         if not bool(torch.isfinite(loss)):
             msg = f"the loss became {float(loss.detach())} at step {step}"
             raise InputError(msg)
@@ -118,8 +127,79 @@ class TrainingStep:
             )
         self._optimiser.step()
         self._optimiser.zero_grad()
-        focal, variational = focal.detach(), variational.detach()
-        return scores, {"loss": float(focal), "variational": float(variational)}
+
+    def _unroll(self, click_batch: ClickBatch, step: int) -> dict[str, float]:
+        """Make a step of several clicks on one encoding, see :class:`FitConfig`.
+
+        Clicks on errors cost time outside the network, which counts as loading.
+        """
+        began, outside = time.perf_counter(), 0.0
+        batches = [click_batch.batch()]
+        figures: dict[str, float] = {}
+        probability = torch.empty(0)
+
+        def follow(answer: Learned) -> ClickInput | None:
+            nonlocal outside, probability
+            paused, count = time.perf_counter(), len(batches)
+            probability = answer.scores.logits.detach().float().sigmoid().cpu()
+            iou = _iou(probability, batches[0].target)
+            figures[f"iou_{count - 1}"] = float(iou.mean())
+            following = None
+            if count < self._config.unrolled_clicks:
+                click_batch.click(probability, count - 1)
+                batches.append(click_batch.batch(count))
+                following = self._click_input(batches[-1], step)
+            outside += time.perf_counter() - paused
+            return following
+
+        device = self._fabric.device
+        rgb = batches[0].inputs[:, :3].to(device, memory_format=torch.channels_last)
+        first = self._click_input(batches[0], step)
+        with self._fabric.autocast():  # Fabric leaves it out on a single device
+            answers = self._model.unroll(rgb, first, follow)
+        loss, means = self._unrolled_loss(answers, batches)
+        self._descend(loss, step)
+        trained = time.perf_counter()
+        click_batch.advance(probability)
+        loading = time.perf_counter() - trained + outside
+        figures["iou"] = sum(figures.values()) / len(batches)
+        return {
+            **figures,
+            **means,
+            "compute": trained - began - outside,
+            "loading": loading,
+        }
+
+    def _click_input(self, batch: Batch, step: int) -> ClickInput:
+        """Return a batch as a network takes it, besides the image."""
+        device = self._fabric.device
+        previous = batch.inputs[:, 3:].to(device)
+        return ClickInput(batch.points.to(device), previous, self._draws(batch, step))
+
+    def _unrolled_loss(
+        self, answers: list[Learned], batches: list[Batch]
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of all answers, and the means of its terms."""
+        config = self._config
+        target = batches[0].target.to(self._fabric.device)
+        weights = config.click_weights or (1.0,) * len(answers)
+        loss = target.new_zeros(())
+        terms: dict[str, list[float]] = {"loss": [], "variational": [], "quality": []}
+        for answer, batch, weight in zip(answers, batches, weights, strict=True):
+            focal = normalised_focal_loss(answer.scores.logits.float(), target)
+            own = focal
+            if config.variational > 0:
+                own = own + config.variational * self._share(batch) * answer.loss
+            if answer.quality is not None and config.quality > 0:
+                quality = quality_loss(answer.quality, answer.scores, target)
+                own = own + config.quality * quality
+                terms["quality"].append(float(quality.detach()))
+            loss = loss + weight / sum(weights) * own
+            terms["loss"].append(float(focal.detach()))
+            terms["variational"].append(float(answer.loss.detach()))
+        return loss, {
+            name: sum(values) / len(values) for name, values in terms.items() if values
+        }
 
     def _draws(self, batch: Batch, step: int) -> Draws | None:
         """Return the random numbers of a step, and seed the layers that draw some."""
@@ -212,6 +292,27 @@ def normalised_focal_loss(
     return (loss.sum(dim=(1, 2, 3)) / (count.flatten() + _EPS)).mean()
 
 
+def quality_loss(quality: Tensor, scores: GPScores, target: Tensor) -> Tensor:
+    """Return the binary cross-entropy of the predicted IoU with the true one.
+
+    Parameters
+    ----------
+    quality
+        Logit of the predicted IoU, ``(B,)``.
+    scores
+        Scores of the mask.
+    target
+        Shape ``(B, 1, H, W)``: 1 object, 0 background, -1 neither.
+
+    Returns
+    -------
+    Tensor
+        Scalar: the mean over the batch, least where the prediction is the IoU.
+    """
+    iou = _iou(scores.logits.detach().float().sigmoid(), target)
+    return functional.binary_cross_entropy_with_logits(quality.float(), iou)
+
+
 class AuxiliaryLoss:
     """Binary cross-entropy on the guess from which the region is gathered (RITM).
 
@@ -267,13 +368,18 @@ class AuxiliaryLoss:
 
 def _batch_iou(probability: torch.Tensor, batch: Batch) -> dict[str, float]:
     """Return the mean IoU, overall and by the samples' steps in their slots."""
-    predicted, target = probability > 0.5, batch.target > 0.5
-    both = (predicted & target).sum(dim=(1, 2, 3))
-    either = (predicted | target).sum(dim=(1, 2, 3)).clamp(min=1)
-    iou = both / either
+    iou = _iou(probability, batch.target)
     means = {"iou": float(iou.mean())}
     for step in range(int(batch.slot_step.max()) + 1):
         chosen = batch.slot_step == step
         if bool(chosen.any()):
             means[f"iou_{step}"] = float(iou[chosen].mean())
     return means
+
+
+def _iou(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the IoU of each mask over pixels with a label, ``(B,)``."""
+    predicted, wanted = (probability > 0.5) & (target >= 0), target > 0.5
+    both = (predicted & wanted).sum(dim=(1, 2, 3))
+    either = (predicted | wanted).sum(dim=(1, 2, 3)).clamp(min=1)
+    return both / either

@@ -30,11 +30,14 @@ class Throughput:
     waiting
         Share of the time of whole steps outside the network: waiting for samples, and
         simulating clicks.
+    clicks
+        Answers to clicks that each sample of a step trains.
     """
 
     network: float
     loaded: float
     waiting: float
+    clicks: int = 1
 
     @property
     def ratio(self) -> float:
@@ -46,7 +49,8 @@ class Throughput:
         return (
             f"network alone {self.network:.2f} samples/s, with loading "
             f"{self.loaded:.2f} samples/s: {self.ratio:.0%} "
-            f"({self.waiting:.0%} of the time outside the network)"
+            f"({self.waiting:.0%} of the time outside the network); "
+            f"{self.clicks * self.loaded:.2f} clicks/s"
         )
 
 
@@ -56,7 +60,8 @@ def measure_throughput(
     """Measure the steps of a run; nothing is kept.
 
     The network alone is timed before and after the whole steps, so that a machine that
-    becomes slower or faster meanwhile does not favour either.
+    becomes slower or faster meanwhile does not favour either; with unrolled clicks it
+    is what of the whole steps is not spent on samples and clicks.
 
     Parameters
     ----------
@@ -74,11 +79,16 @@ def measure_throughput(
         trainer = Trainer(endless, data_root, folder, **options)
         training_step = trainer.training_step
         training_step.train_mode()
+        size = config.batch_size
+        if config.iteration == "unroll":
+            loaded, waiting = _whole_steps(trainer, steps)
+            network = loaded - waiting
+            clicks = config.unrolled_clicks
+            return Throughput(size / network, size / loaded, waiting / loaded, clicks)
         batch = trainer.open_samples(workers=0).batch()
         before = _timed(lambda step: training_step.learn(batch, step), steps)
         loaded, waiting = _whole_steps(trainer, steps)
         after = _timed(lambda step: training_step.learn(batch, step), steps)
-    size = config.batch_size
     return Throughput(2 * size / (before + after), size / loaded, waiting / loaded)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from gpcis_training.config import save_config
@@ -76,6 +77,8 @@ class Trainer:
         Makes the steps.
     global_batch_size
         Samples of a step on all devices together: the number of slots.
+    average
+        Exponential average of the network's weights, if the run keeps one.
     callback
         Called after each step with the trainer and the step's figures; training ends
         when it returns ``False``. It must leave the network in training mode.
@@ -119,7 +122,9 @@ class Trainer:
         optimiser = torch.optim.Adam(groups, lr=config.optimiser.lr)
         self.network: ClickNetwork = model
         self.model, self.optimiser = self.fabric.setup(model, optimiser)
-        self.model.mark_forward_method("forward_train")
+        for method in ("forward_train", "unroll"):
+            self.model.mark_forward_method(method)
+        self.average = _start_average(model, config.average)
         self.training_step = TrainingStep(
             self.fabric, self.model, self.optimiser, model, self.config
         )
@@ -159,6 +164,8 @@ class Trainer:
         try:
             self.network.load_state_dict(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
+            if self.average is not None:
+                self._restore_average(state)
             self.step, self.minutes = state["step"], state["minutes"]
         except (KeyError, RuntimeError, ValueError) as error:
             msg = f"{str(self.state_file)!r} is not from this configuration: {error}"
@@ -166,6 +173,12 @@ class Trainer:
         self._state = {key: state[key] for key in ("drawn", "places") if key in state}
         self._click_batch = None
         return True
+
+    def _restore_average(self, state: dict[str, Any]) -> None:
+        """Take over the average of a state; the weights themselves if it has none."""
+        assert self.average is not None
+        self.average.module.load_state_dict(state.get("average", state["model"]))
+        self.average.n_averaged.fill_(state["step"])
 
     def save(self) -> None:
         """Write the state; a crash while writing leaves the previous one.
@@ -184,6 +197,8 @@ class Trainer:
             "drawn": self.drawn,
             "minutes": self.minutes,
         }
+        if self.average is not None:
+            state["average"] = self.average.module.state_dict()
         if self._click_batch is not None:
             state["places"] = slots_state(self._click_batch, self._gather)
         elif "places" in self._state:
@@ -217,6 +232,7 @@ class Trainer:
                 figures = self.training_step(click_batch, self.step)
                 window.append(figures)
                 self.step += 1
+                self._update_average()
                 bar.update()
                 elapsed = before + (time.monotonic() - began) / 60
                 self.minutes = self.fabric.broadcast(elapsed)  # one clock for all
@@ -231,6 +247,11 @@ class Trainer:
         self.save()
         self.fabric.barrier()
         return self.network
+
+    def _update_average(self) -> None:
+        """Bring the average up to date with the network."""
+        if self.average is not None:
+            self.average.update_parameters(self.network)
 
     def _bar(self) -> Any:
         return tqdm(
@@ -298,3 +319,24 @@ class Trainer:
         if self.fabric.is_global_zero:
             with (self.output / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(entry) + "\n")
+
+
+def _start_average(network: ClickNetwork, decay: float) -> AveragedModel | None:
+    """Return an exponential average of a network that starts as it is now.
+
+    Early on it follows the network faster: after ``n`` steps its decay is at most
+    ``(1 + n) / (10 + n)``.
+    """
+    if decay == 0:
+        return None
+
+    @torch.no_grad()
+    def follow(averages: Any, values: Any, count: torch.Tensor | int) -> None:
+        share = min(decay, (1 + int(count)) / (10 + int(count)))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value.to(average), 1 - share)
+            else:  # a counter
+                average.copy_(value)
+
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gpcis_training.evaluation.datasets import (
     FILES,
+    GROUPS,
     DrawingRule,
     file_objects,
+    grouped_sets,
     object_sets,
 )
 from gpcis_training.evaluation.jobs import Ranks, partial_files, process_group
@@ -27,7 +29,14 @@ from gpcis_training.evaluation.results import (
 from gpcis_training.evaluation.robot import CENTRE, LAWS
 from gpcis_training.evaluation.robustness import robustness_table
 from gpcis_training.evaluation.runner import evaluate, find_objects
-from gpcis_training.evaluation.tables import MANY_CLICKS, csv_text, save_curves, table
+from gpcis_training.evaluation.tables import (
+    MANY_CLICKS,
+    csv_text,
+    overview,
+    save_curves,
+    table,
+    view_table,
+)
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import replacing
 
@@ -35,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gpcis_training.evaluation.datasets import ObjectSet
-    from gpcis_training.evaluation.metrics import Estimate
+    from gpcis_training.evaluation.metrics import ClickRun, Estimate
     from gpcis_training.evaluation.results import EvaluationResult
 
 __all__ = ["add_arguments", "comparisons", "run"]
@@ -97,7 +106,8 @@ def comparisons(
     """Return a line for each comparison with the first method on a set.
 
     Only objects that both have seen are compared, from the same first view and with
-    clicks in the centre.
+    clicks in the centre: by NoC@85, where first views of given sides were used by the
+    IoU after the first click.
     """
     lines = []
     firsts: dict[tuple[str, str], EvaluationResult] = {}
@@ -108,13 +118,27 @@ def comparisons(
         shared = set(first.items) & set(result.items)
         if first is result or first.max_clicks != result.max_clicks or not shared:
             continue
-        found = compare(first.only(shared), result.only(shared))
+        measure, name = (_first_iou, "IoU&1") if first.is_shifted else (None, "NoC@85")
+        found = compare(first.only(shared), result.only(shared), measure)
+        view = f", {result.view}" if first.is_shifted else ""
         lines.append(
-            f"{result.objects}: NoC@85 of {first.label} - {result.label}: "
+            f"{result.objects}{view}: {name} of {first.label} - {result.label}: "
             f"{_signed(found.difference, '+')}; ratio {_signed(found.ratio)} "
             f"({len(shared)} objects)"
         )
     return lines
+
+
+def _first_iou(run: ClickRun) -> float:
+    """Return the IoU after the first click."""
+    return run.ious[0]
+
+
+class _View(NamedTuple):
+    """First view: the set's window or the whole image, or a side in pixels."""
+
+    zoom: bool
+    side: int | None = None
 
 
 class _Plan(NamedTuple):
@@ -123,7 +147,7 @@ class _Plan(NamedTuple):
     method: str
     objects: ObjectSet
     overrides: Overrides
-    zoom: bool
+    view: _View
     clicks: str
     repeat: int
 
@@ -154,11 +178,11 @@ def _plans(arguments: argparse.Namespace) -> Iterator[_Plan]:
     """Yield the evaluations of the command line."""
     methods = _methods(arguments)
     for objects in _sets(arguments):
-        for zoom, method in product(_zooms(arguments.view, objects), methods):
+        for view, method in product(_views(arguments, objects), methods):
             for given, (clicks, repeat) in product(
                 _overrides(arguments, method, objects), _draws(arguments)
             ):
-                yield _Plan(method, objects, given, zoom, clicks, repeat)
+                yield _Plan(method, objects, given, view, clicks, repeat)
 
 
 def _sets(arguments: argparse.Namespace) -> Iterator[ObjectSet]:
@@ -171,19 +195,24 @@ def _sets(arguments: argparse.Namespace) -> Iterator[ObjectSet]:
     if None in folders and not arguments.objects:
         msg = "name --dataset, or --images and --labels"
         raise InputError(msg)
-    for name in arguments.objects:
-        yield find_objects(name, arguments.root, rule, arguments.limit)
+    named = [name for given in arguments.objects for name in grouped_sets(given)]
+    for name in dict.fromkeys(named):
+        found = find_objects(name, arguments.root, rule, arguments.limit)
+        yield found.subset(arguments.subset)
     if None not in folders:
         images, labels = (arguments.root / folder for folder in folders)
         found = file_objects(images, labels, arguments.pairs, rule)
-        yield found.limited(arguments.limit)
+        yield found.limited(arguments.limit).subset(arguments.subset)
 
 
-def _zooms(view: str, objects: ObjectSet) -> tuple[bool, ...]:
-    """Return the first views: with the set's window or without."""
-    if objects.rule.window is None or view == "whole":
-        return (False,)
-    return (True,) if view == "set" else (True, False)
+def _views(arguments: argparse.Namespace, objects: ObjectSet) -> list[_View]:
+    """Return the first views: sides, or with the set's window or without."""
+    if arguments.first_view:
+        return [_View(True, side) for side in arguments.first_view]
+    if objects.rule.window is None or arguments.view == "whole":
+        return [_View(False)]
+    zooms = (True,) if arguments.view == "set" else (True, False)
+    return [_View(zoom) for zoom in zooms]
 
 
 def _overrides(
@@ -227,6 +256,8 @@ def _evaluate(
     output: Path | None = arguments.output
     many = plan.objects.form in PUBLISHED_SETS and plan.clicks == CENTRE
     default = MANY_CLICKS if many else PUBLISHED_CLICKS
+    if plan.view.side is not None:
+        default = 1
     given: int | None = arguments.max_clicks
     return evaluate(
         plan.method,
@@ -234,7 +265,8 @@ def _evaluate(
         plan.objects,
         max_clicks=default if given is None else given,
         target=arguments.target,
-        zoom=plan.zoom,
+        zoom=plan.view.zoom,
+        side=plan.view.side,
         clicks=plan.clicks,
         seed=arguments.seed,
         repeat=plan.repeat,
@@ -254,9 +286,14 @@ def _report(
     """Write and print the results."""
     if arguments.output is not None:
         _save(arguments.output, results)
-    if any(result.clicks == CENTRE for result in results):
+    centred = [result for result in results if result.clicks == CENTRE]
+    if any(not result.is_shifted for result in centred):
         print(table(results))
-    if any(result.clicks != CENTRE for result in results):
+        if len({result.objects for result in centred}) > 1:
+            print(f"\n{overview(results)}")
+    if any(result.is_shifted for result in centred):
+        print(f"\n{view_table(results)}")
+    if len(centred) < len(results):
         print(f"\n{robustness_table(results)}")
     for line in comparisons(results, others):
         print(line)
@@ -289,13 +326,15 @@ def _add_objects(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--dataset",
+        "--set",
         "--objects",
         dest="objects",
         nargs="+",
         default=[],
         metavar="SET",
         help=f"sets of the paper ({', '.join(PUBLISHED_SETS)}), object lists "
-        f"({', '.join(object_sets())}) or data folders below the root",
+        f"({', '.join(object_sets())}), many lists at once ({', '.join(GROUPS)}) or "
+        "data folders below the root",
     )
     add("--images", type=Path, help="any folder of images, instead of --dataset")
     add("--labels", type=Path, help="the folder of their label images")
@@ -303,6 +342,7 @@ def _add_objects(parser: argparse.ArgumentParser) -> None:
     add("--per-image", type=int, help="of a folder: objects drawn from each image")
     add("--min-area", type=int, default=1, help="of a folder: least area in pixels")
     add("--limit", type=int, help="use the first objects of each set only")
+    add("--subset", type=int, help="use so many objects of each set, evenly spread")
 
 
 def _add_protocol(parser: argparse.ArgumentParser) -> None:
@@ -317,6 +357,14 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
         default="set",
         help="first view: that of the set (a window around the first click in "
         "microscopy), the whole image, or one after the other",
+    )
+    view.add_argument(
+        "--first-view",
+        type=int,
+        nargs="+",
+        metavar="SIDE",
+        help="sides in image pixels of first views, each off the centre by chance; "
+        "prints IoU after the first click (by default no more clicks are made)",
     )
     view.add_argument(
         "--whole-image",
@@ -340,7 +388,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
         help=f"the same as --clicks {' '.join(LAWS)}",
     )
     add("--repeats", type=int, default=3, help="draws of clicks off the centre")
-    add("--seed", type=int, default=0, help="seed of those draws")
+    add("--seed", type=int, default=0, help="seed of those draws, and of first views")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,9 @@
 Folders are those of :mod:`gpcis_training.data`. An object is one label, or the union of
 several; it is taken as it is, so the parts of an object that something else cuts in two
 stay one object.
+
+Some lists are of planes that are laid out of the images of a folder when they are read,
+see :mod:`gpcis_training.data.planes`; their tiles stand in the list.
 """
 
 from __future__ import annotations
@@ -11,16 +14,30 @@ import json
 import logging
 import zlib
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from skimage.io import imread
 
-from gpcis_training.data.folders import find_pairs, label_plane, read_labels
+from gpcis_training.data.folders import (
+    Pair,
+    find_pairs,
+    ignore_files,
+    label_plane,
+    read_ignored,
+    read_labels,
+)
 from gpcis_training.data.pairing import find_pairs_of_files
+from gpcis_training.data.planes import (
+    Tile,
+    draw_tiles,
+    plane_image,
+    plane_labels,
+    whole_objects,
+)
 from gpcis_training.data.sbd import read_sbd_instances
 from napari_gpcis import imagefiles
 from napari_gpcis.errors import InputError
@@ -36,9 +53,14 @@ if TYPE_CHECKING:
 
 LABELS = "labels"
 """The form of this package: ``images`` and ``labels``."""
+PLANES = "planes"
+"""Planes laid out of the images of such a folder; named ``LIST/NUMBER``."""
+PLANE, TILE = 1024, 256
+"""Sides of a plane and of its tiles, pixels."""
 FILES = "files"
 """Any folders: objects name their files."""
 _UNSURE = 128
+Item = TypeVar("Item")
 
 
 class Form(NamedTuple):
@@ -52,6 +74,8 @@ class Form(NamedTuple):
     """Returns the ground truth of one object: 1 on it, -1 ignored, 0 elsewhere."""
     load: Callable[[Path], NDArray[np.generic]]
     """Reads an image: ``(H, W)`` or ``(H, W, C)``, any dtype."""
+    has_ignore: bool = False
+    """The set may have a folder ``ignore`` of masks with the images' names."""
 
 
 def _channels(path: Path) -> NDArray[np.integer | np.bool_]:
@@ -122,9 +146,33 @@ def _read_plane_ids(path: Path, ids: tuple[int, ...]) -> GroundTruth:
     return np.isin(read_plane(path), ids).astype(np.int8)
 
 
+def _tiles(plane: Path) -> tuple[Path, list[Tile]]:
+    """Return the folder and the tiles of ``FOLDER/LIST/NUMBER``."""
+    tiles = read_list(plane.parent.name)["planes"][plane.name]
+    return plane.parent.parent, [Tile(*tile) for tile in tiles]
+
+
+@lru_cache(maxsize=4)
+def _laid_image(plane: Path) -> NDArray[np.generic]:
+    """Return the image of a plane."""
+    return plane_image(*_tiles(plane), TILE)
+
+
+@lru_cache(maxsize=4)
+def _laid_labels(plane: Path) -> NDArray[np.integer]:
+    """Return the labels of a plane."""
+    return plane_labels(*_tiles(plane), TILE)
+
+
+def _laid_ids(plane: Path, ids: tuple[int, ...]) -> GroundTruth:
+    """Return the union of some labels of a plane."""
+    return np.isin(_laid_labels(plane), ids).astype(np.int8)
+
+
 FORMS = {
-    LABELS: Form("images", "labels", read_ids, read_picture),
+    LABELS: Form("images", "labels", read_ids, read_picture, has_ignore=True),
     FILES: Form("", "", _read_plane_ids, imagefiles.read_image),
+    PLANES: Form("", "", _laid_ids, _laid_image),
     "grabcut": Form("data_GT", "boundary_GT", _whole(read_trimap), read_picture),
     "berkeley": Form("images", "masks", _whole(read_trimap), read_picture),
     "davis": Form("img", "gt", _whole(read_any), read_picture),
@@ -210,8 +258,32 @@ class ObjectSet:
         check_limit(limit)
         return replace(self, objects=self.objects[:limit])
 
+    def subset(self, count: int | None) -> ObjectSet:
+        """Return the set with ``count`` objects, evenly spread (``None``: all)."""
+        check_limit(count)
+        if count is None:
+            return self
+        return replace(self, objects=evenly_spread(self.objects, count))
+
+
+def evenly_spread(items: Sequence[Item], count: int) -> tuple[Item, ...]:
+    """Return some items of a sequence, evenly spread and in its order.
+
+    Examples
+    --------
+    >>> evenly_spread("abcdefg", 3)
+    ('a', 'c', 'e')
+    >>> evenly_spread("ab", 3)
+    ('a', 'b')
+    """
+    step = max(1, len(items) / count)
+    return tuple(items[int(k * step)] for k in range(min(count, len(items))))
+
 
 _SKIN_AND_HAIR = (41, 19)
+_HALF_PERCENT = DrawingRule(2, min_fraction=0.005)
+_FOUR_CELLS = DrawingRule(4, min_area=64, window=256)
+_EIGHT_CELLS = DrawingRule(8, min_area=64, window=256)
 RULES: dict[str, tuple[str, DrawingRule]] = {
     "bsds500_val": (
         "natural/bsds500/val",
@@ -227,13 +299,61 @@ RULES: dict[str, tuple[str, DrawingRule]] = {
     "isbi2012_em_val": ("microscopy/isbi2012_em/val", DrawingRule(8, window=256)),
     "wbc_val_cell": ("microscopy/wbc/val", DrawingRule(combine=((1, 2),), window=256)),
     "wbc_val_nucleus": ("microscopy/wbc/val", DrawingRule(combine=((2,),), window=256)),
+    "voc_val": ("natural/voc/val", DrawingRule(1, min_fraction=0.005)),
+    "coco_things_val": ("natural/coco_things/val", _HALF_PERCENT),
+    "car_parts_val": ("natural/car_parts/val", _HALF_PERCENT),
+    "food_val": ("natural/food/val", _HALF_PERCENT),
+    "flowers_val": ("natural/flowers/val", _HALF_PERCENT),
+    "bbbc039_val": ("microscopy/bbbc039/val", _FOUR_CELLS),
+    "em_axons_val": ("microscopy/em_axons/val", _EIGHT_CELLS),
+    "emps_val": ("microscopy/emps/val", _FOUR_CELLS),
+    "usiigaci_phase_val": ("microscopy/usiigaci_phase/val", _FOUR_CELLS),
+    "yeast_brightfield_val": ("microscopy/yeast_brightfield/val", _FOUR_CELLS),
+    "monuseg_val": ("microscopy/monuseg/val", _FOUR_CELLS),
+    "gbm_nuclei_val": ("microscopy/gbm_nuclei/val", _FOUR_CELLS),
+    "glas_val": ("microscopy/glas/val", _EIGHT_CELLS),
+    "sorghum_seeds_val": ("microscopy/sorghum_seeds/val", _FOUR_CELLS),
+    "dsb2018_planes": (
+        "microscopy/dsb2018/val",
+        DrawingRule(25, min_area=64, window=256),
+    ),
 }
 """The validation protocol: name -> folder below the data root, rule of its list."""
+PLANE_LISTS = {"dsb2018_planes": 4}
+"""Lists of planes, and how many planes."""
+GROUPS = ("all", "natural", "microscopy")
+"""Names of many lists at once; those of planes are not among them."""
 
 
 def object_sets() -> list[str]:
     """Return the names of the object lists that come with the package."""
     return sorted(RULES)
+
+
+def grouped_sets(name: str) -> list[str]:
+    """Return the object lists that a name stands for, itself if it is no group.
+
+    Examples
+    --------
+    >>> grouped_sets("natural")[:3]
+    ['bsds500_val', 'car_parts_val', 'ccp_val_garment']
+    >>> grouped_sets("voc_val")
+    ['voc_val']
+    """
+    if name not in GROUPS:
+        return [name]
+    chosen = [each for each in object_sets() if each not in PLANE_LISTS]
+    if name == "all":
+        return chosen
+    return [each for each in chosen if RULES[each][0].startswith(f"{name}/")]
+
+
+@cache
+def read_list(name: str) -> dict[str, Any]:
+    """Read the file of an object list that comes with the package."""
+    text = (files(__package__) / "objects" / f"{name}.json").read_text("utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
 
 
 def load_objects(name: str) -> ObjectSet:
@@ -249,14 +369,77 @@ def load_objects(name: str) -> ObjectSet:
         msg = f"objects must be a folder or one of {known}; got {name!r}"
         raise InputError(msg)
     folder, rule = RULES[name]
-    text = (files(__package__) / "objects" / f"{name}.json").read_text("utf-8")
-    objects = tuple(map(EvaluationObject.from_list, json.loads(text)["objects"]))
-    return ObjectSet(name, folder, rule, objects)
+    objects = tuple(map(EvaluationObject.from_list, read_list(name)["objects"]))
+    form = PLANES if name in PLANE_LISTS else LABELS
+    return ObjectSet(name, folder, rule, objects, form)
 
 
-def save_objects(path: str | Path, drawn: ObjectSet) -> None:
-    """Write an object list as JSON, one object a line."""
+def draw_list(name: str, root: Path, path: str | Path) -> ObjectSet:
+    """Draw an object list of the validation protocol anew, and write it.
+
+    Parameters
+    ----------
+    name
+        One of :func:`object_sets`.
+    root
+        Folder that holds the data sets.
+    path
+        The JSON file.
+    """
+    folder, rule = RULES[name]
+    if name not in PLANE_LISTS:
+        drawn = ObjectSet(name, folder, rule, draw_objects(root / folder, rule))
+        save_objects(path, drawn)
+        return drawn
+    planes = draw_planes(root / folder, PLANE_LISTS[name], rule.seed)
+    items = []
+    for number, tiles in planes.items():
+        labels = whole_objects(plane_labels(root / folder, tiles, TILE), TILE)
+        plane = f"{name}/{number}"
+        ids_drawn = draw_ids(labels, plane, rule)
+        items += [EvaluationObject(plane, plane, ids) for ids in ids_drawn]
+    drawn = ObjectSet(name, folder, rule, tuple(items), PLANES)
+    save_objects(path, drawn, planes)
+    return drawn
+
+
+def draw_planes(folder: Path, count: int, seed: int) -> dict[str, list[Tile]]:
+    """Draw the tiles of planes from images whose objects are bright on dark ground.
+
+    No image occurs twice.
+
+    Parameters
+    ----------
+    folder
+        With ``images`` and ``labels``. Images of several channels are left out.
+    count
+        Number of planes of 1,024 x 1,024 pixels.
+    seed
+        Of the draw.
+    """
+    found = []
+    for pair in find_pairs(folder):
+        image, labels = read_picture(pair.image), read_labels(pair.labels[0])
+        inside = labels > 0
+        if image.ndim != 2 or not inside.any() or inside.all():
+            continue
+        if image[inside].mean() > image[~inside].mean():
+            tile = Tile(pair.image.name, pair.labels[0].name, 0, 0)
+            found.append((tile, (image.shape[0], image.shape[1])))
+    each = (PLANE // TILE) ** 2
+    tiles = draw_tiles(found, count * each, TILE, np.random.default_rng(seed))
+    return {str(k): tiles[k * each : (k + 1) * each] for k in range(count)}
+
+
+def save_objects(
+    path: str | Path,
+    drawn: ObjectSet,
+    planes: dict[str, list[Tile]] | None = None,
+) -> None:
+    """Write an object list as JSON, one object a line; of planes, with their tiles."""
     head = {"name": drawn.name, "folder": drawn.folder, "rule": asdict(drawn.rule)}
+    if planes is not None:
+        head["planes"] = planes
     lines = [json.dumps(o.to_list()) for o in drawn.objects]
     text = json.dumps(head)[:-1] + ',\n"objects": [\n' + ",\n".join(lines) + "\n]}\n"
     Path(path).write_text(text, encoding="utf-8")
@@ -323,12 +506,12 @@ def draw_objects(
     """Draw the objects of a folder: the same ones every time.
 
     The draw in an image depends on the seed, the name of its label file and the labels
-    in it, not on the other files.
+    in it, not on the other files. Areas are those outside the ignored pixels.
 
     Parameters
     ----------
     folder
-        Folder with ``images`` and ``labels``.
+        Folder with ``images`` and ``labels``, perhaps ``ignore``.
     rule
         Accepted objects and their number; by default every label is an object.
 
@@ -339,11 +522,14 @@ def draw_objects(
     """
     rule = rule or DrawingRule()
     drawn: list[EvaluationObject] = []
-    for image, labels in find_pairs(Path(folder)):
-        label = rule.choose(labels)
+    for pair in find_pairs(Path(folder)):
+        label = rule.choose(pair.labels)
+        labels, ignored = read_labels(label), read_ignored(pair)
+        if ignored is not None:
+            labels = np.where(ignored, 0, labels)
         drawn += [
-            EvaluationObject(image.name, label.name, ids)
-            for ids in draw_ids(read_labels(label), label.name, rule)
+            EvaluationObject(pair.image.name, label.name, ids)
+            for ids in draw_ids(labels, label.name, rule)
         ]
     if not drawn:
         msg = f"folder must hold objects that the rule accepts, found none in {folder}"
@@ -381,13 +567,32 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
 def ground_truth(
     folder: str | Path, item: EvaluationObject, form: str = LABELS
 ) -> NDArray[np.int8]:
-    """Return the ground truth of one object: 1 on it, -1 ignored, else 0."""
-    layout = FORMS[form]
-    return layout.read(Path(folder) / layout.labels / item.label, item.ids)
+    """Return the ground truth of one object: 1 on it, -1 ignored, else 0.
+
+    Pixels of the mask in ``ignore``, where the set has one for the image, are ignored:
+    the robot does not click there, and no figure counts them.
+
+    Raises
+    ------
+    InputError
+        If a file is no label image, or mask and labels differ in size.
+    """
+    layout, root = FORMS[form], Path(folder)
+    label = root / layout.labels / item.label
+    truth = layout.read(label, item.ids)
+    if layout.has_ignore:
+        mask = ignore_files(root).get(Path(item.image).stem)
+        ignored = read_ignored(Pair(root / layout.images / item.image, (label,), mask))
+        if ignored is not None:
+            truth[ignored] = -1
+    return truth
 
 
 def first_view(
-    shape: tuple[int, int], click: tuple[int, int], window: int | None
+    shape: tuple[int, int],
+    click: tuple[int, int],
+    window: int | None,
+    shift: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[int, int, int, int] | None:
     """Return the window around the first click, kept inside the image.
 
@@ -399,6 +604,8 @@ def first_view(
         Pixel of the first click.
     window
         Height and width of the view; ``None``: no view.
+    shift
+        How far the view is moved down and to the right, in heights and widths of it.
 
     Returns
     -------
@@ -414,10 +621,30 @@ def first_view(
         return None
     sizes = [min(window, size) for size in shape]
     starts = [
-        min(max(c - s // 2, 0), size - s)
-        for c, s, size in zip(click, sizes, shape, strict=True)
+        min(max(c - s // 2 + round(part * s), 0), size - s)
+        for c, s, size, part in zip(click, sizes, shape, shift, strict=True)
     ]
     return starts[0], starts[1], starts[0] + sizes[0], starts[1] + sizes[1]
+
+
+def view_shift(item: EvaluationObject, most: float, seed: int) -> tuple[float, float]:
+    """Draw how far the first view of an object is moved, see :func:`first_view`.
+
+    The same for views of all sizes; it depends on the object and the seed alone.
+
+    Parameters
+    ----------
+    item
+        The object.
+    most
+        Largest shift in either direction; 0: none.
+    seed
+        Of the draw.
+    """
+    name = f"view {(item.image, item.label, item.ids)!r}"
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    down, right = rng.uniform(-most, most, 2).tolist()
+    return down, right
 
 
 def check_limit(limit: int | None) -> None:

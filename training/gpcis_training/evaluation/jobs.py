@@ -14,7 +14,7 @@ import multiprocessing
 import os
 from collections import defaultdict
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -27,6 +27,7 @@ from gpcis_training.evaluation.datasets import (
     ObjectSet,
     first_view,
     ground_truth,
+    view_shift,
 )
 from gpcis_training.evaluation.predictors import Overrides, create_predictor
 from gpcis_training.evaluation.results import run_from_json, run_to_json
@@ -46,15 +47,27 @@ _PATIENCE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Protocol:
-    """Protocol of the robot; see :func:`run_robot` and :func:`make_clicker`."""
+    """Protocol of the robot; see :func:`run_robot` and :func:`make_clicker`.
+
+    The first view is a window of ``window`` pixels, moved by up to ``jitter`` of it;
+    see :func:`first_view`.
+    """
 
     max_clicks: int = 20
     target: float | None = 0.9
     min_clicks: int = 5
     window: int | None = None
+    jitter: float = 0.0
     clicks: str = CENTRE
     seed: int = 0
     repeat: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; as in older files, no shift is not written."""
+        data = asdict(self)
+        if not self.jitter:
+            del data["jitter"]
+        return data
 
 
 class Method(NamedTuple):
@@ -151,7 +164,9 @@ def evaluate_image(
             what = f"ids {item.ids}" if item.ids else "an object"
             msg = f"{what} of {item.label} must be in the label image"
             raise InputError(msg)
-        predictor.start(image, first_view(gt.shape, click.pixel, protocol.window))
+        shift = view_shift(item, protocol.jitter, protocol.seed)
+        view = first_view(gt.shape, click.pixel, protocol.window, shift)
+        predictor.start(image, view)
         run = run_robot(
             predictor,
             gt,

@@ -55,15 +55,28 @@ class ClassicalMethod(ABC):
     radius: float = 5.0
     longest_side: int = 100_000
     _clicks: list[Click] = field(default_factory=list, init=False, repr=False)
+    _image: NDArray[np.generic] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def start(
         self,
         image: NDArray[np.generic],
         first_view: tuple[int, int, int, int] | None,
     ) -> None:
-        """Begin a new object; these methods always see the whole image."""
+        """Begin a new object; these methods always see the whole image.
+
+        What depends on the image alone is kept for its next object.
+        """
         del first_view
         self._clicks = []
+        if image is not self._image:
+            self._open(image)
+            self._image = image
+        self._begin()
+
+    def _open(self, image: NDArray[np.generic]) -> None:
+        """Prepare an image at the size at which it is worked on."""
         self._shape: tuple[int, int] = (image.shape[0], image.shape[1])
         self._factor = min(1.0, self.longest_side / max(self._shape))
         height, width = (max(1, round(size * self._factor)) for size in self._shape)
@@ -93,6 +106,9 @@ class ClassicalMethod(ABC):
             )
         )
         return Click(row, col, click.positive)
+
+    def _begin(self) -> None:  # noqa: B027 - most methods keep nothing of an object
+        """Forget the object before."""
 
     @abstractmethod
     def _prepare(self, rgb: NDArray[np.float64]) -> None:
@@ -192,6 +208,8 @@ class GrabCut(ClassicalMethod):
 
     def _prepare(self, rgb: NDArray[np.float64]) -> None:
         self._bgr = np.ascontiguousarray(np.round(rgb[..., ::-1] * 255), np.uint8)
+
+    def _begin(self) -> None:
         self._probable = np.zeros(self._grid, dtype=bool)
 
     def _segment(

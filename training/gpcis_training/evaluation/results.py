@@ -90,7 +90,14 @@ class EvaluationResult:
     def view(self) -> str:
         """First view: the region that the first click is zoomed to."""
         window = self.settings["protocol"]["window"]
-        return "whole image" if window is None else f"{window} px window"
+        if window is None:
+            return "whole image"
+        return f"{window} px window{', off centre' if self.is_shifted else ''}"
+
+    @property
+    def is_shifted(self) -> bool:
+        """``True`` if the first view was moved off the click by chance."""
+        return float(self.settings["protocol"].get("jitter", 0)) > 0
 
     @property
     def clicks(self) -> str:

@@ -95,6 +95,7 @@ def next_click(
     border (Euclidean; the image's border counts). The click is positive if the
     deepest missing pixel lies deeper than the deepest superfluous one (a tie gives a
     negative click), and is placed on the first deepest pixel in row-major order.
+    Ignored pixels are no errors, and bound those beside them: they are never clicked.
 
     Parameters
     ----------

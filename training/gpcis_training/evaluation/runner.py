@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +40,11 @@ from napari_gpcis.inference.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from gpcis_training.evaluation.robot import Predictor
+
+MIN_SIDE = 16
+"""Smallest side of a first view, image pixels."""
+JITTER = 0.25
+"""Largest shift of a first view whose side is given, in sides."""
 
 
 def find_objects(
@@ -104,6 +108,7 @@ def evaluate(
     target: float | None = 0.9,
     min_clicks: int = 5,
     zoom: bool = True,
+    side: int | None = None,
     clicks: str = CENTRE,
     seed: int = 0,
     repeat: int = 0,
@@ -140,6 +145,10 @@ def evaluate(
     zoom
         Whether the first view is the one of the object list (a window around the first
         click in microscopy) rather than the whole image.
+    side
+        Side in image pixels of the first view, instead of that of the list. The view is
+        moved off the click by up to a quarter of its side, as the seed has it, and
+        lies inside the image.
     clicks, seed, repeat
         Law of the clicks in the largest error, and seed and number of the draw;
         see :mod:`gpcis_training.evaluation.robot`.
@@ -176,15 +185,25 @@ def evaluate(
     chosen = os.fspath(method) if isinstance(method, str | os.PathLike) else method
     method_to_run = _as_method(chosen, device, given)
     wanted = find_objects(objects, Path(root), rule, limit)
+    if side is not None and side < MIN_SIDE:
+        msg = f"side of the first view must be at least {MIN_SIDE} px, got {side}"
+        raise InputError(msg)
     window = wanted.rule.window if zoom else None
     protocol = Protocol(
-        max_clicks, target, min_clicks, window, clicks, seed=seed, repeat=repeat
+        max_clicks,
+        target,
+        min_clicks,
+        window if side is None else side,
+        0.0 if side is None else JITTER,
+        clicks,
+        seed,
+        repeat,
     )
     settings = {
         **_identity(chosen, given),
         "folder": wanted.folder,
         "form": wanted.form,
-        "protocol": asdict(protocol),
+        "protocol": protocol.to_dict(),
     }
     kept = PartialFile(partial, settings, ranks.rank)
     done = kept.read()

@@ -2,7 +2,8 @@
 
 All three begin with the robot's first click. Then the *robot* clicks on the largest
 true error, *suggested* where the model says, and *random* on a random uncertain
-pixel; at these places the true label is given. ::
+pixel; at these places the true label is given. A suggested pixel that is neither object
+nor background is moved to the nearest one that is. ::
 
     python -m gpcis_training.evaluation.suggestions MODEL --root DATA --objects NAME ...
 """
@@ -22,6 +23,7 @@ from gpcis_training.evaluation.datasets import (
     read_image,
 )
 from gpcis_training.evaluation.metrics import iou
+from gpcis_training.evaluation.robot import IGNORE
 from gpcis_training.evaluation.robot import next_click as robot_click
 from napari_gpcis.clicks import Click
 from napari_gpcis.next_click import SURE, expected_iou, next_click
@@ -80,15 +82,14 @@ def run(
     max_clicks: int,
 ) -> Run:
     """Segment one object with clicks placed by ``place`` (``None``: the robot)."""
-    mask, free = np.zeros(gt.shape, dtype=bool), np.ones(gt.shape, dtype=bool)
+    mask, free = np.zeros(gt.shape, dtype=bool), gt != IGNORE
     done = Run([], [])
     found: Prediction | None = None
     while len(done.ious) < max_clicks:
         if found is None or place is None:
             click = robot_click(gt, mask, free)
         else:
-            pixel = place(found, free)
-            click = None if pixel is None else Click(*pixel, bool(gt[pixel] == 1))
+            click = labelled(place(found, free), gt)
         if click is None:
             break
         if found is None:
@@ -98,6 +99,17 @@ def run(
         done.ious.append(iou(gt, mask))
         done.expected.append(expected_iou(found))
     return done
+
+
+def labelled(pixel: tuple[int, int] | None, gt: NDArray[np.int8]) -> Click | None:
+    """Return a click with the true label, on the nearest pixel that has one."""
+    if pixel is None:
+        return None
+    if gt[pixel] == IGNORE:
+        rows, cols = np.nonzero(gt != IGNORE)
+        nearest = np.argmin((rows - pixel[0]) ** 2 + (cols - pixel[1]) ** 2)
+        pixel = int(rows[nearest]), int(cols[nearest])
+    return Click(*pixel, bool(gt[pixel] == 1))
 
 
 def compare(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpcis_training.evaluation.metrics import TARGETS, iou_at
+from gpcis_training.evaluation.metrics import TARGETS, iou_at, noc
 from gpcis_training.evaluation.published import (
     PUBLISHED_SETS,
     hardware,
@@ -17,7 +18,7 @@ from gpcis_training.evaluation.published import (
     published_rows,
     source,
 )
-from gpcis_training.evaluation.results import PUBLISHED_CLICKS
+from gpcis_training.evaluation.results import PUBLISHED_CLICKS, compare
 from gpcis_training.evaluation.robot import CENTRE
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from gpcis_training.evaluation.metrics import ClickRun
     from gpcis_training.evaluation.published import PublishedRow
     from gpcis_training.evaluation.results import EvaluationResult
 
@@ -39,11 +41,18 @@ TERMS = (
     "reached it); NoC100, NoF100: the same within 100 clicks; IoU&n: mean IoU after n "
     "clicks; NoIC: clicks that the mask disobeys when a run ends."
 )
+VIEW_TERMS = (
+    "IoU&1: mean IoU after the first click (± standard error, objects of one image "
+    "taken together), and the median. The first view is a square of so many image "
+    "pixels about the click, moved by up to a quarter of its side as the seed has it, "
+    "inside the image; where it would be larger, it is the whole image."
+)
 NOTE = (
     "The training data differ from those of the published GPCIS models, and so do the "
     "objects: these figures are not comparable with the paper's tables."
 )
 COLUMNS = (
+    "Set",
     "Method",
     "Objects",
     "First view",
@@ -54,6 +63,7 @@ COLUMNS = (
     "NoC100@90",
     "NoF100@90",
     "IoU&1",
+    "median IoU&1",
     "IoU&5",
     "NoIC",
     "NoIC (paper)",
@@ -72,7 +82,7 @@ def table(results: Sequence[EvaluationResult]) -> str:
     paper stand the paper's own figures.
     """
     parts = []
-    centred = [result for result in results if result.clicks == CENTRE]
+    centred = [r for r in results if r.clicks == CENTRE and not r.is_shifted]
     for name in dict.fromkeys(result.objects for result in centred):
         chosen = [result for result in centred if result.objects == name]
         rows = [cells(result) for result in chosen]
@@ -85,6 +95,70 @@ def table(results: Sequence[EvaluationResult]) -> str:
             rows += [published_cells(row) for row in shown]
         parts.append(f"**{name}**\n\n{markdown(rows)}\n")
     return "\n".join([*parts, *(f"- {line}" for line in notes(centred))])
+
+
+def overview(results: Sequence[EvaluationResult]) -> str:
+    """Return a Markdown table of all sets, each a row, with all methods beside each.
+
+    Parameters
+    ----------
+    results
+        Results; those with clicks or first views off the centre are left out. Each
+        method is compared with the first one object by object.
+    """
+    centred = [r for r in results if r.clicks == CENTRE and not r.is_shifted]
+    rows = []
+    for name, view in dict.fromkeys((r.objects, r.view) for r in centred):
+        chosen = [r for r in centred if (r.objects, r.view) == (name, view)]
+        first = chosen[0]
+        row = {"Set": name, "Objects": str(len(first.items)), "First view": view}
+        for result in chosen:
+            s = result.summary_at(PUBLISHED_CLICKS)
+            for target in sorted(s.noc)[-2:]:
+                row[f"{result.label}: NoC@{100 * target:.0f}"] = str(s.noc[target])
+            row[f"{result.label}: IoU&1"] = str(s.iou_at[1])
+            if result.items == first.items and result is not first:
+                last = max(s.noc)
+                allowed = min(PUBLISHED_CLICKS, result.max_clicks)
+                found = compare(first, result, partial(_clicks_to, last, allowed))
+                heading = f"{first.label} - {result.label}: NoC@{100 * last:.0f}"
+                row[heading] = (
+                    f"{found.difference.mean:+.2f} ± {found.difference.error:.2f}"
+                )
+        rows.append(row)
+    return f"**All sets**\n\n{markdown(rows)}"
+
+
+def view_table(results: Sequence[EvaluationResult]) -> str:
+    """Return a Markdown table of the first views whose sides were given.
+
+    Parameters
+    ----------
+    results
+        Results; those with other first views, or clicks off the centre, are left out.
+    """
+    rows = []
+    for result in results:
+        if result.clicks != CENTRE or not result.is_shifted:
+            continue
+        row = {
+            "Set": result.objects,
+            "Method": result.label,
+            "Objects": str(len(result.items)),
+            "First view": result.view,
+        }
+        s = result.summary_at(PUBLISHED_CLICKS)
+        if result.max_clicks > 1:
+            row |= {f"NoC@{100 * t:.0f}": str(value) for t, value in s.noc.items()}
+        row["IoU&1"] = str(s.iou_at[1])
+        row["median IoU&1"] = f"{median_iou(result):.2f}"
+        rows.append(row)
+    return f"**First views**\n\n{markdown(rows)}\n\n{VIEW_TERMS}"
+
+
+def median_iou(result: EvaluationResult) -> float:
+    """Return the median IoU after the first click."""
+    return float(np.median([run.ious[0] for run in result.runs]))
 
 
 def csv_text(results: Sequence[EvaluationResult]) -> str:
@@ -207,6 +281,7 @@ def numbers(result: EvaluationResult) -> dict[str, Any]:
         many = result.summary_at(MANY_CLICKS)
         row |= {"noc100_90": many.noc[LAST].mean, "nof100_90": many.nof[LAST]}
     row |= {f"iou{n}": value.mean for n, value in s.iou_at.items()}
+    row["iou1_median"] = median_iou(result)
     row |= {"noic": s.noic, "noic_steps": s.noic_steps}
     row["parameters"] = result.settings.get("parameters", "")
     row["seconds_per_click"] = s.seconds_per_click
@@ -282,6 +357,11 @@ def is_published(result: EvaluationResult) -> bool:
     """Return whether the objects are those of a data set of the paper."""
     form = result.settings.get("form")
     return form in PUBLISHED_SETS and form == result.objects
+
+
+def _clicks_to(target: float, max_clicks: int, run: ClickRun) -> float:
+    """Return the NoC of a run."""
+    return noc(run.ious, target, max_clicks)
 
 
 def _published_noic(result: EvaluationResult) -> Cells:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpcis_training.finetuning.options import ON_ERROR, PRECISIONS
+from gpcis_training.finetuning.options import KEEP, ON_ERROR, PRECISIONS
 from gpcis_training.finetuning.reading import COMPONENTS
 from gpcis_training.finetuning.report import print_json, print_text
 from napari_gpcis.errors import GPCISError, InputError
@@ -79,6 +79,13 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--patience", type=int, default=6, help="validations without improvement")
     add("--objects", type=int, default=32, help="evaluated before and after")
     add("--precision", choices=PRECISIONS, default="auto")
+    add(
+        "--keep",
+        choices=KEEP,
+        default="better",
+        help="better: if training does not lower the clicks, the model has the weights "
+        "of the start; trained: those of the training all the same",
+    )
     add("--workers", type=int, default=1, help="data loading processes")
     add(
         "--events",

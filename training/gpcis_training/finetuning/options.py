@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints import ModelInfo
 
 ON_ERROR = ("refuse", "skip")
+KEEP = ("better", "trained")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 WINDOW = 256
 """Side in pixels of the view of a first click, unless objects are larger."""
@@ -66,6 +67,9 @@ class FinetuneOptions:
         ``"auto"`` takes bfloat16 where it is faster.
     workers
         Data loading processes.
+    keep
+        ``"better"``: trained weights that need no fewer clicks are not written; the
+        model then has those of the start. ``"trained"`` writes them all the same.
     """
 
     pairs: Path | None = None
@@ -85,6 +89,7 @@ class FinetuneOptions:
     objects: int = 32
     precision: str = "auto"
     workers: int = 1
+    keep: str = "better"
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -92,6 +97,7 @@ class FinetuneOptions:
             ("on_error", ON_ERROR),
             ("components", COMPONENTS),
             ("precision", PRECISIONS),
+            ("keep", KEEP),
         ):
             if getattr(self, name) not in accepted:
                 msg = f"{name} must be one of {accepted}, got {getattr(self, name)!r}"

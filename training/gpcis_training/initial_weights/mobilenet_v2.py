@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from gpcis_training.initial_weights.files import read_state_dict
-from napari_gpcis.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2
+from napari_gpcis.backbones.mobilenet_v2 import MobileNetV2
 from napari_gpcis.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -47,12 +47,9 @@ def encoder_convolutions(backbone: MobileNetV2) -> Iterator[nn.Conv2d]:
     """Yield the encoder's convolutions in the order in which they run."""
     yield backbone.stem
     for block in backbone.blocks:
-        if not isinstance(block, InvertedResidual):
-            continue
-        if block.expand is not None:
-            yield block.expand
-        yield block.depthwise
-        yield block.project
+        for layer in block.children():  # expand, where there is one, depthwise, project
+            if isinstance(layer, nn.Conv2d):
+                yield layer
 
 
 def _load_operators(backbone: MobileNetV2, path: Path) -> int:

@@ -103,6 +103,7 @@ class Annotation(QObject):
             self._is_tiled,
             self._on_drawn,
         )
+        self._drawn = False
         self._debouncer = Debouncer(self.enter_plane, parent=self)
         self._connections = Connections()
         self.click_layers.changed.connect(self._on_points)
@@ -115,6 +116,7 @@ class Annotation(QObject):
         self._connections.connect(active, self._on_active)
         for points in self._points:
             self._connections.connect(points.events.mode, self._on_active)
+        self._connections.connect(layers.labels.events.paint, self._on_painted)
 
     def close(self) -> None:
         """Stop; what is drawn in the labels layer stays, current objects as well."""
@@ -159,6 +161,7 @@ class Annotation(QObject):
         self._writer.end_step()
         if parts:
             self.undo_stack.add_deleted(parts)
+        self._say(f"{len(parts)} object{'' if len(parts) == 1 else 's'} deleted.")
         return len(parts)
 
     def known(self, plane: Plane) -> PlaneAnnotation | None:
@@ -190,7 +193,7 @@ class Annotation(QObject):
     @property
     def ending_step(self) -> bool:
         """True if the labels tell just now of an edit that was a current object's."""
-        return self._writer.ending
+        return self._writer.telling
 
     @property
     def writing_now(self) -> bool:
@@ -198,9 +201,18 @@ class Annotation(QObject):
         return self._writer.writing
 
     @property
-    def drawing(self) -> bool:
-        """True if the last change of the labels is the current object's."""
-        return self._writer.drawing
+    def untouched(self) -> bool:
+        """True if there are no clicks, and nothing was written to the labels layer."""
+        clicked = any(plane.clicks for plane in self._planes.values())
+        return not (clicked or self._writer.has_written or self._drawn)
+
+    def take_back_stroke(self) -> bool:
+        """Take back what was drawn by hand; ``False`` if that was not done last."""
+        self.click_layers.settle()
+        if not self.undo_stack.take_back_stroke(self.current):
+            return False
+        self._say("What was drawn by hand is taken back.")
+        return True
 
     @property
     def clicking(self) -> bool:
@@ -269,9 +281,7 @@ class Annotation(QObject):
             self.events.plane_changed.emit()
 
     def _on_failed(self, error: Exception) -> None:
-        """Go on although a plane cannot be opened: labels and clicks stay."""
-        for plane in self._planes.values():
-            plane.failed()
+        """Report that a plane cannot be opened: labels and clicks stay."""
         self._worker.report(error)
 
     def _on_drawn(self, plane: Plane) -> None:
@@ -298,6 +308,12 @@ class Annotation(QObject):
         if current is not None and current.session is None:
             self.enter_plane()
 
+    def _on_painted(self, event: Any) -> None:
+        """Take note of what the user has drawn by hand."""
+        if not self._writer.telling:
+            self._drawn = True
+            self.undo_stack.add_stroke(event.value, self.current)
+
     def _on_dims(self) -> None:
         self._debouncer.throttle()
 
@@ -313,9 +329,14 @@ class Annotation(QObject):
         self.message_changed.emit(message)
 
     def _leave_other_axes(self, plane: Plane) -> None:
-        """Finish, as they are, objects that run in planes of another orientation."""
-        for other in [key for key in self._planes if key.axes != plane.axes]:
-            self._planes.pop(other).give_up()
+        """Finish, as they are, objects that run in planes of another orientation.
+
+        What was finished there can be undone when they are displayed again.
+        """
+        for other, known in self._planes.items():
+            if other.axes != plane.axes and known.running:
+                known.give_up()
+                self.undo_stack.forget_undone()
 
     def _set_aside(self) -> None:
         """Free the images of planes visited long ago."""

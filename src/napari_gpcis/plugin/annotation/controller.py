@@ -163,13 +163,14 @@ class Controller(QObject):
             self.annotation.click_layers.select(self.viewer)
 
     def travel_in_labels(self, direction: str) -> None:
-        """Undo or redo what was drawn last: by a click, or in the labels by hand."""
-        if self.annotation is None:
+        """Undo or redo what was done last: by clicks, or in the labels by hand."""
+        annotation = self.annotation
+        if annotation is None:
             return
-        if self.annotation.drawing:
+        if annotation.untouched:  # what was drawn before it began
+            getattr(annotation.layers.labels, direction)()
+        elif direction == "redo" or not annotation.take_back_stroke():
             self.command(direction)
-        else:
-            getattr(self.annotation.layers.labels, direction)()
 
     @property
     def model(self) -> str:

@@ -66,6 +66,12 @@ class ObjectQueue:
         return *self.waiting, self.current
 
     @property
+    def last_waits_alone(self) -> bool:
+        """True if one object waits, and nothing was clicked after it."""
+        unused = not (self.current.clicks or self.current.can_redo)
+        return len(self.waiting) == 1 and unused
+
+    @property
     def clicks(self) -> tuple[Click, ...]:
         """Clicks of all of them, in order."""
         if not self.waiting:
@@ -74,28 +80,36 @@ class ObjectQueue:
 
     # Steps ------------------------------------------------------------------------
 
-    def wait(self) -> None:
-        """Let the current object wait to be accepted, and begin the next one."""
-        if self.current.clicks:
-            self.waiting.append(self.current)
-            self.current = self._make()
-            self.show()
+    def wait(self, following: CurrentObject | None = None) -> None:
+        """Let the current object wait to be accepted, and begin the next one.
 
-    def withdraw(self) -> bool:
-        """Go on with the object that waits last; ``False`` if none waits."""
-        if not self.waiting:
-            return False
-        self.current = self.waiting.pop()
+        Parameters
+        ----------
+        following
+            The next one; by default a new one.
+        """
+        self.waiting.append(self.current)
+        self.current = following or self._make()
         self.show()
-        return True
 
-    def join(self) -> None:
-        """Let the first object go on with all later clicks: it is not accepted."""
-        if self.waiting:
-            first, clicks = self.first, self.clicks
-            self.waiting, self.current = [], first
-            first.set_clicks(clicks)
-            self.show()
+    def withdraw(self) -> CurrentObject | None:
+        """Go on with the object that waits last.
+
+        Returns
+        -------
+        CurrentObject or None
+            The object that was begun after it; ``None`` if none waits.
+        """
+        if not self.waiting:
+            return None
+        following, self.current = self.current, self.waiting.pop()
+        self.show()
+        return following
+
+    def go_on_with(self, current: CurrentObject) -> None:
+        """Make this the current object."""
+        self.current = current
+        self.show()
 
     def next(self, following: CurrentObject | None = None) -> None:
         """Let go of the first object, which is finished.

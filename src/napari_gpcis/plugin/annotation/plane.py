@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
@@ -153,6 +154,8 @@ class PlaneAnnotation:
         self._context.worker.cancel(self.key)
         self.live = LiveMask()
         self.objects.begin_anew()
+        if self.session is not None:
+            self.session.current = self.current
 
     # From clicks to a mask --------------------------------------------------------
 
@@ -169,8 +172,7 @@ class PlaneAnnotation:
         if (self.first, self.first.clicks) != (first, clicks) or self._missing():
             self.predict()
         elif self.accepting and self.session is not None and not self.busy:
-            self._finish(self.session)  # a mask that it began with needs no answer
-            return
+            self.predict()  # all is known: it is drawn, and accepted
         else:
             self._context.events.current_changed.emit()
         if beside:
@@ -212,8 +214,7 @@ class PlaneAnnotation:
             self._choose_target()
             self._context.writer.paint(self.plane, self.live, found.box, found.mask)
         except InputError as error:
-            self.objects.join()
-            self.synchronise()
+            self._go_back()
             self._context.say(str(error))
             return
         self._context.events.predicted.emit(self)
@@ -229,13 +230,13 @@ class PlaneAnnotation:
             self._context.drawn(self.plane)
 
     def _on_failed(self, error: Exception) -> None:
-        """Go on after an error of the inference thread, which is reported."""
-        self.failed()
-        self._context.worker.report(error)
+        """Report an error of the inference thread: the next click tries again.
 
-    def failed(self) -> None:
-        """Go on after an error: the clicks stay, the next one tries again."""
-        self.objects.join()
+        An object whose image cannot be read is not accepted.
+        """
+        if isinstance(error, InputError) and self.accepting:
+            self._do_not_accept()
+        self._context.worker.report(error)
 
     @contextmanager
     def temporarily_removed(self) -> Iterator[None]:
@@ -271,16 +272,40 @@ class PlaneAnnotation:
         """Finish the current object, now or as soon as its mask is there."""
         if not self.clicks:
             self._context.say("Nothing to accept yet: click on an object first.")
-        elif self.session is None or self.busy or self.accepting:
-            self.objects.wait()
-            if self.session is not None:
-                self._context.events.current_changed.emit()
-        else:
-            self._finish(self.session)
+        elif not self.current.clicks:
+            self.synchronise()  # tries again after an error
+        elif self._accept():
+            self._context.undo_stack.forget_undone()
+
+    def _accept(self, following: CurrentObject | None = None) -> bool:
+        """Finish the current object, now or as soon as its mask is there.
+
+        Parameters
+        ----------
+        following
+            The object that is current after it; by default a new one.
+
+        Returns
+        -------
+        bool
+            ``False`` if it cannot be accepted.
+        """
+        session = self.session
+        known = session is not None and self.first.prediction is not None
+        if session is not None and known and not (self.busy or self.accepting):
+            return self._finish(session, following)
+        if self.accepting or not self.live.label:
+            self._targets.setdefault(self.current, self._chosen_target())
+        self.objects.wait(following)
+        self._context.writing.finished()
+        if session is not None:
+            self.synchronise()
+        return True
 
     def clear(self) -> None:
-        """Remove all clicks, and with them the mask."""
-        self.objects.join()
+        """Remove all clicks of the object that was clicked last, and its mask."""
+        if not self.current.clicks:
+            self.objects.withdraw()
         self.change_clicks(())
 
     def undo(self) -> None:
@@ -289,7 +314,8 @@ class PlaneAnnotation:
         if self.current.undo():
             context.undo_stack.note_undone_click(self)
             self._show_clicks()
-        elif self.objects.withdraw():
+        elif (following := self.objects.withdraw()) is not None:
+            context.undo_stack.note_withdrawn(self, following)
             context.events.current_changed.emit()
             context.say("Not accepted: the object goes on.")
         elif self.current.clicks or not (words := context.undo_stack.undo(self)):
@@ -368,20 +394,28 @@ class PlaneAnnotation:
         return True
 
     def set_threshold(self, threshold: float) -> None:
-        """Draw the live mask anew with another threshold; nothing is predicted."""
-        if self.first.threshold != threshold:
-            for one in self.objects.all:
-                one.threshold = threshold
-            if self.first.clicks:
+        """Draw the live mask anew with another threshold; nothing is predicted.
+
+        Objects that wait to be accepted keep theirs.
+        """
+        if self.current.threshold != threshold:
+            self.current.threshold = threshold
+            if self.current.clicks and not self.accepting:
                 self.predict()
 
     def write_otherwise(self) -> None:
-        """Write the live mask in the way that is chosen now."""
-        start = self.first.start
-        if start is None or start.label is None:
+        """Write the live mask in the way that is chosen now.
+
+        Objects that wait to be accepted, or are corrected, are written as before.
+        """
+        start = self.current.start
+        if start is not None and start.label is not None:
+            return
+        self._targets.pop(self.current, None)
+        if not self.accepting:
             self._context.writer.take_off(self.plane, self.live)
             self.live = LiveMask()
-            if self.first.clicks:
+            if self.current.clicks:
                 self.predict()
 
     def delete(self, labels: Iterable[int]) -> list[PlaneEdit]:
@@ -433,6 +467,20 @@ class PlaneAnnotation:
             self.found(Found(None, (), *session.prediction.trimmed), 0.0)
             self.finish_drawing()
 
+    def finish_waiting(self) -> None:
+        """Predict and finish, here and now, the objects that wait to be accepted.
+
+        A script goes on with the object that was begun after them.
+        """
+        self._context.click_layers.settle()
+        count = len(self.objects.waiting)
+        while self.session is not None and self.accepting:
+            self.session.replace_clicks(self.session.clicks)
+            self.show_session()
+            if len(self.objects.waiting) >= count:
+                return  # there is no id for it
+            count = len(self.objects.waiting)
+
     def write_as(
         self, label: int | None, how: WriteMode | None, overwrite: bool | None
     ) -> None:
@@ -479,32 +527,50 @@ class PlaneAnnotation:
         self._show_clicks()
         return True
 
-    def accept_again(
-        self,
-        session: Session,
-        step: FinishedObject,
-        change: LabelChange,
-        following: CurrentObject | None,
-    ) -> None:
-        """Finish the current object as it was finished before.
+    def wait_again(self, following: CurrentObject) -> bool:
+        """Accept the current object, whose mask was not there when it was accepted.
 
         Parameters
         ----------
-        session
-            That of this plane.
-        step, change
-            What was done, and the pixels that it changed.
+        following
+            The object that was current after it.
+
+        Returns
+        -------
+        bool
+            ``False`` if it cannot be accepted.
+        """
+        return bool(self.current.clicks) and self._accept(following)
+
+    def go_on_with(self, current: CurrentObject) -> None:
+        """Make an object the current one that was left out, or clicked after it."""
+        self._let_go()
+        self.objects.go_on_with(current)
+        if self.session is not None:
+            self.session.current = self.first
+        self._show_clicks()
+
+    def accept_again(
+        self, label: int, change: LabelChange, following: CurrentObject | None
+    ) -> None:
+        """Finish the current object, which the session has as its last step again.
+
+        Parameters
+        ----------
+        label
+            Its id.
+        change
+            The pixels to be changed again.
         following
             The object that was current after it; by default a new one.
         """
         context = self._context
         context.worker.cancel(self.key)
         self._let_go()
-        context.writer.reserve(step.id)
+        context.writer.reserve(label)
         context.writer.restore(self.plane, change.reversed)
-        session.note(step, change)
         self._next(following)
-        context.events.accepted.emit(self, step.id)
+        context.events.accepted.emit(self, label)
 
     # Steps ------------------------------------------------------------------------
 
@@ -516,19 +582,16 @@ class PlaneAnnotation:
 
     def _choose_target(self) -> None:
         """Decide once what the live mask does to the labels."""
-        context, start = self._context, self.first.start
-        if self.live.label:
-            return
-        target = self._targets.pop(self.first, None)
-        if target is not None:
-            self.live = target.fresh(context.writer, self.plane)
-        elif start is None or start.label is None:
-            self.live = context.writing.begin(self.plane, context.writer)
-        else:
-            overwrite = context.writing.overwrite
-            self.live = context.writer.replaced(
-                self.plane, start.label, overwrite=overwrite
-            )
+        if not self.live.label:
+            target = self._targets.pop(self.first, None) or self._chosen_target()
+            self.live = target.fresh(self._context.writer, self.plane)
+
+    def _chosen_target(self) -> _Target:
+        """Return what the current object would be written to now."""
+        start, writing = self.current.start, self._context.writing
+        if start is not None and start.label is not None:
+            return _Target(start.label, "replace", writing.overwrite)
+        return _Target(*writing.target(self._context.writer))
 
     def _let_go(self) -> None:
         """Take the live mask away; an object that was corrected is as before."""
@@ -539,15 +602,20 @@ class PlaneAnnotation:
         if live.new:
             self._context.writer.release(live.label)
 
-    def _finish(self, session: Session) -> None:
-        """Accept the first object, which is drawn, and go on with the next."""
-        context, live = self._context, self.live
+    def _finish(self, session: Session, following: CurrentObject | None = None) -> bool:
+        """Accept the first object, which is drawn, and go on with the next.
+
+        Returns
+        -------
+        bool
+            ``False`` if it cannot be accepted.
+        """
+        context, live, waited = self._context, self.live, self.accepting
         drawn = context.writer.shows(self.plane, live)
         if session.prediction is None or not drawn:
-            self.objects.join()
-            self.synchronise()
-            context.say(_NOTHING[live.how])
-            return
+            if not (waited and self._do_not_accept()):
+                context.say(_NOTHING[live.how])
+            return False
         label = live.label
         change = context.writer.change(self.plane, live)
         session.accept_drawn(
@@ -555,12 +623,45 @@ class PlaneAnnotation:
         )
         context.writer.end_step()
         self.live = LiveMask()
-        context.undo_stack.forget_undone()
-        self._next()
-        context.writing.finished()
+        self._next(following)
+        if not waited:
+            context.writing.finished()
         context.events.accepted.emit(self, label)
         context.events.objects_changed.emit()
         context.say(_DONE[live.how].format(label))
+        return True
+
+    def _do_not_accept(self) -> bool:
+        """Go on without accepting the first object, which waits for it.
+
+        If nothing was clicked after it, it is the current object again. Otherwise it
+        is left out, so that the objects after it are what they were; undo brings it
+        back.
+
+        Returns
+        -------
+        bool
+            Whether it is left out.
+        """
+        first = self.first
+        if self.objects.last_waits_alone:
+            self._go_back()
+            return False
+        how = self.live.how
+        self._let_go()
+        self._context.undo_stack.add_left_out(self.plane, first)
+        self._next()
+        show_warning(_LEFT_OUT[how])
+        return True
+
+    def _go_back(self) -> None:
+        """Make an object that waits the current one, if nothing was clicked after it.
+
+        If something was, it goes on waiting: the next click tries again.
+        """
+        if self.objects.last_waits_alone:
+            self.objects.withdraw()
+        self._context.events.current_changed.emit()
 
     def _next(self, following: CurrentObject | None = None) -> None:
         """Begin the next object, or go on with one that waits."""
@@ -606,19 +707,28 @@ class _Target(NamedTuple):
         Its id; 0 for a new one.
     how, overwrite
         See `Session.accept`.
+    new
+        Whether the id was given to this object: no other has it.
     """
 
     label: int
     how: WriteMode
     overwrite: bool
+    new: bool = False
 
     @classmethod
     def of(cls, live: LiveMask) -> _Target:
         """Return that of a live mask."""
-        return cls(0 if live.new else live.label, live.how, live.overwrite)
+        return cls(live.label, live.how, live.overwrite, live.new)
 
     def fresh(self, writer: LabelsWriter, plane: Plane) -> LiveMask:
         """Return a live mask that shows nothing yet."""
+        if self.new:
+            label = self.label if writer.reclaim(self.label) else 0
+            alone = bool(label)
+            return LiveMask(label, "add", self.overwrite, new=alone, alone=alone)
+        if self.label:
+            writer.reserve(self.label)
         if self.how == "replace":
             return writer.replaced(plane, self.label, overwrite=self.overwrite)
         return LiveMask(self.label, self.how, self.overwrite)
@@ -629,6 +739,11 @@ _NOTHING = {
     "add": "There is no mask to accept: click on the object once more.",
     "cut": "Nothing to subtract: the mask does not overlap the selected label.",
     "replace": "There is no mask to accept: click on the object once more.",
+}
+_LEFT_OUT = {
+    "add": "An object without a mask was left out; undo brings it back.",
+    "cut": "What would have subtracted nothing was left out; undo brings it back.",
+    "replace": "A correction without a mask was left out; undo brings it back.",
 }
 _DONE = {
     "add": "Object {} is done. Click on the next one.",

@@ -14,14 +14,15 @@ from __future__ import annotations
 from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import ref
 
 import numpy as np
 
-from napari_gpcis.geometry import slices
+from napari_gpcis.geometry import EMPTY, placed, slices
 from napari_gpcis.plugin.labels.multi_plane import take_back, write
-from napari_gpcis.session.labels import FinishedObject
+from napari_gpcis.plugin.labels.strokes import Stroke
+from napari_gpcis.session.labels import FinishedObject, LabelChange
 from napari_gpcis.session.saved import prompts_of
 
 if TYPE_CHECKING:
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
+    from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
+    from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.current import CurrentObject
-    from napari_gpcis.session.labels import LabelChange, WriteMode
+    from napari_gpcis.session.labels import WriteMode
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
 
@@ -61,6 +64,14 @@ class PlaneOfHistory(Protocol):
     def accepting(self) -> bool:
         """True if an object is to be accepted as soon as its mask is there."""
 
+    @property
+    def live(self) -> LiveMask:
+        """What the object whose mask is drawn shows in the labels layer."""
+
+    @property
+    def objects(self) -> ObjectQueue:
+        """The objects being clicked."""
+
     def temporarily_removed(self) -> AbstractContextManager[None]:
         """Take the live mask off the labels for a while."""
 
@@ -75,13 +86,15 @@ class PlaneOfHistory(Protocol):
         """The object being clicked."""
 
     def accept_again(
-        self,
-        session: Session,
-        step: FinishedObject,
-        change: LabelChange,
-        following: CurrentObject | None,
+        self, label: int, change: LabelChange, following: CurrentObject | None
     ) -> None:
         """Finish the current object as it was finished before."""
+
+    def wait_again(self, following: CurrentObject) -> bool:
+        """Accept the current object, whose mask was not there when it was accepted."""
+
+    def go_on_with(self, current: CurrentObject) -> None:
+        """Make an object the current one."""
 
     def redo_click(self) -> bool:
         """Repeat a step of the current object's clicks."""
@@ -128,6 +141,9 @@ class ObjectEdit:
         Whether it is an object that was accepted: undo makes it the current one again.
     alone
         Whether it can only be undone as long as nothing was accepted after it.
+    left_out
+        An object that was to be accepted and could not: undo makes it the current one
+        again, and nothing else is changed.
     """
 
     parts: tuple[PlaneEdit, ...]
@@ -135,11 +151,60 @@ class ObjectEdit:
     redone: str = ""
     accepted: bool = False
     alone: bool = False
+    left_out: CurrentObject | None = None
 
     @property
     def planes(self) -> frozenset[Plane]:
         """All planes concerned."""
         return frozenset(part.plane for part in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class StrokeEdit:
+    """Pixels that were drawn by hand, and what had been clicked by then.
+
+    Attributes
+    ----------
+    stroke
+        The pixels.
+    planes
+        The displayed plane; none if the image had none.
+    object, steps
+        The object that was current, and how many steps of its clicks could be undone.
+    clicks
+        Number of clicks of all objects that were not finished.
+    label
+        Id of the live mask, if no other object had it; else 0.
+    """
+
+    stroke: Stroke
+    planes: frozenset[Plane] = frozenset()
+    object: CurrentObject | None = None
+    steps: int = 0
+    clicks: int = 0
+    label: int = 0
+
+    @classmethod
+    def of(cls, stroke: Stroke, current: PlaneOfHistory | None) -> StrokeEdit:
+        """Return a stroke that was just drawn."""
+        if current is None:
+            return cls(stroke)
+        live, clicks = current.live, len(current.objects.clicks)
+        return cls(
+            stroke,
+            frozenset({current.plane}),
+            current.current,
+            current.current.steps,
+            clicks,
+            live.label if live.alone else 0,
+        )
+
+    def is_older(self, current: PlaneOfHistory) -> bool:
+        """Return whether something was clicked, or accepted, since it was drawn."""
+        if self.object is current.current:
+            return current.current.steps > self.steps
+        waits = any(one is self.object for one in current.objects.waiting)
+        return waits or len(current.objects.clicks) > self.clicks
 
 
 class _Undone(NamedTuple):
@@ -150,14 +215,20 @@ class _Undone(NamedTuple):
     planes
         All planes concerned.
     edit
-        The edit; ``None`` for a step of clicks.
+        The edit; ``None`` for a step of clicks, or an accept whose mask was not there.
     object
-        Whose clicks; for an accepted object the one that was clicked after it.
+        Whose clicks, or which object was to be accepted.
+    following
+        The object that was clicked after the accepted one.
+    changes
+        The pixels that were given back, part by part.
     """
 
     planes: frozenset[Plane]
-    edit: ObjectEdit | None
+    edit: ObjectEdit | StrokeEdit | None = None
     object: CurrentObject | None = None
+    following: CurrentObject | None = None
+    changes: tuple[LabelChange, ...] = ()
 
 
 class UndoStack:
@@ -187,9 +258,9 @@ class UndoStack:
         self._events = events
         self._known = known
         self.interrupts: list[Callable[[], bool]] = []
-        self._done: deque[ObjectEdit] = deque(maxlen=MAX_UNDO)
+        self._writing = False
+        self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
         self._undone: list[_Undone] = []
-        self._gone: deque[FinishedObject] = deque(maxlen=MAX_UNDO)
         events.accepted.connect(self._on_accepted)
 
     def interrupt(self) -> bool:
@@ -225,12 +296,35 @@ class UndoStack:
         for part in parts:
             if part.session is None:
                 self._events.object_deleted.emit(part.plane, part.label)
-        ids = sorted({part.label for part in parts})
-        one = len(parts) == 1
-        objects = f"Object {ids[0]} is" if one else f"{len(parts)} objects are"
-        return self._add(
-            ObjectEdit(tuple(parts), f"{objects} back.", f"{objects} deleted again.")
+        return self._add(_deleted(tuple(parts)))
+
+    def add_left_out(self, plane: Plane, left_out: CurrentObject) -> None:
+        """Take note of an object that was to be accepted and could not."""
+        nothing = LabelChange(EMPTY, np.zeros((0, 0), bool), np.zeros(()), np.zeros(()))
+        edit = ObjectEdit(
+            (PlaneEdit(plane, 0, nothing),),
+            redone="The object is left out again.",
+            accepted=True,
+            left_out=left_out,
         )
+        self._done.append(edit)
+
+    def add_stroke(self, item: Any, current: PlaneOfHistory | None) -> None:
+        """Take note of pixels that were drawn by hand; no other such can be redone.
+
+        Parameters
+        ----------
+        item
+            The pixels, as the layer's history tells them.
+        current
+            The displayed plane.
+        """
+        if self._writing:
+            return
+        self._undone = [
+            step for step in self._undone if not isinstance(step.edit, StrokeEdit)
+        ]
+        self._done.append(StrokeEdit.of(Stroke.of(self._labels, item), current))
 
     def forget_undone(self) -> None:
         """Take note of a new edit: what was undone can be redone no more."""
@@ -248,8 +342,7 @@ class UndoStack:
         if session is not None and session.last_change is not None:
             step, change = session.steps[-1], session.last_change
             part = PlaneEdit(plane.plane, label, change, ref(session), step)
-            redone = _REDONE.get(step.how, "Object {} is done again.").format(label)
-            self._done.append(ObjectEdit((part,), "", redone, accepted=True))
+            self._done.append(_edit_of((part,)))
 
     # Propagated objects -----------------------------------------------------------
 
@@ -280,7 +373,9 @@ class UndoStack:
                 known = self._known(plane)
                 if known is not None:
                     running.enter_context(known.temporarily_removed())
+            self._writing = True
             yield
+            self._writing = False
         self._writer.end_step()
 
     def by_hand(self, plane: Plane, label: int) -> bool:
@@ -290,7 +385,7 @@ class UndoStack:
 
     def _from_run(self, plane: Plane, label: int) -> bool:
         """Return whether an object is on a plane exactly as the last run left it."""
-        for edit in reversed(self._done):
+        for edit in self._edits():
             for part in edit.parts if edit.alone else ():
                 if part.plane == plane and part.label == label:
                     return self._untouched(part)
@@ -373,14 +468,121 @@ class UndoStack:
             What to tell the user; empty if there is nothing to take back.
         """
         later: set[Plane] = set()
-        for edit in reversed(self._done):
+        for edit in self._edits():
             if edit.accepted:
-                if self._session_here(edit, current) is not None:
+                if self._is_here(edit, current):
                     return self._reopen(edit, current)
             elif not (later if edit.alone else later & edit.planes):
                 return self._take_back(edit)
+            elif current.plane in edit.planes - later:
+                part = self._split(edit, current)
+                if part is not None:
+                    return self._take_back_here(part, current)
             later |= edit.planes
-        return self._take_back_unknown(current)
+        return self._take_back_forgotten(current)
+
+    def _take_back_here(self, edit: ObjectEdit, current: PlaneOfHistory) -> str:
+        """Take back an edit of this plane alone."""
+        return self._reopen(edit, current) if edit.accepted else self._take_back(edit)
+
+    def _split(self, edit: ObjectEdit, current: PlaneOfHistory) -> ObjectEdit | None:
+        """Make what an edit has done on this plane an edit of its own.
+
+        Parameters
+        ----------
+        edit
+            An edit that cannot be taken back as a whole: other planes were worked on
+            since.
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        ObjectEdit or None
+            ``None`` if its last step here cannot be taken back.
+        """
+        here = tuple(part for part in edit.parts if part.plane == current.plane)
+        rest = tuple(part for part in edit.parts if part.plane != current.plane)
+        session = current.session
+        if session is None or not session.steps:
+            return None
+        if session.steps[-1] is not here[-1].step:
+            return None
+        self._done[self._done.index(edit)] = replace(edit, parts=rest)
+        return _edit_of(here)
+
+    def take_back_stroke(self, current: PlaneOfHistory | None) -> bool:
+        """Take back what was drawn by hand, if that was done last.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        bool
+            ``False`` if something else was done last, or nothing was drawn here.
+        """
+        edit = self._last_stroke(current)
+        if edit is None:
+            return False
+        self._done.remove(edit)
+        there = None
+        if current is not None and edit.label:
+            there = current.plane.take(self._labels.data) == edit.label
+        again = replace(edit, stroke=edit.stroke.taken_back())
+        if current is not None and there is not None:
+            self._remove_ghosts(edit.label, current, there)
+        self._undone.append(_Undone(edit.planes, again))
+        self._events.objects_changed.emit()
+        return True
+
+    def _last_stroke(self, current: PlaneOfHistory | None) -> StrokeEdit | None:
+        """Return the last stroke of a plane, if nothing was done there since."""
+        here = frozenset() if current is None else frozenset({current.plane})
+        for edit in reversed(self._done):
+            if isinstance(edit, ObjectEdit):
+                if edit.planes & here:
+                    return None
+            elif edit.planes <= here:
+                older = current is not None and edit.is_older(current)
+                return None if older else edit
+        return None
+
+    def _remove_ghosts(self, label: int, current: PlaneOfHistory, there: Mask) -> None:
+        """Remove pixels that a stroke had covered, of a mask that is not there now.
+
+        Parameters
+        ----------
+        label, current
+            The id of the mask, and its plane.
+        there
+            Pixels that have the id without the stroke being taken back.
+        """
+        session, live = current.session, current.live
+        if session is not None and any(step.id == label for step in session.steps):
+            return
+        ghosts = (current.plane.take(self._labels.data) == label) & ~there
+        known = current.objects.first.prediction
+        if live.label == label and known is not None:
+            box, mask = known.trimmed
+            live.grow(box)
+            inside = ghosts[slices(live.box)]
+            live.mask |= inside & placed(mask, box, live.box)
+            inside &= ~live.mask
+        if ghosts.any():
+            self._writer.write(current.plane, (0, 0, *ghosts.shape), ghosts, 0)
+
+    def _edits(self) -> Iterator[ObjectEdit]:
+        """Yield the edits of finished objects, the last first."""
+        return (edit for edit in reversed(self._done) if isinstance(edit, ObjectEdit))
+
+    def _is_here(self, edit: ObjectEdit, current: PlaneOfHistory) -> bool:
+        """Return whether an accepted object can be opened again on this plane."""
+        if edit.left_out is not None:
+            return current.plane in edit.planes
+        return self._session_here(edit, current) is not None
 
     def _session_here(
         self, edit: ObjectEdit, current: PlaneOfHistory
@@ -392,41 +594,56 @@ class UndoStack:
 
     def _reopen(self, edit: ObjectEdit, current: PlaneOfHistory) -> str:
         """Make an accepted object the current one again."""
+        following = current.current
+        undone = _Undone(edit.planes, edit, following=following)
+        if edit.left_out is not None:
+            self._done.remove(edit)
+            current.go_on_with(edit.left_out)
+            self._undone.append(undone)
+            return "The object that was left out goes on."
         session, part = self._session_here(edit, current), edit.parts[0]
         if session is None or session.steps[-1] is not part.step:
-            return self._take_back_unknown(current)
-        self._done.remove(edit)
-        following = current.current
+            return self._take_back_forgotten(current)
+        self._drop(edit)
+        undone = undone._replace(changes=self._standing([part]))
         label = current.reopen(session)
-        self._undone.append(_Undone(edit.planes, edit, following))
+        self._undone.append(undone)
         self._events.objects_changed.emit()
         return f"Object {label} goes on."
 
-    def _take_back_unknown(self, current: PlaneOfHistory) -> str:
+    def _take_back_forgotten(self, current: PlaneOfHistory) -> str:
         """Take back the last step of a session that is not among the edits any more."""
         session = current.session
         if session is None or session.last_change is None:
             return ""
         step, change = session.steps[-1], session.last_change
-        self._gone.append(step)
-        self.forget_undone()
-        if step.how == "delete":
-            session.withdraw()
-            self._writer.restore(current.plane, change)
-        else:
-            current.reopen(session)
-        self._events.objects_changed.emit()
-        back = "is back" if step.how == "delete" else "goes on"
-        return f"Object {step.id} {back}."
+        part = PlaneEdit(current.plane, step.id, change, ref(session), step)
+        return self._take_back_here(_edit_of((part,)), current)
+
+    def _drop(self, edit: ObjectEdit) -> None:
+        """Take an edit from those that were done, unless it was never among them."""
+        if edit in self._done:
+            self._done.remove(edit)
+
+    def _standing(self, parts: Iterable[PlaneEdit]) -> tuple[LabelChange, ...]:
+        """Return what edits have changed, as far as it is still there."""
+        return tuple(
+            part.change.standing(
+                part.plane.take(self._labels.data)[slices(part.change.box)]
+            )
+            for part in parts
+        )
 
     def _take_back(self, edit: ObjectEdit) -> str:
         """Take back an edit whose objects do not become the current one."""
-        self._done.remove(edit)
+        self._drop(edit)
         undone = [part for part in reversed(edit.parts) if self._withdraw(part)]
         with self._written(part.plane for part in undone):
-            take_back(self._labels, [(part.plane, part.change) for part in undone])
+            changes = self._standing(undone)
+            planes = (part.plane for part in undone)
+            take_back(self._labels, [*zip(planes, changes, strict=True)])
         if len(undone) == len(edit.parts):
-            self._undone.append(_Undone(edit.planes, edit))
+            self._undone.append(_Undone(edit.planes, edit, changes=changes[::-1]))
         else:
             self.forget_undone()
         self._tell(edit)
@@ -435,8 +652,6 @@ class UndoStack:
 
     def _withdraw(self, part: PlaneEdit) -> bool:
         """Take a step out of its session or the record; ``False`` if it is gone."""
-        if any(step is part.step for step in self._gone):
-            return False
         session = self._open_session(part)
         if session is None:
             self._events.step_withdrawn.emit(part.plane, part.label)
@@ -457,7 +672,29 @@ class UndoStack:
 
     def note_undone_click(self, plane: PlaneOfHistory) -> None:
         """Take note that a step of the current object's clicks was undone."""
-        self._undone.append(_Undone(frozenset({plane.plane}), None, plane.current))
+        self._undone.append(_Undone(frozenset({plane.plane}), object=plane.current))
+
+    def note_redone_click(self, plane: PlaneOfHistory) -> None:
+        """Take note that a script has redone a step of the current object's clicks."""
+        if self._undone:
+            last = self._undone[-1]
+            clicks = last.edit is None and last.following is None
+            if clicks and last.object is plane.current:
+                self._undone.pop()
+
+    def note_withdrawn(self, plane: PlaneOfHistory, following: CurrentObject) -> None:
+        """Take note that an accept was undone before its mask was there.
+
+        Parameters
+        ----------
+        plane
+            The plane; its current object is the one that was to be accepted.
+        following
+            The object that was current before.
+        """
+        planes = frozenset({plane.plane})
+        undone = _Undone(planes, object=plane.current, following=following)
+        self._undone.append(undone)
 
     def redo(self, current: PlaneOfHistory) -> str | None:
         """Repeat what was undone last, if it can be on this plane.
@@ -475,13 +712,11 @@ class UndoStack:
         str or None
             What to tell the user; ``None`` if nothing can be repeated.
         """
-        if current.accepting:
-            return "" if current.redo_click() else None
         later: set[Plane] = set()
         for step in reversed(self._undone):
             words = self._redo_step(step, current, later)
             if words is not None:
-                self._undone.remove(step)
+                self._undone = [one for one in self._undone if one is not step]
                 return words
             if current.plane in step.planes:
                 return None
@@ -494,14 +729,24 @@ class UndoStack:
         """Repeat one step; ``None`` if that is not possible."""
         edit = step.edit
         if edit is None:
-            here = step.object is current.current
-            return "" if here and current.redo_click() else None
+            if step.object is not current.current:
+                return None
+            following = step.following
+            if following is None:
+                return "" if current.redo_click() else None
+            return "" if current.wait_again(following) else None
+        if isinstance(edit, StrokeEdit):
+            if not edit.planes <= {current.plane}:
+                return None
+            self._done.append(replace(edit, stroke=edit.stroke.repeated()))
+            self._events.objects_changed.emit()
+            return _DRAWN_AGAIN
         if edit.accepted:
-            done = self._accept_again(edit, current, step.object)
+            done = self._accept_again(edit, current, step)
         else:
             done = not (later if edit.alone else later & edit.planes)
             if done:
-                self._repeat(edit)
+                self._repeat(edit, step.changes)
         if not done:
             return None
         self._events.objects_changed.emit()
@@ -509,23 +754,31 @@ class UndoStack:
         return edit.redone
 
     def _accept_again(
-        self, edit: ObjectEdit, current: PlaneOfHistory, following: CurrentObject | None
+        self, edit: ObjectEdit, current: PlaneOfHistory, undone: _Undone
     ) -> bool:
         """Accept an object again, if its clicks are those with which it was."""
+        if edit.left_out is not None:
+            if edit.left_out is not current.current or undone.following is None:
+                return False
+            current.go_on_with(undone.following)
+            self._done.append(edit)
+            return True
         part, session = edit.parts[0], self._session_here(edit, current)
         if session is None or part.step is None:
             return False
         step, now = part.step, session.current.prompts
         if (now.clicks, now.start) != (step.clicks, step.start):
             return False
-        current.accept_again(session, step, part.change, following)
+        session.note(step, part.change)
+        current.accept_again(step.id, undone.changes[0], undone.following)
         return True
 
-    def _repeat(self, edit: ObjectEdit) -> None:
+    def _repeat(self, edit: ObjectEdit, changes: Sequence[LabelChange]) -> None:
         """Write the pixels of an edit again, and make it steps again."""
         with self._written(edit.planes):
-            changes = [(part.plane, part.change.reversed) for part in edit.parts]
-            take_back(self._labels, changes)
+            planes = [part.plane for part in edit.parts]
+            again = [change.reversed for change in changes]
+            take_back(self._labels, [*zip(planes, again, strict=True)])
         for part in edit.parts:
             session = self._open_session(part)
             if session is not None and part.step is not None:
@@ -543,6 +796,23 @@ class UndoStack:
         self._events.objects_changed.emit()
 
 
+def _edit_of(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
+    """Return the edit that steps of one plane are: an accepted object, or deletions."""
+    step, label = parts[-1].step, parts[-1].label
+    if step is None or step.how == "delete":
+        return _deleted(parts)
+    redone = _REDONE.get(step.how, "Object {} is done again.").format(label)
+    return ObjectEdit(parts[-1:], "", redone, accepted=True)
+
+
+def _deleted(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
+    """Return the edit that deletions are."""
+    one = len(parts) == 1
+    objects = f"Object {parts[0].label} is" if one else f"{len(parts)} objects are"
+    return ObjectEdit(parts, f"{objects} back.", f"{objects} deleted again.")
+
+
+_DRAWN_AGAIN = "What was drawn by hand is there again."
 _REDONE = {
     "cut": "Subtracted from object {} again.",
     "replace": "Object {} is corrected again.",

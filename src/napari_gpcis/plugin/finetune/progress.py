@@ -32,6 +32,7 @@ FIGURES_HELP = (
 )
 
 LOSS_COLOUR, CLICKS_COLOUR = "#56b4e9", "#e69f00"
+CLICKS_TITLE = "Clicks per object, to 85 % overlap"
 _MARGIN, _GAP = 6, 14
 
 
@@ -106,6 +107,9 @@ class Progress(QWidget):
 
     def _show_before(self, event: dict[str, Any]) -> None:
         self._before = event["figures"]["clicks85"]
+        few, every = (event[key].get("objects", 0) for key in ("few", "figures"))
+        self.curves.set_objects(few, every)
+        self.curves.mark("before", self._before)
         self.curves.add_clicks(0.0, event["few"]["clicks85"])
         self._show_figures(None)
 
@@ -132,9 +136,10 @@ class Progress(QWidget):
 
     def _show_figures(self, after: float | None) -> None:
         """Show the clicks per object before, and after when they are known."""
-        text = f"Clicks per object: <b>{self._before:.1f}</b> before"
+        text = f"Clicks per object: <b>{self._before:.2f}</b> before"
         if after is not None:
-            text += f", <b>{after:.1f}</b> after training"
+            text += f", <b>{after:.2f}</b> after training"
+            self.curves.mark("after", after)
         self.figures.setText(text)
         self.figures.show()
 
@@ -170,6 +175,8 @@ class Curves(QWidget):
         super().__init__(parent)
         self.loss: list[Point] = []
         self.clicks: list[Point] = []
+        self.marks: dict[str, float] = {}
+        self.objects = ""
         self._text = QColor("gray")
         self.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.MinimumExpanding
@@ -179,13 +186,16 @@ class Curves(QWidget):
         self.setToolTip(
             "Above: the training error (loss), which jumps about but should fall.\n"
             "Below: clicks until the mask overlaps the labels by 85 %, counted by a "
-            "robot on images that are not trained on. 20: it never gets there."
+            "robot on images that are not trained on. 20: it never gets there.\n"
+            "Dashed: the figures of the text, of all objects."
         )
 
     def clear(self) -> None:
         """Forget all points."""
         self.loss.clear()
         self.clicks.clear()
+        self.marks.clear()
+        self.objects = ""
         self.update()
 
     def add_loss(self, minutes: float, value: float) -> None:
@@ -196,6 +206,19 @@ class Curves(QWidget):
     def add_clicks(self, minutes: float, value: float) -> None:
         """Add a point to the lower curve."""
         self.clicks.append(Point(minutes, value))
+        self.update()
+
+    def mark(self, name: str, clicks: float) -> None:
+        """Draw a dashed line at the clicks of all objects, ``"before"`` or ``"after"``.
+
+        These are the figures of the text; the curve is of some of the objects.
+        """
+        self.marks[name] = clicks
+        self.update()
+
+    def set_objects(self, few: int, every: int) -> None:
+        """Tell of how many objects the curve is, and the dashed lines."""
+        self.objects = f" ({few} of {every} objects)" if few < every else ""
         self.update()
 
     def set_text_colour(self, colour: QColor) -> None:
@@ -221,14 +244,17 @@ class Curves(QWidget):
         top = 0.0
         for title, points, colour in (
             ("Training error (loss)", smoothed(self.loss), LOSS_COLOUR),
-            ("Clicks per object, to 85 % overlap", self.clicks, CLICKS_COLOUR),
+            (CLICKS_TITLE + self.objects, self.clicks, CLICKS_COLOUR),
         ):
             frame = QRectF(_MARGIN, top + line + 2, width, height)
             self._draw_title(writer, title, points, QRectF(_MARGIN, top, width, line))
             self._draw_frame(writer, frame)
-            highest = max((p.value for p in points), default=1.0)
+            marks = self.marks if points is self.clicks else {}
+            values = [*(p.value for p in points), *marks.values()]
+            highest = max(values, default=1.0)
             placed = placed_in(frame, points, max(longest, 0.1), highest * 1.1)
             _draw_curve(writer, placed, colour, dots=points is self.clicks)
+            self._draw_marks(writer, frame, marks, highest * 1.1)
             top += line + height + _GAP
         writer.end()
 
@@ -239,8 +265,19 @@ class Curves(QWidget):
         writer.setPen(self._text)
         writer.drawText(box, Qt.AlignmentFlag.AlignLeft, title)
         if points:
-            last = f"{points[-1].value:.2f}"
+            after = self.marks.get("after") if points is self.clicks else None
+            last = f"{points[-1].value if after is None else after:.2f}"
             writer.drawText(box, Qt.AlignmentFlag.AlignRight, last)
+
+    def _draw_marks(
+        self, writer: QPainter, frame: QRectF, marks: dict[str, float], highest: float
+    ) -> None:
+        """Draw the dashed lines, with their names."""
+        writer.setPen(QPen(self._text, 1, Qt.PenStyle.DashLine))
+        for name, value in marks.items():
+            row = frame.bottom() - frame.height() * value / max(highest, 1e-9)
+            writer.drawLine(QPointF(frame.left(), row), QPointF(frame.right(), row))
+            writer.drawText(QPointF(frame.left() + 2, row - 2), name)
 
     def _draw_frame(self, writer: QPainter, frame: QRectF) -> None:
         faint = QColor(self._text)

@@ -26,7 +26,11 @@ from napari_gpcis.plugin.dock.base import WheelFilter
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
-from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, follow
+from napari_gpcis.plugin.settings.preferences import (
+    DEFAULT_MODEL,
+    PREFERENCES,
+    follow,
+)
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
@@ -243,8 +247,13 @@ class StartModel(QComboBox):
         self.setMinimumContentsLength(12)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(START_HELP)
+        self._picked: str | None = None
         self.refresh()
-        self._end = follow(MODELS.changed, self.refresh, self)
+        self.activated.connect(self._on_activated)
+        self._ends = (
+            follow(MODELS.changed, self.refresh, self),
+            follow(PREFERENCES.events.model, self._on_model, self),
+        )
 
     @property
     def key(self) -> str:
@@ -252,14 +261,29 @@ class StartModel(QComboBox):
         return str(self.currentData())
 
     def refresh(self) -> None:
-        """List the present models; the chosen one stays."""
-        shown = self.currentText() or DEFAULT_MODEL
+        """List the present models; the chosen one stays, at first the one in use."""
+        wanted = self._picked or PREFERENCES.model
         self.clear()
         for choice in MODELS.choices():
             if choice.is_here:
                 self.addItem(choice.title, choice.key)
-        self.setCurrentIndex(max(self.findText(shown), 0))
+        places = [self.findData(key) for key in (wanted, DEFAULT_MODEL)]
+        self.setCurrentIndex(next((place for place in places if place >= 0), 0))
 
     def close_links(self) -> None:
         """Disconnect from the list."""
-        self._end()
+        for end in self._ends:
+            end()
+
+    def choose(self, key: str) -> None:
+        """Choose a model by its name or file, as the user does."""
+        self._picked = key
+        self.refresh()
+
+    def _on_activated(self, _place: int) -> None:
+        self._picked = self.key
+
+    def _on_model(self, _key: str) -> None:
+        """Follow the model in use, unless another was chosen here."""
+        if self._picked is None and self.isEnabled():
+            self.refresh()

@@ -77,6 +77,10 @@ STOPPED = "Stopped before training began."
 STOPPING = "Stopping: the best model so far is being saved ..."
 READY = "<b>{}</b> is ready."
 NO_BETTER = " It needs no fewer clicks than before."
+NO_HELP = (
+    "Training did not help: no fewer clicks are needed. The model that you have stays; "
+    "<b>{}</b> has its weights, unchanged. More labelled images help more than time."
+)
 READY_NOTE = "The model {} is ready."
 KEPT = f" What was learnt is kept: press {RESUME!r}."
 PACKAGES_MISSING = (
@@ -269,9 +273,13 @@ class FinetuneWidget(Docked):
 
     def _on_success(self, event: dict[str, Any]) -> None:
         better = "" if event["improved"] else NO_BETTER
-        ready = READY.format(event["name"]) + better
-        self.progress.end(ready, usable=True)
-        show_info(READY_NOTE.format(event["name"]))
+        text = READY.format(event["name"]) + better
+        trained = event.get("kept", "trained") == "trained"
+        if not trained:
+            text = NO_HELP.format(event["name"])
+        self.progress.end(text, usable=trained)
+        if trained:
+            show_info(READY_NOTE.format(event["name"]))
         MODELS.changed.emit()
         self._show_state()
 

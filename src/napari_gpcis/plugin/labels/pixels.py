@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -29,6 +30,9 @@ _PAINTING = ("paint", "fill", "erase", "polygon")
 """Modes of a labels layer in which the mouse changes pixels."""
 
 
+_WRITTEN: WeakSet[Labels] = WeakSet()
+
+
 class Pixels:
     """The pixels of one labels layer.
 
@@ -47,6 +51,7 @@ class Pixels:
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
+        self._layer = getattr(labels, "__wrapped__", labels)  # napari hands out proxies
         self.open = self.writing = False
         self._history = ExitStack()
         self._ending = self._redraw = self._stroke = False
@@ -61,6 +66,11 @@ class Pixels:
         self._connections.end()
         if self.on_press in self.labels.mouse_drag_callbacks:
             self.labels.mouse_drag_callbacks.remove(self.on_press)
+
+    @property
+    def has_written(self) -> bool:
+        """True if the layer has ever been written here, by an earlier object too."""
+        return self._layer in _WRITTEN
 
     @property
     def ending(self) -> bool:
@@ -113,6 +123,7 @@ class Pixels:
         if self._stroke or not self.labels.visible:
             plane.take(self.labels.data)[rows, cols] = values
             self.open = self._redraw = True
+            _WRITTEN.add(self._layer)
         else:
             with self._marked():
                 self._begin_step()
@@ -129,6 +140,7 @@ class Pixels:
         else:
             part[where] = values
         self.open = self._redraw = True
+        _WRITTEN.add(self._layer)
 
     @contextmanager
     def drawn(self, plane: Plane, box: Box) -> Iterator[None]:
@@ -161,6 +173,7 @@ class Pixels:
     def _marked(self) -> Iterator[None]:
         """Mark what happens to the layer as our doing."""
         self.writing = True
+        _WRITTEN.add(self._layer)
         try:
             yield
         finally:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.labels.writer import LabelsWriter
-    from napari_gpcis.plugin.viewer.planes import Plane
+    from napari_gpcis.session.labels import WriteMode
 
 ChosenMode: TypeAlias = Literal["new", "add", "cut", "replace"]
 
@@ -65,18 +64,20 @@ class WriteOptions(QObject):
         """True if new objects may overwrite finished ones."""
         return not PREFERENCES.protect
 
-    def begin(self, plane: Plane, writer: LabelsWriter) -> LiveMask:
-        """Return what a new current object holds before its first mask."""
+    def target(self, writer: LabelsWriter) -> tuple[int, WriteMode, bool]:
+        """Return what a mask is written to now.
+
+        Returns
+        -------
+        int
+            Id of the object; 0 for a new one.
+        str, bool
+            Write mode, and whether other objects are overwritten.
+        """
         label = int(writer.labels.selected_label)
-        live = LiveMask()
-        if self._mode != "new" and label > 0:
-            whole = self._mode == "replace"
-            live = (
-                writer.replaced(plane, label) if whole else LiveMask(label, self._mode)
-            )
-            writer.reserve(label)
-        live.overwrite = self.overwrite and live.how != "cut"
-        return live
+        if self._mode == "new" or label <= 0:
+            return 0, "add", self.overwrite
+        return label, self._mode, self.overwrite and self._mode != "cut"
 
     def finished(self) -> None:
         """Go back to new objects after one was cut or replaced."""

@@ -92,7 +92,12 @@ class LabelsWriter:
         return self._pixels.open
 
     @property
-    def ending(self) -> bool:
+    def has_written(self) -> bool:
+        """True if pixels were written by it."""
+        return self._pixels.has_written
+
+    @property
+    def telling(self) -> bool:
         """True if the layer tells just now of an edit that was ours."""
         return self._pixels.ending
 
@@ -124,6 +129,10 @@ class LabelsWriter:
     def release(self, label: int) -> None:
         """Let the next new object have an id whose object was taken away."""
         self._ids.release(label)
+
+    def reclaim(self, label: int) -> bool:
+        """Take an id again that was released; ``False`` if it is in use by now."""
+        return self._ids.reclaim(label)
 
     def paint(self, plane: Plane, live: LiveMask, box: Box, mask: Mask) -> None:
         """Show ``mask`` (of the size of ``box``) in place of what ``live`` shows.
@@ -375,6 +384,7 @@ class Ids:
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._highest = int(labels.data.max(initial=0))
+        self._released: set[int] = set()
         self._all = self._some = False
 
     def new(self, plane: Plane) -> int:
@@ -392,17 +402,29 @@ class Ids:
             self.note(int(plane.take(data).max(initial=0)))
         self._all = self._some = False
         check_room(self._labels, self._highest)
-        self._highest += 1
+        self.note(self._highest + 1)
         return self._highest
 
     def note(self, label: int) -> None:
         """Take note of an id that is in use."""
         self._highest = max(self._highest, label)
+        self._released.discard(label)
 
     def release(self, label: int) -> None:
-        """Take note that the id that was given last is not in use any more."""
+        """Take note that an id is not in use any more; that given last is given again.
+
+        Any other can be reclaimed.
+        """
+        self._released.add(label)
         if label == self._highest:
             self._highest -= 1
+
+    def reclaim(self, label: int) -> bool:
+        """Take note that a released id is in use again; ``False`` if it is by now."""
+        free = label in self._released
+        if free:
+            self.note(label)
+        return free
 
     def note_item(self, item: Any) -> None:
         """Take note of an edit, as the layer's history tells it.

@@ -30,6 +30,7 @@ SECTIONS = {
     "clicking": (
         "threshold",
         "hover_preview",
+        "encode_ahead",
         "protect",
         "positive_colour",
         "negative_colour",
@@ -55,6 +56,9 @@ class Preferences:
         Probability above which a pixel is object, for new objects.
     hover_preview
         True to show the mask that a click under the mouse would give.
+    encode_ahead
+        True to encode what is seen before the first click (see
+        :class:`napari_gpcis.plugin.tools.early_encoding.EarlyEncoding`).
     protect
         True if new objects never overwrite finished ones.
     positive_colour, negative_colour
@@ -71,6 +75,7 @@ class Preferences:
     device: str = "auto"
     threshold: float = 0.5
     hover_preview: bool = False
+    encode_ahead: bool = True
     protect: bool = True
     positive_colour: str = POSITIVE_COLOUR
     negative_colour: str = NEGATIVE_COLOUR

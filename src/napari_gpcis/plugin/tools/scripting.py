@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -90,31 +91,34 @@ class ViewerSession:
 
     def add_click(self, row: float, col: float, positive: bool = True) -> Prediction:
         """Add a click and predict, see `Session.add_click`."""
-        session = self._ready()
-        try:
+        with self._changing() as session:
             return session.add_click(row, col, positive)
-        finally:
-            self._plane.show_session()
 
     def replace_clicks(self, clicks: Iterable[Click]) -> Prediction | None:
         """Make these the clicks of the object, see `Session.replace_clicks`."""
-        session = self._ready()
-        try:
+        with self._changing() as session:
             return session.replace_clicks(clicks)
-        finally:
-            self._plane.show_session()
 
     def undo(self) -> Prediction | None:
         """Take the last change of the clicks back, see `Session.undo`."""
-        return self._shown(self._session.undo())
+        session = self._settled()
+        possible, found = session.can_undo, session.undo()
+        if possible:
+            self._annotation.undo_stack.note_undone_click(self._plane)
+        return self._shown(found)
 
     def redo(self) -> Prediction | None:
         """Repeat what was undone, see `Session.redo`."""
-        return self._shown(self._session.redo())
+        session = self._settled()
+        possible, found = session.can_redo, session.redo()
+        if possible:
+            self._annotation.undo_stack.note_redone_click(self._plane)
+        return self._shown(found)
 
     def clear(self) -> Prediction | None:
         """Remove all clicks, see `Session.clear`."""
-        return self._shown(self._session.clear())
+        with self._changing() as session:
+            return session.clear()
 
     # -- objects ---------------------------------------------------------------
 
@@ -134,7 +138,7 @@ class ViewerSession:
         overwrite
             As there; by default the user's preference.
         """
-        session, plane = self._session, self._plane
+        session, plane = self._settled(), self._plane
         if session.prediction is None:
             session.accept()  # raises what is missing
         if (label, overwrite, how) != (None, None, None):
@@ -149,15 +153,17 @@ class ViewerSession:
 
     def undo_accept(self) -> Prediction | None:
         """Take the last `accept` (or `delete`) back, see `Session.undo_accept`."""
-        session = self._session
+        session = self._settled()
         if session.clicks or not session.steps:
             session.reopen()  # raises why not
-        self._plane.undo()
+        annotation = self._annotation
+        annotation.say(annotation.undo_stack.undo(self._plane))
         return self._shown(session.replace_clicks(session.clicks))
 
     def refine(self, label: int) -> None:
         """Make a finished object the current one, to correct it by clicks."""
         annotation, plane = self._annotation, self._plane
+        plane.finish_waiting()
         mask = self.labels == label
         if not mask.any():
             msg = f"label must be the id of an object in the labels, got {label!r}"
@@ -205,9 +211,27 @@ class ViewerSession:
             raise InputError(msg)
         return session
 
+    def _settled(self) -> Session:
+        """Return the session, once no object waits to be accepted any more."""
+        session = self._session
+        self._plane.finish_waiting()
+        return session
+
+    @contextmanager
+    def _changing(self) -> Iterator[Session]:
+        """Give the session, and draw what has become of it."""
+        session = self._ready()
+        before = session.clicks
+        try:
+            yield session
+        finally:
+            if session.clicks != before:
+                self._annotation.undo_stack.forget_undone()
+            self._plane.show_session()
+
     def _ready(self) -> Session:
         """Return the session, with the view that the user has for a first click."""
-        session = self._session
+        session = self._settled()
         if not session.clicks:
             asked = self._view
             known = asked is not None and asked[0] is session

@@ -14,6 +14,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_gpcis.inference.resampling import from_grid
 from napari_gpcis.plugin.viewer.layers import MARK, geometry
+from napari_gpcis.plugin.viewer.planes import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -192,7 +193,7 @@ class CurveOverlay:
 
     def _width(self) -> float:
         """Return the width in data units that is right at the present zoom."""
-        camera = getattr(self._viewer, "scene", self._viewer).camera
+        camera = camera_of(self._viewer)
         scale = float(np.abs(self._image.scale[-2:]).mean())
         return WIDTH / max(1e-9, float(camera.zoom) * scale)
 

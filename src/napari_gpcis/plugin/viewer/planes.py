@@ -152,6 +152,11 @@ def _nearest(coordinate: float) -> int:
     return int(np.floor(coordinate + 0.5))
 
 
+def camera_of(viewer: ViewerModel) -> Any:
+    """Return the camera, which napari 0.9 has moved into the scene."""
+    return getattr(viewer, "scene", viewer).camera
+
+
 def center_on(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:
     """Show a plane with a box of it in the middle; the zoom stays.
 
@@ -164,7 +169,7 @@ def center_on(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None
     box
         Half-open box of pixels.
     """
-    dims, camera = viewer.dims, getattr(viewer, "scene", viewer).camera
+    dims, camera = viewer.dims, camera_of(viewer)
     middle = plane.point((box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2)
     world = np.asarray(layer.data_to_world(middle), dtype=float)
     missing = dims.ndim - layer.ndim

@@ -29,6 +29,8 @@ from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.viewer.planes import center_on
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qtpy.QtCore import QModelIndex
 
     from napari_gpcis.plugin.annotation.controller import Controller
@@ -203,7 +205,7 @@ class ObjectsPanel(Panel):
         annotation = self.controller.annotation
         labels = None if annotation is None else annotation.layers.labels
         self.table.show(self.index.objects(), labels)
-        self.summary.setText(summary(len(self.table.rows), started=labels is not None))
+        self.summary.setText(summary(self.table.rows, started=labels is not None))
         self._show_buttons()
 
     def _show_buttons(self, *_: Any) -> None:
@@ -234,8 +236,7 @@ class ObjectsPanel(Panel):
         annotation, chosen = self.controller.annotation, self.selected()
         if annotation is None or not chosen:
             return
-        count = annotation.delete([(found.plane, found.label) for found in chosen])
-        annotation.say(f"{count} object{'' if count == 1 else 's'} deleted.")
+        annotation.delete([(found.plane, found.label) for found in chosen])
 
     def _on_replacing(self, first: int, last: int) -> None:
         """Note which of the rows are selected that are about to be replaced."""
@@ -289,13 +290,23 @@ class ObjectsPanel(Panel):
             annotation.current.write_otherwise()
 
 
-def summary(count: int, *, started: bool) -> str:
-    """Return the number of objects as a text, or how to get some."""
+def summary(rows: Sequence[Found], *, started: bool) -> str:
+    """Return the number of objects as a text, or how to get some.
+
+    Parameters
+    ----------
+    rows
+        The objects, plane by plane: one on several planes is one object.
+    started
+        Whether an image is being annotated.
+    """
     if not started:
         return NOT_STARTED
-    if count == 0:
+    if not rows:
         return NO_OBJECT
-    return f"{count} finished object{'' if count == 1 else 's'}"
+    count, planes = len({row.label for row in rows}), len({row.plane for row in rows})
+    objects = f"{count} finished object{'' if count == 1 else 's'}"
+    return f"{objects} on {planes} planes" if planes > 1 else objects
 
 
 def _end(end_thread: Any, *_: object) -> None:

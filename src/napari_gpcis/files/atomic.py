@@ -1,14 +1,14 @@
-"""Atomic writes: a failure leaves the old file as it was."""
+"""Atomic writes, and the folder in which results of equal names are told apart."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
 
 @contextmanager
@@ -42,3 +42,26 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def common_folder(files: Sequence[Path]) -> Path | None:
+    """Return the folder below which files of equal names are told apart.
+
+    Parameters
+    ----------
+    files
+        Their names count without the last suffix, since results get one of their own.
+
+    Returns
+    -------
+    Path or None
+        The innermost folder that holds all files, absolute; ``None`` if names differ
+        anyway, or there is no such folder.
+    """
+    stems = [file.stem for file in files]
+    if len(set(stems)) == len(stems):
+        return None
+    try:
+        return Path(os.path.commonpath([file.absolute().parent for file in files]))
+    except ValueError:  # on several drives
+        return None

@@ -1,0 +1,285 @@
+"""Many images segmented, each as if alone.
+
+The model is loaded once in each process; a file that cannot be used is reported and the
+others go on.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import as_completed
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_gpcis.batch.workers import WorkerPool
+from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.files import common_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from napari_gpcis.batch.clicks_table import Task
+    from napari_gpcis.inference.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a batch: where results go, and the way all images are segmented.
+
+    Attributes
+    ----------
+    output
+        Folder of the results.
+    model, device
+        See `Segmenter.from_pretrained`.
+    plane, contrast, channels, view, threshold
+        See `Session` and `read_image`.
+    suffix
+        Of the label images: ``".tif"``, ``".png"``, ``".npy"`` or ``".ome.zarr"``.
+    prompts
+        Whether the clicks are saved beside each label image.
+    overwrite
+        Whether results that exist are made again; else they are skipped.
+    root
+        Folder of images below which the results keep the subfolders of the images, as
+        `segment_images` sets it where names are equal; otherwise there are none.
+    """
+
+    output: Path
+    model: str = "gpcis-mobilenet-v2"
+    device: str = "auto"
+    plane: tuple[int, ...] = ()
+    contrast: tuple[float, ...] | None = None
+    channels: tuple[int, ...] | None = None
+    view: tuple[float, ...] | None = None
+    threshold: float | None = None
+    suffix: str = ".tif"
+    prompts: bool = False
+    overwrite: bool = False
+    root: Path | None = None
+
+    def target(self, image: Path) -> Path:
+        """Return the label image that belongs to an image."""
+        folder = self.output
+        if self.root is not None:
+            folder /= image.absolute().parent.relative_to(self.root)
+        stem = image.stem
+        if self.suffix.startswith(".ome"):
+            stem = stem.removesuffix(".ome")
+        return folder / f"{stem}{self.suffix}"
+
+    def anywhere(self) -> Settings:
+        """Return settings that hold in every working folder."""
+        file = Path(self.model)
+        model = str(file.absolute()) if file.is_file() else self.model
+        return replace(self, output=self.output.absolute(), model=model)
+
+
+@dataclass
+class Summary:
+    """Outcome of a batch.
+
+    Attributes
+    ----------
+    done, skipped
+        Images that were segmented, and those whose results were there.
+    failed
+        Images that could not be segmented, with the reason.
+    left_out
+        Of images that are done: the objects that could not be made, with the reason.
+    """
+
+    done: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    failed: dict[Path, str] = field(default_factory=dict)
+    left_out: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+
+
+class _Outcome(NamedTuple):
+    """Outcome of one image: what went wrong, and the objects that it lacks."""
+
+    problem: str | None
+    left_out: tuple[str, ...] = ()
+
+
+def segment_images(
+    tasks: Sequence[Task],
+    settings: Settings,
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    report: Callable[[Summary], object] = lambda _: None,
+) -> Summary:
+    """Segment many images; one that cannot be segmented does not stop the others.
+
+    Images of the same name in several folders get their results in subfolders of the
+    same names. An object that cannot be made (it adds no pixel, a click is outside) is
+    left out of its image and named.
+
+    Parameters
+    ----------
+    tasks
+        The images and their clicks.
+    settings
+        How, and where to.
+    jobs
+        Number of processes; each loads the model.
+    cluster
+        Address of the scheduler of a dask cluster, whose workers do it instead. They
+        must find images, output and model file under the same paths.
+    report
+        Called with what came of it so far after each image.
+
+    Raises
+    ------
+    InputError
+        If two images would have the same label image, a label image would replace an
+        image, ``jobs`` is below 1, or the cluster cannot be used.
+    """
+    if settings.root is None:
+        settings = replace(settings, root=common_folder([t.image for t in tasks]))
+    _check(tasks, settings, jobs)
+    summary = Summary()
+    waiting = []
+    for task in tasks:
+        target = settings.target(task.image)
+        if not target.exists() or settings.overwrite:
+            waiting.append(task)
+        elif task.namesakes and settings.root is None:
+            summary.failed[task.image] = (
+                f"{target} is there, and may be that of {task.namesakes[0]}: choose "
+                "another folder, or segment both images in one call"
+            )
+        else:
+            summary.skipped.append(task.image)
+    report(summary)
+    for task, outcome in _outcomes(waiting, settings, WorkerPool(jobs, cluster)):
+        if outcome.problem is None:
+            summary.done.append(task.image)
+        else:
+            summary.failed[task.image] = outcome.problem
+        if outcome.left_out:
+            summary.left_out[task.image] = outcome.left_out
+        report(summary)
+    return summary
+
+
+def segment_image(
+    segmenter: Segmenter,
+    task: Task,
+    settings: Settings,
+    left_out: Callable[[str], object] = lambda _: None,
+) -> Path:
+    """Segment one image and write its labels; return their file.
+
+    Parameters
+    ----------
+    segmenter, task, settings
+        The model, the image with its clicks, and how.
+    left_out
+        Called for each object that could not be made, with its name and the reason.
+        The others are written, under the numbers that they have in the task.
+
+    Raises
+    ------
+    InputError
+        If the image or the clicks of all objects cannot be used.
+    OSError
+        If the disk refuses.
+    """
+    from napari_gpcis.imagefiles import read_image, write_labels
+    from napari_gpcis.session.session import Session
+
+    target = settings.target(task.image)
+    session = Session(
+        segmenter,
+        read_image(task.image, settings.plane),
+        contrast=settings.contrast,
+        channels=settings.channels,
+    )
+    if settings.threshold is not None:
+        session.threshold = settings.threshold
+    problems = []
+    for number, clicks in enumerate(task.objects, start=1):
+        session.view = settings.view
+        try:
+            session.replace_clicks(clicks)
+            session.accept(label=number)
+        except InputError as error:
+            session.clear()
+            problems.append(f"{task.name(number)}: {error}")
+    if problems and len(problems) == len(task.objects):
+        raise InputError("; ".join(problems))
+    for problem in problems:
+        left_out(problem)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_labels(target, session.labels, source=task.image)
+    if settings.prompts:
+        session.save(target.with_suffix(".json"))
+    return target
+
+
+def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
+    """Raise `InputError` where results would replace images or each other."""
+    if jobs < 1:
+        msg = f"jobs must be 1 or more, got {jobs}"
+        raise InputError(msg)
+    targets: dict[Path, Path] = {}
+    images = {task.image.resolve() for task in tasks}
+    for task in tasks:
+        target = settings.target(task.image)
+        other = targets.setdefault(target, task.image)
+        if other != task.image:
+            msg = f"{other} and {task.image} would both be written to {target}"
+            raise InputError(msg)
+        if target.resolve() in images:
+            msg = f"output {target} is one of the images; choose another folder"
+            raise InputError(msg)
+
+
+def _outcomes(
+    tasks: Sequence[Task], settings: Settings, workers: WorkerPool
+) -> Iterator[tuple[Task, _Outcome]]:
+    """Yield each task as it ends, with what went wrong."""
+    attempt = partial(_attempt, settings=settings.anywhere())
+    if workers.in_process(len(tasks)):
+        for task in tasks:
+            yield task, attempt(task)
+        return
+    with workers.executor(len(tasks)) as pool:
+        futures = {
+            pool.submit(attempt, replace(task, image=task.image.absolute())): task
+            for task in tasks
+        }
+        for future in as_completed(futures):
+            error = future.exception()
+            if error is not None:
+                yield futures[future], _Outcome(f"its process ended: {error}")
+            else:
+                yield futures[future], future.result()
+
+
+def _attempt(task: Task, settings: Settings) -> _Outcome:
+    """Segment one image; return what went wrong, if anything did."""
+    left_out: list[str] = []
+    try:
+        with _MODEL_LOCK:
+            segmenter = _segmenter(settings.model, settings.device)
+            segment_image(segmenter, task, settings, left_out.append)
+    except (GPCISError, OSError, MemoryError) as error:
+        return _Outcome(" ".join(str(error).split()) or type(error).__name__)
+    return _Outcome(None, tuple(left_out))
+
+
+@cache
+def _segmenter(model: str, device: str) -> Segmenter:
+    """Load a model once in a process."""
+    from napari_gpcis.inference.segmenter import Segmenter
+
+    return Segmenter.from_pretrained(model, device=device)
+
+
+_MODEL_LOCK = Lock()
+"""A worker of a cluster may have several threads; they share one model."""

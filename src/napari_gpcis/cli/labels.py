@@ -1,0 +1,159 @@
+"""Commands on label images: ``napari-gpcis split-labels`` and ``export``."""
+
+from __future__ import annotations
+
+from argparse import RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+_EPILOG = """\
+    .geojson        outlines as annotations of QuPath
+    .zip, .roi      regions of interest for ImageJ (extra: imagej)
+    .json           COCO annotations
+    .csv            a row for each object: area, centroid, bounding box
+    .tif            OME-TIFF
+    .zarr           OME-Zarr (extra: zarr)
+"""
+
+
+def add_label_commands(commands: Any) -> None:
+    """Describe the commands and their arguments.
+
+    Parameters
+    ----------
+    commands
+        The subparsers of the program.
+    """
+    split = commands.add_parser(
+        "split-labels", help="write one label image for each file of a stack"
+    )
+    split.set_defaults(command=_split)
+    add = split.add_argument
+    add("labels", type=_path, help="labels of the stack, one plane for each file")
+    add(
+        "images",
+        type=_path,
+        nargs="+",
+        metavar="IMAGE",
+        help="the files in the order of the stack; label images that an earlier call "
+        "has written are passed over",
+    )
+    add(
+        "-o",
+        "--output",
+        type=_path,
+        metavar="FOLDER",
+        help="of the label images; beside each image by default",
+    )
+    add("--format", choices=("tif", "png", "npy"), default="tif")
+    add("--overwrite", action="store_true", help="replace label images that differ")
+    _add_export(commands)
+
+
+def _add_export(commands: Any) -> None:
+    """Describe the command ``export``."""
+    export = commands.add_parser(
+        "export",
+        help="write objects for QuPath, ImageJ and other programs",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    export.set_defaults(command=_export)
+    add = export.add_argument
+    add("labels", type=_path, help="label image: TIFF, PNG, NumPy file or OME-Zarr")
+    add("-o", "--output", type=_path, required=True, help="its ending says the form")
+    add("--image", metavar="NAME", help="of the image, for COCO; LABELS by default")
+    add("--pixel-size", type=float, default=1.0, metavar="SIZE", help="side of a pixel")
+    add("--unit", default="pixel", help="of the pixel size, such as micrometer")
+    add("--overwrite", action="store_true", help="replace a file that exists")
+
+
+def _split(arguments: argparse.Namespace) -> None:
+    """Split the labels of a stack."""
+    from napari_gpcis.imagefiles import split_labels
+
+    written = split_labels(
+        arguments.labels,
+        arguments.images,
+        arguments.output,
+        ending=f".{arguments.format}",
+        overwrite=arguments.overwrite,
+    )
+    for path in written:
+        print(f"wrote {path}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    """Write the objects of a label image in the form of the ending."""
+    from napari_gpcis.imagefiles import read_label_file, whole_numbers
+
+    output = arguments.output
+    write = _writer(output, arguments)
+    if output.exists() and not arguments.overwrite:
+        msg = f"output {output} exists; --overwrite replaces it"
+        raise InputError(msg)
+    if not output.parent.is_dir():
+        msg = f"output {output}: the folder {output.parent} does not exist"
+        raise InputError(msg)
+    array, axes = read_label_file(arguments.labels)
+    labels = whole_numbers(array, f"labels {arguments.labels}")
+    write(output, labels, _calibration(labels.ndim, axes, arguments))
+    print(f"wrote {output}")
+
+
+def _writer(output: Path, arguments: argparse.Namespace) -> Callable[..., None]:
+    """Return the function that writes the form of an ending."""
+    from napari_gpcis import export, outlines
+    from napari_gpcis.imagefiles import ZarrAxes, write_zarr
+
+    def table(path: Path, labels: Any, known: Any) -> None:
+        export.write_table(path, labels, calibration=known)
+
+    def coco(path: Path, labels: Any, known: Any) -> None:
+        name = arguments.image or arguments.labels.name
+        export.write_coco(path, labels, name, known)
+
+    def zarr(path: Path, labels: Any, known: Any) -> None:
+        write_zarr(path, labels, ZarrAxes(known.letters, known.scale, known.units))
+
+    writers: dict[str, Callable[..., None]] = {
+        ".geojson": outlines.write_geojson,
+        ".zip": outlines.write_imagej,
+        ".roi": outlines.write_imagej,
+        ".json": coco,
+        ".csv": table,
+        ".tif": export.write_tiff,
+        ".tiff": export.write_tiff,
+        ".zarr": zarr,
+    }
+    found = writers.get(output.suffix.lower())
+    if found is None:
+        msg = f"output {output} must end in {', '.join(writers)}"
+        raise InputError(msg)
+    if arguments.labels.resolve() == output.resolve():
+        msg = f"output {output} is the label image itself"
+        raise InputError(msg)
+    return found
+
+
+def _calibration(ndim: int, axes: str, arguments: argparse.Namespace) -> Any:
+    """Return size and unit of a pixel; depth and time have size 1."""
+    from napari_gpcis.export import Calibration
+
+    known = Calibration.of(ndim)
+    own = axes.endswith("YX") and len(set(axes)) == ndim and set(axes) <= set("TZCYX")
+    letters = axes if own else known.letters
+    scale = tuple(arguments.pixel_size if one in "YX" else 1.0 for one in letters)
+    units = tuple(arguments.unit if one in "YX" else "pixel" for one in letters)
+    return Calibration(scale, units, known.axes, letters)
+
+
+def _path(text: str) -> Path:
+    """Parse a path; ``~`` stands for the home folder."""
+    return Path(text).expanduser()

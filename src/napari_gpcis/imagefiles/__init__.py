@@ -1,0 +1,41 @@
+"""Image files and label files: read, written, split."""
+
+from napari_gpcis.imagefiles.arrays import is_pickled
+from napari_gpcis.imagefiles.labels import read_label_file, read_labels, whole_numbers
+from napari_gpcis.imagefiles.ome_zarr import (
+    ZarrAxes,
+    is_zarr,
+    label_groups,
+    write_zarr,
+)
+from napari_gpcis.imagefiles.pictures import exif_orientation
+from napari_gpcis.imagefiles.reading import (
+    PICTURES,
+    READABLE,
+    TIFF,
+    read_array,
+    read_image,
+)
+from napari_gpcis.imagefiles.splitting import split_labels
+from napari_gpcis.imagefiles.writing import WRITABLE, check_output, write_labels
+
+__all__ = [
+    "PICTURES",
+    "READABLE",
+    "TIFF",
+    "WRITABLE",
+    "ZarrAxes",
+    "check_output",
+    "exif_orientation",
+    "is_pickled",
+    "is_zarr",
+    "label_groups",
+    "read_array",
+    "read_image",
+    "read_label_file",
+    "read_labels",
+    "split_labels",
+    "whole_numbers",
+    "write_labels",
+    "write_zarr",
+]

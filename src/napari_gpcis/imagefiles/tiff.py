@@ -1,0 +1,293 @@
+"""TIFF files, of every compression that tifffile or Pillow decodes."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import zlib
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_gpcis.errors import InputError
+from napari_gpcis.imagefiles.pictures import colours
+from napari_gpcis.imagefiles.planes import check_step, plane_index
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
+
+_LZW, _JPEG, _DEFLATE = 5, (6, 7), 8
+_CMYK, _YCBCR, _LAB = 5, 6, (8, 9, 10)
+"""Numbers of compressions and colour spaces in TIFF."""
+_ALPHA = (1, 2)
+"""Kinds of extra samples that are transparency."""
+_COMPRESSION, _ORIENTATION = 259, 274
+_SEGMENTS = ((273, 279), (324, 325))
+"""Tags of strips and of tiles: their places, their sizes."""
+_ORDINARY = ("generic", "uniform", "shaped")
+"""Series of pages that belong to no format in which several sizes have a meaning."""
+
+
+def read_tiff(path: Path, plane: Sequence[int] | None) -> tuple[NDArray[Any], str]:
+    """Read the first series of a TIFF file, its channels moved to the last axis.
+
+    Where pages differ in size, `plane` is the number of the page. Three or four planes
+    that were written as the components of colours are a stack if `plane` has an index
+    for them.
+    """
+    image, axes, plane, alpha = _stored(path, plane)
+    if axes.startswith("S") and plane is not None and len(plane) == len(axes) - 2:
+        axes = "Q" + axes[1:]
+    for channel in "SC":
+        if channel in axes:
+            image = np.moveaxis(image, axes.index(channel), -1)
+            axes = axes.replace(channel, "") + channel
+            break
+    if alpha and axes.endswith("S") and image.shape[-1] in (2, 4):
+        image = image[..., :-1]
+    if plane is None:
+        return image, axes
+    return image[plane_index(image.shape, axes, plane)], axes
+
+
+def read_label_tiff(path: Path) -> tuple[NDArray[Any], str]:
+    """Read the first series of a TIFF file in the order of its axes.
+
+    Labels have no colours: components that lie apart are planes.
+    """
+    image, axes = _stored(path, None)[:2]
+    if axes.startswith("S"):
+        axes = "Q" + axes[1:]
+    return image, axes
+
+
+class _Stored(NamedTuple):
+    """Pixels of a file in the order of its axes.
+
+    Attributes
+    ----------
+    image, axes
+        The pixels, and a letter for each axis.
+    plane
+        What is left to choose of a plane.
+    alpha
+        Whether the last component is transparency.
+    """
+
+    image: NDArray[Any]
+    axes: str
+    plane: Sequence[int] | None
+    alpha: bool
+
+
+def _stored(path: Path, plane: Sequence[int] | None) -> _Stored:
+    """Return what a file holds, of pages of unequal size the chosen one."""
+    from tifffile import TiffFile
+
+    # what tifffile logs about a damaged file comes as an exception as well
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    with TiffFile(path) as file:
+        series = file.series[0]
+        pages = _unequal_pages(file)
+        if pages:
+            series, plane = _one_page(pages, plane), ()
+        try:
+            image, axes = _decoded(path, series)
+        except (ValueError, ImportError) as error:
+            if isinstance(error, ValueError) and "imagecodecs" not in str(error):
+                raise
+            image, axes = _without_imagecodecs(path, series, error)
+        alpha = _has_alpha(series.keyframe)
+    return _Stored(image, axes, plane, alpha)
+
+
+def _unequal_pages(file: TiffFile) -> list[TiffPageSeries]:
+    """Return the pages of a file in which they differ in size, else nothing."""
+    whole = [one for one in file.series if not one.keyframe.is_reduced]
+    if len(whole) < 2 or any(one.kind not in _ORDINARY for one in whole):
+        return []
+    return _pages(file)
+
+
+def _pages(file: TiffFile) -> list[TiffPageSeries]:
+    """Return each page of a file as a series of its own, thumbnails left out."""
+    from tifffile import TiffPageSeries
+
+    found = []
+    for page in file.pages:
+        whole = page.aspage()
+        if not whole.is_reduced:
+            found.append(TiffPageSeries([whole], whole.shape, whole.dtype, whole.axes))
+    return found
+
+
+def _one_page(
+    pages: list[TiffPageSeries], plane: Sequence[int] | None
+) -> TiffPageSeries:
+    """Return the page that is chosen."""
+    sizes = ", ".join(" x ".join(map(str, one.shape)) for one in pages[:4])
+    if plane is None or len(plane) != 1:
+        wish = "save them as files of their own"
+        if plane is not None:
+            wish = "choose one with --plane I, from 0"
+        msg = f"image has {len(pages)} pages of unequal size ({sizes}): {wish}"
+        raise InputError(msg)
+    check_step(plane[0], len(pages))
+    return pages[plane[0]]
+
+
+def _decoded(path: Path, series: TiffPageSeries) -> tuple[NDArray[Any], str]:
+    """Return the pixels of a series; colours that are no RGB are converted."""
+    page, axes = series.keyframe, str(series.axes)
+    if page.photometric in _LAB:
+        msg = f"image {path} has CIELAB colours: save it as RGB"
+        raise InputError(msg)
+    unconverted = page.photometric == _YCBCR and page.compression not in _JPEG
+    if page.photometric == _CMYK or unconverted:
+        if page.dtype != np.uint8 or not axes.endswith("S"):
+            msg = f"image {path} has CMYK or YCbCr colours: save it as RGB"
+            raise InputError(msg)
+        return _by_pillow(path, series), axes
+    return np.asarray(series.asarray()), axes
+
+
+def _without_imagecodecs(
+    path: Path, series: TiffPageSeries, error: Exception
+) -> tuple[NDArray[Any], str]:
+    """Return the pixels of a series that tifffile alone cannot decode."""
+    from tifffile import TiffFile
+
+    page, axes = series.keyframe, str(series.axes)
+    try:
+        if page.compression != _LZW:
+            return _by_pillow(path, series), axes
+        whole = BytesIO(path.read_bytes())
+        with TiffFile(whole, mode="r+") as copy:
+            for one in copy.pages:
+                _unpack_lzw(whole, one.aspage())
+        whole.seek(0)
+        with TiffFile(whole) as copy:
+            image = _same_series(copy, series).asarray()
+        return np.asarray(image), axes
+    except (OSError, SyntaxError, ValueError, TypeError, IndexError) as why:
+        msg = (
+            f"image {path} has a compression that needs more to be read (pip install "
+            f"imagecodecs), or is damaged: {error}; {why}"
+        )
+        raise InputError(msg) from why
+
+
+def _same_series(copy: TiffFile, series: TiffPageSeries) -> TiffPageSeries:
+    """Return the series of a copy that begins with the same page."""
+    from tifffile import TiffPageSeries
+
+    for one in copy.series:
+        same = one.keyframe.index == series.keyframe.index
+        if same and tuple(one.shape) == tuple(series.shape):
+            return one
+    page = copy.pages[series.keyframe.index].aspage()
+    return TiffPageSeries([page], page.shape, page.dtype, page.axes)
+
+
+def _by_pillow(path: Path, series: TiffPageSeries) -> NDArray[Any]:
+    """Return the pixels of a series as Pillow decodes its pages."""
+    from PIL import Image
+
+    planes: list[NDArray[Any] | None] = []
+    with Image.open(path) as picture:
+        for page in series.pages:
+            planes.append(None if page is None else _page_by_pillow(picture, page))
+    known = next(plane for plane in planes if plane is not None)
+    filled = [np.zeros_like(known) if plane is None else plane for plane in planes]
+    shape = tuple(series.shape)
+    if str(series.axes).endswith("S") and known.ndim == 3:
+        shape = (*shape[:-1], known.shape[-1])
+    return np.stack(filled).reshape(shape)
+
+
+def _page_by_pillow(picture: Any, page: TiffPage | TiffFrame) -> NDArray[Any]:
+    """Return one page, with rows and columns as they lie in the file."""
+    from PIL.Image import Transpose
+
+    back = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_90,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_270,
+    }
+    picture.seek(page.index)
+    turned = back.get(picture.tag_v2.get(_ORIENTATION, 1))
+    picture.load()  # Pillow turns it by its orientation, tifffile does not
+    return colours(picture if turned is None else picture.transpose(turned))
+
+
+def _unpack_lzw(stream: BytesIO, page: TiffPage) -> None:
+    """Replace the LZW segments of a page in a file by ones that tifffile decodes."""
+    if page.compression != _LZW:
+        return
+    sizes = _segment_sizes(page)
+    offsets, counts = [], []
+    for number, (offset, count) in enumerate(
+        zip(page.dataoffsets, page.databytecounts, strict=True)
+    ):
+        stream.seek(offset)
+        plain = b""
+        if count:
+            size = sizes[number % len(sizes)]
+            plain = zlib.compress(_decode_lzw(stream.read(count), size), level=0)
+        stream.seek(0, 2)
+        offsets.append(stream.tell() if count else 0)
+        counts.append(len(plain))
+        stream.write(plain)
+    places, lengths = next(pair for pair in _SEGMENTS if pair[0] in page.tags)
+    page.tags[places].overwrite(offsets)
+    page.tags[lengths].overwrite(counts)
+    page.tags[_COMPRESSION].overwrite(_DEFLATE)
+
+
+def _segment_sizes(page: TiffPage) -> list[int]:
+    """Return the bytes of each decoded segment of one component of a page."""
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    if page.is_tiled:
+        row = -(-page.tilewidth * samples * page.bitspersample // 8)
+        return [row * page.tilelength * max(page.tiledepth, 1)]
+    row = -(-page.imagewidth * samples * page.bitspersample // 8)
+    rows = min(page.rowsperstrip or page.imagelength, page.imagelength)
+    starts = range(0, page.imagelength, rows)
+    return [row * min(rows, page.imagelength - start) for start in starts]
+
+
+def _decode_lzw(data: bytes, size: int) -> bytes:
+    """Decode LZW to so many bytes: Pillow reads them as a picture of one row."""
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    entries = (
+        (256, 4, size),
+        (257, 4, 1),
+        (258, 3, 8),
+        (_COMPRESSION, 3, _LZW),
+        (262, 3, 1),
+        (273, 4, 8 + 2 + 10 * 12 + 4),
+        (277, 3, 1),
+        (278, 4, 1),
+        (279, 4, len(data)),
+        (284, 3, 1),
+    )
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    head += b"".join(struct.pack("<HHII", tag, kind, 1, n) for tag, kind, n in entries)
+    with TiffImageFile(BytesIO(head + bytes(4) + data)) as row:
+        return np.asarray(row).tobytes()
+
+
+def _has_alpha(page: TiffPage) -> bool:
+    """Return whether the last sample of a page is its transparency."""
+    extra = page.extrasamples
+    return bool(extra) and int(extra[-1]) in _ALPHA

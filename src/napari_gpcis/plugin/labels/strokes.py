@@ -1,0 +1,107 @@
+"""Stroke: pixels that the user has changed by hand, to be taken back and repeated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+
+class _Pixels(NamedTuple):
+    """Pixels that were changed at once.
+
+    Attributes
+    ----------
+    place
+        Index into the array of labels.
+    where
+        Which of these pixels, bool; ``None`` for all.
+    before, after
+        Their values, or one value.
+    """
+
+    place: Any
+    where: NDArray[np.bool_] | None
+    before: Any
+    after: Any
+
+    @property
+    def reversed(self) -> _Pixels:
+        """The change that takes this one back."""
+        return _Pixels(self.place, self.where, self.after, self.before)
+
+    def made(self, data: Any) -> _Pixels:
+        """Change the pixels that are as they were before; return those alone."""
+        region = np.array(data[self.place])
+        where = np.ones(region.shape, bool) if self.where is None else self.where.copy()
+        now = region[where]
+        before, after = (
+            np.broadcast_to(value if np.ndim(value) < 2 else value[where], now.shape)
+            for value in (self.before, self.after)
+        )
+        same = now == before
+        where[where] = same
+        region[where] = after[same]
+        data[self.place] = region
+        return _Pixels(self.place, where, before[same], after[same])
+
+
+class Stroke:
+    """Pixels that the user has changed by hand, as one step.
+
+    Parameters
+    ----------
+    labels
+        The labels layer.
+    parts
+        The pixels, in the order in which they were changed.
+    """
+
+    def __init__(self, labels: Labels, parts: Iterable[_Pixels]) -> None:
+        self._labels = labels
+        self._parts = tuple(parts)
+
+    @classmethod
+    def of(cls, labels: Labels, item: Iterable[Any]) -> Stroke:
+        """Return a step as the layer's history tells it."""
+        return cls(labels, map(_pixels, item))
+
+    def taken_back(self) -> Stroke:
+        """Give the pixels the values they had before, if nobody has changed them.
+
+        Returns
+        -------
+        Stroke
+            What is to be repeated to have them as they were.
+        """
+        parts = [part.reversed.made(self._labels.data) for part in self._parts[::-1]]
+        self._draw()
+        return Stroke(self._labels, [part.reversed for part in parts[::-1]])
+
+    def repeated(self) -> Stroke:
+        """Give the pixels the values they were given, if they are as before.
+
+        Returns
+        -------
+        Stroke
+            What is to be taken back to have them as they were.
+        """
+        parts = [part.made(self._labels.data) for part in self._parts]
+        self._draw()
+        return Stroke(self._labels, parts)
+
+    def _draw(self) -> None:
+        self._labels.refresh(thumbnail=False, highlight=False, extent=False)
+
+
+def _pixels(atom: Any) -> _Pixels:
+    """Return the pixels of one change, as napari's history has them."""
+    if len(atom) == 3:  # indices, values before, values after
+        return _Pixels(atom[0], None, atom[1], atom[2])
+    return _Pixels(atom.slice_key, atom.mask, atom.old_values, atom.new_value)

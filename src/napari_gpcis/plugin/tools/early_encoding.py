@@ -1,0 +1,104 @@
+"""Encoding of what is seen before the first click, which is then as fast as the next.
+
+It is asked for a moment after the view has come to rest, while no object is being
+clicked, and only of models whose encoding serves many clicks. One that was asked for is
+given up when the view moves on.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from napari_gpcis.errors import GPCISError
+from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.viewer.planes import camera_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_gpcis.inference.image import PreparedImage
+    from napari_gpcis.inference.segmenter import Segmenter
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.viewer.planes import Box
+
+WAIT = 250
+"""Milliseconds for which the view has to rest."""
+LOW_MEMORY = 1 << 30
+"""With fewer free bytes nothing is encoded ahead."""
+
+
+class EarlyEncoding(Tool):
+    """Encodes the view ahead, while the preference ``encode_ahead`` is on.
+
+    Parameters
+    ----------
+    controller
+        Its annotations are followed.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self._debouncer = Debouncer(self._ask, WAIT, self)
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow the view and the plane that is seen."""
+        events, camera = annotation.events, camera_of(annotation.viewer).events
+        for signal in (events.plane_changed, events.current_changed):
+            self.follow(signal, self._on_change)
+        for event in (camera.center, camera.zoom):
+            self.follow(event, self._on_moved)
+
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Ask for nothing any more."""
+        self._debouncer.cancel()
+
+    def _on_moved(self, _event: Any = None) -> None:
+        self.cancel_job()
+        self._on_change()
+
+    def _on_change(self, *_: Any) -> None:
+        self._debouncer.throttle()
+
+    def _ask(self) -> None:
+        """Ask for the encoding of the view, if a first click may come."""
+        current = self.current
+        if current is None or not PREFERENCES.encode_ahead:
+            return
+        session = current.session
+        if session is None or current.running or current.busy:
+            return
+        segmenter = session.segmenter
+        if segmenter.info.inference.frames != "stay" or _memory_is_low():
+            return
+        work = partial(_encode, segmenter, session.prepared, current.view)
+        self.ask(work, _ignore, _ignore)
+
+
+def _encode(
+    segmenter: Segmenter,
+    prepared: PreparedImage,
+    view: Box | None,
+    cancelled: Callable[[], bool],
+) -> None:
+    """Encode a view (on the thread); what is wrong with it, the first click tells."""
+    if cancelled():
+        return
+    try:
+        segmenter.encode(prepared, view)
+    except (GPCISError, RuntimeError):
+        return
+
+
+def _memory_is_low() -> bool:
+    free: int = psutil.virtual_memory().available
+    return free < LOW_MEMORY
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing."""
