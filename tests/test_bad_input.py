@@ -33,8 +33,8 @@ def with_value(value, dtype=float, row=3):
 BAD_IMAGES = {
     "empty": (np.zeros((0, 10)), r"image must have at least one pixel.*\(0, 10\)"),
     "no channel": (np.zeros((9, 9, 0)), r"at least one pixel.*\(9, 9, 0\)"),
-    "NaN": (with_value(np.nan), "1 of the 600 values in it are NaN or infinite"),
-    "infinite": (with_value(-np.inf, "f4"), "finite values.*nan_to_num"),
+    "NaN": (IMAGE * np.nan, "all values in it are NaN or infinite"),
+    "infinite": (np.full((9, 9), -np.inf, "f4"), "finite values.*nan_to_num"),
     "number": (3.0, r"image must have shape \(H, W\) or \(H, W, C\), got shape \(\)"),
     "1-D": (np.zeros(50), r"image must have shape.*got shape \(50,\)"),
     "4-D": (np.zeros((2, 9, 9, 3)), r"image must have shape.*\(2, 9, 9, 3\)"),
@@ -61,18 +61,33 @@ def test_bad_image(kind, use):
         use(toy_segmenter(), image)
 
 
-def test_nan_in_a_huge_image_is_found_where_it_is_read(monkeypatch):
-    monkeypatch.setattr(normalise, "CHECKED_PIXELS", 100)
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "longdouble"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_without_a_value_are_worked_around(value, dtype):
+    image = with_value(1, dtype)
+    image[:, 20:] = value
+    prepared = toy_segmenter().prepare(image)
+    assert prepared.limits == toy_segmenter().prepare(image[:, :20]).limits
+    read = prepared.read(slice(None), slice(None))
+    assert np.all(read[:, :, 20:] == (value == np.inf))
+    session = Session(toy_segmenter(), image)
+    session.add_click(10, 10)
+    session.add_click(10, 25, positive=False)
+    assert session.prediction.mask[10, 10]
+
+
+def test_values_that_a_sample_has_missed(monkeypatch):
     monkeypatch.setattr(normalise, "SAMPLE_PIXELS", 100)
-    session = Session(toy_segmenter(), with_value(np.nan, row=5))  # every third
-    session.view = (10, 10, 20, 20)
-    session.add_click(15, 15)
-    session.clear()
-    session.view = None
-    with pytest.raises(InputError, match="part that is being segmented"):
-        session.add_click(15, 15)
-    with pytest.raises(InputError, match="in a subsample of its pixels"):
-        Session(toy_segmenter(), IMAGE * np.nan)
+    image = np.full((20, 30), np.nan)
+    image[1, 1:3] = 4, 6  # every third row and column is sampled
+    low, high = toy_segmenter().prepare(image).limits[0]
+    assert 4 <= low < high <= 6
+
+
+def test_a_channel_without_values_is_black():
+    stack = np.stack([IMAGE, IMAGE * np.nan, IMAGE], axis=-1) * 9
+    prepared = toy_segmenter().prepare(stack)
+    assert not prepared.read(slice(None), slice(None))[1].any()
 
 
 def test_nan_in_a_channel_that_is_not_used_does_no_harm():

@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy.ndimage import distance_transform_edt
+from skimage.measure import regionprops
 
-from napari_gpcis import Click
+from napari_gpcis import Click, geometry
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import (
+    Entry,
     clip_box,
+    column_runs,
     contains,
     deepest_pixel,
     depth,
@@ -20,6 +23,7 @@ from napari_gpcis.geometry import (
     mask_of_runs,
     network_clicks,
     run_lengths,
+    scan,
     square_around,
 )
 from napari_gpcis.inference.region import around_clicks, target_box
@@ -148,3 +152,66 @@ def test_run_lengths_give_the_mask_back(shape, bits):
 def test_runs_that_do_not_fill_the_mask(runs):
     with pytest.raises(ValueError, match=r"do not fill a mask of 2 x 2 pixels"):
         mask_of_runs(runs, (2, 2))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_runs_by_columns_are_those_of_the_whole_plane(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = tuple(map(int, rng.integers(1, 7, 2)))
+    whole = rng.random(shape) < rng.choice([0.1, 0.5, 0.95])
+    box = geometry.box_of(whole) or (0, 0, 1, 1)
+    found = column_runs(whole[geometry.slices(box)], box, shape)
+    assert found == list(run_lengths(whole, order="F"))
+
+
+def test_runs_by_columns_where_columns_join() -> None:
+    full = np.ones((3, 2), bool)
+    assert column_runs(full, (0, 0, 3, 2), (3, 2)) == [0, 6]
+    assert column_runs(full, (0, 1, 3, 3), (3, 4)) == [3, 6, 3]
+    assert column_runs(~full, (0, 1, 3, 3), (3, 4)) == [12]
+
+
+@pytest.mark.parametrize("strip", [50, 333, 1 << 20])
+@pytest.mark.parametrize("offset", [0, 1_000_000])
+def test_agrees_with_region_properties(monkeypatch, strip, offset) -> None:
+    monkeypatch.setattr(geometry, "STRIP_PIXELS", strip)
+    rng = np.random.default_rng(0)
+    labels = np.kron(rng.integers(0, 9, (6, 7)), np.ones((5, 6), int)).astype(np.int32)
+    labels[rng.random(labels.shape) < 0.2] = 0
+    wanted = {
+        region.label + offset: Entry(int(region.area), region.bbox)
+        for region in regionprops(labels)
+    }
+    found = scan(np.where(labels > 0, labels + offset, 0))
+    assert found == wanted
+    assert list(found) == sorted(found)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u8", "<i8", ">u2", "b1"])
+def test_labels_of_any_integers(kind: str) -> None:
+    labels = np.zeros((5, 6), kind)
+    labels[1:3, 2:6] = 1
+    assert geometry.scan(labels) == {1: Entry(8, (1, 2, 3, 6))}
+
+
+def test_ids_may_be_huge_and_far_apart() -> None:
+    labels = np.array([[1, 1, 2**63], [0, 2**40, 2**63]], np.uint64)
+    assert scan(labels) == {
+        1: Entry(2, (0, 0, 1, 2)),
+        2**40: Entry(1, (1, 1, 2, 2)),
+        2**63: Entry(2, (0, 2, 2, 3)),
+    }
+
+
+def test_a_full_plane_of_large_ids() -> None:
+    found = scan(np.full((3, 4), 70_000, dtype=np.uint32))
+    assert found == {70_000: Entry(12, (0, 0, 3, 4))}
+
+
+def test_nothing_and_negative_values() -> None:
+    assert scan(np.zeros((5, 5), dtype=np.uint8)) == {}
+    assert scan(np.full((5, 5), -3)) == {}
+
+
+def test_it_can_be_given_up() -> None:
+    assert scan(np.ones((5, 5), dtype=int), lambda: True) is None

@@ -1,25 +1,28 @@
 """Export of objects: OME-TIFF labels, a CSV table, COCO annotations.
 
-All functions take a label image of any number of axes, integers, 0 for background. Two
-of its axes are those of a picture (by default the last two); along the others lie its
-planes: time points, depths.
+All functions take a label image of any number of axes: integers, 0 and less for
+background. Two of its axes are those of a picture (by default the last two); along the
+others lie its planes: time points, depths. Given as `SparseLabels`, they cost what the
+objects cost, whatever the size of the image.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_gpcis import geometry
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
+from napari_gpcis.sparse_labels import PlaneIndex, SparseLabels, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -56,20 +59,43 @@ COLUMNS = (
 )
 """Columns of the table. Boxes are half-open; ``area_units`` is in ``unit`` squared."""
 OME_UNITS = {
+    "kilometer": "km",
     "meter": "m",
+    "decimeter": "dm",
     "centimeter": "cm",
     "millimeter": "mm",
     "micrometer": "µm",
     "nanometer": "nm",
+    "picometer": "pm",
     "angstrom": "Å",
-    "second": "s",
+    "inch": "in",
+    "pixel": "pixel",
 }
-"""Names of units in napari, and what OME calls them."""
-_OME_AXES = 5
-_OTHERS = "TZCRQ"
+"""Names of units of length in napari, and what OME calls them."""
+OME_TIMES = {
+    "day": "d",
+    "hour": "h",
+    "minute": "min",
+    "second": "s",
+    "millisecond": "ms",
+    "microsecond": "µs",
+    "nanosecond": "ns",
+}
+"""Names of units of time in napari, and what OME calls them."""
+UNKNOWN_UNIT = "reference frame"
+"""What OME calls a unit that it does not know."""
+LETTERS = {
+    "T": ("t", "time", "times", "timepoint", "timepoints", "frame", "frames"),
+    "Z": ("z", "depth", "slice", "slices"),
+    "C": ("c", "ch", "channel", "channels"),
+}
+"""Names of axes, in lower case, that tell their letter."""
+_OTHERS = "TZCRQAPHE"
 """Letters of axes that are not those of the picture; a single one is depth."""
-PlaneIndex: TypeAlias = tuple[int, ...]
-"""Index on the axes that are not those of the picture, in their order."""
+_OME_AXES = 6
+"""OME holds so many axes: T, Z, C and one more, beside those of the picture."""
+_STRIP_BYTES = 1 << 18
+"""Bytes of a strip of a TIFF before it is compressed."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +137,11 @@ class Calibration:
             msg = f"scale must be positive, got {self.scale}"
             raise InputError(msg)
 
+    @property
+    def fits_ome(self) -> bool:
+        """True if OME can hold axes of these letters in their order."""
+        return self.letters.endswith("YX") and len(self.letters) <= _OME_AXES
+
     @classmethod
     def of(
         cls,
@@ -118,6 +149,7 @@ class Calibration:
         scale: Sequence[float] | None = None,
         units: Sequence[str] | str = "pixel",
         axes: tuple[int, int] | None = None,
+        names: Sequence[str] | None = None,
     ) -> Calibration:
         """Return a calibration, with defaults where nothing is given.
 
@@ -127,6 +159,9 @@ class Calibration:
             Number of axes of the labels.
         scale, units, axes
             As above; the sign of a scale is dropped, one unit counts for all axes.
+        names
+            What the axes are called, such as ``("t", "y", "x")``: time, depth and
+            channels are known by their names, time by its unit as well.
 
         Raises
         ------
@@ -136,23 +171,69 @@ class Calibration:
         if ndim < 2:
             msg = f"labels must have rows and columns, got {ndim} axes"
             raise InputError(msg)
-        rows, cols = (ndim - 2, ndim - 1) if axes is None else axes
+        named = (units,) * ndim if isinstance(units, str) else tuple(units)
+        known = _known_letters(names or ("",) * ndim, named)
+        if axes is None:
+            axes = _picture_axes(ndim, known)
+        rows, cols = axes
         if ndim > len(_OTHERS) + 2:
             msg = f"labels may have up to {len(_OTHERS) + 2} axes, got {ndim}"
             raise InputError(msg)
         if not 0 <= rows < cols < ndim:
             msg = f"axes must be two of the {ndim} axes, ascending, got {axes}"
             raise InputError(msg)
-        named = (units,) * ndim if isinstance(units, str) else tuple(units)
-        others = iter(_OTHERS[: ndim - 2] if ndim != 3 else "Z")
         found = {rows: "Y", cols: "X"}
+        found |= {a: letter for a, letter in known.items() if a not in found}
+        usual = _OTHERS[: ndim - 2] if ndim != 3 else "Z"
+        free = [one for one in usual + _OTHERS if one not in found.values()]
+        others = iter(dict.fromkeys(free))
         name = "".join(found.get(axis) or next(others) for axis in range(ndim))
         sizes = (1.0,) * ndim if scale is None else tuple(abs(float(s)) for s in scale)
         return cls(sizes, named, (rows, cols), name)
 
 
+def _known_letters(names: Sequence[str], units: Sequence[str]) -> dict[int, str]:
+    """Return the letters of axes that are known by name or unit, each letter once."""
+    known: dict[int, str] = {}
+    for axis, (name, unit) in enumerate(zip(names, units, strict=False)):
+        called = str(name).strip().lower()
+        letter = next((one for one, by in LETTERS.items() if called in by), "")
+        letter = "T" if not letter and unit in OME_TIMES else letter
+        if letter and letter not in known.values():
+            known[axis] = letter
+    return known
+
+
+def _picture_axes(ndim: int, known: Collection[int]) -> tuple[int, int]:
+    """Return the last two axes that are not known to be others."""
+    free = [axis for axis in range(ndim) if axis not in known]
+    rows, cols = free[-2:] if len(free) > 1 else (ndim - 2, ndim - 1)
+    return rows, cols
+
+
+def _sparse(labels: ArrayLike | SparseLabels, axes: tuple[int, int]) -> SparseLabels:
+    """Return labels by planes along these axes."""
+    if not isinstance(labels, SparseLabels):
+        return SparseLabels.of(labels, axes, copy=False)
+    if labels.axes == axes:
+        return labels
+    again = SparseLabels(labels.shape, labels.dtype, axes)
+    for places, values in labels.pixels():
+        again.put(places, values)
+    return again
+
+
+def _calibrated(
+    labels: ArrayLike | SparseLabels, calibration: Calibration | None
+) -> Calibration:
+    """Return the calibration, by default that of square pixels."""
+    if not isinstance(labels, SparseLabels):
+        labels = checked(labels)
+    return calibration or Calibration.of(len(labels.shape))
+
+
 def object_table(
-    labels: ArrayLike,
+    labels: ArrayLike | SparseLabels,
     clicks: Mapping[tuple[PlaneIndex, int], int] | None = None,
     calibration: Calibration | None = None,
 ) -> list[dict[str, Any]]:
@@ -173,29 +254,25 @@ def object_table(
     InputError
         If the labels cannot be used.
     """
-    from skimage.measure import regionprops
-
-    array = checked(labels)
-    known = calibration or Calibration.of(array.ndim)
+    known = _calibrated(labels, calibration)
+    image = _sparse(labels, known.axes)
     height, width = (known.scale[axis] for axis in known.axes)
     unit = known.units[known.axes[0]]
     rows = []
-    for index, plane in planes(array, known):
-        for region in regionprops(plane.astype(np.int64, copy=False)):
-            area = int(region.num_pixels)
-            row, column = (float(value) for value in region.centroid)
-            box = (int(value) for value in region.bbox)
-            number = (clicks or {}).get((index, int(region.label)), "")
+    for index in image.planes():
+        for label, (area, box) in image.objects(index).items():
+            mask = image.read(index, box) == label
+            in_rows, in_cols = mask.sum(axis=1), mask.sum(axis=0)
             values = (
-                int(region.label),
+                label,
                 " ".join(map(str, index)),
                 area,
                 area * height * width,
                 unit,
-                row,
-                column,
+                float(in_rows @ np.arange(box[0], box[2]) / area),
+                float(in_cols @ np.arange(box[1], box[3]) / area),
                 *box,
-                number,
+                (clicks or {}).get((index, label), ""),
             )
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
@@ -203,7 +280,7 @@ def object_table(
 
 def write_table(
     path: Path,
-    labels: ArrayLike,
+    labels: ArrayLike | SparseLabels,
     clicks: Mapping[tuple[PlaneIndex, int], int] | None = None,
     calibration: Calibration | None = None,
 ) -> None:
@@ -227,11 +304,16 @@ def write_table(
 
 
 def write_tiff(
-    path: Path, labels: ArrayLike, calibration: Calibration | None = None
+    path: Path,
+    labels: ArrayLike | SparseLabels,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write labels as TIFF with OME metadata: axes, and the size of a pixel.
 
-    The integers are unsigned, of 16 bits, or of 32 if there are more objects.
+    The axes keep their order. The integers are unsigned, of 16 bits, or of 32 if there
+    are larger ids, and signed if there are ids below 0. What OME cannot hold (a picture
+    along other axes than the last two, more than six axes, ids of 64 bits) is written
+    as plain TIFF with the axes in its description.
 
     Raises
     ------
@@ -242,34 +324,75 @@ def write_tiff(
     """
     from tifffile import imwrite
 
-    array = checked(labels)
-    known = calibration or Calibration.of(array.ndim)
-    if array.ndim > _OME_AXES:
-        msg = f"TIFF with OME metadata holds {_OME_AXES} axes, got {array.ndim}"
-        raise InputError(msg)
-    small = int(array.max(initial=0)) <= np.iinfo(np.uint16).max
-    kind = np.uint16 if small else np.uint32
+    known = _calibrated(labels, calibration)
+    ndim = len(known.letters)
+    image = _sparse(labels, (ndim - 2, ndim - 1))
+    kind = _integers(*image.range)
+    ome = known.fits_ome and kind.itemsize <= 4
     metadata: dict[str, Any] = {"axes": known.letters}
-    for letter, size, unit in zip(known.letters, known.scale, known.units, strict=True):
-        if letter in "XYZ" and (size, unit) != (1, "pixel"):
-            metadata[f"PhysicalSize{letter}"] = size
-            metadata[f"PhysicalSize{letter}Unit"] = OME_UNITS.get(unit, unit)
+    if ome:
+        metadata |= _sizes(known)
+    height, width = image.plane_shape
+    rows = max(1, min(height, _STRIP_BYTES // max(1, width * kind.itemsize)))
     with replacing(path) as temporary:
         imwrite(
             temporary,
-            array.astype(kind),
-            ome=True,
+            _strips(image, kind, rows),
+            shape=image.shape,
+            dtype=kind,
+            rowsperstrip=rows,
+            ome=ome,
             metadata=metadata,
             photometric="minisblack",
             compression="zlib",
         )
 
 
+def _integers(low: int, high: int) -> np.dtype[Any]:
+    """Return the smallest integers, of 16 bits or more, for a range of labels."""
+    kinds = (np.int16, np.int32, np.int64) if low < 0 else (np.uint16, np.uint32)
+    for kind in kinds:
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return np.dtype(kind)
+    return np.dtype(np.uint64)
+
+
+def _sizes(known: Calibration) -> dict[str, Any]:
+    """Return the size of a pixel and the time between frames, as OME says it."""
+    found: dict[str, Any] = {}
+    for letter, size, unit in zip(known.letters, known.scale, known.units, strict=True):
+        if letter == "T" and unit in OME_TIMES:
+            found["TimeIncrement"] = size
+            found["TimeIncrementUnit"] = OME_TIMES[unit]
+        elif letter in "XYZ" and (size, unit) != (1, "pixel"):
+            found[f"PhysicalSize{letter}"] = size
+            found[f"PhysicalSize{letter}Unit"] = OME_UNITS.get(unit, UNKNOWN_UNIT)
+    return found
+
+
+def _strips(image: SparseLabels, kind: np.dtype[Any], rows: int) -> Iterator[bytes]:
+    """Yield the compressed strips of all planes; all empty ones are the same bytes."""
+    height, width = image.plane_shape
+    empty: dict[int, bytes] = {}
+    for index in image.planes():
+        for start in range(0, height, rows):
+            stop = min(start + rows, height)
+            if image.is_empty(index, start, stop):
+                count = stop - start
+                if count not in empty:
+                    empty[count] = zlib.compress(bytes(count * width * kind.itemsize))
+                yield empty[count]
+            else:
+                strip = image.read(index, (start, 0, stop, width)).astype(kind)
+                yield zlib.compress(strip.data)
+
+
 def coco(
-    labels: ArrayLike,
+    labels: ArrayLike | SparseLabels,
     file_name: str,
     calibration: Calibration | None = None,
     category: str = "object",
+    file_names: Mapping[PlaneIndex, str] | None = None,
 ) -> dict[str, Any]:
     """Return COCO annotations: one image for each plane, one mask for each object.
 
@@ -287,25 +410,30 @@ def coco(
         Tells which axes are those of the picture.
     category
         Name of the class of all objects.
+    file_names
+        What the pictures are called, by the index of their plane, where each has a
+        file of its own.
 
     Raises
     ------
     InputError
         If the labels cannot be used.
     """
+    image = _sparse(labels, _calibrated(labels, calibration).axes)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for index, plane in planes(labels, calibration):
+    for index in image.planes():
         picture = {
             "id": len(images) + 1,
-            "file_name": file_name,
-            "height": plane.shape[0],
-            "width": plane.shape[1],
+            "file_name": (file_names or {}).get(index, file_name),
+            "height": image.plane_shape[0],
+            "width": image.plane_shape[1],
             "plane": list(index),
         }
         images.append(picture)
-        for number in np.unique(plane[plane > 0]):
-            annotation = _annotation(plane == number, int(number))
+        for label, (area, box) in image.objects(index).items():
+            mask = image.read(index, box) == label
+            annotation = _annotation(mask, box, image.plane_shape, label, area)
             annotation["id"] = len(annotations) + 1
             annotation["image_id"] = picture["id"]
             annotations.append(annotation)
@@ -319,10 +447,11 @@ def coco(
 
 def write_coco(
     path: Path,
-    labels: ArrayLike,
+    labels: ArrayLike | SparseLabels,
     file_name: str,
     calibration: Calibration | None = None,
     category: str = "object",
+    file_names: Mapping[PlaneIndex, str] | None = None,
 ) -> None:
     """Write `coco` as JSON.
 
@@ -333,19 +462,26 @@ def write_coco(
     OSError
         If the disk refuses; an older file stays as it was.
     """
-    content = coco(labels, file_name, calibration, category)
+    content = coco(labels, file_name, calibration, category, file_names)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
-def _annotation(mask: NDArray[np.bool_], number: int) -> dict[str, Any]:
+def _annotation(
+    mask: NDArray[np.bool_],
+    box: geometry.Box,
+    shape: tuple[int, int],
+    number: int,
+    area: int,
+) -> dict[str, Any]:
     """Return the COCO annotation of one object, without its ids in the file."""
-    top, left, bottom, right = geometry.box_of(mask) or geometry.EMPTY
+    top, left, bottom, right = box
+    runs = geometry.column_runs(mask, box, shape)
     return {
         "category_id": 1,
         "object_id": number,
-        "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
-        "area": int(np.count_nonzero(mask)),
+        "segmentation": {"size": list(shape), "counts": runs},
+        "area": area,
         "bbox": [left, top, right - left, bottom - top],
         "iscrowd": 0,
     }
@@ -377,24 +513,3 @@ def planes(
     moved = np.moveaxis(array, known.axes, (-2, -1))
     for index in np.ndindex(moved.shape[:-2]):
         yield index, moved[index]
-
-
-def checked(labels: ArrayLike) -> Labels:
-    """Return labels as an array of integers.
-
-    Raises
-    ------
-    InputError
-        If they are none, are negative, or have less than two axes.
-    """
-    array = np.asarray(labels)
-    if array.ndim < 2 or array.dtype.kind not in "bui":
-        msg = (
-            "labels must be integers with at least two axes, got shape "
-            f"{array.shape}, dtype {array.dtype}"
-        )
-        raise InputError(msg)
-    if array.size and int(array.min()) < 0:
-        msg = f"labels must be 0 or more, got {int(array.min())}"
-        raise InputError(msg)
-    return array

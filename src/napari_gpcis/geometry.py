@@ -6,7 +6,7 @@ A box is half-open, ``(row_min, col_min, row_max, col_max)``, in pixels of the i
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,6 +26,10 @@ EMPTY: Box = (0, 0, 0, 0)
 
 CACHED_PIXELS = 1 << 17
 """Number of pixels that stay in the processor's cache over several steps."""
+STRIP_PIXELS = 1 << 20
+"""Pixels of labels that are searched for objects at once."""
+DENSE = 1 << 16
+"""Ids up to this one are counted directly."""
 
 
 # -- boxes -----------------------------------------------------------------------------
@@ -209,6 +213,43 @@ def run_lengths(mask: Mask, order: Literal["C", "F"] = "C") -> tuple[int, ...]:
     return tuple(map(int, np.diff(ends, prepend=0)))
 
 
+def column_runs(mask: Mask, box: Box, shape: tuple[int, int]) -> list[int]:
+    """Return the run lengths of a mask on a larger plane, column by column.
+
+    Only the box is read: the cost does not depend on the size of the plane.
+
+    Parameters
+    ----------
+    mask
+        Shape of ``box``.
+    box
+        Where it lies.
+    shape
+        Rows and columns of the plane; outside the box is background.
+
+    Returns
+    -------
+    list of int
+        As `run_lengths` of the whole plane with ``order="F"``.
+    """
+    height, width = mask.shape
+    gap = int(height < shape[0])  # background between two columns
+    columns = np.zeros((width, height + gap), dtype=bool)
+    columns[:, :height] = mask.T
+    flat = columns.ravel()
+    ends = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    cols, rows = np.divmod(ends, height + gap)
+    found = ((cols + box[1]) * shape[0] + rows + box[0]).tolist()
+    if flat[0]:
+        found.insert(0, box[1] * shape[0] + box[0])
+    total = shape[0] * shape[1]
+    if flat[-1]:
+        found.append((box[1] + width) * shape[0])
+    if not found or found[-1] < total:
+        found.append(total)
+    return [end - begin for begin, end in zip([0, *found], found, strict=False)]
+
+
 def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Mask:
     """Return the mask of run lengths, row by row.
 
@@ -230,6 +271,72 @@ def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Mask:
         raise ValueError(msg)
     values = np.arange(len(lengths)) % 2 == 1
     return np.repeat(values, lengths).reshape(size)
+
+
+# -- labels ----------------------------------------------------------------------------
+
+
+class Entry(NamedTuple):
+    """Size and place of one object on one plane.
+
+    Attributes
+    ----------
+    area
+        Number of pixels.
+    box
+        The smallest half-open box around them.
+    """
+
+    area: int
+    box: Box
+
+
+def scan(
+    labels: Any, cancelled: Callable[[], bool] = lambda: False
+) -> dict[int, Entry] | None:
+    """Return the objects of a plane, by their ids in ascending order.
+
+    The plane is read once, whatever the number of objects and their ids.
+
+    Parameters
+    ----------
+    labels
+        Shape (H, W), integers; ids above 0 are objects.
+    cancelled
+        Asked before each strip; if true the answer is ``None``.
+    """
+    found: dict[int, Entry] = {}
+    for rows in row_strips(labels.shape, STRIP_PIXELS):
+        if cancelled():
+            return None
+        strip = np.maximum(np.asarray(labels[rows]), 0)
+        for label, entry in _scan_strip(strip):
+            box = moved(entry.box, (rows.start, 0))
+            before = found.get(label, Entry(0, box))
+            found[label] = Entry(before.area + entry.area, union(before.box, box))
+    return dict(sorted(found.items()))
+
+
+def _scan_strip(strip: NDArray[Any]) -> Iterator[tuple[int, Entry]]:
+    """Yield the objects of one strip."""
+    top = int(strip.max(initial=0))
+    if top == 0:
+        return
+    from scipy.ndimage import find_objects  # slow to import
+
+    if top <= DENSE:
+        ids = np.flatnonzero(np.bincount(strip.astype(np.intp).ravel()))
+        number = np.zeros(top + 1, dtype=np.int32)
+        number[ids] = np.arange(len(ids)) + int(ids[0] != 0)
+        dense = number[strip]
+    else:
+        ids, dense = np.unique(strip, return_inverse=True)
+        dense = dense.reshape(strip.shape).astype(np.int32) + int(ids[0] != 0)
+    ids = ids[ids != 0]
+    areas = np.bincount(dense.ravel())
+    for place, (rows, cols) in enumerate(find_objects(dense), start=1):
+        corners = (rows.start, cols.start, rows.stop, cols.stop)
+        yield int(ids[place - 1]), Entry(int(areas[place]), corners)
 
 
 # -- clicks ----------------------------------------------------------------------------

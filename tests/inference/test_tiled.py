@@ -108,13 +108,15 @@ def test_without_a_view_the_first_click_gets_a_window() -> None:
     assert whole.request().view is None
 
 
-def test_nan_is_told_where_it_is_read() -> None:
+def test_nan_is_black_where_it_is_read() -> None:
     plane = np.ones((1100, 1100), np.float32)
     plane[1050:, 1050:] = np.nan
     prepared = prepare_image(TiledPlane(plane), contrast=(0, 2))
-    prepared.read(slice(0, 100), slice(0, 100))
-    with pytest.raises(InputError, match="NaN"):
-        prepared.read(slice(1000, 1100), slice(1000, 1100))
+    read = prepared.read(slice(1000, 1100), slice(1000, 1100))
+    assert (read[0, :50] == 0.5).all()
+    assert not read[0, 50:, 50:].any()
+    with pytest.raises(InputError, match="all values in the sampled squares are NaN"):
+        prepare_image(TiledPlane(plane * np.nan))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.inference.resampling import strips
 from napari_gpcis.inference.tiled import TiledChannel, TiledPlane
 
 if TYPE_CHECKING:
@@ -26,8 +25,8 @@ PERCENTILES = (0.1, 99.9)
 """Percentiles that become black and white unless a contrast is given."""
 SAMPLE_PIXELS = 1 << 20
 """Percentiles of larger images are taken on a regular subsample of this size."""
-CHECKED_PIXELS = 1 << 25
-"""Larger images are searched for NaN on that subsample, then crop by crop."""
+_IN_IT, _IN_FLOAT64 = "in it", "in float64"
+_IN_SQUARES = "in the sampled squares"
 _RGB = 3
 _RGBA = 4
 _COARSE = 1e6  # above, float32 no longer resolves differences of one well
@@ -69,10 +68,7 @@ class PreparedImage:
     def read(self, rows: Index, cols: Index) -> Floats:
         """Return normalised channels ``(C, rows, cols)`` on a grid of pixels.
 
-        Raises
-        ------
-        InputError
-            If one of these pixels is NaN or infinite.
+        Pixels without a value (NaN) are black, infinite ones black or white.
         """
         index: Any = (rows, cols)
         if not isinstance(rows, slice) and not isinstance(cols, slice):
@@ -98,7 +94,7 @@ def prepare_image(
         default uint8 colour is taken as it is (0 to 255), and so is floating-point
         colour within [0, 1]; booleans are 0 and 1; of everything else, each channel
         is stretched between its 0.1 and 99.9 percentiles (of a regular subsample,
-        for images over a million pixels).
+        for images over a million pixels). Pixels that are NaN or infinite do not count.
     channels
         Index of up to three channels, shown as grey, red-green or red-green-blue.
         Needed for C > 3; only four uint8 channels are taken as RGBA by themselves,
@@ -107,9 +103,8 @@ def prepare_image(
     Raises
     ------
     InputError
-        If the image is empty, of another dimension or dtype, or holds NaN or
-        infinite values (images over 32 million pixels are searched on a subsample
-        first, then where they are read); if channels or contrast do not fit.
+        If the image is empty, of another dimension or dtype, or all its values are
+        NaN or infinite; if channels or contrast do not fit.
     """
     if isinstance(image, TiledPlane):
         return _prepare_tiled(image, contrast, channels)
@@ -118,12 +113,11 @@ def prepare_image(
     planes = (
         (array,) if array.ndim == 2 else tuple(array[..., index] for index in chosen)
     )
-    _check_finite(planes)
     if contrast is not None:
         limits: tuple[Limits, ...] = (checked_contrast(contrast),) * len(planes)
     else:
         colour = channels is None and len(planes) == _RGB
-        limits = default_limits([_sample(plane) for plane in planes], colour)
+        limits = default_limits(_samples(planes), colour)
     return PreparedImage(planes, limits)
 
 
@@ -132,16 +126,14 @@ def _prepare_tiled(
     contrast: Sequence[float] | None,
     channels: int | Sequence[int] | None,
 ) -> PreparedImage:
-    """Prepare a plane that is read tile by tile; NaN raises when read."""
+    """Prepare a plane that is read tile by tile."""
     chosen = _choose_channels(image, channels)
     planes = tuple(TiledChannel(image, index) for index in chosen)
     if contrast is not None:
         return PreparedImage(planes, (checked_contrast(contrast),) * len(planes))
-    samples = [image.sample(index) for index in chosen]
-    if image.dtype.kind == "f":
-        samples = [values[np.isfinite(values)] for values in samples]
-        if any(values.size == 0 for values in samples):
-            raise not_finite(1, 1, "the sampled squares")
+    samples = _with_values([image.sample(index) for index in chosen])
+    if samples is None:
+        raise not_finite(_IN_SQUARES)
     colour = channels is None and len(planes) == _RGB
     return PreparedImage(planes, default_limits(samples, colour))
 
@@ -241,7 +233,7 @@ def _stretch(sample: NDArray[Any]) -> Limits:
     """Return percentiles; the extremes where those coincide; never an empty range."""
     values = sample.astype(np.float64)
     if not np.isfinite(values).all():  # beyond float64: longdouble only
-        raise not_finite(int((~np.isfinite(values)).sum()), values.size, "float64")
+        raise not_finite(_IN_FLOAT64)
     low, high = (float(limit) for limit in np.percentile(values, PERCENTILES))
     if not low < high:
         low, high = float(values.min()), float(values.max())
@@ -260,38 +252,40 @@ def _sample(plane: NDArray[Any]) -> NDArray[Any]:
     return plane[::rows, ::cols]
 
 
-def _check_finite(planes: Sequence[NDArray[Any]]) -> None:
-    """Raise `InputError` for NaN or infinite values."""
-    if planes[0].dtype.kind != "f":
-        return
-    huge = planes[0].size > CHECKED_PIXELS
-    searched = [_sample(plane) for plane in planes] if huge else planes
-    bad = sum(_count_bad(plane) for plane in searched)
-    if bad:
-        where = "a subsample of its pixels" if huge else "it"
-        raise not_finite(bad, sum(plane.size for plane in searched), where)
+def _samples(planes: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return values of each channel, from the whole where the sample has none."""
+    found = _with_values([_sample(plane) for plane in planes])
+    if found is None:
+        found = _with_values(planes)
+    if found is None:
+        raise not_finite(_IN_IT)
+    return found
 
 
-def _count_bad(plane: NDArray[Any]) -> int:
-    """Return the number of NaN and infinite values."""
-    return sum(
-        plane[rows].size - int(np.isfinite(plane[rows]).sum())
-        for rows in strips(*plane.shape)
-    )
+def _with_values(samples: Sequence[NDArray[Any]]) -> list[NDArray[Any]] | None:
+    """Return the finite values of each channel; ``None`` if there are none at all.
+
+    A channel without any is taken for black.
+    """
+    if samples[0].dtype.kind != "f":
+        return list(samples)
+    found = [values[np.isfinite(values)] for values in samples]
+    if not any(values.size for values in found):
+        return None
+    return [values if values.size else np.zeros(1, values.dtype) for values in found]
 
 
-def not_finite(bad: int, total: int, where: str) -> InputError:
-    """Return the error for NaN or infinite values."""
+def not_finite(where: str) -> InputError:
+    """Return the error for an image without any finite value."""
     msg = (
-        f"image must have finite values, but {bad} of the {total} values in {where} "
-        "are NaN or infinite; replace them first, for example with "
-        "numpy.nan_to_num(image)"
+        f"image must have finite values, but all values {where} are NaN or infinite; "
+        "replace them first, for example with numpy.nan_to_num(image)"
     )
     return InputError(msg)
 
 
 def _normalise(values: NDArray[Any], limits: Limits) -> Floats:
-    """Return values with the limits at 0 and 1, clipped; float32.
+    """Return values with the limits at 0 and 1, clipped, NaN at 0; float32.
 
     Computed in float64 where float32 is too coarse.
     """
@@ -300,9 +294,8 @@ def _normalise(values: NDArray[Any], limits: Limits) -> Floats:
     scaled: NDArray[np.floating[Any]] = values.astype(
         np.float64 if wide else np.float32
     )
-    if floating and not np.isfinite(scaled).all():
-        bad = int((~np.isfinite(scaled)).sum())
-        raise not_finite(bad, scaled.size, "the part that is being segmented")
+    if floating:
+        scaled[np.isnan(scaled)] = limits[0]
     np.clip(scaled, *limits, out=scaled)
     np.subtract(scaled, limits[0], out=scaled)
     np.divide(scaled, limits[1] - limits[0], out=scaled)

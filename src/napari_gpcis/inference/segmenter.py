@@ -260,8 +260,7 @@ class Segmenter:
         Raises
         ------
         InputError
-            If there is no click, one is outside the image, or the image has NaN
-            values in the region of interest.
+            If there is no click, or one is outside the image.
         GPCISError
             If the model returns NaN.
         """
@@ -370,8 +369,7 @@ class Segmenter:
         Raises
         ------
         InputError
-            If the click is outside the image, or the image has NaN values in the
-            region of interest.
+            If the click is outside the image.
         GPCISError
             If the model returns NaN.
 

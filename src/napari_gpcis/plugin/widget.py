@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from napari.utils.colormaps.standardize_color import transform_color
-from qtpy.QtCore import QCoreApplication, Qt
+from qtpy.QtCore import QCoreApplication, Qt, QTimer
 from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QLabel,
+    QMainWindow,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -26,8 +27,10 @@ from napari_gpcis.plugin.dock.base import (
     SectionArea,
     Tabs,
     WheelFilter,
+    dock_of,
     explain_labels,
 )
+from napari_gpcis.plugin.dock.closing import CloseGuard
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.panels import PANELS
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
     import napari
     from napari.layers import Layer, Points
+    from qtpy.QtGui import QShowEvent
 
     from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
     from napari_gpcis.plugin.dock.panels.base import Panel
@@ -110,6 +114,7 @@ class GPCISWidget(Docked):
         super().__init__()
         self.viewer = viewer
         self._closed = False
+        self._guard: CloseGuard | None = None
         link_to_napari()
         self.model_choice = ModelChoice()
         self.controller = Controller(
@@ -170,6 +175,21 @@ class GPCISWidget(Docked):
         self.controller.close()
         self.recovery.end()
         self._gl_context.close()
+        if self._guard is not None:
+            self._guard.end()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Ask from now on before unsaved work is closed."""
+        super().showEvent(event)
+        if self._guard is None and not self._closed:
+            QTimer.singleShot(0, self, self._guard_dock)  # it is placed by then
+
+    def _guard_dock(self) -> None:
+        dock = dock_of(self)
+        window = None if dock is None else dock.parent()
+        if self._guard is None and dock and isinstance(window, QMainWindow):
+            may_close = self.recovery.may_close
+            self._guard = CloseGuard(self, dock, window, may_close)
 
     # Layout -----------------------------------------------------------------------
 

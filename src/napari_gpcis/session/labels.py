@@ -75,7 +75,7 @@ class FinishedObject:
 
 
 class ObjectLabels:
-    """An int32 label image; nonzero pixels are protected.
+    """An int32 label image; pixels above 0 are protected.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class ObjectLabels:
             box, mask = union(box, old), placed(mask, box, union(box, old))
         region = self.array[slices(box)]
         mine = region == number
-        taken = mask & ~mine if overwrite else mask & (region == 0)
+        taken = mask & ~mine if overwrite else mask & (region <= 0)
         if way == "cut":
             taken, freed = np.zeros_like(mask), mask & mine
         else:

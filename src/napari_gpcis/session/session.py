@@ -57,8 +57,8 @@ class Session:
     image, contrast, channels
         See :meth:`Segmenter.prepare`. The image is not copied: do not change it.
     labels
-        Objects that exist already, integers, shape (H, W), 0 for background. They
-        are copied, and protected like finished objects.
+        Objects that exist already, integers, shape (H, W), 0 and less for background.
+        They are copied, and protected like finished objects.
 
     Raises
     ------
@@ -231,8 +231,7 @@ class Session:
         Raises
         ------
         InputError
-            If the click lies outside the image (it is not added), or the image has
-            NaN values where it is read.
+            If the click lies outside the image (it is not added).
         """
         self.push_click(row, col, positive)
         self._complete()
@@ -274,8 +273,7 @@ class Session:
         Raises
         ------
         InputError
-            If a click lies outside the image (nothing is changed), or the image has
-            NaN values where it is read.
+            If a click lies outside the image (nothing is changed).
         """
         self.push_clicks(clicks)
         return self._complete()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import disks
@@ -45,6 +46,51 @@ def hover_at(desk, row: int, col: int) -> None:
 
 
 # -- preview under the mouse -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "point", [(np.nan, 40), (30, np.inf), (np.nan, np.nan), (-np.inf, 3)]
+)
+def test_a_point_without_a_place_is_refused(bench, point) -> None:
+    bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    shown = bench.labels.data.copy()
+    bench.positive.add(point)
+    bench.until(lambda: "finite numbers" in bench.controller.status)
+    np.testing.assert_array_equal(bench.positive.data, [[30, 40]])
+    bench.negative.data = np.array([point, [20, 40], point])
+    bench.settled(2)
+    bench.until(lambda: "2 points were removed" in bench.controller.status)
+    np.testing.assert_array_equal(bench.negative.data, [[20, 40]])
+    bench.controller.command("undo")
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data, shown)
+    bench.controller.command("accept")
+    bench.settled(0)
+    assert (bench.labels.data == shown).all()
+
+
+def test_a_click_in_the_3d_display_makes_no_point(open_desk) -> None:
+    desk = open_desk(np.zeros((12, 80, 100), np.uint8))
+    desk.viewer.dims.ndisplay = 3
+    desk.until(lambda: desk.controller.annotation.current is None)
+    desk.viewer.reset_view()
+    desk.viewer.layers.selection.active = desk.positive
+    desk.positive.mode = "add"
+    canvas = desk.viewer.window._qt_viewer.canvas.native
+    for button in (Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton):
+        QTest.mouseMove(canvas, canvas.rect().center())
+        QTest.mouseClick(canvas, button, pos=canvas.rect().center())
+        desk.qtbot.wait(100)
+    assert len(desk.positive.data) == len(desk.negative.data) == 0
+    assert "2-D display" in desk.controller.status
+    desk.viewer.dims.ndisplay = 2
+    desk.until(lambda: desk.widget.session is not None)
+    desk.viewer.reset_view()
+    step = desk.current.plane.steps[0]
+    desk.robot.click(desk.image, (step, 30, 40))
+    desk.settled(1)
 
 
 def test_the_contour_of_a_click_follows_the_mouse(open_desk) -> None:

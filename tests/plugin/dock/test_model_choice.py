@@ -234,8 +234,13 @@ def test_a_broken_connection_is_resumed_and_a_failure_can_be_tried_again(
     server.statuses = [404]
     pick(choice, FAR)
     desk.until(choice.note.retry.isVisible)
-    assert "404" in choice.note.text.text()
-    assert STAYS.format("", DEFAULT_MODEL) in choice.note.text.text()
+    assert "404" not in choice.note.text.text()
+    assert STAYS.format(DEFAULT_MODEL) in choice.note.text.text()
+    assert not choice.note.details.isVisible()
+    press(choice.note.fold.header)
+    assert choice.note.details.isVisible()
+    assert "404" in choice.note.details.text()
+    assert choice.combo.currentText() == choice.model == DEFAULT_MODEL  # in use
     assert not errors  # said in place, once
     assert desk.controller.model == DEFAULT_MODEL
     press(choice.note.retry)

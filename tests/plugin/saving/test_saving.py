@@ -203,8 +203,8 @@ def test_work_that_goes_on_during_a_save_is_saved_whole(
     copied = saving._copied
     waits, goes = Event(), Event()
 
-    def slowly(labels: np.ndarray, cancelled: Callable[[], bool]) -> np.ndarray:
-        copy = copied(labels, cancelled)
+    def slowly(*args: Any) -> Any:
+        copy = copied(*args)
         waits.set()
         assert goes.wait(60)
         return copy
@@ -229,9 +229,9 @@ def test_a_user_who_never_rests_can_save(
     finish(bench, (30, 40))
     copied, record = saving._copied, kept.autosaver.record
 
-    def meanwhile(labels: np.ndarray, cancelled: Callable[[], bool]) -> np.ndarray:
+    def meanwhile(*args: Any) -> Any:
         record.version += 1
-        return copied(labels, cancelled)
+        return copied(*args)
 
     monkeypatch.setattr(saving, "_copied", meanwhile)
     bench.panel.write("labels", tmp_path / "a.ome.tif")
@@ -269,8 +269,193 @@ def test_running_work_is_kept_until_it_ends_cleanly(
     finish(bench, (60, 80))
     assert len([f for f in recovery_files() if f.suffix == ".npz"]) == 1
     assert len(kept.autosaver.record.saved().planes[0].objects) == 2
+    kept.autosaver.record.settle(kept.autosaver.record.version)  # as saving does
     kept.end()
     assert recovery_files() == []
+
+
+def test_work_that_is_not_saved_is_kept_when_it_ends(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    record = kept.autosaver.record
+    assert not record.unsaved
+    bench.controller.stop()
+    bench.controller.start(bench.viewer.layers[0], record.labels)
+    bench.until(lambda: bench.controller.session is not None)
+    assert not kept.autosaver.record.unsaved  # as it was saved
+    finish(bench, (60, 80))
+    click(bench, 20, 80)
+    bench.settled(1)
+    assert kept.autosaver.unsaved == [kept.autosaver.record]
+    shown = bench.labels.data.copy()
+    bench.viewer.layers.clear()  # as napari does when a script closes it
+    kept.end()
+    (left,) = unsaved_work()
+    assert len(left.saved.planes[0].objects) == 2
+    assert len(left.saved.planes[0].sessions[-1].current.clicks) == 1
+    np.testing.assert_array_equal(left.labels(), shown)
+    left.discard()
+
+
+@pytest.mark.parametrize("way", ["saved", "discarded", "empty", "not autosaved"])
+def test_nothing_is_left_of_work_that_is_settled(
+    bench: Any, kept: RecoveryManager, tmp_path: Path, way: str
+) -> None:
+    PREFERENCES.autosave = way != "not autosaved"
+    bench.start()
+    if way == "empty":
+        click(bench, 30, 40)
+        bench.settled(1)
+        bench.controller.command("undo")
+        bench.settled(0)
+    else:
+        finish(bench, (30, 40))
+    record = kept.autosaver.record
+    if way == "saved":
+        bench.panel.write("save", tmp_path / "work")
+        bench.until(lambda: "Saved" in bench.panel.message.text())
+    elif way == "discarded":
+        record.settle(record.version)
+    kept.end()
+    assert unsaved_work() == []
+
+
+def test_edits_by_hand_after_saving_are_unsaved(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    bench.controller.annotation.enter_plane()
+    assert not kept.autosaver.record.unsaved
+    bench.labels.data_setitem((np.array([1]), np.array([2])), 7)
+    assert kept.autosaver.record.unsaved
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (0, 2), (1, 2)])
+def test_objects_on_planes_of_another_orientation(
+    bench: Any, kept: RecoveryManager, tmp_path: Path, axes: tuple[int, int]
+) -> None:
+    bench.start(np.zeros((60, 80, 100), np.uint8), scale=(2, 1, 1))
+    finish(bench, (bench.current.plane.steps[0], 30, 40))
+    first = axes == (1, 2)
+    if not first:
+        beside = ({0, 1, 2} - set(axes)).pop()
+        bench.viewer.dims.order = (beside, *axes)
+        bench.until(lambda: bench.current.plane.axes == axes and bench.current.session)
+        place = [30.0, 30.0, 40.0]
+        place[beside] = bench.current.plane.steps[beside]
+        finish(bench, tuple(place))
+    shown = bench.labels.data.copy()
+    assert shown.max() == (1 if first else 2)
+    files = {"labels": "a.ome.tif", "table": "a.csv", "coco": "a.json", "save": "work"}
+    for name, file in files.items():
+        bench.panel.message.clear()
+        bench.panel.write(name, tmp_path / file)
+        bench.until(lambda: bench.panel.message.text().startswith(("Exp", "Saved")))
+    clicks, labels = file_names(tmp_path / "work")
+    for file in (labels, tmp_path / "a.ome.tif"):
+        with TiffFile(file) as tiff:
+            assert tiff.series[0].axes == "ZYX"
+            np.testing.assert_array_equal(tiff.asarray(), shown)
+    saved = read_prompts(clicks)
+    assert {plane.axes for plane in saved.planes} == {(1, 2), axes}
+    with (tmp_path / "a.csv").open(newline="") as stream:
+        ids = {int(row["id"]) for row in csv.DictReader(stream)}
+    assert ids == set(range(1, shown.max() + 1))
+
+
+def test_clicks_are_written_though_the_labels_cannot_be(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    clicks, labels = file_names(tmp_path / "work")
+    labels.mkdir()
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: "not written" in bench.panel.message.text())
+    words = bench.panel.message.text()
+    assert words.startswith(f"Saved {clicks}. The labels were not written: ")
+    saved = read_prompts(clicks)
+    assert (saved.labels_file, saved.ids) == (None, (1,))
+    assert kept.autosaver.record.unsaved
+    labels.rmdir()
+    clicks.unlink()
+    clicks.mkdir()
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: f"Saved {labels}" in bench.panel.message.text())
+    np.testing.assert_array_equal(imread(labels), bench.labels.data)
+
+
+def test_what_is_being_clicked_is_not_exported(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    finished = bench.labels.data.copy()
+    click(bench, 60, 80)
+    bench.settled(1)
+    bench.panel.write("labels", tmp_path / "a.ome.tif")
+    bench.until(lambda: "left out" in bench.panel.message.text())
+    np.testing.assert_array_equal(imread(tmp_path / "a.ome.tif"), finished)
+    bench.panel.write("coco", tmp_path / "a.json")
+    bench.until(lambda: "a.json" in bench.panel.message.text())
+    found = json.loads((tmp_path / "a.json").read_text())["annotations"]
+    assert [one["object_id"] for one in found] == [1]
+    bench.controller.command("clear")
+    bench.settled(0)
+    bench.current.begin_with(finished == 1, label=1)  # to be corrected
+    bench.settled(1)
+    click(bench, 34, 44)
+    bench.settled(2)
+    bench.panel.write("labels", tmp_path / "b.ome.tif")
+    bench.until(lambda: "b.ome.tif" in bench.panel.message.text())
+    np.testing.assert_array_equal(imread(tmp_path / "b.ome.tif"), finished)
+
+
+def test_opened_clicks_take_the_place_of_their_layer(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    click(bench, 60, 80)
+    bench.settled(1)
+    names = [layer.name for layer in bench.viewer.layers]
+    before = bench.labels
+    bench.panel.open_file(file_names(tmp_path / "work")[0])
+    bench.until(lambda: "Opened" in bench.panel.message.text())
+    assert [layer.name for layer in bench.viewer.layers] == names
+    assert bench.labels != before
+    assert before not in bench.viewer.layers
+    assert len(bench.positive.data) == 0
+    bench.settled(0)
+    assert np.unique(bench.labels.data).tolist() == [0, 1]
+    assert not kept.autosaver.record.unsaved
+    assert bench.viewer.layers.selection.active == bench.positive
+
+
+def test_opened_clicks_hide_a_layer_of_the_users(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    image = bench.start()
+    mine = bench.viewer.add_labels(np.zeros((80, 100), np.int32), name="mine")
+    assert bench.controller.start(image, mine)
+    bench.until(lambda: bench.controller.session is not None)
+    finish(bench, (30, 40))
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    bench.panel.open_file(file_names(tmp_path / "work")[0])
+    bench.until(lambda: "Opened" in bench.panel.message.text())
+    assert mine in bench.viewer.layers
+    assert not mine.visible
+    assert (mine.data > 0).any()
 
 
 def test_removed_labels_are_kept_for_recovery_and_go_on_when_they_come_back(

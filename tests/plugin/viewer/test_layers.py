@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dask.array as da
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.viewer.layers import check_labels, claim_layers, lies_on
+from napari_gpcis.plugin.viewer import layers as layers_module
+from napari_gpcis.plugin.viewer.layers import (
+    COPIED,
+    LAID,
+    check_labels,
+    claim_layers,
+    fit_labels,
+    lies_on,
+)
 from napari_gpcis.plugin.widget import paint_points
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GEOMETRY = {
     "scale": (2.0, 0.5, 0.25),
@@ -114,3 +127,119 @@ def test_clicks_are_seen_on_masks_of_their_own_colour() -> None:
     paint_points(points, "#56b4e9")
     points.add([1, 1])
     assert points.face_color[0][:3].mean() - points.border_color[0][:3].mean() > 0.4
+
+
+# Labels that come from elsewhere ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "placed",
+    [
+        {"scale": (0.3, 0.3), "units": ("um", "um")},
+        {"scale": (2, 3), "translate": (10, -4)},
+        {"rotate": 30},
+        {"affine": np.array([[0, 1, 3], [1, 0, 0], [0, 0, 1]])},
+    ],
+)
+def test_masks_without_a_pixel_size_are_laid_on_the_image(placed: dict) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((40, 50)), name="cells", **placed)
+    labels = viewer.add_labels(np.zeros((40, 50), np.int32), name="masks")
+    note = fit_labels(labels, image)
+    assert note == LAID.format("masks", "cells")
+    assert lies_on(labels, image)
+    assert labels.units == image.units
+    assert fit_labels(labels, image) == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "placed"),
+    [((40, 50), {"scale": (3, 3)}), ((40, 50), {"translate": (0, 1)}), ((40, 51), {})],
+)
+def test_other_masks_stay_where_they_are(shape: tuple, placed: dict) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((40, 50)), scale=(2, 2))
+    labels = viewer.add_labels(np.zeros(shape, np.int32), **placed)
+    assert fit_labels(labels, image) == ""
+    with pytest.raises(InputError):
+        claim_layers(viewer, image, labels)
+
+
+KINDS = (
+    "read-only",
+    "mapped",
+    "broadcast",
+    "overlapping",
+    "view of read-only",
+    "other byte order",
+)
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """Labels that cannot be written one by one."""
+    values = np.arange(2000, dtype=np.int32).reshape(40, 50) % 7
+    np.save(path, values)
+    frozen = values.copy()
+    frozen.flags.writeable = False
+    column = np.arange(40, dtype=np.int32)[:, None]
+    overlapping = np.lib.stride_tricks.as_strided(column, (40, 50), (4, 0))
+    return {
+        "read-only": frozen,
+        "mapped": np.load(path, mmap_mode="r"),
+        "broadcast": np.broadcast_to(column, (40, 50)),
+        "overlapping": overlapping,
+        "view of read-only": frozen[::-1][::-1],
+        "other byte order": values.astype(values.dtype.newbyteorder("S")),
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_that_are_read_only_are_copied(kind: str, tmp_path: Path) -> None:
+    viewer, data = ViewerModel(), arrays(tmp_path / "m.npy")[kind]
+    image = viewer.add_image(np.zeros((40, 50)))
+    labels = viewer.add_labels(data, name="masks")
+    assert fit_labels(labels, image) == COPIED.format("masks")
+    np.testing.assert_array_equal(labels.data, data)
+    labels.data[3, 4] = 99
+    assert np.count_nonzero(labels.data == 99) == 1
+
+
+@pytest.mark.parametrize("kind", ["copy on write", "to be written", "reversed"])
+def test_labels_that_can_be_written_stay(kind: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", np.zeros((40, 50), np.int32))
+    data = {
+        "copy on write": np.load(tmp_path / "m.npy", mmap_mode="c"),
+        "to be written": np.load(tmp_path / "m.npy", mmap_mode="r+"),
+        "reversed": np.zeros((40, 50), np.int32)[::-1, ::-1],
+    }[kind]
+    viewer = ViewerModel()
+    labels = viewer.add_labels(data)
+    assert fit_labels(labels, viewer.add_image(np.zeros((40, 50)))) == ""
+    assert np.shares_memory(labels.data, data)
+
+
+def test_too_much_to_copy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers_module, "MOST_COPIED", 1000)
+    viewer = ViewerModel()
+    labels = viewer.add_labels(np.broadcast_to(np.int32(0), (40, 50)), name="masks")
+    with pytest.raises(InputError, match="'masks' is read-only"):
+        fit_labels(labels, viewer.add_image(np.zeros((40, 50))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "words"),
+    [
+        (np.uint64, 2**40, "has the id 1099511627776; ids up to 2147483647"),
+        (np.uint32, 2**31, "has the id 2147483648"),
+        (np.int64, 2**31, "has the id 2147483648"),
+        (np.int32, 2**31 - 1, "has no id left"),
+        (np.uint8, 255, "has no id left: uint8 holds ids up to 255"),
+    ],
+)
+def test_ids_beyond_what_can_be_annotated(kind: type, label: int, words: str) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((40, 50)))
+    data = np.zeros((40, 50), kind)
+    data[3, 4] = label
+    with pytest.raises(InputError, match=words):
+        claim_layers(viewer, image, viewer.add_labels(data))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.annotation.click_layers import ClickLayers
 from napari_gpcis.plugin.annotation.context import AnnotationContext
 from napari_gpcis.plugin.annotation.events import AnnotationEvents
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image, Points
+    from numpy.typing import NDArray
 
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import BackgroundThread
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import Prompts
+
+    Pixels = tuple[tuple[NDArray[Any], ...], NDArray[Any]]
+    """Indices on each axis of the labels, and a label for each."""
 
 DIMS_EVENTS = ("current_step", "order", "ndisplay")
 
@@ -101,6 +107,7 @@ class Annotation(QObject):
         self._debouncer = Debouncer(self.enter_plane, parent=self)
         self._connections = Connections()
         self.click_layers.changed.connect(self._on_points)
+        self.click_layers.refused.connect(self._say)
         self.events.planes_written.connect(self._on_written)
         self.events.current_changed.connect(self.clear_message)
         for name in DIMS_EVENTS:
@@ -144,12 +151,13 @@ class Annotation(QObject):
             How many there were.
         """
         self._writer.end_step()
-        parts = []
+        chosen: dict[Plane, list[int]] = {}
         for plane, label in objects:
+            chosen.setdefault(plane, []).append(label)
+        parts = []
+        for plane, labels in chosen.items():
             known = self._planes.get(plane) or PlaneAnnotation(plane, self._context)
-            part = known.delete(label)
-            if part is not None:
-                parts.append(part)
+            parts += known.delete(labels)
         self._writer.end_step()
         if parts:
             self.undo_stack.add_deleted(parts)
@@ -167,6 +175,25 @@ class Annotation(QObject):
             for plane, known in self._planes.items()
             if known.live.label and known.live.how == "add" and known.clicks
         }
+
+    def unfinished(self) -> list[Pixels]:
+        """Return the pixels that current objects have changed, as they were before."""
+        found = []
+        for plane, known in self._planes.items():
+            live = known.live
+            if not live.label or not known.clicks:
+                continue
+            before = self._writer.others(plane, live, live.box)
+            now = plane.take(self.layers.labels.data)[slices(live.box)]
+            rows, cols = np.nonzero(before != now)
+            places = plane.indices(rows + live.box[0], cols + live.box[1])
+            found.append((places, before[rows, cols]))
+        return found
+
+    @property
+    def ending_step(self) -> bool:
+        """True if the labels tell just now of an edit that was a current object's."""
+        return self._writer.telling
 
     @property
     def writing_now(self) -> bool:
@@ -200,10 +227,12 @@ class Annotation(QObject):
             plane = displayed_plane(self._viewer, self.image)
         except InputError as error:
             self.current = None
+            self.click_layers.clickable = False
             self.events.current_changed.emit()
             self.events.plane_changed.emit()
             self._say(str(error))
             return
+        self.click_layers.clickable = True
         self._leave_other_axes(plane)
         self.current = self._planes.pop(plane, None)
         if self.current is None:

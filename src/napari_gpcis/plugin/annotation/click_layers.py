@@ -72,10 +72,14 @@ class ClickLayers(QObject):
     ----------
     boxing : bool
         Whether a drag of the left button draws a box without Shift, too.
+    clickable : bool
+        Whether a click makes a point: there is a plane that it lies on.
     """
 
     changed = Signal()
     """Emitted once per turn of the event loop in which points were changed."""
+    refused = Signal(str)
+    """Emitted with a message when points were removed that cannot be clicks."""
     picked = Signal(object)
     """Emitted with a point of the image that was clicked with Alt held."""
     dragged = Signal(object, object)
@@ -94,6 +98,8 @@ class ClickLayers(QObject):
         self._image = image
         self.layers = {True: positive, False: negative}
         self.boxing = False
+        self.clickable = True
+        self._invalid = 0
         self._pressed: bool | None = None
         self._alt = False
         self._unwanted: list[tuple[bool, Any]] = []
@@ -218,10 +224,24 @@ class ClickLayers(QObject):
 
     def _number(self) -> None:
         """Give numbers to points that are new, and to those that were moved again."""
+        self._remove_invalid()
         for positive, layer in self.layers.items():
             keys = _keys(layer)
             if keys != [point.key for point in self._points[positive]]:
                 self._points[positive] = self._renumbered(positive, keys)
+
+    def _remove_invalid(self) -> None:
+        """Remove points whose coordinates are no finite numbers: scripts make such."""
+        found = 0
+        for layer in self.layers.values():
+            valid = np.isfinite(np.asarray(layer.data, dtype=float)).all(axis=1)
+            if not valid.all():
+                found += int(np.count_nonzero(~valid))
+                with self._silence():
+                    layer.selected_data = set()
+                    layer.data = np.asarray(layer.data)[valid]
+        self._fresh = [one for one in self._fresh if np.isfinite(one[1].key).all()]
+        self._invalid += found
 
     def _renumbered(self, positive: bool, keys: Sequence[Key]) -> list[_Point]:
         """Return the points of a layer: known ones, moved ones, and new ones."""
@@ -313,7 +333,8 @@ class ClickLayers(QObject):
         """Give numbers to new points; note those that belong into the other layer."""
         pressed, self._pressed = self._pressed, None
         alt, self._alt = self._alt, False
-        if alt and count == 1:
+        clicked = pressed is not None and count == 1
+        if count == 1 and (alt or (clicked and not self.clickable)):
             self._unwanted.append((positive, np.array(layer.data[-1])))
             return
         for point in layer.data[-count:]:
@@ -337,8 +358,15 @@ class ClickLayers(QObject):
         self._number()
         self._fresh.clear()
         self.changed.emit()
-        for positive, point in unwanted:
+        self._tell_invalid()
+        for positive, point in unwanted if self.clickable else ():
             self.picked.emit(np.asarray(self._to_image(positive, point)))
+
+    def _tell_invalid(self) -> None:
+        """Tell how many points were removed that cannot be clicks."""
+        count, self._invalid = self._invalid, 0
+        if count:
+            self.refused.emit(_INVALID.format(count, "s were" if count > 1 else " was"))
 
     def _deselect(self) -> None:
         """Take the selection off new points: its colour would hide that of their sign.
@@ -372,6 +400,9 @@ class ClickLayers(QObject):
             yield
         finally:
             self._quiet = before
+
+
+_INVALID = "{} point{} removed: the coordinates must be finite numbers."
 
 
 def _shown(key: Key, plane: Plane, number: int, click: Click) -> _Point:

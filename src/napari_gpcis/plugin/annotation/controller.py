@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
@@ -16,7 +16,7 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.write_mode import WriteOptions
 from napari_gpcis.plugin.settings.shortcuts import Keys, key_of
-from napari_gpcis.plugin.viewer.layers import claim_layers, lies_on
+from napari_gpcis.plugin.viewer.layers import claim_layers, fit_labels, lies_on
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
@@ -98,11 +98,14 @@ class Controller(QObject):
             makes a new one.
         """
         try:
+            note = "" if labels is None else fit_labels(labels, image)
             layers = claim_layers(self.viewer, image, labels)
             self._check_unused(layers.positive)
         except InputError as error:
             show_error(str(error))
             return False
+        if note:
+            show_info(note)
         self.stop()
         self.annotation = Annotation(
             self.viewer, image, layers, self._worker, self._models, self.writing, self

@@ -21,10 +21,11 @@ from napari_gpcis.session.current import CurrentObject
 from napari_gpcis.session.labels import FinishedObject, LabelChange
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike
 
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.context import AnnotationContext
     from napari_gpcis.plugin.annotation.jobs import Opened
     from napari_gpcis.plugin.labels.writer import LabelsWriter
@@ -417,40 +418,40 @@ class PlaneAnnotation:
             if self.current.clicks:
                 self.predict()
 
-    def delete(self, label: int) -> PlaneEdit | None:
-        """Delete a finished object of this plane.
+    def delete(self, labels: Iterable[int]) -> list[PlaneEdit]:
+        """Delete finished objects of this plane.
 
         Parameters
         ----------
-        label
-            Its id.
+        labels
+            Their ids.
 
         Returns
         -------
-        Part or None
-            What was changed; ``None`` if there is no such object, or it is being
+        list of PlaneEdit
+            What was changed; nothing of an object that is not there, or that is being
             clicked.
         """
-        if self.live.label == label and self.clicks:
-            return None
+        asked = dict.fromkeys(labels)
+        if self.clicks:
+            asked.pop(self.live.label, None)
+        if not asked:
+            return []
         with self.temporarily_removed():
-            return self._delete(label)
+            found = self._context.writer.masks(self.plane, list(asked))
+            parts = [self._deleted(label, *there) for label, there in found.items()]
+            self._context.writer.erase(self.plane, list(found.values()))
+        return parts
 
-    def _delete(self, label: int) -> PlaneEdit | None:
-        context, session = self._context, self.session
-        found = context.writer.find(self.plane, label)
-        if found is None:
-            return None
-        before, after = np.asarray(label), np.asarray(0)
-        change = LabelChange(found.box, found.mask, before, after)
-        part = PlaneEdit(self.plane, label, change)
-        if session is not None:
-            size = found.mask.shape
-            step = FinishedObject(label, (), None, 0.5, False, size, "delete")
-            session.note(step, change)
-            part = PlaneEdit(self.plane, label, change, ref(session), step)
-        context.writer.write(self.plane, found.box, found.mask, 0)
-        return part
+    def _deleted(self, label: int, box: Box, mask: Mask) -> PlaneEdit:
+        """Return the edit that deletes an object; it becomes a step of the session."""
+        change = LabelChange(box, mask, np.asarray(label), np.asarray(0))
+        session = self.session
+        if session is None:
+            return PlaneEdit(self.plane, label, change)
+        step = FinishedObject(label, (), None, 0.5, False, mask.shape, "delete")
+        session.note(step, change)
+        return PlaneEdit(self.plane, label, change, ref(session), step)
 
     def show_session(self) -> None:
         """Draw at once what the session holds: a script has changed it."""

@@ -109,7 +109,7 @@ class Tabs(QObject):
 
     def _join(self) -> None:
         """Become a tab beside another widget of this plugin."""
-        dock = _dock_of(self._widget)
+        dock = dock_of(self._widget)
         window = None if dock is None else dock.parent()
         if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
             return
@@ -126,7 +126,7 @@ class Tabs(QObject):
         return bool(kinds - {None, self._widget.property(_KIND)})
 
 
-def _dock_of(widget: QWidget) -> QDockWidget | None:
+def dock_of(widget: QWidget) -> QDockWidget | None:
     """Return the dock that holds a widget, if there is one."""
     parent = widget.parent()
     while parent is not None and not isinstance(parent, QDockWidget):

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from napari_gpcis.checkpoints import download_model
 from napari_gpcis.checkpoints.registry import facts, megabytes
 from napari_gpcis.plugin.background import LatestWins
+from napari_gpcis.plugin.dock.base import Section
 from napari_gpcis.plugin.dock.model_list import MODELS, Choice
 from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES, follow
 
@@ -48,7 +49,8 @@ DOWNLOADING = "Downloading: {} of {}"
 CONVERTING = "Downloaded; checking and converting ..."
 FAILED = "<b>{} is not here.</b> {}"
 GONE = "{} is not there any more."
-STAYS = "{}. {} stays in use."
+STAYS = "{} stays in use."
+DETAILS = "Details"
 _STEPS = 1000
 
 REPORT_EVERY = 0.1
@@ -87,7 +89,7 @@ class ModelChoice(QWidget):
         self.download = Download(self)
         self.note = DownloadNote()
         self._choices: list[Choice] = []
-        self.model = ""
+        self.model = self._failed = ""
         self.refresh()
         self.model = self._first()
         self._show_model()
@@ -174,7 +176,10 @@ class ModelChoice(QWidget):
         if choice.is_here:
             self._take(choice.key)
         elif choice.entry is None:
-            self.note.show_error(choice.title, GONE.format(choice.key))
+            stays = STAYS.format(self.model)
+            self.note.show_error(choice.title, stays, GONE.format(choice.key))
+            self._failed = choice.key
+            self._show_model()
         else:
             self._begin(choice.key)
 
@@ -194,7 +199,9 @@ class ModelChoice(QWidget):
         self._take(name)
 
     def _on_failed(self, name: str, why: str) -> None:
-        self.note.show_error(name, STAYS.format(why, self.model))
+        self.note.show_error(name, STAYS.format(self.model), why)
+        self._failed = name
+        self._show_model()
 
     def _on_cancel(self) -> None:
         """Keep the old model."""
@@ -203,12 +210,11 @@ class ModelChoice(QWidget):
         self._show_model()
 
     def _on_retry(self) -> None:
-        if self.choice is not None:
-            self._on_activated(self.combo.currentIndex())
+        self.use(self._failed)
 
 
 class DownloadNote(QWidget):
-    """Progress of a download, or the reason of its failure; hidden without one."""
+    """Progress of a download, or its failure in a line; hidden without one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -229,6 +235,13 @@ class DownloadNote(QWidget):
         grid.addWidget(self.retry, 1, 1)
         grid.addWidget(self.cancel, 1, 2)
         grid.setColumnStretch(0, 1)
+        self.details = QLabel()
+        self.details.setWordWrap(True)
+        self.details.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+        )
+        self.fold = Section(DETAILS, self.details)
+        grid.addWidget(self.fold, 2, 0, 1, 3)
         self.hide()
 
     def show_start(self, name: str) -> None:
@@ -246,14 +259,18 @@ class DownloadNote(QWidget):
         self.bar.setRange(0, _STEPS)
         self.bar.setValue(round(_STEPS * done / max(total, 1)))
 
-    def show_error(self, name: str, why: str) -> None:
-        """Show the reason of a failure."""
-        self._turn(FAILED.format(escape(name), escape(why)), failed=True)
+    def show_error(self, name: str, words: str, why: str) -> None:
+        """Show that a download has failed in a line, and the reason in a fold."""
+        self.details.setText(why)
+        self.fold.unfolded = False
+        self._turn(FAILED.format(escape(name), escape(words)), failed=True)
 
     def _turn(self, text: str, *, failed: bool) -> None:
         self.text.setText(text)
         self.bar.setVisible(not failed)
         self.retry.setVisible(failed)
+        self.cancel.setVisible(not failed)
+        self.fold.setVisible(failed)
         self.show()
 
 

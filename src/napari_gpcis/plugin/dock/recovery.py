@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
+from napari_gpcis.plugin.dock.closing import ask
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.saving.recovery_file import Recovered, unsaved_work
@@ -111,6 +112,7 @@ class RecoveryManager(QObject):
         self._viewer = viewer
         self.autosaver = Autosaver(controller, self)
         self.restorer = Restorer(viewer, controller, self.autosaver, self)
+        self._files: FilesPanel | None = None
         self.banner = RecoveryBanner()
         self.banner.wanted.connect(self._on_wanted)
         self.restorer.said.connect(self.banner.say)
@@ -120,7 +122,15 @@ class RecoveryManager(QObject):
         """Connect the Files panel; ``image`` returns the chosen image."""
         for panel in panels:
             if isinstance(panel, FilesPanel):
+                self._files = panel
                 panel.follow(self.autosaver, self.restorer, image)
+
+    def may_close(self) -> bool:
+        """Ask for all unsaved work what is to become of it; ``False`` to go on."""
+        files = self._files
+        return files is None or all(
+            ask(record, files) for record in self.autosaver.unsaved
+        )
 
     @property
     def end(self) -> Callable[..., None]:

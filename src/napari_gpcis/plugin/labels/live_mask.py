@@ -70,7 +70,7 @@ class LiveMask:
 
     @property
     def default_value(self) -> int:
-        """Value of the live pixels before, unless other objects are overwritten."""
+        """Value of the live pixels before, unless others were there or ids below 0."""
         return self.label if self.how == "cut" else 0
 
     def may_take(self, now: NDArray[Any]) -> Mask:
@@ -79,7 +79,7 @@ class LiveMask:
             return np.asarray(now == self.label)
         if self.overwrite:
             return np.asarray(now != self.label)
-        return np.asarray(now == 0)
+        return np.asarray(now <= 0)
 
     def grow(self, box: Box) -> None:
         """Make the box hold another box as well."""
@@ -118,10 +118,16 @@ class LiveMask:
         added[rows] = wanted[rows] & self.may_take(now[rows])
         np.greater(mine, wanted[rows], out=removed[rows])
         self.mask[rows] = (mine & wanted[rows]) | added[rows]
-        if self.overwrite and self.before is None:
+        if self.before is None and self._covers_others(now[rows], added[rows]):
             self.before = np.full(self.mask.shape, self.default_value)
         if self.before is not None:
             self.before[rows][added[rows]] = now[rows][added[rows]]
+
+    def _covers_others(self, now: NDArray[Any], added: Mask) -> bool:
+        """Return whether pixels may be covered that are not of the default value."""
+        if self.overwrite:
+            return True
+        return self.how != "cut" and bool((now[added] < 0).any())
 
     def hidden(self, pixels: Mask, rows: slice = _ALL) -> NDArray[Any]:
         """Return what some live pixels were before, one value if the same.

@@ -82,7 +82,9 @@ def _change(
     plane, box, mask = part
     now = plane.take(labels.data)[slices(box)]
     where = mask & _free(now, label, overwrite=overwrite)
-    before = now[where] if overwrite else np.asarray(0)
+    before = now[where]
+    if not before.any():
+        before = np.asarray(0)
     return LabelChange(box, where, before, np.asarray(label))
 
 
@@ -104,7 +106,7 @@ def _exchange(
 
 def _free(now: NDArray[Any], label: int, *, overwrite: bool) -> Mask:
     """Return the pixels that an object may take and does not have."""
-    return np.asarray((now != label) if overwrite else (now == 0))
+    return np.asarray((now != label) if overwrite else (now <= 0))
 
 
 def _set(labels: Labels, pixels: Sequence[Pixels]) -> None:

@@ -24,6 +24,7 @@ from napari_gpcis.geometry import (
     overlap,
     placed,
     row_strips,
+    scan,
     slices,
     union,
 )
@@ -33,7 +34,7 @@ from napari_gpcis.plugin.labels.pixels import Pixels, Places
 from napari_gpcis.plugin.viewer.layers import check_room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from napari.layers import Labels
     from numpy.typing import NDArray
@@ -48,6 +49,8 @@ __all__ = ["EMPTY", "LabelsWriter", "LiveMask"]
 MAX_STEP = 1 << 19
 """More pixels than these are not written into the layer's own history: that would
 stop the window for seconds. The plugin's undo takes them back all the same."""
+FEW = 8
+"""Fewer objects than these are looked for one by one."""
 PORTION = 1 << 20
 """Pixels of a box that are worked on in one turn of the event loop."""
 
@@ -256,6 +259,40 @@ class LabelsWriter:
         if box is None:
             return None
         return live_mask_of(label, box, self._pixels.part(plane, box) == label)
+
+    def masks(self, plane: Plane, labels: Sequence[int]) -> dict[int, tuple[Box, Mask]]:
+        """Return boxes and masks of objects of a plane, of those that are there.
+
+        The plane is read once, however many they are.
+        """
+        if len(labels) < FEW:
+            boxes = {label: self._box_of(plane, label) for label in labels}
+        else:
+            self.flush()
+            whole = scan(plane.take(self.labels.data)) or {}
+            boxes = {label: whole[label].box for label in labels if label in whole}
+        return {
+            label: (box, self._pixels.part(plane, box) == label)
+            for label, box in boxes.items()
+            if box is not None
+        }
+
+    def erase(self, plane: Plane, masks: Sequence[tuple[Box, Mask]]) -> None:
+        """Set the pixels of masks to background; the running undo step holds them."""
+        self.flush()
+        count = sum(int(np.count_nonzero(mask)) for _, mask in masks)
+        if count > MAX_STEP:
+            for box, mask in masks:
+                self._pixels.set_unseen(plane, box, mask, 0)
+            self._pixels.redraw()
+        elif count:
+            rows, cols = [], []
+            for box, mask in masks:
+                down, right = np.nonzero(mask)
+                rows.append(down + box[0])
+                cols.append(right + box[1])
+            where = np.concatenate(rows), np.concatenate(cols)
+            self._pixels.set_at(plane, *where, 0)
 
     def replaced(
         self, plane: Plane, label: int, *, overwrite: bool = False

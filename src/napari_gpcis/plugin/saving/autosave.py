@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,67 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.background import Job
+
+
+class Work:
+    """One record and its recovery file, which outlive Qt's objects.
+
+    Parameters
+    ----------
+    record
+        The prompts to write, with their labels.
+
+    Attributes
+    ----------
+    record, file
+        The record, and the file.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.file = RecoveryFile()
+        self._packer = Packer()
+        self._written: int | None = None
+
+    def job(self) -> Job | None:
+        """Return what writes the record as it is now, even if it is empty by now.
+
+        ``None`` if nothing is to be written.
+
+        Raises
+        ------
+        OSError, Timeout
+            If the file cannot be used.
+        """
+        record = self.record
+        nothing = record.empty and self.file.path is None
+        if nothing or not PREFERENCES.autosave or self.file.closing.is_set():
+            return None
+        path, self._written = self.file.claim(), record.version
+        labels, saved = record.labels.data, record.saved()
+        work = partial(write_recovery, path, saved, labels, record.axes, record.source)
+        return partial(work, self._packer, self.file.closing)
+
+    def release(self) -> None:
+        """Release the labels, so that they can be freed; the prompts stay."""
+        self.record.release()
+        self._packer = Packer()
+
+    def finish(self) -> None:
+        """Leave the file if its work is neither saved nor discarded, or remove it.
+
+        What was changed since it was written is written first.
+        """
+        if not self.record.unsaved:
+            self.file.remove()
+            return
+        if self.record.version != self._written and not self.record.released:
+            with suppress(OSError, Timeout):
+                job = self.job()
+                if job is not None:
+                    job(lambda: False)
+        self.file.leave()
 
 
 class RecoveryWriter(QObject):
@@ -45,9 +107,7 @@ class RecoveryWriter(QObject):
         self, record: Record, thread: BackgroundThread, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self.file = RecoveryFile()
-        self._record = record
-        self._packer = Packer()
+        self.work = Work(record)
         self._warned = False
         self._thread = thread
         self._connections = Connections()
@@ -56,29 +116,28 @@ class RecoveryWriter(QObject):
         self._timer.timeout.connect(self.write)
         self.follow(record)
 
+    @property
+    def file(self) -> RecoveryFile:
+        """The file."""
+        return self.work.file
+
     def follow(self, record: Record) -> None:
         """Write another record from now on, which goes on with the same labels."""
         self._connections.end()
-        self._record = record
+        self.work.record = record
         self._connections.connect(record.changed, self._on_changed)
         self._connections.connect(record.accepted, self.write)
 
     def write(self) -> None:
         """Write the record as it is now, on the thread, even if it is empty by now."""
         self._timer.stop()
-        nothing = self._record.empty and self.file.path is None
-        if not PREFERENCES.autosave or nothing or self.file.closing.is_set():
-            return
         try:
-            path = self.file.claim()
+            job = self.work.job()
         except (OSError, Timeout) as error:
             self._warn(str(error))
             return
-        saved = self._record.saved()
-        labels, axes = self._record.labels.data, self._record.axes
-        work = partial(write_recovery, path, saved, labels, axes, self._record.source)
-        job = partial(work, self._packer, self.file.closing)
-        self._thread.submit(self.file, job, failed=self._on_failed)
+        if job is not None:
+            self._thread.submit(self.file, job, failed=self._on_failed)
 
     def suspend(self) -> None:
         """Write what is pending, and release labels that are no longer in the viewer.
@@ -87,8 +146,7 @@ class RecoveryWriter(QObject):
         """
         if self._timer.isActive():
             self.write()
-        self._record.release()
-        self._packer = Packer()
+        self.work.release()
 
     def _on_changed(self) -> None:
         if not self._timer.isActive():
@@ -128,26 +186,30 @@ class Autosaver(QObject):
         super().__init__(parent)
         self.record: Record | None = None
         self._writers: list[tuple[Record, RecoveryWriter]] = []
-        self._files: list[RecoveryFile] = []
+        self._works: list[Work] = []
         self._layers = controller.viewer.layers
         self._thread = BackgroundThread(self, "recovery files")
         controller.started.connect(self._on_started)
         controller.stopped.connect(self._on_stopped)
 
     @property
-    def end(self) -> Callable[..., None]:
-        """Function that removes all files, even after Qt has deleted this object.
+    def unsaved(self) -> list[Record]:
+        """Records with work that was neither saved nor discarded."""
+        return [work.record for work in self._works if work.record.unsaved]
 
-        On a clean end the viewer has all masks: nothing is left to recover.
+    @property
+    def end(self) -> Callable[..., None]:
+        """Function that ends autosaving, even after Qt has deleted this object.
+
+        Files of work that is neither saved nor discarded stay.
         """
-        files, end_thread = self._files, self._thread.end_thread
+        works, end_thread = self._works, self._thread.end_thread
 
         def end(*_: object) -> None:
-            for file in files:
-                file.closing.set()
             end_thread()
-            for file in files:
-                file.remove()
+            for work in works:
+                work.finish()
+            works.clear()
 
         return end
 
@@ -156,7 +218,7 @@ class Autosaver(QObject):
         labels = annotation.layers.labels
         for place, (earlier, writer) in enumerate(self._writers):
             if earlier.is_of(labels):  # stopped before, now it goes on
-                record.add_earlier(earlier.saved())
+                record.follow_up(earlier)
                 writer.follow(record)
                 earlier.deleteLater()
                 self._writers[place] = record, writer
@@ -165,7 +227,7 @@ class Autosaver(QObject):
             writer = RecoveryWriter(record, self._thread, self)
             writer.failed.connect(self.failed)
             self._writers.append((record, writer))
-            self._files.append(writer.file)
+            self._works.append(writer.work)
         self.record = record
         self._release_removed()
 

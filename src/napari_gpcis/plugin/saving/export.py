@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.export import Calibration, write_coco, write_table, write_tiff
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.prompts import SavedAnnotation, write_prompts
+from napari_gpcis.sparse_labels import SparseLabels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike
 
+    from napari_gpcis.plugin.annotation.annotation import Pixels
     from napari_gpcis.plugin.saving.record import Record
 
-    Write = Callable[[NDArray[Any]], str]
+    Write = Callable[[Path, SparseLabels], None]
 
 CLICKS = ".clicks.json"
 LABELS = ".labels.tif"
 TRIES = 4
 """Copies on the thread before the window waits for one: work went on during each."""
+SAVED = "Saved {} and {}."
+SAVED_CLICKS = "Saved {}. The labels were not written: {}"
+SAVED_LABELS = "Saved {}. The clicks were not written: {}"
+EXPORTED = "Exported {}."
+NOT_WRITTEN = "{} was not written: {}"
+LEFT_OUT = "{} The object being clicked is left out: accept it first to have it there."
 
 
 class _Request:
@@ -36,24 +44,49 @@ class _Request:
     path, record
         The file and the record.
     make
-        Returns a function that writes the file from a copy of the labels.
+        Returns a function that writes the file from the labels.
+    labels_file
+        Name of the labels file among the prompts, if these are to be written too.
     left
         How often another copy may be asked for.
+
+    Attributes
+    ----------
+    write, version, saved, unfinished
+        That function, the version of the record, its prompts, and the pixels of what is
+        being clicked, which is left out of all files but those that keep its clicks.
     """
 
     def __init__(
-        self, path: Path, record: Record, make: Callable[[], Write], left: int
+        self,
+        path: Path,
+        record: Record,
+        make: Callable[[Record], Write],
+        labels_file: str | None = None,
+        left: int = TRIES,
     ) -> None:
-        self.path, self.record, self.make, self.left = path, record, make, left
-        self.write, self.version = make(), record.version
+        self.path, self.record, self.left = path, record, left
+        self._make, self._labels_file = make, labels_file
+        self.unfinished: list[Pixels] = record.unfinished()  # it draws the rest, too
+        if labels_file is not None:
+            self.unfinished = []
+        self.write, self.version = make(record), record.version
+        self.saved = record.saved(labels_file)
+
+    @property
+    def again(self) -> _Request:
+        """The request as it is now."""
+        return _Request(
+            self.path, self.record, self._make, self._labels_file, self.left - 1
+        )
 
 
 class Saver(QObject):
     """Writer of files on a thread.
 
-    Labels are copied on the thread too: a stack of a gigabyte would hold the window
-    for half a second. If the work went on meanwhile, they are copied anew, so that
-    clicks and labels in a file belong together.
+    Labels are copied on the thread too, and only the tiles in which anything is. If the
+    work went on meanwhile, they are copied anew, so that clicks and labels in a file
+    belong together. Clicks are written whatever becomes of the labels.
 
     Parameters
     ----------
@@ -86,118 +119,164 @@ class Saver(QObject):
 
     def save(self, path: Path, record: Record) -> None:
         """Write the clicks, and the labels beside them."""
-        clicks, labels = file_names(path)
-        self._request(
-            path,
-            record,
-            lambda: partial(
-                _save, clicks, record.saved(labels.name), calibration(record)
-            ),
-        )
+        _, labels = file_names(path)
+        self._copy(_Request(labels, record, _tiff, labels.name))
 
     def export_labels(self, path: Path, record: Record) -> None:
         """Write the labels as OME-TIFF."""
-        self._request(path, record, lambda: partial(_tiff, path, calibration(record)))
+        self._copy(_Request(path, record, _tiff))
 
     def export_table(self, path: Path, record: Record) -> None:
         """Write a row for each object as CSV."""
-        self._request(
-            path,
-            record,
-            lambda: partial(_table, path, record.click_counts(), calibration(record)),
-        )
+        self._copy(_Request(path, record, _table))
 
     def export_coco(self, path: Path, record: Record) -> None:
         """Write COCO annotations."""
-        name = Path(record.source or record.image_name)
-        self._request(
-            path, record, lambda: partial(_coco, path, name.name, calibration(record))
-        )
+        self._copy(_Request(path, record, _coco))
 
-    def _request(
-        self,
-        path: Path,
-        record: Record,
-        make: Callable[[], Write],
-        left: int = TRIES,
-    ) -> None:
+    def _copy(self, request: _Request) -> None:
         """Ask for a copy of the labels, to be written as soon as it is there."""
-        request = _Request(path, record, make, left)
-        self._thread.submit(
-            path,
-            partial(_copied, record.labels.data),
-            partial(self._on_copied, request),
-            partial(self._on_failed, path),
-        )
-
-    def _on_failed(self, path: Path, error: Exception) -> None:
-        why = str(error) or type(error).__name__
-        self.failed.emit(f"{path} was not written: {why}")
-
-    def _on_written(self, words: str, _seconds: float) -> None:
-        self.saved.emit(words)
-
-    def _on_copied(
-        self, request: _Request, labels: NDArray[Any], _seconds: float
-    ) -> None:
-        """Write a copy, unless the work has gone on since it was asked for."""
-        record, write = request.record, request.write
-        if record.version != request.version:
-            if request.left:
-                self._request(request.path, record, request.make, request.left - 1)
-                return
-            labels, write = np.array(record.labels.data), request.make()
         self._thread.submit(
             request.path,
-            partial(_written, write, labels),
-            self._on_written,
-            partial(self._on_failed, request.path),
+            partial(_copied, request.record.labels.data, request.unfinished),
+            partial(self._on_copied, request),
+            partial(self._on_failed, request),
         )
 
+    def _on_copied(
+        self, request: _Request, labels: SparseLabels, _seconds: float
+    ) -> None:
+        """Write a copy, unless the work has gone on since it was asked for."""
+        record = request.record
+        if record.version != request.version:
+            request = request.again
+            if request.left > 0:
+                self._copy(request)
+                return
+            labels = _copied(record.labels.data, request.unfinished, lambda: False)
+        self._thread.submit(
+            request.path,
+            partial(_written, request, labels),
+            partial(self._on_written, request),
+            partial(self._on_failed, request),
+        )
 
-def _copied(labels: NDArray[Any], _cancelled: Callable[[], bool]) -> NDArray[Any]:
-    return np.array(labels)
+    def _on_written(self, request: _Request, _none: None, _seconds: float) -> None:
+        if request.saved.labels_file is not None:
+            self._write_clicks(request, None)
+            return
+        words = EXPORTED.format(request.path)
+        self.saved.emit(LEFT_OUT.format(words) if request.unfinished else words)
 
+    def _on_failed(self, request: _Request, error: Exception) -> None:
+        if request.saved.labels_file is not None:
+            self._write_clicks(request, error)
+        else:
+            self.failed.emit(NOT_WRITTEN.format(request.path, _why(error)))
 
-def _written(write: Write, labels: NDArray[Any], _cancelled: Callable[[], bool]) -> str:
-    return write(labels)
+    # Clicks -----------------------------------------------------------------------
+
+    def _write_clicks(self, request: _Request, no_labels: Exception | None) -> None:
+        """Write the clicks once the labels are written, or cannot be."""
+        clicks, _ = file_names(request.path)
+        saved = request.saved
+        if no_labels is not None:
+            saved = replace(saved, labels_file=None)
+        self._thread.submit(
+            clicks,
+            partial(_write_prompts, clicks, saved),
+            partial(self._on_clicks, request, no_labels),
+            partial(self._on_no_clicks, request, no_labels),
+        )
+
+    def _on_clicks(
+        self,
+        request: _Request,
+        no_labels: Exception | None,
+        _none: None,
+        _seconds: float,
+    ) -> None:
+        clicks, labels = file_names(request.path)
+        if no_labels is not None:
+            self.failed.emit(SAVED_CLICKS.format(clicks, _why(no_labels)))
+            return
+        request.record.settle(request.version)
+        self.saved.emit(SAVED.format(clicks, labels))
+
+    def _on_no_clicks(
+        self, request: _Request, no_labels: Exception | None, error: Exception
+    ) -> None:
+        clicks, labels = file_names(request.path)
+        if no_labels is None:
+            self.failed.emit(SAVED_LABELS.format(labels, _why(error)))
+        else:
+            self.failed.emit(NOT_WRITTEN.format(clicks, _why(error)))
 
 
 def file_names(path: Path) -> tuple[Path, Path]:
     """Return the two files of a name that the user typed: clicks and labels."""
     stem = path.name
-    for ending in (CLICKS, LABELS, ".json", ".tif"):
-        stem = stem.removesuffix(ending)
+    for ending in (CLICKS, LABELS, ".json", ".tif", ".tiff", Path(CLICKS).stem):
+        if stem.lower().endswith(ending) and len(stem) > len(ending):
+            stem = stem[: -len(ending)]
     return path.with_name(stem + CLICKS), path.with_name(stem + LABELS)
 
 
-def calibration(record: Record) -> Calibration:
-    """Return the size and unit of a pixel of the labels."""
+def calibration(record: Record, axes: tuple[int, int] | None = None) -> Calibration:
+    """Return the size and unit of a pixel of the labels, and the names of its axes.
+
+    Parameters
+    ----------
+    record
+        The record.
+    axes
+        The two axes of the picture; by default those of the image itself.
+    """
     labels = record.labels
     units = [str(unit) for unit in getattr(labels, "units", ())]
-    return Calibration.of(labels.ndim, labels.scale, units or "pixel", axes=record.axes)
+    names = [str(name) for name in getattr(labels, "axis_labels", ())]
+    return Calibration.of(
+        labels.ndim, labels.scale, units or "pixel", axes, names or None
+    )
 
 
-def _save(
-    clicks: Path, saved: SavedAnnotation, known: Calibration, labels: NDArray[Any]
-) -> str:
-    write_tiff(clicks.with_name(str(saved.labels_file)), labels, known)
-    write_prompts(clicks, saved)
-    return f"Saved {clicks.name} and {saved.labels_file}."
+def _why(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
-def _tiff(path: Path, known: Calibration, labels: NDArray[Any]) -> str:
-    write_tiff(path, labels, known)
-    return f"Exported {path.name}."
+def _copied(
+    labels: ArrayLike, unfinished: list[Pixels], cancelled: Callable[[], bool]
+) -> SparseLabels:
+    """Copy labels as they were before what is being clicked (on the thread)."""
+    copy = SparseLabels.of(labels, cancelled=cancelled)
+    for places, values in unfinished:
+        copy.put(places, values)
+    return copy
 
 
-def _table(
-    path: Path, counts: dict[Any, int], known: Calibration, labels: NDArray[Any]
-) -> str:
-    write_table(path, labels, counts, known)
-    return f"Exported {path.name}."
+def _written(
+    request: _Request, labels: SparseLabels, _cancelled: Callable[[], bool]
+) -> None:
+    request.write(request.path, labels)
 
 
-def _coco(path: Path, name: str, known: Calibration, labels: NDArray[Any]) -> str:
-    write_coco(path, labels, name, known)
-    return f"Exported {path.name}."
+def _write_prompts(
+    path: Path, saved: SavedAnnotation, _cancelled: Callable[[], bool]
+) -> None:
+    write_prompts(path, saved)
+
+
+def _tiff(record: Record) -> Write:
+    return partial(write_tiff, calibration=calibration(record))
+
+
+def _table(record: Record) -> Write:
+    known = calibration(record, record.axes)
+    return partial(write_table, clicks=record.click_counts(), calibration=known)
+
+
+def _coco(record: Record) -> Write:
+    name = Path(record.source or record.image_name).name
+    known = calibration(record, record.axes)
+    files = record.plane_files
+    return partial(write_coco, file_name=name, calibration=known, file_names=files)

@@ -13,7 +13,9 @@ from weakref import ReferenceType, ref
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
+from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
+from napari_gpcis.plugin.viewer.stack_files import plane_files
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane
 from napari_gpcis.session.saved import SavedObject
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Labels
 
-    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.annotation import Annotation, Pixels
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
@@ -40,7 +42,12 @@ class _ImageName(NamedTuple):
     @classmethod
     def of(cls, image: Image) -> _ImageName:
         """Return those of a layer."""
-        return cls(image.name, str(getattr(image.source, "path", "") or ""))
+        return cls(image.name, source_of(image))
+
+
+def source_of(image: Image) -> str:
+    """Return the file that an image came from; empty if it came from none."""
+    return str(getattr(image.source, "path", "") or "")
 
 
 class _PlaneRecord:
@@ -127,7 +134,8 @@ class Record(QObject):
         self._layer_id = annotation.layers.labels.unique_id
         self._shape = layer_shape(annotation.layers.labels)
         self._planes: dict[Plane, _PlaneRecord] = {}
-        self.version = 0
+        self._files: dict[tuple[int, ...], str] = {}
+        self._settled = self.version = 0
         self.changed.connect(self._on_changed)
         events = annotation.events
         events.clicks_changed.connect(self._note)
@@ -138,6 +146,8 @@ class Record(QObject):
         events.step_made.connect(self._on_step)
         events.object_deleted.connect(self._on_deleted)
         events.step_withdrawn.connect(self._on_withdrawn)
+        self._connections = Connections()
+        self._connections.connect(annotation.layers.labels.events.paint, self._on_paint)
 
     @property
     def labels(self) -> Labels:
@@ -167,13 +177,33 @@ class Record(QObject):
         """Return whether it is the record of a labels layer."""
         return bool(self._layer_id == labels.unique_id)
 
+    @property
+    def unsaved(self) -> bool:
+        """True if there is work that was neither saved nor discarded."""
+        return not self.empty and self.version != self._settled
+
+    def follow_up(self, earlier: Record) -> None:
+        """Go on with the work of an earlier record of the same labels."""
+        self.add_earlier(earlier.saved())
+        self.version, self._settled = earlier.version, earlier._settled
+
+    def settle(self, version: int) -> None:
+        """Take note that the work of a version was saved, or is not wanted."""
+        self._settled = version
+
     def end(self) -> None:
         """End with the annotation; the record stays.
 
         The image is not kept in memory.
         """
-        self._about = self._image
+        self._about, self._files = self._image, self.plane_files
+        self._connections.end()
         self._annotation = None
+
+    @property
+    def released(self) -> bool:
+        """True if the labels were released."""
+        return self._labels is None
 
     def release(self) -> None:
         """Release the labels, so that they can be freed; the prompts stay."""
@@ -211,9 +241,14 @@ class Record(QObject):
         return SavedAnnotation(self.image_name, self._shape, tuple(planes), labels_file)
 
     def click_counts(self) -> dict[tuple[tuple[int, ...], int], int]:
-        """Return the number of clicks of each object, by plane index and id."""
+        """Return the number of clicks of each object, by plane index and id.
+
+        Planes are those along :attr:`axes`.
+        """
         counts: dict[tuple[tuple[int, ...], int], int] = {}
         for plane in self.saved().planes:
+            if plane.axes != self.axes:
+                continue
             index = tuple(
                 step for axis, step in enumerate(plane.steps) if axis not in plane.axes
             )
@@ -227,11 +262,24 @@ class Record(QObject):
 
     @property
     def axes(self) -> tuple[int, int]:
-        """The two axes of the plane that was recorded last."""
-        if self._planes:
-            return next(reversed(self._planes)).axes
+        """The two axes of all planes with objects, or else the last two."""
+        used = {plane.axes for plane, one in self._planes.items() if one.sessions}
+        if len(used) == 1:
+            return used.pop()
         ndim = len(self._shape)
         return ndim - 2, ndim - 1
+
+    @property
+    def plane_files(self) -> dict[tuple[int, ...], str]:
+        """Files of the planes, by plane index, where each has one of its own."""
+        if self._annotation is None:
+            return self._files
+        image = self._annotation.image
+        return plane_files(full_resolution(image), len(self._shape), self.axes)
+
+    def unfinished(self) -> list[Pixels]:
+        """Return the pixels that objects being clicked have changed, as before."""
+        return [] if self._annotation is None else self._annotation.unfinished()
 
     @property
     def _image(self) -> _ImageName:
@@ -242,6 +290,11 @@ class Record(QObject):
 
     def _on_changed(self) -> None:
         self.version += 1
+
+    def _on_paint(self) -> None:
+        """Take note of an edit by hand."""
+        if self._annotation is not None and not self._annotation.ending_step:
+            self.changed.emit()
 
     def _note(self, plane: PlaneAnnotation) -> None:
         if plane.session is not None:

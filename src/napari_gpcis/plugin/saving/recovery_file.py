@@ -117,6 +117,13 @@ class RecoveryFile:
             self.path, self._lock = path, lock
         return self.path
 
+    def leave(self) -> None:
+        """Leave the file to whoever wants to recover the work: it is not saved."""
+        self.closing.set()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
     def remove(self) -> None:
         """Delete the file on a clean end: nothing is left to recover."""
         self.closing.set()

@@ -11,7 +11,11 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.background import BackgroundThread
-from napari_gpcis.plugin.viewer.layers import new_labels
+from napari_gpcis.plugin.viewer.layers import (
+    annotated_labels,
+    new_labels,
+    replace_layer,
+)
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay
 from napari_gpcis.session.saved import fingerprint, prompts_of
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
     from napari_gpcis.checkpoints import ModelInfo
@@ -67,6 +71,7 @@ class Restorer(QObject):
         self._autosaver = autosaver
         self._image: Image | None = None
         self._recovered: Recovered | None = None
+        self._from_file = False
         self._thread = BackgroundThread(self, "restoring")
 
     @property
@@ -82,6 +87,7 @@ class Restorer(QObject):
         """Restore saved clicks of an image; their masks are replayed on the thread."""
         work = partial(restore_file, file, self._controller.models, _target(image))
         self._submit(work, image)
+        self._from_file = True
         self.said.emit("Making the masks of the saved clicks ...")
 
     def recover(self, recovered: Recovered, image: Image) -> None:
@@ -92,7 +98,7 @@ class Restorer(QObject):
 
     def _submit(self, job: Job, image: Image) -> None:
         """Do one thing at a time: the latest is wanted."""
-        self._image, self._recovered = image, None
+        self._image, self._recovered, self._from_file = image, None, False
         self._thread.submit("open", job, self._on_found, self._on_failed)
 
     def _on_failed(self, error: Exception) -> None:
@@ -110,13 +116,24 @@ class Restorer(QObject):
                 self.recovered.emit(recovered)
 
     def _show(self, saved: SavedAnnotation, labels: LabelArray, image: Image) -> bool:
-        """Show the labels in a layer of their own; go on with unfinished objects."""
+        """Show the labels in a layer of their own; go on with unfinished objects.
+
+        It takes the place of the layer that was annotated.
+        """
         if image not in self._viewer.layers:
             self.said.emit(f"The image {image.name!r} is no longer in the viewer.")
             return False
+        before = annotated_labels(self._viewer, image)
+        now = self._controller.annotation
+        if now is not None and now.image == image:
+            before = now.layers.labels
         layer = new_labels(self._viewer, image, labels)
         if not self._controller.start(image, layer):
+            self._viewer.layers.remove(layer)
             return False
+        self._put_below_clicks(layer)
+        if before is not None:
+            replace_layer(self._viewer, before, layer)
         annotation = self._controller.annotation
         if annotation is None or self._autosaver.record is None:
             return False
@@ -130,7 +147,18 @@ class Restorer(QObject):
                 annotation.recall(place, prompts, running.threshold)
         annotation.enter_plane()
         self._autosaver.record.changed.emit()
+        if self._from_file:  # nothing is new
+            self._autosaver.record.settle(self._autosaver.record.version)
         return True
+
+    def _put_below_clicks(self, layer: Labels) -> None:
+        """Move the labels below the clicks, which they would hide."""
+        annotation, layers = self._controller.annotation, self._viewer.layers
+        if annotation is not None:
+            clicks = annotation.layers.positive, annotation.layers.negative
+            lowest = min(layers.index(points) for points in clicks)
+            if layers.index(layer) > lowest:
+                layers.move(layers.index(layer), lowest)
 
 
 def _target(image: Image) -> Target:

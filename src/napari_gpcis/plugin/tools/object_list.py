@@ -19,22 +19,20 @@ from qtpy.QtCore import (
 )
 from qtpy.QtGui import QColor
 
-from napari_gpcis.geometry import moved, union
+from napari_gpcis.geometry import Entry, scan
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from napari.layers import Labels
-    from numpy.typing import NDArray
     from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
-    from napari_gpcis.plugin.viewer.planes import Box
 
     Index = QModelIndex | QPersistentModelIndex
 
@@ -54,6 +52,11 @@ class Found(NamedTuple):
     plane: Plane
     entry: Entry
 
+    @property
+    def place(self) -> tuple[int, Plane]:
+        """Id and plane: what tells it from all others."""
+        return self.label, self.plane
+
 
 class ObjectIndex(Tool):
     """Index of the finished objects, without those being clicked.
@@ -72,6 +75,7 @@ class ObjectIndex(Tool):
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(controller, parent)
         self._planes: dict[Plane, dict[int, Entry]] = {}
+        self._found: dict[Plane, list[Found]] = {}
         self._axes: tuple[int, int] | None = None
         self._waiting: set[Plane] = set()
         self._thread = BackgroundThread(self, "object index")
@@ -96,14 +100,14 @@ class ObjectIndex(Tool):
     def objects(self) -> list[Found]:
         """Return all finished objects, plane by plane, by ascending id."""
         running = {} if self.annotation is None else self.annotation.current_labels()
-        return [
-            Found(label, plane, entry)
-            for plane, entries in sorted(
-                self._planes.items(), key=lambda item: item[0].steps
-            )
-            for label, entry in entries.items()
-            if running.get(plane) != label
-        ]
+        found: list[Found] = []
+        for plane in sorted(self._planes, key=lambda plane: plane.steps):
+            current = running.get(plane)
+            if current in self._planes[plane]:
+                found += [one for one in self._found[plane] if one.label != current]
+            else:
+                found += self._found[plane]
+        return found
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow its labels and its objects."""
@@ -122,6 +126,7 @@ class ObjectIndex(Tool):
             self._thread.cancel(plane)
         self._waiting.clear()
         self._planes.clear()
+        self._found.clear()
         self._axes = None
         self.changed.emit()
 
@@ -133,6 +138,7 @@ class ObjectIndex(Tool):
         if current.plane.axes != self._axes:
             self._axes = current.plane.axes
             self._planes.clear()
+            self._found.clear()
             shape = layer_shape(annotation.layers.labels)
             self.look_up([current.plane, *planes_of(shape, self._axes)])
 
@@ -179,6 +185,9 @@ class ObjectIndex(Tool):
             return
         if self._planes.get(plane, {}) != entries:
             self._planes[plane] = entries
+            self._found[plane] = [
+                Found(label, plane, entry) for label, entry in entries.items()
+            ]
         self._telling.throttle()
 
     def _on_failed(self, plane: Plane, _error: Exception) -> None:
@@ -191,73 +200,6 @@ def planes_of(shape: tuple[int, ...], axes: tuple[int, int]) -> list[Plane]:
     return [Plane(axes, tuple(map(int, place))) for place in np.ndindex(*rest)]
 
 
-STRIP = 1 << 20
-"""Pixels read at once."""
-DENSE = 1 << 16
-"""Ids up to this one are counted directly."""
-
-
-class Entry(NamedTuple):
-    """One object on one plane.
-
-    Attributes
-    ----------
-    area
-        Number of pixels.
-    box
-        The smallest half-open box around them.
-    """
-
-    area: int
-    box: Box
-
-
-def scan(
-    labels: Any, cancelled: Callable[[], bool] = lambda: False
-) -> dict[int, Entry] | None:
-    """Return the objects of a plane, by their ids in ascending order.
-
-    Parameters
-    ----------
-    labels
-        Shape (H, W), integers; ids above 0 are objects.
-    cancelled
-        Asked before each strip; if true the answer is ``None``.
-    """
-    found: dict[int, Entry] = {}
-    height, width = labels.shape
-    step = max(1, STRIP // max(1, width))
-    for start in range(0, height, step):
-        if cancelled():
-            return None
-        strip = np.maximum(np.asarray(labels[start : start + step]), 0)
-        for label, entry in _scan_strip(strip):
-            box = moved(entry.box, (start, 0))
-            before = found.get(label, Entry(0, box))
-            found[label] = Entry(before.area + entry.area, union(before.box, box))
-    return dict(sorted(found.items()))
-
-
-def _scan_strip(strip: NDArray[Any]) -> Iterator[tuple[int, Entry]]:
-    """Yield the objects of one strip."""
-    from scipy.ndimage import find_objects  # slow to import
-
-    top = int(strip.max(initial=0))
-    if top == 0:
-        return
-    ids = np.arange(top + 1) if top <= DENSE else np.unique(strip)
-    if top > DENSE:
-        strip = np.searchsorted(ids, strip)
-        if ids[0] != 0:
-            ids, strip = np.concatenate([[0], ids]), strip + 1
-    areas = np.bincount(strip.ravel())
-    for place, box in enumerate(find_objects(strip.astype(np.int32)), start=1):
-        if box is not None:
-            rows, cols = box
-            corners = (rows.start, cols.start, rows.stop, cols.stop)
-            yield int(ids[place]), Entry(int(areas[place]), corners)
-
-
 COLUMNS = ("Object", "Area (px)", "Plane")
 _NOWHERE = QModelIndex()
 
@@ -265,13 +207,22 @@ _NOWHERE = QModelIndex()
 class ObjectTable(QAbstractTableModel):
     """Table of finished objects: id with its colour, area, plane."""
 
+    replacing = Signal(int, int)
+    """Emitted with the first of some rows and the one after them, before they go."""
+    replaced = Signal(int, int)
+    """Emitted with the first of the rows that have come, and the one after them."""
+
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[Found] = []
         self._labels: Labels | None = None
+        self._column, self._descending = 0, False
 
     def show(self, rows: list[Found], labels: Labels | None) -> None:
         """Show these objects.
+
+        Only the rows between the first and the last that differ are replaced: what is
+        selected of the others stays so by itself, however many they are.
 
         Parameters
         ----------
@@ -281,11 +232,38 @@ class ObjectTable(QAbstractTableModel):
             The layer whose colours they have.
         """
         self._labels = labels
-        if rows == self.rows:
+        rows = self._in_order(rows)
+        first, old, new = _differing(self.rows, rows)
+        if first == old and first == new:
             return
-        self.beginResetModel()
-        self.rows = rows
-        self.endResetModel()
+        self.replacing.emit(first, old)
+        if first < old:
+            self.beginRemoveRows(_NOWHERE, first, old - 1)
+            self.rows = self.rows[:first] + self.rows[old:]
+            self.endRemoveRows()
+        if first < new:
+            self.beginInsertRows(_NOWHERE, first, new - 1)
+            self.rows = rows
+            self.endInsertRows()
+        self.replaced.emit(first, new)
+
+    def sort(
+        self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder
+    ) -> None:
+        """Sort by a column from now on; what is selected stays so."""
+        self._column, self._descending = column, order == Qt.SortOrder.DescendingOrder
+        self.layoutAboutToBeChanged.emit()
+        before, self.rows = self.rows, self._in_order(self.rows)
+        now = {found.place: row for row, found in enumerate(self.rows)}
+        held = self.persistentIndexList()
+        moved = [self.index(now[before[one.row()].place], one.column()) for one in held]
+        self.changePersistentIndexList(held, moved)
+        self.layoutChanged.emit()
+
+    def _in_order(self, rows: list[Found]) -> list[Found]:
+        """Return objects in the order of the column; equal ones as they come."""
+        key = _KEYS[self._column]
+        return sorted(rows, key=key, reverse=self._descending)
 
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         """Return the number of objects."""
@@ -334,3 +312,21 @@ def place_of(found: Found) -> tuple[int, ...]:
     """Return the position of an object's plane along the axes that are not shown."""
     plane = found.plane
     return tuple(s for axis, s in enumerate(plane.steps) if axis not in plane.axes)
+
+
+_KEYS: tuple[Callable[[Found], Any], ...] = (
+    lambda found: found.label,
+    lambda found: found.entry.area,
+    place_of,
+)
+"""What the columns are sorted by."""
+
+
+def _differing(old: list[Found], new: list[Found]) -> tuple[int, int, int]:
+    """Return where two lists begin to differ, and where that ends in either."""
+    least = min(len(old), len(new))
+    first = next((n for n in range(least) if old[n] != new[n]), least)
+    last = next(
+        (n for n in range(least - first) if old[-1 - n] != new[-1 - n]), least - first
+    )
+    return first, len(old) - last, len(new) - last

@@ -15,6 +15,7 @@ from napari.layers import Labels
 
 from napari_gpcis.geometry import box_of, slices
 from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.viewer.layers import is_unplaced
 from napari_gpcis.plugin.viewer.planes import (
     displayed_plane,
     full_resolution,
@@ -104,8 +105,13 @@ class Picking(Tool):
         for layer in (ours, *others):
             if layer_shape(layer) != layer_shape(annotation.image):
                 continue
-            plane = displayed_plane(annotation.viewer, layer)
-            point = np.floor(np.asarray(layer.world_to_data(world)) + 0.5).astype(int)
+            if is_unplaced(layer) and annotation.current is not None:
+                # masks that came without a pixel size: they lie on the image
+                plane, found = annotation.current.plane, place
+            else:
+                plane = displayed_plane(annotation.viewer, layer)
+                found = layer.world_to_data(world)
+            point = np.floor(np.asarray(found) + 0.5).astype(int)
             rows, cols = plane.shape(layer_shape(layer))
             row, col = (int(point[axis]) for axis in plane.axes)
             if not (0 <= row < rows and 0 <= col < cols):

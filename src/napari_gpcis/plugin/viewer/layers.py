@@ -84,6 +84,93 @@ def lies_on(layer: Layer, image: Layer) -> bool:
     )
 
 
+LAID = (
+    "The masks in {!r} came without a pixel size: they were given the scale and place "
+    "of {!r}."
+)
+COPIED = (
+    "{!r} was read-only, or stored for another machine: its layer now holds a copy in "
+    "memory."
+)
+MOST_COPIED = 1 << 31
+"""Labels that cannot be written into are copied up to this many bytes."""
+
+
+def fit_labels(labels: Labels, image: Layer) -> str:
+    """Make labels fit that can be annotated but for their place or their memory.
+
+    Returns
+    -------
+    str
+        What was done, for the user; empty if nothing.
+
+    Raises
+    ------
+    InputError
+        If they cannot be made writable.
+    """
+    laid, copied = lay_on(labels, image), make_writable(labels)
+    notes = [LAID.format(labels.name, image.name)] * laid
+    return " ".join(notes + [COPIED.format(labels.name)] * copied)
+
+
+def lay_on(labels: Labels, image: Layer) -> bool:
+    """Lay masks that came without a pixel size on the image; return whether they did.
+
+    Masks from a plain TIFF know no scale, while the reader of the image has set one:
+    of the same shape, and never moved or scaled, they can lie nowhere else.
+    """
+    same = layer_shape(labels) == layer_shape(image)
+    if not same or not is_unplaced(labels) or lies_on(labels, image):
+        return False
+    for name, value in geometry(image).items():
+        setattr(labels, name, value)
+    return True
+
+
+def is_unplaced(layer: Layer) -> bool:
+    """Return whether a layer was never moved, scaled or turned."""
+    corners = np.vstack([np.zeros(layer.ndim), np.eye(layer.ndim)])
+    return all(np.allclose(layer.data_to_world(corner), corner) for corner in corners)
+
+
+def make_writable(labels: Labels) -> bool:
+    """Give labels pixels of their own if theirs cannot be written one by one.
+
+    Arrays of an image library, and files that are mapped for reading, are read-only; of
+    a broadcast array one write would change several pixels; and integers of the other
+    byte order are not all drawn by napari.
+
+    Returns
+    -------
+    bool
+        Whether they were copied.
+
+    Raises
+    ------
+    InputError
+        If that would take more than 2 GiB.
+    """
+    data = labels.data
+    if labels.multiscale or not isinstance(data, np.ndarray):
+        return False
+    shared = any(
+        stride == 0 and size > 1
+        for stride, size in zip(data.strides, data.shape, strict=True)
+    )
+    if data.flags.writeable and not shared and data.dtype.isnative:
+        return False
+    if data.nbytes > MOST_COPIED:
+        msg = (
+            f"The labels layer {labels.name!r} is read-only, and its "
+            f"{data.nbytes / 2**30:.1f} GiB are too many to copy. Open it for writing, "
+            "or choose 'New layer'."
+        )
+        raise InputError(msg)
+    labels.data = np.array(data, dtype=data.dtype.newbyteorder("="), order="C")
+    return True
+
+
 def check_labels(labels: Layer, image: Layer) -> None:
     """Check that masks of ``image`` can be written into a labels layer.
 
@@ -103,7 +190,8 @@ def check_labels(labels: Layer, image: Layer) -> None:
     if not lies_on(labels, image):
         msg = (
             f"The labels layer {labels.name!r} lies elsewhere than the image "
-            f"{image.name!r} (another scale or position). Choose 'New layer'."
+            f"{image.name!r} (another scale or position). Give it the image's scale "
+            "and position, or choose 'New layer'."
         )
         raise InputError(msg)
     if labels.multiscale or not isinstance(labels.data, np.ndarray):
@@ -125,6 +213,13 @@ def check_room(labels: Labels, highest: int) -> None:
     """
     kind = labels.data.dtype
     limit = min(int(np.iinfo(kind).max), MAX_ID)
+    if highest > MAX_ID:
+        msg = (
+            f"The labels layer {labels.name!r} has the id {highest}; ids up to "
+            f"{MAX_ID} can be annotated. Choose 'New layer', or give its objects "
+            "smaller ids (skimage.segmentation.relabel_sequential)."
+        )
+        raise InputError(msg)
     if highest >= limit:
         msg = (
             f"The labels layer {labels.name!r} has no id left: {kind} holds ids up to "
@@ -154,13 +249,48 @@ def claim_layers(
     InputError
         If the given labels layer does not fit the image, or has no id left.
     """
+    labels = labels or _own(viewer, "labels", image)
     if labels is None:
-        labels = _own(viewer, "labels", image) or new_labels(viewer, image)
-    check_labels(labels, image)
-    check_room(labels, int(labels.data.max(initial=0)))
+        labels = new_labels(viewer, image)
+    else:
+        check_labels(labels, image)
+        check_room(labels, int(labels.data.max(initial=0)))
     negative = _own(viewer, "negative", image) or _new_points(viewer, image, False)
     positive = _own(viewer, "positive", image) or _new_points(viewer, image, True)
     return AnnotationLayers(positive, negative, labels)
+
+
+def annotated_labels(viewer: ViewerModel, image: Layer) -> Labels | None:
+    """Return the labels layer that was made for an image; ``None`` without one."""
+    found: Labels | None = _own(viewer, "labels", image)
+    return found
+
+
+def replace_layer(viewer: ViewerModel, old: Labels, new: Labels) -> None:
+    """Show a labels layer instead of another one.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    old
+        Removed if it was made here; a layer of the user's is hidden.
+    new
+        Moved to its place.
+    """
+    if old not in viewer.layers:
+        return
+    if MARK not in old.metadata:
+        old.visible = False
+        return
+    place = viewer.layers.index(old)
+    viewer.layers.move(viewer.layers.index(new), place)
+    active = viewer.layers.selection.active
+    name = old.name
+    viewer.layers.remove(old)
+    new.name = name
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
 
 
 def _own(viewer: ViewerModel, role: str, image: Layer) -> Any:

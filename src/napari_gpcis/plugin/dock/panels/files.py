@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QPushButton
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QGridLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+)
 
 from napari_gpcis.plugin.dock.panels.base import Panel
-from napari_gpcis.plugin.saving.export import CLICKS, Saver
+from napari_gpcis.plugin.saving.export import CLICKS, Saver, file_names
+from napari_gpcis.plugin.saving.record import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.saving.autosave import Autosaver
+    from napari_gpcis.plugin.saving.record import Record
     from napari_gpcis.plugin.saving.restore import Restorer
 
 
@@ -66,6 +74,9 @@ BUTTONS = (
 
 EXPORT, EXPORT_HELP = "Export for other programs:", "Files without the clicks."
 WRITING = "Writing ..."
+REPLACE = "Replace what is there?"
+REPLACED = "This file exists already and would be replaced:"
+REPLACED_FILES = "These files exist already and would be replaced:"
 NOT_KEPT = "Unsaved work is not kept for recovery: {}"
 
 
@@ -85,6 +96,7 @@ class FilesPanel(Panel):
         self._autosaver: Autosaver | None = None
         self._restorer: Restorer | None = None
         self._image: Callable[[], Image | None] = lambda: None
+        self._folder: Path | None = None
         self.saver = Saver(self)
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -95,8 +107,8 @@ class FilesPanel(Panel):
             self._add(grid, place, button)
         self.column.addLayout(grid)
         self.column.addWidget(self.message)
-        self.saver.saved.connect(self.message.setText)
-        self.saver.failed.connect(self.message.setText)
+        self.saver.saved.connect(self._say)
+        self.saver.failed.connect(self._say)
         self.show_on(controller.started, controller.stopped)
         self.show_state()
 
@@ -108,8 +120,13 @@ class FilesPanel(Panel):
     ) -> None:
         """Connect what saves and restores; ``image`` returns the chosen image."""
         self._autosaver, self._restorer, self._image = autosaver, restorer, image
-        restorer.said.connect(self.message.setText)
+        restorer.said.connect(self._say)
         autosaver.failed.connect(self._on_no_recovery)
+
+    @property
+    def record(self) -> Record | None:
+        """What the buttons write."""
+        return None if self._autosaver is None else self._autosaver.record
 
     def close_links(self) -> None:
         """End the thread."""
@@ -117,13 +134,13 @@ class FilesPanel(Panel):
 
     def show_state(self) -> None:
         """Enable the buttons that can be used."""
-        there = self._autosaver is not None and self._autosaver.record is not None
+        there = self.record is not None
         for name, button in self.buttons.items():
             button.setEnabled(self._image() is not None if name == "open" else there)
 
     def write(self, name: str, path: Path) -> None:
         """Write one of the files; ``name`` is that of the button."""
-        record = None if self._autosaver is None else self._autosaver.record
+        record = self.record
         if record is None:
             return
         writers = {
@@ -132,7 +149,8 @@ class FilesPanel(Panel):
             "table": self.saver.export_table,
             "coco": self.saver.export_coco,
         }
-        self.message.setText(WRITING)
+        self._folder = path.parent
+        self._say(WRITING)
         writers[name](path, record)
 
     def open_file(self, path: Path) -> None:
@@ -157,26 +175,70 @@ class FilesPanel(Panel):
             export.setToolTip(EXPORT_HELP)
             grid.addWidget(export, 2, 0, 1, 3)
 
+    def save_as(self) -> bool:
+        """Ask for a file name and save clicks and labels; ``False`` if not wanted."""
+        return self._write_as(BUTTONS[0])
+
     def _on_clicked(self, entry: _Button) -> None:
-        if entry.name == "open":
-            name, _ = QFileDialog.getOpenFileName(
-                self, entry.title, "", "Clicks (*.json)"
-            )
-            if name:
-                self.open_file(Path(name))
+        if entry.name != "open":
+            self._write_as(entry)
             return
+        name, _ = QFileDialog.getOpenFileName(
+            self, entry.title, self._begin_in(""), "Clicks (*.json)"
+        )
+        if name:
+            self._folder = Path(name).parent
+            self.open_file(Path(name))
+
+    def _write_as(self, entry: _Button) -> bool:
+        """Ask where to write a file, and before another one is replaced."""
         image = self._image()
         proposed = f"{Path(image.name).stem if image else 'objects'}{entry.ending}"
-        name, _ = QFileDialog.getSaveFileName(self, entry.title, proposed)
-        if name:
-            self.write(entry.name, with_ending(Path(name), entry.ending))
+        name, _ = QFileDialog.getSaveFileName(
+            self,
+            entry.title,
+            self._begin_in(proposed),
+            options=QFileDialog.Option.DontConfirmOverwrite,  # the ending may come yet
+        )
+        if not name:
+            return False
+        path = with_ending(Path(name), entry.ending)
+        files = file_names(path) if entry.name == "save" else (path,)
+        there = [file for file in files if file.exists()]
+        if there and not self._may_replace(there):
+            return False
+        self.write(entry.name, path)
+        return True
+
+    def _begin_in(self, name: str) -> str:
+        """Return a file name in the folder used last, or else that of the image."""
+        image = self._image()
+        source = "" if image is None else source_of(image)
+        folder = self._folder or (Path(source).parent if source else None)
+        return name if folder is None or not folder.is_dir() else str(folder / name)
+
+    def _may_replace(self, files: list[Path]) -> bool:
+        """Ask whether files may be replaced, naming each of them."""
+        words = REPLACED if len(files) == 1 else REPLACED_FILES
+        listed = "\n".join(map(str, files))
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        text = f"{words}\n{listed}"
+        answer = QMessageBox.question(self, REPLACE, text, yes | no, no)
+        return bool(answer == yes)
 
     def _on_no_recovery(self, why: str) -> None:
-        self.message.setText(NOT_KEPT.format(why))
+        self._say(NOT_KEPT.format(why))
+
+    def _say(self, words: str) -> None:
+        """Show a message; a long path can be read in its tooltip as well."""
+        self.message.setText(words)
+        self.message.setToolTip(words)
 
 
 def with_ending(path: Path, ending: str) -> Path:
     """Return a path with an ending, unless it has one of that kind."""
-    if path.name.lower().endswith(Path(ending).suffix):
+    suffix = f".{ending.rpartition('.')[2]}"
+    same = (suffix, ".tiff") if suffix == ".tif" else (suffix,)
+    if path.name.lower().endswith(same):
         return path
     return path.with_name(path.name + ending)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtCore import QItemSelectionModel, QSignalBlocker, QSortFilterProxyModel, Qt
+from qtpy.QtCore import (
+    QItemSelection,
+    QItemSelectionModel,
+    QSignalBlocker,
+    Qt,
+)
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.labels.write_mode import ChosenMode
     from napari_gpcis.plugin.tools.object_list import Found
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 WRITE_MODES: tuple[tuple[ChosenMode, str], ...] = (
     ("new", "New object"),
@@ -79,8 +85,7 @@ class ObjectsPanel(Panel):
         self.index = ObjectIndex(controller, self)
         self.picking = Picking(controller, self)
         self.table = ObjectTable()
-        self.sorted = QSortFilterProxyModel(self)
-        self.sorted.setSourceModel(self.table)
+        self._chosen: set[tuple[int, Plane]] = set()
         self.write_mode = QComboBox()
         self.overwrite = QCheckBox(OVERWRITE)
         self.summary = QLabel()
@@ -126,7 +131,7 @@ class ObjectsPanel(Panel):
 
     def _set_up_list(self) -> None:
         view = self.list
-        view.setModel(self.sorted)
+        view.setModel(self.table)
         view.setSortingEnabled(True)
         view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -152,6 +157,8 @@ class ObjectsPanel(Panel):
         self.delete_button.clicked.connect(self.delete_selected)
         self.index.changed.connect(self._show_objects)
         self.list.selectionModel().selectionChanged.connect(self._show_buttons)
+        self.table.replacing.connect(self._on_replacing)
+        self.table.replaced.connect(self._on_replaced)
         controller.register("next_object", self.go_to_next)
         self.show_on(controller.started, controller.stopped, controller.writing.changed)
         controller.started.connect(self._on_started)
@@ -161,6 +168,11 @@ class ObjectsPanel(Panel):
             follow(PREFERENCES.events.shortcuts, self._show_keys, self),
         )
         self.destroyed.connect(partial(_end, self.index.end_thread))
+
+    @property
+    def sorted(self) -> ObjectTable:
+        """The table, in the order in which it is shown."""
+        return self.table
 
     # State ------------------------------------------------------------------------
 
@@ -192,11 +204,7 @@ class ObjectsPanel(Panel):
         """List the finished objects; selected rows stay selected."""
         annotation = self.controller.annotation
         labels = None if annotation is None else annotation.layers.labels
-        chosen = [(found.label, found.plane) for found in self.selected()]
         self.table.show(self.index.objects(), labels)
-        for found in self.table.rows:
-            if (found.label, found.plane) in chosen:
-                self._select(found, add=True)
         self.summary.setText(summary(self.table.rows, started=labels is not None))
         self._show_buttons()
 
@@ -204,22 +212,22 @@ class ObjectsPanel(Panel):
         running = self.controller.annotation is not None
         self.next_button.setEnabled(bool(self.table.rows))
         self.refine_button.setEnabled(running)
-        self.delete_button.setEnabled(bool(self.selected()))
+        self.delete_button.setEnabled(self.list.selectionModel().hasSelection())
 
     # The list ---------------------------------------------------------------------
 
     def selected(self) -> list[Found]:
         """Return the objects whose rows are selected."""
         places = self.list.selectionModel().selectedRows()
-        return [self.table.rows[self.sorted.mapToSource(p).row()] for p in places]
+        return [self.table.rows[place.row()] for place in places]
 
     def go_to_next(self) -> None:
         """Go to the object after the selected one; after the last, to the first."""
-        count = self.sorted.rowCount()
+        count = self.table.rowCount()
         if count == 0:
             return
         rows = [place.row() for place in self.list.selectionModel().selectedRows()]
-        place = self.sorted.index((max(rows, default=-1) + 1) % count, 0)
+        place = self.table.index((max(rows, default=-1) + 1) % count, 0)
         self.list.selectRow(place.row())
         self._on_row(place)
 
@@ -230,13 +238,27 @@ class ObjectsPanel(Panel):
             return
         annotation.delete([(found.plane, found.label) for found in chosen])
 
-    def _select(self, found: Found, *, add: bool) -> None:
-        place = self.sorted.mapFromSource(
-            self.table.index(self.table.rows.index(found), 0)
-        )
-        flag = QItemSelectionModel.SelectionFlag
-        rows = flag.Rows | (flag.Select if add else flag.ClearAndSelect)
-        self.list.selectionModel().select(place, rows)
+    def _on_replacing(self, first: int, last: int) -> None:
+        """Note which of the rows are selected that are about to be replaced."""
+        model = self.list.selectionModel()
+        rows = range(first, last) if model.hasSelection() else ()
+        self._chosen = {
+            self.table.rows[row].place
+            for row in rows
+            if model.isSelected(self.table.index(row, 0))
+        }
+
+    def _on_replaced(self, first: int, last: int) -> None:
+        """Select again what was selected of the rows that were replaced."""
+        selection, columns = QItemSelection(), self.table.columnCount()
+        for row in range(first, last) if self._chosen else ():
+            if self.table.rows[row].place in self._chosen:
+                begin = self.table.index(row, 0)
+                selection.select(begin, self.table.index(row, columns - 1))
+        if not selection.isEmpty():
+            select = QItemSelectionModel.SelectionFlag.Select
+            self.list.selectionModel().select(selection, select)
+        self._chosen = set()
 
     # Reactions --------------------------------------------------------------------
 
@@ -245,7 +267,7 @@ class ObjectsPanel(Panel):
         annotation = self.controller.annotation
         if annotation is None:
             return
-        found = self.table.rows[self.sorted.mapToSource(place).row()]
+        found = self.table.rows[place.row()]
         annotation.layers.labels.selected_label = found.label
         center_on(annotation.viewer, annotation.image, found.plane, found.entry.box)
 

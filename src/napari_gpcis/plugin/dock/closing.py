@@ -1,0 +1,162 @@
+"""Closing with unsaved work: a question before napari's window or the dock closes.
+
+Only the user is asked, who closes the window by its button, its menu or its keys, or
+the dock by its button. A script that closes them is never held up.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+    from napari_gpcis.plugin.dock.panels.files import FilesPanel
+    from napari_gpcis.plugin.saving.record import Record
+
+TITLE = "Unsaved objects"
+QUESTION = "The clicks and masks on {!r} ({}) are not saved."
+KEPT = "What you keep is offered again when the widget is next opened with this image."
+_ALIVE: Callable[[QObject], bool] = isalive  # QtPy gives it no types
+SAVE, KEEP, DISCARD = "Save ...", "Keep for next time", "Discard"
+
+
+class CloseGuard(QObject):
+    """Asks before a window, or a dock in it, is closed by the user.
+
+    Parameters
+    ----------
+    widget
+        The widget in the dock.
+    dock, window
+        The dock, and napari's window.
+    may_close
+        Returns whether it may be closed, having asked if there is a need to.
+    """
+
+    def __init__(
+        self,
+        widget: QWidget,
+        dock: QDockWidget,
+        window: QMainWindow,
+        may_close: Callable[[], bool],
+    ) -> None:
+        super().__init__(widget)
+        self._may_close: Callable[[], bool] | None = may_close
+        self._replaced: list[tuple[ReferenceType[Any], str, Any]] = []
+        window.installEventFilter(self)
+        self._window: ReferenceType[QMainWindow] = ref(window)
+        self._replace(window, "close", CloseGuard._close_window)
+        self._replace(dock, "destroyOnClose", CloseGuard._close_dock)
+
+    def end(self) -> None:
+        """Let everything close without a question."""
+        self._may_close = None
+        replaced, self._replaced = self._replaced, []
+        for known, name, ours in replaced:
+            owner = known()
+            if owner is not None and owner.__dict__.get(name) is ours:
+                delattr(owner, name)
+        window = self._window()
+        if window is not None and _ALIVE(window):
+            window.removeEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask when the window system asks the window to close."""
+        closing = watched is self._window() and event.type() == QEvent.Type.Close
+        if closing and event.spontaneous() and not self._asked():
+            event.ignore()
+            return True
+        return False
+
+    def _replace(self, owner: Any, name: str, instead: Callable[..., Any]) -> None:
+        """Let napari call something else, which calls what it would have called.
+
+        Nothing of it keeps the window or this guard alive.
+        """
+        if not hasattr(type(owner), name):
+            return
+        known, guard = ref(owner), ref(self)
+        before = owner.__dict__.get(name)  # of a guard of another widget
+
+        def ours(*args: Any, **options: Any) -> Any:
+            there, asking = known(), guard()
+            original = before or partial(getattr(type(there), name), there)
+            if asking is None:
+                return original(*args, **options)
+            return instead(asking, original, *args, **options)
+
+        setattr(owner, name, ours)
+        self._replaced.append((known, name, ours))
+
+    def _close_window(
+        self,
+        close: Callable[[bool, bool], Any],
+        quit_app: bool = False,
+        confirm_need: bool = False,
+    ) -> Any:
+        """Ask where napari would: its menu and its keys ask for confirmation."""
+        if not confirm_need:
+            return close(quit_app, confirm_need)
+        return close(quit_app, confirm_need) if self._asked() else None
+
+    def _close_dock(self, close: Callable[[], Any]) -> None:
+        """Ask when the button of the dock is pressed."""
+        if self._asked():
+            close()
+
+    def _asked(self) -> bool:
+        """Return whether it may be closed."""
+        window = self._window()
+        seen = window is not None and _ALIVE(window) and window.isVisible()
+        return self._may_close is None or not seen or self._may_close()
+
+
+def ask(record: Record, panel: FilesPanel) -> bool:
+    """Ask what is to become of unsaved work; return whether it may be closed.
+
+    Parameters
+    ----------
+    record
+        The work.
+    panel
+        Saves it, if it is what is being annotated.
+    """
+    box = QMessageBox(panel)
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setWindowTitle(TITLE)
+    saved = record.saved()
+    count = len(saved.ids)
+    objects = f"{count} object{'' if count == 1 else 's'}"
+    box.setText(QUESTION.format(record.image_name, objects))
+    box.setInformativeText(KEPT)
+    kinds = QMessageBox.StandardButton
+    box.setStandardButtons(kinds.Save | kinds.Discard | kinds.Cancel)
+    box.button(kinds.Save).setText(SAVE)
+    box.button(kinds.Save).setEnabled(panel.record is record)
+    box.button(kinds.Discard).setText(DISCARD)
+    keep = box.addButton(KEEP, QMessageBox.ButtonRole.AcceptRole)
+    box.setDefaultButton(kinds.Save)
+    box.setEscapeButton(kinds.Cancel)
+    answer = box.exec()
+    if box.clickedButton() is keep:
+        return True
+    if answer == kinds.Discard:
+        record.settle(record.version)
+        return True
+    return answer == kinds.Save and panel.save_as() and _written(record, panel)
+
+
+def _written(record: Record, panel: FilesPanel) -> bool:
+    """Wait until the files are written; return whether they are."""
+    while panel.saver.busy:
+        QApplication.processEvents()
+    return not record.unsaved

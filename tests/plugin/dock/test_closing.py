@@ -1,0 +1,256 @@
+"""Closing with unsaved work: the user is asked, a script is not, nothing is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
+from tifffile import imread
+
+from napari_gpcis.plugin.dock.base import dock_of
+from napari_gpcis.plugin.dock.closing import KEEP, QUESTION
+from napari_gpcis.plugin.dock.panels.files import FilesPanel
+from napari_gpcis.plugin.saving.export import file_names
+from napari_gpcis.plugin.saving.recovery_file import unsaved_work
+from napari_gpcis.prompts import read_prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SAVE, DISCARD = QMessageBox.StandardButton.Save, QMessageBox.StandardButton.Discard
+CANCEL = QMessageBox.StandardButton.Cancel
+
+
+class Answers:
+    """Answers each question with a button, and notes what was asked."""
+
+    def __init__(self, *buttons: Any) -> None:
+        self.asked: list[str] = []
+        self._buttons = list(buttons)
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._answer)
+        self._timer.start(20)
+
+    def _answer(self) -> None:
+        box = QApplication.activeModalWidget()
+        if not isinstance(box, QMessageBox):
+            return
+        self.asked.append(box.text())
+        button = self._buttons.pop(0) if self._buttons else CANCEL
+        if button == KEEP:
+            (found,) = (one for one in box.buttons() if one.text() == KEEP)
+        else:
+            found = box.button(button)
+        QTest.mouseClick(found, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture
+def desk(open_desk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A widget with one object that is not saved."""
+    from napari.settings import get_settings
+
+    monkeypatch.setattr(get_settings().application, "confirm_close_window", False)
+    made = open_desk(name="cells")
+    made.robot.click(made.image, (30, 40))
+    made.settled(1)
+    made.controller.command("accept")
+    made.settled(0)
+    made.until(lambda: made.widget._guard is not None)
+    return made
+
+
+@pytest.fixture
+def closings(desk: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Note that the window would be closed: napari's fixture closes it in the end."""
+    closed: list[bool] = []
+    kind = type(desk.viewer.window._qt_window)
+
+    def close(_: Any, quit_app: bool = False, confirm_need: bool = False) -> None:
+        closed.append(confirm_need)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "close", close)
+        yield closed
+
+
+def close_by_menu(desk: Any) -> None:
+    desk.viewer.window._qt_window.close(quit_app=False, confirm_need=True)
+
+
+def panel_of(desk: Any) -> FilesPanel:
+    return next(one for one in desk.widget.panels if isinstance(one, FilesPanel))
+
+
+def test_a_script_is_not_asked_and_loses_nothing(desk: Any) -> None:
+    answers = Answers()
+    shown = desk.labels.data.copy()
+    assert unsaved_work() == []
+    desk.viewer.close()
+    desk.until(unsaved_work)
+    (left,) = unsaved_work()
+    assert left.saved.image == "cells"
+    assert len(left.saved.planes[0].objects) == 1
+    np.testing.assert_array_equal(left.labels(), shown)
+    assert answers.asked == []
+
+
+def test_a_window_that_is_closed_by_a_script_is_not_asked_for(
+    desk: Any, closings: list[bool]
+) -> None:
+    answers = Answers()
+    desk.viewer.window._qt_window.close()
+    assert closings == [False]
+    assert answers.asked == []
+
+
+def test_a_widget_that_a_script_takes_away_is_kept(desk: Any) -> None:
+    answers = Answers()
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    desk.until(unsaved_work)
+    assert answers.asked == []
+
+
+CHOICES = [(CANCEL, False, 0), (KEEP, True, 1), (DISCARD, True, 0)]
+
+
+@pytest.mark.parametrize(("button", "closed", "left"), CHOICES)
+def test_the_user_who_closes_the_window_is_asked(
+    desk: Any, closings: list[bool], button: Any, closed: bool, left: int
+) -> None:
+    answers = Answers(button)
+    close_by_menu(desk)
+    assert answers.asked == [QUESTION.format("cells", "1 object")]
+    assert bool(closings) is closed
+    if closed:
+        desk.widget.shut_down()
+        assert len(unsaved_work()) == left
+    else:
+        assert desk.widget.session is not None
+
+
+@pytest.mark.parametrize(("button", "closed", "left"), CHOICES)
+def test_the_user_who_closes_the_widget_is_asked(
+    desk: Any, button: Any, closed: bool, left: int
+) -> None:
+    answers = Answers(button)
+    dock = dock_of(desk.widget)
+    QTest.mouseClick(dock.title.close_button, Qt.MouseButton.LeftButton)
+    assert answers.asked == [QUESTION.format("cells", "1 object")]
+    assert desk.widget._closed is closed
+    assert len(unsaved_work()) == left
+
+
+def test_saving_in_the_question(
+    desk: Any,
+    closings: list[bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = desk.labels.data.copy()
+    names = ["", str(tmp_path / "work")]
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_, **__: (names.pop(0), "")
+    )
+    answers = Answers(SAVE, SAVE)
+    close_by_menu(desk)  # no name is given: it goes on
+    assert closings == []
+    close_by_menu(desk)
+    assert closings == [True]
+    assert len(answers.asked) == 2
+    clicks, labels = file_names(tmp_path / "work")
+    assert read_prompts(clicks).ids == (1,)
+    np.testing.assert_array_equal(imread(labels), shown)
+    desk.widget.shut_down()
+    assert unsaved_work() == []
+
+
+def test_what_is_saved_is_not_asked_for(
+    desk: Any, closings: list[bool], tmp_path: Path
+) -> None:
+    answers, panel = Answers(), panel_of(desk)
+    panel.write("save", tmp_path / "work")
+    desk.until(lambda: "Saved" in panel.message.text())
+    close_by_menu(desk)
+    assert closings == [True]
+    assert answers.asked == []
+
+
+# Save dialogs -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("button", "typed", "there"),
+    [
+        ("save", "work", ["work.clicks.json"]),
+        ("save", "work.CLICKS.json", ["work.labels.tif"]),
+        ("save", "work.labels.tif", ["work.clicks.json", "work.labels.tif"]),
+        ("labels", "work", ["work.ome.tif"]),
+        ("labels", "work.tiff", ["work.tiff"]),
+        ("table", "work", ["work.csv"]),
+        ("table", "work.v2", ["work.v2.csv"]),
+        ("coco", "work", ["work.coco.json"]),
+    ],
+)
+@pytest.mark.parametrize("yes", [False, True])
+def test_no_file_is_replaced_unasked(
+    desk: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    button: str,
+    typed: str,
+    there: list[str],
+    yes: bool,
+) -> None:
+    for name in there:
+        (tmp_path / name).write_text("precious")
+    kinds = QMessageBox.StandardButton
+    answers, panel = Answers(kinds.Yes if yes else kinds.No), panel_of(desk)
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_, **__: (str(tmp_path / typed), "")
+    )
+    panel.buttons[button].click()
+    desk.until(lambda: not panel.saver.busy)
+    (text,) = answers.asked
+    for name in there:
+        assert str(tmp_path / name) in text
+        kept = (tmp_path / name).read_bytes() == b"precious"
+        assert kept is not yes
+    assert len(list(tmp_path.glob("work*"))) == (
+        2 if yes and button == "save" else len(there)
+    )
+    if yes:
+        desk.until(lambda: str(tmp_path / there[0]) in panel.message.text())
+
+
+def test_dialogs_begin_in_the_folder_of_the_image(
+    open_desk: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari.layers._source import Source
+
+    desk = open_desk(name="cells")
+    desk.image._source = Source(path=str(tmp_path / "images" / "cells.tif"))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "other").mkdir()
+    asked: list[str] = []
+    answers = ["", str(tmp_path / "other" / "a"), ""]
+
+    def dialog(_parent: Any, _title: str, proposed: str, **_: Any) -> tuple[str, str]:
+        asked.append(proposed)
+        return answers.pop(0), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", dialog)
+    panel = panel_of(desk)
+    for button in ("save", "table", "coco"):
+        panel.buttons[button].click()
+    assert asked == [
+        str(tmp_path / "images" / "cells.clicks.json"),
+        str(tmp_path / "images" / "cells.csv"),
+        str(tmp_path / "other" / "cells.coco.json"),
+    ]
+    desk.until(lambda: not panel.saver.busy)
+    assert (tmp_path / "other" / "a.csv").is_file()
