@@ -13,8 +13,9 @@ import numpy as np
 from scipy import ndimage
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.export import Calibration, checked, planes
+from napari_gpcis.export import Calibration, planes
 from napari_gpcis.files import replacing
+from napari_gpcis.sparse_labels import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis.export import PlaneIndex
+    from napari_gpcis.sparse_labels import PlaneIndex
 
     Ring = list[tuple[int, int]]
 
