@@ -154,7 +154,7 @@ class PlaneAnnotation:
         self._context.worker.cancel(self.key)
         self.live = LiveMask()
         self.objects.begin_anew()
-        if self.session is not None:
+        if self.session is not None and self.session.shape == self.shape:
             self.session.current = self.current
 
     # From clicks to a mask --------------------------------------------------------
