@@ -213,5 +213,13 @@ def test_nothing_and_negative_values() -> None:
     assert scan(np.full((5, 5), -3)) == {}
 
 
+def test_some_ids_are_looked_for() -> None:
+    labels = np.array([[1, 1, 2, 0], [3, 0, 2, 9]], np.uint16)
+    assert scan(labels, only=[9, 2, 7]) == {
+        2: Entry(2, (0, 2, 2, 3)),
+        9: Entry(1, (1, 3, 2, 4)),
+    }
+
+
 def test_it_can_be_given_up() -> None:
     assert scan(np.ones((5, 5), dtype=int), lambda: True) is None

@@ -292,7 +292,9 @@ class Entry(NamedTuple):
 
 
 def scan(
-    labels: Any, cancelled: Callable[[], bool] = lambda: False
+    labels: Any,
+    cancelled: Callable[[], bool] = lambda: False,
+    only: Sequence[int] | None = None,
 ) -> dict[int, Entry] | None:
     """Return the objects of a plane, by their ids in ascending order.
 
@@ -304,12 +306,16 @@ def scan(
         Shape (H, W), integers; ids above 0 are objects.
     cancelled
         Asked before each strip; if true the answer is ``None``.
+    only
+        Ids that are looked for; by default all.
     """
     found: dict[int, Entry] = {}
     for rows in row_strips(labels.shape, STRIP_PIXELS):
         if cancelled():
             return None
         strip = np.maximum(np.asarray(labels[rows]), 0)
+        if only is not None:
+            strip = np.where(np.isin(strip, only), strip, 0)
         for label, entry in _scan_strip(strip):
             box = moved(entry.box, (rows.start, 0))
             before = found.get(label, Entry(0, box))

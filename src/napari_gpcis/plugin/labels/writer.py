@@ -269,8 +269,8 @@ class LabelsWriter:
             boxes = {label: self._box_of(plane, label) for label in labels}
         else:
             self.flush()
-            whole = scan(plane.take(self.labels.data)) or {}
-            boxes = {label: whole[label].box for label in labels if label in whole}
+            found = scan(plane.take(self.labels.data), only=labels) or {}
+            boxes = {label: found[label].box for label in labels if label in found}
         return {
             label: (box, self._pixels.part(plane, box) == label)
             for label, box in boxes.items()
