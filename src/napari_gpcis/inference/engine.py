@@ -205,7 +205,7 @@ class Engine:
 
 
 class Answer(NamedTuple):
-    """What a model answers to clicks."""
+    """Answer of a model to clicks."""
 
     maps: GridMaps
     """Maps on the network's grid."""

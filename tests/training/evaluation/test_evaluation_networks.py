@@ -14,7 +14,14 @@ from napari_gpcis.model.gpcis import build_model
 from training._folders import write_disks
 
 PUBLISHED_COUNT = {"resnet50": 39_388_964}
-NETWORKS = ("hrnet18s", "mobilenet_v2", "resnet50", "segformer_b0")
+NETWORKS = (
+    "efficientnet_lite0",
+    "efficientnet_lite2",
+    "hrnet18s",
+    "mobilenet_v2",
+    "resnet50",
+    "segformer_b0",
+)
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ class PlaneOfHistory(Protocol):
 
     @property
     def live(self) -> LiveMask:
-        """What the object whose mask is drawn shows in the labels layer."""
+        """Live mask of the object whose mask is drawn."""
 
     @property
     def objects(self) -> ObjectQueue:

@@ -125,7 +125,7 @@ class FilesPanel(Panel):
 
     @property
     def record(self) -> Record | None:
-        """What the buttons write."""
+        """Contents of the files that the buttons write."""
         return None if self._autosaver is None else self._autosaver.record
 
     def close_links(self) -> None:
