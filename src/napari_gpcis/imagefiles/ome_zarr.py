@@ -220,15 +220,15 @@ def _fill(
             for axis in range(level.ndim)
         )
         level, step = level[halved], 2 * step
-    multiscales = {
+    multiscales: dict[str, Any] = {
         "name": name.removesuffix(ZARR),
         "axes": _axes_entries(axes),
         "datasets": datasets,
         "type": "nearest",
     }
-    label = {"source": {"image": "../../"}} if inside else {}
+    label: dict[str, Any] = {"source": {"image": "../../"}} if inside else {}
     if version == "0.4":
-        multiscales["version"] = label["version"] = version  # type: ignore[assignment]
+        multiscales["version"] = label["version"] = version
         group.attrs.update({"multiscales": [multiscales], "image-label": label})
     else:
         content = {"multiscales": [multiscales], "image-label": label}

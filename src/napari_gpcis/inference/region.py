@@ -86,7 +86,7 @@ def closer_frames(
         How the model is run.
     """
     found: list[Box] = []
-    longest = max(view[2] - view[0], view[3] - view[1])
+    longest = longer_side(view)
     for zoom in CLOSER[: settings.first_frames - 1]:
         side = max(round(settings.infer_size / zoom), MIN_FRAME)
         if side <= MUCH_CLOSER * longest:
@@ -116,6 +116,16 @@ def reaches_beyond(extent: Box, frame: Box, shape: tuple[int, int]) -> bool:
         if end < shape[axis] and extent[2 + axis] > end - rim:
             return True
     return False
+
+
+def fill(extent: Box, frame: Box) -> float:
+    """Return the longer side of an object's box as a share of its frame's."""
+    return longer_side(extent) / longer_side(frame)
+
+
+def longer_side(box: Box) -> int:
+    """Return the longer side of a box, in pixels."""
+    return max(box[2] - box[0], box[3] - box[1])
 
 
 def around_clicks(box: Box, clicks: Iterable[Click]) -> Box:
@@ -155,8 +165,7 @@ def frame_around(box: Box, shape: tuple[int, int], expansion: float) -> Box:
     expansion
         See above.
     """
-    longest = max(box[2] - box[0], box[3] - box[1])
-    side = max(round(expansion * longest), MIN_FRAME)
+    side = max(round(expansion * longer_side(box)), MIN_FRAME)
     rows = _shifted((box[0] + box[2] - side) // 2, side, shape[0])
     cols = _shifted((box[1] + box[3] - side) // 2, side, shape[1])
     return rows[0], cols[0], rows[1], cols[1]
@@ -174,9 +183,7 @@ def _stays(
     )
     if not inside or reaches_beyond(target, frame, shape):
         return False
-    side = max(frame[2] - frame[0], frame[3] - frame[1])
-    fills = max(target[2] - target[0], target[3] - target[1]) / side
-    return fills >= settings.least_fill or side <= MIN_FRAME
+    return fill(target, frame) >= settings.least_fill or longer_side(frame) <= MIN_FRAME
 
 
 def _grid_frame(click: Click, side: int, shape: tuple[int, int]) -> Box:

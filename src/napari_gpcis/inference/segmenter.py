@@ -10,7 +10,7 @@ from napari_gpcis.geometry import Box, check_clicks, clip_box, whole_image
 from napari_gpcis.inference.backends import accelerated, check_backend, chosen_backend
 from napari_gpcis.inference.image import PreparedImage, prepare_image
 from napari_gpcis.inference.prediction import NetworkInput, Prediction
-from napari_gpcis.inference.region import closer_frames, reaches_beyond, region
+from napari_gpcis.inference.region import closer_frames, fill, reaches_beyond, region
 
 if TYPE_CHECKING:
     import os
@@ -316,11 +316,9 @@ class Segmenter:
         best, (click,) = found, found.clicks
         for frame in closer_frames(shape, click, found.roi, settings):
             extent = best.extent(settings.crop_threshold)
-            if best.quality is not None and best.quality >= GOOD and extent is not None:
-                longest = max(best.roi[2] - best.roi[0], best.roi[3] - best.roi[1])
-                side = max(extent[2] - extent[0], extent[3] - extent[1])
-                if side >= settings.least_fill * longest:
-                    break
+            filled = extent and fill(extent, best.roi) >= settings.least_fill
+            if filled and (best.quality or 0.0) >= GOOD:
+                break
             tried = self._infer(prepared, frame, found.clicks, None)
             extent = tried.extent(settings.crop_threshold)
             if extent is None or reaches_beyond(extent, frame, shape):

@@ -7,7 +7,7 @@ tile by tile.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from skimage.io import imread
@@ -142,7 +142,9 @@ def _crop(array: npt.NDArray[np.integer], tile: Tile, side: int) -> Labels:
     return crop
 
 
-def _laid_out(crops: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray:  # type: ignore[type-arg]
+def _laid_out(
+    crops: Sequence[npt.NDArray[np.generic]],
+) -> npt.NDArray[Any]:
     """Return crops as one square, row by row."""
     count = round(len(crops) ** 0.5)
     if count * count != len(crops):
