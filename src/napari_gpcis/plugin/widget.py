@@ -319,9 +319,11 @@ class GPCISWidget(Docked):
         for button in self.buttons.values():
             button.setEnabled(started)
 
-    def _show_status(self, *_: object) -> None:
-        """Show the status, or the first thing to do."""
-        status, started = self.controller.status, self.controller.annotation is not None
+    def _show_status(self, status: str | None = None) -> None:
+        """Show the status as told, or as it is, or the first thing to do."""
+        started = self.controller.annotation is not None
+        if status is None:
+            status = self.controller.status
         if not started and self.image_combo.layer is None:
             status = NO_IMAGE
         elif not started and not status:
