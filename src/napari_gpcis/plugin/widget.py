@@ -39,6 +39,7 @@ from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
+from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.scripting import ViewerSession
@@ -123,6 +124,7 @@ class GPCISWidget(Docked):
         self._preferences = PreferenceFollower(self.controller, self._show_keys)
         self.image_changes = ImageChangeWatcher(self.controller)
         self.early_encoding = EarlyEncoding(self.controller)
+        self.alternatives = AlternativeMasks(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
         self.start_button = QPushButton(START)
