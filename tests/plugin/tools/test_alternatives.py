@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from qtpy.QtCore import Qt
 
 from _fake_segmenter import RADIUS, FakeSegmenter
-from napari_gpcis.inference.prediction import GridMaps, NetworkInput, Prediction
 from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 
 PLACE = (40, 50)
@@ -22,22 +20,13 @@ def disk(radius: float, place: tuple[int, int] = PLACE) -> np.ndarray:
 
 
 class Ambiguous(FakeSegmenter):
-    """Draws a disk, and disks of other sizes under other length-scales."""
+    """Counts how often it is asked."""
 
     asked = 0
 
-    def _predict(self, request: Any, clicks: Any) -> Prediction:
-        found = super()._predict(request, clicks)
-        return replace(found, seen=NetworkInput(found.roi, clicks))
-
     def rescaled(self, prepared: Any, prediction: Any, factors: Any) -> list[Any]:
         self.asked += 1
-        if self.error is not None:
-            raise self.error
-        first = prediction.clicks[0].pixel
-        masks = [disk(RADIUS * factor, first) for factor in factors]
-        maps = [GridMaps(*(m.astype(np.float32) for _ in range(4))) for m in masks]
-        return [replace(prediction, maps=one) for one in maps]
+        return super().rescaled(prepared, prediction, factors)
 
 
 @pytest.fixture

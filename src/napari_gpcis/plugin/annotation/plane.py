@@ -662,6 +662,7 @@ class PlaneAnnotation:
         self._let_go()
         self._context.undo_stack.add_left_out(self.plane, first)
         self._next()
+        self._context.events.predicted.emit(self)  # its mask is gone
         show_warning(_LEFT_OUT[how])
         return True
 
