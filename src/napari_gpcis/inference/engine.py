@@ -16,7 +16,7 @@ from typing import (
 
 import numpy as np
 import torch
-from torch.nn.functional import adaptive_avg_pool2d, normalize
+from torch.nn.functional import adaptive_avg_pool2d, interpolate, normalize
 
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import GPCISError, InputError
@@ -28,7 +28,7 @@ from napari_gpcis.model.base import Encoded
 from napari_gpcis.model.grid import GPScores
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from torch import Tensor
 
@@ -43,7 +43,7 @@ KEPT_ENCODINGS = 4
 """Encoded crops that a segmenter keeps."""
 KEPT_FRAMES = 16
 """Encoded frames that a segmenter keeps whose frames stay: they are small."""
-FEATURE_STRIDE = 8
+FEATURE_STRIDE = 4
 """Network pixels per cell of the features without clicks."""
 KEPT_POSTERIORS = 3
 """Network inputs whose features a segmenter keeps."""
@@ -133,14 +133,14 @@ class Engine:
         with torch.inference_mode(), self._lock:
             encoded = self._encoded(prepared, roi)[0]
             deep = self._features_without_clicks(encoded)
-            if isinstance(encoded, Encoded):
-                rgb = encoded.rgb
-            else:
-                rgb = self._rgb(prepared, roi)
+            whole = isinstance(encoded, Encoded)
+            rgb = encoded.rgb if whole else self._rgb(prepared, roi)
+            cells = max(1, self._size // FEATURE_STRIDE)
+            colour = adaptive_avg_pool2d(rgb, (cells, cells))
             if deep is None:
-                cells = max(1, self._size // FEATURE_STRIDE)
                 deep = rgb.new_zeros(1, 0, cells, cells)
-            colour = adaptive_avg_pool2d(rgb, deep.shape[-2:])
+            elif deep.shape[-1] != cells:
+                deep = interpolate(deep.float(), (cells, cells), mode="bilinear")
             return FrameFeatures(_array(deep), _array(colour))
 
     def _features_without_clicks(self, encoded: Any) -> Tensor | None:
@@ -152,8 +152,7 @@ class Engine:
         nothing = torch.full((1, 2, 3), -1.0, device=self.device)
         before = torch.zeros(1, 1, self._size, self._size, device=self.device)
         raw = self._model.features(encoded, nothing, before).float()
-        cells = max(1, self._size // FEATURE_STRIDE)
-        return normalize(adaptive_avg_pool2d(raw, (cells, cells)), dim=1)
+        return normalize(raw, dim=1)
 
     def recondition(
         self,
@@ -177,17 +176,51 @@ class Engine:
         key
             Key of the kept features; ``network_input`` itself by default.
         """
-        place = (network_input if key is None else key, prepared.token)
         with torch.inference_mode():
-            posterior = self._posteriors.get(place)
-            if posterior is None:
-                with self._lock:
-                    encoded = self._encodings.peek((prepared.token, network_input.roi))
-                    if encoded is None:
-                        encoded = self._encode(prepared, network_input.roi)
-                    posterior = self._posterior(encoded, network_input)
-                self._posteriors.put(place, posterior)
+            posterior = self._kept_posterior(prepared, network_input, key)
             return self._maps(posterior, network_input.roi, clicks)
+
+    def rescale(
+        self,
+        prepared: PreparedImage,
+        network_input: NetworkInput,
+        clicks: tuple[Click, ...],
+        factors: Sequence[float],
+    ) -> list[Answer]:
+        """Condition the features of a network input under other length-scales.
+
+        Parameters
+        ----------
+        prepared, network_input, clicks
+            See :meth:`recondition`.
+        factors
+            By which the length-scales of the deep kernel are multiplied. A model
+            without a Gaussian process has no answers.
+        """
+        with torch.inference_mode():
+            posterior = self._kept_posterior(prepared, network_input, None)
+            if not isinstance(posterior, ScalablePosterior):
+                return []
+            others = [posterior.with_length_scale(factor) for factor in factors]
+            return [self._maps(one, network_input.roi, clicks) for one in others]
+
+    def _kept_posterior(
+        self,
+        prepared: PreparedImage,
+        network_input: NetworkInput,
+        key: Hashable | None,
+    ) -> Posterior:
+        """Return the posterior of a network input, made anew if it is not kept."""
+        place = (network_input if key is None else key, prepared.token)
+        posterior = self._posteriors.get(place)
+        if posterior is None:
+            with self._lock:
+                encoded = self._encodings.peek((prepared.token, network_input.roi))
+                if encoded is None:
+                    encoded = self._encode(prepared, network_input.roi)
+                posterior = self._posterior(encoded, network_input)
+            self._posteriors.put(place, posterior)
+        return posterior
 
     def _maps(
         self, posterior: Posterior, roi: Box, clicks: tuple[Click, ...]
@@ -309,6 +342,14 @@ class Posterior(Protocol):
         """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
 
 
+@runtime_checkable
+class ScalablePosterior(Posterior, Protocol):
+    """A posterior whose kernel may get other length-scales."""
+
+    def with_length_scale(self, factor: float) -> Posterior:
+        """Return the posterior with length-scales multiplied by a factor."""
+
+
 class _RerunPosterior:
     """Posterior of a model that is no `PosteriorModel`: the network runs each time."""
 
@@ -360,6 +401,14 @@ class MirroredPosterior:
         if spread is None or other_spread is None:
             return scores, None
         return scores, _mean(spread, other_spread)
+
+    def with_length_scale(self, factor: float) -> MirroredPosterior:
+        """Return the mean of both posteriors with length-scales times a factor."""
+        plain, mirror = (
+            one.with_length_scale(factor) if isinstance(one, ScalablePosterior) else one
+            for one in (self._plain, self._mirror)
+        )
+        return MirroredPosterior(plain, mirror, self._size)
 
     def quality(self, scores: Any) -> Tensor | None:
         """Return the logit of the expected IoU by the features of the plain image."""

@@ -66,7 +66,7 @@ class CandidateReview:
         steps: list[FinishedObject] = []
         problem: InputError | None = None
         for candidate in candidates:
-            number = self._labels.new_id() if label is None else label
+            number = self._labels.next_id() if label is None else label
             step = accepted_step(candidate, number, overwrite=overwrite)
             try:
                 self._labels.write_mask(candidate.box, candidate.mask, step)

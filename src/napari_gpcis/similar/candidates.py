@@ -9,7 +9,7 @@ objects come apart as clicks take them apart. All clicks of a tile share one enc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 
 LEAST_CONFIDENCE = 0.5
 """Candidates of less confidence are left out by default."""
-SHOWN = 0.0
+SHOWN = -0.3
 """The map's mean above which a cell resembles the examples."""
-FINE = 4
+STEEPNESS = 5.0
+"""Of the logistic curve that turns the map's mean into a likeness."""
+FINE = 2
 """Places to click are looked for on a grid so many times as fine as the map."""
 SHALLOW = 0.2
 """A place less deep than this share of the examples' smaller half is not clicked."""
@@ -289,7 +291,7 @@ class _Finder:
         cells = grid.on_cells(box, mask)
         if not cells.any():
             return None
-        similarity = float(np.clip(grid.mean[cells], -1, 1).mean() + 1) / 2
+        similarity = _likeness(float(grid.mean[cells].mean()))
         quality = expected_iou(found) if found.quality is None else found.quality
         middle, spread = self._usual
         size = float(np.exp(-0.5 * ((np.log(area) - middle) / spread) ** 2))
@@ -303,6 +305,11 @@ class _Finder:
             quality,
             similarity,
         )
+
+
+def _likeness(mean: Any) -> Any:
+    """Return the map's mean as a number in (0, 1); 0.5 at `SHOWN`."""
+    return 1 / (1 + np.exp(-STEEPNESS * (mean - SHOWN)))
 
 
 def _view_of(found: Prediction, frame: Box, click: Click) -> Box:
@@ -326,8 +333,8 @@ class _Grid:
         self.cell = (frame[2] - frame[0]) / rows, (frame[3] - frame[1]) / cols
         factors = rows / coarse.shape[0], cols / coarse.shape[1]
         self.mean = zoom(coarse, factors, order=1, mode="nearest", grid_mode=True)
-        smooth = gaussian_filter(self.mean, FINE, mode="nearest")
-        self.smooth = (np.clip(smooth, -1, 1) + 1) / 2
+        smooth = gaussian_filter(self.mean, 2 * FINE, mode="nearest")
+        self.smooth = _likeness(smooth)
 
     def inside(self, box: Box) -> Mask:
         """Return the cells whose centres lie in a box."""

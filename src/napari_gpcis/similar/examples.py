@@ -31,8 +31,8 @@ MAX_POINTS = 600
 """Inducing points of all examples; many examples have fewer each."""
 MAX_EXAMPLES = 100
 """More examples than this are thinned out evenly."""
-RING = 0.6
-"""Width of the surroundings of an object, in its longer sides."""
+RIM, RING = 0.08, 0.6
+"""Where the surroundings of an object begin and end, in its longer sides."""
 
 
 class Points(NamedTuple):
@@ -44,12 +44,10 @@ class Points(NamedTuple):
     """1 inside an example, -1 around it and in a rejected candidate, ``(n,)``."""
     noise: NDArray[np.float64]
     """Variance of the noise of each, ``(n,)``."""
-    group: NDArray[np.intp]
-    """Number of the object that each comes from, ``(n,)``."""
 
 
-NOISE_INSIDE, NOISE_AROUND, NOISE_REJECTED = 0.05, 0.3, 0.05
-"""Around an example there may be others like it; what was rejected is certain."""
+NOISE_INSIDE, NOISE_AROUND, NOISE_REJECTED = 1.5, 1.5, 0.3
+"""Variances; the kernel is about 4 at distance 0. What was rejected is certain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,19 +122,19 @@ def collect(
     counts = max(2, round(share * INSIDE)), max(2, round(share * AROUND))
     parts: list[Points] = []
     places = []
-    for number, (label, entry) in enumerate(chosen.items()):
+    for label, entry in chosen.items():
         mask = np.asarray(labels[slices(entry.box)]) == label
         click = inner_click(mask, entry.box[:2])
         places.append(click)
         frame = tile_at(tiles, click).frame
         found = segmenter.features(prepared, frame)
-        parts += _example(found, frame, labels, label, click, counts, number)
-    for number, candidate in enumerate(rejected, start=len(parts)):
+        parts += _example(found, frame, labels, label, click, counts)
+    for candidate in rejected:
         frame = tile_at(tiles, candidate.click).frame
         found = segmenter.features(prepared, frame)
         inside = _cells_of(candidate.box, candidate.mask, frame, grid_of(found))
         parts.append(
-            _points(found, inside, candidate.click, frame, counts[0], number, REJECTED)
+            _points(found, inside, candidate.click, frame, counts[0], REJECTED)
         )
     points = Points(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     areas = tuple(entry.area for entry in chosen.values())
@@ -167,7 +165,6 @@ def _example(
     label: int,
     click: Click,
     counts: tuple[int, int],
-    number: int,
 ) -> list[Points]:
     """Return the points inside and around one object."""
     rows, cols = grid_of(features)
@@ -179,17 +176,17 @@ def _example(
     mine = seen == label
     deep = depth(mine, cell) > max(cell)
     inside = deep if np.count_nonzero(deep) >= INSIDE // 2 else mine
-    made = [_points(features, inside, click, frame, counts[0], number, INSIDE_KIND)]
+    made = [_points(features, inside, click, frame, counts[0], INSIDE_KIND)]
     if mine.any():
         outside = depth(np.pad(~mine, 1, constant_values=True), cell)[1:-1, 1:-1]
         extent = np.nonzero(mine)
         side = max(
             (np.ptp(places) + 1) * size for places, size in zip(extent, cell, strict=True)
         )
-        ring = (seen <= 0) & (outside > min(cell)) & (outside <= max(cell) + RING * side)
+        ring = (seen <= 0) & (outside > RIM * side) & (outside <= max(cell) + RING * side)
         if ring.any():
             made.append(
-                _points(features, ring, click, frame, counts[1], number, AROUND_KIND)
+                _points(features, ring, click, frame, counts[1], AROUND_KIND)
             )
     return made
 
@@ -200,7 +197,6 @@ def _points(
     click: Click,
     frame: Box,
     count: int,
-    number: int,
     kind: tuple[float, float],
 ) -> Points:
     """Return a few of the cells, as different as can be; that of the click if none."""
@@ -216,7 +212,7 @@ def _points(
     target, noise = kind
     size = len(values)
     return Points(
-        values, np.full(size, target), np.full(size, noise), np.full(size, number)
+        values, np.full(size, target), np.full(size, noise)
     )
 
 
