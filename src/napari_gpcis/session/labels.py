@@ -27,6 +27,7 @@ __all__ = [
     "ObjectLabels",
     "Step",
     "WriteMode",
+    "checked_id",
     "finished",
 ]
 
@@ -122,7 +123,7 @@ class ObjectLabels:
         InputError
             If no pixel has this id.
         """
-        box = box_of_value(self.array, _checked_id(label))
+        box = box_of_value(self.array, checked_id(label))
         if box is None:
             msg = f"label must be the id of an object in the labels, got {label!r}"
             raise InputError(msg)
@@ -217,7 +218,7 @@ class ObjectLabels:
         if label is None and way != "add":
             msg = f"label must be given with how={way!r}: the object it changes"
             raise InputError(msg)
-        return self.next_id() if label is None else _checked_id(label), way
+        return self.next_id() if label is None else checked_id(label), way
 
     def next_id(self) -> int:
         """Return the largest id plus one.
@@ -260,7 +261,8 @@ def _nothing(way: Step, number: int, any_mask: bool) -> str:
     return f"the object adds no pixel and cannot be accepted: {why}"
 
 
-def _checked_id(label: Any) -> int:
+def checked_id(label: Any) -> int:
+    """Return an id as an integer, or raise `InputError`."""
     valid = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
     if not valid or not 1 <= label <= MAX_ID:
         msg = f"label must be an integer from 1 to {MAX_ID}, got {label!r}"

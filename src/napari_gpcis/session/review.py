@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.session.labels import FinishedObject
+from napari_gpcis.geometry import clip_box
+from napari_gpcis.session.labels import FinishedObject, checked_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +63,14 @@ class CandidateReview:
         overwrite: bool = False,
     ) -> tuple[int, ...]:
         """Write candidates as new objects, see `Session.accept_candidates`."""
+        for candidate in candidates:
+            self._check(candidate)
+        number = self._labels.next_id() if label is None else checked_id(label)
+        checked_id(number + max(0, len(candidates) - 1))
         numbers: list[int] = []
         steps: list[FinishedObject] = []
         problem: InputError | None = None
         for candidate in candidates:
-            number = self._labels.next_id() if label is None else label
             step = accepted_step(candidate, number, overwrite=overwrite)
             try:
                 self._labels.write_mask(candidate.box, candidate.mask, step)
@@ -74,8 +78,9 @@ class CandidateReview:
                 problem = error
                 numbers.append(0)
                 continue
-            numbers.append(number)
             steps.append(step)
+            numbers.append(number)
+            number += 1
         if steps:
             self._decisions.append(Decision(tuple(candidates), tuple(steps)))
         elif problem is not None:
@@ -84,29 +89,61 @@ class CandidateReview:
 
     def reject(self, candidates: Sequence[Candidate]) -> None:
         """Remember candidates as negative examples, as one step."""
+        for candidate in candidates:
+            self._check(candidate)
         if candidates:
             self._decisions.append(Decision(tuple(candidates)))
 
     def owns(self, step: FinishedObject) -> bool:
         """Return whether a step accepted a candidate."""
-        return any(step is own for each in self._decisions for own in each.steps)
+        return self._of(step) is not None
+
+    def take_back_accepted(self) -> tuple[Candidate, ...]:
+        """Take back the decision that the last step of the labels belongs to."""
+        found = self._of(self._labels.steps[-1])
+        if found is None:
+            msg = "the last object was no candidate"
+            raise InputError(msg)
+        return self._take_back(found)
 
     def take_back(self) -> tuple[Candidate, ...]:
         """Take the last decision back, see `Session.undo_candidates`."""
         if not self._decisions:
             msg = "no candidate was accepted or rejected that could be taken back"
             raise InputError(msg)
-        last = self._decisions[-1]
-        end = self._labels.steps[len(self._labels.steps) - len(last.steps) :]
-        if any(one is not other for one, other in zip(end, last.steps, strict=True)):
+        return self._take_back(self._decisions[-1])
+
+    def _take_back(self, decision: Decision) -> tuple[Candidate, ...]:
+        """Take one decision back, whose steps must be the last ones."""
+        count, done = len(decision.steps), self._labels.steps
+        end = done[len(done) - count :] if count <= len(done) else []
+        if list(map(id, end)) != list(map(id, decision.steps)):
             msg = (
-                "the candidates cannot be taken back: objects were accepted or "
-                "deleted after them, which are to be taken back first"
+                "the candidates cannot be taken back: objects were accepted, deleted "
+                "or taken back after them"
             )
             raise InputError(msg)
-        for _ in last.steps:
+        for _ in decision.steps:
             self._labels.take_back()
-        return self._decisions.pop().candidates
+        self._decisions.remove(decision)
+        return decision.candidates
+
+    def _of(self, step: FinishedObject) -> Decision | None:
+        """Return the decision that a step belongs to."""
+        for decision in reversed(self._decisions):
+            if any(step is own for own in decision.steps):
+                return decision
+        return None
+
+    def _check(self, candidate: Candidate) -> None:
+        """Raise `InputError` if a candidate is one of a larger image."""
+        shape = self._labels.array.shape
+        if clip_box(candidate.box, shape, "candidate") != candidate.box:
+            msg = (
+                f"candidate must lie inside the image of shape {shape}, got the box "
+                f"{candidate.box}"
+            )
+            raise InputError(msg)
 
 
 def accepted_step(
@@ -131,5 +168,5 @@ def accepted_step(
         candidate.view,
         candidate.threshold,
         overwrite,
-        candidate.mask.shape,
+        (candidate.mask.shape[0], candidate.mask.shape[1]),
     )

@@ -154,7 +154,11 @@ def search(
         yield Found(tuple(finder.candidates(tile)), number, len(tiles))
 
 
-def resolved(candidates: Iterable[Candidate], least: float = 0.0) -> list[Candidate]:
+def resolved(
+    candidates: Iterable[Candidate],
+    least: float = 0.0,
+    rejected: Iterable[Candidate] = (),
+) -> list[Candidate]:
     """Return candidates by falling confidence, without those that are another's.
 
     Of two that share more than about a third of the smaller one, the more confident
@@ -166,6 +170,8 @@ def resolved(candidates: Iterable[Candidate], least: float = 0.0) -> list[Candid
         From :func:`search`.
     least
         Least confidence.
+    rejected
+        Candidates that do not return.
     """
     ordered = sorted(
         (one for one in candidates if one.confidence >= least),
@@ -173,6 +179,8 @@ def resolved(candidates: Iterable[Candidate], least: float = 0.0) -> list[Candid
     )
     kept: list[Candidate] = []
     near = _Neighbours()
+    for candidate in rejected:
+        near.add(candidate)
     for candidate in ordered:
         if not any(_shared(candidate, other) > SAME for other in near.of(candidate)):
             kept.append(candidate)
