@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import contains, depth, overlap, slices
+from napari_gpcis.geometry import contains, depth, overlap, slices, square_around
 from napari_gpcis.inference.region import frame_around, reaches_beyond
 from napari_gpcis.next_click import expected_iou
 from napari_gpcis.similar.examples import centres
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_gpcis.similar.examples import Examples
     from napari_gpcis.similar.tiles import Tile
 
-LEAST_CONFIDENCE = 0.5
+LEAST_CONFIDENCE = 0.25
 """Candidates of less confidence are left out by default."""
 SHOWN = -0.3
 """The map's mean above which a cell resembles the examples."""
@@ -247,16 +247,14 @@ class _Finder:
             if place is None:
                 return
             click = Click(int(grid.rows[place[0]]), int(grid.cols[place[1]]))
-            found = self._segment(click, frame)
-            candidate = self._candidate(found, click, grid)
+            found, view = self._segment(click, frame)
+            candidate = self._candidate(found, view, grid)
             if candidate is not None:
                 free &= ~grid.on_cells(candidate.box, candidate.mask)
                 yield candidate
             free &= ~grid.near(click, SHALLOW * 2 * self._radius)
 
-    def _deepest(
-        self, grid: _Grid, free: Mask, core: Box
-    ) -> tuple[int, int] | None:
+    def _deepest(self, grid: _Grid, free: Mask, core: Box) -> tuple[int, int] | None:
         """Return the cell to click next; ``None`` if nothing is left."""
         left = (grid.mean > SHOWN) & free
         depths = depth(left, grid.cell)
@@ -266,18 +264,19 @@ class _Finder:
         row, col = divmod(int(value.argmax()), value.shape[1])
         return (row, col) if value[row, col] > 0 else None
 
-    def _segment(self, click: Click, frame: Box) -> Prediction:
-        """Segment the object of a click, in a frame of its own if it needs one."""
-        found = self._predict(click, frame)
+    def _segment(self, click: Click, frame: Box) -> tuple[Prediction, Box]:
+        """Segment the object of a click; return the view it was zoomed to as well.
+
+        That is the frame, or one of its own if the object may go on beyond it.
+        """
+        found, shape = self._predict(click, frame), self._prepared.shape
         box = found.trimmed[0]
-        if box[2] > box[0] and reaches_beyond(box, frame, self._prepared.shape):
-            row, col = click.pixel
-            own = frame_around(
-                _square(row, col, round(self._side)), self._prepared.shape, FRAME_FACTOR
-            )
+        if box[2] > box[0] and reaches_beyond(box, frame, shape):
+            about = square_around(click, max(1, round(self._side)), shape)
+            own = frame_around(about, shape, FRAME_FACTOR)
             if own != frame:
-                return self._predict(click, own)
-        return found
+                return self._predict(click, own), own
+        return found, frame
 
     def _predict(self, click: Click, frame: Box) -> Prediction:
         found = self._segmenter.step(self._prepared, (click,), None, frame)
@@ -285,9 +284,7 @@ class _Finder:
             return found
         return found.with_threshold(self._threshold)
 
-    def _candidate(
-        self, found: Prediction, click: Click, grid: _Grid
-    ) -> Candidate | None:
+    def _candidate(self, found: Prediction, view: Box, grid: _Grid) -> Candidate | None:
         """Return the object of a prediction; ``None`` if it is no new object."""
         box, mask = found.trimmed
         area = int(np.count_nonzero(mask))
@@ -306,8 +303,8 @@ class _Finder:
         return Candidate(
             box,
             mask,
-            click,
-            _view_of(found, grid.frame, click),
+            found.clicks[0],
+            view,
             found.threshold,
             quality * similarity * size,
             quality,
@@ -318,12 +315,6 @@ class _Finder:
 def _likeness(mean: Any) -> Any:
     """Return the map's mean as a number in (0, 1); 0.5 at `SHOWN`."""
     return 1 / (1 + np.exp(-STEEPNESS * (mean - SHOWN)))
-
-
-def _view_of(found: Prediction, frame: Box, click: Click) -> Box:
-    """Return the view with which the same click gives the same prediction."""
-    del click
-    return frame if found.seen is None else found.seen.roi
 
 
 class _Grid:
@@ -383,12 +374,6 @@ def _shared(one: Candidate, other: Candidate) -> float:
     ]
     joint = np.count_nonzero(parts[0] & parts[1])
     return float(joint / min(one.area, other.area))
-
-
-def _square(row: int, col: int, side: int) -> Box:
-    """Return a square about a pixel."""
-    top, left = row - side // 2, col - side // 2
-    return top, left, top + side, left + side
 
 
 def _inside(places: Iterable[Click], shape: tuple[int, int]) -> list[Click]:

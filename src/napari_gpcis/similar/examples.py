@@ -79,6 +79,29 @@ class Examples:
         """Median of the longer sides, pixels."""
         return float(np.median(self.sides))
 
+    def joined(self, other: Examples) -> Examples:
+        """Return these examples with those of another image.
+
+        Raises
+        ------
+        InputError
+            If they are those of another model.
+        """
+        if other.model != self.model:
+            msg = (
+                f"examples must be those of one model, got {self.model!r} and "
+                f"{other.model!r}"
+            )
+            raise InputError(msg)
+        pairs = zip(self.points, other.points, strict=True)
+        return Examples(
+            Points(*(np.concatenate(pair) for pair in pairs)),
+            self.sides + other.sides,
+            self.areas + other.areas,
+            self.places + other.places,
+            self.model,
+        )
+
 
 def collect(
     segmenter: Segmenter,
@@ -168,9 +191,7 @@ def _example(
 ) -> list[Points]:
     """Return the points inside and around one object."""
     rows, cols = grid_of(features)
-    index = np.ix_(
-        centres(frame[0], frame[2], rows), centres(frame[1], frame[3], cols)
-    )
+    index = np.ix_(centres(frame[0], frame[2], rows), centres(frame[1], frame[3], cols))
     seen = np.asarray(labels[index])
     cell = (frame[2] - frame[0]) / rows, (frame[3] - frame[1]) / cols
     mine = seen == label
@@ -179,15 +200,12 @@ def _example(
     made = [_points(features, inside, click, frame, counts[0], INSIDE_KIND)]
     if mine.any():
         outside = depth(np.pad(~mine, 1, constant_values=True), cell)[1:-1, 1:-1]
-        extent = np.nonzero(mine)
-        side = max(
-            (np.ptp(places) + 1) * size for places, size in zip(extent, cell, strict=True)
-        )
-        ring = (seen <= 0) & (outside > RIM * side) & (outside <= max(cell) + RING * side)
+        lengths = (np.ptp(places) + 1 for places in np.nonzero(mine))
+        side = max(n * size for n, size in zip(lengths, cell, strict=True))
+        ring = (seen <= 0) & (outside > RIM * side)
+        ring &= outside <= max(cell) + RING * side
         if ring.any():
-            made.append(
-                _points(features, ring, click, frame, counts[1], AROUND_KIND)
-            )
+            made.append(_points(features, ring, click, frame, counts[1], AROUND_KIND))
     return made
 
 
@@ -211,9 +229,7 @@ def _points(
     values = values[farthest_points(values, count)]
     target, noise = kind
     size = len(values)
-    return Points(
-        values, np.full(size, target), np.full(size, noise)
-    )
+    return Points(values, np.full(size, target), np.full(size, noise))
 
 
 def vectors(features: FrameFeatures) -> Floats:
@@ -240,9 +256,7 @@ def farthest_points(values: Floats, count: int) -> NDArray[np.intp]:
         if distance[following] <= 0:
             break
         chosen.append(following)
-        distance = np.minimum(
-            distance, ((values - values[following]) ** 2).sum(axis=1)
-        )
+        distance = np.minimum(distance, ((values - values[following]) ** 2).sum(axis=1))
     return np.array(chosen, dtype=np.intp)
 
 

@@ -1,9 +1,9 @@
 """Similarity of a plane's cells to examples: a Gaussian process in closed form.
 
-The process of :mod:`napari_gpcis.gp` over features that no click has changed, with the
-inducing points of the examples as observations. The kernel is that of the click model: a
-deep part plus a colour part. Its length scales are long and its noise is high, since a few
-examples have to speak for objects that look a little different.
+The process of :mod:`napari_gpcis.gp` over features that no click has changed, with
+the inducing points of the examples as observations. The kernel is that of the click
+model: a deep part plus a colour part. Its length scales are long and its noise is high,
+since a few examples have to speak for objects that look a little different.
 """
 
 from __future__ import annotations
@@ -50,8 +50,10 @@ class SimilarityMap:
         self._points = torch.from_numpy(_scaled(points.features))[None]
         self._kernel = _deep_and_colour(self._points.shape[2])
         covariance = gp.click_kernel(self._points, *self._kernel)
-        covariance = covariance - _nothing(self._kernel) + torch.diag_embed(
-            torch.from_numpy(points.noise)[None]
+        covariance = (
+            covariance
+            - _nothing(self._kernel)
+            + torch.diag_embed(torch.from_numpy(points.noise)[None])
         )
         targets = torch.from_numpy(points.targets)[None]
         used = torch.ones(targets.shape, dtype=torch.bool)
