@@ -296,7 +296,7 @@ class _Finder:
         cells = grid.on_cells(box, mask)
         if not cells.any():
             return None
-        similarity = _likeness(float(grid.mean[cells].mean()))
+        similarity = float(_likeness(grid.mean[cells].mean()))
         quality = expected_iou(found) if found.quality is None else found.quality
         middle, spread = self._usual
         size = float(np.exp(-0.5 * ((np.log(area) - middle) / spread) ** 2))
