@@ -39,7 +39,7 @@ def session():
 
 
 def label_under(candidate: Candidate, truth: np.ndarray = TRUTH) -> int:
-    """The true object that a candidate covers but for its border; 0 if there is none."""
+    """The true object that a candidate covers but for its border; else 0."""
     mask = np.zeros(truth.shape, dtype=bool)
     mask[slices(candidate.box)] = candidate.mask
     number = int(np.bincount(truth[mask]).argmax())
