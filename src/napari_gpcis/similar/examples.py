@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.resampling import Floats
     from napari_gpcis.inference.segmenter import Segmenter
-    from napari_gpcis.similar.candidates import Candidate
+    from napari_gpcis.similar.candidate import Candidate
 
 INSIDE, AROUND = 12, 18
 """Inducing points of each example."""

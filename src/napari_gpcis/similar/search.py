@@ -1,4 +1,4 @@
-"""Candidates: objects like the examples, found on a map and segmented by the model.
+"""Search: objects like the examples, found on a map and segmented by the model.
 
 Tile by tile, the map of similarity shows where something like the examples is. Its
 deepest place that no object covers is clicked, as a robot user would click; the click
@@ -8,7 +8,6 @@ objects come apart as clicks take them apart. All clicks of a tile share one enc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import contains, depth, overlap, slices, square_around
 from napari_gpcis.inference.region import frame_around, reaches_beyond
 from napari_gpcis.next_click import expected_iou
+from napari_gpcis.similar.candidate import Candidate
 from napari_gpcis.similar.examples import centres
 from napari_gpcis.similar.similarity import SimilarityMap
 from napari_gpcis.similar.tiles import FRAME_FACTOR, lay_tiles, nearest_first
@@ -55,45 +55,6 @@ SAME = 0.35
 """Of two candidates that share so much of the smaller one, the better stays."""
 MOST_IN_TILE = 400
 """Most clicks in one tile."""
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """An object that was found, not written anywhere yet.
-
-    Attributes
-    ----------
-    box
-        The smallest half-open box around its mask, pixels.
-    mask
-        The mask on that box, bool, read-only.
-    click
-        The click that it was segmented by.
-    view
-        What that click was zoomed to.
-    threshold
-        Probability above which a pixel was object.
-    confidence
-        Quality times similarity, in [0, 1], less for an unusual size.
-    quality
-        Expected IoU of the mask with an object, in [0, 1].
-    similarity
-        How much its pixels resemble the examples, in [0, 1].
-    """
-
-    box: Box
-    mask: Mask
-    click: Click
-    view: Box
-    threshold: float
-    confidence: float
-    quality: float
-    similarity: float
-
-    @property
-    def area(self) -> int:
-        """Number of pixels."""
-        return int(np.count_nonzero(self.mask))
 
 
 class Found(NamedTuple):
