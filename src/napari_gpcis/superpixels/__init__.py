@@ -1,0 +1,8 @@
+"""Superpixels: small connected regions of similar pixels, learned or by SLIC.
+
+Importing this package does not import PyTorch.
+"""
+
+from napari_gpcis.superpixels.methods import METHODS, superpixels
+
+__all__ = ["METHODS", "superpixels"]
