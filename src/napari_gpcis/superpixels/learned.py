@@ -22,7 +22,7 @@ from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.superpixels.association import CELL
 from napari_gpcis.superpixels.cds import MEAN
 from napari_gpcis.superpixels.connectivity import grid_shape
-from napari_gpcis.superpixels.weights import find_weights, load_superpixels
+from napari_gpcis.superpixels.weights import SUFFIX, find_weights, load_superpixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def learned_labels(
     array
         Index of the superpixel of each pixel, row by row of the grid, shape (H, W).
     """
-    network = _load(Path(method) if method.endswith(".safetensors") else method)
+    network = _load(Path(method) if method.endswith(SUFFIX) else method)
     grid = grid_shape(prepared.shape, count)
     image = to_network_grid(prepared, grid)
     labels = network_labels(network, image)

@@ -46,7 +46,8 @@ def superpixels(
         Wanted number, from 1 to that of the pixels.
     method
         ``"slic"``, ``"cds-lite"``, ``"cds"`` (the published network, whose weights
-        are converted first), or ``"auto"`` for the one with the best figures.
+        are converted first), the path of a checkpoint (``.safetensors``), or
+        ``"auto"`` for the one with the best figures.
     compactness
         Of SLIC: the higher, the more regular. 20 by default.
     contrast, channels
@@ -69,19 +70,20 @@ def superpixels(
     chosen = _checked_method(method, compactness)
     prepared = _prepared(image, contrast, channels)
     count = _checked_count(n, prepared.shape)
-    labels = _raw_labels(prepared, count, chosen, compactness)
-    smallest = SMALLEST * labels.size / count
-    return fit_count(connect(labels, smallest), count)
+    return connected(_raw_labels(prepared, count, chosen, compactness), count)
 
 
 def raw_superpixels(
-    image: ArrayLike | TiledPlane | PreparedImage, n: int, method: str
+    image: ArrayLike | TiledPlane | PreparedImage,
+    n: int,
+    method: str,
+    compactness: float | None = None,
 ) -> NDArray[Any]:
     """Return superpixels as the method makes them: they may be in parts.
 
     Parameters
     ----------
-    image, n, method
+    image, n, method, compactness
         See :func:`superpixels`.
 
     Returns
@@ -91,7 +93,13 @@ def raw_superpixels(
     """
     prepared = _prepared(image, None, None)
     count = _checked_count(n, prepared.shape)
-    return _raw_labels(prepared, count, _checked_method(method, None), None)
+    chosen = _checked_method(method, compactness)
+    return _raw_labels(prepared, count, chosen, compactness)
+
+
+def connected(labels: NDArray[np.integer[Any]], n: int) -> NDArray[np.int32]:
+    """Return raw superpixels as :func:`superpixels` does: whole, and about ``n``."""
+    return fit_count(connect(labels, SMALLEST * labels.size / n), n)
 
 
 def _raw_labels(
@@ -112,7 +120,7 @@ def _raw_labels(
 def _checked_method(method: str, compactness: float | None) -> str:
     """Return the name of a method, or raise `InputError`."""
     chosen = BEST if method == "auto" else method
-    if chosen not in METHODS:
+    if chosen not in METHODS and not str(chosen).endswith(".safetensors"):
         known = ", ".join(("auto", *METHODS))
         msg = f"method must be one of {known}, got {method!r}"
         raise InputError(msg)
