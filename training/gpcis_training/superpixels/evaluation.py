@@ -12,6 +12,7 @@ import multiprocessing
 import time
 from dataclasses import asdict, dataclass
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,14 +20,15 @@ from tqdm import tqdm
 
 from gpcis_training.data.folders import find_pairs, read_image, read_labels
 from gpcis_training.superpixels.metrics import agreement, shape_figures
+from napari_gpcis.checkpoints.download import file_sha256
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.superpixels.connectivity import grid_labels, grid_shape
 from napari_gpcis.superpixels.methods import connected, raw_superpixels
+from napari_gpcis.superpixels.weights import SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -106,7 +108,8 @@ def evaluate(
     workers
         Processes, each with one thread.
     partial
-        A file that results are added to as they come. Those in it are not made again.
+        A file that results are added to as they come. Those in it are not made again,
+        unless they are of another folder or of other weights.
 
     Returns
     -------
@@ -120,7 +123,11 @@ def evaluate(
     """
     pairs = chosen_pairs(root, images)
     jobs = [Job(m, n, p) for m, n, p in product(methods, numbers, pairs)]
-    done = {_key(result): result for result in _read_partial(partial)}
+    done = {}
+    if partial is not None:
+        heading = _heading(methods, root)
+        done = {_key(result): result for result in _read_partial(partial, heading)}
+        _start_partial(partial, heading, done.values())
     left = [job for job in jobs if job.key not in done]
     with tqdm(total=len(jobs), initial=len(jobs) - len(left), unit="image") as bar:
         for result in _run(left, workers):
@@ -284,19 +291,37 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _read_partial(partial: Path | None) -> list[ImageResult]:
+def _heading(methods: Sequence[str], root: Path) -> dict[str, Any]:
+    """Return what results depend on beside what was asked for."""
+    files = [Path(method) for method in methods if method.endswith(SUFFIX)]
+    known = {str(file): file_sha256(file) for file in files if file.is_file()}
+    return {"root": str(root.resolve()), "weights": known}
+
+
+def _read_partial(partial: Path, heading: dict[str, Any]) -> list[ImageResult]:
     """Return the results in a file; a line that was cut off does not count."""
-    if partial is None or not partial.is_file():
+    if not partial.is_file():
         return []
-    found = []
+    lines = []
     for line in partial.read_text(encoding="utf-8").splitlines():
         try:
-            data = json.loads(line)
+            lines.append(json.loads(line))
         except json.JSONDecodeError:
             continue
+    if not lines or lines[0] != heading:
+        return []
+    for data in lines[1:]:
         data["annotations"] = tuple(tuple(row) for row in data["annotations"])
-        found.append(ImageResult(**data))
-    return found
+    return [ImageResult(**data) for data in lines[1:]]
+
+
+def _start_partial(
+    partial: Path, heading: dict[str, Any], results: Iterable[ImageResult]
+) -> None:
+    """Write the file that results are added to, without what was cut off."""
+    lines = [heading, *map(asdict, results)]
+    with replacing(partial) as draft:
+        draft.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
 
 
 def _key(result: ImageResult) -> tuple[str, int, str]:
