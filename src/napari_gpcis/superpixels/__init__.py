@@ -4,5 +4,6 @@ Importing this package does not import PyTorch.
 """
 
 from napari_gpcis.superpixels.methods import METHODS, superpixels
+from napari_gpcis.superpixels.snapping import snap
 
-__all__ = ["METHODS", "superpixels"]
+__all__ = ["METHODS", "snap", "superpixels"]
