@@ -173,3 +173,35 @@ def test_importing_needs_no_torch():
 
 def test_all_methods_are_listed():
     assert METHODS == ("cds-lite", "cds", "slic")
+
+
+def test_a_large_plane_is_divided_as_its_shrunk_image(monkeypatch):
+    from napari_gpcis.superpixels import slic
+
+    small = coloured()
+    large = small.repeat(3, 0).repeat(3, 1)
+    monkeypatch.setattr(slic, "LARGEST", small.shape[0] * small.shape[1])
+    monkeypatch.setattr(slic, "_STRIP", 3 * 90 * 12)
+    labels = superpixels(large, 60, method="slic")
+    check(labels, large.shape[:2], 60)
+    # one superpixel of the small image has 90 pixels: enough to be shrunk
+    expected = superpixels(small, 60, method="slic")
+    assert np.array_equal(labels, expected.repeat(3, 0).repeat(3, 1))
+
+
+@pytest.mark.parametrize("shape", [(61, 89), (50, 200)])
+def test_a_large_plane_of_any_size(monkeypatch, shape):
+    from napari_gpcis.superpixels import slic
+
+    monkeypatch.setattr(slic, "LARGEST", 1000)
+    image = coloured(shape)
+    for n in (3, 20, 1000):
+        check(superpixels(image, n, method="slic"), shape, n)
+
+
+def test_a_plane_that_is_read_tile_by_tile():
+    from napari_gpcis.inference.tiled import TiledPlane
+
+    image = coloured()
+    labels = superpixels(TiledPlane(image), 50, method="slic")
+    assert np.array_equal(labels, superpixels(image, 50, method="slic"))

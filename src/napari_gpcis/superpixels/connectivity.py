@@ -17,6 +17,7 @@ SMALLEST = 0.06
 """Parts below this share of the mean size join a neighbour, as published."""
 TOLERANCE = 0.1
 """The number of superpixels is right within this share."""
+_STRIP = 1 << 22  # pixels handled at once where indices are needed
 
 
 def connect(labels: NDArray[np.integer[Any]], smallest: float) -> Labels:
@@ -55,7 +56,7 @@ def fit_count(labels: Labels, count: int) -> Labels:
     Parameters
     ----------
     labels
-        4-connected regions, shape ``(H, W)``.
+        4-connected regions from 1 on without gaps, shape ``(H, W)``.
     count
         Wanted number, at most that of the pixels.
 
@@ -64,7 +65,7 @@ def fit_count(labels: Labels, count: int) -> Labels:
     array
         Labels from 1 on without gaps, int32.
     """
-    parts = _parts(labels)
+    parts = labels - np.int32(1)
     slack = int(TOLERANCE * count)
     while (found := int(parts.max()) + 1) > count + slack:
         sizes = np.bincount(parts.ravel())
@@ -227,7 +228,12 @@ def _halves(
 
 def _numbered(parts: Labels) -> Labels:
     """Return labels from 1 on, in the order of their first pixels."""
-    _, first, inverse = np.unique(parts, return_index=True, return_inverse=True)
+    flat = parts.ravel()
+    first = np.zeros(int(flat.max()) + 1, np.int64)
+    for start in range((flat.size - 1) // _STRIP * _STRIP, -1, -_STRIP):
+        strip = flat[start : start + _STRIP]
+        # of several places of a part, the last one written is the first of all
+        first[strip[::-1]] = np.arange(start + strip.size - 1, start - 1, -1)
     rank = np.empty(first.size, np.int32)
     rank[np.argsort(first)] = np.arange(1, first.size + 1, dtype=np.int32)
-    return rank[inverse].reshape(parts.shape)
+    return rank[parts]

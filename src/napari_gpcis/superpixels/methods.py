@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.inference.image import prepare_image, to_rgb
+from napari_gpcis.inference.image import prepare_image
 from napari_gpcis.superpixels.connectivity import SMALLEST, connect, fit_count
-from napari_gpcis.superpixels.slic import COMPACTNESS, slic_labels
+from napari_gpcis.superpixels.slic import COMPACTNESS, slic_of_plane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,9 +109,8 @@ def _raw_labels(
     if count == 1:
         return np.zeros(prepared.shape, np.int32)
     if method == "slic":
-        rgb = to_rgb(prepared.read(slice(None), slice(None))).transpose(1, 2, 0)
         chosen = COMPACTNESS if compactness is None else float(compactness)
-        return slic_labels(np.ascontiguousarray(rgb), count, chosen)
+        return slic_of_plane(prepared, count, chosen)
     from napari_gpcis.superpixels.learned import learned_labels
 
     return learned_labels(prepared, count, method)
