@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,13 @@ from gpcis_training.evaluation import suggestions
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.prediction import GridMaps, Prediction
-from napari_gpcis.next_click import calibrated, doubt, expected_iou, next_click
+from napari_gpcis.next_click import (
+    calibrated,
+    doubt,
+    expected_agreement,
+    expected_iou,
+    next_click,
+)
 
 
 def predict(
@@ -146,3 +154,15 @@ def segmenter_of_disks():
     from _fake_segmenter import FakeSegmenter
 
     return FakeSegmenter()
+
+
+def test_the_predicted_quality_counts_where_there_is_one() -> None:
+    found = predict(scene((32, 32, 12, 0.55)))
+    assert expected_agreement(found) == expected_iou(found)
+    poor, good = replace(found, quality=0.15), replace(found, quality=0.95)
+    assert (expected_agreement(poor), expected_agreement(good)) == (0.15, 0.95)
+    sure = predict(scene())
+    assert next_click(sure) is None
+    assert next_click(replace(sure, quality=0.95)) is None
+    assert next_click(found) is not None
+    assert next_click(good) is None

@@ -118,6 +118,16 @@ def expected_iou(prediction: Prediction) -> float:
     return float(chance[mask].sum() / union) if mask.any() else 0.0
 
 
+def expected_agreement(prediction: Prediction) -> float:
+    """Return the IoU of mask and object to expect, as the model knows it best.
+
+    That is its predicted quality, which was trained on true IoUs, if it has one; else
+    :func:`expected_iou`, which cannot know what object is meant.
+    """
+    known = prediction.quality
+    return expected_iou(prediction) if known is None else float(known)
+
+
 def next_click(prediction: Prediction, sure: float = SURE) -> NextClick | None:
     """Return the most valuable next click, or ``None`` if the model is sure.
 
@@ -128,8 +138,8 @@ def next_click(prediction: Prediction, sure: float = SURE) -> NextClick | None:
     prediction
         The prediction after the clicks so far.
     sure
-        The model is sure once it expects this agreement (:func:`expected_iou`) or
-        more, or once no doubtful spot is a pixel deep. In (0, 1].
+        The model is sure once it expects this agreement (:func:`expected_agreement`)
+        or more, or once no doubtful spot is a pixel deep. In (0, 1].
 
     Returns
     -------
@@ -143,7 +153,7 @@ def next_click(prediction: Prediction, sure: float = SURE) -> NextClick | None:
     if not 0 < sure <= 1:
         msg = f"sure must be above 0 and at most 1, got {sure!r}"
         raise InputError(msg)
-    if expected_iou(prediction) >= sure:
+    if expected_agreement(prediction) >= sure:
         return None
     step = max(1, round(max(prediction.maps.probability.shape) / FINEST))
     expected = _expected_depth(prediction, step)

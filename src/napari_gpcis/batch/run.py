@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_gpcis.batch.workers import WorkerPool
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import common_folder
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_gpcis.batch.clicks_table import Task
     from napari_gpcis.inference.segmenter import Segmenter
+    from napari_gpcis.inference.tidy import Tidy
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Settings:
         See `Segmenter.from_pretrained`.
     plane, contrast, channels, view, threshold
         See `Session` and `read_image`.
+    tidy
+        Rules by which masks are tidied; ``None``: they are not.
     suffix
         Of the label images: ``".tif"``, ``".png"``, ``".npy"`` or ``".ome.zarr"``.
     prompts
@@ -55,6 +59,7 @@ class Settings:
     channels: tuple[int, ...] | None = None
     view: tuple[float, ...] | None = None
     threshold: float | None = None
+    tidy: Tidy | None = DEFAULT_TIDY
     suffix: str = ".tif"
     prompts: bool = False
     overwrite: bool = False
@@ -198,6 +203,7 @@ def segment_image(
         read_image(task.image, settings.plane),
         contrast=settings.contrast,
         channels=settings.channels,
+        tidy=settings.tidy,
     )
     if settings.threshold is not None:
         session.threshold = settings.threshold

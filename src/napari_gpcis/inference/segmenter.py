@@ -11,6 +11,7 @@ from napari_gpcis.inference.backends import accelerated, check_backend, chosen_b
 from napari_gpcis.inference.image import PreparedImage, prepare_image
 from napari_gpcis.inference.prediction import NetworkInput, Prediction
 from napari_gpcis.inference.region import closer_frames, fill, reaches_beyond, region
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.backends import Backend
     from napari_gpcis.inference.engine import Answer, ClickModel
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
 
 __all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
 
@@ -179,6 +181,7 @@ class Segmenter:
         view: Sequence[float] | None = None,
         contrast: Sequence[float] | None = None,
         channels: int | Sequence[int] | None = None,
+        tidy: Tidy | None = DEFAULT_TIDY,
     ) -> Prediction:
         """Segment one object; the clicks are replayed in order.
 
@@ -191,6 +194,8 @@ class Segmenter:
         view
             Half-open box ``(row_min, col_min, row_max, col_max)`` that the first
             click is zoomed to; the whole image by default.
+        tidy
+            Rules by which the mask is tidied; ``None``: it is not.
 
         Raises
         ------
@@ -203,7 +208,7 @@ class Segmenter:
             msg = "clicks must hold at least one click, got none"
             raise InputError(msg)
         box = None if view is None else clip_box(view, prepared.shape)
-        return self.run(Request(prepared, asked, view=box))[-1]
+        return self.run(Request(prepared, asked, view=box))[-1].with_tidy(tidy)
 
     def run(
         self, request: Request, cancelled: Callable[[], bool] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_gpcis.clicks import Click
@@ -10,6 +10,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import check_clicks, clip_box, contains, square_around
 from napari_gpcis.inference.prediction import check_threshold
 from napari_gpcis.inference.segmenter import Request
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
 
 LARGEST_WINDOW = 4096
 """Side of the window around the first click on a plane that is read by tiles."""
@@ -35,15 +37,24 @@ class Prompts:
         What the first click was zoomed to.
     start
         The mask before the first click; ``None`` for none.
+    tidy
+        Rules by which the mask is tidied; ``None``: it is not. Predictions do not
+        depend on it, so prompts that differ in it alone are equal.
     """
 
     clicks: tuple[Click, ...] = ()
     view: Box | None = None
     start: StartMask | None = None
+    tidy: Tidy | None = field(default=None, compare=False)
 
     def first(self, number: int) -> Prompts:
         """Return the first ``number`` clicks with the same beginning."""
-        return Prompts(self.clicks[:number], self.view, self.start)
+        return replace(self, clicks=self.clicks[:number])
+
+    @property
+    def empty(self) -> bool:
+        """True if there is neither a click nor a start."""
+        return not self.clicks and self.start is None
 
     def begins_with(self, other: Prompts) -> bool:
         """Tell whether the other prompts are the first of these."""
@@ -66,11 +77,15 @@ class CurrentObject:
     tiled
         Whether the plane is read tile by tile: then no more than a window around the
         first click is read for it.
+    tidy
+        Rules by which the mask is tidied; ``None``: it is not.
 
     Attributes
     ----------
     default_view : Callable
         Returns what the first click is zoomed to where `view` is ``None``.
+    default_tidy : Tidy or None
+        `tidy` of an object that has no clicks yet.
     """
 
     def __init__(
@@ -79,9 +94,11 @@ class CurrentObject:
         *,
         threshold: float = 0.5,
         tiled: bool = False,
+        tidy: Tidy | None = DEFAULT_TIDY,
     ) -> None:
         self.shape = shape
         self.tiled = tiled
+        self.default_tidy = tidy
         self.default_view: Callable[[Click], Box | None] = _whole_plane
         self._view: Box | None = None
         self._threshold = threshold
@@ -121,6 +138,24 @@ class CurrentObject:
     def threshold(self, threshold: float) -> None:
         check_threshold(threshold)
         self._threshold = float(threshold)
+
+    @property
+    def tidy(self) -> Tidy | None:
+        """Rules by which the mask is tidied; ``None``: it is not.
+
+        May be set: with clicks it is a step that `undo` takes back, without any it
+        holds for the objects to come.
+        """
+        now = self._history.current
+        return self.default_tidy if now.empty else now.tidy
+
+    @tidy.setter
+    def tidy(self, tidy: Tidy | None) -> None:
+        now = self._history.current
+        if now.empty:
+            self.default_tidy = tidy
+        elif tidy != now.tidy:
+            self._push(replace(now, tidy=tidy))
 
     @property
     def view(self) -> Box | None:
@@ -177,7 +212,8 @@ class CurrentObject:
         elif now.clicks or now.start is not None:
             self._push(replace(now, clicks=checked))
         else:
-            self._push(Prompts(checked, self._first_view(checked[0])))
+            view = self._first_view(checked[0])
+            self._push(Prompts(checked, view, tidy=self.default_tidy))
 
     def begin(self, start: StartMask, clicks: Sequence[Click] = ()) -> None:
         """Begin with a mask, as one step.
@@ -198,7 +234,8 @@ class CurrentObject:
             msg = "a mask can only begin an object: the current one has clicks"
             raise InputError(msg)
         checked = check_clicks(clicks, self.shape)
-        self._push(Prompts(checked or start.clicks, start.view, start))
+        settled = checked or start.clicks
+        self._push(Prompts(settled, start.view, start, self.default_tidy))
 
     def undo(self) -> bool:
         """Go one step back; ``False`` if there was none."""
@@ -252,7 +289,9 @@ class CurrentObject:
         for number, found in enumerate(predictions, start=len(request.done) + 1):
             prompts = asked.first(number)
             if self._history.reaches(prompts):
-                self._known[prompts] = found
+                self._known[prompts] = shown_as(
+                    found, self._threshold, self.tidy, prompts.start
+                )
                 used = True
         return used
 
@@ -281,13 +320,13 @@ class CurrentObject:
         return self._known.get(prompts)
 
     def _shown(self, found: Prediction) -> Prediction:
-        """Return a prediction with the threshold of this object."""
-        if found.threshold == self._threshold:
-            return found
+        """Return a prediction with the threshold and the tidying of this object."""
         last = self._last_shown
-        if last is None or last[0] is not found or last[1].threshold != self._threshold:
-            last = self._last_shown = found, found.with_threshold(self._threshold)
-        return last[1]
+        known = last[1] if last is not None and last[0] is found else found
+        prompts = self._history.current
+        shown = shown_as(known, self._threshold, prompts.tidy, prompts.start)
+        self._last_shown = found, shown
+        return shown
 
     def _push(self, prompts: Prompts) -> None:
         """Make a step, and forget predictions that no undo or redo can reach."""
@@ -296,6 +335,35 @@ class CurrentObject:
         if forget:
             kept = filter(self._history.reaches, self._known)
             self._known = {key: self._known[key] for key in kept}
+
+
+def shown_as(
+    found: Prediction, threshold: float, tidy: Tidy | None, start: StartMask | None
+) -> Prediction:
+    """Return a prediction as an object shows it; the same one if it is so already.
+
+    Parameters
+    ----------
+    found
+        The prediction.
+    threshold
+        Probability above which a pixel is object.
+    tidy
+        Rules by which the mask is tidied.
+    start
+        The mask that the object began with. As long as it holds as it is, it is not
+        tidied; later its pieces count as clicked.
+    """
+    kept: tuple[tuple[int, int], ...] = ()
+    if start is not None and start.holds_for(found.clicks):
+        tidy = None
+    elif start is not None and tidy is not None and tidy.clicked:
+        kept = start.middles
+    if found.threshold != threshold:
+        found = found.with_threshold(threshold)
+    if (found.tidy, found.kept) != (tidy, kept):
+        found = found.with_tidy(tidy, kept)
+    return found
 
 
 class _History:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.current import Prompts
 
 __all__ = [
@@ -62,6 +63,8 @@ class FinishedObject:
         With ``"delete"`` (among `Session.steps` only) the object was removed.
     start
         The mask it began with; ``None`` for none.
+    tidy
+        Rules by which its mask was tidied; ``None``: it was not.
     """
 
     id: int
@@ -72,6 +75,7 @@ class FinishedObject:
     size: tuple[int, int]
     how: Step = "add"
     start: StartMask | None = None
+    tidy: Tidy | None = None
 
 
 class ObjectLabels:
@@ -230,6 +234,7 @@ def finished(
         prediction.trimmed[1].shape,
         how,
         prompts.start,
+        prompts.tidy,
     )
 
 

@@ -11,6 +11,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.inference.start_mask import make_start_mask
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.session.current import CurrentObject, Prompts
 from napari_gpcis.session.labels import FinishedObject, ObjectLabels, finished
 from napari_gpcis.session.saved import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Request, Segmenter
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.labels import LabelChange, WriteMode
     from napari_gpcis.session.saved import SavedObject
 
@@ -59,6 +61,8 @@ class Session:
     labels
         Objects that exist already, integers, shape (H, W), 0 and less for background.
         They are copied, and protected like finished objects.
+    tidy
+        Rules by which masks are tidied, see `tidy`; ``None``: they are not.
 
     Raises
     ------
@@ -86,6 +90,7 @@ class Session:
         contrast: Sequence[float] | None = None,
         channels: int | Sequence[int] | None = None,
         labels: ArrayLike | None = None,
+        tidy: Tidy | None = DEFAULT_TIDY,
     ) -> None:
         self._segmenter = segmenter
         self._prepared = segmenter.prepare(image, contrast, channels)
@@ -93,7 +98,7 @@ class Session:
         self._channels = None if channels is None else channel_indices(channels)
         self._labels = ObjectLabels(self.shape, labels)
         threshold = segmenter.info.inference.mask_threshold
-        self.current = CurrentObject(self.shape, threshold=threshold)
+        self.current = CurrentObject(self.shape, threshold=threshold, tidy=tidy)
 
     # -- what is there ---------------------------------------------------------
 
@@ -163,6 +168,19 @@ class Session:
     @threshold.setter
     def threshold(self, threshold: float) -> None:
         self._current.threshold = threshold
+
+    @property
+    def tidy(self) -> Tidy | None:
+        """Rules by which the current mask is tidied; ``None``: it is not.
+
+        May be set, for the current object and those after it. Nothing is predicted
+        anew; for an object that has clicks it is a step that `undo` takes back.
+        """
+        return self._current.tidy
+
+    @tidy.setter
+    def tidy(self, tidy: Tidy | None) -> None:
+        self._current.tidy = self._current.default_tidy = tidy
 
     @property
     def can_undo(self) -> bool:
@@ -485,7 +503,7 @@ class Session:
             msg = "the last object cannot return: the current one has clicks"
             raise InputError(msg)
         last = self._labels.take_back()
-        self._current.restart(Prompts(last.clicks, last.view, last.start))
+        self._current.restart(Prompts(last.clicks, last.view, last.start, last.tidy))
         if last.clicks:
             self._current.threshold = last.threshold
         return last.id

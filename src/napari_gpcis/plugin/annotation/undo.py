@@ -433,6 +433,7 @@ class UndoStack:
             one.mask.shape,
             how,
             prompts.start,
+            prompts.tidy,
         )
         session.note(step, part.change)
         return replace(part, session=ref(session), step=step)

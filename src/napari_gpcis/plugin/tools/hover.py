@@ -156,6 +156,7 @@ class Hover(Tool):
             current.plane,
             click,
             session.threshold,
+            session.tidy,
             previous,
             current.view,
             session.start,
