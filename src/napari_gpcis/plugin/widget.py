@@ -39,6 +39,7 @@ from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
+from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.scripting import ViewerSession
@@ -123,6 +124,7 @@ class GPCISWidget(Docked):
         self._preferences = PreferenceFollower(self.controller, self._show_keys)
         self.image_changes = ImageChangeWatcher(self.controller)
         self.early_encoding = EarlyEncoding(self.controller)
+        self.alternatives = AlternativeMasks(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
         self.start_button = QPushButton(START)
@@ -319,9 +321,11 @@ class GPCISWidget(Docked):
         for button in self.buttons.values():
             button.setEnabled(started)
 
-    def _show_status(self, *_: object) -> None:
-        """Show the status, or the first thing to do."""
-        status, started = self.controller.status, self.controller.annotation is not None
+    def _show_status(self, status: str | None = None) -> None:
+        """Show the status as told, or as it is, or the first thing to do."""
+        started = self.controller.annotation is not None
+        if status is None:
+            status = self.controller.status
         if not started and self.image_combo.layer is None:
             status = NO_IMAGE
         elif not started and not status:
