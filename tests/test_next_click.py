@@ -56,12 +56,13 @@ def test_the_wide_spot_wins_over_the_narrow_one() -> None:
     assert found.value > 0
 
 
-def test_missing_and_superfluous_regions_do_not_join() -> None:
+def test_missing_and_superfluous_doubt_is_one_region() -> None:
     grid = np.full((64, 64), 0.01)
     grid[:, 20:30], grid[:, 30:40] = 0.55, 0.45  # one band, two signs
     found = next_click(predict(grid))
     assert found is not None
-    assert found.col in (24, 25, 34, 35)
+    assert found.col in (29, 30)
+    assert found.value == pytest.approx(10)
 
 
 def test_a_border_is_no_place_to_click_but_a_spot_is() -> None:
@@ -72,13 +73,27 @@ def test_a_border_is_no_place_to_click_but_a_spot_is() -> None:
     assert (found.row, found.col) == (32, 32)
 
 
-def test_of_equal_spots_the_one_that_is_less_known_wins() -> None:
-    variance = np.ones((64, 64))
-    variance[:, :32] = 0.1
-    unsure = predict(scene((32, 24, 4, 0.6), (32, 40, 4, 0.6)), variance)
-    found = next_click(unsure, sure=1.0)
+def test_background_far_from_the_mask_is_no_place_to_click() -> None:
+    grid = np.full((128, 128), 0.01)
+    grid[16:48, 16:48] = 0.99
+    grid[30:35, 44:54] = 0.4  # beside the object
+    grid[80:120, 80:120] = 0.45  # nobody knows what is there
+    variance = np.ones((128, 128))
+    variance[:64, :64] = 0.01
+    found = next_click(predict(grid, variance, roi=(0, 0, 128, 128)), sure=1.0)
     assert found is not None
-    assert (found.row, found.col) == (32, 40)
+    assert 30 <= found.row < 35
+    assert 44 <= found.col < 57
+
+
+def test_without_a_mask_doubt_is_looked_for_everywhere() -> None:
+    grid = np.full((64, 64), 0.01)
+    grid[40:50, 40:50] = 0.45
+    found = next_click(predict(grid))
+    assert found is not None
+    assert (found.row, found.col) in [
+        (row, col) for row in (44, 45) for col in (44, 45)
+    ]
 
 
 def test_the_pixel_is_one_of_the_image() -> None:

@@ -6,6 +6,7 @@ others go on.
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -49,6 +50,9 @@ class Settings:
     root
         Folder of images below which the results keep the subfolders of the images, as
         `segment_images` sets it where names are equal; otherwise there are none.
+    whole_names
+        Images whose results are called by their whole names (``a.png.tif``), as
+        `segment_images` sets it where they differ in their endings only.
     """
 
     output: Path
@@ -64,13 +68,14 @@ class Settings:
     prompts: bool = False
     overwrite: bool = False
     root: Path | None = None
+    whole_names: frozenset[Path] = frozenset()
 
     def target(self, image: Path) -> Path:
         """Return the label image that belongs to an image."""
         folder = self.output
         if self.root is not None:
             folder /= image.absolute().parent.relative_to(self.root)
-        stem = image.stem
+        stem = image.name if image.absolute() in self.whole_names else image.stem
         if self.suffix.startswith(".ome"):
             stem = stem.removesuffix(".ome")
         return folder / f"{stem}{self.suffix}"
@@ -120,7 +125,8 @@ def segment_images(
     """Segment many images; one that cannot be segmented does not stop the others.
 
     Images of the same name in several folders get their results in subfolders of the
-    same names. An object that cannot be made (it adds no pixel, a click is outside) is
+    same names; those of one folder that differ in their endings only (``a.tif`` and
+    ``a.png``) get them under their whole names (``a.tif.tif``, ``a.png.tif``). An object that cannot be made (it adds no pixel, a click is outside) is
     left out of its image and named.
 
     Parameters
@@ -145,6 +151,7 @@ def segment_images(
     """
     if settings.root is None:
         settings = replace(settings, root=common_folder([t.image for t in tasks]))
+    settings = _told_apart(tasks, settings)
     _check(tasks, settings, jobs)
     summary = Summary()
     waiting = []
@@ -225,6 +232,19 @@ def segment_image(
     if settings.prompts:
         session.save(target.with_suffix(".json"))
     return target
+
+
+def _told_apart(tasks: Sequence[Task], settings: Settings) -> Settings:
+    """Return settings with which no two images of a folder have the same target."""
+    images = [task.image for task in tasks]
+    while True:
+        found = Counter(settings.target(image) for image in images)
+        equal = {
+            image.absolute() for image in images if found[settings.target(image)] > 1
+        }
+        if equal <= settings.whole_names:
+            return settings
+        settings = replace(settings, whole_names=settings.whole_names | equal)
 
 
 def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:

@@ -210,6 +210,9 @@ class ViewerSession:
     @property
     def _annotation(self) -> Annotation:
         annotation = self._controller.annotation
+        if self._controller.closed:
+            msg = "napari or the widget was closed: the session has ended"
+            raise InputError(msg)
         if annotation is None:
             msg = "nothing is annotated: call start() first"
             raise InputError(msg)
