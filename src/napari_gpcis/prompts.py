@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 STACK_FORMAT = "napari-gpcis-annotation"
 VERSION = 2
-"""Version 1 had no tidying; it is written where no mask is tidied."""
+"""Version 1 had no tidying and no sizes; it is written where there are none."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class SavedAnnotation:
     def to_json(self) -> str:
         """Return the content of the file."""
         sessions = [one for plane in self.planes for one in plane.sessions]
-        version = VERSION if any(one.tidies for one in sessions) else 1
+        version = 1 if all(one.is_plain for one in sessions) else VERSION
         data = {"format": STACK_FORMAT, "version": version, **asdict(self)}
         for plane, known in zip(data["planes"], self.planes, strict=True):
             plane["sessions"] = [one.to_dict() for one in known.sessions]

@@ -126,8 +126,9 @@ def segment_images(
 
     Images of the same name in several folders get their results in subfolders of the
     same names; those of one folder that differ in their endings only (``a.tif`` and
-    ``a.png``) get them under their whole names (``a.tif.tif``, ``a.png.tif``). An object that cannot be made (it adds no pixel, a click is outside) is
-    left out of its image and named.
+    ``a.png``) get them under their whole names (``a.tif.tif``, ``a.png.tif``). An
+    object that cannot be made (it adds no pixel, a click is outside) is left out of
+    its image and named.
 
     Parameters
     ----------

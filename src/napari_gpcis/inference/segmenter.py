@@ -236,7 +236,9 @@ class Segmenter:
             if cancelled is not None and cancelled():
                 return ()
             clicks = request.clicks[:number]
-            previous = self.step(request.prepared, clicks, previous, request.view)
+            previous = self.step(
+                request.prepared, clicks, previous, request.view, request.typical_size
+            )
             found.append(previous)
         return tuple(found)
 
@@ -248,6 +250,7 @@ class Segmenter:
         clicks: Sequence[Click],
         previous: Prediction | None = None,
         view: Box | None = None,
+        typical_size: float | None = None,
     ) -> Prediction:
         """Predict after one more click: a pure function of its arguments.
 
@@ -262,6 +265,9 @@ class Segmenter:
         view
             What the network sees while there is no mask to zoom to; ``None`` for
             the whole image. It grows to hold every positive click.
+        typical_size
+            Diameter that the object is likely to have, in pixels; a model that tries
+            closer frames for a first click tries one that suits it.
 
         Raises
         ------
@@ -277,7 +283,7 @@ class Segmenter:
         roi = region(prepared.shape, checked, previous, view, self.info.inference)
         found = self._infer(prepared, roi, checked, previous)
         if len(checked) == 1 and previous is None:
-            return self._closer(prepared, found)
+            return self._closer(prepared, found, typical_size)
         return found
 
     def encode(self, prepared: PreparedImage, view: Box | None = None) -> None:
@@ -310,7 +316,9 @@ class Segmenter:
         answer, network_input = self._engine.infer(prepared, roi, clicks, previous)
         return self._prediction(prepared, clicks, answer, network_input)
 
-    def _closer(self, prepared: PreparedImage, found: Prediction) -> Prediction:
+    def _closer(
+        self, prepared: PreparedImage, found: Prediction, size: float | None
+    ) -> Prediction:
         """Return the best answer to a first click, of its view and closer frames.
 
         An answer that may go on beyond a closer frame is not taken. The view is good
@@ -320,7 +328,7 @@ class Segmenter:
         if settings.frames == "zoom" or found.quality is None:
             return found
         best, (click,) = found, found.clicks
-        for frame in closer_frames(shape, click, found.roi, settings):
+        for frame in closer_frames(shape, click, found.roi, settings, size):
             extent = best.extent(settings.crop_threshold)
             filled = extent and fill(extent, best.roi) >= settings.least_fill
             if filled and (best.quality or 0.0) >= GOOD:
@@ -339,6 +347,7 @@ class Segmenter:
         click: Click,
         previous: Prediction | None = None,
         view: Box | None = None,
+        typical_size: float | None = None,
     ) -> Prediction:
         """Predict what one more click would give.
 
@@ -363,6 +372,8 @@ class Segmenter:
         view
             What the first click is zoomed to, used without ``previous`` only;
             ``None`` for the whole image.
+        typical_size
+            See `step`.
 
         Returns
         -------
@@ -383,7 +394,7 @@ class Segmenter:
         """
         earlier = () if previous is None else previous.clicks
         if self.info.inference.frames == "stay":
-            return self.step(prepared, (*earlier, click), previous, view)
+            return self.step(prepared, (*earlier, click), previous, view, typical_size)
         clicks = check_clicks((*earlier, click), prepared.shape)
         key = None
         if previous is None:
@@ -478,6 +489,8 @@ class Request:
         What the first click is zoomed to; ``None`` for the whole image.
     start
         The mask before the first click; ``None`` for none.
+    typical_size
+        Diameter that the object is likely to have, in pixels; ``None``: not known.
     """
 
     prepared: PreparedImage
@@ -485,3 +498,4 @@ class Request:
     done: tuple[Prediction, ...] = ()
     view: Box | None = None
     start: StartMask | None = None
+    typical_size: float | None = None

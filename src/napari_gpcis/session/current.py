@@ -42,12 +42,15 @@ class Prompts:
     tidy
         Rules by which the mask is tidied; ``None``: it is not. Predictions do not
         depend on it, so prompts that differ in it alone are equal.
+    typical_size
+        Diameter that the object was likely to have when it got its first click.
     """
 
     clicks: tuple[Click, ...] = ()
     view: Box | None = None
     start: StartMask | None = None
     tidy: Tidy | None = field(default=None, compare=False)
+    typical_size: float | None = None
 
     def first(self, number: int) -> Prompts:
         """Return the first ``number`` clicks with the same beginning."""
@@ -86,6 +89,8 @@ class CurrentObject:
     ----------
     default_view : Callable
         Returns what the first click is zoomed to where `view` is ``None``.
+    typical_size : Callable
+        Returns the diameter that an object is likely to have, ``None`` if not known.
     default_tidy : Tidy or None
         `tidy` of an object that has no clicks yet.
     """
@@ -102,6 +107,7 @@ class CurrentObject:
         self.tiled = tiled
         self.default_tidy = tidy
         self.default_view: Callable[[Click], Box | None] = _whole_plane
+        self.typical_size: Callable[[], float | None] = _not_known
         self._view: Box | None = None
         self._threshold = threshold
         self._history = _History()
@@ -215,7 +221,8 @@ class CurrentObject:
             self._push(replace(now, clicks=checked))
         else:
             view = self._first_view(checked[0])
-            self._push(Prompts(checked, view, tidy=self.default_tidy))
+            size = self.typical_size()
+            self._push(Prompts(checked, view, None, self.default_tidy, size))
 
     def begin(self, start: StartMask, clicks: Sequence[Click] = ()) -> None:
         """Begin with a mask, as one step.
@@ -291,7 +298,12 @@ class CurrentObject:
             found = self._find(asked.first(number))
             if found is None:
                 return Request(
-                    prepared, asked.clicks, tuple(done), asked.view, asked.start
+                    prepared,
+                    asked.clicks,
+                    tuple(done),
+                    asked.view,
+                    asked.start,
+                    asked.typical_size,
                 )
             done.append(found)
         return None
@@ -310,7 +322,12 @@ class CurrentObject:
             `prediction` may still be ``None``: later clicks are missing.
         """
         used = False
-        asked = Prompts(request.clicks, request.view, request.start)
+        asked = Prompts(
+            request.clicks,
+            request.view,
+            request.start,
+            typical_size=request.typical_size,
+        )
         for number, found in enumerate(predictions, start=len(request.done) + 1):
             prompts = asked.first(number)
             if self._history.reaches(prompts):
@@ -452,4 +469,8 @@ class _History:
 
 
 def _whole_plane(_click: Click) -> Box | None:
+    return None
+
+
+def _not_known() -> float | None:
     return None

@@ -65,6 +65,10 @@ class FinishedObject:
         The mask it began with; ``None`` for none.
     tidy
         Rules by which its mask was tidied; ``None``: it was not.
+    typical_size
+        Diameter that it was likely to have, see `Session.typical_size`.
+    area
+        Pixels of its mask.
     """
 
     id: int
@@ -76,6 +80,8 @@ class FinishedObject:
     how: Step = "add"
     start: StartMask | None = None
     tidy: Tidy | None = None
+    typical_size: float | None = None
+    area: int = 0
 
 
 class ObjectLabels:
@@ -225,16 +231,19 @@ def finished(
     prediction: Prediction, prompts: Prompts, label: int, how: Step, overwrite: bool
 ) -> FinishedObject:
     """Return the step that an object becomes when it is accepted."""
+    mask = prediction.trimmed[1]
     return FinishedObject(
         label,
         prediction.clicks,
         prompts.view,
         prediction.threshold,
         overwrite,
-        prediction.trimmed[1].shape,
+        mask.shape,
         how,
         prompts.start,
         prompts.tidy,
+        prompts.typical_size,
+        int(np.count_nonzero(mask)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
 FORMAT = "napari-gpcis-prompts"
 VERSION = 3
-"""Version 1 had no starts and no ways but "add", version 2 no tidying."""
-UNTIDY = 2
-"""Version that is written where no mask is tidied: older programs read it."""
+"""Version 1 had no starts and no ways but "add", version 2 no tidying and no sizes."""
+PLAIN = 2
+"""Version that is written where there are none: older programs read it."""
 _MAX_ID = 2**31 - 1
 
 
@@ -48,7 +49,8 @@ class SavedObject:
     """The prompts of one object; ``id`` is ``None`` while it is not finished.
 
     ``how`` says what was done with its mask, see `Session.accept`; with ``"delete"``
-    there is none. ``tidy`` is ``None`` where it is not tidied.
+    there is none. ``tidy`` is ``None`` where it is not tidied, and ``typical_size``
+    where it was not known.
     """
 
     clicks: tuple[Click, ...]
@@ -59,6 +61,7 @@ class SavedObject:
     how: Step = "add"
     start: SavedStart | None = None
     tidy: Tidy | None = None
+    typical_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,16 +78,18 @@ class SavedSession:
     current: SavedObject = field(default=SavedObject((), None, 0.5))
 
     @property
-    def tidies(self) -> bool:
-        """True if a mask is tidied."""
-        return any(one.tidy is not None for one in (*self.objects, self.current))
+    def is_plain(self) -> bool:
+        """True if no mask is tidied and no size was known: older programs read it."""
+        every = (*self.objects, self.current)
+        return all(one.tidy is None and one.typical_size is None for one in every)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form; as in older files, no tidying is not written."""
+        """Return the JSON form; as in older files, what there is not is not written."""
         data = asdict(self)
         for one in (*data["objects"], data["current"]):
-            if one["tidy"] is None:
-                del one["tidy"]
+            for name in ("tidy", "typical_size"):
+                if one[name] is None:
+                    del one[name]
         return data
 
 
@@ -96,7 +101,7 @@ def write_session(path: str | os.PathLike[str], saved: SavedSession) -> None:
     OSError
         If the file cannot be written.
     """
-    version = VERSION if saved.tidies else UNTIDY
+    version = PLAIN if saved.is_plain else VERSION
     data = {"format": FORMAT, "version": version, **saved.to_dict()}
     text = json.dumps(data, indent=1)
     with replacing(Path(path).expanduser()) as temporary:
@@ -192,7 +197,10 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
     if finished and not clicks and how != "delete":
         msg = f"object {number} has no clicks"
         raise ValueError(msg)
-    start, tidy = data.get("start"), data.get("tidy")
+    start, tidy, size = (data.get(name) for name in ("start", "tidy", "typical_size"))
+    if size is not None and not 0 < _typed(size, float) < math.inf:
+        msg = f"typical_size must be a number above 0, got {size!r}"
+        raise ValueError(msg)
     return SavedObject(
         clicks,
         None if data["view"] is None else _box(data["view"]),
@@ -202,6 +210,7 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
         how,
         None if start is None else _start(start),
         None if tidy is None else Tidy.from_dict(tidy),
+        size,
     )
 
 
@@ -255,6 +264,7 @@ def saved_object(done: FinishedObject) -> SavedObject:
         done.how,
         _saved_start(done.start),
         done.tidy,
+        done.typical_size,
     )
 
 
@@ -267,6 +277,7 @@ def saved_prompts(prompts: Prompts, threshold: float) -> SavedObject:
         threshold,
         start=start,
         tidy=None if prompts.empty else prompts.tidy,
+        typical_size=prompts.typical_size,
     )
 
 
@@ -282,7 +293,7 @@ def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
     view = None if saved.view is None else clip_box(saved.view, shape)
     found = saved.start
     if found is None:
-        return Prompts(clicks, view, tidy=saved.tidy)
+        return Prompts(clicks, view, None, saved.tidy, saved.typical_size)
     row, col, row_end, col_end = found.box
     if not (0 <= row < row_end <= shape[0] and 0 <= col < col_end <= shape[1]):
         msg = f"a starting mask must lie inside the image {shape}, got {found.box}"
@@ -291,7 +302,7 @@ def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
     mask.flags.writeable = False
     settled = check_clicks(found.clicks, shape)
     start = StartMask(shape, found.box, mask, settled, found.label)
-    return Prompts(clicks, view, start, saved.tidy)
+    return Prompts(clicks, view, start, saved.tidy, saved.typical_size)
 
 
 def _saved_start(start: StartMask | None) -> SavedStart | None:

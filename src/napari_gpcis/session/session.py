@@ -50,6 +50,8 @@ VIEW_FACTOR = 4
 """The first view is this many times the median size of the finished objects."""
 MIN_VIEW = 64
 """Least side of that view, in data pixels."""
+MIN_OBJECTS = 2
+"""Accepted objects from which on their size is taken for that of the next."""
 
 
 class Session:
@@ -145,6 +147,7 @@ class Session:
             )
             raise InputError(msg)
         current.default_view = self._view_by_size
+        current.typical_size = self._find_typical_size
         current.tiled = self._prepared.tiled
         self._current = current
 
@@ -209,6 +212,18 @@ class Session:
     @view.setter
     def view(self, view: Sequence[float] | None) -> None:
         self._current.view = view
+
+    @property
+    def typical_size(self) -> float | None:
+        """Median equivalent diameter of the accepted objects, in pixels.
+
+        That of a disk of the same area. ``None`` with fewer than two objects. A model
+        that tries closer frames for a first click tries one that suits it.
+        """
+        areas = [done.area for done in self.objects if done.how != "cut" and done.area]
+        if len(areas) < MIN_OBJECTS:
+            return None
+        return float(np.median(np.sqrt(4 * np.array(areas) / np.pi)))
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -556,7 +571,9 @@ class Session:
             msg = "the last object cannot return: the current one has clicks"
             raise InputError(msg)
         last = self._labels.take_back()
-        self._current.restart(Prompts(last.clicks, last.view, last.start, last.tidy))
+        self._current.restart(
+            Prompts(last.clicks, last.view, last.start, last.tidy, last.typical_size)
+        )
         if last.clicks:
             self._current.threshold = last.threshold
         return last.id
@@ -606,6 +623,9 @@ class Session:
             msg = f"nothing can be accepted: {why}"
             raise InputError(msg)
         return prediction
+
+    def _find_typical_size(self) -> float | None:
+        return self.typical_size
 
     def _view_by_size(self, click: Click) -> Box | None:
         """Return a first view that suits the finished objects; ``None`` without any."""

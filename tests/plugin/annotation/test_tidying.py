@@ -40,7 +40,7 @@ class JumpingSegmenter(FakeSegmenter):
         return self._jump(clicks)
 
     def preview(
-        self, prepared: Any, click: Click, previous: Any = None, view: Any = None
+        self, prepared: Any, click: Click, previous: Any = None, *_: Any
     ) -> Prediction:
         before = () if previous is None else previous.clicks
         return self._jump((*before, click))

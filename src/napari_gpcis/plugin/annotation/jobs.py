@@ -303,6 +303,7 @@ class Question:
     previous: Prediction | None
     view: Box | None
     start: StartMask | None
+    typical_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -330,6 +331,7 @@ class Answers:
                 question.click,
                 self._previous(question),
                 question.view,
+                question.typical_size,
             )
         except (GPCISError, RuntimeError):
             return None  # the click itself would tell

@@ -257,6 +257,7 @@ class UndoStack:
             how,
             prompts.start,
             prompts.tidy,
+            area=one.area,
         )
         session.note(step, part.change)
         return replace(part, session=ref(session), step=step)

@@ -269,7 +269,10 @@ def _replay_file(
     try:
         segmenter = models.get()
     except (CheckpointError, UnknownModelError) as error:
-        msg = f"The clicks need a model: {error}. Choose another model and open them again."
+        msg = (
+            f"The clicks need a model: {error}. Choose another model and open them "
+            "again."
+        )
         raise InputError(msg) from error
     made = replay(
         saved,

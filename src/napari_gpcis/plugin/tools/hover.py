@@ -160,6 +160,7 @@ class Hover(Tool):
             previous,
             current.view,
             session.start,
+            session.typical_size,
         )
         return partial(self._answers.find, question)
 
