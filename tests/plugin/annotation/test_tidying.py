@@ -108,7 +108,7 @@ def test_tidying_is_switched_for_one_object_and_undone(work: Any) -> None:
     assert_array_equal(work.labels.data == 2, spot((10, 10)))
     command(work, "accept", 0)
     for _ in range(20):
-        command(work, "undo", len(work.current.clicks))
+        work.controller.command("undo")
         work.until(lambda: not work.current.busy)
     assert not work.labels.data.any()
     for _ in range(20):
