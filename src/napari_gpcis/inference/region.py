@@ -28,6 +28,8 @@ RIM = 1 / 64
 """A mask so near to a frame's border, as a share of its side, may go on beyond it."""
 CLOSER = (1.0, 2.0)
 """Network pixels per data pixel of the closer frames of a first click."""
+TYPICAL = 4.0
+"""Side of the closer frame for a likely size, in sizes: better than 1.4 or 2.5."""
 MUCH_CLOSER = 0.7
 """Closer frames are at most so long, as a share of the view."""
 STEP = 4
@@ -92,13 +94,13 @@ def closer_frames(
         How the model is run.
     typical_size
         Diameter that the object is likely to have, in pixels: the first closer frame
-        is then the one that such an object fills as in training.
+        is then four times as long, the others those nearest to it.
     """
     found: list[Box] = []
     longest = longer_side(view)
     sides = [settings.infer_size / zoom for zoom in CLOSER]
     if typical_size is not None:
-        likely = settings.expansion * typical_size
+        likely = TYPICAL * typical_size
         sides = [likely, *sorted(sides, key=lambda side: abs(np.log(side / likely)))]
     whole = [max(round(side), MIN_FRAME) for side in sides]
     for side in [*dict.fromkeys(whole)][: settings.first_frames - 1]:
