@@ -5,6 +5,11 @@ longer and shorter length-scales of the deep kernel: a short one keeps a click t
 looks like its very place (a part), a long one spreads it to all that is like it (a
 group). And the probability is cut at other thresholds. Every proposal is a
 :class:`.Prediction` and obeys every click, as the mask itself does.
+
+Their order is always the same, so that a person can learn it: a larger mask and a
+smaller one come first. On clicks anywhere inside garments and persons, cells and nuclei
+these two were right more often, where the mask itself was wrong, than the mask with the
+best expected IoU.
 """
 
 from __future__ import annotations
@@ -21,8 +26,8 @@ if TYPE_CHECKING:
 
 LENGTH_SCALES = (0.5, 2.0, 4.0)
 """Factors on the length-scales of the deep kernel."""
-THRESHOLDS = (0.2, 0.5, 0.8)
-"""Probabilities at which the mask is cut otherwise."""
+LOW, HIGH = 0.2, 0.8
+"""Thresholds of a larger and a smaller mask."""
 
 
 def propose(
@@ -43,7 +48,9 @@ def propose(
     Returns
     -------
     list of Prediction
-        Without the prediction itself; some may be as good as equal.
+        Without the prediction itself: the low threshold, half the length-scale, twice,
+        the high threshold, four times. Some may be as good as equal. One that leaves
+        nothing but the clicks themselves is left out.
 
     Raises
     ------
@@ -55,14 +62,15 @@ def propose(
         raise InputError(msg)
     if prediction.seen is None:
         return []
-    found = [
+    scaled = [
         replace(
-            other,
+            one,
             threshold=prediction.threshold,
             tidy=prediction.tidy,
             kept=prediction.kept,
         )
-        for other in segmenter.rescaled(prepared, prediction, LENGTH_SCALES)
-    ]
-    found += [prediction.with_threshold(threshold) for threshold in THRESHOLDS]
-    return found
+        for one in segmenter.rescaled(prepared, prediction, LENGTH_SCALES)
+    ]  # none of a model without a kernel
+    low, high = prediction.with_threshold(LOW), prediction.with_threshold(HIGH)
+    ordered = low, *scaled[:2], high, *scaled[2:]
+    return [one for one in ordered if one.extent(one.threshold) is not None]

@@ -1,4 +1,4 @@
-"""Selection among proposals: distinct ones, the best first."""
+"""Selection among proposals: distinct ones, in their order."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def alternatives(
     Returns
     -------
     tuple of Alternative
-        The mask itself first, then the others, the best first.
+        The mask itself first, then the others in the order of `propose`.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def alternatives(
 def select(
     prediction: Prediction, proposals: Sequence[Prediction], limit: int = LIMIT
 ) -> tuple[Alternative, ...]:
-    """Return a mask and those of its proposals that differ, the best first.
+    """Return a mask and those of its proposals that differ.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def select(
     Returns
     -------
     tuple of Alternative
-        No two of them have an IoU above `SAME`; of such, the better one is kept. Empty
+        No two of them have an IoU above `SAME`; of such, the earlier one is kept. Empty
         masks are left out, but for the first.
 
     Raises
@@ -139,10 +139,10 @@ def select(
         raise InputError(msg)
     usual = prediction.threshold
     kept = [Alternative(prediction, score(prediction, usual))]
-    rated = [Alternative(one, score(one, usual)) for one in proposals]
-    for one in sorted(rated, key=lambda each: -each.score):
+    for proposal in proposals:
         if len(kept) == limit:
             break
+        one = Alternative(proposal, score(proposal, usual))
         if one.area and all(_iou(one, other) <= SAME for other in kept):
             kept.append(one)
     return tuple(kept)

@@ -370,9 +370,9 @@ class Session:
         Returns
         -------
         tuple of Alternative
-            The present mask first, then the others, the best first. All obey every
-            click. A mask that no network made, such as one that was chosen or is being
-            refined, is the only one until the next click.
+            The present mask first, then the others, a larger and a smaller one before
+            the rest. All obey every click. A mask that no network made, such as one
+            that was chosen or is being refined, is the only one until the next click.
 
         Raises
         ------
