@@ -84,9 +84,10 @@ def test_islands_are_neither_shown_nor_accepted(work: Any) -> None:
     assert_array_equal(work.labels.data, ISLAND + 2 * spot((30, 30)))
 
 
-def test_tidying_is_switched_for_one_object_and_undone(work: Any) -> None:
-    autosaver = Autosaver(work.controller)
-    work.controller.annotation.enter_plane()
+def test_tidying_is_switched_for_one_object_and_undone(bench: Any) -> None:
+    PREFERENCES.autosave = False
+    work, autosaver = bench, Autosaver(bench.controller)
+    work.start(np.zeros(SHAPE, np.uint8))
     tidy, plain = spot((30, 30)), spot((30, 30)) | ISLAND
     work.controller.command("toggle_tidy")  # nothing to tidy yet
     assert "click on an object first" in work.controller.status
