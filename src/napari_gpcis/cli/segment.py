@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_gpcis.alternatives import Alternative
     from napari_gpcis.batch import Summary
     from napari_gpcis.clicks import Click
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.session import Session
 
 MAX_COLOURS = 4
@@ -147,11 +149,31 @@ def open_session(arguments: argparse.Namespace, image: Any, labels: Any) -> Sess
         contrast=arguments.contrast,
         channels=arguments.channels,
         labels=labels,
+        tidy=_tidy(arguments),
     )
     session.view = arguments.view
     if arguments.threshold is not None:
         session.threshold = arguments.threshold
     return session
+
+
+def _tidy(arguments: argparse.Namespace) -> Tidy | None:
+    """Return the rules by which masks are tidied.
+
+    Raises
+    ------
+    InputError
+        If a value is outside its range.
+    """
+    from napari_gpcis.inference.tidy import Tidy
+
+    rules = Tidy(
+        clicked=not arguments.keep_pieces,
+        smallest=arguments.smallest,
+        holes=arguments.fill_holes,
+        smoothing=arguments.smooth,
+    )
+    return rules if arguments.tidy else None
 
 
 def _click_object(
@@ -246,6 +268,7 @@ def segment_many(arguments: argparse.Namespace) -> int:
         channels=arguments.channels,
         view=arguments.view,
         threshold=arguments.threshold,
+        tidy=_tidy(arguments),
         suffix=f".{arguments.format}",
         overwrite=arguments.overwrite,
     )
@@ -392,9 +415,47 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
         help="plane of a stack or movie, from 0",
     )
     add("--threshold", type=float, help="probability of the boundary")
+    _add_tidy_arguments(parser)
     add("--labels", type=to_path, help="label image with objects that are to be kept")
     add("--prompts", type=to_path, metavar="FILE", help="also save the clicks as JSON")
     add("--overwrite", action="store_true", help="replace files that exist")
+
+
+def _add_tidy_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments about tidying."""
+    add = parser.add_argument
+    add(
+        "--no-tidy",
+        dest="tidy",
+        action="store_false",
+        help="masks as the model makes them, with pieces elsewhere, specks and holes",
+    )
+    add(
+        "--keep-pieces",
+        action="store_true",
+        help="keep pieces of a mask that have no click",
+    )
+    add(
+        "--smallest",
+        type=int,
+        default=DEFAULT_TIDY.smallest,
+        metavar="PIXELS",
+        help="with --keep-pieces: remove those with fewer pixels",
+    )
+    add(
+        "--fill-holes",
+        type=int,
+        default=DEFAULT_TIDY.holes,
+        metavar="PIXELS",
+        help="fill holes with fewer pixels, unless clicked (default: %(default)s)",
+    )
+    add(
+        "--smooth",
+        type=float,
+        default=DEFAULT_TIDY.smoothing,
+        metavar="RADIUS",
+        help="smooth away what is narrower than a disk of this radius, in pixels",
+    )
 
 
 class _ClickAction(argparse.Action):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.current import Prompts
 
 __all__ = [
@@ -63,6 +64,12 @@ class FinishedObject:
         With ``"delete"`` (among `Session.steps` only) the object was removed.
     start
         The mask it began with; ``None`` for none.
+    tidy
+        Rules by which its mask was tidied; ``None``: it was not.
+    typical_size
+        Diameter that it was likely to have, see `Session.typical_size`.
+    area
+        Pixels of its mask.
     """
 
     id: int
@@ -73,6 +80,9 @@ class FinishedObject:
     size: tuple[int, int]
     how: Step = "add"
     start: StartMask | None = None
+    tidy: Tidy | None = None
+    typical_size: float | None = None
+    area: int = 0
 
 
 class ObjectLabels:
@@ -239,15 +249,19 @@ def finished(
     prediction: Prediction, prompts: Prompts, label: int, how: Step, overwrite: bool
 ) -> FinishedObject:
     """Return the step that an object becomes when it is accepted."""
+    mask = prediction.trimmed[1]
     return FinishedObject(
         label,
         prediction.clicks,
         prompts.view,
         prediction.threshold,
         overwrite,
-        prediction.trimmed[1].shape,
+        mask.shape,
         how,
         prompts.start,
+        prompts.tidy,
+        prompts.typical_size,
+        int(np.count_nonzero(mask)),
     )
 
 

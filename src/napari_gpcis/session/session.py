@@ -13,6 +13,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.inference.start_mask import make_start_mask
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.session.current import CurrentObject, Prompts
 from napari_gpcis.session.labels import FinishedObject, ObjectLabels, finished
 from napari_gpcis.session.review import CandidateReview
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Request, Segmenter
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.labels import LabelChange, WriteMode
     from napari_gpcis.session.saved import SavedObject
     from napari_gpcis.similar import Candidate, Examples
@@ -50,6 +52,8 @@ VIEW_FACTOR = 4
 """The first view is this many times the median size of the finished objects."""
 MIN_VIEW = 64
 """Least side of that view, in data pixels."""
+MIN_OBJECTS = 2
+"""Accepted objects from which on their size is taken for that of the next."""
 
 
 class Session:
@@ -64,6 +68,8 @@ class Session:
     labels
         Objects that exist already, integers, shape (H, W), 0 and less for background.
         They are copied, and protected like finished objects.
+    tidy
+        Rules by which masks are tidied, see `tidy`; ``None``: they are not.
 
     Raises
     ------
@@ -91,6 +97,7 @@ class Session:
         contrast: Sequence[float] | None = None,
         channels: int | Sequence[int] | None = None,
         labels: ArrayLike | None = None,
+        tidy: Tidy | None = DEFAULT_TIDY,
     ) -> None:
         self._segmenter = segmenter
         self._prepared = segmenter.prepare(image, contrast, channels)
@@ -99,7 +106,7 @@ class Session:
         self._labels = ObjectLabels(self.shape, labels)
         self._review = CandidateReview(self._labels)
         threshold = segmenter.info.inference.mask_threshold
-        self.current = CurrentObject(self.shape, threshold=threshold)
+        self.current = CurrentObject(self.shape, threshold=threshold, tidy=tidy)
 
     # -- what is there ---------------------------------------------------------
 
@@ -143,6 +150,7 @@ class Session:
             )
             raise InputError(msg)
         current.default_view = self._view_by_size
+        current.typical_size = self._find_typical_size
         current.tiled = self._prepared.tiled
         self._current = current
 
@@ -171,6 +179,19 @@ class Session:
         self._current.threshold = threshold
 
     @property
+    def tidy(self) -> Tidy | None:
+        """Rules by which the current mask is tidied; ``None``: it is not.
+
+        May be set, for the current object and those after it. Nothing is predicted
+        anew; for an object that has clicks it is a step that `undo` takes back.
+        """
+        return self._current.tidy
+
+    @tidy.setter
+    def tidy(self, tidy: Tidy | None) -> None:
+        self._current.tidy = self._current.default_tidy = tidy
+
+    @property
     def can_undo(self) -> bool:
         """True if `undo` has a step to take back."""
         return self._current.can_undo
@@ -194,6 +215,18 @@ class Session:
     @view.setter
     def view(self, view: Sequence[float] | None) -> None:
         self._current.view = view
+
+    @property
+    def typical_size(self) -> float | None:
+        """Median equivalent diameter of the accepted objects, in pixels.
+
+        That of a disk of the same area. ``None`` with fewer than two objects. A model
+        that tries closer frames for a first click tries one that suits it.
+        """
+        areas = [done.area for done in self.objects if done.how != "cut" and done.area]
+        if len(areas) < MIN_OBJECTS:
+            return None
+        return float(np.median(np.sqrt(4 * np.array(areas) / np.pi)))
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -546,7 +579,9 @@ class Session:
             self._review.take_back_accepted()
             return label
         last = self._labels.take_back()
-        self._current.restart(Prompts(last.clicks, last.view, last.start))
+        self._current.restart(
+            Prompts(last.clicks, last.view, last.start, last.tidy, last.typical_size)
+        )
         if last.clicks:
             self._current.threshold = last.threshold
         return last.id
@@ -596,6 +631,9 @@ class Session:
             msg = f"nothing can be accepted: {why}"
             raise InputError(msg)
         return prediction
+
+    def _find_typical_size(self) -> float | None:
+        return self.typical_size
 
     def _view_by_size(self, click: Click) -> Box | None:
         """Return a first view that suits the finished objects; ``None`` without any."""

@@ -138,7 +138,12 @@ def read_plane(path: Path) -> NDArray[np.integer]:
     InputError
         If the file is not one plane of integers.
     """
-    return label_plane(imagefiles.read_image(path), path)
+    return label_plane(imagefiles.read_image(path, turned=False), path)
+
+
+def _read_stored(path: Path) -> NDArray[np.generic]:
+    """Read an image of any kind as napari shows it: not turned by EXIF."""
+    return imagefiles.read_image(path, turned=False)
 
 
 def _read_plane_ids(path: Path, ids: tuple[int, ...]) -> GroundTruth:
@@ -171,7 +176,7 @@ def _laid_ids(plane: Path, ids: tuple[int, ...]) -> GroundTruth:
 
 FORMS = {
     LABELS: Form("images", "labels", read_ids, read_picture, has_ignore=True),
-    FILES: Form("", "", _read_plane_ids, imagefiles.read_image),
+    FILES: Form("", "", _read_plane_ids, _read_stored),
     PLANES: Form("", "", _laid_ids, _laid_image),
     "grabcut": Form("data_GT", "boundary_GT", _whole(read_trimap), read_picture),
     "berkeley": Form("images", "masks", _whole(read_trimap), read_picture),
