@@ -103,11 +103,11 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     objects = _checked_objects(arguments.objects)
     check_output(arguments.output)
     for path in filter(None, (arguments.output, arguments.prompts)):
-        _check_free(path, arguments)
+        check_free(path, arguments)
     image = read_image(arguments.image, arguments.plane)
-    _check_channels(image, arguments.channels)
+    check_channels(image, arguments.channels)
     labels = arguments.labels and read_labels(arguments.labels, arguments.plane)
-    session = _open_session(arguments, image, labels)
+    session = open_session(arguments, image, labels)
     made, problems = [], []
     others: dict[Path, Any] = {}
     for number, clicks in enumerate(objects, start=1):
@@ -123,7 +123,7 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     if not made:
         raise InputError("; ".join(problems))
     for path in others:
-        _check_free(path, arguments)
+        check_free(path, arguments)
     write_labels(arguments.output, session.labels, source=arguments.image)
     for path, mask in others.items():
         write_labels(path, mask.astype("int32"), source=arguments.image)
@@ -134,11 +134,11 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     if arguments.prompts:
         session.save(arguments.prompts)
         print(f"wrote {arguments.prompts}")
-    _tell_orientation([arguments.image])
+    tell_orientation([arguments.image])
     return SOME_FAILED if problems else 0
 
 
-def _open_session(arguments: argparse.Namespace, image: Any, labels: Any) -> Session:
+def open_session(arguments: argparse.Namespace, image: Any, labels: Any) -> Session:
     """Load the model and open the image."""
     from napari_gpcis import Segmenter, Session
 
@@ -221,7 +221,7 @@ def _checked_objects(objects: list[list[Click]] | None) -> list[list[Click]]:
     return objects or []
 
 
-def _check_channels(image: Any, channels: Sequence[int] | None) -> None:
+def check_channels(image: Any, channels: Sequence[int] | None) -> None:
     """Raise `InputError` if a stack was given where one plane is needed."""
     if image.ndim == 3 and image.shape[2] > MAX_COLOURS and channels is None:
         msg = (
@@ -231,7 +231,7 @@ def _check_channels(image: Any, channels: Sequence[int] | None) -> None:
         raise InputError(msg)
 
 
-def _check_free(path: Path, arguments: argparse.Namespace) -> None:
+def check_free(path: Path, arguments: argparse.Namespace) -> None:
     """Raise `InputError` if writing would destroy a file that is to be kept."""
     image = arguments.image
     if path.exists() and image.exists() and path.samefile(image):
@@ -280,7 +280,7 @@ def segment_many(arguments: argparse.Namespace) -> int:
             cluster=arguments.dask,
             report=lambda now: _show(bar, now),
         )
-    _tell_orientation(summary.done)
+    tell_orientation(summary.done)
     return _print_outcome(summary, arguments)
 
 
@@ -319,7 +319,7 @@ def _print_outcome(summary: Summary, arguments: argparse.Namespace) -> int:
     return SOME_FAILED if summary.failed or summary.left_out else 0
 
 
-def _tell_orientation(images: Sequence[Path]) -> None:
+def tell_orientation(images: Sequence[Path]) -> None:
     """Tell that pictures were turned as viewers turn them: napari does not."""
     from napari_gpcis.imagefiles import PICTURES, exif_orientation
 
@@ -337,7 +337,7 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "images",
-        type=_path,
+        type=to_path,
         nargs="*",
         metavar="IMAGE",
         help="TIFF, PNG, JPEG or NumPy file, or OME-Zarr; several only with --clicks, "
@@ -367,14 +367,14 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--clicks",
-        type=_path,
+        type=to_path,
         metavar="TABLE",
         help="CSV with the clicks on many images: image,row,col,positive,object",
     )
     add(
         "-o",
         "--output",
-        type=_path,
+        type=to_path,
         required=True,
         help=".tif, .png or .npy file, or a folder .zarr (OME-Zarr); with --clicks a "
         "folder",
@@ -396,28 +396,28 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add(
         "--view",
-        type=_floats,
+        type=floats,
         metavar="R0,C0,R1,C1",
         help="part of the image that the first click of each object refers to",
     )
     add(
         "--contrast",
-        type=_floats,
+        type=floats,
         metavar="LOW,HIGH",
         help="values that become black and white",
     )
-    add("--channels", type=_integers, metavar="C[,C[,C]]", help="channels, from 0")
+    add("--channels", type=integers, metavar="C[,C[,C]]", help="channels, from 0")
     add(
         "--plane",
-        type=_integers,
+        type=integers,
         default=(),
         metavar="I[,I...]",
         help="plane of a stack or movie, from 0",
     )
     add("--threshold", type=float, help="probability of the boundary")
     _add_tidy_arguments(parser)
-    add("--labels", type=_path, help="label image with objects that are to be kept")
-    add("--prompts", type=_path, metavar="FILE", help="also save the clicks as JSON")
+    add("--labels", type=to_path, help="label image with objects that are to be kept")
+    add("--prompts", type=to_path, metavar="FILE", help="also save the clicks as JSON")
     add("--overwrite", action="store_true", help="replace files that exist")
 
 
@@ -503,7 +503,7 @@ def _click(text: str) -> Click:
         raise argparse.ArgumentTypeError(msg) from error
 
 
-def _floats(text: str) -> tuple[float, ...]:
+def floats(text: str) -> tuple[float, ...]:
     """Parse numbers with commas between them."""
     try:
         return tuple(float(word) for word in text.split(","))
@@ -512,7 +512,7 @@ def _floats(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(msg) from error
 
 
-def _integers(text: str) -> tuple[int, ...]:
+def integers(text: str) -> tuple[int, ...]:
     """Parse whole numbers with commas between them."""
     try:
         return tuple(int(word) for word in text.split(","))
@@ -521,6 +521,6 @@ def _integers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(msg) from error
 
 
-def _path(text: str) -> Path:
+def to_path(text: str) -> Path:
     """Parse a path; ``~`` stands for the home folder."""
     return Path(text).expanduser()

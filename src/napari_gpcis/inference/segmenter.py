@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.backends import Backend
-    from napari_gpcis.inference.engine import Answer, ClickModel
+    from napari_gpcis.inference.engine import Answer, ClickModel, FrameFeatures
     from napari_gpcis.inference.start_mask import StartMask
     from napari_gpcis.inference.tidy import Tidy
 
@@ -304,6 +304,25 @@ class Segmenter:
         shape = prepared.shape
         roi = whole_image(shape) if view is None else clip_box(view, shape)
         self._engine.encode(prepared, roi)
+
+    def features(self, prepared: PreparedImage, frame: Box) -> FrameFeatures:
+        """Return features of a frame that no click has changed.
+
+        The encoding is kept, and is that of clicks whose view is this frame.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        frame
+            Half-open box ``(row_min, col_min, row_max, col_max)``.
+
+        Raises
+        ------
+        InputError
+            If no pixel of the frame is inside the image, or it has NaN values there.
+        """
+        return self._engine.features(prepared, clip_box(frame, prepared.shape, "frame"))
 
     def _infer(
         self,

@@ -28,6 +28,7 @@ __all__ = [
     "ObjectLabels",
     "Step",
     "WriteMode",
+    "checked_id",
     "finished",
 ]
 
@@ -132,7 +133,7 @@ class ObjectLabels:
         InputError
             If no pixel has this id.
         """
-        box = box_of_value(self.array, _checked_id(label))
+        box = box_of_value(self.array, checked_id(label))
         if box is None:
             msg = f"label must be the id of an object in the labels, got {label!r}"
             raise InputError(msg)
@@ -148,13 +149,25 @@ class ObjectLabels:
     ) -> int:
         """Write a mask, see `Session.accept`; all or nothing."""
         number, way = self._target(prompts, label, how)
-        box, mask = prediction.trimmed
+        step = finished(prediction, prompts, number, way, overwrite)
+        self.write_mask(*prediction.trimmed, step)
+        return number
+
+    def write_mask(self, box: Box, mask: Mask, step: FinishedObject) -> None:
+        """Write the mask of a step into its box; all or nothing.
+
+        Raises
+        ------
+        InputError
+            If it changes no pixel.
+        """
+        number, way = step.id, step.how
         if way == "replace":
             old = box_of_value(self.array, number) or EMPTY
             box, mask = union(box, old), placed(mask, box, union(box, old))
         region = self.array[slices(box)]
         mine = region == number
-        taken = mask & ~mine if overwrite else mask & (region <= 0)
+        taken = mask & ~mine if step.overwrite else mask & (region <= 0)
         if way == "cut":
             taken, freed = np.zeros_like(mask), mask & mine
         else:
@@ -164,10 +177,8 @@ class ObjectLabels:
             raise InputError(_nothing(way, number, bool(mask.any())))
         where = taken | freed
         values = np.where(taken, np.int32(number), np.int32(0))[where]
-        step = finished(prediction, prompts, number, way, overwrite)
         self.note(step, LabelChange(box, where, region[where], values))
         self._follow()
-        return number
 
     def delete(self, label: int) -> None:
         """Remove an object, see `Session.delete`."""
@@ -217,9 +228,16 @@ class ObjectLabels:
         if label is None and way != "add":
             msg = f"label must be given with how={way!r}: the object it changes"
             raise InputError(msg)
-        return self._next_id() if label is None else _checked_id(label), way
+        return self.next_id() if label is None else checked_id(label), way
 
-    def _next_id(self) -> int:
+    def next_id(self) -> int:
+        """Return the largest id plus one.
+
+        Raises
+        ------
+        InputError
+            If the largest is the last there is.
+        """
         largest = max([0, int(self.array.max()), *(done.id for done in self.steps)])
         if largest >= MAX_ID:
             msg = f"no label is left: the largest is {largest}; choose one with label="
@@ -247,7 +265,7 @@ def finished(
     )
 
 
-def _nothing(way: WriteMode, number: int, any_mask: bool) -> str:
+def _nothing(way: Step, number: int, any_mask: bool) -> str:
     """Say why a mask changes nothing."""
     if way == "cut":
         return f"nothing can be cut: the mask covers no pixel of object {number}"
@@ -257,7 +275,8 @@ def _nothing(way: WriteMode, number: int, any_mask: bool) -> str:
     return f"the object adds no pixel and cannot be accepted: {why}"
 
 
-def _checked_id(label: Any) -> int:
+def checked_id(label: Any) -> int:
+    """Return an id as an integer, or raise `InputError`."""
     valid = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
     if not valid or not 1 <= label <= MAX_ID:
         msg = f"label must be an integer from 1 to {MAX_ID}, got {label!r}"

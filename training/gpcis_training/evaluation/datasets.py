@@ -593,6 +593,46 @@ def ground_truth(
     return truth
 
 
+def all_objects(
+    folder: str | Path, item: EvaluationObject, form: str, rule: DrawingRule
+) -> NDArray[np.int32]:
+    """Return all objects of an image, not those of a list alone, shape ``(H, W)``.
+
+    Parameters
+    ----------
+    folder
+        Of the set.
+    item
+        Any object of the image.
+    form
+        Layout of the folder, see `FORMS`.
+    rule
+        What is an object; how many are drawn of an image does not matter.
+
+    Returns
+    -------
+    ndarray
+        1, 2, ... on the objects, 0 on the background, -1 where nothing counts: on
+        ignored pixels, and on labels that the rule does not accept.
+
+    Raises
+    ------
+    InputError
+        If images of the form have one object each, or a file is no label image.
+    """
+    read = {LABELS: read_labels, FILES: read_plane, PLANES: _laid_labels}.get(form)
+    if read is None:
+        msg = f"all objects of an image are known of label images only, not of {form!r}"
+        raise InputError(msg)
+    labels = read(Path(folder) / FORMS[form].labels / item.label)
+    found = np.where(labels > 0, -1, 0).astype(np.int32)
+    groups = draw_ids(labels, item.label, replace(rule, per_image=None))
+    for number, ids in enumerate(groups, start=1):
+        found[np.isin(labels, ids)] = number
+    found[ground_truth(folder, item, form) < 0] = -1
+    return found
+
+
 def first_view(
     shape: tuple[int, int],
     click: tuple[int, int],
