@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from napari_gpcis.cli.segment import (
+    add_tidy_arguments,
     check_channels,
     check_free,
     floats,
@@ -77,6 +78,7 @@ def add_find_similar_command(commands: Any) -> None:
         required=True,
         help=".tif, .png or .npy file, or a folder .zarr (OME-Zarr)",
     )
+    add_tidy_arguments(parser)
     add("--least", type=float, metavar="P", help="least confidence, from 0 to 1")
     add("--model", default="gpcis-mobilenet-v2", help="name, or .safetensors file")
     add("--device", default="auto", help="auto, cpu, cuda or mps")

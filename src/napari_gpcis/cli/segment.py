@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,12 +166,13 @@ def _tidy(arguments: argparse.Namespace) -> Tidy | None:
     """
     from napari_gpcis.inference.tidy import Tidy
 
-    rules = Tidy(
-        clicked=not arguments.keep_pieces,
-        smallest=arguments.smallest,
-        holes=arguments.fill_holes,
-        smoothing=arguments.smooth,
-    )
+    given = {
+        "smallest": arguments.smallest,
+        "holes": arguments.fill_holes,
+        "smoothing": arguments.smooth,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    rules = Tidy(clicked=not arguments.keep_pieces, **chosen)
     return rules if arguments.tidy else None
 
 
@@ -415,13 +415,13 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
         help="plane of a stack or movie, from 0",
     )
     add("--threshold", type=float, help="probability of the boundary")
-    _add_tidy_arguments(parser)
+    add_tidy_arguments(parser)
     add("--labels", type=to_path, help="label image with objects that are to be kept")
     add("--prompts", type=to_path, metavar="FILE", help="also save the clicks as JSON")
     add("--overwrite", action="store_true", help="replace files that exist")
 
 
-def _add_tidy_arguments(parser: argparse.ArgumentParser) -> None:
+def add_tidy_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments about tidying."""
     add = parser.add_argument
     add(
@@ -438,21 +438,18 @@ def _add_tidy_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--smallest",
         type=int,
-        default=DEFAULT_TIDY.smallest,
         metavar="PIXELS",
         help="with --keep-pieces: remove those with fewer pixels",
     )
     add(
         "--fill-holes",
         type=int,
-        default=DEFAULT_TIDY.holes,
         metavar="PIXELS",
-        help="fill holes with fewer pixels, unless clicked (default: %(default)s)",
+        help="fill holes with fewer pixels, unless clicked; 64 by default",
     )
     add(
         "--smooth",
         type=float,
-        default=DEFAULT_TIDY.smoothing,
         metavar="RADIUS",
         help="smooth away what is narrower than a disk of this radius, in pixels",
     )
