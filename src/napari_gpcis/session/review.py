@@ -169,4 +169,5 @@ def accepted_step(
         candidate.threshold,
         overwrite,
         (candidate.mask.shape[0], candidate.mask.shape[1]),
+        tidy=candidate.tidy,
     )

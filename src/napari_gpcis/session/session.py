@@ -723,6 +723,7 @@ class Session:
             self.labels,
             self.examples(labels) if examples is None else examples,
             threshold=self.threshold,
+            tidy=self.tidy,
             cancelled=cancelled,
         )
         every = [one for part in found for one in part.candidates]

@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box, Mask
+    from napari_gpcis.inference.tidy import Tidy
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class Candidate:
         Expected IoU of the mask with an object, in [0, 1].
     similarity
         How much its pixels resemble the examples, in [0, 1].
+    tidy
+        Rules by which its mask was tidied; ``None``: it was not.
     """
 
     box: Box
@@ -44,6 +47,7 @@ class Candidate:
     confidence: float
     quality: float
     similarity: float
+    tidy: Tidy | None = None
 
     @property
     def area(self) -> int:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.resampling import Floats
     from napari_gpcis.inference.segmenter import Segmenter
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.similar.examples import Examples
     from napari_gpcis.similar.tiles import Tile
 
@@ -74,6 +75,7 @@ def search(
     examples: Examples,
     *,
     threshold: float | None = None,
+    tidy: Tidy | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Found]:
     """Yield candidates tile by tile, those near the examples first.
@@ -92,6 +94,8 @@ def search(
         What to look for, on this image or another one.
     threshold
         Probability above which a pixel is object; the model's by default.
+    tidy
+        Rules by which masks are tidied; ``None``: they are not.
     cancelled
         Asked before each tile; if true, nothing more comes.
 
@@ -106,7 +110,7 @@ def search(
             f"examples of {examples.model!r}"
         )
         raise InputError(msg)
-    finder = _Finder(segmenter, prepared, labels, examples, threshold)
+    finder = _Finder(segmenter, prepared, labels, examples, threshold, tidy)
     tiles = lay_tiles(prepared.shape, examples.side)
     ordered = nearest_first(tiles, _inside(examples.places, prepared.shape))
     for number, tile in enumerate(ordered, start=1):
@@ -186,10 +190,11 @@ class _Finder:
         labels: NDArray[np.integer],
         examples: Examples,
         threshold: float | None,
+        tidy: Tidy | None,
     ) -> None:
         self._segmenter, self._prepared, self._labels = segmenter, prepared, labels
         self._map = SimilarityMap(examples)
-        self._threshold = threshold
+        self._threshold, self._tidy = threshold, tidy
         self._side = examples.side
         logs = np.log(examples.areas)
         self._areas = min(examples.areas) / SIZES, max(examples.areas) * SIZES
@@ -241,9 +246,9 @@ class _Finder:
 
     def _predict(self, click: Click, frame: Box) -> Prediction:
         found = self._segmenter.step(self._prepared, (click,), None, frame)
-        if self._threshold is None:
-            return found
-        return found.with_threshold(self._threshold)
+        if self._threshold is not None:
+            found = found.with_threshold(self._threshold)
+        return found.with_tidy(self._tidy)
 
     def _candidate(self, found: Prediction, view: Box, grid: _Grid) -> Candidate | None:
         """Return the object of a prediction; ``None`` if it is no new object."""
@@ -270,6 +275,7 @@ class _Finder:
             quality * similarity * size,
             quality,
             similarity,
+            self._tidy,
         )
 
 
