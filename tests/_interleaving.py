@@ -164,7 +164,7 @@ class User:
         self.annotation.layers.negative.add(self._place(row, col))
 
     def alt_click(self, row: int, col: int) -> None:
-        self.annotation.click_layers._alt = True
+        self.annotation.click_layers._instead = "pick"
         self.click(row, col)
 
     def command(self, number: int) -> None:

@@ -117,6 +117,13 @@ class PlaneAnnotation:
         return bool(self.clicks or self.live.label)
 
     @property
+    def seen(self) -> tuple[Box, Mask] | None:
+        """Pixels of the first object that are drawn, ``None`` while some are not."""
+        if self._context.writer.unfinished:
+            return None
+        return self._context.writer.seen(self.plane, self.live)
+
+    @property
     def view(self) -> Box | None:
         """View of the first click: a box that was drawn, or what is seen."""
         seen = self._context.layers.labels
@@ -307,6 +314,14 @@ class PlaneAnnotation:
         if not self.current.clicks:
             self.objects.withdraw()
         self.change_clicks(())
+
+    def cancel(self) -> None:
+        """End the object that was clicked last: one being corrected is as before."""
+        if self.current.clicks or self.objects.waiting:
+            self.clear()
+            self._context.say(_CANCELLED)
+        elif self.current.start is not None:
+            self.undo()
 
     def undo(self) -> None:
         """Take back the last change; without clicks, the last object or deletion."""
@@ -735,6 +750,7 @@ class _Target(NamedTuple):
 
 
 _OUTSIDE = "That click was outside the image and has been removed."
+_CANCELLED = "Cancelled: undo brings the clicks back."
 _NOTHING = {
     "add": "There is no mask to accept: click on the object once more.",
     "cut": "Nothing to subtract: the mask does not overlap the selected label.",
