@@ -41,11 +41,10 @@ from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
-from napari_gpcis.plugin.tools.auto_return import ReturnToClicks
-from napari_gpcis.plugin.tools.current_outline import CurrentOutline
+from napari_gpcis.plugin.tools.active_layer import Brush, ReturnToClicks
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
-from napari_gpcis.plugin.tools.mask_view import MaskView
+from napari_gpcis.plugin.tools.outlines import CurrentOutline, MaskView
 from napari_gpcis.plugin.tools.scripting import ViewerSession
 from napari_gpcis.plugin.viewer.gl_context import ContextKeeper
 from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
@@ -131,6 +130,7 @@ class GPCISWidget(Docked):
         self.outline = CurrentOutline(self.controller)
         self.mask_view = MaskView(self.controller)
         self.return_to_clicks = ReturnToClicks(self.controller)
+        self.brush = Brush(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
         self.start_button = QPushButton(START)

@@ -62,6 +62,9 @@ class FinishedObject:
         With ``"delete"`` (among `Session.steps` only) the object was removed.
     start
         The mask it began with; ``None`` for none.
+    quality
+        IoU with the object meant that the model expects; ``None`` if it tells none. It
+        is not saved.
     """
 
     id: int
@@ -72,6 +75,7 @@ class FinishedObject:
     size: tuple[int, int]
     how: Step = "add"
     start: StartMask | None = None
+    quality: float | None = None
 
 
 class ObjectLabels:
@@ -230,6 +234,7 @@ def finished(
         prediction.trimmed[1].shape,
         how,
         prompts.start,
+        prediction.quality,
     )
 
 

@@ -267,8 +267,13 @@ class Controller(QObject):
         annotation = self.annotation
         if annotation is None or annotation.undo_stack.interrupt():
             return
-        if annotation.current is not None:
-            annotation.current.undo()
+        current = annotation.current
+        if current is None:
+            return
+        if annotation.undo_stack.last_is_by_hand(current):
+            annotation.take_back_stroke()
+        else:
+            current.undo()
 
     def _cancel(self) -> None:
         """End the latest thing that goes on: work, a choice, a tool, the object."""

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from weakref import ReferenceType
 
-    from napari_gpcis.geometry import Mask
+    from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
     from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
+    from napari_gpcis.plugin.labels.hand_edits import HandEdits
     from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Plane
@@ -84,6 +85,15 @@ class PlaneOfHistory(Protocol):
     @property
     def current(self) -> CurrentObject:
         """The object being clicked."""
+
+    def note_stroke(self, stroke: Stroke) -> tuple[HandEdits, HandEdits] | None:
+        """Make what was drawn by hand part of the current object."""
+
+    def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
+        """Return a mask as it is with what was drawn and erased by hand."""
+
+    def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
+        """Take over other edits by hand, whose pixels are there already."""
 
     def accept_again(
         self, label: int, change: LabelChange, following: CurrentObject | None
@@ -175,6 +185,8 @@ class StrokeEdit:
         Number of clicks of all objects that were not finished.
     label
         Id of the live mask, if no other object had it; else 0.
+    by_hand
+        Edits by hand of the object before and after, if the stroke is part of them.
     """
 
     stroke: Stroke
@@ -183,6 +195,7 @@ class StrokeEdit:
     steps: int = 0
     clicks: int = 0
     label: int = 0
+    by_hand: tuple[HandEdits, HandEdits] | None = None
 
     @classmethod
     def of(cls, stroke: Stroke, current: PlaneOfHistory | None) -> StrokeEdit:
@@ -197,6 +210,7 @@ class StrokeEdit:
             current.current.steps,
             clicks,
             live.label if live.alone else 0,
+            current.note_stroke(stroke),
         )
 
     def is_older(self, current: PlaneOfHistory) -> bool:
@@ -532,11 +546,20 @@ class UndoStack:
         if current is not None and edit.label:
             there = current.plane.take(self._labels.data) == edit.label
         again = replace(edit, stroke=edit.stroke.taken_back())
+        if current is not None and edit.by_hand and edit.object is current.current:
+            before, after = edit.by_hand
+            current.take_hand_edits(after, before)
         if current is not None and there is not None:
             self._remove_ghosts(edit.label, current, there)
         self._undone.append(_Undone(edit.planes, again))
         self._events.objects_changed.emit()
         return True
+
+    def last_is_by_hand(self, current: PlaneOfHistory) -> bool:
+        """Return whether a stroke on the current object was done last."""
+        edit = self._last_stroke(current)
+        ours = edit is not None and edit.object is current.current
+        return ours and edit is not None and edit.by_hand is not None
 
     def _last_stroke(self, current: PlaneOfHistory | None) -> StrokeEdit | None:
         """Return the last stroke of a plane, if nothing was done there since."""
@@ -566,7 +589,7 @@ class UndoStack:
         ghosts = (current.plane.take(self._labels.data) == label) & ~there
         known = current.objects.first.prediction
         if live.label == label and known is not None:
-            box, mask = known.trimmed
+            box, mask = current.with_hand_edits(*known.trimmed)
             live.grow(box)
             inside = ghosts[slices(live.box)]
             live.mask |= inside & placed(mask, box, live.box)
@@ -739,6 +762,8 @@ class UndoStack:
             if not edit.planes <= {current.plane}:
                 return None
             self._done.append(replace(edit, stroke=edit.stroke.repeated()))
+            if edit.by_hand is not None and edit.object is current.current:
+                current.take_hand_edits(*edit.by_hand)
             self._events.objects_changed.emit()
             return _DRAWN_AGAIN
         if edit.accepted:

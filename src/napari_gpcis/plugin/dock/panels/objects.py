@@ -11,6 +11,7 @@ from qtpy.QtCore import (
     QSignalBlocker,
     Qt,
 )
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -19,14 +20,15 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QPushButton,
+    QShortcut,
     QTableView,
 )
 
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.object_list import ObjectIndex, ObjectTable
+from napari_gpcis.plugin.tools.object_list import Flash, ObjectIndex, ObjectTable
 from napari_gpcis.plugin.tools.picking import Picking
-from napari_gpcis.plugin.viewer.planes import center_on
+from napari_gpcis.plugin.viewer.planes import center_on, zoom_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +58,10 @@ OVERWRITE_HELP = (
     "Off: finished objects are protected, a new mask takes free pixels only.\n"
     "On: a new mask also takes pixels of finished objects."
 )
-LIST_HELP = "Finished objects. Click on a row to go there, on a heading to sort."
+LIST_HELP = (
+    "Finished objects. Click on a row to go there, on a heading to sort. The Delete "
+    "key deletes all rows that are selected."
+)
 NEXT, REFINE, DELETE = "Next", "Correct", "Delete"
 NEXT_HELP = "Go to the next object of the list."
 REFINE_HELP = (
@@ -84,6 +89,7 @@ class ObjectsPanel(Panel):
         super().__init__(controller)
         self.index = ObjectIndex(controller, self)
         self.picking = Picking(controller, self)
+        self.flash = Flash(controller, self)
         self.table = ObjectTable()
         self._chosen: set[tuple[int, Plane]] = set()
         self.write_mode = QComboBox()
@@ -155,6 +161,9 @@ class ObjectsPanel(Panel):
         self.next_button.clicked.connect(self.go_to_next)
         self.refine_button.clicked.connect(self._on_refine)
         self.delete_button.clicked.connect(self.delete_selected)
+        self._delete_key = QShortcut(QKeySequence.StandardKey.Delete, self.list)
+        self._delete_key.setContext(Qt.ShortcutContext.WidgetShortcut)
+        self._delete_key.activated.connect(self.delete_selected)
         self.index.changed.connect(self._show_objects)
         self.list.selectionModel().selectionChanged.connect(self._show_buttons)
         self.table.replacing.connect(self._on_replacing)
@@ -194,17 +203,22 @@ class ObjectsPanel(Panel):
         for end in self._ends:
             end()
         self.picking.close()
+        self.flash.close()
         self.index.close()
 
     def _on_started(self, annotation: Any) -> None:
         stack = annotation.image.ndim > 2
         self.list.setColumnHidden(2, not stack)
+        self.list.setColumnHidden(3, True)
 
     def _show_objects(self) -> None:
         """List the finished objects; selected rows stay selected."""
         annotation = self.controller.annotation
         labels = None if annotation is None else annotation.layers.labels
-        self.table.show(self.index.objects(), labels)
+        rows = self.index.objects()
+        self.table.show(rows, labels)
+        judged = any(row.quality is not None for row in rows)
+        self.list.setColumnHidden(3, not judged)
         self.summary.setText(summary(self.table.rows, started=labels is not None))
         self._show_buttons()
 
@@ -269,7 +283,10 @@ class ObjectsPanel(Panel):
             return
         found = self.table.rows[place.row()]
         annotation.layers.labels.selected_label = found.label
-        center_on(annotation.viewer, annotation.image, found.plane, found.entry.box)
+        box = found.entry.box
+        center_on(annotation.viewer, annotation.image, found.plane, box)
+        zoom_to(annotation.viewer, annotation.image, found.plane, box)
+        self.flash.show(found.plane, [one.label for one in self.selected()])
 
     def _on_refine(self) -> None:
         self.picking.refine_selected()

@@ -1,12 +1,13 @@
-"""Back to clicking by itself, after something was changed that only looks at things."""
+"""Active layer: back to clicking by itself, and the brush for the current object."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari.layers import Image, Labels
 
 from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.labels.pixels import PAINTING
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
 
+DRAWS_ON = "Brush and eraser change object {}: accept it when it is right."
 QUIET = 400
 """Milliseconds without a change, with the mouse over the canvas."""
 _LOOKS = ("contrast_limits", "gamma", "colormap", "visible")
@@ -114,3 +116,94 @@ class ReturnToClicks(Tool):
             return
         if self._idle(annotation, camera=False):
             self.controller.ready()
+
+
+class _Before(NamedTuple):
+    """What the labels layer had chosen before, and the label that it has now."""
+
+    selected: int
+    preserved: bool
+    chosen: int
+
+
+class Brush(Tool):
+    """Chooses the current object's label while the user draws in the labels layer.
+
+    Other objects are protected meanwhile, unless they may be overwritten. When the
+    object is finished or cleared, the label that was selected before is so again, and
+    clicking goes on.
+
+    Parameters
+    ----------
+    controller
+        Its annotations are followed.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self._before: _Before | None = None
+
+    @property
+    def on(self) -> bool:
+        """True while the brush belongs to the current object."""
+        return self._before is not None
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow the mode of the labels layer, and the current object."""
+        events, labels = annotation.events, annotation.layers.labels
+        for signal in (
+            events.clicking_changed,
+            events.predicted,
+            events.current_changed,
+            events.plane_changed,
+            labels.events.mode,
+        ):
+            self.follow(signal, self._check)
+
+    def on_detached(self, annotation: Annotation) -> None:
+        """Give the label back."""
+        self._give_back(annotation.layers.labels)
+
+    def _check(self, *_: Any) -> None:
+        """Choose the label of the current object, or that of before."""
+        annotation = self.annotation
+        if annotation is None:
+            return
+        labels, label = annotation.layers.labels, self._label(annotation)
+        known = self._before
+        if known is not None and known.chosen == label:
+            return
+        self._give_back(labels)
+        if label:
+            self._before = _Before(
+                int(labels.selected_label), bool(labels.preserve_labels), label
+            )
+            labels.selected_label = label
+            labels.preserve_labels = PREFERENCES.protect
+            self.say(DRAWS_ON.format(label))
+        elif known is not None and self._drawing(annotation):
+            self.controller.ready()  # the object is finished, or gone
+
+    def _label(self, annotation: Annotation) -> int:
+        """Return the label to draw with; 0 if the brush is the user's own."""
+        current = annotation.current
+        if current is None or current.accepting or not current.clicks:
+            return 0
+        if current.live.how == "cut" or not self._drawing(annotation):
+            return 0
+        return current.live.label
+
+    def _drawing(self, annotation: Annotation) -> bool:
+        """Return whether the mouse draws in the labels layer now."""
+        labels = annotation.layers.labels
+        active = annotation.viewer.layers.selection.active
+        return active is not None and active == labels and str(labels.mode) in PAINTING
+
+    def _give_back(self, labels: Labels) -> None:
+        """Select the label of before, unless the user has selected another one."""
+        known, self._before = self._before, None
+        if known is None:
+            return
+        labels.preserve_labels = known.preserved
+        if int(labels.selected_label) == known.chosen:
+            labels.selected_label = known.selected
