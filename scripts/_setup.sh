@@ -139,7 +139,8 @@ borrow_packages() {
 }
 
 pip_install() {
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+    # Most modules are never imported: Python compiles those that are.
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
         --constraint constraints.txt "$@" >&2 ||
         fail "pip could not install $*; its message stands above"
 }

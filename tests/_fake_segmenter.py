@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
 from napari_gpcis.inference.image import prepare_image
-from napari_gpcis.inference.prediction import GridMaps, Prediction
+from napari_gpcis.inference.prediction import GridMaps, NetworkInput, Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box
@@ -23,14 +24,18 @@ RADIUS = 12
 HOLE = 5
 
 
-def disks(shape: tuple[int, int], clicks: tuple[Click, ...]) -> np.ndarray:
+def disks(
+    shape: tuple[int, int], clicks: tuple[Click, ...], factor: float = 1.0
+) -> np.ndarray:
     """The mask the fake gives: disks at positive, holes at negative clicks."""
     positive = tuple(click for click in clicks if click.positive)
     negative = tuple(click for click in clicks if not click.positive)
-    return _near(shape, positive, RADIUS) & ~_near(shape, negative, HOLE)
+    return _near(shape, positive, factor * RADIUS) & ~_near(shape, negative, HOLE)
 
 
-def _near(shape: tuple[int, int], clicks: tuple[Click, ...], reach: int) -> np.ndarray:
+def _near(
+    shape: tuple[int, int], clicks: tuple[Click, ...], reach: float
+) -> np.ndarray:
     rows, cols = np.indices(shape)
     mask = np.zeros(shape, dtype=bool)
     for click in clicks:
@@ -108,6 +113,23 @@ class FakeSegmenter:
     ) -> Prediction:
         return _prediction(prepared.shape, clicks, previous)
 
+    def rescaled(
+        self,
+        prepared: PreparedImage,
+        prediction: Prediction,
+        factors: Sequence[float],
+    ) -> list[Prediction]:
+        """Disks of other sizes."""
+        self.threads.add(threading.get_ident())
+        if self.error is not None:
+            raise self.error
+        found = []
+        for factor in factors:
+            mask = disks(prepared.shape, prediction.clicks, factor).astype(np.float32)
+            maps = GridMaps(*(mask.copy() for _ in GridMaps._fields))
+            found.append(replace(prediction, maps=maps))
+        return found
+
     def _predict(self, request: Request, clicks: tuple[Click, ...]) -> Prediction:
         before = None if request.start is None else request.start.prediction
         return _prediction(request.prepared.shape, clicks, before, soft=self.soft)
@@ -131,4 +153,6 @@ def _prediction(
         row, col = clicks[0].pixel
         probability *= np.clip(1 - np.hypot(rows - row, cols - col) / 25, 0, 1)
     maps = GridMaps(*(probability.copy() for _ in GridMaps._fields))
-    return Prediction(shape, (0, 0, *shape), clicks, 0.5, maps, True)
+    whole = (0, 0, *shape)
+    seen = NetworkInput(whole, clicks)
+    return Prediction(shape, whole, clicks, 0.5, maps, True, seen)

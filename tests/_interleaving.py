@@ -18,6 +18,7 @@ from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.background import LatestWins
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 from napari_gpcis.plugin.tools.box import BoxTool
 from napari_gpcis.plugin.tools.hover import Hover
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
@@ -85,6 +86,7 @@ class User:
         self.outline = CurrentOutline(bench.controller)
         self.mask_view = MaskView(bench.controller)
         self.guide = NextClickGuide(bench.controller)
+        self.alternatives = AlternativeMasks(bench.controller)
         self.watcher = ImageChangeWatcher(bench.controller)
         self.watcher._debouncer.throttle = lambda: None  # it looks when it is told to
         self.propagation = Propagation(bench.controller)
@@ -138,7 +140,8 @@ class User:
     def check_tools(self) -> None:
         """Each tool has the answer to its own last question."""
         worker, current = self.annotation.worker, self.annotation.current
-        for tool in (self.hover, self.guide, self.watcher, self.picking):
+        tools = self.hover, self.guide, self.watcher, self.picking, self.alternatives
+        for tool in tools:
             assert tool.annotation is self.annotation
             assert not worker.busy(tool.key)
         assert not worker.any_busy
@@ -205,6 +208,11 @@ class User:
 
     def command(self, number: int) -> None:
         self.bench.controller.command(COMMANDS[number])
+
+    def alternative(self, number: int) -> None:
+        """Go to another mask for the same clicks."""
+        which = ("next", "previous", "smaller", "larger")[number]
+        self.bench.controller.command(f"alternative_{which}")
 
     def switch_sign(self, number: int) -> None:
         """Select a click and turn its sign."""
@@ -451,6 +459,7 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "hold": (4,),
     "brush": (*PLACE, 2),
     "command": (len(COMMANDS),),
+    "alternative": (4,),
     "switch_sign": (1000,),
     "box": (*PLACE, 30, 30),
     "threshold": (9,),
@@ -481,6 +490,7 @@ WEIGHTS = {
     "with_the_chosen": 3,
     "hold": 3,
     "brush": 4,
+    "alternative": 5,
     "switch_sign": 2,
     "box": 3,
     "threshold": 3,

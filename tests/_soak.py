@@ -21,7 +21,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
-from napari_gpcis.plugin.annotation.undo import StrokeEdit
+from napari_gpcis.plugin.annotation.edits import StrokeEdit
 from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.saving.recovery_file import read_recovery

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 from npe2 import PluginManifest
+
+import napari_gpcis
 
 ROOT = Path(__file__).parents[1]
 LINK = Path("src", "napari_gpcis", "napari.yaml")
@@ -189,3 +193,50 @@ def test_no_qt_binding_and_no_upper_bound_for_napari() -> None:
 def test_installing_names_both_programs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(project["scripts"]) == {"napari-gpcis", "gpcis-train"}
+
+
+# -- other channels ----------------------------------------------------------------
+
+
+def test_the_conda_recipe_needs_what_pip_needs() -> None:
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert recipe["context"]["version"] == napari_gpcis.__version__
+    assert f">={recipe['context']['python_min']}" == project["requires-python"]
+    other_names = {"torch": "pytorch"}
+    expected = {
+        f"{other_names.get(name, name)} {rest}"
+        for name, rest in (
+            re.split(r"(?=[><=!])", one, maxsplit=1) for one in project["dependencies"]
+        )
+    }
+    python, *run = recipe["requirements"]["run"]
+    assert python == "python >=${{ python_min }}"
+    assert set(run) == expected
+    entries = {f"{name} = {where}" for name, where in project["scripts"].items()}
+    assert set(recipe["build"]["python"]["entry_points"]) == entries
+    assert recipe["about"]["license"] == project["license"]
+
+
+def test_all_supported_versions_are_tested() -> None:
+    flows = ROOT / ".github" / "workflows"
+    tests = yaml.safe_load((flows / "tests.yml").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    matrix = tests["jobs"]["versions"]["strategy"]["matrix"]
+    classified = [
+        one.rsplit(" ", 1)[1]
+        for one in project["classifiers"]
+        if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", one)
+    ]
+    assert matrix["python"] == classified
+    assert len(matrix["system"]) == 3
+    extras = set(project["optional-dependencies"])
+    for job in tests["jobs"].values():
+        for step in job["steps"]:
+            for named in re.findall(r"\.\[([a-z0-9,]+)\]", step.get("run", "")):
+                assert set(named.split(",")) <= extras
+    release = yaml.safe_load((flows / "release.yml").read_text("utf-8"))
+    publish = release["jobs"]["publish"]
+    assert publish["permissions"] == {"id-token": "write"}
+    for form in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        assert yaml.safe_load(form.read_text("utf-8"))

@@ -71,6 +71,35 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
+def test_alternatives_are_listed_written_and_chosen(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment(image, output, model, "--alternatives") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "IoU" in line]
+    session = Session(Segmenter.from_pretrained(model, device="cpu"), read_tiff(image))
+    session.add_click(30, 30)
+    expected = session.alternatives()
+    assert len(lines) == len(expected) > 1
+    for place, (line, one) in enumerate(zip(lines, expected, strict=True)):
+        assert line.startswith(f"  alternative {place}: {one.area} pixels")
+        if place:
+            file = output.with_name(f"labels-object1-alternative{place}.tif")
+            assert (read_tiff(file) == one.mask).all()
+    second = output.with_name("second.tif")
+    assert segment(image, second, model, "--choose", "1") == 0
+    assert ((read_tiff(second) == 1) == expected[1].mask).all()
+    capsys.readouterr()
+    assert segment(image, second, model, "--overwrite", "--choose", "40") == 2
+    assert "index must be one of 0 to" in complaint(capsys)
+    kept = read_tiff(output)
+    output.unlink()
+    assert segment(image, output, model, "--alternatives") == 2
+    assert "exists; --overwrite replaces it" in complaint(capsys)
+    assert not output.exists()
+    assert segment(image, output, model, "--alternatives", "--overwrite") == 0
+    assert (read_tiff(output) == kept).all()
+
+
 def test_labels_are_those_of_the_session(
     image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from click_calls import SMALL, Deeds, table, table_of_files
 
-MOST = {"second click": (420, 36), "undo": (360, 36)}
-"""Calls and files that each deed may need."""
+MOST = {"second click": (360, 36, 215), "undo": (300, 36, 185)}
+"""Calls, files, and moves between files that each deed may need."""
 
 
 def test_a_click_and_its_undo_need_few_calls(make_napari_viewer_proxy: Any) -> None:
@@ -26,7 +26,7 @@ def test_a_click_and_its_undo_need_few_calls(make_napari_viewer_proxy: Any) -> N
     finally:
         edits.widget.shut_down()
     print(f"\n{table(found)}")
-    for edit, (calls, files) in MOST.items():
+    for edit, (calls, files, moves) in MOST.items():
         assert 0 < found[edit].total <= calls, table_of_files(found)
         assert 0 < found[edit].files <= files
-        assert found[edit].moves <= found[edit].total
+        assert 0 < found[edit].moves <= moves

@@ -13,14 +13,18 @@ from skimage.io import imsave
 from _fake_segmenter import FakeSegmenter
 from gpcis_training.calibration import (
     BINS,
+    TEMPERATURES,
     Reliability,
+    Tempered,
     border_band,
     calibration,
     calibration_table,
+    fit_temperature,
     rank_correlation,
 )
 from gpcis_training.cli import main
 from gpcis_training.evaluation.datasets import folder_objects
+from napari_gpcis.checkpoints import load_checkpoint
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.prediction import GridMaps, Prediction
 from napari_gpcis.next_click import calibrated
@@ -209,6 +213,31 @@ def test_ranks_as_in_scipy():
     assert rank_correlation(np.ones(1), np.ones(1)) is None
 
 
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.0])
+def test_the_temperature_of_overstated_claims_is_found(tmp_path, true):
+    write(tmp_path / "set")
+    found = measured(tmp_path)
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 1.5, 200_000)
+    outcomes = rng.random(scores.shape) < 1 / (1 + np.exp(-scores))
+    claims = 1 / (1 + np.exp(-scores * true))
+    tempered = Tempered.of(claims, outcomes)
+    states = tuple(s._replace(tempered=tempered) for s in found[0].states)
+    object.__setattr__(found[0], "states", states)
+    fitted = fit_temperature(found[:1])
+    assert fitted.value == pytest.approx(true, abs=0.051)
+    assert fitted.loss[1] <= fitted.loss[0]
+    assert fitted.error[1] < 0.01
+    plain = int(np.abs(TEMPERATURES - 1).argmin())
+    expected = -np.where(outcomes, np.log(claims), np.log(1 - claims)).sum()
+    assert tempered.losses[plain] == pytest.approx(expected, rel=1e-6)
+
+
+def test_no_pixel_has_no_temperature():
+    with pytest.raises(InputError, match="needs at least one pixel"):
+        fit_temperature([])
+
+
 # -- the command -------------------------------------------------------------------
 
 
@@ -234,6 +263,25 @@ def test_command(tmp_path, capsys):
     assert first["ece"][0] == pytest.approx(ece)
     assert rows[0]["ECE"].startswith(f"{ece:.3f} ± ")
     assert len(first["results"]) == 2
+    assert f"Temperature {data['temperature']['value']:g} " in text
+
+
+def test_command_writes_the_model_with_its_temperature(tmp_path, capsys):
+    root, tiny = write_sets(tmp_path / "sets"), write_tiny(tmp_path)
+    options = ["--root", root, "--set", "disks", "--clicks", 1]
+    fitted, again = tmp_path / "fitted.safetensors", tmp_path / "again.json"
+    written = ["--fit", fitted, "-o", tmp_path / "out.json"]
+    arguments = ["calibration", tiny, *options, *written]
+    assert main([str(each) for each in arguments]) == 0
+    first = json.loads((tmp_path / "out.json").read_text())["temperature"]
+    before, after = load_checkpoint(tiny)[1], load_checkpoint(fitted)[1]
+    assert after.inference.temperature == pytest.approx(first["value"])
+    assert (after.name, after.architecture) == (before.name, before.architecture)
+    arguments = ["calibration", fitted, *options, "-o", again]
+    assert main([str(each) for each in arguments]) == 0
+    rest = json.loads(again.read_text())["temperature"]
+    assert rest["loss"][0] == pytest.approx(first["loss"][1], rel=1e-3)
+    assert first["loss"][1] < first["loss"][0]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpcis_training import calibration
+from gpcis_training import ambiguity, calibration
 from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
 from gpcis_training.finetuning import cli as finetuning_cli
@@ -197,6 +197,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibration.add_arguments(calibrate)
     calibrate.set_defaults(run=calibration.run)
+    ambiguous = commands.add_parser(
+        "ambiguity", help="what alternatives are worth where a click is ambiguous"
+    )
+    ambiguity.add_arguments(ambiguous)
+    ambiguous.set_defaults(run=ambiguity.run)
     return parser
 
 

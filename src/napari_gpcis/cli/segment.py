@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
+    from napari_gpcis.alternatives import Alternative
     from napari_gpcis.batch import Summary
     from napari_gpcis.clicks import Click
     from napari_gpcis.session.session import Session
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 MAX_COLOURS = 4
 """Images with more on their last axis are stacks, or need ``--channels``."""
 SOME_FAILED = 1
-_ONE_IMAGE_ONLY = ("objects", "labels", "prompts")
+_ONE_IMAGE_ONLY = ("objects", "labels", "prompts", "alternatives", "choices")
+_OPTIONS = {"objects": "--click", "choices": "--choose"}
 _EPILOG = """\
 One object, two clicks (a click ends in ",-" where the object is not):
 
@@ -30,6 +32,12 @@ One object, two clicks (a click ends in ",-" where the object is not):
 Two objects:
 
     napari-gpcis segment cells.tif --click 120,80 --next --click 300,210 -o labels.tif
+
+What else a click may mean: each alternative is listed, and written beside the output
+(labels-object1-alternative2.tif); --choose then takes one of them:
+
+    napari-gpcis segment cells.tif --click 120,80 -o labels.tif --alternatives
+    napari-gpcis segment cells.tif --click 120,80 --choose 2 -o labels.tif
 
 Many images, with a table of clicks (columns image,row,col,positive,object):
 
@@ -99,15 +107,24 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     labels = arguments.labels and read_labels(arguments.labels, arguments.plane)
     session = _open_session(arguments, image, labels)
     made, problems = [], []
+    others: dict[Path, Any] = {}
     for number, clicks in enumerate(objects, start=1):
         try:
-            made.append(_segment_object(session, clicks))
+            found = _click_object(session, clicks, arguments)
+            made.append(_accept_object(session, number, found, arguments))
         except InputError as error:
             session.clear()
             problems.append(f"object {number}: {error}")
+            continue
+        for place, one in enumerate(found[1:], start=1):
+            others[_beside(arguments.output, number, place)] = one.mask
     if not made:
         raise InputError("; ".join(problems))
+    for path in others:
+        _check_free(path, arguments)
     write_labels(arguments.output, session.labels, source=arguments.image)
+    for path, mask in others.items():
+        write_labels(path, mask.astype("int32"), source=arguments.image)
     print("\n".join(made))
     for problem in problems:
         print(f"napari-gpcis: left out: {problem}", file=sys.stderr)
@@ -137,14 +154,40 @@ def _open_session(arguments: argparse.Namespace, image: Any, labels: Any) -> Ses
     return session
 
 
-def _segment_object(session: Session, clicks: Sequence[Click]) -> str:
-    """Make the clicks of one object, accept it, and return what to tell of it."""
+def _click_object(
+    session: Session, clicks: Sequence[Click], arguments: argparse.Namespace
+) -> tuple[Alternative, ...]:
+    """Make the clicks of one object; return its alternatives if they are asked for."""
     for click in clicks:
         session.add_click(click.row, click.col, click.positive)
-    number = session.accept()
-    pixels = int((session.labels == number).sum())
-    several = "s" if len(clicks) > 1 else ""
-    return f"object {number}: {len(clicks)} click{several}, {pixels} pixels"
+    return session.alternatives() if arguments.alternatives else ()
+
+
+def _accept_object(
+    session: Session,
+    number: int,
+    found: Sequence[Alternative],
+    arguments: argparse.Namespace,
+) -> str:
+    """Accept an object, or the alternative of it, and return what to tell of it."""
+    count = len(session.clicks)
+    session.choose((arguments.choices or {}).get(number, 0))
+    label = session.accept()
+    pixels = int((session.labels == label).sum())
+    several = "s" if count > 1 else ""
+    lines = [f"object {label}: {count} click{several}, {pixels} pixels"]
+    lines += [
+        f"  alternative {place}: {one.area} pixels, expected IoU {one.score:.2f}"
+        for place, one in enumerate(found)
+    ]
+    return "\n".join(lines)
+
+
+def _beside(output: Path, number: int, place: int) -> Path:
+    """Return where an alternative of an object is written."""
+    name = output.name
+    stem, dot, ending = name.partition(".")
+    return output.with_name(f"{stem}-object{number}-alternative{place}{dot}{ending}")
 
 
 def _checked_objects(objects: list[list[Click]] | None) -> list[list[Click]]:
@@ -189,7 +232,7 @@ def segment_many(arguments: argparse.Namespace) -> int:
 
     for name in _ONE_IMAGE_ONLY:
         if getattr(arguments, name):
-            option = "--click" if name == "objects" else f"--{name}"
+            option = _OPTIONS.get(name, f"--{name}")
             msg = f"{option} is for one image; it cannot be used with --clicks"
             raise InputError(msg)
     tasks = read_clicks(arguments.clicks, arguments.images)
@@ -287,6 +330,19 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--next", action=_NextAction, dest="objects", nargs=0, help="next object")
     add(
+        "--alternatives",
+        action="store_true",
+        help="list what else the clicks of each object may mean, and write each mask",
+    )
+    add(
+        "--choose",
+        action=_ChooseAction,
+        dest="choices",
+        type=int,
+        metavar="N",
+        help="take this alternative, after the clicks of an object",
+    )
+    add(
         "--clicks",
         type=_path,
         metavar="TABLE",
@@ -350,6 +406,17 @@ class _ClickAction(argparse.Action):
         """Store the click."""
         namespace.objects = namespace.objects or [[]]
         namespace.objects[-1].append(values)
+
+
+class _ChooseAction(argparse.Action):
+    """Choose an alternative of the object that is being described."""
+
+    def __call__(
+        self, _: Any, namespace: argparse.Namespace, values: Any, __: Any = None
+    ) -> None:
+        """Store the choice under the number of the object, from 1."""
+        number = len(namespace.objects or [[]])
+        namespace.choices = {**(namespace.choices or {}), number: values}
 
 
 class _NextAction(argparse.Action):

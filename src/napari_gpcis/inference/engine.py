@@ -26,7 +26,7 @@ from napari_gpcis.inference.resampling import mask_to_network, to_network
 from napari_gpcis.model.grid import GPScores
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from torch import Tensor
 
@@ -136,17 +136,51 @@ class Engine:
         key
             Key of the kept features; ``network_input`` itself by default.
         """
-        place = (network_input if key is None else key, prepared.token)
         with torch.inference_mode():
-            posterior = self._posteriors.get(place)
-            if posterior is None:
-                with self._lock:
-                    encoded = self._encodings.peek((prepared.token, network_input.roi))
-                    if encoded is None:
-                        encoded = self._encode(prepared, network_input.roi)
-                    posterior = self._posterior(encoded, network_input)
-                self._posteriors.put(place, posterior)
+            posterior = self._kept_posterior(prepared, network_input, key)
             return self._maps(posterior, network_input.roi, clicks)
+
+    def rescale(
+        self,
+        prepared: PreparedImage,
+        network_input: NetworkInput,
+        clicks: tuple[Click, ...],
+        factors: Sequence[float],
+    ) -> list[Answer]:
+        """Condition the features of a network input under other length-scales.
+
+        Parameters
+        ----------
+        prepared, network_input, clicks
+            See :meth:`recondition`.
+        factors
+            By which the length-scales of the deep kernel are multiplied. A model
+            without a Gaussian process has no answers.
+        """
+        with torch.inference_mode():
+            posterior = self._kept_posterior(prepared, network_input, None)
+            if not isinstance(posterior, ScalablePosterior):
+                return []
+            others = [posterior.with_length_scale(factor) for factor in factors]
+            return [self._maps(one, network_input.roi, clicks) for one in others]
+
+    def _kept_posterior(
+        self,
+        prepared: PreparedImage,
+        network_input: NetworkInput,
+        key: Hashable | None,
+    ) -> Posterior:
+        """Return the posterior of a network input, made anew if it is not kept."""
+        place = (network_input if key is None else key, prepared.token)
+        posterior = self._posteriors.get(place)
+        if posterior is None:
+            with self._lock:
+                encoded = self._encodings.peek((prepared.token, network_input.roi))
+                if encoded is None:
+                    encoded = self._encode(prepared, network_input.roi)
+                posterior = self._posterior(encoded, network_input)
+            self._posteriors.put(place, posterior)
+        return posterior
 
     def _maps(
         self, posterior: Posterior, roi: Box, clicks: tuple[Click, ...]
@@ -254,6 +288,14 @@ class Posterior(Protocol):
         """Return scores (logits, prior, update) and variance, each (1, 1, H, W)."""
 
 
+@runtime_checkable
+class ScalablePosterior(Posterior, Protocol):
+    """A posterior whose kernel may get other length-scales."""
+
+    def with_length_scale(self, factor: float) -> Posterior:
+        """Return the posterior with length-scales multiplied by a factor."""
+
+
 class _RerunPosterior:
     """Posterior of a model that is no `PosteriorModel`: the network runs each time."""
 
@@ -305,6 +347,14 @@ class MirroredPosterior:
         if spread is None or other_spread is None:
             return scores, None
         return scores, _mean(spread, other_spread)
+
+    def with_length_scale(self, factor: float) -> MirroredPosterior:
+        """Return the mean of both posteriors with length-scales times a factor."""
+        plain, mirror = (
+            one.with_length_scale(factor) if isinstance(one, ScalablePosterior) else one
+            for one in (self._plain, self._mirror)
+        )
+        return MirroredPosterior(plain, mirror, self._size)
 
     def quality(self, scores: Any) -> Tensor | None:
         """Return the logit of the expected IoU by the features of the plain image."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -388,6 +389,52 @@ class Segmenter:
             network_input = previous.seen or NetworkInput(previous.roi, previous.clicks)
         answer = self._engine.recondition(prepared, network_input, clicks, key)
         return self._prediction(prepared, clicks, answer, network_input)
+
+    def rescaled(
+        self,
+        prepared: PreparedImage,
+        prediction: Prediction,
+        factors: Sequence[float],
+    ) -> list[Prediction]:
+        """Predict from the same clicks under other length-scales of the deep kernel.
+
+        The features of the pass of the network that made the prediction are
+        conditioned anew: no pass of the network, unless they are no longer kept.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        prediction
+            The prediction, made by a network.
+        factors
+            By which the length-scales are multiplied, each above 0.
+
+        Returns
+        -------
+        list of Prediction
+            One for each factor; none of a model without a Gaussian process.
+
+        Raises
+        ------
+        InputError
+            If a factor is not above 0, or no network made the prediction.
+        GPCISError
+            If the model returns NaN.
+        """
+        if not all(factor > 0 and math.isfinite(factor) for factor in factors):
+            msg = f"factors must be numbers above 0, got {list(factors)}"
+            raise InputError(msg)
+        if prediction.seen is None:
+            msg = "a mask that no network made has no features to condition anew"
+            raise InputError(msg)
+        answers = self._engine.rescale(
+            prepared, prediction.seen, prediction.clicks, factors
+        )
+        return [
+            self._prediction(prepared, prediction.clicks, answer, prediction.seen)
+            for answer in answers
+        ]
 
     def _prediction(
         self,

@@ -1,4 +1,4 @@
-"""Start mask of an object: one to refine, or one from another plane."""
+"""Start mask of an object: one to refine, one from another plane, or a chosen one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEPTH_GRID = 256
 
 @dataclass(frozen=True, eq=False)
 class StartMask:
-    """Mask of an object before its first click.
+    """Mask of an object before its first click, or one chosen for its first clicks.
 
     Attributes
     ----------
@@ -121,6 +121,28 @@ def make_start_mask(
     part.flags.writeable = False
     clicks = (inner_click(part, box[:2]),) if place_click else ()
     return StartMask(shape, box, part, clicks, label)
+
+
+def chosen_mask(prediction: Prediction, label: int | None = None) -> StartMask:
+    """Return the mask of a prediction as one that holds for its clicks.
+
+    Parameters
+    ----------
+    prediction
+        The mask and its clicks.
+    label
+        Id of the object that is refined; ``None`` for a new object.
+
+    Raises
+    ------
+    InputError
+        If the mask is empty.
+    """
+    box, mask = prediction.trimmed
+    if not mask.size:
+        msg = "a chosen mask must hold at least one pixel, got an empty one"
+        raise InputError(msg)
+    return StartMask(prediction.shape, box, mask, prediction.clicks, label)
 
 
 def inner_click(mask: Mask, corner: tuple[int, int] = (0, 0)) -> Click:

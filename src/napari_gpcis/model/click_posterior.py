@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -56,6 +58,22 @@ class ClickPosterior:
         self._grid, self._prior, self._like = grid, prior, like
         self._observe, self._rate = observe, rate
         self._columns = Columns.none(field)
+
+    def with_length_scale(self, factor: float) -> ClickPosterior:
+        """Return the posterior of the same features under another deep kernel.
+
+        Parameters
+        ----------
+        factor
+            By which each length-scale ``sqrt(eta_t)`` is multiplied, above 0. A small
+            one keeps a click to pixels much like its own. The colour kernel stays.
+        """
+        field = self._columns.field
+        precision = field.log_precision - 2 * math.log(factor)
+        other = replace(field, log_precision=precision)
+        return ClickPosterior(
+            self._grid, self._prior, other, self._like, self._observe, self._rate
+        )
 
     def scores(
         self, points: Tensor, variance: bool = False

@@ -42,6 +42,7 @@ from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
 from napari_gpcis.plugin.tools.active_layer import Brush, ReturnToClicks
+from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.outlines import CurrentOutline, MaskView
@@ -131,6 +132,7 @@ class GPCISWidget(Docked):
         self.mask_view = MaskView(self.controller)
         self.return_to_clicks = ReturnToClicks(self.controller)
         self.brush = Brush(self.controller)
+        self.alternatives = AlternativeMasks(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
         self.start_button = QPushButton(START)
@@ -338,9 +340,11 @@ class GPCISWidget(Docked):
         for button in self.buttons.values():
             button.setEnabled(started)
 
-    def _show_status(self, *_: object) -> None:
-        """Show the status, or the first thing to do."""
-        status, started = self.controller.status, self.controller.annotation is not None
+    def _show_status(self, status: str | None = None) -> None:
+        """Show the status as told, or as it is, or the first thing to do."""
+        started = self.controller.annotation is not None
+        if status is None:
+            status = self.controller.status
         if not started and self.image_combo.layer is None:
             status = NO_IMAGE
         elif not started and not status:

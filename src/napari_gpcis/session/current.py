@@ -10,6 +10,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import check_clicks, clip_box, contains, square_around
 from napari_gpcis.inference.prediction import check_threshold
 from napari_gpcis.inference.segmenter import Request
+from napari_gpcis.inference.start_mask import chosen_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +35,8 @@ class Prompts:
     view
         What the first click was zoomed to.
     start
-        The mask before the first click; ``None`` for none.
+        The mask before the first click, or the one that was chosen for the first of
+        the clicks, see `StartMask.clicks`; ``None`` for none.
     """
 
     clicks: tuple[Click, ...] = ()
@@ -199,6 +201,29 @@ class CurrentObject:
             raise InputError(msg)
         checked = check_clicks(clicks, self.shape)
         self._push(Prompts(checked or start.clicks, start.view, start))
+
+    def choose(self, prediction: Prediction) -> None:
+        """Take another mask for the same clicks, as one step.
+
+        The next click goes on from it.
+
+        Parameters
+        ----------
+        prediction
+            The mask, which obeys the clicks.
+
+        Raises
+        ------
+        InputError
+            If it is that of other clicks, or empty.
+        """
+        now = self._history.current
+        if not now.clicks or prediction.clicks != now.clicks:
+            msg = "a mask can only be chosen for the clicks that it was made from"
+            raise InputError(msg)
+        label = None if now.start is None else now.start.label
+        start = chosen_mask(prediction, label)
+        self._push(Prompts(now.clicks, now.view, start))
 
     def undo(self) -> bool:
         """Go one step back; ``False`` if there was none."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_gpcis.alternatives.proposals import propose
+from napari_gpcis.alternatives.selection import LIMIT, select
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_gpcis.alternatives.selection import Alternative
     from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
@@ -321,6 +324,56 @@ class Session:
         """
         box, mask = self._labels.find(label)
         self.push_mask(mask, corner=box[:2], label=int(label))
+        return self.prediction
+
+    def alternatives(self, limit: int = LIMIT) -> tuple[Alternative, ...]:
+        """Return what else the clicks of the current object may mean.
+
+        Parameters
+        ----------
+        limit
+            At most so many, the present mask among them.
+
+        Returns
+        -------
+        tuple of Alternative
+            The present mask first, then the others, a larger and a smaller one before
+            the rest. All obey every click. A mask that no network made, such as one
+            that was chosen or is being refined, is the only one until the next click.
+
+        Raises
+        ------
+        InputError
+            If there is no prediction, or the limit is below 1.
+        """
+        prediction = self._complete()
+        if prediction is None:
+            msg = "alternatives need at least one click, got none"
+            raise InputError(msg)
+        proposals = propose(self._segmenter, self._prepared, prediction)
+        return select(prediction, proposals, limit)
+
+    def choose(self, index: int) -> Prediction | None:
+        """Make an alternative the mask of the current object, as one step.
+
+        The next click goes on from it; `undo` gives the mask before back.
+
+        Parameters
+        ----------
+        index
+            Place among `alternatives`; 0, the present mask, changes nothing.
+
+        Raises
+        ------
+        InputError
+            If there is no such alternative.
+        """
+        found = self.alternatives(max(index, 0) + 1)
+        if not 0 <= index < len(found):
+            msg = f"index must be one of 0 to {len(found) - 1}, got {index}"
+            raise InputError(msg)
+        if index:
+            self._current.choose(found[index].prediction)
         return self.prediction
 
     def _complete(self) -> Prediction | None:

@@ -29,7 +29,7 @@ from gpcis_training.finetuning.prepare import (
 )
 from gpcis_training.finetuning.reading import ReadingRule, read_planes
 from gpcis_training.finetuning.validation import Validation
-from napari_gpcis.checkpoints import ModelInfo
+from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
 from napari_gpcis.errors import InputError
 from training._label_files import disks, write, write_set
 
@@ -443,6 +443,16 @@ def test_defaults_follow_the_images():
     config = make_config(chosen, small, make_split(small, 0), info)
     assert (config.optimiser.lr, config.steps, config.augment.size) == (1e-4, 7, 128)
     assert config.data[0].union == 0.5
+    assert config.iteration == "carry"
+
+
+def test_clicks_of_a_model_whose_frames_stay_share_an_encoding():
+    found = prepared([f"{k}.png" for k in range(10)], side=20, shape=(512, 512))
+    stay = InferenceSettings(frames="stay")
+    info = ModelInfo("start", "efficientnet_lite0", inference=stay)
+    config = make_config(FinetuneOptions(), found, make_split(found, 0), info)
+    assert (config.iteration, config.unrolled_clicks) == ("unroll", 4)
+    assert len(config.click_weights) == 4
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ WINDOW = 256
 MIN_EVALUATED = 64
 """Smaller objects are not evaluated, pixels."""
 _CPU_SIZE = 192
+_UNROLLED = (1.5, 1.0, 1.0, 1.0)  # weights of the clicks on one encoding
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ def make_config(
 ) -> FitConfig:
     """Return the training configuration for these options and images.
 
-    Options that are ``None`` follow from the images.
+    Options that are ``None`` follow from the images. A model that encodes once and
+    answers many clicks is trained so: several clicks share an encoding.
 
     Parameters
     ----------
@@ -173,6 +175,7 @@ def make_config(
         start.inference.infer_size if torch.cuda.is_available() else _CPU_SIZE
     )
     ratio = _view_share(prepared)
+    shared = start.inference.frames == "stay"  # an encoding serves many clicks
     return FitConfig(
         network=start.architecture,
         options=dict(start.options),
@@ -182,6 +185,9 @@ def make_config(
         batch_size=options.batch_size,
         seed=options.seed,
         max_extra_clicks=3,
+        iteration="unroll" if shared else "carry",
+        click_weights=_UNROLLED if shared else (),
+        unrolled_clicks=len(_UNROLLED),
         epsilon2_start=1e-2,
         checkpoint_minutes=1.0,
         workers=options.workers,

@@ -13,9 +13,9 @@ from napari.utils.notifications import show_warning
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import moved, slices
+from napari_gpcis.plugin.annotation.edits import PlaneEdit
 from napari_gpcis.plugin.annotation.jobs import Found, infer
 from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
-from napari_gpcis.plugin.annotation.undo import PlaneEdit
 from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_gpcis.geometry import Mask
+    from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation.context import AnnotationContext
     from napari_gpcis.plugin.annotation.jobs import Opened
     from napari_gpcis.plugin.labels.strokes import Stroke
@@ -434,6 +435,24 @@ class PlaneAnnotation:
         self.objects.set_clicks(tuple(clicks))
         self._changed()
 
+    def choose(self, prediction: Prediction | None, *, instead: bool = False) -> None:
+        """Draw another mask for the same clicks, as one step of undo.
+
+        Parameters
+        ----------
+        prediction
+            The mask; ``None`` for the one before the last choice.
+        instead
+            Whether it takes the place of the choice made last, which must be the last
+            step.
+        """
+        if instead:
+            self.current.undo()
+        if prediction is not None:
+            self.current.choose(prediction)
+        self._context.undo_stack.forget_undone()
+        self._show_known()
+
     def draw_box(self, box: Box) -> bool:
         """Begin an object with a box: what is in it is zoomed to, and clicked.
 
@@ -540,16 +559,8 @@ class PlaneAnnotation:
 
     def show_session(self) -> None:
         """Draw at once what the session holds: a script has changed it."""
-        session, context = self.session, self._context
-        if session is None:
-            return
-        context.worker.cancel(self.key)
-        self.objects.show()
-        context.events.clicks_changed.emit(self)
-        if session.prediction is None:
-            self.predict()
-        else:
-            self.found(Found(None, (), *session.prediction.trimmed), 0.0)
+        if self.session is not None:
+            self._show_known()
             self.finish_drawing()
 
     def finish_waiting(self) -> None:
@@ -744,6 +755,7 @@ class PlaneAnnotation:
         self._let_go()
         self._context.undo_stack.add_left_out(self.plane, first)
         self._next()
+        self._context.events.predicted.emit(self)  # its mask is gone
         show_warning(_LEFT_OUT[how])
         return True
 
@@ -777,6 +789,17 @@ class PlaneAnnotation:
         """Go on after a new step of the clicks."""
         self._context.undo_stack.forget_undone()
         self._show_clicks()
+
+    def _show_known(self) -> None:
+        """Show the clicks there are now, and draw their mask if it is known."""
+        session, context = self.session, self._context
+        context.worker.cancel(self.key)
+        self.objects.show()
+        context.events.clicks_changed.emit(self)
+        if session is None or session.prediction is None:
+            self.predict()
+        else:
+            self.found(Found(None, (), *session.prediction.trimmed), 0.0)
 
     def _show_clicks(self) -> None:
         """Show the clicks there are now, and ask for the mask of the first object.

@@ -13,13 +13,21 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
 
 from napari_gpcis.geometry import EMPTY, placed, slices
+from napari_gpcis.plugin.annotation.edits import (
+    ObjectEdit,
+    PlaneEdit,
+    StrokeEdit,
+    UndoneStep,
+    deleted,
+    edit_of,
+)
 from napari_gpcis.plugin.labels.multi_plane import take_back, write
 from napari_gpcis.plugin.labels.strokes import Stroke
 from napari_gpcis.session.labels import FinishedObject, LabelChange
@@ -27,14 +35,10 @@ from napari_gpcis.session.saved import prompts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
-    from weakref import ReferenceType
 
-    from napari_gpcis.geometry import Box, Mask
+    from napari_gpcis.geometry import Mask
+    from napari_gpcis.plugin.annotation.edits import PlaneOfHistory
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
-    from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
-    from napari_gpcis.plugin.labels.hand_edits import HandEdits
-    from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import PlaneResult
@@ -48,201 +52,6 @@ if TYPE_CHECKING:
 
 MAX_UNDO = 200
 """So many edits are remembered."""
-
-
-class PlaneOfHistory(Protocol):
-    """A plane as the history sees it: what is open there, and how to write below it."""
-
-    @property
-    def plane(self) -> Plane:
-        """The plane."""
-
-    @property
-    def session(self) -> Session | None:
-        """Its session, if it is open."""
-
-    @property
-    def accepting(self) -> bool:
-        """True if an object is to be accepted as soon as its mask is there."""
-
-    @property
-    def live(self) -> LiveMask:
-        """Live mask of the object whose mask is drawn."""
-
-    @property
-    def objects(self) -> ObjectQueue:
-        """The objects being clicked."""
-
-    def temporarily_removed(self) -> AbstractContextManager[None]:
-        """Take the live mask off the labels for a while."""
-
-    def set_aside(self) -> None:
-        """Close its session."""
-
-    def reopen(self, session: Session) -> int:
-        """Make the object that was accepted last the current one again."""
-
-    @property
-    def current(self) -> CurrentObject:
-        """The object being clicked."""
-
-    def note_stroke(self, stroke: Stroke) -> tuple[HandEdits, HandEdits] | None:
-        """Make what was drawn by hand part of the current object."""
-
-    def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
-        """Return a mask as it is with what was drawn and erased by hand."""
-
-    def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
-        """Take over other edits by hand, whose pixels are there already."""
-
-    def accept_again(
-        self, label: int, change: LabelChange, following: CurrentObject | None
-    ) -> None:
-        """Finish the current object as it was finished before."""
-
-    def wait_again(self, following: CurrentObject) -> bool:
-        """Accept the current object, whose mask was not there when it was accepted."""
-
-    def go_on_with(self, current: CurrentObject) -> None:
-        """Make an object the current one."""
-
-    def redo_click(self) -> bool:
-        """Repeat a step of the current object's clicks."""
-
-
-@dataclass(frozen=True, eq=False)
-class PlaneEdit:
-    """The change of one object on one plane.
-
-    Attributes
-    ----------
-    plane, label
-        Where, and which object.
-    change
-        The pixels.
-    session, step
-        The session that has it as a step; ``None`` if none was open.
-    left
-        The object's pixels in the box of the change, where a run has written them.
-    made
-        Prompts that give the object, where no session was open.
-    """
-
-    plane: Plane
-    label: int
-    change: LabelChange
-    session: ReferenceType[Session] | None = None
-    step: FinishedObject | None = None
-    left: Mask | None = None
-    made: SavedSession | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectEdit:
-    """An edit of finished objects that is undone and redone as a whole.
-
-    Attributes
-    ----------
-    parts
-        The changes, plane by plane.
-    undone, redone
-        Messages for the user.
-    accepted
-        Whether it is an object that was accepted: undo makes it the current one again.
-    alone
-        Whether it can only be undone as long as nothing was accepted after it.
-    left_out
-        An object that was to be accepted and could not: undo makes it the current one
-        again, and nothing else is changed.
-    """
-
-    parts: tuple[PlaneEdit, ...]
-    undone: str = ""
-    redone: str = ""
-    accepted: bool = False
-    alone: bool = False
-    left_out: CurrentObject | None = None
-
-    @property
-    def planes(self) -> frozenset[Plane]:
-        """All planes concerned."""
-        return frozenset(part.plane for part in self.parts)
-
-
-@dataclass(frozen=True, eq=False)
-class StrokeEdit:
-    """Pixels that were drawn by hand, and what had been clicked by then.
-
-    Attributes
-    ----------
-    stroke
-        The pixels.
-    planes
-        The displayed plane; none if the image had none.
-    object, steps
-        The object that was current, and how many steps of its clicks could be undone.
-    clicks
-        Number of clicks of all objects that were not finished.
-    label
-        Id of the live mask, if no other object had it; else 0.
-    by_hand
-        Edits by hand of the object before and after, if the stroke is part of them.
-    """
-
-    stroke: Stroke
-    planes: frozenset[Plane] = frozenset()
-    object: CurrentObject | None = None
-    steps: int = 0
-    clicks: int = 0
-    label: int = 0
-    by_hand: tuple[HandEdits, HandEdits] | None = None
-
-    @classmethod
-    def of(cls, stroke: Stroke, current: PlaneOfHistory | None) -> StrokeEdit:
-        """Return a stroke that was just drawn."""
-        if current is None:
-            return cls(stroke)
-        live, clicks = current.live, len(current.objects.clicks)
-        return cls(
-            stroke,
-            frozenset({current.plane}),
-            current.current,
-            current.current.steps,
-            clicks,
-            live.label if live.alone else 0,
-            current.note_stroke(stroke),
-        )
-
-    def is_older(self, current: PlaneOfHistory) -> bool:
-        """Return whether something was clicked, or accepted, since it was drawn."""
-        if self.object is current.current:
-            return current.current.steps > self.steps
-        waits = any(one is self.object for one in current.objects.waiting)
-        return waits or len(current.objects.clicks) > self.clicks
-
-
-class _Undone(NamedTuple):
-    """A step that was undone.
-
-    Attributes
-    ----------
-    planes
-        All planes concerned.
-    edit
-        The edit; ``None`` for a step of clicks, or an accept whose mask was not there.
-    object
-        Whose clicks, or which object was to be accepted.
-    following
-        The object that was clicked after the accepted one.
-    changes
-        The pixels that were given back, part by part.
-    """
-
-    planes: frozenset[Plane]
-    edit: ObjectEdit | StrokeEdit | None = None
-    object: CurrentObject | None = None
-    following: CurrentObject | None = None
-    changes: tuple[LabelChange, ...] = ()
 
 
 class UndoStack:
@@ -274,7 +83,7 @@ class UndoStack:
         self.interrupts: list[Callable[[], bool]] = []
         self._writing = False
         self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
-        self._undone: list[_Undone] = []
+        self._undone: list[UndoneStep] = []
         events.accepted.connect(self._on_accepted)
 
     def interrupt(self) -> bool:
@@ -310,7 +119,7 @@ class UndoStack:
         for part in parts:
             if part.session is None:
                 self._events.object_deleted.emit(part.plane, part.label)
-        return self._add(_deleted(tuple(parts)))
+        return self._add(deleted(tuple(parts)))
 
     def add_left_out(self, plane: Plane, left_out: CurrentObject) -> None:
         """Take note of an object that was to be accepted and could not."""
@@ -356,7 +165,7 @@ class UndoStack:
         if session is not None and session.last_change is not None:
             step, change = session.steps[-1], session.last_change
             part = PlaneEdit(plane.plane, label, change, ref(session), step)
-            self._done.append(_edit_of((part,)))
+            self._done.append(edit_of((part,)))
 
     # Propagated objects -----------------------------------------------------------
 
@@ -523,7 +332,7 @@ class UndoStack:
         if session.steps[-1] is not here[-1].step:
             return None
         self._done[self._done.index(edit)] = replace(edit, parts=rest)
-        return _edit_of(here)
+        return edit_of(here)
 
     def take_back_stroke(self, current: PlaneOfHistory | None) -> bool:
         """Take back what was drawn by hand, if that was done last.
@@ -551,7 +360,7 @@ class UndoStack:
             current.take_hand_edits(after, before)
         if current is not None and there is not None:
             self._remove_ghosts(edit.label, current, there)
-        self._undone.append(_Undone(edit.planes, again))
+        self._undone.append(UndoneStep(edit.planes, again))
         self._events.objects_changed.emit()
         return True
 
@@ -618,7 +427,7 @@ class UndoStack:
     def _reopen(self, edit: ObjectEdit, current: PlaneOfHistory) -> str:
         """Make an accepted object the current one again."""
         following = current.current
-        undone = _Undone(edit.planes, edit, following=following)
+        undone = UndoneStep(edit.planes, edit, following=following)
         if edit.left_out is not None:
             self._done.remove(edit)
             current.go_on_with(edit.left_out)
@@ -641,7 +450,7 @@ class UndoStack:
             return ""
         step, change = session.steps[-1], session.last_change
         part = PlaneEdit(current.plane, step.id, change, ref(session), step)
-        return self._take_back_here(_edit_of((part,)), current)
+        return self._take_back_here(edit_of((part,)), current)
 
     def _drop(self, edit: ObjectEdit) -> None:
         """Take an edit from those that were done, unless it was never among them."""
@@ -666,7 +475,7 @@ class UndoStack:
             planes = (part.plane for part in undone)
             take_back(self._labels, [*zip(planes, changes, strict=True)])
         if len(undone) == len(edit.parts):
-            self._undone.append(_Undone(edit.planes, edit, changes=changes[::-1]))
+            self._undone.append(UndoneStep(edit.planes, edit, changes=changes[::-1]))
         else:
             self.forget_undone()
         self._tell(edit)
@@ -695,7 +504,7 @@ class UndoStack:
 
     def note_undone_click(self, plane: PlaneOfHistory) -> None:
         """Take note that a step of the current object's clicks was undone."""
-        self._undone.append(_Undone(frozenset({plane.plane}), object=plane.current))
+        self._undone.append(UndoneStep(frozenset({plane.plane}), object=plane.current))
 
     def note_redone_click(self, plane: PlaneOfHistory) -> None:
         """Take note that a script has redone a step of the current object's clicks."""
@@ -716,7 +525,7 @@ class UndoStack:
             The object that was current before.
         """
         planes = frozenset({plane.plane})
-        undone = _Undone(planes, object=plane.current, following=following)
+        undone = UndoneStep(planes, object=plane.current, following=following)
         self._undone.append(undone)
 
     def redo(self, current: PlaneOfHistory) -> str | None:
@@ -747,7 +556,7 @@ class UndoStack:
         return "" if current.redo_click() else None
 
     def _redo_step(
-        self, step: _Undone, current: PlaneOfHistory, later: set[Plane]
+        self, step: UndoneStep, current: PlaneOfHistory, later: set[Plane]
     ) -> str | None:
         """Repeat one step; ``None`` if that is not possible."""
         edit = step.edit
@@ -779,7 +588,7 @@ class UndoStack:
         return edit.redone
 
     def _accept_again(
-        self, edit: ObjectEdit, current: PlaneOfHistory, undone: _Undone
+        self, edit: ObjectEdit, current: PlaneOfHistory, undone: UndoneStep
     ) -> bool:
         """Accept an object again, if its clicks are those with which it was."""
         if edit.left_out is not None:
@@ -821,24 +630,4 @@ class UndoStack:
         self._events.objects_changed.emit()
 
 
-def _edit_of(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
-    """Return the edit that steps of one plane are: an accepted object, or deletions."""
-    step, label = parts[-1].step, parts[-1].label
-    if step is None or step.how == "delete":
-        return _deleted(parts)
-    redone = _REDONE.get(step.how, "Object {} is done again.").format(label)
-    return ObjectEdit(parts[-1:], "", redone, accepted=True)
-
-
-def _deleted(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
-    """Return the edit that deletions are."""
-    one = len(parts) == 1
-    objects = f"Object {parts[0].label} is" if one else f"{len(parts)} objects are"
-    return ObjectEdit(parts, f"{objects} back.", f"{objects} deleted again.")
-
-
 _DRAWN_AGAIN = "What was drawn by hand is there again."
-_REDONE = {
-    "cut": "Subtracted from object {} again.",
-    "replace": "Object {} is corrected again.",
-}

@@ -129,7 +129,7 @@ class NextClickGuide(Tool):
             take_away(self.controller.viewer, layer)
 
     def _on_predicted(self, plane: PlaneAnnotation, *_: object) -> None:
-        if plane is self.current:
+        if (self._wanted or self.advice is not None) and plane is self.current:
             self._refresh()
 
     def _refresh(self) -> None:

@@ -99,6 +99,11 @@ class ViewerSession:
         with self._changing() as session:
             return session.replace_clicks(clicks)
 
+    def choose(self, index: int) -> Prediction | None:
+        """Make an alternative the mask of the object, see `Session.choose`."""
+        with self._changing() as session:
+            return session.choose(index)
+
     def undo(self) -> Prediction | None:
         """Take the last change of the clicks back, see `Session.undo`."""
         session = self._settled()

@@ -150,7 +150,7 @@ class UncertaintyMaps(Tool):
             take_away(self.controller.viewer, layer)
 
     def _on_predicted(self, plane: PlaneAnnotation) -> None:
-        if plane is self.current:
+        if self.shown and plane is self.current:
             self._refresh()
 
     def _refresh(self) -> None:

@@ -1,0 +1,238 @@
+"""Edits of finished objects and of pixels drawn by hand, and steps that were undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from weakref import ReferenceType
+
+    from napari_gpcis.geometry import Box, Mask
+    from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
+    from napari_gpcis.plugin.labels.hand_edits import HandEdits
+    from napari_gpcis.plugin.labels.live_mask import LiveMask
+    from napari_gpcis.plugin.labels.strokes import Stroke
+    from napari_gpcis.plugin.viewer.planes import Plane
+    from napari_gpcis.session.current import CurrentObject
+    from napari_gpcis.session.labels import FinishedObject, LabelChange
+    from napari_gpcis.session.saved import SavedSession
+    from napari_gpcis.session.session import Session
+
+
+class PlaneOfHistory(Protocol):
+    """A plane as the history sees it: what is open there, and how to write below it."""
+
+    @property
+    def plane(self) -> Plane:
+        """The plane."""
+
+    @property
+    def session(self) -> Session | None:
+        """Its session, if it is open."""
+
+    @property
+    def accepting(self) -> bool:
+        """True if an object is to be accepted as soon as its mask is there."""
+
+    @property
+    def live(self) -> LiveMask:
+        """Live mask of the object whose mask is drawn."""
+
+    @property
+    def objects(self) -> ObjectQueue:
+        """The objects being clicked."""
+
+    def temporarily_removed(self) -> AbstractContextManager[None]:
+        """Take the live mask off the labels for a while."""
+
+    def set_aside(self) -> None:
+        """Close its session."""
+
+    def reopen(self, session: Session) -> int:
+        """Make the object that was accepted last the current one again."""
+
+    @property
+    def current(self) -> CurrentObject:
+        """The object being clicked."""
+
+    def note_stroke(self, stroke: Stroke) -> tuple[HandEdits, HandEdits] | None:
+        """Make what was drawn by hand part of the current object."""
+
+    def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
+        """Return a mask as it is with what was drawn and erased by hand."""
+
+    def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
+        """Take over other edits by hand, whose pixels are there already."""
+
+    def accept_again(
+        self, label: int, change: LabelChange, following: CurrentObject | None
+    ) -> None:
+        """Finish the current object as it was finished before."""
+
+    def wait_again(self, following: CurrentObject) -> bool:
+        """Accept the current object, whose mask was not there when it was accepted."""
+
+    def go_on_with(self, current: CurrentObject) -> None:
+        """Make an object the current one."""
+
+    def redo_click(self) -> bool:
+        """Repeat a step of the current object's clicks."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneEdit:
+    """The change of one object on one plane.
+
+    Attributes
+    ----------
+    plane, label
+        Where, and which object.
+    change
+        The pixels.
+    session, step
+        The session that has it as a step; ``None`` if none was open.
+    left
+        The object's pixels in the box of the change, where a run has written them.
+    made
+        Prompts that give the object, where no session was open.
+    """
+
+    plane: Plane
+    label: int
+    change: LabelChange
+    session: ReferenceType[Session] | None = None
+    step: FinishedObject | None = None
+    left: Mask | None = None
+    made: SavedSession | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectEdit:
+    """An edit of finished objects that is undone and redone as a whole.
+
+    Attributes
+    ----------
+    parts
+        The changes, plane by plane.
+    undone, redone
+        Messages for the user.
+    accepted
+        Whether it is an object that was accepted: undo makes it the current one again.
+    alone
+        Whether it can only be undone as long as nothing was accepted after it.
+    left_out
+        An object that was to be accepted and could not: undo makes it the current one
+        again, and nothing else is changed.
+    """
+
+    parts: tuple[PlaneEdit, ...]
+    undone: str = ""
+    redone: str = ""
+    accepted: bool = False
+    alone: bool = False
+    left_out: CurrentObject | None = None
+
+    @property
+    def planes(self) -> frozenset[Plane]:
+        """All planes concerned."""
+        return frozenset(part.plane for part in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class StrokeEdit:
+    """Pixels that were drawn by hand, and what had been clicked by then.
+
+    Attributes
+    ----------
+    stroke
+        The pixels.
+    planes
+        The displayed plane; none if the image had none.
+    object, steps
+        The object that was current, and how many steps of its clicks could be undone.
+    clicks
+        Number of clicks of all objects that were not finished.
+    label
+        Id of the live mask, if no other object had it; else 0.
+    by_hand
+        Edits by hand of the object before and after, if the stroke is part of them.
+    """
+
+    stroke: Stroke
+    planes: frozenset[Plane] = frozenset()
+    object: CurrentObject | None = None
+    steps: int = 0
+    clicks: int = 0
+    label: int = 0
+    by_hand: tuple[HandEdits, HandEdits] | None = None
+
+    @classmethod
+    def of(cls, stroke: Stroke, current: PlaneOfHistory | None) -> StrokeEdit:
+        """Return a stroke that was just drawn."""
+        if current is None:
+            return cls(stroke)
+        live, clicks = current.live, len(current.objects.clicks)
+        return cls(
+            stroke,
+            frozenset({current.plane}),
+            current.current,
+            current.current.steps,
+            clicks,
+            live.label if live.alone else 0,
+            current.note_stroke(stroke),
+        )
+
+    def is_older(self, current: PlaneOfHistory) -> bool:
+        """Return whether something was clicked, or accepted, since it was drawn."""
+        if self.object is current.current:
+            return current.current.steps > self.steps
+        waits = any(one is self.object for one in current.objects.waiting)
+        return waits or len(current.objects.clicks) > self.clicks
+
+
+class UndoneStep(NamedTuple):
+    """A step that was undone.
+
+    Attributes
+    ----------
+    planes
+        All planes concerned.
+    edit
+        The edit; ``None`` for a step of clicks, or an accept whose mask was not there.
+    object
+        Whose clicks, or which object was to be accepted.
+    following
+        The object that was clicked after the accepted one.
+    changes
+        The pixels that were given back, part by part.
+    """
+
+    planes: frozenset[Plane]
+    edit: ObjectEdit | StrokeEdit | None = None
+    object: CurrentObject | None = None
+    following: CurrentObject | None = None
+    changes: tuple[LabelChange, ...] = ()
+
+
+def edit_of(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
+    """Return the edit that steps of one plane are: an accepted object, or deletions."""
+    step, label = parts[-1].step, parts[-1].label
+    if step is None or step.how == "delete":
+        return deleted(parts)
+    redone = _REDONE.get(step.how, "Object {} is done again.").format(label)
+    return ObjectEdit(parts[-1:], "", redone, accepted=True)
+
+
+def deleted(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
+    """Return the edit that deletions are."""
+    one = len(parts) == 1
+    objects = f"Object {parts[0].label} is" if one else f"{len(parts)} objects are"
+    return ObjectEdit(parts, f"{objects} back.", f"{objects} deleted again.")
+
+
+_REDONE = {
+    "cut": "Subtracted from object {} again.",
+    "replace": "Object {} is corrected again.",
+}

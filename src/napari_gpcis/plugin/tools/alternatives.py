@@ -1,0 +1,233 @@
+"""Alternatives to the mask of the current object: a key goes to the next one.
+
+They are computed when they are asked for, on the inference thread; all obey every
+click. A choice is one step of undo, and choosing again takes its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+
+from napari_gpcis.alternatives import select
+from napari_gpcis.alternatives.proposals import propose
+from napari_gpcis.plugin.settings.shortcuts import key_of
+from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.tools.uncertainty import predicted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_gpcis.alternatives import Alternative
+    from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.session.current import CurrentObject, Prompts
+    from napari_gpcis.session.session import Session
+
+    Place = Callable[["Offer"], int | None]
+
+
+@dataclass
+class Offer:
+    """Alternatives to the mask of one object after some clicks.
+
+    Attributes
+    ----------
+    object, prompts
+        The object, and its clicks with what it began with, before any choice.
+    found
+        The mask itself, and the others.
+    place
+        Which of them is drawn.
+    chosen
+        The start mask that the choice is; ``None`` while the mask itself is drawn.
+    """
+
+    object: CurrentObject
+    prompts: Prompts
+    found: tuple[Alternative, ...]
+    place: int = 0
+    chosen: StartMask | None = None
+
+    def holds_for(self, current: CurrentObject) -> bool:
+        """Return whether it is about this object as it is now.
+
+        A choice that was undone meanwhile is none any more.
+        """
+        if current is not self.object:
+            return False
+        now = current.prompts
+        if now == self.prompts:
+            self.place, self.chosen = 0, None
+            return True
+        same = (now.clicks, now.view) == (self.prompts.clicks, self.prompts.view)
+        return same and self.chosen is not None and now.start is self.chosen
+
+
+class AlternativeMasks(Tool):
+    """Goes through the alternatives to the mask of the current object.
+
+    Parameters
+    ----------
+    controller
+        Its annotations are followed.
+    """
+
+    changed = Signal()
+    """Emitted when :attr:`offer` may be another one, or another place in it."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self._offer: Offer | None = None
+        for name, place in _PLACES.items():
+            controller.register(name, partial(self._go, place))
+
+    @property
+    def offer(self) -> Offer | None:
+        """The alternatives of the object as it is now; ``None`` if none are known."""
+        current, offer = self.current, self._offer
+        if current is None or offer is None or not offer.holds_for(current.current):
+            return None
+        return offer
+
+    def show(self) -> None:
+        """Compute the alternatives of the object as it is now."""
+        self._go(lambda offer: offer.place)
+
+    def choose(self, place: int) -> None:
+        """Draw one of the alternatives, by its place."""
+        self._go(lambda offer: place if 0 <= place < len(offer.found) else None)
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow the clicks and the plane."""
+        events = annotation.events
+        for signal in (events.clicks_changed, events.accepted, events.plane_entered):
+            self.follow(signal, self._on_change)
+
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Know of no alternatives any more."""
+        self._offer = None
+        self.changed.emit()
+
+    def _on_change(self, *_: object) -> None:
+        if self._offer is not None:
+            self.changed.emit()
+
+    def _go(self, place: Place) -> None:
+        """Draw another alternative; compute them first if they are not known."""
+        current = self.current
+        if current is None:
+            return
+        if not current.clicks:
+            self.say("No mask yet: click on an object first.")
+        elif (offer := self.offer) is not None:
+            self._draw(current, offer, place)
+        else:
+            self._ask(current, place)
+
+    def _ask(self, current: PlaneAnnotation, place: Place) -> None:
+        """Ask the inference thread for the alternatives of the present mask."""
+        session, found = current.session, predicted(current)
+        if session is None or found is None or current.accepting:
+            self.say("The mask is not there yet: try again in a moment.")
+            return
+        prompts = current.current.prompts
+        arrived = partial(self._on_found, current, current.current, prompts, place)
+        self.ask(_job(session, found), arrived)
+
+    def _on_found(
+        self,
+        current: PlaneAnnotation,
+        asked: CurrentObject,
+        prompts: Prompts,
+        place: Place,
+        found: tuple[Alternative, ...] | None,
+        _seconds: float,
+    ) -> None:
+        """Keep what was found, if the clicks are those it was asked for."""
+        if self.annotation is not None:
+            self.annotation.click_layers.settle()  # what was clicked before comes first
+        if found is None or current is not self.current:
+            return
+        offer = Offer(asked, prompts, found)
+        if current.accepting or not offer.holds_for(current.current):
+            return
+        self._offer = offer
+        self._draw(current, offer, place)
+
+    def _draw(self, current: PlaneAnnotation, offer: Offer, place: Place) -> None:
+        """Draw another alternative and tell which it is."""
+        count, chosen = len(offer.found), place(offer)
+        if count == 1:
+            self.say("The clicks leave no other mask.")
+        elif chosen is None:
+            self.say("There is no such mask.")
+        elif chosen != offer.place:
+            one = offer.found[chosen].prediction if chosen else None
+            current.choose(one, instead=offer.place > 0)
+            offer.place, offer.chosen = (
+                chosen,
+                current.current.start if chosen else None,
+            )
+        if count > 1 and chosen is not None:
+            self.say(_told(offer))
+        self.changed.emit()
+
+
+def _next(offer: Offer) -> int:
+    return (offer.place + 1) % len(offer.found)
+
+
+def _previous(offer: Offer) -> int:
+    return (offer.place - 1) % len(offer.found)
+
+
+def _smaller(offer: Offer) -> int | None:
+    """Return the place of the largest of the smaller masks."""
+    now = offer.found[offer.place].area
+    areas = {one.area: k for k, one in enumerate(offer.found) if one.area < now}
+    return areas[max(areas)] if areas else None
+
+
+def _larger(offer: Offer) -> int | None:
+    """Return the place of the smallest of the larger masks."""
+    now = offer.found[offer.place].area
+    areas = {one.area: k for k, one in enumerate(offer.found) if one.area > now}
+    return areas[min(areas)] if areas else None
+
+
+_PLACES: dict[str, Place] = {
+    "alternative_next": _next,
+    "alternative_previous": _previous,
+    "alternative_smaller": _smaller,
+    "alternative_larger": _larger,
+}
+
+
+def _told(offer: Offer) -> str:
+    """Return what the user is told of the alternative that is drawn."""
+    area, count = offer.found[offer.place].area, len(offer.found)
+    return (
+        f"Mask {offer.place + 1} of {count} for these clicks: {area:,} pixels. "
+        f"{key_of('alternative_next')} goes to the next one."
+    )
+
+
+def _job(
+    session: Session, prediction: Prediction
+) -> Callable[[Callable[[], bool]], tuple[Alternative, ...] | None]:
+    """Return the job for the inference thread."""
+    segmenter, prepared = session.segmenter, session.prepared
+
+    def work(cancelled: Callable[[], bool]) -> tuple[Alternative, ...] | None:
+        if cancelled():
+            return None
+        return select(prediction, propose(segmenter, prepared, prediction))
+
+    return work

@@ -1,0 +1,266 @@
+"""Alternatives: other masks for the same clicks, from the kernel and the threshold."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from _toy import ToyModel, toy_info, toy_segmenter
+from _toy_backbone import make_toy_model
+from napari_gpcis import Click, Segmenter, Session
+from napari_gpcis.alternatives import alternatives, select
+from napari_gpcis.alternatives.proposals import HIGH, LENGTH_SCALES, LOW, propose
+from napari_gpcis.errors import InputError
+from napari_gpcis.inference.segmenter import Request
+from napari_gpcis.next_click import expected_iou
+
+SHAPE = (60, 80)
+CLICKS = (Click(30, 40), Click(8, 9, False))
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), dtype=np.uint8)
+
+
+def gp_segmenter(**settings) -> Segmenter:
+    settings = {"infer_size": 64, "gp_stride": 4, **settings}
+    return Segmenter(make_toy_model(gp_stride=4), toy_info(**settings))
+
+
+def iou(one, other) -> float:
+    return (one & other).sum() / (one | other).sum()
+
+
+# -- proposals ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("factor", LENGTH_SCALES)
+def test_a_length_scale_is_that_of_a_model_that_has_it(image, factor, mirror):
+    model = make_toy_model(gp_stride=4)
+    info = toy_info(infer_size=64, gp_stride=4, mirror=mirror)
+    segmenter = Segmenter(model, info)
+    prepared = segmenter.prepare(image)
+    found = segmenter.run(Request(prepared, CLICKS))[-1]
+    (scaled,) = segmenter.rescaled(prepared, found, [factor])
+    other = make_toy_model(gp_stride=4)
+    with torch.no_grad():
+        other.logsigma2 -= 2 * math.log(factor)
+    expected = Segmenter(other, info)._engine.recondition(prepared, found.seen, CLICKS)
+    assert_allclose(scaled.maps.probability, expected.maps.probability, atol=1e-6)
+    assert_allclose(scaled.maps.variance, expected.maps.variance, atol=1e-6)
+    assert not np.allclose(scaled.maps.update, found.maps.update, atol=1e-3)
+    assert_array_equal(scaled.maps.prior, found.maps.prior)
+
+
+def test_longer_scales_spread_a_click_further(image):
+    segmenter = gp_segmenter()
+    prepared = segmenter.prepare(image)
+    found = segmenter.run(Request(prepared, CLICKS[:1]))[-1]
+    reach = [
+        np.abs(one.maps.update).mean()
+        for one in segmenter.rescaled(prepared, found, [0.5, 1, 2, 4])
+    ]
+    assert reach == sorted(reach)
+    assert reach[0] < 0.9 * reach[-1]
+
+
+@pytest.mark.parametrize("factor", [0, -1, math.nan, math.inf])
+def test_a_length_scale_is_above_zero(image, factor):
+    segmenter = gp_segmenter()
+    prepared = segmenter.prepare(image)
+    found = segmenter.run(Request(prepared, CLICKS))[-1]
+    with pytest.raises(InputError, match="factors must be numbers above 0"):
+        segmenter.rescaled(prepared, found, [1.0, factor])
+
+
+def test_a_model_without_a_kernel_has_thresholds_alone(image):
+    segmenter = toy_segmenter()
+    prepared = segmenter.prepare(image)
+    found = segmenter.run(Request(prepared, CLICKS))[-1]
+    thresholds = [one.threshold for one in propose(segmenter, prepared, found)]
+    assert thresholds == [LOW, HIGH]
+
+
+def test_the_order_is_always_the_same(image):
+    segmenter = gp_segmenter()
+    prepared = segmenter.prepare(image)
+    found = segmenter.run(Request(prepared, CLICKS))[-1]
+    scaled = segmenter.rescaled(prepared, found, LENGTH_SCALES)
+    low, half, twice, *_, four = propose(segmenter, prepared, found)
+    assert low.threshold == LOW
+    assert low.maps is found.maps
+    for one, other in zip((half, twice, four), scaled, strict=True):
+        assert_array_equal(one.maps.update, other.maps.update)
+        assert one.threshold == found.threshold
+
+
+def test_what_leaves_only_the_clicks_is_left_out(image):
+    segmenter = gp_segmenter()
+    prepared = segmenter.prepare(image)
+    found = segmenter.run(Request(prepared, CLICKS))[-1]
+    faint = found.maps._replace(probability=0.6 * found.maps.probability)
+    object.__setattr__(found, "maps", faint)
+    thresholds = [one.threshold for one in propose(segmenter, prepared, found)]
+    assert HIGH not in thresholds
+    assert found.with_threshold(HIGH).mask.any()  # the click itself
+
+
+def test_every_alternative_obeys_every_click():
+    segmenter = gp_segmenter()
+    rng = np.random.default_rng(1)
+    obeyed = 0
+    for _ in range(60):
+        image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        count = int(rng.integers(1, 9))
+        rows, cols = rng.integers(0, 40, count), rng.integers(0, 50, count)
+        signs = [True, *(rng.random(count - 1) < 0.5)]
+        clicks = [
+            Click(*c) for c in zip(rows.tolist(), cols.tolist(), signs, strict=True)
+        ]
+        wanted = {click.pixel: click.positive for click in clicks}
+        for one in alternatives(segmenter, image, clicks):
+            mask = one.mask
+            assert all(mask[place] == sign for place, sign in wanted.items())
+            obeyed += len(wanted)
+    assert obeyed > 500
+
+
+# -- selection ---------------------------------------------------------------------
+
+
+def test_the_mask_is_first_and_all_differ(image):
+    segmenter = gp_segmenter()
+    session = Session(segmenter, image)
+    found = session.add_click(30, 40)
+    several = session.alternatives()
+    assert 2 <= len(several) <= 6
+    assert several[0].prediction is found
+    for one, other in combinations(several, 2):
+        assert iou(one.mask, other.mask) <= 0.9
+    assert all(one.area == one.mask.sum() > 0 for one in several)
+    assert several[0].score == expected_iou(found)
+    assert_array_equal(several[1].probability, several[1].prediction.probability)
+    plain = alternatives(segmenter, image, [Click(30, 40)])
+    assert len(plain) == len(several)
+    for one, other in zip(plain, several, strict=True):
+        assert_array_equal(one.mask, other.mask)
+
+
+def test_a_limit_keeps_the_first(image):
+    session = Session(gp_segmenter(), image)
+    session.add_click(30, 40)
+    every = session.alternatives(20)
+    for limit in range(1, len(every) + 1):
+        found = session.alternatives(limit)
+        assert [one.score for one in found] == [one.score for one in every[:limit]]
+    with pytest.raises(InputError, match="limit must be at least 1, got 0"):
+        session.alternatives(0)
+
+
+def test_the_quality_of_another_threshold_is_scaled(image):
+    session = Session(gp_segmenter(), image)
+    found = session.add_click(30, 40)
+    object.__setattr__(found, "quality", 0.6)
+    lower = found.with_threshold(0.2)
+    by_threshold = {
+        one.prediction.threshold: one.score for one in select(found, [lower])
+    }
+    assert by_threshold[found.threshold] == 0.6
+    expected = min(1, 0.6 * expected_iou(lower) / expected_iou(found))
+    assert by_threshold.get(0.2, expected) == pytest.approx(expected)
+
+
+def test_alternatives_need_a_click(image):
+    session = Session(gp_segmenter(), image)
+    with pytest.raises(InputError, match="alternatives need at least one click"):
+        session.alternatives()
+    with pytest.raises(InputError, match="clicks must hold at least one click"):
+        alternatives(session.segmenter, image, [])
+
+
+# -- the choice --------------------------------------------------------------------
+
+
+def test_a_choice_is_one_step(image):
+    session = Session(gp_segmenter(), image)
+    before = session.add_click(30, 40)
+    other = session.alternatives()[1]
+    chosen = session.choose(1)
+    assert_array_equal(chosen.mask, other.mask)
+    assert session.clicks == before.clicks
+    assert session.undo() is before
+    assert_array_equal(session.redo().mask, other.mask)
+    assert len(session.alternatives()) == 1
+    assert session.choose(0) is session.prediction
+    session.undo()
+    session.undo()
+    assert session.clicks == ()
+
+
+def test_the_next_click_goes_on_from_the_choice(image):
+    model = ToyModel()
+    session = Session(Segmenter(model, toy_info()), image)
+    session.add_click(30, 40)
+    chosen = session.choose(1)
+    session.add_click(20, 20)
+    seen = model.previous[-1][0, 0].numpy()
+    top, left, bottom, right = session.prediction.roi
+    rows = top + (np.arange(64) + 0.5) * (bottom - top) / 64 - 0.5
+    cols = left + (np.arange(64) + 0.5) * (right - left) / 64 - 0.5
+    place = np.ix_(np.round(rows).astype(int), np.round(cols).astype(int))
+    assert (np.round(seen) == chosen.mask[place]).mean() > 0.97
+    assert session.prediction.mask[20, 20]
+    assert session.prediction.mask[30, 40]
+
+
+@pytest.mark.parametrize("more", [(), ((12, 50, True), (50, 70, False))])
+def test_saved_choices_give_the_same_labels(image, tmp_path, more):
+    segmenter = gp_segmenter()
+    session = Session(segmenter, image)
+    session.add_click(30, 40)
+    session.choose(1)
+    for click in more:
+        session.add_click(*click)
+    session.accept()
+    session.add_click(5, 5)
+    session.choose(1)
+    file = tmp_path / "prompts.json"
+    session.save(file)
+    again = Session.load(file, segmenter, image)
+    assert_array_equal(again.labels, session.labels)
+    assert_array_equal(again.prediction.mask, session.prediction.mask)
+    assert again.clicks == session.clicks
+    session.clear()
+    session.undo_accept()
+    session.accept()
+    assert_array_equal(again.labels, session.labels)
+
+
+def test_a_refined_object_keeps_its_id(image):
+    session = Session(gp_segmenter(), image)
+    session.add_click(30, 40)
+    number = session.accept()
+    session.refine(number)
+    assert len(session.alternatives()) == 1
+    session.add_click(30, 42)
+    chosen = session.choose(1)
+    assert session.accept() == number
+    assert_array_equal(session.labels == number, chosen.mask)
+
+
+@pytest.mark.parametrize("index", [-1, 7])
+def test_a_place_that_is_not_there(image, index):
+    session = Session(gp_segmenter(), image)
+    session.add_click(30, 40)
+    before = session.prediction
+    with pytest.raises(InputError, match="index must be one of 0 to"):
+        session.choose(index)
+    assert session.prediction is before
+    assert not session.can_redo

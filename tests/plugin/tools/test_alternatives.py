@@ -1,0 +1,205 @@
+"""Going through the alternatives to the mask of the current object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from _fake_segmenter import RADIUS, FakeSegmenter
+from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
+
+PLACE = (40, 50)
+
+
+def disk(radius: float, place: tuple[int, int] = PLACE) -> np.ndarray:
+    rows, cols = np.indices((80, 100))
+    return np.hypot(rows - place[0], cols - place[1]) <= radius
+
+
+class Ambiguous(FakeSegmenter):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def rescaled(self, prepared: Any, prediction: Any, factors: Any) -> list[Any]:
+        self.asked += 1
+        return super().rescaled(prepared, prediction, factors)
+
+
+@pytest.fixture
+def segmenter() -> Ambiguous:
+    return Ambiguous()
+
+
+@pytest.fixture
+def tool(bench) -> AlternativeMasks:
+    return AlternativeMasks(bench.controller)
+
+
+def click(bench, place=PLACE, clicks=1) -> None:
+    bench.positive.add(place)
+    bench.settled(clicks)
+
+
+def drawn(bench) -> np.ndarray:
+    return np.asarray(bench.labels.data) > 0
+
+
+def go(bench, tool, name: str) -> None:
+    """Run a command and wait until its answer is drawn."""
+    bench.controller.command(name)
+    bench.until(lambda: tool.offer is not None and not bench.current.busy)
+
+
+def test_masks_are_gone_through_and_come_round(bench, tool, segmenter):
+    bench.start()
+    click(bench)
+    sizes = []
+    for _ in range(4):
+        go(bench, tool, "alternative_next")
+        sizes.append(int(drawn(bench).sum()))
+    radii = {int(disk(RADIUS * f).sum()) for f in (0.5, 1, 2, 4)}
+    assert set(sizes) == radii
+    assert sizes[-1] == disk(RADIUS).sum()
+    assert segmenter.asked == 1
+    assert len(segmenter.runs) == 1
+    go(bench, tool, "alternative_previous")
+    assert drawn(bench).sum() == sizes[2]
+    assert "Mask 4 of 4" in bench.controller.status
+
+
+def test_smaller_and_larger(bench, tool):
+    bench.start()
+    click(bench)
+    for name, factor in (
+        ("alternative_larger", 2),
+        ("alternative_larger", 4),
+        ("alternative_smaller", 2),
+        ("alternative_smaller", 1),
+        ("alternative_smaller", 0.5),
+    ):
+        go(bench, tool, name)
+        assert (drawn(bench) == disk(RADIUS * factor)).all()
+    bench.controller.command("alternative_smaller")
+    assert bench.controller.status == "There is no such mask."
+    assert (drawn(bench) == disk(RADIUS * 0.5)).all()
+
+
+def test_a_choice_is_one_step_of_undo(bench, tool):
+    bench.start()
+    click(bench)
+    for _ in range(3):
+        go(bench, tool, "alternative_larger")
+    assert (drawn(bench) == disk(RADIUS * 4)).all()
+    bench.controller.command("undo")
+    bench.until(lambda: (drawn(bench) == disk(RADIUS)).all())
+    assert tool.offer.place == 0
+    bench.controller.command("redo")
+    bench.until(lambda: (drawn(bench) == disk(RADIUS * 4)).all())
+    bench.controller.command("undo")
+    bench.controller.command("undo")
+    bench.until(lambda: not drawn(bench).any())
+    assert bench.current.clicks == ()
+
+
+def test_the_next_click_goes_on_from_the_choice(bench, tool, segmenter):
+    bench.start()
+    click(bench)
+    go(bench, tool, "alternative_larger")
+    bench.negative.add((40, 70))
+    bench.settled(2)
+    hole = disk(5, (40, 70))
+    assert (drawn(bench) == disk(RADIUS * 2) & ~hole).all()
+    assert segmenter.runs[-1].start is not None
+    assert tool.offer is None
+    go(bench, tool, "alternative_smaller")
+    assert segmenter.asked == 2
+
+
+def test_what_was_chosen_is_accepted_and_returns(bench, tool):
+    bench.start()
+    click(bench)
+    go(bench, tool, "alternative_larger")
+    bench.controller.command("accept")
+    bench.until(lambda: bench.current.clicks == ())
+    assert (np.asarray(bench.labels.data) == disk(RADIUS * 2)).all()
+    bench.controller.command("undo")
+    bench.until(lambda: len(bench.current.clicks) == 1)
+    assert (drawn(bench) == disk(RADIUS * 2)).all()
+
+
+def test_without_a_mask_nothing_changes(bench, tool, segmenter):
+    bench.controller.command("alternative_next")
+    bench.start()
+    bench.controller.command("alternative_next")
+    assert bench.controller.status == "No mask yet: click on an object first."
+    segmenter.gate.clear()
+    bench.positive.add(PLACE)
+    bench.until(lambda: len(segmenter.runs) == 1)
+    bench.controller.command("alternative_next")
+    assert "not there yet" in bench.controller.status
+    segmenter.gate.set()
+    bench.settled(1)
+    assert (drawn(bench) == disk(RADIUS)).all()
+
+
+def test_an_answer_that_comes_too_late_is_dropped(bench, tool):
+    bench.start()
+    click(bench)
+    bench.controller.command("alternative_larger")
+    bench.negative.add((40, 58))
+    bench.settled(2)
+    bench.qtbot.wait(50)
+    assert (drawn(bench) == disk(RADIUS) & ~disk(5, (40, 58))).all()
+    assert tool.offer is None
+
+
+def test_an_error_is_told_and_the_mask_stays(bench, tool, segmenter, monkeypatch):
+    told: list[str] = []
+    monkeypatch.setattr(
+        "napari_gpcis.plugin.annotation.controller.show_error", told.append
+    )
+    bench.start()
+    click(bench)
+    segmenter.error = RuntimeError("out of memory")
+    bench.controller.command("alternative_next")
+    bench.until(lambda: told)
+    assert "out of memory" in told[0]
+    assert (drawn(bench) == disk(RADIUS)).all()
+    segmenter.error = None
+    go(bench, tool, "alternative_next")
+    assert (drawn(bench) != disk(RADIUS)).any()
+
+
+def test_a_script_chooses_and_the_viewer_shows_it(open_desk, segmenter):
+    desk = open_desk(model=segmenter)
+    session = desk.widget.session
+    session.add_click(*PLACE)
+    plain = drawn(desk)
+    areas = [one.area for one in session.alternatives()]
+    assert areas[0] == plain.sum()
+    session.choose(1)
+    assert drawn(desk).sum() == areas[1]
+    session.undo()
+    assert (drawn(desk) == plain).all()
+    session.redo()
+    assert drawn(desk).sum() == areas[1]
+
+
+def test_keys_in_a_real_window(open_desk, segmenter):
+    desk = open_desk(model=segmenter)
+    desk.robot.click(desk.image, PLACE)
+    desk.settled(1)
+    plain = drawn(desk)
+    desk.robot.press(Qt.Key.Key_Period)
+    desk.until(lambda: drawn(desk).sum() > plain.sum())
+    desk.robot.press(Qt.Key.Key_Comma)
+    desk.until(lambda: (drawn(desk) == plain).all())
+    desk.robot.press(Qt.Key.Key_Y)
+    desk.until(lambda: (drawn(desk) != plain).any())
+    desk.robot.press(Qt.Key.Key_Y, Qt.KeyboardModifier.ShiftModifier)
+    desk.until(lambda: (drawn(desk) == plain).all())
+    assert "Mask 1 of 4" in desk.widget.status.text()
