@@ -263,7 +263,7 @@ def test_after_contrast_clicking_goes_on(desk) -> None:
 def test_after_zooming_and_hiding_layers_clicking_goes_on(desk) -> None:
     desk.positive.mode = "pan_zoom"
     come_back(desk)
-    desk.viewer.camera.zoom *= 1.5
+    desk.viewer.scene.camera.zoom *= 1.5
     assert not desk.controller.annotation.clicking
     desk.until(lambda: desk.controller.annotation.clicking)
     leave_canvas(desk)
@@ -291,7 +291,7 @@ def test_whoever_does_something_else_is_left_alone(desk, who) -> None:
     if who == "preference":
         desk.image.contrast_limits = (0, 100)
     elif who != "no change":
-        desk.viewer.camera.zoom *= 1.5
+        desk.viewer.scene.camera.zoom *= 1.5
         if who != "labels":
             desk.image.visible = False
     come_back(desk)

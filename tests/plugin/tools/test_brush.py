@@ -135,6 +135,8 @@ def test_what_may_be_overwritten_comes_back(desk) -> None:
     PREFERENCES.protect = False
     desk.viewer.layers.selection.active = desk.labels
     desk.labels.mode = "paint"
+    desk.settled(1)
+    desk.until(lambda: desk.labels.selected_label == 2)
     before = desk.labels.data == 1
     stroke(desk, (30, 50), (30, 80))
     assert (before & (desk.labels.data == 2)).any()

@@ -117,7 +117,7 @@ def test_lines_keep_their_width_on_the_screen(open_desk) -> None:
     outlined(desk, desk.labels.data == 1)
     layer = curves(desk).layer
     width = layer.edge_width
-    desk.viewer.camera.zoom *= 4
+    desk.viewer.scene.camera.zoom *= 4
     assert layer.edge_width == pytest.approx(width / 4)
     inner, outer = np.split(layer.data[:, 0], 2)
     assert np.abs(inner - outer).max() == pytest.approx(width / 4, rel=0.1)
