@@ -493,6 +493,7 @@ class PlaneAnnotation:
             running = "Accept or clear the current object first."
             self._context.say(running if self.clicks else "Not open yet: try again.")
             return False
+        self._forget_before()  # of clicks that were cleared
         session.push_mask(mask, clicks, corner=corner, label=label)
         self._changed()
         return True
@@ -676,12 +677,17 @@ class PlaneAnnotation:
 
     def _begin(self, current: CurrentObject) -> None:
         """Take what the first click of an object is seen with, and its threshold."""
-        self._targets.pop(current, None)
-        edits = self._by_hand.pop(current, None)
-        if edits is not None:  # of clicks that were cleared
-            self._by_hand_before[current] = current.steps, edits
+        self._forget_before()
         current.view = self.view
         current.threshold = self._context.writing.threshold
+
+    def _forget_before(self) -> None:
+        """Let an object begin with nothing of the clicks that were cleared before."""
+        current = self.current
+        self._targets.pop(current, None)
+        edits = self._by_hand.pop(current, None)
+        if edits is not None:
+            self._by_hand_before[current] = current.steps, edits
 
     def _choose_target(self) -> None:
         """Decide once what the live mask does to the labels."""
