@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class Segments(NamedTuple):
 
 
 def _of_labels(
-    labels: NDArray[np.generic], corner: tuple[float, float], step: int
+    labels: NDArray[Any], corner: tuple[float, float], step: int
 ) -> Segments:
     """Return the borders of labels of which one pixel stands for ``step`` ** 2."""
     padded = np.pad(np.maximum(labels, 0) if labels.dtype != bool else labels, 1)
@@ -98,11 +98,11 @@ def _of_labels(
         turned = outward[0] == 0
         first, last, place, value = _runs(border.T if turned else border)
         side = place + 0.5 + (outward[1] if turned else outward[0]) / 2
-        ends = [np.stack(pair, axis=1) for pair in ((side, first), (side, last))]
+        pair = [np.stack(one, axis=1) for one in ((side, first), (side, last))]
         if turned:
-            ends = [end[:, ::-1] for end in ends]
-        away = np.broadcast_to(np.array(outward, dtype=float), ends[0].shape)
-        sides.append((*ends, away, value))
+            pair = [one[:, ::-1] for one in pair]
+        outwards = np.broadcast_to(np.array(outward, dtype=float), pair[0].shape)
+        sides.append((*pair, outwards, value))
     starts, ends, away, values = (
         np.concatenate(parts) for parts in zip(*sides, strict=True)
     )
@@ -110,7 +110,7 @@ def _of_labels(
     return Segments(starts * step + origin, ends * step + origin, away, values)
 
 
-def _runs(border: NDArray[np.generic]) -> tuple[NDArray[np.generic], ...]:
+def _runs(border: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     """Return the runs of equal values above 0 in the rows of an array.
 
     Returns
