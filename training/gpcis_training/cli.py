@@ -1,4 +1,4 @@
-"""``gpcis-train``: fit, fine-tune, average, export, evaluate and calibrate."""
+"""``gpcis-train``: fit, adapt, average, export, evaluate, calibrate, superpixels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gpcis_training import ambiguity, calibration
 from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
 from gpcis_training.finetuning import cli as finetuning_cli
+from gpcis_training.superpixels import cli as superpixels_cli
 from napari_gpcis.errors import GPCISError
 
 if TYPE_CHECKING:
@@ -202,6 +203,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     ambiguity.add_arguments(ambiguous)
     ambiguous.set_defaults(run=ambiguity.run)
+    superpixels = commands.add_parser(
+        "superpixels", help="train and evaluate superpixels"
+    )
+    superpixels_cli.add_arguments(superpixels)
     return parser
 
 

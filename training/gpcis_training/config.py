@@ -286,7 +286,23 @@ def load_config(
     InputError
         If the file is missing, no mapping, or has an unknown or ill-typed entry.
     """
-    path = Path(path).expanduser()
+    content = read_mapping(Path(path).expanduser(), overrides, assignments)
+    config: FitConfig = build(FitConfig, content, Path(path).name)
+    return config
+
+
+def read_mapping(
+    path: Path,
+    overrides: dict[str, Any] | None = None,
+    assignments: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Return the mapping of a YAML file, with the entries that replace others.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no mapping, or an assignment is none.
+    """
     if not path.is_file():
         msg = f"configuration: no file {str(path)!r}"
         raise InputError(msg)
@@ -301,11 +317,10 @@ def load_config(
     content = {**content, **(overrides or {})}
     for assignment in assignments:
         set_entry(content, assignment)
-    config: FitConfig = build(FitConfig, content, path.name)
-    return config
+    return content
 
 
-def save_config(path: Path, config: FitConfig) -> None:
+def save_config(path: Path, config: Any) -> None:
     """Write a configuration as YAML that :func:`load_config` reads.
 
     Raises

@@ -103,7 +103,7 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     for path in filter(None, (arguments.output, arguments.prompts)):
         _check_free(path, arguments)
     image = read_image(arguments.image, arguments.plane)
-    _check_channels(image, arguments.channels)
+    check_channels(image, arguments.channels)
     labels = arguments.labels and read_labels(arguments.labels, arguments.plane)
     session = _open_session(arguments, image, labels)
     made, problems = [], []
@@ -199,7 +199,7 @@ def _checked_objects(objects: list[list[Click]] | None) -> list[list[Click]]:
     return objects or []
 
 
-def _check_channels(image: Any, channels: Sequence[int] | None) -> None:
+def check_channels(image: Any, channels: Sequence[int] | None) -> None:
     """Raise `InputError` if a stack was given where one plane is needed."""
     if image.ndim == 3 and image.shape[2] > MAX_COLOURS and channels is None:
         msg = (
@@ -373,20 +373,20 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add(
         "--view",
-        type=_floats,
+        type=floats,
         metavar="R0,C0,R1,C1",
         help="part of the image that the first click of each object refers to",
     )
     add(
         "--contrast",
-        type=_floats,
+        type=floats,
         metavar="LOW,HIGH",
         help="values that become black and white",
     )
-    add("--channels", type=_integers, metavar="C[,C[,C]]", help="channels, from 0")
+    add("--channels", type=integers, metavar="C[,C[,C]]", help="channels, from 0")
     add(
         "--plane",
-        type=_integers,
+        type=integers,
         default=(),
         metavar="I[,I...]",
         help="plane of a stack or movie, from 0",
@@ -442,7 +442,7 @@ def _click(text: str) -> Click:
         raise argparse.ArgumentTypeError(msg) from error
 
 
-def _floats(text: str) -> tuple[float, ...]:
+def floats(text: str) -> tuple[float, ...]:
     """Parse numbers with commas between them."""
     try:
         return tuple(float(word) for word in text.split(","))
@@ -451,7 +451,7 @@ def _floats(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(msg) from error
 
 
-def _integers(text: str) -> tuple[int, ...]:
+def integers(text: str) -> tuple[int, ...]:
     """Parse whole numbers with commas between them."""
     try:
         return tuple(int(word) for word in text.split(","))
