@@ -10,8 +10,8 @@ from qtpy.QtCore import (
     QItemSelectionModel,
     QSignalBlocker,
     Qt,
+    Signal,
 )
-from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -20,7 +20,6 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QPushButton,
-    QShortcut,
     QTableView,
 )
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qtpy.QtCore import QModelIndex
+    from qtpy.QtGui import QKeyEvent
 
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.labels.write_mode import ChosenMode
@@ -95,7 +95,7 @@ class ObjectsPanel(Panel):
         self.write_mode = QComboBox()
         self.overwrite = QCheckBox(OVERWRITE)
         self.summary = QLabel()
-        self.list = QTableView()
+        self.list = _ObjectView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
         self.delete_button = QPushButton(DELETE)
         self._lay_out()
@@ -161,9 +161,7 @@ class ObjectsPanel(Panel):
         self.next_button.clicked.connect(self.go_to_next)
         self.refine_button.clicked.connect(self._on_refine)
         self.delete_button.clicked.connect(self.delete_selected)
-        self._delete_key = QShortcut(QKeySequence.StandardKey.Delete, self.list)
-        self._delete_key.setContext(Qt.ShortcutContext.WidgetShortcut)
-        self._delete_key.activated.connect(self.delete_selected)
+        self.list.delete_pressed.connect(self.delete_selected)
         self.index.changed.connect(self._show_objects)
         self.list.selectionModel().selectionChanged.connect(self._show_buttons)
         self.table.replacing.connect(self._on_replacing)
@@ -281,6 +279,7 @@ class ObjectsPanel(Panel):
         annotation = self.controller.annotation
         if annotation is None:
             return
+        self.list.setFocus()  # for the Delete key
         found = self.table.rows[place.row()]
         annotation.layers.labels.selected_label = found.label
         box = found.entry.box
@@ -305,6 +304,22 @@ class ObjectsPanel(Panel):
         annotation = self.controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.write_otherwise()
+
+
+class _ObjectView(QTableView):
+    """Table whose Delete key deletes, and whose letters are napari's shortcuts."""
+
+    delete_pressed = Signal()
+    """Emitted when the Delete key is pressed."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Keep the keys that move the selection; pass on those that write."""
+        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+            self.delete_pressed.emit()
+        elif event.text().isprintable() and event.text():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
 
 
 def summary(rows: Sequence[Found], *, started: bool) -> str:
