@@ -6,12 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import (
+    QEvent,
     QItemSelection,
     QItemSelectionModel,
     QSignalBlocker,
     Qt,
     Signal,
 )
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qtpy.QtCore import QModelIndex
-    from qtpy.QtGui import QKeyEvent
 
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.labels.write_mode import ChosenMode
@@ -312,14 +313,16 @@ class _ObjectView(QTableView):
     delete_pressed = Signal()
     """Emitted when the Delete key is pressed."""
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
+    def event(self, event: QEvent) -> bool:
         """Keep the keys that move the selection; pass on those that write."""
-        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
-            self.delete_pressed.emit()
-        elif event.text().isprintable() and event.text():
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+                self.delete_pressed.emit()
+                return True
+            if event.text() and event.text().isprintable():
+                event.ignore()
+                return False
+        return bool(super().event(event))
 
 
 def summary(rows: Sequence[Found], *, started: bool) -> str:
