@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gpcis_training import ambiguity, calibration
 from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
+from gpcis_training.evaluation import similar
 from gpcis_training.finetuning import cli as finetuning_cli
 from gpcis_training.superpixels import cli as superpixels_cli
 from napari_gpcis.errors import GPCISError
@@ -198,6 +199,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibration.add_arguments(calibrate)
     calibrate.set_defaults(run=calibration.run)
+    alike = commands.add_parser(
+        "similar", help="how well similar objects are found, and what it saves"
+    )
+    similar.add_arguments(alike)
+    alike.set_defaults(run=similar.run)
     ambiguous = commands.add_parser(
         "ambiguity", help="what alternatives are worth where a click is ambiguous"
     )

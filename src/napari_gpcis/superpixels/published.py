@@ -155,7 +155,8 @@ def _network(state: Mapping[str, Tensor], file: Path) -> CDS:
     if not {_WIDTH_FROM, _CONTENT_FROM} <= state.keys():
         msg = f"weights {file} are not of a CDS network: no {_WIDTH_FROM} in them"
         raise CheckpointError(msg)
-    return CDS(**_options(state)).eval()
+    options = _options(state)
+    return CDS(options["width"], options["content"]).eval()
 
 
 def _describe(file: Path, state: Mapping[str, Tensor]) -> ModelInfo:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from napari.utils.colormaps.standardize_color import transform_color
@@ -11,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.panels.clicking import THRESHOLD, ClickingPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
@@ -70,6 +73,36 @@ def test_a_point_without_a_place_is_refused(bench, point) -> None:
     bench.controller.command("accept")
     bench.settled(0)
     assert (bench.labels.data == shown).all()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::RuntimeWarning",  # napari draws it
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # and sets its sliders
+)
+@pytest.mark.parametrize("point", [(np.inf, 40), (30, -np.inf), (np.inf, np.nan)])
+@pytest.mark.parametrize("how", ["add", "data"])
+def test_a_point_without_a_place_leaves_the_window_whole(open_desk, point, how) -> None:
+    """Napari's sliders fail at it, before anybody else hears of the point."""
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    ranges, told = desk.viewer.dims.range, []
+    desk.controller.status_changed.connect(told.append)
+    with suppress(OverflowError):
+        if how == "add":
+            desk.positive.add(point)
+        else:
+            desk.positive.data = np.vstack([desk.positive.data, [point]])
+    desk.until(lambda: any("1 point was removed" in words for words in told))
+    np.testing.assert_array_equal(desk.positive.data, [[30, 40]])
+    assert desk.viewer.dims.range == ranges
+    with pytest.raises(InputError, match="finite"):
+        desk.widget.session.add_click(*point)
+    desk.robot.click(desk.image, (60, 70))
+    desk.settled(2)
+    desk.controller.command("accept")
+    desk.settled(0)
+    assert desk.labels.data[30, 40] == desk.labels.data[60, 70] == 1
 
 
 def test_a_click_in_the_3d_display_makes_no_point(open_desk) -> None:

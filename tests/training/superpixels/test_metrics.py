@@ -74,7 +74,7 @@ def test_boundary_pixels_lie_on_both_sides():
 def test_shape_of_squares():
     squares = np.kron(np.arange(4).reshape(2, 2), np.ones((8, 8), int))
     found = shape_figures(squares, squares)
-    assert found.count == found.components == 4
+    assert found.number == found.components == 4
     assert found.compactness == pytest.approx(4 * math.pi * 64 / 32**2)
     assert found.variation == pytest.approx(1)
 
@@ -95,4 +95,4 @@ def test_variation_is_the_share_between_superpixels():
 def test_parts_are_counted_before_they_were_connected():
     before = np.array([[1, 2, 1, 2]])
     found = shape_figures(np.array([[1, 1, 2, 2]]), before, before)
-    assert (found.count, found.components) == (2, 4)
+    assert (found.number, found.components) == (2, 4)

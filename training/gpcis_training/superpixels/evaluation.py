@@ -168,7 +168,7 @@ def evaluate_image(job: Job) -> ImageResult:
     shape_of = shape_figures(labels, image, raw)
     return ImageResult(
         *job.key,
-        shape_of.count,
+        shape_of.number,
         shape_of.components,
         shape_of.compactness,
         shape_of.variation,

@@ -188,10 +188,9 @@ def laplacian_loss(association: Tensor, cell: int = CELL) -> Tensor:
         Side of a cell.
     """
     batch, _, height, width = association.shape
-    total = sum(
-        _neighbour_products(association, step, cell)
-        for step in ((0, 1), (1, 0), (1, 1), (1, -1))
-    )
+    steps = ((0, 1), (1, 0), (1, 1), (1, -1))
+    products = [_neighbour_products(association, step, cell) for step in steps]
+    total = torch.stack(products).sum()
     superpixels = batch * (height // cell) * (width // cell)
     side = 3 * cell
     pairs = 2 * (side * (side - 1) + (side - 1) ** 2)  # each unordered pair once
@@ -233,10 +232,10 @@ def embedding_loss(
 def _reconstruct(association: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """Return values from superpixels, and the distance to the mean position."""
     height, width = association.shape[-2:]
-    kind = {"dtype": association.dtype, "device": association.device}
-    row = torch.arange(height, **kind)[:, None].expand(height, width)
-    col = torch.arange(width, **kind)[None, :].expand(height, width)
-    place = torch.stack([row, col]).expand(len(association), 2, height, width)
+    row = torch.arange(height)[:, None].expand(height, width)
+    col = torch.arange(width)[None, :].expand(height, width)
+    place = torch.stack([row, col]).to(association)
+    place = place.expand(len(association), 2, height, width)
     both = torch.cat([values, place], dim=1)
     found = unpool(pool(both, association), association)
     distance = torch.linalg.vector_norm(found[:, -2:] - place, dim=1)
@@ -302,8 +301,10 @@ def _smallest_distance(
 ) -> Tensor:
     """Return the smallest distance of two drawn vectors of different regions."""
     drawn = []
-    for region in regions.unique():
+    for region in range(int(regions.max()) + 1):
         members = (regions == region).nonzero()[:, 0]
+        if len(members) == 0:
+            continue
         chosen = torch.randint(len(members), (pixels,), generator=generator)
         drawn.append(vectors[:, members[chosen.to(members.device)]].T)
     if len(drawn) < 2:

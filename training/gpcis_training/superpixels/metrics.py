@@ -45,7 +45,7 @@ class Agreement(NamedTuple):
 class Shape(NamedTuple):
     """Figures of superpixels that need no annotation."""
 
-    count: int
+    number: int
     """Number of superpixels."""
     compactness: float
     """Mean over pixels of ``4 pi A / P^2`` of their superpixel."""

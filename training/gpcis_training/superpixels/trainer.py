@@ -313,7 +313,8 @@ def _groups(network: nn.Module, config: SuperpixelConfig) -> list[dict[str, Any]
 
     Scales of batch norm are weights, as their names say.
     """
-    weights, biases = [], []
+    weights: list[nn.Parameter] = []
+    biases: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         (weights if name.endswith("weight") else biases).append(parameter)
     return [

@@ -53,6 +53,8 @@ class Controller(QObject):
     cancels
         Functions that end something of their own, and return whether it was there: the
         command ``cancel`` calls them before it ends the current object.
+    closed
+        True once it was closed, or deleted with its window: nothing can be done.
     """
 
     status_changed = Signal(str)
@@ -76,6 +78,7 @@ class Controller(QObject):
         super().__init__(parent)
         self.annotation: Annotation | None = None
         self.viewer = viewer
+        self.closed = False
         self.writing = WriteOptions(self)
         self._message = ""
         self._told = ""
@@ -147,6 +150,7 @@ class Controller(QObject):
 
     def close(self) -> bool:
         """End everything; return whether the inference thread has ended."""
+        self.closed = True
         self._followed.end()
         self.stop()
         self.writing.close()
