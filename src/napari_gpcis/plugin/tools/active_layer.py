@@ -154,7 +154,7 @@ class Brush(Tool):
         for signal in (
             events.clicking_changed,
             events.predicted,
-            events.current_changed,
+            events.accepted,
             events.plane_changed,
             labels.events.mode,
         ):
@@ -167,10 +167,10 @@ class Brush(Tool):
     def _check(self, *_: Any) -> None:
         """Choose the label of the current object, or that of before."""
         annotation = self.annotation
-        if annotation is None:
+        known = self._before
+        if annotation is None or (known is None and not self._drawing(annotation)):
             return
         labels, label = annotation.layers.labels, self._label(annotation)
-        known = self._before
         if known is not None and known.chosen == label:
             return
         self._give_back(labels)

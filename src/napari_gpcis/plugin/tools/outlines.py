@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.viewer.planes import Box
 
 CURRENT, ALL = "current object", "all objects"
 """Names of the curves."""
@@ -152,7 +153,7 @@ class MaskView(Tool):
         ]
         labels = annotation.layers.labels
         box = visible_box(labels, current.plane, current.shape)
-        top, left, bottom, right = box or (0, 0, *current.shape)
+        top, left, bottom, right = _wider(box, current.shape)
         seen = np.asarray(current.plane.take(labels.data))[top:bottom, left:right]
         pieces = Segments.of_labels(seen, (top, left))
         colours = {
@@ -187,3 +188,12 @@ class MaskView(Tool):
             layer.opacity = 1.0
             return False
         return True
+
+
+def _wider(box: Box | None, shape: tuple[int, int]) -> Box:
+    """Return a box with a margin, at whose edge objects end out of sight."""
+    if box is None:
+        return 0, 0, *shape
+    rows, cols = (box[2] - box[0]) // 4 + 2, (box[3] - box[1]) // 4 + 2
+    low = max(0, box[0] - rows), max(0, box[1] - cols)
+    return *low, min(shape[0], box[2] + rows), min(shape[1], box[3] + cols)
