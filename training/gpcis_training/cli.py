@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpcis_training import ambiguity, calibration
+from gpcis_training import ambiguity, calibration, similar
 from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
-from gpcis_training.evaluation import similar
 from gpcis_training.finetuning import cli as finetuning_cli
 from gpcis_training.superpixels import cli as superpixels_cli
 from napari_gpcis.errors import GPCISError

@@ -93,9 +93,13 @@ class Examples:
                 f"{other.model!r}"
             )
             raise InputError(msg)
-        pairs = zip(self.points, other.points, strict=True)
+        own, others = self.points, other.points
         return Examples(
-            Points(*(np.concatenate(pair) for pair in pairs)),
+            Points(
+                np.concatenate([own.features, others.features]),
+                np.concatenate([own.targets, others.targets]),
+                np.concatenate([own.noise, others.noise]),
+            ),
             self.sides + other.sides,
             self.areas + other.areas,
             self.places + other.places,

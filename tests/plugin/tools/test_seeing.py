@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.tools.outlines import ALL, CURRENT, LIGHT_FILL
+from napari_gpcis.plugin.tools.display.outlines import ALL, CURRENT, LIGHT_FILL
 from napari_gpcis.plugin.viewer.segments import Segments
 
 RIGHT = Qt.MouseButton.RightButton

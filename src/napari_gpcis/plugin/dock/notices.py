@@ -98,7 +98,10 @@ class Banner(QFrame):
         """Have room for two lines, in whatever font the theme has."""
         done = bool(super().event(event))
         if event.type() in (event.Type.Polish, event.Type.FontChange):
-            margins = self.layout().contentsMargins()
+            margins = self.contentsMargins()
+            layout = self.layout()
+            if layout is not None:
+                margins = layout.contentsMargins()
             room = 2 * self.text.fontMetrics().lineSpacing()
             self.setFixedHeight(room + margins.top() + margins.bottom() + 4)
         return done
