@@ -93,9 +93,13 @@ class Examples:
                 f"{other.model!r}"
             )
             raise InputError(msg)
-        pairs = zip(self.points, other.points, strict=True)
+        one, two = self.points, other.points
         return Examples(
-            Points(*(np.concatenate(pair) for pair in pairs)),
+            Points(
+                np.concatenate([one.features, two.features]),
+                np.concatenate([one.targets, two.targets]),
+                np.concatenate([one.noise, two.noise]),
+            ),
             self.sides + other.sides,
             self.areas + other.areas,
             self.places + other.places,
@@ -227,8 +231,9 @@ def _points(
         ] = True
     values = vectors(features)[cells.ravel()]
     values = values[farthest_points(values, count)]
-    target, noise = kind
     size = len(values)
+    target, noise = kind
+    noise *= size / count  # few points that differ stand for as many observations
     return Points(values, np.full(size, target), np.full(size, noise))
 
 

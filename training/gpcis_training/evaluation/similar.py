@@ -235,9 +235,9 @@ def _search(
 def _with_actions(one: Round, costs: list[int], mean: float) -> Round:
     """Return a search with the actions of the whole image."""
     wrong = one.shown - one.right
-    actions = sum(costs[: one.examples]) + 2 + wrong
+    actions = float(sum(costs[: one.examples]) + 2 + wrong)
     actions += mean * (one.missing - one.right)
-    return Round(**{**asdict(one), "actions": float(actions)})
+    return Round(**{**asdict(one), "actions": actions})
 
 
 def _read(
