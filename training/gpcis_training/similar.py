@@ -237,7 +237,7 @@ def _with_actions(one: Round, costs: list[int], mean: float) -> Round:
     wrong = one.shown - one.right
     actions = float(sum(costs[: one.examples]) + 2 + wrong)
     actions += mean * (one.missing - one.right)
-    return Round(**{**asdict(one), "actions": float(actions)})
+    return Round(**{**asdict(one), "actions": actions})
 
 
 def _read(

@@ -93,12 +93,12 @@ class Examples:
                 f"{other.model!r}"
             )
             raise InputError(msg)
-        own, others = self.points, other.points
+        one, two = self.points, other.points
         return Examples(
             Points(
-                np.concatenate([own.features, others.features]),
-                np.concatenate([own.targets, others.targets]),
-                np.concatenate([own.noise, others.noise]),
+                np.concatenate([one.features, two.features]),
+                np.concatenate([one.targets, two.targets]),
+                np.concatenate([one.noise, two.noise]),
             ),
             self.sides + other.sides,
             self.areas + other.areas,
@@ -231,8 +231,9 @@ def _points(
         ] = True
     values = vectors(features)[cells.ravel()]
     values = values[farthest_points(values, count)]
-    target, noise = kind
     size = len(values)
+    target, noise = kind
+    noise *= size / count  # few points that differ stand for as many observations
     return Points(values, np.full(size, target), np.full(size, noise))
 
 
