@@ -286,6 +286,28 @@ def load_config(
     InputError
         If the file is missing, no mapping, or has an unknown or ill-typed entry.
     """
+    content = read_entries(path, overrides, assignments)
+    config: FitConfig = build(FitConfig, content, Path(path).name)
+    return config
+
+
+def read_entries(
+    path: str | Path,
+    overrides: dict[str, Any] | None = None,
+    assignments: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Read the entries of a YAML file, changed as asked for; not checked yet.
+
+    Parameters
+    ----------
+    path, overrides, assignments
+        See :func:`load_config`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no mapping, or an assignment is none.
+    """
     path = Path(path).expanduser()
     if not path.is_file():
         msg = f"configuration: no file {str(path)!r}"
@@ -301,8 +323,7 @@ def load_config(
     content = {**content, **(overrides or {})}
     for assignment in assignments:
         set_entry(content, assignment)
-    config: FitConfig = build(FitConfig, content, path.name)
-    return config
+    return content
 
 
 def save_config(path: Path, config: FitConfig) -> None:
