@@ -96,6 +96,7 @@ class FakeSegmenter:
         click: Click,
         previous: Prediction | None = None,
         view: Box | None = None,
+        typical_size: float | None = None,
     ) -> Prediction:
         self.previews.append((click, previous, view))
         self.threads.add(threading.get_ident())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from distributed import LocalCluster
+from PIL import Image
 from tifffile import imread, imwrite
 
 from napari_gpcis import Click, Segmenter, Session
@@ -207,11 +208,39 @@ def test_no_image_is_overwritten(table: Path, tmp_path: Path) -> None:
     tasks = read_clicks(table)
     with pytest.raises(InputError, match="is one of the images"):
         segment_images(tasks, Settings(tmp_path))
-    twice = [Task(tmp_path / "a.tif", ()), Task(tmp_path / "a.png", ())]  # one folder
-    with pytest.raises(InputError, match="would both be written"):
-        segment_images(twice, Settings(tmp_path / "out"))
     with pytest.raises(InputError, match="jobs must be 1 or more, got 0"):
         segment_images(tasks, Settings(tmp_path / "out"), jobs=0)
+
+
+def test_images_that_differ_in_their_endings_get_results_of_their_own(
+    model: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    made = {}
+    for name in ("a.tif", "a.png", "a.png.tif", "b.tif"):
+        made[name] = rng.integers(0, 255, (64, 72), dtype=np.uint8)
+        if name.endswith("png"):
+            Image.fromarray(made[name]).save(tmp_path / name)
+        else:
+            imwrite(tmp_path / name, made[name])
+    clicks = (Click(20, 20),)
+    tasks = [Task(tmp_path / name, (clicks,)) for name in made]
+    settings = Settings(
+        tmp_path / "out", str(model), "cpu", suffix=".npy", prompts=True
+    )
+    summary = segment_images(tasks, settings)
+    assert not summary.failed
+    names = {"a.tif.npy", "a.png.npy", "a.png.tif.npy", "b.npy"}
+    assert {file.name for file in (tmp_path / "out").glob("*.npy")} == names
+    assert len([*(tmp_path / "out").glob("*.json")]) == 4
+    for name, image in made.items():
+        session = Session(Segmenter.from_pretrained(model, device="cpu"), image)
+        session.add_click(20, 20)
+        session.accept()
+        file = tmp_path / "out" / ("b.npy" if name == "b.tif" else f"{name}.npy")
+        np.testing.assert_array_equal(np.load(file), session.labels)
+    again = segment_images(tasks, settings)
+    assert len(again.skipped) == 4
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,13 @@ from gpcis_training.evaluation import suggestions
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.prediction import GridMaps, Prediction
-from napari_gpcis.next_click import calibrated, doubt, expected_iou, next_click
+from napari_gpcis.next_click import (
+    calibrated,
+    doubt,
+    expected_agreement,
+    expected_iou,
+    next_click,
+)
 
 
 def predict(
@@ -48,12 +56,13 @@ def test_the_wide_spot_wins_over_the_narrow_one() -> None:
     assert found.value > 0
 
 
-def test_missing_and_superfluous_regions_do_not_join() -> None:
+def test_missing_and_superfluous_doubt_is_one_region() -> None:
     grid = np.full((64, 64), 0.01)
     grid[:, 20:30], grid[:, 30:40] = 0.55, 0.45  # one band, two signs
     found = next_click(predict(grid))
     assert found is not None
-    assert found.col in (24, 25, 34, 35)
+    assert found.col == 28  # of the band, a quarter of the mask's size beyond it
+    assert found.value == pytest.approx(9)
 
 
 def test_a_border_is_no_place_to_click_but_a_spot_is() -> None:
@@ -64,13 +73,27 @@ def test_a_border_is_no_place_to_click_but_a_spot_is() -> None:
     assert (found.row, found.col) == (32, 32)
 
 
-def test_of_equal_spots_the_one_that_is_less_known_wins() -> None:
-    variance = np.ones((64, 64))
-    variance[:, :32] = 0.1
-    unsure = predict(scene((32, 24, 4, 0.6), (32, 40, 4, 0.6)), variance)
-    found = next_click(unsure, sure=1.0)
+def test_background_far_from_the_mask_is_no_place_to_click() -> None:
+    grid = np.full((128, 128), 0.01)
+    grid[16:48, 16:48] = 0.99
+    grid[30:35, 44:54] = 0.4  # beside the object
+    grid[80:120, 80:120] = 0.45  # nobody knows what is there
+    variance = np.ones((128, 128))
+    variance[:64, :64] = 0.01
+    found = next_click(predict(grid, variance, roi=(0, 0, 128, 128)), sure=1.0)
     assert found is not None
-    assert (found.row, found.col) == (32, 40)
+    assert 30 <= found.row < 35
+    assert 44 <= found.col < 57
+
+
+def test_without_a_mask_doubt_is_looked_for_everywhere() -> None:
+    grid = np.full((64, 64), 0.01)
+    grid[40:50, 40:50] = 0.45
+    found = next_click(predict(grid))
+    assert found is not None
+    assert (found.row, found.col) in [
+        (row, col) for row in (44, 45) for col in (44, 45)
+    ]
 
 
 def test_the_pixel_is_one_of_the_image() -> None:
@@ -146,3 +169,15 @@ def segmenter_of_disks():
     from _fake_segmenter import FakeSegmenter
 
     return FakeSegmenter()
+
+
+def test_the_predicted_quality_counts_where_there_is_one() -> None:
+    found = predict(scene((32, 32, 12, 0.55)))
+    assert expected_agreement(found) == expected_iou(found)
+    poor, good = replace(found, quality=0.15), replace(found, quality=0.95)
+    assert (expected_agreement(poor), expected_agreement(good)) == (0.15, 0.95)
+    sure = predict(scene())
+    assert next_click(sure) is None
+    assert next_click(replace(sure, quality=0.95)) is None
+    assert next_click(found) is not None
+    assert next_click(good) is None

@@ -16,7 +16,10 @@ from napari_gpcis.propagation import (
     contrast_to_noise,
     follow,
     inner_clicks,
+    interpolate,
+    place_mask,
     propagate_step,
+    reason_to_doubt,
     reason_to_stop,
 )
 
@@ -71,6 +74,139 @@ def test_a_ball_is_followed_until_it_vanishes() -> None:
     for result, plane in zip(found, stack[5:], strict=False):
         np.testing.assert_array_equal(full(result, plane.shape), plane > 100)
     assert all(0 < result.agreement < 1 for result in found)
+
+
+def growing(planes: int, rate: float, level: float = 0.0) -> np.ndarray:
+    """A bright disk whose area grows by a rate from plane to plane, 9 px at first.
+
+    Each plane agrees with the one before; ``level`` is added to it from plane to plane.
+    """
+    rows, cols = np.indices((90, 90))
+    away = np.hypot(rows - 45, cols - 45)
+    radii = 9 * np.sqrt(rate ** np.arange(planes))
+    values = [
+        np.where(away <= radius, 200 - level * number, 30)
+        for number, radius in enumerate(radii)
+    ]
+    return np.array(values).astype(np.uint8)
+
+
+def test_a_mask_that_drifts_is_doubted_though_each_plane_agrees() -> None:
+    stack = growing(9, 1.19)  # three times as large after six planes
+    found = list(follow(BrightSegmenter(), stack[0], stack[0] > 100, stack[1:]))
+    assert all(one.agreement >= 0.82 for one in found)
+    areas = np.array([(plane > 100).sum() for plane in stack])
+    first = int(np.argmax(areas > 2 * areas[0]))
+    assert [bool(one.doubt) for one in found] == [False] * (first - 1) + [True]
+    ratio = areas[first] / areas[0]
+    assert found[-1].doubt == f"it is {ratio:.1f} times as large as where it began"
+    on = list(
+        follow(
+            BrightSegmenter(),
+            stack[0],
+            stack[0] > 100,
+            stack[1:],
+            through_doubt=True,
+        )
+    )
+    assert [bool(one.doubt) for one in on] == [False] * (first - 1) + [True] * (
+        9 - first
+    )
+
+
+def test_growth_within_bounds_is_not_doubted() -> None:
+    stack = growing(5, 1.15)
+    found = list(follow(BrightSegmenter(), stack[0], stack[0] > 100, stack[1:]))
+    assert len(found) == 4
+    assert not any(one.doubt for one in found)
+
+
+def test_slow_bleaching_is_no_doubt_a_sudden_change_is() -> None:
+    stack = growing(8, 1.0, level=9)
+    mask = stack[0] > 100
+    stack[:, :5, :5], stack[:, :5, -5:] = 0, 255  # the same black and white everywhere
+    found = list(follow(BrightSegmenter(), stack[0], mask, stack[1:]))
+    assert len(found) == 7
+    assert not any(one.doubt for one in found)
+    stack[:5, mask] = 140
+    stack[5:, mask] = 250  # another thing
+    found = list(follow(BrightSegmenter(), stack[0], mask, stack[1:]))
+    assert [one.doubt for one in found[:4]] == [""] * 4
+    assert "brightness" in found[4].doubt
+    assert len(found) == 5
+
+
+def test_another_shape_is_doubted_wherever_it_lies() -> None:
+    stack = growing(2, 1.0)
+    begun = propagate_step(BrightSegmenter(), stack[0], stack[0] > 100)
+    for turned in (False, True):
+        bar = np.zeros((90, 90), bool)
+        bar[50:54, 10:74] = True
+        mask = bar.T if turned else bar
+        place = int(turned)
+        other = place_mask(
+            BrightSegmenter(), np.where(mask, 200, 30).astype(np.uint8), mask
+        )
+        assert other.box[place] == 50
+        assert "shape" in reason_to_doubt(other, [begun])
+    moved = place_mask(
+        BrightSegmenter(), np.roll(stack[0], 20, 1), np.roll(stack[0], 20, 1) > 100
+    )
+    assert reason_to_doubt(moved, [begun]) == ""
+    half = stack[0][::2, ::2]
+    smaller = place_mask(BrightSegmenter(), half, half > 100)
+    assert reason_to_doubt(smaller, [begun]) == ""
+
+
+def box_and_mask(full_mask: np.ndarray) -> tuple:
+    rows, cols = np.nonzero(full_mask)
+    box = rows.min(), cols.min(), rows.max() + 1, cols.max() + 1
+    return box, full_mask[box[0] : box[2], box[1] : box[3]]
+
+
+def disk(row: float, col: float, radius: float, shape=(100, 120)) -> np.ndarray:
+    rows, cols = np.indices(shape)
+    return np.hypot(rows - row, cols - col) <= radius
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_an_object_between_two_planes_moves_and_grows(share) -> None:
+    first, last = disk(30, 30, 10), disk(60, 80, 18)
+    box, mask = interpolate(box_and_mask(first), box_and_mask(last), share, first.shape)
+    found = np.zeros(first.shape, bool)
+    found[box[0] : box[2], box[1] : box[3]] = mask
+    wanted = disk(30 + 30 * share, 30 + 50 * share, 10 + 8 * share)
+    assert (found & wanted).sum() / (found | wanted).sum() > 0.92
+    assert mask.any(axis=1)[[0, -1]].all()
+    assert mask.any(axis=0)[[0, -1]].all()
+
+
+def test_an_interpolated_object_ends_at_the_border() -> None:
+    first, last = disk(0, 50, 12), disk(99, 50, 12)
+    for share in np.linspace(0, 1, 11):
+        box, mask = interpolate(
+            box_and_mask(first), box_and_mask(last), share, first.shape
+        )
+        assert mask.any()
+        assert 0 <= box[0] < box[2] <= 100
+
+
+def test_shapes_without_a_common_pixel_still_give_one() -> None:
+    ring = disk(50, 50, 20) & ~disk(50, 50, 17)
+    for share in (0.2, 0.8):
+        _, mask = interpolate(
+            box_and_mask(ring), box_and_mask(disk(50, 50, 5)), share, ring.shape
+        )
+        assert mask.any()
+
+
+def test_interpolation_needs_two_masks_and_a_share() -> None:
+    one = box_and_mask(disk(30, 30, 10))
+    with pytest.raises(InputError, match="not empty"):
+        interpolate(one, ((0, 0, 2, 2), np.zeros((2, 2))), 0.5, (100, 120))
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(InputError, match="share must lie"):
+            interpolate(one, one, share, (100, 120))
 
 
 def test_planes_are_read_one_by_one_and_no_more_after_a_stop() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Segmenter
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.session import Session
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "Prediction",
     "Segmenter",
     "Session",
+    "Tidy",
     "__version__",
     "list_models",
 ]
@@ -32,6 +34,7 @@ _HOMES = {
     "Prediction": "napari_gpcis.inference.prediction",
     "Segmenter": "napari_gpcis.inference.segmenter",
     "Session": "napari_gpcis.session.session",
+    "Tidy": "napari_gpcis.inference.tidy",
     "list_models": "napari_gpcis.checkpoints",
 }
 

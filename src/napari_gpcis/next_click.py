@@ -4,11 +4,10 @@ The network is trained with the focal loss, which makes its probabilities too
 cautious; :func:`calibrated` undoes that in closed form [1]_. Then every pixel has a
 chance that the mask is wrong there, its *doubt*. A robot user that knows the truth
 clicks into the middle of the largest mistake: where the wrong region is deepest.
-Nobody knows the truth, so :func:`next_click` takes the expectation of that depth: with
-``u`` uniform in (0, 1), the mistake is taken to be the region of doubt above ``u``, and
-its depth at a pixel is averaged over ``u``. Thin bands of doubt along every border
-count little, wide regions much. The result is weighted by the posterior variance: a
-click teaches most where the clicks so far tell least.
+Nobody knows the truth, so :func:`next_click` takes the regions near the mask in which
+the doubt is above a level, and gives the pixel that is deepest in one of them. Thin
+bands of doubt along every border count little, wide regions much, and background far
+from the mask does not count, however little the clicks tell of it.
 
 References
 ----------
@@ -29,6 +28,7 @@ from napari_gpcis.inference.resampling import from_grid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.inference.prediction import Prediction
 
     Numbers = NDArray[np.float64]
@@ -37,8 +37,10 @@ FOCAL_GAMMA = 2.0
 """Exponent of the focal loss that all models are trained with."""
 SURE = 0.9
 """Expected agreement from which on the model counts as sure."""
-LEVELS = 8
-"""Levels of doubt over which the depth is averaged."""
+DOUBTED = 0.2
+"""Chance of a mistake above which a pixel belongs to a region of doubt."""
+NEAR = 0.25
+"""Reach of the regions beyond the mask, as a share of its equivalent diameter."""
 FINEST = 128
 """The search is made on about so many rows and columns."""
 _LEAST = 1e-6  # keeps logarithms finite
@@ -52,8 +54,7 @@ class NextClick(NamedTuple):
     row, col
         Pixel of the image.
     value
-        Expected depth of the mistake there in data pixels, weighted by the variance:
-        comparable between places of one prediction only.
+        Depth of the region of doubt there, in data pixels.
     """
 
     row: int
@@ -118,6 +119,16 @@ def expected_iou(prediction: Prediction) -> float:
     return float(chance[mask].sum() / union) if mask.any() else 0.0
 
 
+def expected_agreement(prediction: Prediction) -> float:
+    """Return the IoU of mask and object to expect, as the model knows it best.
+
+    That is its predicted quality, which was trained on true IoUs, if it has one; else
+    :func:`expected_iou`, which cannot know what object is meant.
+    """
+    known = prediction.quality
+    return expected_iou(prediction) if known is None else float(known)
+
+
 def next_click(prediction: Prediction, sure: float = SURE) -> NextClick | None:
     """Return the most valuable next click, or ``None`` if the model is sure.
 
@@ -128,8 +139,8 @@ def next_click(prediction: Prediction, sure: float = SURE) -> NextClick | None:
     prediction
         The prediction after the clicks so far.
     sure
-        The model is sure once it expects this agreement (:func:`expected_iou`) or
-        more, or once no doubtful spot is a pixel deep. In (0, 1].
+        The model is sure once it expects this agreement (:func:`expected_agreement`)
+        or more, or once no doubtful spot is a pixel deep. In (0, 1].
 
     Returns
     -------
@@ -143,14 +154,13 @@ def next_click(prediction: Prediction, sure: float = SURE) -> NextClick | None:
     if not 0 < sure <= 1:
         msg = f"sure must be above 0 and at most 1, got {sure!r}"
         raise InputError(msg)
-    if expected_iou(prediction) >= sure:
+    if expected_agreement(prediction) >= sure:
         return None
     step = max(1, round(max(prediction.maps.probability.shape) / FINEST))
-    expected = _expected_depth(prediction, step)
-    value = expected * prediction.maps.variance[step // 2 :: step, step // 2 :: step]
+    value = _depth_of_doubt(prediction, step)
     _exclude_clicks(value, prediction, step)
     place = np.unravel_index(int(value.argmax()), value.shape)
-    if value[place] <= 0 or expected.max() * 2 < 1:
+    if value[place] < 1:
         return None
     row, col = (int(index) * step + step // 2 for index in place)
     return NextClick(*_pixel(prediction, row, col), float(value[place]))
@@ -162,22 +172,28 @@ def _odds(p: Numbers, gamma: float) -> Numbers:
     return p / (q**gamma - gamma * q ** (gamma - 1) * p * np.log(p))
 
 
-def _expected_depth(prediction: Prediction, step: int) -> Numbers:
-    """Return the expected depth of the mistake in data pixels, on each step-th pixel.
-
-    Missing and superfluous regions are mistakes of their own.
-    """
+def _depth_of_doubt(prediction: Prediction, step: int) -> Numbers:
+    """Return the depth in regions of doubt, in data pixels, on each step-th pixel."""
     start = slice(step // 2, None, step)
-    wrong = doubt(prediction)[start, start]
-    mask = prediction.maps.probability[start, start] > prediction.threshold
     height, width = (side * step for side in _pixel_size(prediction))
-    highest = float(wrong.max())
-    total = np.zeros(wrong.shape)
-    for level in (np.arange(LEVELS) + 0.5) / LEVELS * highest:
-        for side in (mask, ~mask):
-            total += depth((wrong > level) & side, (height, width))
-    mean: Numbers = total * (highest / LEVELS)
-    return mean
+    mask = prediction.maps.probability[start, start] > prediction.threshold
+    region = doubt(prediction)[start, start] > DOUBTED
+    return depth(region & _near(mask, (height, width)), (height, width))
+
+
+def _near(mask: Mask, size: tuple[float, float]) -> Mask:
+    """Return the pixels of a mask, and those beside it; all if it is empty.
+
+    ``size`` is the height and width of a pixel.
+    """
+    from scipy.ndimage import distance_transform_edt  # slow to import
+
+    if not mask.any():
+        return ~mask
+    diameter = 2 * np.sqrt(np.count_nonzero(mask) * size[0] * size[1] / np.pi)
+    reach = max(2 * max(size), NEAR * diameter)
+    near: Mask = distance_transform_edt(~mask, sampling=size) <= reach
+    return near
 
 
 def _pixel_size(prediction: Prediction) -> tuple[float, float]:

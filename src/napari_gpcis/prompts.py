@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.segmenter import Segmenter
 
 STACK_FORMAT = "napari-gpcis-annotation"
-VERSION = 1
+VERSION = 2
+"""Version 1 had no tidying and no sizes; it is written where there are none."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,12 @@ class SavedAnnotation:
 
     def to_json(self) -> str:
         """Return the content of the file."""
-        head = {"format": STACK_FORMAT, "version": VERSION}
-        return json.dumps({**head, **asdict(self)}, indent=1)
+        sessions = [one for plane in self.planes for one in plane.sessions]
+        version = 1 if all(one.is_plain for one in sessions) else VERSION
+        data = {"format": STACK_FORMAT, "version": version, **asdict(self)}
+        for plane, known in zip(data["planes"], self.planes, strict=True):
+            plane["sessions"] = [one.to_dict() for one in known.sessions]
+        return json.dumps(data, indent=1)
 
 
 def write_prompts(path: str | os.PathLike[str], saved: SavedAnnotation) -> None:
@@ -159,10 +164,10 @@ def parse_annotation(data: Any, name: str) -> SavedAnnotation:
     if not isinstance(data, dict) or data.get("format") != STACK_FORMAT:
         msg = f"{name} is not a file of saved clicks (format {STACK_FORMAT!r})"
         raise InputError(msg)
-    if data.get("version") != VERSION:
+    if data.get("version") not in range(1, VERSION + 1):
         msg = (
             f"{name} has version {data.get('version')!r} of the format; this version "
-            f"of napari-gpcis reads {VERSION}"
+            f"of napari-gpcis reads 1 to {VERSION}"
         )
         raise InputError(msg)
     try:

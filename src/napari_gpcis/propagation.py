@@ -3,12 +3,19 @@
 The mask of one plane begins the next: the network gets it as the previous mask, and
 clicks are placed where it is deepest, as a user would place them. The agreement of
 two planes, and the certainty of the model, tell where the user has to look.
+
+Both can stay high while a mask drifts: it grows a little from plane to plane, and each
+plane agrees with the one before. So an object is also held against its own history
+since the user has seen it: its size, its shape and its brightness. Where one of them is
+another, the plane is in doubt.
+
+Between two planes that are right the object can be interpolated without the model.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -25,19 +32,22 @@ from napari_gpcis.geometry import (
     moved,
     placed,
     slices,
+    union,
 )
-from napari_gpcis.next_click import expected_iou
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
+from napari_gpcis.next_click import expected_agreement
 from napari_gpcis.session.saved import SavedObject
 from napari_gpcis.session.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.segmenter import Segmenter
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.saved import SavedSession
 
 
@@ -51,7 +61,10 @@ __all__ = [
     "distinctness",
     "follow",
     "inner_clicks",
+    "interpolate",
+    "place_mask",
     "propagate_step",
+    "reason_to_doubt",
     "reason_to_stop",
 ]
 
@@ -62,11 +75,14 @@ _MIN_SPACING = 3.0  # a further click lies at least so many depths from the othe
 _MIN_DEPTH = 0.5  # and at least at this share of the greatest depth
 _RING_GRID = 512  # larger surroundings are read on a coarser grid
 _MIN_STD = 0.02  # of values in [0, 1]: the ratio of a flat object stays finite
+RECENT = 5
+"""Brightness may change slowly: that of so many planes before is compared."""
+_SHAPE_GRID = 64  # shapes are compared on a grid of so many pixels
 
 
 @dataclass(frozen=True)
 class StopRule:
-    """Limits beyond which an object counts as gone.
+    """Limits beyond which an object counts as gone, or as in doubt.
 
     Attributes
     ----------
@@ -83,6 +99,15 @@ class StopRule:
         It is gone where its contrast-to-noise ratio (:func:`contrast_to_noise`) is
         less than this share of that on the plane before: where there is nothing, the
         network still gets the mask of that plane.
+    size
+        It is in doubt where its area is more than this multiple of that on the plane
+        where the run began.
+    shape
+        It is in doubt where its outline, moved and scaled onto that of the plane where
+        the run began, covers it less than this (IoU).
+    brightness
+        It is in doubt where its mean value differs from that of the planes before by
+        more than this multiple of its contrast (mean inside less mean around it).
     """
 
     agreement: float = 0.4
@@ -91,6 +116,9 @@ class StopRule:
     grow: float = 3.0
     area: int = 9
     distinct: float = 0.3
+    size: float = 2.0
+    shape: float = 0.5
+    brightness: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +135,17 @@ class PlaneResult:
         IoU with the mask that it began with.
     certainty
         Agreement with the object that the model expects, see
-        :func:`~napari_gpcis.next_click.expected_iou`.
+        :func:`~napari_gpcis.next_click.expected_agreement`.
     distinct
         Contrast-to-noise ratio to its surroundings, see :func:`contrast_to_noise`.
     saved
         The clicks and the mask that it began with, as they are saved; ``None`` where
         the user has clicked it.
+    brightness, contrast
+        Of the channel in which it stands out most: its mean value, and how much that
+        is above the mean around it (below: negative). Values in [0, 1].
+    doubt
+        Reason, in words, for which the user should look at it; empty for none.
     """
 
     box: Box
@@ -122,6 +155,9 @@ class PlaneResult:
     certainty: float
     distinct: float
     saved: SavedSession | None = None
+    brightness: float = 0.0
+    contrast: float = 0.0
+    doubt: str = ""
 
     @property
     def area(self) -> int:
@@ -158,8 +194,10 @@ def follow(
     planes: Iterable[ArrayLike],
     rule: StopRule | None = None,
     cancelled: Callable[[], bool] | None = None,
+    *,
+    through_doubt: bool = False,
 ) -> Iterator[PlaneResult]:
-    """Propagate an object from plane to plane until it vanishes.
+    """Propagate an object from plane to plane until it vanishes, or is in doubt.
 
     Parameters
     ----------
@@ -175,27 +213,33 @@ def follow(
         When it counts as gone.
     cancelled
         Asked before each plane; if true, nothing more comes.
+    through_doubt
+        Whether it goes on after a plane that is in doubt.
 
     Yields
     ------
     PlaneResult
         The object on one plane after the other; the plane on which it is gone is left
-        out.
+        out. If the last one has a ``doubt``, look at it.
 
     Raises
     ------
     InputError
         If the mask is empty or does not fit, or a plane cannot be used.
     """
-    before = begin(segmenter.prepare(first), mask, (0, 0))
+    history = [begin(segmenter.prepare(first), mask, (0, 0))]
     for plane in planes:
         if cancelled is not None and cancelled():
             return
+        before = history[-1]
         found = propagate_step(segmenter, plane, before.mask, before.box[:2])
         if reason_to_stop(found, before, rule):
             return
+        found = replace(found, doubt=reason_to_doubt(found, history, rule))
         yield found
-        before = found
+        if found.doubt and not through_doubt:
+            return
+        history.append(found)
 
 
 def propagate_step(
@@ -205,6 +249,7 @@ def propagate_step(
     corner: tuple[int, int] = (0, 0),
     *,
     threshold: float | None = None,
+    tidy: Tidy | None = DEFAULT_TIDY,
     contrast: Sequence[float] | None = None,
     channels: int | Sequence[int] | None = None,
 ) -> PlaneResult:
@@ -222,6 +267,8 @@ def propagate_step(
         Row and column of the plane at which the mask begins.
     threshold
         Probability above which a pixel is object; the model's by default.
+    tidy
+        Rules by which the mask is tidied; ``None``: it is not.
 
     Raises
     ------
@@ -229,7 +276,7 @@ def propagate_step(
         If the mask is empty or leaves the plane, or the plane cannot be used.
     """
     before = np.asarray(mask) != 0
-    session = Session(segmenter, image, contrast=contrast, channels=channels)
+    session = Session(segmenter, image, contrast=contrast, channels=channels, tidy=tidy)
     session.threshold = threshold or session.threshold
     session.push_mask(before, inner_clicks(before, corner), corner=corner)
     request = session.request()
@@ -242,15 +289,59 @@ def propagate_step(
     box, part = found.trimmed
     inside = box_of(before) or EMPTY
     agreement = iou(before[slices(inside)], moved(inside, corner), part, box)
-    return PlaneResult(
-        box,
-        part,
+    return _measured(
+        session.prepared,
+        PlaneResult(
+            box,
+            part,
+            session.clicks,
+            agreement,
+            expected_agreement(found),
+            0.0,
+            session.saved(),
+        ),
+    )
+
+
+def place_mask(
+    segmenter: Segmenter,
+    image: ArrayLike,
+    mask: ArrayLike,
+    corner: tuple[int, int] = (0, 0),
+    *,
+    contrast: Sequence[float] | None = None,
+    channels: int | Sequence[int] | None = None,
+) -> PlaneResult:
+    """Return a mask as the object of a plane.
+
+    Nothing is predicted: its agreement and its certainty are NaN.
+
+    Parameters
+    ----------
+    segmenter, image, mask, corner, contrast, channels
+        See :func:`propagate_step`.
+
+    Raises
+    ------
+    InputError
+        If the mask is empty or leaves the plane, or the plane cannot be used.
+    """
+    session = Session(segmenter, image, contrast=contrast, channels=channels)
+    session.push_mask(np.asarray(mask) != 0, corner=corner)
+    start = session.start
+    if start is None:
+        msg = "a session must begin with the mask that it was given"
+        raise RuntimeError(msg)
+    found = PlaneResult(
+        start.box,
+        start.mask,
         session.clicks,
-        agreement,
-        expected_iou(found),
-        contrast_to_noise(session.prepared, part, box[:2]),
+        float("nan"),
+        float("nan"),
+        0.0,
         session.saved(),
     )
+    return _measured(session.prepared, found)
 
 
 def begin(
@@ -268,8 +359,17 @@ def begin(
     whole = np.asarray(mask) != 0
     box = moved(box_of(whole) or EMPTY, corner)
     part = whole[slices(moved(box, (-corner[0], -corner[1])))]
-    return PlaneResult(
-        box, part, (), 1.0, 1.0, contrast_to_noise(prepared, part, box[:2])
+    return _measured(prepared, PlaneResult(box, part, (), 1.0, 1.0, 0.0))
+
+
+def _measured(prepared: PreparedImage, found: PlaneResult) -> PlaneResult:
+    """Return the object with what it looks like on its plane."""
+    look = _look(prepared, found.mask, found.box[:2])
+    return replace(
+        found,
+        distinct=look.ratio,
+        brightness=look.inside,
+        contrast=look.inside - look.around,
     )
 
 
@@ -299,6 +399,132 @@ def reason_to_stop(
     if found.certainty < rule.certainty:
         return "the model is no longer certain"
     return ""
+
+
+def reason_to_doubt(
+    found: PlaneResult, history: Sequence[PlaneResult], rule: StopRule | None = None
+) -> str:
+    """Return the reason, in words, to doubt a plane; empty for none.
+
+    Parameters
+    ----------
+    found
+        The object on the next plane.
+    history
+        The object on the planes before, the first being that where the user has seen
+        it.
+    rule
+        Its limits.
+    """
+    rule, origin = rule or StopRule(), history[0]
+    ratio = found.area / max(1, origin.area)
+    if ratio > rule.size:
+        return f"it is {ratio:.1f} times as large as where it began"
+    recent = history[-RECENT:]
+    usual = float(np.median([one.brightness for one in recent]))
+    scale = float(np.median([abs(one.contrast) for one in recent]))
+    if abs(found.brightness - usual) > rule.brightness * max(scale, _MIN_STD):
+        return "its brightness is another than on the planes before"
+    if _alike(found.mask, origin.mask) < rule.shape:
+        return "its shape is another than where it began"
+    return ""
+
+
+def _alike(one: Mask, other: Mask) -> float:
+    """Return the IoU of two outlines, moved and scaled onto each other."""
+    first, second = _normalised(one), _normalised(other)
+    joint = np.count_nonzero(first | second)
+    return float(np.count_nonzero(first & second) / joint) if joint else 0.0
+
+
+def _normalised(mask: Mask) -> Mask:
+    """Return a mask on a small grid, moved to its middle, all of one area."""
+    rows, cols = np.nonzero(mask)
+    if not len(rows):
+        return np.zeros((_SHAPE_GRID, _SHAPE_GRID), dtype=bool)
+    step = 3 * np.sqrt(len(rows)) / _SHAPE_GRID  # pixels of the mask a grid pixel
+    places = (np.arange(_SHAPE_GRID) - (_SHAPE_GRID - 1) / 2) * step
+    down = np.rint(places + rows.mean()).astype(int)
+    over = np.rint(places + cols.mean()).astype(int)
+    in_rows = (down >= 0) & (down < mask.shape[0])
+    in_cols = (over >= 0) & (over < mask.shape[1])
+    found = np.zeros((_SHAPE_GRID, _SHAPE_GRID), dtype=bool)
+    found[np.ix_(in_rows, in_cols)] = mask[np.ix_(down[in_rows], over[in_cols])]
+    return found
+
+
+def interpolate(
+    first: tuple[Box, ArrayLike],
+    last: tuple[Box, ArrayLike],
+    share: float,
+    shape: tuple[int, int],
+) -> tuple[Box, Mask]:
+    """Return the object between two planes on which it is known.
+
+    Both masks are moved to the place between their centres of mass; there the mean of
+    their signed distances to the outline tells what is object [1]_.
+
+    Parameters
+    ----------
+    first, last
+        Half-open box of the plane, and the mask on it, not empty.
+    share
+        Place between the planes: 0 is the first, 1 the last.
+    shape
+        Rows and columns of the planes; the object ends at their borders.
+
+    Returns
+    -------
+    tuple
+        Smallest box around the mask, and the mask on it.
+
+    Raises
+    ------
+    InputError
+        If a mask is empty, or the share not between 0 and 1.
+
+    References
+    ----------
+    .. [1] Raya and Udupa, "Shape-based interpolation of multidimensional objects",
+       IEEE Transactions on Medical Imaging 9(1), 1990.
+    """
+    if not 0 <= share <= 1:
+        msg = f"share must lie between 0 and 1, got {share!r}"
+        raise InputError(msg)
+    masks = [np.asarray(mask) != 0 for _, mask in (first, last)]
+    if not all(mask.any() for mask in masks):
+        msg = "an object can be interpolated between two masks that are not empty"
+        raise InputError(msg)
+    middles = [
+        np.mean(np.nonzero(mask), axis=1) + box[:2]
+        for mask, (box, _) in zip(masks, (first, last), strict=True)
+    ]
+    middle = (1 - share) * middles[0] + share * middles[1]
+    placed_boxes = []
+    for (box, _), own in zip((first, last), middles, strict=True):
+        by = np.rint(middle - own).astype(int)
+        placed_boxes.append(moved(box, (int(by[0]), int(by[1]))))
+    frame = union(*placed_boxes)
+    frame = frame[0] - 1, frame[1] - 1, frame[2] + 1, frame[3] + 1
+    depths = [
+        _signed_depth(placed(mask, box, frame))
+        for mask, box in zip(masks, placed_boxes, strict=True)
+    ]
+    mask = (1 - share) * depths[0] + share * depths[1] > 0
+    on_plane = clip_box(frame, shape)
+    mask = mask[slices(moved(on_plane, (-frame[0], -frame[1])))]
+    inside = box_of(mask)
+    if inside is None:  # rings or pieces that share no pixel: the nearer one stays
+        near = round(share)
+        return (first, last)[near][0], masks[near]
+    return moved(inside, on_plane[:2]), mask[slices(inside)]
+
+
+def _signed_depth(mask: Mask) -> NDArray[np.float64]:
+    """Return the distance to the outline, positive inside and negative outside."""
+    found: NDArray[np.float64] = distance_transform_edt(mask)
+    found -= distance_transform_edt(~mask)
+    return found
 
 
 def inner_clicks(
@@ -357,8 +583,29 @@ def contrast_to_noise(
         standard deviation (root of the mean variance of both); of the channel where
         it is largest. 0 if the mask is empty or fills the image.
     """
+    return _look(prepared, mask, corner).ratio
+
+
+class _Look(NamedTuple):
+    """Appearance of an object on its plane, see :func:`contrast_to_noise`.
+
+    Attributes
+    ----------
+    ratio
+        The contrast-to-noise ratio.
+    inside, around
+        Mean values of the channel where it is largest.
+    """
+
+    ratio: float = 0.0
+    inside: float = 0.0
+    around: float = 0.0
+
+
+def _look(prepared: PreparedImage, mask: Mask, corner: tuple[int, int]) -> _Look:
+    """Return what an object looks like; nothing if it has no surroundings."""
     if not mask.any():
-        return 0.0
+        return _Look()
     wide = max(3, round(np.sqrt(np.count_nonzero(mask) / np.pi) / 2))
     frame = clip_box(
         (
@@ -375,13 +622,15 @@ def contrast_to_noise(
     away = distance_transform_edt(~inside) * step
     ring = (away > step) & (away <= wide)
     if not ring.any() or not inside.any():
-        return 0.0
+        return _Look()
     rows = np.arange(frame[0], frame[2], step)
     values = prepared.read(rows, np.arange(frame[1], frame[3], step))
     object_values, ring_values = values[:, inside], values[:, ring]
-    apart = np.abs(object_values.mean(axis=1) - ring_values.mean(axis=1))
+    inner, outer = object_values.mean(axis=1), ring_values.mean(axis=1)
     spread = np.sqrt((object_values.var(axis=1) + ring_values.var(axis=1)) / 2)
-    return float((apart / np.maximum(spread, _MIN_STD)).max())
+    ratios = np.abs(inner - outer) / np.maximum(spread, _MIN_STD)
+    best = int(ratios.argmax())
+    return _Look(float(ratios[best]), float(inner[best]), float(outer[best]))
 
 
 # the former names

@@ -244,7 +244,7 @@ def test_saved_choices_give_the_same_labels(image, tmp_path, more):
 
 
 def test_a_refined_object_keeps_its_id(image):
-    session = Session(gp_segmenter(), image)
+    session = Session(gp_segmenter(), image, tidy=None)
     session.add_click(30, 40)
     number = session.accept()
     session.refine(number)

@@ -15,7 +15,7 @@ from PIL import Image
 from tifffile import imread as read_tiff
 from tifffile import imwrite as write_tiff
 
-from napari_gpcis import Segmenter, Session
+from napari_gpcis import Segmenter, Session, Tidy
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
 from napari_gpcis.model.gpcis import build_model
@@ -189,6 +189,28 @@ def test_view_contrast_and_threshold_reach_the_session(
     np.testing.assert_array_equal(read_tiff(output), session.labels)
 
 
+def test_tidying_reaches_the_session(image: Path, output: Path, model: str) -> None:
+    made = {}
+    for name, options, tidy in (
+        ("default", [], Tidy()),
+        ("none", ["--no-tidy"], None),
+        (
+            "other",
+            ["--keep-pieces", "--smallest", "9", "--fill-holes=5", "--smooth=1.5"],
+            Tidy(clicked=False, smallest=9, holes=5, smoothing=1.5),
+        ),
+    ):
+        assert segment(image, output, model, *options, "--overwrite") == 0
+        made[name] = read_tiff(output)
+        segmenter = Segmenter.from_pretrained(model, device="cpu")
+        session = Session(segmenter, read_tiff(image), tidy=tidy)
+        session.add_click(30, 30)
+        session.accept()
+        np.testing.assert_array_equal(made[name], session.labels)
+    assert (made["default"] != made["none"]).any()
+    assert (made["other"] != made["none"]).any()
+
+
 def test_earlier_labels_are_kept(
     image: Path, output: Path, model: str, tmp_path: Path
 ) -> None:
@@ -286,6 +308,8 @@ def test_the_image_is_never_the_output(
         (["--plane", "0"], "plane must have 0 indices"),
         (["--threshold", "2"], "threshold"),
         (["--threshold", "x"], "--threshold"),
+        (["--fill-holes=-1"], "holes must be"),
+        (["--smooth", "nan"], "smoothing must"),
         (["--labels", "none.tif"], "none.tif does not exist"),
         (["-o", "labels.jpg"], "labels.jpg must end in .tif, .tiff, .png, .npy"),
         (["-o", "nowhere/labels.tif"], "the folder nowhere does not exist"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -204,6 +206,45 @@ def test_the_preview_is_the_click():
     assert_array_equal(ahead.mask, then.mask)
     first = segmenter.preview(prepared, extra)
     assert_array_equal(first.mask, segmenter.step(prepared, (extra,)).mask)
+
+
+def sides(boxes):
+    return [box[2] - box[0] for box in boxes]
+
+
+def test_a_likely_size_fills_a_quarter_of_the_first_closer_frame():
+    shape, click, whole = (400, 400), Click(200, 200), (0, 0, 400, 400)
+    for count, expected in ((1, []), (2, [160]), (3, [160, 64])):
+        settings = replace(STAY, first_frames=count)
+        found = closer_frames(shape, click, whole, settings, typical_size=40)
+        assert sides(found) == expected
+    settings = replace(STAY, first_frames=3)
+    assert sides(closer_frames(shape, click, whole, settings, 4)) == [32, 64]
+    assert sides(closer_frames(shape, click, whole, settings, 65)) == [260, 64]
+    assert sides(closer_frames(shape, click, whole, settings, 75)) == [64]  # no closer
+    assert sides(closer_frames(shape, click, whole, settings)) == [64, 32]
+
+
+def test_a_first_click_tries_the_frame_of_a_likely_size():
+    segmenter, _ = rated(lambda _: 0.2, first_frames=2)
+    prepared = segmenter.prepare(np.full((400, 400), 128, np.uint8))
+    tried = []
+    encode = segmenter._engine.infer
+
+    def note(prepared, roi, *others):
+        tried.append(roi)
+        return encode(prepared, roi, *others)
+
+    segmenter._engine.infer = note
+    segmenter.step(prepared, (Click(200, 200),), typical_size=50.0)
+    assert sides(tried) == [400, 200]
+    tried.clear()
+    request = Request(prepared, (Click(200, 200),), typical_size=70.0)
+    segmenter.run(request)
+    assert sides(tried) == [400, 280]
+    tried.clear()
+    segmenter.preview(prepared, Click(200, 200), typical_size=60.0)
+    assert sides(tried) == [400, 240]
 
 
 # -- first clicks ----------------------------------------------------------------------

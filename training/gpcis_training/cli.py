@@ -1,4 +1,4 @@
-"""``gpcis-train``: fit, fine-tune, average, export, evaluate and calibrate."""
+"""``gpcis-train``: fit, adapt, average, export, evaluate, calibrate, superpixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from gpcis_training import ambiguity, calibration
 from gpcis_training.diversity import cli as diversity_cli
 from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
+from gpcis_training.evaluation import similar
 from gpcis_training.finetuning import cli as finetuning_cli
+from gpcis_training.superpixels import cli as superpixels_cli
 from napari_gpcis.errors import GPCISError
 
 if TYPE_CHECKING:
@@ -198,6 +200,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibration.add_arguments(calibrate)
     calibrate.set_defaults(run=calibration.run)
+    alike = commands.add_parser(
+        "similar", help="how well similar objects are found, and what it saves"
+    )
+    similar.add_arguments(alike)
+    alike.set_defaults(run=similar.run)
     ambiguous = commands.add_parser(
         "ambiguity", help="what alternatives are worth where a click is ambiguous"
     )
@@ -208,6 +215,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     diversity_cli.add_arguments(diverse)
     diverse.set_defaults(run=diversity_cli.run)
+    superpixels = commands.add_parser(
+        "superpixels", help="train and evaluate superpixels"
+    )
+    superpixels_cli.add_arguments(superpixels)
     return parser
 
 

@@ -286,29 +286,23 @@ def load_config(
     InputError
         If the file is missing, no mapping, or has an unknown or ill-typed entry.
     """
-    content = read_entries(path, overrides, assignments)
+    content = read_mapping(Path(path).expanduser(), overrides, assignments)
     config: FitConfig = build(FitConfig, content, Path(path).name)
     return config
 
 
-def read_entries(
-    path: str | Path,
+def read_mapping(
+    path: Path,
     overrides: dict[str, Any] | None = None,
     assignments: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Read the entries of a YAML file, changed as asked for; not checked yet.
-
-    Parameters
-    ----------
-    path, overrides, assignments
-        See :func:`load_config`.
+    """Return the mapping of a YAML file, with the entries that replace others.
 
     Raises
     ------
     InputError
         If the file is missing or no mapping, or an assignment is none.
     """
-    path = Path(path).expanduser()
     if not path.is_file():
         msg = f"configuration: no file {str(path)!r}"
         raise InputError(msg)
@@ -326,7 +320,7 @@ def read_entries(
     return content
 
 
-def save_config(path: Path, config: FitConfig) -> None:
+def save_config(path: Path, config: Any) -> None:
     """Write a configuration as YAML that :func:`load_config` reads.
 
     Raises

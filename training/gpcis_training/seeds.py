@@ -20,6 +20,7 @@ class Stream(IntEnum):
     WEIGHT = 5
     LAYERS = 6
     ORDER = 7
+    CROP = 8
 
 
 def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:

@@ -63,7 +63,12 @@ def propose(
     if prediction.seen is None:
         return []
     scaled = [
-        replace(one, threshold=prediction.threshold)
+        replace(
+            one,
+            threshold=prediction.threshold,
+            tidy=prediction.tidy,
+            kept=prediction.kept,
+        )
         for one in segmenter.rescaled(prepared, prediction, LENGTH_SCALES)
     ]  # none of a model without a kernel
     low, high = prediction.with_threshold(LOW), prediction.with_threshold(HIGH)

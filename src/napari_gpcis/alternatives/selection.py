@@ -11,6 +11,7 @@ from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import iou
 from napari_gpcis.inference.segmenter import Request
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.next_click import expected_iou
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Segmenter
+    from napari_gpcis.inference.tidy import Tidy
 
 LIMIT = 6
 """Alternatives, by default, the mask itself among them."""
@@ -74,6 +76,7 @@ def alternatives(
     view: Box | None = None,
     contrast: Sequence[float] | None = None,
     channels: int | Sequence[int] | None = None,
+    tidy: Tidy | None = DEFAULT_TIDY,
 ) -> tuple[Alternative, ...]:
     """Segment one object, and return what else the same clicks may mean.
 
@@ -81,7 +84,7 @@ def alternatives(
     ----------
     segmenter
         The model.
-    image, clicks, view, contrast, channels
+    image, clicks, view, contrast, channels, tidy
         See :meth:`.Segmenter.predict`.
     limit
         At most so many, the mask itself among them.
@@ -102,6 +105,7 @@ def alternatives(
         raise InputError(msg)
     prepared = segmenter.prepare(image, contrast, channels)
     prediction = segmenter.run(Request(prepared, asked, view=view))[-1]
+    prediction = prediction.with_tidy(tidy)
     return select(prediction, propose(segmenter, prepared, prediction), limit)
 
 

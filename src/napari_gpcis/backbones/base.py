@@ -52,6 +52,17 @@ class Backbone(nn.Module, ABC):
             Shape ``(B, 3, H, W)`` in [0, 1], not normalised.
         """
 
+    def keys(self, encoded: tuple[Tensor, ...]) -> Tensor | None:
+        """Return features without clicks, ``(B, c, h, w)``; ``None`` without any.
+
+        Parameters
+        ----------
+        encoded
+            From :meth:`encode`.
+        """
+        del encoded
+        return None
+
     def attend(self, encoded: tuple[Tensor, ...], points: Tensor) -> tuple[Tensor, ...]:
         """Return the encoding with what depends on the places of the clicks.
 

@@ -6,6 +6,7 @@ others go on.
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_gpcis.batch.workers import WorkerPool
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import common_folder
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_gpcis.batch.clicks_table import Task
     from napari_gpcis.inference.segmenter import Segmenter
+    from napari_gpcis.inference.tidy import Tidy
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Settings:
         See `Segmenter.from_pretrained`.
     plane, contrast, channels, view, threshold
         See `Session` and `read_image`.
+    tidy
+        Rules by which masks are tidied; ``None``: they are not.
     suffix
         Of the label images: ``".tif"``, ``".png"``, ``".npy"`` or ``".ome.zarr"``.
     prompts
@@ -45,6 +50,9 @@ class Settings:
     root
         Folder of images below which the results keep the subfolders of the images, as
         `segment_images` sets it where names are equal; otherwise there are none.
+    whole_names
+        Images whose results are called by their whole names (``a.png.tif``), as
+        `segment_images` sets it where they differ in their endings only.
     """
 
     output: Path
@@ -55,17 +63,19 @@ class Settings:
     channels: tuple[int, ...] | None = None
     view: tuple[float, ...] | None = None
     threshold: float | None = None
+    tidy: Tidy | None = DEFAULT_TIDY
     suffix: str = ".tif"
     prompts: bool = False
     overwrite: bool = False
     root: Path | None = None
+    whole_names: frozenset[Path] = frozenset()
 
     def target(self, image: Path) -> Path:
         """Return the label image that belongs to an image."""
         folder = self.output
         if self.root is not None:
             folder /= image.absolute().parent.relative_to(self.root)
-        stem = image.stem
+        stem = image.name if image.absolute() in self.whole_names else image.stem
         if self.suffix.startswith(".ome"):
             stem = stem.removesuffix(".ome")
         return folder / f"{stem}{self.suffix}"
@@ -115,8 +125,10 @@ def segment_images(
     """Segment many images; one that cannot be segmented does not stop the others.
 
     Images of the same name in several folders get their results in subfolders of the
-    same names. An object that cannot be made (it adds no pixel, a click is outside) is
-    left out of its image and named.
+    same names; those of one folder that differ in their endings only (``a.tif`` and
+    ``a.png``) get them under their whole names (``a.tif.tif``, ``a.png.tif``). An
+    object that cannot be made (it adds no pixel, a click is outside) is left out of
+    its image and named.
 
     Parameters
     ----------
@@ -140,6 +152,7 @@ def segment_images(
     """
     if settings.root is None:
         settings = replace(settings, root=common_folder([t.image for t in tasks]))
+    settings = _told_apart(tasks, settings)
     _check(tasks, settings, jobs)
     summary = Summary()
     waiting = []
@@ -198,6 +211,7 @@ def segment_image(
         read_image(task.image, settings.plane),
         contrast=settings.contrast,
         channels=settings.channels,
+        tidy=settings.tidy,
     )
     if settings.threshold is not None:
         session.threshold = settings.threshold
@@ -219,6 +233,19 @@ def segment_image(
     if settings.prompts:
         session.save(target.with_suffix(".json"))
     return target
+
+
+def _told_apart(tasks: Sequence[Task], settings: Settings) -> Settings:
+    """Return settings with which no two images of a folder have the same target."""
+    images = [task.image for task in tasks]
+    while True:
+        found = Counter(settings.target(image) for image in images)
+        equal = {
+            image.absolute() for image in images if found[settings.target(image)] > 1
+        }
+        if equal <= settings.whole_names:
+            return settings
+        settings = replace(settings, whole_names=settings.whole_names | equal)
 
 
 def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:

@@ -63,16 +63,16 @@ def convert_checkpoint(
         with writing(info.name) as folder:
             return write_converted(file, folder / f"{info.name}{SUFFIX}", info)
     out = file.with_suffix(SUFFIX) if target is None else Path(target).expanduser()
-    _check_target(out, overwrite=overwrite)
+    check_target(out, overwrite=overwrite)
     return write_converted(file, out, info)
 
 
 def write_converted(source: Path, target: Path, info: ModelInfo) -> Path:
     """Convert one file, described already; return `target`."""
-    state = _read_state(source)
+    state = read_tensors(source)
     model = build_network(info, source)
     fill_network(model, state, source)
-    _check_finite(model.state_dict(), source)
+    check_finite(model.state_dict(), source)
     save_checkpoint(target, model, info, half=False)
     return target
 
@@ -96,7 +96,7 @@ def _describe(file: Path) -> ModelInfo:
     )
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
+def check_target(target: Path, *, overwrite: bool) -> None:
     """Raise `CheckpointError` unless a checkpoint may be written there."""
     if target.suffix != SUFFIX:
         msg = f"target {target} must end in {SUFFIX}"
@@ -106,7 +106,7 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         raise CheckpointError(msg)
 
 
-def _read_state(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a file (its ``config`` names a class: not looked at)."""
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -126,7 +126,7 @@ def _read_state(file: Path) -> dict[str, Tensor]:
     return state
 
 
-def _check_finite(state: dict[str, Tensor], file: Path) -> None:
+def check_finite(state: dict[str, Tensor], file: Path) -> None:
     """Raise `CheckpointError` if a weight is infinite or not a number."""
     for name, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):

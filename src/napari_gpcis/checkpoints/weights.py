@@ -52,9 +52,32 @@ def save_checkpoint(
     CheckpointError
         If the file cannot be written.
     """
-    file = Path(path).expanduser()
-    state = {name: _stored(t, half) for name, t in model.state_dict().items()}
-    content = save(state, make_header(info))
+    save_weights(Path(path).expanduser(), model.state_dict(), info, half=half)
+
+
+def save_weights(
+    file: Path, state: dict[str, Tensor], info: ModelInfo, *, half: bool
+) -> None:
+    """Write tensors and their description to one safetensors file.
+
+    Parameters
+    ----------
+    file
+        The file to write. One that is there is replaced only when the new one is
+        complete.
+    state
+        Tensors by name.
+    info
+        What the file says about itself.
+    half
+        Store floating-point tensors as float16, see :func:`save_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be written.
+    """
+    content = save({n: _stored(t, half) for n, t in state.items()}, make_header(info))
     try:
         with replacing(file) as temporary:
             temporary.write_bytes(content)

@@ -7,9 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_gpcis import __version__
+from napari_gpcis.cli.find_similar import add_find_similar_command
 from napari_gpcis.cli.labels import add_label_commands
 from napari_gpcis.cli.models import add_model_commands
 from napari_gpcis.cli.segment import add_segment_command
+from napari_gpcis.cli.superpixels import add_superpixels_command
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_segment_command(commands)
+    add_find_similar_command(commands)
+    add_superpixels_command(commands)
     add_label_commands(commands)
     add_model_commands(commands)
     commands.add_parser("demo", help="open napari on a sample image", add_help=False)

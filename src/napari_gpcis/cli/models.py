@@ -32,7 +32,7 @@ def add_model_commands(commands: Any) -> None:
     download.add_argument("name", help="its name")
     download.set_defaults(command=_download)
     convert = commands.add_parser(
-        "convert", help="make a checkpoint of weights that the paper's code wrote"
+        "convert", help="make a checkpoint of weights that the papers' code wrote"
     )
     convert.set_defaults(command=_convert)
     convert.add_argument("file", type=Path, help="a .pth file; no code in it is run")
@@ -99,10 +99,12 @@ def _download(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    """Convert published weights."""
+    """Convert published weights, of a click network or of superpixels."""
     from napari_gpcis.checkpoints import convert_checkpoint
+    from napari_gpcis.superpixels.published import convert_superpixels, is_published
 
-    output = convert_checkpoint(
-        arguments.file, arguments.output, overwrite=arguments.overwrite
-    )
+    convert = convert_checkpoint
+    if is_published(arguments.file):
+        convert = convert_superpixels
+    output = convert(arguments.file, arguments.output, overwrite=arguments.overwrite)
     print(f"wrote {output}")

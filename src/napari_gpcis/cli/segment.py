@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_gpcis.alternatives import Alternative
     from napari_gpcis.batch import Summary
     from napari_gpcis.clicks import Click
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.session import Session
 
 MAX_COLOURS = 4
@@ -101,11 +102,11 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     objects = _checked_objects(arguments.objects)
     check_output(arguments.output)
     for path in filter(None, (arguments.output, arguments.prompts)):
-        _check_free(path, arguments)
+        check_free(path, arguments)
     image = read_image(arguments.image, arguments.plane)
-    _check_channels(image, arguments.channels)
+    check_channels(image, arguments.channels)
     labels = arguments.labels and read_labels(arguments.labels, arguments.plane)
-    session = _open_session(arguments, image, labels)
+    session = open_session(arguments, image, labels)
     made, problems = [], []
     others: dict[Path, Any] = {}
     for number, clicks in enumerate(objects, start=1):
@@ -121,7 +122,7 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     if not made:
         raise InputError("; ".join(problems))
     for path in others:
-        _check_free(path, arguments)
+        check_free(path, arguments)
     write_labels(arguments.output, session.labels, source=arguments.image)
     for path, mask in others.items():
         write_labels(path, mask.astype("int32"), source=arguments.image)
@@ -132,11 +133,11 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     if arguments.prompts:
         session.save(arguments.prompts)
         print(f"wrote {arguments.prompts}")
-    _tell_orientation([arguments.image])
+    tell_orientation([arguments.image])
     return SOME_FAILED if problems else 0
 
 
-def _open_session(arguments: argparse.Namespace, image: Any, labels: Any) -> Session:
+def open_session(arguments: argparse.Namespace, image: Any, labels: Any) -> Session:
     """Load the model and open the image."""
     from napari_gpcis import Segmenter, Session
 
@@ -147,11 +148,32 @@ def _open_session(arguments: argparse.Namespace, image: Any, labels: Any) -> Ses
         contrast=arguments.contrast,
         channels=arguments.channels,
         labels=labels,
+        tidy=_tidy(arguments),
     )
     session.view = arguments.view
     if arguments.threshold is not None:
         session.threshold = arguments.threshold
     return session
+
+
+def _tidy(arguments: argparse.Namespace) -> Tidy | None:
+    """Return the rules by which masks are tidied.
+
+    Raises
+    ------
+    InputError
+        If a value is outside its range.
+    """
+    from napari_gpcis.inference.tidy import Tidy
+
+    given = {
+        "smallest": arguments.smallest,
+        "holes": arguments.fill_holes,
+        "smoothing": arguments.smooth,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    rules = Tidy(clicked=not arguments.keep_pieces, **chosen)
+    return rules if arguments.tidy else None
 
 
 def _click_object(
@@ -199,7 +221,7 @@ def _checked_objects(objects: list[list[Click]] | None) -> list[list[Click]]:
     return objects or []
 
 
-def _check_channels(image: Any, channels: Sequence[int] | None) -> None:
+def check_channels(image: Any, channels: Sequence[int] | None) -> None:
     """Raise `InputError` if a stack was given where one plane is needed."""
     if image.ndim == 3 and image.shape[2] > MAX_COLOURS and channels is None:
         msg = (
@@ -209,7 +231,7 @@ def _check_channels(image: Any, channels: Sequence[int] | None) -> None:
         raise InputError(msg)
 
 
-def _check_free(path: Path, arguments: argparse.Namespace) -> None:
+def check_free(path: Path, arguments: argparse.Namespace) -> None:
     """Raise `InputError` if writing would destroy a file that is to be kept."""
     image = arguments.image
     if path.exists() and image.exists() and path.samefile(image):
@@ -246,6 +268,7 @@ def segment_many(arguments: argparse.Namespace) -> int:
         channels=arguments.channels,
         view=arguments.view,
         threshold=arguments.threshold,
+        tidy=_tidy(arguments),
         suffix=f".{arguments.format}",
         overwrite=arguments.overwrite,
     )
@@ -257,7 +280,7 @@ def segment_many(arguments: argparse.Namespace) -> int:
             cluster=arguments.dask,
             report=lambda now: _show(bar, now),
         )
-    _tell_orientation(summary.done)
+    tell_orientation(summary.done)
     return _print_outcome(summary, arguments)
 
 
@@ -296,7 +319,7 @@ def _print_outcome(summary: Summary, arguments: argparse.Namespace) -> int:
     return SOME_FAILED if summary.failed or summary.left_out else 0
 
 
-def _tell_orientation(images: Sequence[Path]) -> None:
+def tell_orientation(images: Sequence[Path]) -> None:
     """Tell that pictures were turned as viewers turn them: napari does not."""
     from napari_gpcis.imagefiles import PICTURES, exif_orientation
 
@@ -314,7 +337,7 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "images",
-        type=_path,
+        type=to_path,
         nargs="*",
         metavar="IMAGE",
         help="TIFF, PNG, JPEG or NumPy file, or OME-Zarr; several only with --clicks, "
@@ -344,14 +367,14 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--clicks",
-        type=_path,
+        type=to_path,
         metavar="TABLE",
         help="CSV with the clicks on many images: image,row,col,positive,object",
     )
     add(
         "-o",
         "--output",
-        type=_path,
+        type=to_path,
         required=True,
         help=".tif, .png or .npy file, or a folder .zarr (OME-Zarr); with --clicks a "
         "folder",
@@ -373,28 +396,63 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add(
         "--view",
-        type=_floats,
+        type=floats,
         metavar="R0,C0,R1,C1",
         help="part of the image that the first click of each object refers to",
     )
     add(
         "--contrast",
-        type=_floats,
+        type=floats,
         metavar="LOW,HIGH",
         help="values that become black and white",
     )
-    add("--channels", type=_integers, metavar="C[,C[,C]]", help="channels, from 0")
+    add("--channels", type=integers, metavar="C[,C[,C]]", help="channels, from 0")
     add(
         "--plane",
-        type=_integers,
+        type=integers,
         default=(),
         metavar="I[,I...]",
         help="plane of a stack or movie, from 0",
     )
     add("--threshold", type=float, help="probability of the boundary")
-    add("--labels", type=_path, help="label image with objects that are to be kept")
-    add("--prompts", type=_path, metavar="FILE", help="also save the clicks as JSON")
+    add_tidy_arguments(parser)
+    add("--labels", type=to_path, help="label image with objects that are to be kept")
+    add("--prompts", type=to_path, metavar="FILE", help="also save the clicks as JSON")
     add("--overwrite", action="store_true", help="replace files that exist")
+
+
+def add_tidy_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments about tidying."""
+    add = parser.add_argument
+    add(
+        "--no-tidy",
+        dest="tidy",
+        action="store_false",
+        help="masks as the model makes them, with pieces elsewhere, specks and holes",
+    )
+    add(
+        "--keep-pieces",
+        action="store_true",
+        help="keep pieces of a mask that have no click",
+    )
+    add(
+        "--smallest",
+        type=int,
+        metavar="PIXELS",
+        help="with --keep-pieces: remove those with fewer pixels",
+    )
+    add(
+        "--fill-holes",
+        type=int,
+        metavar="PIXELS",
+        help="fill holes with fewer pixels, unless clicked; 64 by default",
+    )
+    add(
+        "--smooth",
+        type=float,
+        metavar="RADIUS",
+        help="smooth away what is narrower than a disk of this radius, in pixels",
+    )
 
 
 class _ClickAction(argparse.Action):
@@ -442,7 +500,7 @@ def _click(text: str) -> Click:
         raise argparse.ArgumentTypeError(msg) from error
 
 
-def _floats(text: str) -> tuple[float, ...]:
+def floats(text: str) -> tuple[float, ...]:
     """Parse numbers with commas between them."""
     try:
         return tuple(float(word) for word in text.split(","))
@@ -451,7 +509,7 @@ def _floats(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(msg) from error
 
 
-def _integers(text: str) -> tuple[int, ...]:
+def integers(text: str) -> tuple[int, ...]:
     """Parse whole numbers with commas between them."""
     try:
         return tuple(int(word) for word in text.split(","))
@@ -460,6 +518,6 @@ def _integers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(msg) from error
 
 
-def _path(text: str) -> Path:
+def to_path(text: str) -> Path:
     """Parse a path; ``~`` stands for the home folder."""
     return Path(text).expanduser()

@@ -21,12 +21,17 @@ _ALPHA = {"LA": 1, "La": 1, "RGBA": 3, "RGBa": 3, "RGBX": 3, "PA": 3}
 """Colours before the alpha channel."""
 
 
-def read_picture(path: Path, plane: Sequence[int] | None) -> tuple[NDArray[Any], str]:
-    """Read a PNG or JPEG file: turned by its EXIF orientation, without alpha."""
+def read_picture(
+    path: Path, plane: Sequence[int] | None, *, turned: bool = True
+) -> tuple[NDArray[Any], str]:
+    """Read a PNG or JPEG file without alpha.
+
+    It is turned by its EXIF orientation, or with ``turned=False`` as it is stored.
+    """
     from PIL import Image, ImageOps
 
     with Image.open(path) as picture:
-        array = colours(ImageOps.exif_transpose(picture))
+        array = colours(ImageOps.exif_transpose(picture) if turned else picture)
     axes = "YX" if array.ndim == 2 else "YXC"
     return (array if plane is None else array[plane_index(array.shape, axes, plane)]), (
         axes

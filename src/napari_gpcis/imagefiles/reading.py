@@ -23,7 +23,9 @@ PICTURES = (".png", ".jpg", ".jpeg")
 READABLE = (*TIFF, *PICTURES, ".npy", ZARR)
 
 
-def read_image(path: Path, plane: Sequence[int] = ()) -> NDArray[Any]:
+def read_image(
+    path: Path, plane: Sequence[int] = (), *, turned: bool = True
+) -> NDArray[Any]:
     """Read one 2-D plane of an image file, with its channels if it has any.
 
     Parameters
@@ -37,6 +39,8 @@ def read_image(path: Path, plane: Sequence[int] = ()) -> NDArray[Any]:
         0; axes of length 1 may be left out. A TIFF file and OME-Zarr say which axis
         holds the channels; in a NumPy file it is the last one. In a TIFF file whose
         pages differ in size, the number of the page.
+    turned
+        ``False``: a PNG or JPEG is read as it is stored, and as napari shows it.
 
     Returns
     -------
@@ -49,15 +53,15 @@ def read_image(path: Path, plane: Sequence[int] = ()) -> NDArray[Any]:
         If the file is missing, of another kind or damaged, or `plane` does not
         choose one plane.
     """
-    return read_file(path, plane, "image")[0]
+    return read_file(path, plane, "image", turned=turned)[0]
 
 
-def read_array(path: Path) -> tuple[NDArray[Any], str]:
+def read_array(path: Path, *, turned: bool = True) -> tuple[NDArray[Any], str]:
     """Read all of an image file, of OME-Zarr the full resolution.
 
     Parameters
     ----------
-    path
+    path, turned
         As for `read_image`.
 
     Returns
@@ -74,15 +78,21 @@ def read_array(path: Path) -> tuple[NDArray[Any], str]:
         If the file is missing, of another kind or damaged, or its pages differ in
         size.
     """
-    return read_file(path, None, "image")
+    return read_file(path, None, "image", turned=turned)
 
 
 def read_file(
-    path: Path, plane: Sequence[int] | None, role: str, *, labels: bool = False
+    path: Path,
+    plane: Sequence[int] | None,
+    role: str,
+    *,
+    labels: bool = False,
+    turned: bool = True,
 ) -> tuple[NDArray[Any], str]:
     """Read a file of any kind: one plane, or all of it for ``None``.
 
     With `labels`, pixels are as they are stored: indices of a palette, not turned.
+    Without `turned`, a picture is not turned by its EXIF orientation.
 
     Raises
     ------
@@ -98,7 +108,10 @@ def read_file(
             return read_label_tiff(path)
         if labels and path.suffix.lower() in PICTURES:
             return read_label_picture(path)
-        array, axes = _reader(path)(path, plane)
+        reader = _reader(path)
+        if reader is read_picture:
+            return read_picture(path, plane, turned=turned)
+        array, axes = reader(path, plane)
         if labels and axes.endswith("C") and array.shape[-1] == 1:
             return array[..., 0], axes[:-1]
         return array, axes

@@ -16,6 +16,7 @@ from typing import (
 
 import numpy as np
 import torch
+from torch.nn.functional import adaptive_avg_pool2d, interpolate, normalize
 
 from napari_gpcis.clicks import points_tensor
 from napari_gpcis.errors import GPCISError, InputError
@@ -23,6 +24,7 @@ from napari_gpcis.geometry import network_clicks
 from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.inference.prediction import GridMaps, NetworkInput
 from napari_gpcis.inference.resampling import mask_to_network, to_network
+from napari_gpcis.model.base import Encoded
 from napari_gpcis.model.grid import GPScores
 
 if TYPE_CHECKING:
@@ -35,11 +37,14 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.resampling import Floats
 
 KEPT_ENCODINGS = 4
 """Encoded crops that a segmenter keeps."""
 KEPT_FRAMES = 16
 """Encoded frames that a segmenter keeps whose frames stay: they are small."""
+FEATURE_STRIDE = 4
+"""Network pixels per cell of the features without clicks."""
 KEPT_POSTERIORS = 3
 """Network inputs whose features a segmenter keeps."""
 
@@ -113,6 +118,41 @@ class Engine:
         """
         with torch.inference_mode(), self._lock:
             self._encoded(prepared, roi)
+
+    def features(self, prepared: PreparedImage, roi: Box) -> FrameFeatures:
+        """Return features of a region of interest that no click has changed.
+
+        Those are the keys of a network that has them; of others its features for no
+        click and no mask; without these, the colours alone.
+
+        Raises
+        ------
+        InputError
+            If the image has NaN values there.
+        """
+        with torch.inference_mode(), self._lock:
+            encoded = self._encoded(prepared, roi)[0]
+            deep = self._features_without_clicks(encoded)
+            whole = isinstance(encoded, Encoded)
+            rgb = encoded.rgb if whole else self._rgb(prepared, roi)
+            cells = max(1, self._size // FEATURE_STRIDE)
+            colour = adaptive_avg_pool2d(rgb, (cells, cells))
+            if deep is None:
+                deep = rgb.new_zeros(1, 0, cells, cells)
+            elif deep.shape[-1] != cells:
+                deep = interpolate(deep.float(), (cells, cells), mode="bilinear")
+            return FrameFeatures(_array(deep), _array(colour))
+
+    def _features_without_clicks(self, encoded: Any) -> Tensor | None:
+        """Return vectors of length 1, ``(1, c, h, w)``; ``None`` without any."""
+        keys = getattr(self._model, "keys", None)
+        found: Tensor | None = None if keys is None else keys(encoded)
+        if found is not None or not isinstance(self._model, PosteriorModel):
+            return found
+        nothing = torch.full((1, 2, 3), -1.0, device=self.device)
+        before = torch.zeros(1, 1, self._size, self._size, device=self.device)
+        raw = self._model.features(encoded, nothing, before).float()
+        return normalize(raw, dim=1)
 
     def recondition(
         self,
@@ -223,10 +263,15 @@ class Engine:
 
     def _encode(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
         """Encode a crop, and its mirror image if that is asked for."""
-        channels = to_network(prepared, roi, self._size, half_pixel=self._half_pixel)
-        rgb = to_rgb(channels)[None].to(self.device)
+        rgb = self._rgb(prepared, roi)
         views = (rgb, rgb.flip(-1)) if self._mirror else (rgb,)
         return tuple(self._model.encode(view) for view in views)
+
+    def _rgb(self, prepared: PreparedImage, roi: Box) -> Tensor:
+        """Return a crop as the network takes it, ``(1, 3, H, W)``."""
+        channels = to_network(prepared, roi, self._size, half_pixel=self._half_pixel)
+        rgb: Tensor = to_rgb(channels)[None].to(self.device)
+        return rgb
 
     def _encoded(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
         """Return the encoding of a crop. The lock must be held."""
@@ -245,6 +290,15 @@ class Answer(NamedTuple):
     """Maps on the network's grid."""
     quality: float | None
     """Expected IoU of the mask, in [0, 1]; ``None`` if the model does not say."""
+
+
+class FrameFeatures(NamedTuple):
+    """Features of a frame that depend on its pixels alone, on a grid of cells."""
+
+    deep: Floats
+    """Vectors of length 1, float32, shape ``(c, h, w)``; ``c`` may be 0."""
+    colour: Floats
+    """Mean colour, normalised, float32, shape ``(3, h, w)``."""
 
 
 class ClickModel(Protocol):
@@ -399,6 +453,11 @@ def _answer(
         raise GPCISError(msg)
     rated = None if quality is None else float(quality.float().sigmoid()[0])
     return Answer(GridMaps(*arrays), rated)
+
+
+def _array(maps: Tensor) -> Floats:
+    """Return the maps of one image as a NumPy array of its own."""
+    return maps[0].float().cpu().numpy().copy()
 
 
 def find_device(name: str) -> str:

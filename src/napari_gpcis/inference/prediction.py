@@ -17,6 +17,7 @@ from napari_gpcis.inference.resampling import (
     interpolate_rows,
     strips,
 )
+from napari_gpcis.inference.tidy import smooth, tidy_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.resampling import Floats, Index
+    from napari_gpcis.inference.tidy import Tidy
 
 MapName: TypeAlias = Literal["mask", "probability", "variance", "prior", "update"]
 
@@ -57,6 +59,10 @@ class Prediction:
     quality
         Expected IoU of the mask with the object meant, in [0, 1]; ``None`` from a
         model that does not predict it.
+    tidy
+        Rules by which the mask is tidied; ``None``: it is not. The maps never are.
+    kept
+        Pixels whose pieces tidying keeps like clicked ones, see `StartMask.middles`.
     """
 
     shape: tuple[int, int]
@@ -67,6 +73,8 @@ class Prediction:
     half_pixel: bool
     seen: NetworkInput | None = None
     quality: float | None = None
+    tidy: Tidy | None = None
+    kept: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         """Check the threshold and lock the arrays."""
@@ -151,6 +159,10 @@ class Prediction:
         the roi has the label of the last click on it.
         (Positive clicks are always in the roi; outside it the mask is false, as a
         negative click there wants.)
+
+        With `tidy` the mask is smoothed before that step; after it pieces that
+        nobody has clicked are removed and small holes filled, which leaves every
+        clicked pixel as it is.
         """
         if name == "mask":
             return self._mask_crop()
@@ -167,11 +179,23 @@ class Prediction:
         """Return the same prediction with another threshold; nothing is inferred."""
         return replace(self, threshold=threshold)
 
+    def with_tidy(
+        self, tidy: Tidy | None, kept: tuple[tuple[int, int], ...] = ()
+    ) -> Prediction:
+        """Return the same prediction with another tidying; nothing is inferred.
+
+        Parameters
+        ----------
+        tidy, kept
+            See `Prediction`.
+        """
+        return replace(self, tidy=tidy, kept=kept)
+
     def outlines(self) -> list[NDArray[np.float64]]:
         """Return the border of the object as closed curves, for drawing.
 
         Made on the network's grid, so it takes the same short time however large the
-        roi is. The last step of the mask has no part in it.
+        roi is. The step that obeys clicks has no part in it unless it is tidied.
 
         Returns
         -------
@@ -180,7 +204,7 @@ class Prediction:
         """
         from skimage.measure import find_contours  # slow to import
 
-        padded = np.pad(self.maps.probability, 1)
+        padded = np.pad(self._tidied_probability(), 1)
         curves = [curve - 1 for curve in find_contours(padded, self.threshold)]
         for curve in curves:
             for axis, size in enumerate(self.maps.probability.shape):
@@ -252,11 +276,51 @@ class Prediction:
     def _mask_crop(self) -> NDArray[np.bool_]:
         """Return the mask on the roi, which obeys every click there."""
         mask = self._scored_mask()
+        if self.tidy is not None:
+            smooth(mask, self.tidy.smoothing)
         inside = [click for click in self.clicks if contains(self.roi, click)]
-        rows, cols = self.maps.probability.shape
-        reach = max(1.0, self._size[0] / rows / 2), max(1.0, self._size[1] / cols / 2)
-        obey(mask, [in_roi(click, self.roi) for click in inside], reach)
+        clicks = [in_roi(click, self.roi) for click in inside]
+        height, width = self._pixel_size
+        obey(mask, clicks, (max(1.0, height / 2), max(1.0, width / 2)))
+        if self.tidy is not None:
+            top, left = self.roi[:2]
+            kept = [(row - top, col - left) for row, col in self.kept]
+            tidy_pieces(mask, dict(clicks), self.tidy, kept=kept)
         return mask
+
+    @property
+    def _pixel_size(self) -> tuple[float, float]:
+        """Height and width of a pixel of the grid, in pixels of the image."""
+        rows, cols = self.maps.probability.shape
+        return self._size[0] / rows, self._size[1] / cols
+
+    def _tidied_probability(self) -> Floats:
+        """Return the probability on the grid, 0 or 1 where tidying changes the mask."""
+        probability = self.maps.probability
+        if self.tidy is None:
+            return probability
+        scored = probability > self.threshold
+        mask = scored.copy()
+        height, width = self._pixel_size
+        smooth(mask, self.tidy.smoothing / max(height, width))
+        inside = [click for click in self.clicks if contains(self.roi, click)]
+        clicks = [(self._on_grid(click.pixel), click.positive) for click in inside]
+        obey(mask, clicks, (0.5, 0.5))
+        kept = [self._on_grid(place) for place in self.kept]
+        area = height * width
+        tidy_pieces(mask, dict(clicks), self.tidy, kept=kept, pixel=area)
+        values = np.where(scored == mask, probability, mask)
+        return values.astype(np.float32, copy=False)
+
+    def _on_grid(self, place: tuple[int, int]) -> tuple[int, int]:
+        """Return the pixel of the grid nearest to a pixel of the image."""
+        row, col = (
+            (index - start + 0.5) / side
+            for index, start, side in zip(
+                place, self.roi[:2], self._pixel_size, strict=True
+            )
+        )
+        return math.floor(row), math.floor(col)
 
     def _full(self, crop: NDArray[Any], fill: float) -> NDArray[Any]:
         """Return a map of the roi on the whole image."""

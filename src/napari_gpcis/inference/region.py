@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_gpcis.geometry import clip_box, contains, whole_image
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ RIM = 1 / 64
 """A mask so near to a frame's border, as a share of its side, may go on beyond it."""
 CLOSER = (1.0, 2.0)
 """Network pixels per data pixel of the closer frames of a first click."""
+TYPICAL = 4.0
+"""Side of the closer frame for a likely size, in sizes: better than 1.4 or 2.5."""
 MUCH_CLOSER = 0.7
 """Closer frames are at most so long, as a share of the view."""
 STEP = 4
@@ -67,7 +71,11 @@ def region(
 
 
 def closer_frames(
-    shape: tuple[int, int], click: Click, view: Box, settings: InferenceSettings
+    shape: tuple[int, int],
+    click: Click,
+    view: Box,
+    settings: InferenceSettings,
+    typical_size: float | None = None,
 ) -> list[Box]:
     """Return frames that show more of the surroundings of a first click than the view.
 
@@ -84,11 +92,18 @@ def closer_frames(
         The frame that is tried first.
     settings
         How the model is run.
+    typical_size
+        Diameter that the object is likely to have, in pixels: the first closer frame
+        is then four times as long, the others those nearest to it.
     """
     found: list[Box] = []
     longest = longer_side(view)
-    for zoom in CLOSER[: settings.first_frames - 1]:
-        side = max(round(settings.infer_size / zoom), MIN_FRAME)
+    sides = [settings.infer_size / zoom for zoom in CLOSER]
+    if typical_size is not None:
+        likely = TYPICAL * typical_size
+        sides = [likely, *sorted(sides, key=lambda side: abs(np.log(side / likely)))]
+    whole = [max(round(side), MIN_FRAME) for side in sides]
+    for side in [*dict.fromkeys(whole)][: settings.first_frames - 1]:
         if side <= MUCH_CLOSER * longest:
             found.append(_grid_frame(click, side, shape))
     return [box for box in found if contains(box, click)]

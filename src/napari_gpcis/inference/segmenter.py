@@ -12,6 +12,7 @@ from napari_gpcis.inference.backends import accelerated, check_backend, chosen_b
 from napari_gpcis.inference.image import PreparedImage, prepare_image
 from napari_gpcis.inference.prediction import NetworkInput, Prediction
 from napari_gpcis.inference.region import closer_frames, fill, reaches_beyond, region
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
     import os
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.backends import Backend
-    from napari_gpcis.inference.engine import Answer, ClickModel
+    from napari_gpcis.inference.engine import Answer, ClickModel, FrameFeatures
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
 
 __all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
 
@@ -180,6 +182,7 @@ class Segmenter:
         view: Sequence[float] | None = None,
         contrast: Sequence[float] | None = None,
         channels: int | Sequence[int] | None = None,
+        tidy: Tidy | None = DEFAULT_TIDY,
     ) -> Prediction:
         """Segment one object; the clicks are replayed in order.
 
@@ -192,6 +195,8 @@ class Segmenter:
         view
             Half-open box ``(row_min, col_min, row_max, col_max)`` that the first
             click is zoomed to; the whole image by default.
+        tidy
+            Rules by which the mask is tidied; ``None``: it is not.
 
         Raises
         ------
@@ -204,7 +209,7 @@ class Segmenter:
             msg = "clicks must hold at least one click, got none"
             raise InputError(msg)
         box = None if view is None else clip_box(view, prepared.shape)
-        return self.run(Request(prepared, asked, view=box))[-1]
+        return self.run(Request(prepared, asked, view=box))[-1].with_tidy(tidy)
 
     def run(
         self, request: Request, cancelled: Callable[[], bool] | None = None
@@ -231,7 +236,9 @@ class Segmenter:
             if cancelled is not None and cancelled():
                 return ()
             clicks = request.clicks[:number]
-            previous = self.step(request.prepared, clicks, previous, request.view)
+            previous = self.step(
+                request.prepared, clicks, previous, request.view, request.typical_size
+            )
             found.append(previous)
         return tuple(found)
 
@@ -243,6 +250,7 @@ class Segmenter:
         clicks: Sequence[Click],
         previous: Prediction | None = None,
         view: Box | None = None,
+        typical_size: float | None = None,
     ) -> Prediction:
         """Predict after one more click: a pure function of its arguments.
 
@@ -257,6 +265,9 @@ class Segmenter:
         view
             What the network sees while there is no mask to zoom to; ``None`` for
             the whole image. It grows to hold every positive click.
+        typical_size
+            Diameter that the object is likely to have, in pixels; a model that tries
+            closer frames for a first click tries one that suits it.
 
         Raises
         ------
@@ -272,7 +283,7 @@ class Segmenter:
         roi = region(prepared.shape, checked, previous, view, self.info.inference)
         found = self._infer(prepared, roi, checked, previous)
         if len(checked) == 1 and previous is None:
-            return self._closer(prepared, found)
+            return self._closer(prepared, found, typical_size)
         return found
 
     def encode(self, prepared: PreparedImage, view: Box | None = None) -> None:
@@ -294,6 +305,25 @@ class Segmenter:
         roi = whole_image(shape) if view is None else clip_box(view, shape)
         self._engine.encode(prepared, roi)
 
+    def features(self, prepared: PreparedImage, frame: Box) -> FrameFeatures:
+        """Return features of a frame that no click has changed.
+
+        The encoding is kept, and is that of clicks whose view is this frame.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        frame
+            Half-open box ``(row_min, col_min, row_max, col_max)``.
+
+        Raises
+        ------
+        InputError
+            If no pixel of the frame is inside the image, or it has NaN values there.
+        """
+        return self._engine.features(prepared, clip_box(frame, prepared.shape, "frame"))
+
     def _infer(
         self,
         prepared: PreparedImage,
@@ -305,7 +335,9 @@ class Segmenter:
         answer, network_input = self._engine.infer(prepared, roi, clicks, previous)
         return self._prediction(prepared, clicks, answer, network_input)
 
-    def _closer(self, prepared: PreparedImage, found: Prediction) -> Prediction:
+    def _closer(
+        self, prepared: PreparedImage, found: Prediction, size: float | None
+    ) -> Prediction:
         """Return the best answer to a first click, of its view and closer frames.
 
         An answer that may go on beyond a closer frame is not taken. The view is good
@@ -315,7 +347,7 @@ class Segmenter:
         if settings.frames == "zoom" or found.quality is None:
             return found
         best, (click,) = found, found.clicks
-        for frame in closer_frames(shape, click, found.roi, settings):
+        for frame in closer_frames(shape, click, found.roi, settings, size):
             extent = best.extent(settings.crop_threshold)
             filled = extent and fill(extent, best.roi) >= settings.least_fill
             if filled and (best.quality or 0.0) >= GOOD:
@@ -334,6 +366,7 @@ class Segmenter:
         click: Click,
         previous: Prediction | None = None,
         view: Box | None = None,
+        typical_size: float | None = None,
     ) -> Prediction:
         """Predict what one more click would give.
 
@@ -358,6 +391,8 @@ class Segmenter:
         view
             What the first click is zoomed to, used without ``previous`` only;
             ``None`` for the whole image.
+        typical_size
+            See `step`.
 
         Returns
         -------
@@ -378,7 +413,7 @@ class Segmenter:
         """
         earlier = () if previous is None else previous.clicks
         if self.info.inference.frames == "stay":
-            return self.step(prepared, (*earlier, click), previous, view)
+            return self.step(prepared, (*earlier, click), previous, view, typical_size)
         clicks = check_clicks((*earlier, click), prepared.shape)
         key = None
         if previous is None:
@@ -473,6 +508,8 @@ class Request:
         What the first click is zoomed to; ``None`` for the whole image.
     start
         The mask before the first click; ``None`` for none.
+    typical_size
+        Diameter that the object is likely to have, in pixels; ``None``: not known.
     """
 
     prepared: PreparedImage
@@ -480,3 +517,4 @@ class Request:
     done: tuple[Prediction, ...] = ()
     view: Box | None = None
     start: StartMask | None = None
+    typical_size: float | None = None

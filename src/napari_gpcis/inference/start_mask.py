@@ -63,6 +63,16 @@ class StartMask:
         maps = GridMaps(probability, unknown, unknown, unknown)
         return Prediction(self.shape, self.box, (), 0.5, maps, half_pixel=True)
 
+    @cached_property
+    def middles(self) -> tuple[tuple[int, int], ...]:
+        """Deepest pixel of each piece of the mask, row and column of the image."""
+        from scipy.ndimage import label, maximum_position  # slow to import
+
+        pieces, count = label(self.mask, np.ones((3, 3)))
+        found = maximum_position(depth(self.mask), pieces, np.arange(1, count + 1))
+        top, left = self.box[:2]
+        return tuple((int(row) + top, int(col) + left) for row, col in found)
+
     def holds_for(self, clicks: tuple[Click, ...]) -> bool:
         """Return whether the mask, as it is, obeys these clicks."""
         return clicks == self.clicks[: len(clicks)]

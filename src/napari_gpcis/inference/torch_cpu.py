@@ -74,6 +74,10 @@ class AcceleratedModel(ABC):
     def features(self, encoded: Encoded, points: Tensor, previous: Tensor) -> Tensor:
         """See :meth:`GPCIS.features`; float32."""
 
+    def keys(self, encoded: Encoded) -> Tensor | None:
+        """See :meth:`GPCIS.keys`."""
+        return self._model.keys(encoded)
+
     def click_posterior(self, encoded: Encoded, raw: Tensor) -> ClickPosterior:
         """See :meth:`GPCIS.click_posterior`."""
         return self._model.click_posterior(encoded, raw)

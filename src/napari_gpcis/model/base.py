@@ -85,6 +85,16 @@ class ClickNetwork(nn.Module, ABC):
 
     pixels = features  # the former name
 
+    def keys(self, encoded: Encoded) -> Tensor | None:
+        """Return features without clicks, ``(B, c, h, w)``; ``None`` without any.
+
+        Parameters
+        ----------
+        encoded
+            From :meth:`encode`.
+        """
+        return self.model.keys(encoded.features)
+
     def forward(self, x: Tensor, points: Tensor) -> GPScores:
         """Return scores for image and previous mask in one tensor.
 

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.controller import Controller
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.dock.base import (
@@ -152,10 +153,21 @@ class GPCISWidget(Docked):
 
         ``None`` until it is open.
         """
-        return None if self.controller.session is None else self._scripted
+        if self.controller.closed or self.controller.session is None:
+            return None
+        return self._scripted
 
     def start(self) -> bool:
-        """Annotate the chosen image; return true if that was possible."""
+        """Annotate the chosen image; return true if that was possible.
+
+        Raises
+        ------
+        InputError
+            If the widget, or napari, was closed.
+        """
+        if self._closed:
+            msg = "the widget was closed: open it again in napari"
+            raise InputError(msg)
         image = self.image_combo.layer
         started = image is not None and self.controller.start(
             image, self.labels_combo.layer
@@ -336,7 +348,7 @@ class GPCISWidget(Docked):
 
     def _on_destroyed(self, end_thread: Callable[..., None], *_: object) -> None:
         """End the thread with the window (Qt has deleted all objects here by now)."""
-        self._closed = True
+        self._closed = self.controller.closed = True
         end_thread()
 
 

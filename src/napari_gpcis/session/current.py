@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_gpcis.clicks import Click
@@ -11,6 +11,7 @@ from napari_gpcis.geometry import check_clicks, clip_box, contains, square_aroun
 from napari_gpcis.inference.prediction import check_threshold
 from napari_gpcis.inference.segmenter import Request
 from napari_gpcis.inference.start_mask import chosen_mask
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
 
 LARGEST_WINDOW = 4096
 """Side of the window around the first click on a plane that is read by tiles."""
@@ -37,15 +39,27 @@ class Prompts:
     start
         The mask before the first click, or the one that was chosen for the first of
         the clicks, see `StartMask.clicks`; ``None`` for none.
+    tidy
+        Rules by which the mask is tidied; ``None``: it is not. Predictions do not
+        depend on it, so prompts that differ in it alone are equal.
+    typical_size
+        Diameter that the object was likely to have when it got its first click.
     """
 
     clicks: tuple[Click, ...] = ()
     view: Box | None = None
     start: StartMask | None = None
+    tidy: Tidy | None = field(default=None, compare=False)
+    typical_size: float | None = None
 
     def first(self, number: int) -> Prompts:
         """Return the first ``number`` clicks with the same beginning."""
-        return Prompts(self.clicks[:number], self.view, self.start)
+        return replace(self, clicks=self.clicks[:number])
+
+    @property
+    def empty(self) -> bool:
+        """True if there is neither a click nor a start."""
+        return not self.clicks and self.start is None
 
     def begins_with(self, other: Prompts) -> bool:
         """Tell whether the other prompts are the first of these."""
@@ -68,11 +82,17 @@ class CurrentObject:
     tiled
         Whether the plane is read tile by tile: then no more than a window around the
         first click is read for it.
+    tidy
+        Rules by which the mask is tidied; ``None``: it is not.
 
     Attributes
     ----------
     default_view : Callable
         Returns what the first click is zoomed to where `view` is ``None``.
+    typical_size : Callable
+        Returns the diameter that an object is likely to have, ``None`` if not known.
+    default_tidy : Tidy or None
+        `tidy` of an object that has no clicks yet.
     """
 
     def __init__(
@@ -81,10 +101,13 @@ class CurrentObject:
         *,
         threshold: float = 0.5,
         tiled: bool = False,
+        tidy: Tidy | None = DEFAULT_TIDY,
     ) -> None:
         self.shape = shape
         self.tiled = tiled
+        self.default_tidy = tidy
         self.default_view: Callable[[Click], Box | None] = _whole_plane
+        self.typical_size: Callable[[], float | None] = _not_known
         self._view: Box | None = None
         self._threshold = threshold
         self._history = _History()
@@ -123,6 +146,24 @@ class CurrentObject:
     def threshold(self, threshold: float) -> None:
         check_threshold(threshold)
         self._threshold = float(threshold)
+
+    @property
+    def tidy(self) -> Tidy | None:
+        """Rules by which the mask is tidied; ``None``: it is not.
+
+        May be set: with clicks it is a step that `undo` takes back, without any it
+        holds for the objects to come.
+        """
+        now = self._history.current
+        return self.default_tidy if now.empty else now.tidy
+
+    @tidy.setter
+    def tidy(self, tidy: Tidy | None) -> None:
+        now = self._history.current
+        if now.empty:
+            self.default_tidy = tidy
+        elif tidy != now.tidy:
+            self._push(replace(now, tidy=tidy))
 
     @property
     def view(self) -> Box | None:
@@ -179,7 +220,9 @@ class CurrentObject:
         elif now.clicks or now.start is not None:
             self._push(replace(now, clicks=checked))
         else:
-            self._push(Prompts(checked, self._first_view(checked[0])))
+            view = self._first_view(checked[0])
+            size = self.typical_size()
+            self._push(Prompts(checked, view, None, self.default_tidy, size))
 
     def begin(self, start: StartMask, clicks: Sequence[Click] = ()) -> None:
         """Begin with a mask, as one step.
@@ -200,7 +243,8 @@ class CurrentObject:
             msg = "a mask can only begin an object: the current one has clicks"
             raise InputError(msg)
         checked = check_clicks(clicks, self.shape)
-        self._push(Prompts(checked or start.clicks, start.view, start))
+        settled = checked or start.clicks
+        self._push(Prompts(settled, start.view, start, self.default_tidy))
 
     def choose(self, prediction: Prediction) -> None:
         """Take another mask for the same clicks, as one step.
@@ -223,7 +267,7 @@ class CurrentObject:
             raise InputError(msg)
         label = None if now.start is None else now.start.label
         start = chosen_mask(prediction, label)
-        self._push(Prompts(now.clicks, now.view, start))
+        self._push(replace(now, start=start))
 
     def undo(self) -> bool:
         """Go one step back; ``False`` if there was none."""
@@ -254,7 +298,12 @@ class CurrentObject:
             found = self._find(asked.first(number))
             if found is None:
                 return Request(
-                    prepared, asked.clicks, tuple(done), asked.view, asked.start
+                    prepared,
+                    asked.clicks,
+                    tuple(done),
+                    asked.view,
+                    asked.start,
+                    asked.typical_size,
                 )
             done.append(found)
         return None
@@ -273,11 +322,18 @@ class CurrentObject:
             `prediction` may still be ``None``: later clicks are missing.
         """
         used = False
-        asked = Prompts(request.clicks, request.view, request.start)
+        asked = Prompts(
+            request.clicks,
+            request.view,
+            request.start,
+            typical_size=request.typical_size,
+        )
         for number, found in enumerate(predictions, start=len(request.done) + 1):
             prompts = asked.first(number)
             if self._history.reaches(prompts):
-                self._known[prompts] = found
+                self._known[prompts] = shown_as(
+                    found, self._threshold, self.tidy, prompts.start
+                )
                 used = True
         return used
 
@@ -306,13 +362,13 @@ class CurrentObject:
         return self._known.get(prompts)
 
     def _shown(self, found: Prediction) -> Prediction:
-        """Return a prediction with the threshold of this object."""
-        if found.threshold == self._threshold:
-            return found
+        """Return a prediction with the threshold and the tidying of this object."""
         last = self._last_shown
-        if last is None or last[0] is not found or last[1].threshold != self._threshold:
-            last = self._last_shown = found, found.with_threshold(self._threshold)
-        return last[1]
+        known = last[1] if last is not None and last[0] is found else found
+        prompts = self._history.current
+        shown = shown_as(known, self._threshold, prompts.tidy, prompts.start)
+        self._last_shown = found, shown
+        return shown
 
     def _push(self, prompts: Prompts) -> None:
         """Make a step, and forget predictions that no undo or redo can reach."""
@@ -321,6 +377,35 @@ class CurrentObject:
         if forget:
             kept = filter(self._history.reaches, self._known)
             self._known = {key: self._known[key] for key in kept}
+
+
+def shown_as(
+    found: Prediction, threshold: float, tidy: Tidy | None, start: StartMask | None
+) -> Prediction:
+    """Return a prediction as an object shows it; the same one if it is so already.
+
+    Parameters
+    ----------
+    found
+        The prediction.
+    threshold
+        Probability above which a pixel is object.
+    tidy
+        Rules by which the mask is tidied.
+    start
+        The mask that the object began with. As long as it holds as it is, it is not
+        tidied; later its pieces count as clicked.
+    """
+    kept: tuple[tuple[int, int], ...] = ()
+    if start is not None and start.holds_for(found.clicks):
+        tidy = None
+    elif start is not None and tidy is not None and tidy.clicked:
+        kept = start.middles
+    if found.threshold != threshold:
+        found = found.with_threshold(threshold)
+    if (found.tidy, found.kept) != (tidy, kept):
+        found = found.with_tidy(tidy, kept)
+    return found
 
 
 class _History:
@@ -384,4 +469,8 @@ class _History:
 
 
 def _whole_plane(_click: Click) -> Box | None:
+    return None
+
+
+def _not_known() -> float | None:
     return None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.current import Prompts
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ObjectLabels",
     "Step",
     "WriteMode",
+    "checked_id",
     "finished",
 ]
 
@@ -62,6 +64,12 @@ class FinishedObject:
         With ``"delete"`` (among `Session.steps` only) the object was removed.
     start
         The mask it began with; ``None`` for none.
+    tidy
+        Rules by which its mask was tidied; ``None``: it was not.
+    typical_size
+        Diameter that it was likely to have, see `Session.typical_size`.
+    area
+        Pixels of its mask.
     """
 
     id: int
@@ -72,6 +80,9 @@ class FinishedObject:
     size: tuple[int, int]
     how: Step = "add"
     start: StartMask | None = None
+    tidy: Tidy | None = None
+    typical_size: float | None = None
+    area: int = 0
 
 
 class ObjectLabels:
@@ -122,7 +133,7 @@ class ObjectLabels:
         InputError
             If no pixel has this id.
         """
-        box = box_of_value(self.array, _checked_id(label))
+        box = box_of_value(self.array, checked_id(label))
         if box is None:
             msg = f"label must be the id of an object in the labels, got {label!r}"
             raise InputError(msg)
@@ -138,13 +149,25 @@ class ObjectLabels:
     ) -> int:
         """Write a mask, see `Session.accept`; all or nothing."""
         number, way = self._target(prompts, label, how)
-        box, mask = prediction.trimmed
+        step = finished(prediction, prompts, number, way, overwrite)
+        self.write_mask(*prediction.trimmed, step)
+        return number
+
+    def write_mask(self, box: Box, mask: Mask, step: FinishedObject) -> None:
+        """Write the mask of a step into its box; all or nothing.
+
+        Raises
+        ------
+        InputError
+            If it changes no pixel.
+        """
+        number, way = step.id, step.how
         if way == "replace":
             old = box_of_value(self.array, number) or EMPTY
             box, mask = union(box, old), placed(mask, box, union(box, old))
         region = self.array[slices(box)]
         mine = region == number
-        taken = mask & ~mine if overwrite else mask & (region <= 0)
+        taken = mask & ~mine if step.overwrite else mask & (region <= 0)
         if way == "cut":
             taken, freed = np.zeros_like(mask), mask & mine
         else:
@@ -154,10 +177,8 @@ class ObjectLabels:
             raise InputError(_nothing(way, number, bool(mask.any())))
         where = taken | freed
         values = np.where(taken, np.int32(number), np.int32(0))[where]
-        step = finished(prediction, prompts, number, way, overwrite)
         self.note(step, LabelChange(box, where, region[where], values))
         self._follow()
-        return number
 
     def delete(self, label: int) -> None:
         """Remove an object, see `Session.delete`."""
@@ -207,9 +228,16 @@ class ObjectLabels:
         if label is None and way != "add":
             msg = f"label must be given with how={way!r}: the object it changes"
             raise InputError(msg)
-        return self._next_id() if label is None else _checked_id(label), way
+        return self.next_id() if label is None else checked_id(label), way
 
-    def _next_id(self) -> int:
+    def next_id(self) -> int:
+        """Return the largest id plus one.
+
+        Raises
+        ------
+        InputError
+            If the largest is the last there is.
+        """
         largest = max([0, int(self.array.max()), *(done.id for done in self.steps)])
         if largest >= MAX_ID:
             msg = f"no label is left: the largest is {largest}; choose one with label="
@@ -221,19 +249,23 @@ def finished(
     prediction: Prediction, prompts: Prompts, label: int, how: Step, overwrite: bool
 ) -> FinishedObject:
     """Return the step that an object becomes when it is accepted."""
+    mask = prediction.trimmed[1]
     return FinishedObject(
         label,
         prediction.clicks,
         prompts.view,
         prediction.threshold,
         overwrite,
-        prediction.trimmed[1].shape,
+        mask.shape,
         how,
         prompts.start,
+        prompts.tidy,
+        prompts.typical_size,
+        int(np.count_nonzero(mask)),
     )
 
 
-def _nothing(way: WriteMode, number: int, any_mask: bool) -> str:
+def _nothing(way: Step, number: int, any_mask: bool) -> str:
     """Say why a mask changes nothing."""
     if way == "cut":
         return f"nothing can be cut: the mask covers no pixel of object {number}"
@@ -243,7 +275,8 @@ def _nothing(way: WriteMode, number: int, any_mask: bool) -> str:
     return f"the object adds no pixel and cannot be accepted: {why}"
 
 
-def _checked_id(label: Any) -> int:
+def checked_id(label: Any) -> int:
+    """Return an id as an integer, or raise `InputError`."""
     valid = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
     if not valid or not 1 <= label <= MAX_ID:
         msg = f"label must be an integer from 1 to {MAX_ID}, got {label!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,6 +14,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.geometry import check_clicks, clip_box, mask_of_runs, run_lengths
 from napari_gpcis.inference.start_mask import StartMask
+from napari_gpcis.inference.tidy import Tidy
 from napari_gpcis.session.current import Prompts
 from napari_gpcis.session.labels import Step
 
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 
 
 FORMAT = "napari-gpcis-prompts"
-VERSION = 2
-"""Version 1 had no starts and no ways but "add"."""
+VERSION = 3
+"""Version 1 had no starts and no ways but "add", version 2 no tidying and no sizes."""
+PLAIN = 2
+"""Version that is written where there are none: older programs read it."""
 _MAX_ID = 2**31 - 1
 
 
@@ -45,7 +49,8 @@ class SavedObject:
     """The prompts of one object; ``id`` is ``None`` while it is not finished.
 
     ``how`` says what was done with its mask, see `Session.accept`; with ``"delete"``
-    there is none.
+    there is none. ``tidy`` is ``None`` where it is not tidied, and ``typical_size``
+    where it was not known.
     """
 
     clicks: tuple[Click, ...]
@@ -55,6 +60,8 @@ class SavedObject:
     overwrite: bool = False
     how: Step = "add"
     start: SavedStart | None = None
+    tidy: Tidy | None = None
+    typical_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,21 @@ class SavedSession:
     objects: tuple[SavedObject, ...] = field(default_factory=tuple)
     current: SavedObject = field(default=SavedObject((), None, 0.5))
 
+    @property
+    def is_plain(self) -> bool:
+        """True if no mask is tidied and no size was known: older programs read it."""
+        every = (*self.objects, self.current)
+        return all(one.tidy is None and one.typical_size is None for one in every)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; as in older files, what there is not is not written."""
+        data = asdict(self)
+        for one in (*data["objects"], data["current"]):
+            for name in ("tidy", "typical_size"):
+                if one[name] is None:
+                    del one[name]
+        return data
+
 
 def write_session(path: str | os.PathLike[str], saved: SavedSession) -> None:
     """Write the file; a failure leaves an older file as it was.
@@ -79,7 +101,8 @@ def write_session(path: str | os.PathLike[str], saved: SavedSession) -> None:
     OSError
         If the file cannot be written.
     """
-    data = {"format": FORMAT, "version": VERSION, **asdict(saved)}
+    version = PLAIN if saved.is_plain else VERSION
+    data = {"format": FORMAT, "version": version, **saved.to_dict()}
     text = json.dumps(data, indent=1)
     with replacing(Path(path).expanduser()) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -127,10 +150,10 @@ def check_session(data: Any, file: Path) -> SavedSession:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         msg = f"{file} is not a file of saved prompts (format {FORMAT!r})"
         raise InputError(msg)
-    if data.get("version") not in (1, VERSION):
+    if data.get("version") not in range(1, VERSION + 1):
         msg = (
             f"{file} has version {data.get('version')!r} of the format; this version "
-            f"of napari-gpcis reads 1 and {VERSION}"
+            f"of napari-gpcis reads 1 to {VERSION}"
         )
         raise InputError(msg)
     try:
@@ -174,7 +197,10 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
     if finished and not clicks and how != "delete":
         msg = f"object {number} has no clicks"
         raise ValueError(msg)
-    start = data.get("start")
+    start, tidy, size = (data.get(name) for name in ("start", "tidy", "typical_size"))
+    if size is not None and not 0 < _typed(size, float) < math.inf:
+        msg = f"typical_size must be a number above 0, got {size!r}"
+        raise ValueError(msg)
     return SavedObject(
         clicks,
         None if data["view"] is None else _box(data["view"]),
@@ -183,6 +209,8 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
         _typed(data["overwrite"], bool),
         how,
         None if start is None else _start(start),
+        None if tidy is None else Tidy.from_dict(tidy),
+        size,
     )
 
 
@@ -235,13 +263,22 @@ def saved_object(done: FinishedObject) -> SavedObject:
         done.overwrite,
         done.how,
         _saved_start(done.start),
+        done.tidy,
+        done.typical_size,
     )
 
 
 def saved_prompts(prompts: Prompts, threshold: float) -> SavedObject:
     """Return the saved form of an object that is not finished."""
     start = _saved_start(prompts.start)
-    return SavedObject(prompts.clicks, prompts.view, threshold, start=start)
+    return SavedObject(
+        prompts.clicks,
+        prompts.view,
+        threshold,
+        start=start,
+        tidy=None if prompts.empty else prompts.tidy,
+        typical_size=prompts.typical_size,
+    )
 
 
 def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
@@ -256,7 +293,7 @@ def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
     view = None if saved.view is None else clip_box(saved.view, shape)
     found = saved.start
     if found is None:
-        return Prompts(clicks, view)
+        return Prompts(clicks, view, None, saved.tidy, saved.typical_size)
     row, col, row_end, col_end = found.box
     if not (0 <= row < row_end <= shape[0] and 0 <= col < col_end <= shape[1]):
         msg = f"a starting mask must lie inside the image {shape}, got {found.box}"
@@ -264,9 +301,8 @@ def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
     mask = mask_of_runs(found.runs, (row_end - row, col_end - col))
     mask.flags.writeable = False
     settled = check_clicks(found.clicks, shape)
-    return Prompts(
-        clicks, view, StartMask(shape, found.box, mask, settled, found.label)
-    )
+    start = StartMask(shape, found.box, mask, settled, found.label)
+    return Prompts(clicks, view, start, saved.tidy, saved.typical_size)
 
 
 def _saved_start(start: StartMask | None) -> SavedStart | None:

@@ -13,8 +13,10 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.inference.start_mask import make_start_mask
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.session.current import CurrentObject, Prompts
 from napari_gpcis.session.labels import FinishedObject, ObjectLabels, finished
+from napari_gpcis.session.review import CandidateReview
 from napari_gpcis.session.saved import (
     SavedSession,
     check_same,
@@ -28,7 +30,7 @@ from napari_gpcis.session.saved import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -39,8 +41,10 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Request, Segmenter
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.session.labels import LabelChange, WriteMode
     from napari_gpcis.session.saved import SavedObject
+    from napari_gpcis.similar import Candidate, Examples
 
 __all__ = ["FinishedObject", "Session"]
 
@@ -48,6 +52,8 @@ VIEW_FACTOR = 4
 """The first view is this many times the median size of the finished objects."""
 MIN_VIEW = 64
 """Least side of that view, in data pixels."""
+MIN_OBJECTS = 2
+"""Accepted objects from which on their size is taken for that of the next."""
 
 
 class Session:
@@ -62,6 +68,8 @@ class Session:
     labels
         Objects that exist already, integers, shape (H, W), 0 and less for background.
         They are copied, and protected like finished objects.
+    tidy
+        Rules by which masks are tidied, see `tidy`; ``None``: they are not.
 
     Raises
     ------
@@ -89,14 +97,16 @@ class Session:
         contrast: Sequence[float] | None = None,
         channels: int | Sequence[int] | None = None,
         labels: ArrayLike | None = None,
+        tidy: Tidy | None = DEFAULT_TIDY,
     ) -> None:
         self._segmenter = segmenter
         self._prepared = segmenter.prepare(image, contrast, channels)
         self._contrast = None if contrast is None else self._prepared.limits[0]
         self._channels = None if channels is None else channel_indices(channels)
         self._labels = ObjectLabels(self.shape, labels)
+        self._review = CandidateReview(self._labels)
         threshold = segmenter.info.inference.mask_threshold
-        self.current = CurrentObject(self.shape, threshold=threshold)
+        self.current = CurrentObject(self.shape, threshold=threshold, tidy=tidy)
 
     # -- what is there ---------------------------------------------------------
 
@@ -140,6 +150,7 @@ class Session:
             )
             raise InputError(msg)
         current.default_view = self._view_by_size
+        current.typical_size = self._find_typical_size
         current.tiled = self._prepared.tiled
         self._current = current
 
@@ -168,6 +179,19 @@ class Session:
         self._current.threshold = threshold
 
     @property
+    def tidy(self) -> Tidy | None:
+        """Rules by which the current mask is tidied; ``None``: it is not.
+
+        May be set, for the current object and those after it. Nothing is predicted
+        anew; for an object that has clicks it is a step that `undo` takes back.
+        """
+        return self._current.tidy
+
+    @tidy.setter
+    def tidy(self, tidy: Tidy | None) -> None:
+        self._current.tidy = self._current.default_tidy = tidy
+
+    @property
     def can_undo(self) -> bool:
         """True if `undo` has a step to take back."""
         return self._current.can_undo
@@ -191,6 +215,18 @@ class Session:
     @view.setter
     def view(self, view: Sequence[float] | None) -> None:
         self._current.view = view
+
+    @property
+    def typical_size(self) -> float | None:
+        """Median equivalent diameter of the accepted objects, in pixels.
+
+        That of a disk of the same area. ``None`` with fewer than two objects. A model
+        that tries closer frames for a first click tries one that suits it.
+        """
+        areas = [done.area for done in self.objects if done.how != "cut" and done.area]
+        if len(areas) < MIN_OBJECTS:
+            return None
+        return float(np.median(np.sqrt(4 * np.array(areas) / np.pi)))
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -522,7 +558,8 @@ class Session:
 
         The pixels it changed are restored (those that were changed since stay as they
         are) and the clicks of an accepted object return. `undo` then takes them back
-        one by one.
+        one by one. Candidates that were accepted together are taken back together,
+        and nobody has clicked them: nothing returns but the background.
 
         Returns
         -------
@@ -537,8 +574,14 @@ class Session:
         if self.clicks:
             msg = "the last object cannot return: the current one has clicks"
             raise InputError(msg)
+        if self._labels.steps and self._review.owns(self._labels.steps[-1]):
+            label = self._labels.steps[-1].id
+            self._review.take_back_accepted()
+            return label
         last = self._labels.take_back()
-        self._current.restart(Prompts(last.clicks, last.view, last.start))
+        self._current.restart(
+            Prompts(last.clicks, last.view, last.start, last.tidy, last.typical_size)
+        )
         if last.clicks:
             self._current.threshold = last.threshold
         return last.id
@@ -589,6 +632,9 @@ class Session:
             raise InputError(msg)
         return prediction
 
+    def _find_typical_size(self) -> float | None:
+        return self.typical_size
+
     def _view_by_size(self, click: Click) -> Box | None:
         """Return a first view that suits the finished objects; ``None`` without any."""
         sizes = [max(done.size) for done in self.objects if done.how != "cut"]
@@ -596,6 +642,156 @@ class Session:
             return None
         side = max(MIN_VIEW, round(VIEW_FACTOR * np.median(sizes)))
         return square_around(click, side, self.shape)
+
+    # -- objects like the accepted ones -----------------------------------------
+
+    def examples(self, labels: Iterable[int] | None = None) -> Examples:
+        """Return objects of this image as examples, for any image.
+
+        Parameters
+        ----------
+        labels
+            Their ids; by default all objects. Rejected candidates belong to the
+            examples as well, as negative ones.
+
+        Raises
+        ------
+        InputError
+            If there is no such object.
+        """
+        from napari_gpcis.similar import collect  # heavy: not needed by a click
+
+        return collect(
+            self._segmenter,
+            self._prepared,
+            self.labels,
+            labels,
+            self._review.rejected,
+        )
+
+    def find_similar(
+        self,
+        labels: Iterable[int] | None = None,
+        *,
+        examples: Examples | None = None,
+        least: float | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> tuple[Candidate, ...]:
+        """Return objects like some that are there, each segmented by one click.
+
+        Nothing is written: see `accept_candidate`.
+
+        Parameters
+        ----------
+        labels
+            Ids of the examples; by default all objects.
+        examples
+            Those of another image, see `examples`, in place of ``labels``.
+        least
+            Least confidence, in [0, 1]; 0 for all candidates, by default
+            `napari_gpcis.similar.LEAST_CONFIDENCE`.
+        cancelled
+            Asked before each tile of the image; if true, what was found by then is
+            returned.
+
+        Returns
+        -------
+        tuple of Candidate
+            The most confident first. None shares more than about a third of its
+            pixels with another, or half with an object that is there. Candidates that
+            were rejected do not return.
+
+        Raises
+        ------
+        InputError
+            If there is no such object, or both ``labels`` and ``examples`` are given,
+            or the examples are those of another model.
+        """
+        from napari_gpcis.similar import LEAST_CONFIDENCE, resolved, search
+
+        if labels is not None and examples is not None:
+            msg = "labels and examples cannot both be given: give one of them"
+            raise InputError(msg)
+        if least is None:
+            least = LEAST_CONFIDENCE
+        if not 0 <= least <= 1:
+            msg = f"least must lie between 0 and 1, got {least!r}"
+            raise InputError(msg)
+        found = search(
+            self._segmenter,
+            self._prepared,
+            self.labels,
+            self.examples(labels) if examples is None else examples,
+            threshold=self.threshold,
+            cancelled=cancelled,
+        )
+        every = [one for part in found for one in part.candidates]
+        return tuple(resolved(every, least, self._review.rejected))
+
+    def accept_candidate(
+        self, candidate: Candidate, *, label: int | None = None, overwrite: bool = False
+    ) -> int:
+        """Write a candidate into `labels` as a new object, as one step.
+
+        Parameters
+        ----------
+        candidate
+            From `find_similar`.
+        label
+            The id of the object; by default the largest id plus one.
+        overwrite
+            Also take pixels that belong to other objects.
+
+        Returns
+        -------
+        int
+            The id.
+
+        Raises
+        ------
+        InputError
+            If it lies outside the image, adds no pixel, or the id cannot be used.
+        """
+        return self._review.accept((candidate,), label, overwrite=overwrite)[0]
+
+    def accept_candidates(self, candidates: Iterable[Candidate]) -> tuple[int, ...]:
+        """Write several candidates as new objects, all as one step.
+
+        Parameters
+        ----------
+        candidates
+            From `find_similar`; where two share pixels, the first has them.
+
+        Returns
+        -------
+        tuple of int
+            Their ids, in order; 0 for one that would have added no pixel.
+
+        Raises
+        ------
+        InputError
+            If one lies outside the image, or none adds a pixel.
+        """
+        return self._review.accept(tuple(candidates))
+
+    def reject_candidate(self, *candidates: Candidate) -> None:
+        """Make candidates negative examples of the next `find_similar`, as one step."""
+        self._review.reject(candidates)
+
+    def undo_candidates(self) -> tuple[Candidate, ...]:
+        """Take the last acceptance or rejection of candidates back.
+
+        Returns
+        -------
+        tuple of Candidate
+            The candidates, which may be accepted or rejected again.
+
+        Raises
+        ------
+        InputError
+            If there was none, or objects were accepted or deleted since.
+        """
+        return self._review.take_back()
 
     # -- prompts on disk -------------------------------------------------------
 

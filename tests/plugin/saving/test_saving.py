@@ -20,6 +20,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tifffile import TiffFile, imread
 
+from napari_gpcis import Segmenter
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
@@ -142,9 +143,34 @@ def test_edits_by_hand_and_another_model_are_told(
     bench.panel.open_file(clicks)
     bench.until(lambda: "Opened" in bench.panel.message.text())
     message = bench.panel.message.text()
-    assert "made with older; fake is in use and may differ" in message
+    gone = "made with older (no longer here); fake is in use and may differ"
+    assert gone in message
     assert "other masks for the objects 2 (edited by hand" in message
     np.testing.assert_array_equal(bench.labels.data, shown)
+
+
+def test_saved_clicks_of_a_model_whose_file_is_gone_are_told(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    shown = bench.labels.data.copy()
+    bench.panel.write("save", tmp_path / "work")
+    clicks, _ = file_names(tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+
+    def load(name: str) -> Any:
+        return Segmenter.from_pretrained(tmp_path / name, "cpu")
+
+    bench.controller.models._factory = load
+    bench.controller.models.name = "mine.safetensors"
+    before = clicks.read_bytes()
+    bench.panel.open_file(clicks)
+    bench.until(lambda: "need a model" in bench.panel.message.text())
+    message = bench.panel.message.text()
+    assert "mine.safetensors does not exist. Choose another model" in message
+    np.testing.assert_array_equal(bench.labels.data, shown)
+    assert clicks.read_bytes() == before
 
 
 def test_files_that_do_not_fit_are_told(

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import disks
 from napari_gpcis import Click
@@ -208,3 +209,43 @@ def test_from_the_console(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
     session = widget.session
     widget.shut_down()
     assert "ended" in repr(session)
+
+
+def test_a_script_that_goes_on_after_the_window_is_told(open_desk: Any) -> None:
+    desk = open_desk()
+    widget, session = desk.widget, desk.widget.session
+    session.add_click(30, 40)
+    desk.viewer.close()
+    calls = {
+        "add_click": lambda: session.add_click(30, 60),
+        "replace_clicks": lambda: session.replace_clicks([]),
+        "accept": session.accept,
+        "undo": session.undo,
+        "redo": session.redo,
+        "clear": session.clear,
+        "undo_accept": session.undo_accept,
+        "refine": lambda: session.refine(1),
+        "delete": lambda: session.delete(1),
+        "save": lambda: session.save("nowhere.json"),
+        "labels": lambda: session.labels,
+        "clicks": lambda: session.clicks,
+        "view": lambda: setattr(session, "view", (0, 0, 9, 9)),
+        "threshold": lambda: setattr(session, "threshold", 0.4),
+        "tidy": lambda: setattr(session, "tidy", None),
+        "start": widget.start,
+    }
+
+    def all_tell() -> None:
+        for call in calls.values():
+            with pytest.raises(InputError, match="was closed"):
+                call()
+        assert widget.session is None
+        assert "ended" in repr(session)
+
+    desk.until(lambda: widget.controller.closed)
+    all_tell()
+    for _ in range(3):  # Qt deletes its objects
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        desk.qtbot.wait(50)
+    all_tell()
+    widget.shut_down()  # once more, for nothing

@@ -8,6 +8,8 @@ from qtpy.QtCore import Qt
 
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
 from napari_gpcis.plugin.dock.panels.stack import NO_STACK, StackPanel
+from napari_gpcis.plugin.saving.autosave import Autosaver
+from napari_gpcis.prompts import replay
 
 
 @pytest.fixture
@@ -214,3 +216,118 @@ def only(*planes: int) -> np.ndarray:
     mask = np.zeros_like(TRUTH)
     mask[list(planes)] = TRUTH[list(planes)]
     return mask
+
+
+def drifting(planes: int = 8) -> np.ndarray:
+    """A disk that grows by a fifth from plane to plane: each agrees with the last."""
+    rows, cols = np.indices((80, 80))
+    away = np.hypot(rows - 40, cols - 40)
+    radii = 9 * np.sqrt(1.2 ** np.arange(planes))
+    return np.array([np.where(away <= one, 200, 30) for one in radii]).astype(np.uint8)
+
+
+DRIFT = drifting()
+DOUBTED = 4
+"""The plane on which it is more than twice as large as on plane 0."""
+
+
+def begin_drift(bench) -> None:
+    bench.start(DRIFT)
+    bench.viewer.dims.set_current_step(0, 0)
+    bench.until(lambda: bench.current.plane.steps[0] == 0)
+    bench.positive.add([0, 40, 40])
+    bench.settled(1)
+
+
+def test_a_run_stops_where_the_object_is_in_doubt(bench, panel) -> None:
+    begin_drift(bench)
+    panel.propagate_on.click()
+    bench.until(lambda: not panel.propagation.running)
+    planes = [plane.steps[0] for plane, _ in panel.propagation.found]
+    assert planes == [*range(1, DOUBTED + 1)]
+    assert (bench.labels.data[DOUBTED] == 1).any()  # it can be looked at, and corrected
+    assert not bench.labels.data[DOUBTED + 1 :].any()
+    assert f"Plane {DOUBTED} is in doubt" in panel.message.text()
+    assert "times as large" in panel.message.text()
+    items = [panel.planes.topLevelItem(row).text(0) for row in range(DOUBTED)]
+    assert items == ["1", "2", "3", f"{DOUBTED} ?"]
+    assert "times as large" in panel.planes.topLevelItem(DOUBTED - 1).toolTip(0)
+
+
+def test_a_run_may_go_on_where_in_doubt(bench, panel) -> None:
+    begin_drift(bench)
+    panel.through_doubt.click()
+    panel.propagate_on.click()
+    bench.until(lambda: not panel.propagation.running)
+    items = [panel.planes.topLevelItem(row).text(0) for row in range(7)]
+    assert items == ["1", "2", "3", "4 ?", "5 ?", "6 ?", "7 ?"]
+    np.testing.assert_array_equal(bench.labels.data == 1, DRIFT > 100)
+
+
+def test_a_run_goes_on_from_a_plane_that_was_looked_at(bench, panel) -> None:
+    begin_drift(bench)
+    panel.propagate_on.click()
+    bench.until(lambda: not panel.propagation.running)
+    bench.viewer.dims.set_current_step(0, DOUBTED)
+    bench.until(lambda: bench.current.plane.steps[0] == DOUBTED)
+    bench.until(lambda: bench.current.session)
+    bench.labels.selected_label = 1
+    panel.propagate_on.click()
+    bench.until(lambda: not panel.propagation.running)
+    np.testing.assert_array_equal(bench.labels.data == 1, DRIFT > 100)
+    assert "in doubt" not in panel.message.text()
+
+
+def make_on(bench, plane: int, label: int = 1) -> None:
+    """Draw a square by hand, larger on later planes."""
+    half = 4 + plane
+    bench.labels.data[plane, 30 - half : 31 + half, 30 - half : 31 + half] = label
+
+
+def test_gaps_between_planes_made_by_hand_are_filled(bench, panel) -> None:
+    autosaver = Autosaver(bench.controller)
+    bench.start(np.zeros((9, 64, 64), np.uint8))
+    bench.viewer.dims.set_current_step(0, 3)
+    bench.until(lambda: bench.current.plane.steps[0] == 3 and bench.current.session)
+    for plane in (1, 5, 8):
+        make_on(bench, plane)
+    bench.labels.selected_label = 1
+    before = bench.labels.data.copy()
+    panel.fill.click()
+    bench.until(lambda: len(panel.propagation.found) == 3)
+    made = bench.labels.data.copy()
+    for plane in (2, 3, 4):
+        half = 4 + plane
+        square = np.zeros((64, 64), bool)
+        square[30 - half : 31 + half, 30 - half : 31 + half] = True
+        assert np.count_nonzero((made[plane] == 1) != square) <= 4  # its corners
+    np.testing.assert_array_equal(made[[0, 1, 5, 6, 7, 8]], before[[0, 1, 5, 6, 7, 8]])
+    assert bench.controller.status == "Interpolated on 3 planes."
+    assert panel.planes.topLevelItem(0).text(1) == "\u2013"
+    saved = autosaver.record.saved()
+    again = replay(saved, bench.segmenter, np.zeros((9, 64, 64), np.uint8), labels=made)
+    np.testing.assert_array_equal(again, made)
+    bench.controller.command("undo")
+    np.testing.assert_array_equal(bench.labels.data, before)
+    bench.controller.command("redo")
+    np.testing.assert_array_equal(bench.labels.data, made)
+    bench.viewer.dims.set_current_step(0, 8)
+    bench.until(lambda: bench.current.plane.steps[0] == 8 and bench.current.session)
+    panel.fill.click()  # this plane and the nearest one before it
+    bench.until(lambda: len(panel.propagation.found) == 2)
+    assert all((bench.labels.data[plane] == 1).any() for plane in range(1, 9))
+    autosaver.end()
+
+
+def test_there_must_be_a_gap_to_fill(bench, panel) -> None:
+    bench.start(np.zeros((5, 64, 64), np.uint8))
+    bench.viewer.dims.set_current_step(0, 2)
+    bench.until(lambda: bench.current.plane.steps[0] == 2 and bench.current.session)
+    for plane in (1, 2):
+        make_on(bench, plane)
+    bench.labels.selected_label = 1
+    before = bench.labels.data.copy()
+    panel.fill.click()
+    assert "Nothing to fill: object 1" in bench.controller.status
+    np.testing.assert_array_equal(bench.labels.data, before)
+    assert not panel.propagation.found

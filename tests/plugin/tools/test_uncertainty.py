@@ -12,7 +12,7 @@ from _fake_segmenter import FakeSegmenter
 from napari_gpcis.inference.prediction import GridMaps, Prediction
 from napari_gpcis.next_click import doubt, next_click
 from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
-from napari_gpcis.plugin.tools.uncertainty import MAPS
+from napari_gpcis.plugin.tools.uncertainty import FADED, MAPS
 from napari_gpcis.plugin.viewer.overlays import is_display
 
 
@@ -94,7 +94,10 @@ def test_maps_follow_the_clicks_and_go_on_stop(bench, panel) -> None:
     for kind in MAPS.values():
         layer = layers[kind.title]
         assert tuple(layer.contrast_limits) == kind.limits
-        assert layer.colormap.name == kind.colormap
+        assert layer.colormap.name == f"{kind.colormap}, faded"
+        low, quarter, high = layer.colormap.map(np.array([0, FADED, 1]))
+        assert low[3] == 0  # the image is seen where nothing is to be told
+        np.testing.assert_allclose([quarter[3], high[3]], 1, atol=0.01)
     before = layers[MAPS["doubt"].title].data.copy()
     bench.positive.add([30, 60])
     bench.settled(2)

@@ -75,6 +75,42 @@ def test_jpeg_is_read(tmp_path):
     assert plane.image.shape == (96, 96, 3)
 
 
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("shape", [(60, 90), (64, 64)])
+def test_a_photograph_is_as_napari_shows_it_whatever_its_orientation(
+    tmp_path, orientation, shape
+):
+    """Labels that were drawn in napari lie on the pixels as they are stored."""
+    stored = np.zeros((*shape, 3), np.uint8)
+    stored[5:15, 8:30] = 200
+    labels = (stored[..., 0] > 0).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "images").mkdir()
+    Image.fromarray(stored).save(tmp_path / "images" / "i.png", exif=exif)
+    file = write(tmp_path / "labels" / "l.png", labels)
+    pair = PairOfFiles(tmp_path / "images" / "i.png", (file,))
+    (plane,) = read_planes(pair, ReadingRule())
+    np.testing.assert_array_equal(plane.image, stored)
+    np.testing.assert_array_equal(plane.labels[0], labels)
+
+
+def test_labels_of_the_turned_photograph_are_told_by_their_shape(tmp_path):
+    """``napari-gpcis segment`` turns a photograph, and its labels with it."""
+    stored = np.zeros((60, 90, 3), np.uint8)
+    stored[5:15, 8:30] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "images").mkdir()
+    Image.fromarray(stored).save(tmp_path / "images" / "i.png", exif=exif)
+    turned = np.rot90(stored, -1)
+    labels = (turned[..., 0] > 0).astype(np.uint8)
+    file = write(tmp_path / "labels" / "l.png", labels)
+    pair = PairOfFiles(tmp_path / "images" / "i.png", (file,))
+    (plane,) = read_planes(pair, ReadingRule())
+    np.testing.assert_array_equal(plane.image, turned)
+
+
 @pytest.mark.parametrize(
     ("labels", "name"),
     [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpcis_training.config import FolderConfig, build, read_entries
+from gpcis_training.config import FolderConfig, build, read_mapping
 from gpcis_training.diversity.clicks import TrainingClicks
 from gpcis_training.diversity.losses import LossOptions
 from gpcis_training.diversity.network import DILATIONS, MASKS
@@ -146,6 +146,7 @@ def load_diversity_config(
         msg = f"ablation must be one of {known}, got {ablation!r}"
         raise InputError(msg)
     changes = () if ablation is None else ABLATIONS[ablation]
-    entries = read_entries(path, assignments=[*changes, *assignments])
-    config: DiversityConfig = build(DiversityConfig, entries, Path(path).name)
+    path = Path(path).expanduser()
+    entries = read_mapping(path, assignments=[*changes, *assignments])
+    config: DiversityConfig = build(DiversityConfig, entries, path.name)
     return config

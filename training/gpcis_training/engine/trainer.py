@@ -124,7 +124,7 @@ class Trainer:
         self.model, self.optimiser = self.fabric.setup(model, optimiser)
         for method in ("forward_train", "unroll"):
             self.model.mark_forward_method(method)
-        self.average = _start_average(model, config.average)
+        self.average = start_average(model, config.average)
         self.training_step = TrainingStep(
             self.fabric, self.model, self.optimiser, model, self.config
         )
@@ -321,7 +321,7 @@ class Trainer:
                 log.write(json.dumps(entry) + "\n")
 
 
-def _start_average(network: ClickNetwork, decay: float) -> AveragedModel | None:
+def start_average(network: torch.nn.Module, decay: float) -> AveragedModel | None:
     """Return an exponential average of a network that starts as it is now.
 
     Early on it follows the network faster: after ``n`` steps its decay is at most

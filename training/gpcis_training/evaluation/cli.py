@@ -230,6 +230,7 @@ def _overrides(
             arguments.mirror,
             raw_mask=raw,
             fast=arguments.fast,
+            tidy=arguments.tidy,
         )
         for epsilon2 in arguments.epsilon2 or [None]
     ]
@@ -411,6 +412,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--fast",
         action="store_true",
         help="as the plugin runs a model on a CPU; by default it is run as it is",
+    )
+    add(
+        "--tidy",
+        action="store_true",
+        help="tidy masks as for users: no pieces without a click, no small holes",
     )
     add(
         "--mask",

@@ -138,7 +138,12 @@ def read_plane(path: Path) -> NDArray[np.integer]:
     InputError
         If the file is not one plane of integers.
     """
-    return label_plane(imagefiles.read_image(path), path)
+    return label_plane(imagefiles.read_image(path, turned=False), path)
+
+
+def _read_stored(path: Path) -> NDArray[np.generic]:
+    """Read an image of any kind as napari shows it: not turned by EXIF."""
+    return imagefiles.read_image(path, turned=False)
 
 
 def _read_plane_ids(path: Path, ids: tuple[int, ...]) -> GroundTruth:
@@ -171,7 +176,7 @@ def _laid_ids(plane: Path, ids: tuple[int, ...]) -> GroundTruth:
 
 FORMS = {
     LABELS: Form("images", "labels", read_ids, read_picture, has_ignore=True),
-    FILES: Form("", "", _read_plane_ids, imagefiles.read_image),
+    FILES: Form("", "", _read_plane_ids, _read_stored),
     PLANES: Form("", "", _laid_ids, _laid_image),
     "grabcut": Form("data_GT", "boundary_GT", _whole(read_trimap), read_picture),
     "berkeley": Form("images", "masks", _whole(read_trimap), read_picture),
@@ -586,6 +591,46 @@ def ground_truth(
         if ignored is not None:
             truth[ignored] = -1
     return truth
+
+
+def all_objects(
+    folder: str | Path, item: EvaluationObject, form: str, rule: DrawingRule
+) -> NDArray[np.int32]:
+    """Return all objects of an image, not those of a list alone, shape ``(H, W)``.
+
+    Parameters
+    ----------
+    folder
+        Of the set.
+    item
+        Any object of the image.
+    form
+        Layout of the folder, see `FORMS`.
+    rule
+        What is an object; how many are drawn of an image does not matter.
+
+    Returns
+    -------
+    ndarray
+        1, 2, ... on the objects, 0 on the background, -1 where nothing counts: on
+        ignored pixels, and on labels that the rule does not accept.
+
+    Raises
+    ------
+    InputError
+        If images of the form have one object each, or a file is no label image.
+    """
+    read = {LABELS: read_labels, FILES: read_plane, PLANES: _laid_labels}.get(form)
+    if read is None:
+        msg = f"all objects of an image are known of label images only, not of {form!r}"
+        raise InputError(msg)
+    labels = read(Path(folder) / FORMS[form].labels / item.label)
+    found = np.where(labels > 0, -1, 0).astype(np.int32)
+    groups = draw_ids(labels, item.label, replace(rule, per_image=None))
+    for number, ids in enumerate(groups, start=1):
+        found[np.isin(labels, ids)] = number
+    found[ground_truth(folder, item, form) < 0] = -1
+    return found
 
 
 def first_view(

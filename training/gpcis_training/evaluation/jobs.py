@@ -131,7 +131,7 @@ def run_jobs(
 ) -> Iterator[list[tuple[EvaluationObject, ClickRun]]]:
     """Yield the runs image by image, in this process or in several others."""
     if workers == 1 or len(jobs) <= 1:
-        with _one_thread():
+        with one_thread():
             predictor = method.create()
             for job in jobs:
                 yield evaluate_image(predictor, job, protocol)
@@ -325,7 +325,7 @@ class _Worker:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Compute on one thread, so that figures do not depend on the machine."""
     import torch
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpcis_training.evaluation.peers import create_peer
 from napari_gpcis.checkpoints import find_checkpoint, read_info
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.session.session import Session
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class Overrides:
     fast
         Run the copy of the model that the plugin uses on a CPU, rather than the model
         itself.
+    tidy
+        The mask is tidied as for users: pieces without a click go, small holes are
+        filled. Published figures are made without.
     """
 
     epsilon2: float | None = None
@@ -50,6 +54,7 @@ class Overrides:
     mirror: bool | None = None
     raw_mask: bool = False
     fast: bool = False
+    tidy: bool = False
 
     def apply(self, info: ModelInfo) -> ModelInfo:
         """Return the notes of a model with the settings in force.
@@ -75,6 +80,8 @@ class Overrides:
             parts.append("mirrored too" if self.mirror else "not mirrored")
         if self.fast:
             parts.append("fast")
+        if self.tidy:
+            parts.append("tidy")
         return ", ".join(parts)
 
 
@@ -85,20 +92,23 @@ class SessionPredictor:
     ----------
     segmenter
         The model.
-    raw_mask
+    raw_mask, tidy
         See :class:`Overrides`.
     """
 
-    def __init__(self, segmenter: Segmenter, *, raw_mask: bool = False) -> None:
+    def __init__(
+        self, segmenter: Segmenter, *, raw_mask: bool = False, tidy: bool = False
+    ) -> None:
         self._segmenter = segmenter
         self._raw_mask = raw_mask
+        self._tidy = DEFAULT_TIDY if tidy else None
         self._session: Session | None = None
 
     def start(
         self, image: NDArray[np.generic], first_view: tuple[int, int, int, int] | None
     ) -> None:
         """Open the image in a new session and look at ``first_view``."""
-        self._session = Session(self._segmenter, image)
+        self._session = Session(self._segmenter, image, tidy=self._tidy)
         self._session.view = first_view
 
     def click(self, row: int, col: int, positive: bool) -> NDArray[np.bool_]:
@@ -141,7 +151,7 @@ def create_predictor(
 
     model, info = load_checkpoint(method)
     segmenter = Segmenter(model, given.apply(info), device, exact=not given.fast)
-    return SessionPredictor(segmenter, raw_mask=given.raw_mask)
+    return SessionPredictor(segmenter, raw_mask=given.raw_mask, tidy=given.tidy)
 
 
 def describe(method: str, overrides: Overrides | None = None) -> dict[str, Any]:

@@ -10,7 +10,13 @@ from skimage import measure
 
 from gpcis_training.data.folders import network_colours
 from napari_gpcis.errors import InputError
-from napari_gpcis.imagefiles import read_array, read_label_file, whole_numbers
+from napari_gpcis.imagefiles import (
+    PICTURES,
+    exif_orientation,
+    read_array,
+    read_label_file,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,9 +98,24 @@ def read_planes(pair: PairOfFiles, rule: ReadingRule) -> Iterator[Plane]:
         If image or labels cannot be used, their shapes differ, or nothing is
         labelled.
     """
-    image, axes = read_array(pair.image)
     label_stacks = [_label_array(path) for path in pair.labels]
+    image, axes = _image_of(pair.image, label_stacks[0].shape)
     yield from planes_of(pair.image.name, image, axes, label_stacks, rule)
+
+
+def _image_of(path: Path, labels: Sequence[int]) -> tuple[NDArray[Any], str]:
+    """Return the content of an image file, with one letter for each axis.
+
+    A photograph with an EXIF orientation is read as napari shows it: as it is stored.
+    It is turned only if its labels have the shape of the turned one alone, as those
+    that ``napari-gpcis segment`` writes.
+    """
+    stored, axes = read_array(path, turned=False)
+    if path.suffix.lower() in PICTURES and exif_orientation(path) != 1:
+        turned, _ = read_array(path)
+        if tuple(stored.shape[:2]) != tuple(labels[-2:]) == turned.shape[:2]:
+            return turned, axes
+    return stored, axes
 
 
 def _label_array(path: Path) -> NDArray[Any]:

@@ -322,7 +322,11 @@ class ClickLayers(QObject):
 
     def _on_data(self, event: Any) -> None:
         """Take note of a change of either layer."""
-        if self._quiet or str(event.action) not in ("added", "removed", "changed"):
+        if self._quiet:
+            return
+        if str(event.action) not in ("added", "removed", "changed"):
+            # a point without a place is removed though napari fails to show it
+            self._debouncer.throttle()
             return
         positive = self.layers[True] == event.source
         if str(event.action) == "added":

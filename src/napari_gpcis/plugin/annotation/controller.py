@@ -46,6 +46,11 @@ class Controller(QObject):
         Name of the model to begin with.
     parent
         Qt parent.
+
+    Attributes
+    ----------
+    closed
+        True once it was closed, or deleted with its window: nothing can be done.
     """
 
     status_changed = Signal(str)
@@ -69,6 +74,7 @@ class Controller(QObject):
         super().__init__(parent)
         self.annotation: Annotation | None = None
         self.viewer = viewer
+        self.closed = False
         self.writing = WriteOptions(self)
         self._message = ""
         self._told = ""
@@ -131,6 +137,7 @@ class Controller(QObject):
 
     def close(self) -> bool:
         """End everything; return whether the inference thread has ended."""
+        self.closed = True
         self._followed.end()
         self.stop()
         self.writing.close()

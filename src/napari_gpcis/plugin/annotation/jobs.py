@@ -15,9 +15,10 @@ from napari_gpcis.errors import GPCISError
 from napari_gpcis.inference.backends import reserve_gui_core
 from napari_gpcis.inference.tiled import TiledPlane
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.session.current import shown_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import PreparedImage, Request, Segmenter
     from napari_gpcis.inference.start_mask import StartMask
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.session import Session
@@ -168,6 +170,7 @@ def propagate_plane(
     *,
     colour: bool,
     threshold: float,
+    tidy: Tidy | None,
     contrast: tuple[float, float] | None = None,
 ) -> tuple[PlaneResult, PlaneResult] | None:
     """Read one plane and find an object of the plane beside it there.
@@ -185,6 +188,8 @@ def propagate_plane(
         If true at the beginning, the answer is ``None``.
     threshold
         Probability above which a pixel is object.
+    tidy
+        Rules by which the mask is tidied.
 
     Returns
     -------
@@ -206,9 +211,44 @@ def propagate_plane(
         before.mask,
         before.box[:2],
         threshold=threshold,
+        tidy=tidy,
         contrast=contrast,
     )
     return before, found
+
+
+def place_planes(
+    segmenter: Segmenter,
+    data: Any,
+    masks: Sequence[tuple[Plane, Box, NDArray[np.bool_]]],
+    cancelled: Callable[[], bool],
+    *,
+    colour: bool,
+    contrast: tuple[float, float] | None = None,
+) -> list[tuple[Plane, PlaneResult]] | None:
+    """Return masks as the object of their planes, without a prediction.
+
+    Parameters
+    ----------
+    segmenter
+        The model.
+    data, colour, contrast
+        See :func:`open_plane`.
+    masks
+        Planes, with the box and the mask on each.
+    cancelled
+        Asked before each plane; if true, the answer is ``None``.
+    """
+    from napari_gpcis.propagation import place_mask  # heavy: only on the thread
+
+    found = []
+    for plane, box, mask in masks:
+        if cancelled():
+            return None
+        image = read_plane(data, plane, colour=colour)
+        one = place_mask(segmenter, image, mask, box[:2], contrast=contrast)
+        found.append((plane, one))
+    return found
 
 
 def infer(
@@ -218,6 +258,7 @@ def infer(
     cancelled: Callable[[], bool],
     *,
     threshold: float,
+    tidy: Tidy | None,
 ) -> Found | None:
     """Predict what a request lacks and draw the mask of its last click.
 
@@ -233,9 +274,12 @@ def infer(
         Asked between clicks; if true the answer is ``None``.
     threshold
         Probability above which a pixel is object.
+    tidy
+        Rules by which the mask is tidied.
     """
     found = () if request is None else segmenter.run(request, cancelled)
-    predictions = tuple(item.with_threshold(threshold) for item in found)
+    start = None if request is None else request.start
+    predictions = tuple(shown_as(item, threshold, tidy, start) for item in found)
     last = predictions[-1] if predictions else known
     if last is None or (request is not None and not predictions) or cancelled():
         return None
@@ -255,9 +299,11 @@ class Question:
     plane: Plane
     click: Click
     threshold: float
+    tidy: Tidy | None
     previous: Prediction | None
     view: Box | None
     start: StartMask | None
+    typical_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -285,10 +331,11 @@ class Answers:
                 question.click,
                 self._previous(question),
                 question.view,
+                question.typical_size,
             )
         except (GPCISError, RuntimeError):
             return None  # the click itself would tell
-        shown = found.with_threshold(question.threshold)
+        shown = shown_as(found, question.threshold, question.tidy, question.start)
         return Contour(question.plane, question.click, _smooth(shown))
 
     def _previous(self, question: Question) -> Prediction | None:

@@ -12,6 +12,7 @@ from napari.utils.notifications import show_warning
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.plugin.annotation.edits import PlaneEdit
 from napari_gpcis.plugin.annotation.jobs import Found, infer
 from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
@@ -128,6 +129,7 @@ class PlaneAnnotation:
         return CurrentObject(
             self.shape,
             threshold=context.writing.threshold,
+            tidy=context.writing.tidy,
             tiled=context.is_tiled(self.plane),
         )
 
@@ -199,6 +201,7 @@ class PlaneAnnotation:
                 session.request(),
                 session.prediction,
                 threshold=session.threshold,
+                tidy=session.tidy,
             )
             context.worker.submit(self.key, work, self._on_found, self._on_failed)
         context.events.current_changed.emit()
@@ -339,6 +342,20 @@ class PlaneAnnotation:
             self._context.say("No click to switch: click on an object first.")
             return
         self.objects.switch_sign()
+        self._changed()
+
+    def toggle_tidy(self) -> None:
+        """Tidy the mask of the current object, or leave it as the model makes it.
+
+        It is a step of its clicks: undo takes it back.
+        """
+        self._context.click_layers.settle()
+        current = self.current
+        if not current.clicks:
+            self._context.say("No mask to tidy: click on an object first.")
+            return
+        usual = self._context.writing.tidy or DEFAULT_TIDY
+        current.tidy = usual if current.tidy is None else None
         self._changed()
 
     # What other parts ask for -----------------------------------------------------
@@ -586,10 +603,11 @@ class PlaneAnnotation:
     # Steps ------------------------------------------------------------------------
 
     def _begin(self, current: CurrentObject) -> None:
-        """Take what the first click of an object is seen with, and its threshold."""
+        """Take what the first click of an object is seen with, and how it is shown."""
         self._targets.pop(current, None)
         current.view = self.view
         current.threshold = self._context.writing.threshold
+        current.tidy = self._context.writing.tidy
 
     def _choose_target(self) -> None:
         """Decide once what the live mask does to the labels."""

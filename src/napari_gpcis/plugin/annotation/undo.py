@@ -256,6 +256,8 @@ class UndoStack:
             one.mask.shape,
             how,
             prompts.start,
+            prompts.tidy,
+            area=one.area,
         )
         session.note(step, part.change)
         return replace(part, session=ref(session), step=step)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.inference.tidy import Tidy
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
@@ -63,6 +64,18 @@ class WriteOptions(QObject):
     def overwrite(self) -> bool:
         """True if new objects may overwrite finished ones."""
         return not PREFERENCES.protect
+
+    @property
+    def tidy(self) -> Tidy | None:
+        """Rules by which masks are tidied, from the next object on."""
+        if not PREFERENCES.tidy:
+            return None
+        return Tidy(
+            PREFERENCES.tidy_clicked,
+            PREFERENCES.tidy_smallest,
+            PREFERENCES.tidy_holes,
+            PREFERENCES.tidy_smoothing,
+        )
 
     def target(self, writer: LabelsWriter) -> tuple[int, WriteMode, bool]:
         """Return what a mask is written to now.

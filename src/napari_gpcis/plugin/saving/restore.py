@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_gpcis.errors import InputError
+from napari_gpcis.checkpoints import find_checkpoint
+from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.viewer.layers import (
     annotated_labels,
@@ -265,7 +266,14 @@ def _replay_file(
     kept = None
     if labels_file is not None and labels_file.is_file():
         kept = _read_labels(labels_file, saved.shape)
-    segmenter = models.get()
+    try:
+        segmenter = models.get()
+    except (CheckpointError, UnknownModelError) as error:
+        msg = (
+            f"The clicks need a model: {error}. Choose another model and open them "
+            "again."
+        )
+        raise InputError(msg) from error
     made = replay(
         saved,
         segmenter,
@@ -320,11 +328,28 @@ def _note(
 
 
 def _other_models(saved: SavedAnnotation, model: ModelInfo) -> str:
-    """Return the names of models whose masks may differ from those in use."""
+    """Return the names of models whose masks may differ from those in use.
+
+    Those that are no longer on this computer are said to be so.
+    """
     names = {
         one.model
         for plane in saved.planes
         for one in plane.sessions
         if (one.model, one.fingerprint) != (model.name, fingerprint(model))
     }
-    return ", ".join(sorted(names))
+    return ", ".join(
+        name if _is_known(name) else f"{name} (no longer here)"
+        for name in sorted(names)
+    )
+
+
+def _is_known(model: str) -> bool:
+    """Return whether there is a model of this name, here or to be downloaded."""
+    try:
+        find_checkpoint(model)
+    except UnknownModelError:
+        return False
+    except CheckpointError:  # it is to be downloaded first
+        return True
+    return True

@@ -72,6 +72,14 @@ COMMANDS = (
         button=False,
     ),
     Command(
+        "toggle_tidy",
+        "Tidy the mask, or not",
+        "Remove pieces without a click and small holes of this object, or keep them.",
+        "Shift-T",
+        (),
+        button=False,
+    ),
+    Command(
         "hover_preview",
         "Preview under the mouse",
         "Show what a click under the mouse would give, or stop showing it.",

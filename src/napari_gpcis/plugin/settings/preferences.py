@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ SECTIONS = {
     "models": ("model", "device"),
     "clicking": (
         "threshold",
+        "tidy",
+        "tidy_clicked",
+        "tidy_smallest",
+        "tidy_holes",
+        "tidy_smoothing",
         "hover_preview",
         "encode_ahead",
         "protect",
@@ -54,6 +60,10 @@ class Preferences:
         and ``mps``.
     threshold
         Probability above which a pixel is object, for new objects.
+    tidy
+        True to tidy the masks of new objects.
+    tidy_clicked, tidy_smallest, tidy_holes, tidy_smoothing
+        How, see :class:`napari_gpcis.Tidy`.
     hover_preview
         True to show the mask that a click under the mouse would give.
     encode_ahead
@@ -74,6 +84,11 @@ class Preferences:
     model: str = DEFAULT_MODEL
     device: str = "auto"
     threshold: float = 0.5
+    tidy: bool = True
+    tidy_clicked: bool = DEFAULT_TIDY.clicked
+    tidy_smallest: int = DEFAULT_TIDY.smallest
+    tidy_holes: int = DEFAULT_TIDY.holes
+    tidy_smoothing: float = DEFAULT_TIDY.smoothing
     hover_preview: bool = False
     encode_ahead: bool = True
     protect: bool = True

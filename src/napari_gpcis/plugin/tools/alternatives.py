@@ -63,6 +63,8 @@ class Offer:
         if current is not self.object:
             return False
         now = current.prompts
+        if now.tidy != self.prompts.tidy:
+            return False
         if now == self.prompts:
             self.place, self.chosen = 0, None
             return True

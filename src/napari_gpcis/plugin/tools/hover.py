@@ -156,9 +156,11 @@ class Hover(Tool):
             current.plane,
             click,
             session.threshold,
+            session.tidy,
             previous,
             current.view,
             session.start,
+            session.typical_size,
         )
         return partial(self._answers.find, question)
 

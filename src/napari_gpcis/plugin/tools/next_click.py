@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Points
 from qtpy.QtCore import Signal
 
-from napari_gpcis.next_click import NextClick, expected_iou, next_click
+from napari_gpcis.next_click import NextClick, expected_agreement, next_click
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.tools.uncertainty import predicted
@@ -196,7 +196,7 @@ def _job(found: Prediction, plane: Plane) -> Callable[[Callable[[], bool]], Any]
     def advise(cancelled: Callable[[], bool]) -> Advice | None:
         if cancelled():
             return None
-        return Advice(found, plane, next_click(found), expected_iou(found))
+        return Advice(found, plane, next_click(found), expected_agreement(found))
 
     return advise
 

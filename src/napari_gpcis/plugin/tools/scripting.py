@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.clicks import Click
     from napari_gpcis.inference.prediction import Prediction
+    from napari_gpcis.inference.tidy import Tidy
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
@@ -86,6 +87,19 @@ class ViewerSession:
         self._session.threshold = threshold
         self._controller.writing.threshold = self._session.threshold
         self._plane.show_session()
+
+    @property
+    def tidy(self) -> Tidy | None:
+        """Rules by which the mask is tidied, see `Session.tidy`; drawn anew if set.
+
+        For the object being clicked; those after it follow the preferences.
+        """
+        return self._session.tidy
+
+    @tidy.setter
+    def tidy(self, tidy: Tidy | None) -> None:
+        with self._changing() as session:
+            session.current.tidy = tidy
 
     # -- clicks ----------------------------------------------------------------
 
@@ -196,6 +210,9 @@ class ViewerSession:
     @property
     def _annotation(self) -> Annotation:
         annotation = self._controller.annotation
+        if self._controller.closed:
+            msg = "napari or the widget was closed: the session has ended"
+            raise InputError(msg)
         if annotation is None:
             msg = "nothing is annotated: call start() first"
             raise InputError(msg)
@@ -226,11 +243,11 @@ class ViewerSession:
     def _changing(self) -> Iterator[Session]:
         """Give the session, and draw what has become of it."""
         session = self._ready()
-        before = session.clicks
+        before = session.clicks, session.current.steps
         try:
             yield session
         finally:
-            if session.clicks != before:
+            if (session.clicks, session.current.steps) != before:
                 self._annotation.undo_stack.forget_undone()
             self._plane.show_session()
 

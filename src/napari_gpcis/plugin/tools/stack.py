@@ -1,24 +1,31 @@
 """The stack: its planes, propagation of an object through them, copies to the next.
 
 Of a propagation, plane after plane is found on the inference thread; all of them are
-written at the end, as one undo step. The object keeps its id.
+written at the end, as one undo step. The object keeps its id. Between two planes on
+which it is right it can be interpolated instead.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from qtpy.QtCore import Signal
 
-from napari_gpcis.geometry import box_of, moved, slices
-from napari_gpcis.plugin.annotation.jobs import propagate_plane
+from napari_gpcis.geometry import EMPTY, box_of, moved, slices
+from napari_gpcis.plugin.annotation.jobs import place_planes, propagate_plane
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
-from napari_gpcis.propagation import inner_clicks, reason_to_stop
+from napari_gpcis.propagation import (
+    inner_clicks,
+    interpolate,
+    reason_to_doubt,
+    reason_to_stop,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,6 +144,24 @@ class Stack:
         part = mask[slices(inside)].copy()
         return Source(current.plane, moved(inside, box[:2]), part, label)
 
+    def between(
+        self, first: Plane, last: Plane, label: int
+    ) -> list[tuple[Plane, Box, Mask]]:
+        """Return an object interpolated on all planes between two that have it."""
+        labels = self.annotation.layers.labels.data
+        ends = []
+        for plane in (first, last):
+            mask = np.asarray(plane.take(labels) == label)
+            box = box_of(mask) or EMPTY
+            ends.append((box, mask[slices(box)]))
+        shape = first.shape(layer_shape(self.annotation.image))
+        gap = self.number(last) - self.number(first)
+        found, plane = [], first
+        for number in range(1, gap):
+            plane = self.beside(plane, 1) or last
+            found.append((plane, *interpolate(ends[0], ends[1], number / gap, shape)))
+        return found
+
     def accept(self) -> bool:
         """Accept the current object, if there is one; return whether none is left."""
         current = self.annotation.current
@@ -146,17 +171,20 @@ class Stack:
 
 
 class _Run(NamedTuple):
-    """A run in progress: its origin, its plane, the directions that are left."""
+    """A run in progress: its origin, its plane, the directions that are left.
+
+    ``history`` has the object on the origin and the planes after it in this direction.
+    """
 
     origin: Source
     plane: Plane
-    before: PlaneResult | None
+    history: tuple[PlaneResult, ...]
     directions: tuple[int, ...]
     session: Session
 
 
 class Propagation(Tool):
-    """Propagates an object through the stack until it vanishes.
+    """Propagates an object through the stack until it vanishes, or is in doubt.
 
     Parameters
     ----------
@@ -173,6 +201,8 @@ class Propagation(Tool):
         Reason why the last run ended where it did.
     total
         How many planes the run may visit.
+    through_doubt
+        Whether a run goes on after a plane that is in doubt.
     """
 
     changed = Signal()
@@ -184,6 +214,7 @@ class Propagation(Tool):
         self.found: list[tuple[Plane, PlaneResult]] = []
         self.message = ""
         self.total = 0
+        self.through_doubt = False
         self._run: _Run | None = None
         self._edit: ObjectEdit | None = None
 
@@ -205,7 +236,7 @@ class Propagation(Tool):
         return self._run is not None
 
     def propagate(self, directions: Sequence[int]) -> None:
-        """Propagate the current object, or the last one, until it vanishes.
+        """Propagate the current object, or the last one, see `through_doubt`.
 
         Parameters
         ----------
@@ -223,9 +254,85 @@ class Propagation(Tool):
             return
         self.found, self._edit = [], None
         self.total = sum(stack.count(source.plane, one) for one in directions)
-        self._run = _Run(source, source.plane, None, tuple(directions), session)
+        self._run = _Run(source, source.plane, (), tuple(directions), session)
         self.message = ""
         self._step()
+
+    def fill_between(self) -> None:
+        """Interpolate an object between two planes on which it was made by hand.
+
+        These are the nearest ones about the displayed plane, or that plane and the
+        nearest one across a gap. What runs have written between them is replaced.
+        """
+        stack, session = self.stack, self.controller.session
+        if stack is None or session is None or self.running or not stack.accept():
+            return
+        source, current = stack.source(), self.current
+        if current is None or not stack.axes:
+            self.say(str(source))
+            return
+        labels = stack.annotation.layers.labels
+        label = int(labels.selected_label)
+        if isinstance(source, Source):
+            label = source.label
+        ends = self._ends(stack, current.plane, label)
+        if ends is None:
+            self.say(_NO_GAP.format(label))
+            return
+        job = partial(
+            place_planes,
+            session.segmenter,
+            full_resolution(stack.annotation.image),
+            stack.between(*ends, label),
+            colour=bool(stack.annotation.image.rgb),
+            contrast=chosen_contrast(stack.annotation.image),
+        )
+        deliver = partial(self._on_placed, label)
+        self.ask(job, deliver, self._on_not_placed)
+        self.say("Interpolating ...")
+
+    def _ends(
+        self, stack: Stack, plane: Plane, label: int
+    ) -> tuple[Plane, Plane] | None:
+        """Return the planes between which an object is interpolated."""
+        by_hand = stack.annotation.undo_stack.by_hand
+
+        def nearest(direction: int) -> Plane | None:
+            found = stack.beside(plane, direction)
+            while found is not None and not by_hand(found, label):
+                found = stack.beside(found, direction)
+            return found
+
+        before, after = nearest(-1), nearest(1)
+        pairs = [(before, after)]
+        if by_hand(plane, label):
+            pairs = [(before, plane), (plane, after)]
+        for first, last in pairs:
+            if first is None or last is None:
+                continue
+            if stack.number(last) - stack.number(first) > 1:
+                return first, last
+        return None
+
+    def _on_placed(
+        self,
+        label: int,
+        found: list[tuple[Plane, PlaneResult]] | None,
+        _seconds: float,
+    ) -> None:
+        """Write what was interpolated, as one undo step."""
+        if self.stack is None or found is None:
+            return
+        self.found, self.message = found, ""
+        self._edit = self.stack.annotation.undo_stack.add_propagated(
+            label, found, overwrite=self.controller.writing.overwrite
+        )
+        self.say(f"Interpolated on {_planes(len(found))}.")
+
+    def _on_not_placed(self, error: Exception) -> None:
+        if self.annotation is not None:
+            self.annotation.worker.report(error)
+        self.say("Nothing was interpolated.")
 
     def cancel(self) -> None:
         """Stop propagating; what was found so far is kept."""
@@ -259,9 +366,12 @@ class Propagation(Tool):
             run.session.segmenter,
             full_resolution(image),
             plane,
-            run.before or (origin.plane, origin.mask, origin.box[:2]),
+            run.history[-1]
+            if run.history
+            else (origin.plane, origin.mask, origin.box[:2]),
             colour=bool(image.rgb),
             threshold=run.session.threshold,
+            tidy=self.controller.writing.tidy,
             contrast=chosen_contrast(image),
         )
         self._run = run._replace(plane=plane)
@@ -272,7 +382,7 @@ class Propagation(Tool):
         """Go on from where the run began, in the next direction."""
         self.message = f"{self.message}\n{reason}".strip()
         onward = run.directions[1:]
-        self._run = run._replace(plane=run.origin.plane, before=None, directions=onward)
+        self._run = run._replace(plane=run.origin.plane, history=(), directions=onward)
         self._step()
 
     def _on_failed(self, error: Exception) -> None:
@@ -288,12 +398,18 @@ class Propagation(Tool):
         if run is None or self.stack is None or found is None:
             return
         before, carried = found
-        reason = reason_to_stop(carried, before)
+        reason, number = reason_to_stop(carried, before), self.stack.number(run.plane)
         if reason:
-            self._turn(run, f"Plane {self.stack.number(run.plane)}: {reason}.")
+            self._turn(run, f"Plane {number}: {reason}.")
             return
+        history = run.history or (before,)
+        doubt = reason_to_doubt(carried, history)
+        carried = replace(carried, doubt=doubt)
         self.found.append((run.plane, carried))
-        self._run = run._replace(before=carried)
+        if doubt and not self.through_doubt:
+            self._turn(run, f"Plane {number} is in doubt: {doubt}. {_LOOK}")
+            return
+        self._run = run._replace(history=(*history, carried))
         self._step()
 
     def _finish(self, message: str) -> None:
@@ -409,6 +525,13 @@ class Copying(Tool):
             label=source.label if there else None,
             clicks=clicks,
         )
+
+
+_NO_GAP = (
+    "Nothing to fill: object {} must be made or corrected by hand on a plane on each "
+    "side, with planes between them."
+)
+_LOOK = "Correct it if it is wrong, and propagate again from there."
 
 
 def _planes(count: int) -> str:

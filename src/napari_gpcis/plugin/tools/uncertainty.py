@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Image
+from napari.utils.colormaps import Colormap, ensure_colormap
 from qtpy.QtCore import Signal
 
 from napari_gpcis.next_click import doubt
@@ -45,7 +46,7 @@ class Map(NamedTuple):
     title, help
         Its name and what it tells, in words.
     colormap
-        Name of a napari colormap.
+        Name of a napari colormap; its lowest value is transparent, see `faded`.
     limits
         The values at the two ends of the colormap: always the same.
     ends
@@ -95,6 +96,8 @@ MAPS = {
 FIRST = "doubt"
 """The map that the key shows if the user has not chosen others."""
 OPACITY = 0.6
+FADED = 0.25
+"""Share of a colormap over which a map fades out, so that the image is seen there."""
 
 
 class UncertaintyMaps(Tool):
@@ -202,6 +205,20 @@ def predicted(plane: PlaneAnnotation) -> Prediction | None:
     return found
 
 
+def faded(name: str) -> Colormap:
+    """Return a colormap of napari that is transparent at its lowest value.
+
+    Parameters
+    ----------
+    name
+        Name of the colormap.
+    """
+    places = np.linspace(0, 1, 256)
+    colours = ensure_colormap(name).map(places)
+    colours[:, 3] = np.minimum(places / FADED, 1)
+    return Colormap(colours, name=f"{name}, faded", controls=places)
+
+
 def _new_layer(
     annotation: Annotation,
     name: str,
@@ -215,7 +232,7 @@ def _new_layer(
         name=f"{kind.title} on {annotation.image.name}",
         metadata=dict(DISPLAY),
         affine=matrix,
-        colormap=kind.colormap,
+        colormap=faded(kind.colormap),
         contrast_limits=kind.limits,
         interpolation2d="linear",
         opacity=OPACITY,

@@ -1,4 +1,4 @@
-"""Section "Clicking": preview, mask threshold, boxes, sign of a click."""
+"""Section "Clicking": preview, threshold and tidying of the mask, boxes, signs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ THRESHOLD_HELP = (
     "Lower: larger masks. Higher: smaller masks. The default is 0.50.\n"
     "The current mask changes at once; finished objects stay as they are."
 )
+TIDY_HELP = (
+    "Removes pieces of the mask that have no click, and fills small holes. Clicks are "
+    "obeyed in any case.\nFor the current object; the preferences hold for the next."
+)
 BOX_HELP = (
     "Draw a box around an object to begin it: the model looks into the box and takes "
     "its middle as the first click.\n"
@@ -35,11 +39,11 @@ BOX_HELP = (
 )
 SIGN_HELP = "Switch selected clicks (or the last one) between positive and negative."
 PREVIEW, BOX, SIGN = "Preview under the mouse", "Draw a box", "Switch sign"
-THRESHOLD = "Mask threshold"
+THRESHOLD, TIDY = "Mask threshold", "Tidy mask"
 
 
 class ClickingPanel(Panel):
-    """Preview under the mouse, threshold of the mask, boxes, sign of a click."""
+    """Preview under the mouse, threshold and tidying of the mask, boxes, signs."""
 
     title: ClassVar[str] = "Clicking"
 
@@ -50,11 +54,13 @@ class ClickingPanel(Panel):
         self.preview = QCheckBox()
         self.threshold = QSlider(Qt.Orientation.Horizontal)
         self.threshold_label = QLabel()
+        self.tidy = QCheckBox()
         self.box_button = QPushButton()
         self.sign_button = QPushButton()
         self._lay_out()
         self.preview.toggled.connect(self._on_preview)
         self.threshold.valueChanged.connect(self._on_threshold)
+        self.tidy.clicked.connect(self._on_tidy)
         self.box_button.clicked.connect(self.box_tool.toggle)
         self.show_on(controller.started, controller.stopped, self.box_tool.changed)
         self.show_on(controller.current_changed, controller.plane_changed)
@@ -63,6 +69,7 @@ class ClickingPanel(Panel):
             follow(PREFERENCES.events.shortcuts, self._show_keys, self),
             follow(PREFERENCES.events.hover_preview, self._on_news, self),
             follow(PREFERENCES.events.threshold, self._on_news, self),
+            follow(PREFERENCES.events.tidy, self._on_news, self),
         )
         self._show_keys()
         self.show_state()
@@ -73,6 +80,7 @@ class ClickingPanel(Panel):
             part.setToolTip(THRESHOLD_HELP)
         self.threshold.setAccessibleName(THRESHOLD)
         self.threshold.setRange(LOWEST, HIGHEST)
+        self.tidy.setToolTip(TIDY_HELP)
         self.box_button.setCheckable(True)
         self.box_button.setToolTip(BOX_HELP)
         self.sign_button.setToolTip(SIGN_HELP)
@@ -84,14 +92,20 @@ class ClickingPanel(Panel):
         buttons.addWidget(self.sign_button)
         self.column.addWidget(self.preview)
         self.column.addLayout(row)
+        self.column.addWidget(self.tidy)
         self.column.addLayout(buttons)
 
     def show_state(self) -> None:
-        """Show the choices, and the threshold of the current object."""
-        session = self.controller.session
-        threshold = self.controller.writing.threshold
+        """Show the choices, and how the mask of the current object is made."""
+        session, writing = self.controller.session, self.controller.writing
+        threshold, tidy = writing.threshold, writing.tidy
         if session is not None:
             threshold = session.threshold
+        running = session is not None and bool(session.clicks)
+        if session is not None and running:
+            tidy = session.tidy
+        self.tidy.setChecked(tidy is not None)
+        self.tidy.setEnabled(running)
         with QSignalBlocker(self.threshold), QSignalBlocker(self.preview):
             self.threshold.setValue(round(threshold * 100))
             self.preview.setChecked(PREFERENCES.hover_preview)
@@ -101,6 +115,7 @@ class ClickingPanel(Panel):
 
     def _show_keys(self, *_: Any) -> None:
         self.preview.setText(with_key(PREVIEW, "hover_preview"))
+        self.tidy.setText(with_key(TIDY, "toggle_tidy"))
         self.box_button.setText(with_key(BOX, "box_tool"))
         self.sign_button.setText(with_key(SIGN, "toggle_sign"))
 
@@ -119,6 +134,10 @@ class ClickingPanel(Panel):
         annotation = self.controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.set_threshold(value / 100)
+        self.show_state()
+
+    def _on_tidy(self) -> None:
+        self.controller.command("toggle_tidy")
         self.show_state()
 
     def _on_sign(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QGridLayout,
     QHeaderView,
@@ -42,7 +44,17 @@ AXIS_HELP = "The axis along which the next plane lies."
 LIST_HELP = (
     "Planes of the last run. Agreement: how well the mask fits the neighbour's. "
     "Certainty: what agreement the model expects. Low ones, marked with \u25c0, are "
-    "worth a look: click to go there."
+    "worth a look, and those in doubt, marked with ?: click to go there."
+)
+DOUBT = "Go on where in doubt"
+DOUBT_HELP = (
+    "A run stops where the object is twice as large as at the start, or its shape or "
+    "brightness is another. With this on, such planes are marked only."
+)
+FILL = "Fill between corrected planes"
+FILL_HELP = (
+    "Interpolate the object on the planes between two on which you have made or "
+    "corrected it: those nearest to the displayed plane. Undo takes it back."
 )
 LOW = 0.7
 """Planes with less agreement or certainty are marked."""
@@ -77,6 +89,7 @@ class StackPanel(Panel):
         self.propagate_back = QPushButton(BACKWARD)
         self.propagate_both = QPushButton(BOTH)
         self.propagate_on = QPushButton(FORWARD)
+        self.through_doubt, self.fill = QCheckBox(DOUBT), QPushButton(FILL)
         self.bar, self.stop = QProgressBar(), QPushButton(CANCEL)
         self.message = QLabel()
         self.planes = QTreeWidget()
@@ -123,6 +136,8 @@ class StackPanel(Panel):
         self.bar.setToolTip(PROGRESS_HELP)
         self.message.setToolTip(MESSAGE_HELP)
         self.stop.setToolTip(CANCEL_HELP)
+        self.through_doubt.setToolTip(DOUBT_HELP)
+        self.fill.setToolTip(FILL_HELP)
         self.message.setWordWrap(True)
         self.planes.setHeaderLabels(HEADINGS)
         self.planes.setRootIsDecorated(False)
@@ -141,8 +156,10 @@ class StackPanel(Panel):
         for place, button in enumerate(buttons):
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             grid.addWidget(button, 3, place)
-        grid.addWidget(self.bar, 4, 0, 1, 2)
-        grid.addWidget(self.stop, 4, 2)
+        grid.addWidget(self.through_doubt, 4, 0, 1, 3)
+        grid.addWidget(self.fill, 5, 0, 1, 3)
+        grid.addWidget(self.bar, 6, 0, 1, 2)
+        grid.addWidget(self.stop, 6, 2)
         self.column.addWidget(self.axis)
         self.column.addLayout(grid)
         self.column.addWidget(self.message)
@@ -154,6 +171,8 @@ class StackPanel(Panel):
         self.propagate_back.clicked.connect(partial(self._propagate, (-1,)))
         self.propagate_both.clicked.connect(partial(self._propagate, (-1, 1)))
         self.propagate_on.clicked.connect(partial(self._propagate, (1,)))
+        self.through_doubt.toggled.connect(self._on_doubt)
+        self.fill.clicked.connect(self._on_fill)
         self.stop.clicked.connect(self._on_stop)
         self.axis.activated.connect(self._on_axis)
         self.planes.itemClicked.connect(self._on_plane)
@@ -167,6 +186,12 @@ class StackPanel(Panel):
 
     def _propagate(self, directions: tuple[int, ...], *_: object) -> None:
         self.propagation.propagate(directions)
+
+    def _on_doubt(self, on: bool) -> None:
+        self.propagation.through_doubt = on
+
+    def _on_fill(self) -> None:
+        self.propagation.fill_between()
 
     def _on_stop(self) -> None:
         self.propagation.cancel()
@@ -204,13 +229,11 @@ class StackPanel(Panel):
         for plane, one in found:
             low = min(one.agreement, one.certainty) < LOW
             number = "" if stack is None else str(stack.number(plane))
+            mark = " ?" if one.doubt else " \u25c0" if low else ""
             item = QTreeWidgetItem(
-                [
-                    f"{number} \u25c0" if low else number,
-                    f"{one.agreement:.0%}",
-                    f"{one.certainty:.0%}",
-                ]
+                [number + mark, _percent(one.agreement), _percent(one.certainty)]
             )
+            item.setToolTip(0, f"In doubt: {one.doubt}." if one.doubt else LIST_HELP)
             item.setData(0, Qt.ItemDataRole.UserRole, plane)
             self.planes.addTopLevelItem(item)
 
@@ -222,4 +245,10 @@ class StackPanel(Panel):
             self.propagate_back,
             self.propagate_both,
             self.propagate_on,
+            self.fill,
         )
+
+
+def _percent(share: float) -> str:
+    """Return a share as text; a dash where there is none."""
+    return "\u2013" if math.isnan(share) else f"{share:.0%}"

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from napari.utils.colormaps import ensure_colormap
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy
 
 from napari_gpcis.plugin.dock.base import Lines
@@ -14,7 +13,7 @@ from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.next_click import NextClickGuide
-from napari_gpcis.plugin.tools.uncertainty import MAPS, UncertaintyMaps
+from napari_gpcis.plugin.tools.uncertainty import MAPS, UncertaintyMaps, faded
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
@@ -103,11 +102,11 @@ class UncertaintyPanel(Panel):
 
 
 def _gradient(colormap: str) -> str:
-    """Return the style of a bar with a colormap's colours, from low to high."""
+    """Return the style of a bar with the colours of a map, from low to high."""
     places = np.linspace(0, 1, 9)
-    colours = (ensure_colormap(colormap).map(places)[:, :3] * 255).astype(int)
+    colours = (faded(colormap).map(places) * 255).astype(int)
     stops = ", ".join(
-        f"stop:{place:.3f} rgb({red}, {green}, {blue})"
-        for place, (red, green, blue) in zip(places, colours, strict=True)
+        f"stop:{place:.3f} rgba({red}, {green}, {blue}, {alpha})"
+        for place, (red, green, blue, alpha) in zip(places, colours, strict=True)
     )
     return f"background: qlineargradient(x1:0, y1:0, x2:1, y2:0, {stops});"

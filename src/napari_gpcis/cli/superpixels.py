@@ -1,0 +1,175 @@
+"""The command ``napari-gpcis superpixels``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_gpcis.cli.segment import check_channels, floats, integers
+from napari_gpcis.errors import GPCISError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SOME_FAILED = 1
+_EPILOG = """\
+One image:
+
+    napari-gpcis superpixels cells.tif -n 600 -o superpixels.tif
+
+Many images, one label image each in a folder:
+
+    napari-gpcis superpixels images/*.tif -n 600 -o superpixels
+"""
+
+
+def add_superpixels_command(commands: Any) -> None:
+    """Describe the command and its arguments.
+
+    Parameters
+    ----------
+    commands
+        The subparsers of the program.
+    """
+    parser = commands.add_parser(
+        "superpixels",
+        help="divide images into small regions of similar pixels",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    add = parser.add_argument
+    add(
+        "images",
+        type=_path,
+        nargs="+",
+        metavar="IMAGE",
+        help="TIFF, PNG, JPEG or NumPy file, or OME-Zarr",
+    )
+    add("-n", "--number", type=int, default=600, help="superpixels; 600 by default")
+    add(
+        "-o",
+        "--output",
+        type=_path,
+        required=True,
+        help=".tif, .png or .npy file, or a folder .zarr (OME-Zarr); of several images "
+        "a folder",
+    )
+    add(
+        "--method",
+        default="auto",
+        help="slic, cds-lite, cds, a .safetensors file, or auto (the default)",
+    )
+    add("--compactness", type=float, help="of slic: the higher, the more regular")
+    add(
+        "--contrast",
+        type=floats,
+        metavar="LOW,HIGH",
+        help="values that become black and white",
+    )
+    add("--channels", type=integers, metavar="C[,C[,C]]", help="channels, from 0")
+    add(
+        "--plane",
+        type=integers,
+        default=(),
+        metavar="I[,I...]",
+        help="plane of a stack or movie, from 0",
+    )
+    add(
+        "--format",
+        choices=("tif", "png", "npy"),
+        default="tif",
+        help="of the label images of several images",
+    )
+    add("--overwrite", action="store_true", help="replace files that exist")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Divide one image or many; return 1 if some of many could not be.
+
+    Raises
+    ------
+    InputError
+        If an argument, or the only image, cannot be used.
+    """
+    images: list[Path] = arguments.images
+    if len(images) == 1 and not arguments.output.is_dir():
+        print(_divide(images[0], arguments.output, arguments))
+        return 0
+    outputs = _outputs(images, arguments)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    return _divide_many(images, outputs, arguments)
+
+
+def _divide_many(
+    images: Sequence[Path], outputs: Sequence[Path], arguments: argparse.Namespace
+) -> int:
+    """Divide many images, with progress; a failure costs one image only."""
+    from tqdm import tqdm
+
+    lines, problems = [], []
+    disable = None if sys.stderr else True
+    for image, output in zip(
+        tqdm(images, unit="image", disable=disable), outputs, strict=True
+    ):
+        try:
+            lines.append(_divide(image, output, arguments))
+        except (GPCISError, OSError) as error:
+            problems.append(f"{image}: {' '.join(str(error).split())}")
+    for line in lines:
+        print(line)
+    for problem in problems:
+        print(f"napari-gpcis: {problem}", file=sys.stderr)
+    return SOME_FAILED if problems else 0
+
+
+def _divide(image: Path, output: Path, arguments: argparse.Namespace) -> str:
+    """Divide one image and write its labels; return what to tell of it."""
+    from napari_gpcis.imagefiles import check_output, read_image, write_labels
+    from napari_gpcis.superpixels import superpixels
+
+    check_output(output)
+    if output.exists() and image.exists() and output.samefile(image):
+        msg = f"output {output} is the image itself"
+        raise InputError(msg)
+    if output.exists() and not arguments.overwrite:
+        msg = f"output {output} exists; --overwrite replaces it"
+        raise InputError(msg)
+    pixels = read_image(image, arguments.plane)
+    check_channels(pixels, arguments.channels)
+    labels = superpixels(
+        pixels,
+        arguments.number,
+        method=arguments.method,
+        compactness=arguments.compactness,
+        contrast=arguments.contrast,
+        channels=arguments.channels,
+    )
+    write_labels(output, labels, source=image)
+    return f"wrote {output}: {int(labels.max())} superpixels"
+
+
+def _outputs(images: Sequence[Path], arguments: argparse.Namespace) -> list[Path]:
+    """Return the file for each image, or raise `InputError` if two would meet."""
+    folder: Path = arguments.output
+    if folder.suffix and not folder.is_dir():
+        msg = f"output {folder} must be a folder for {len(images)} images"
+        raise InputError(msg)
+    names = [_stem(image) for image in images]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        msg = f"images must have different names, got {twice[0]!r} twice"
+        raise InputError(msg)
+    return [folder / f"{name}.{arguments.format}" for name in names]
+
+
+def _stem(image: Path) -> str:
+    """Return the name of an image without its ending, or both of ``.ome.tif``."""
+    return image.stem.removesuffix(".ome")
+
+
+def _path(text: str) -> Path:
+    """Parse a path; ``~`` stands for the home folder."""
+    return Path(text).expanduser()

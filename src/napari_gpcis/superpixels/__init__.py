@@ -1,0 +1,9 @@
+"""Superpixels: small connected regions of similar pixels, learned or by SLIC.
+
+Importing this package does not import PyTorch.
+"""
+
+from napari_gpcis.superpixels.methods import METHODS, superpixels
+from napari_gpcis.superpixels.snapping import snap
+
+__all__ = ["METHODS", "snap", "superpixels"]

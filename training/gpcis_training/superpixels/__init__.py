@@ -1,0 +1,1 @@
+"""Learned superpixels: training and evaluation."""

@@ -1,0 +1,153 @@
+"""``gpcis-train superpixels``: fit a network of superpixels, export it, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_gpcis.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+_NUMBERS = "384 486 600 726 864 1014 1176"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of ``gpcis-train superpixels``."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_fit(commands)
+    _add_export(commands)
+    _add_evaluate(commands)
+
+
+def run_fit(arguments: argparse.Namespace) -> int:
+    """Train, resuming an unfinished run of the same folder, and export."""
+    from gpcis_training.superpixels.config import load_superpixel_config
+    from gpcis_training.superpixels.export import export_superpixels
+    from gpcis_training.superpixels.trainer import SuperpixelTrainer
+
+    config = load_superpixel_config(arguments.config, arguments.set)
+    trainer = SuperpixelTrainer(
+        config, arguments.data, arguments.output, precision=arguments.precision
+    )
+    if not arguments.restart and trainer.resume():
+        print(f"resuming at step {trainer.step} of {config.steps}")
+    trainer.fit()
+    destination = arguments.output / f"{config.name}.safetensors"
+    export_superpixels(trainer.state_file, config, destination)
+    print(f"trained {trainer.step} steps in {trainer.minutes:.0f} min: {destination}")
+    return 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write the network of a run's state as a checkpoint."""
+    from gpcis_training.superpixels.config import load_superpixel_config
+    from gpcis_training.superpixels.export import export_superpixels
+
+    config = load_superpixel_config(arguments.config, arguments.set)
+    state = arguments.run_folder / "state.pt"
+    info = export_superpixels(state, config, arguments.output)
+    print(f"{arguments.output}: {info.name}, {info.extra['steps']} steps")
+    return 0
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    """Evaluate methods, print the table and write the files."""
+    from gpcis_training.superpixels.evaluation import (
+        evaluate,
+        save_evaluation,
+        table_rows,
+    )
+
+    output = arguments.output
+    if arguments.jobs < 1:
+        msg = f"jobs must be at least 1, got {arguments.jobs}"
+        raise InputError(msg)
+    if output is not None and output.suffix != ".json":
+        msg = f"output must end in .json, got {str(output)!r}"
+        raise InputError(msg)
+    partial = None if output is None else output.with_suffix(".partial")
+    results = evaluate(
+        arguments.methods,
+        arguments.root,
+        numbers=arguments.numbers,
+        images=arguments.images,
+        workers=arguments.jobs,
+        partial=partial,
+    )
+    rows = table_rows(results, arguments.methods)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+    if output is not None and partial is not None:
+        save_evaluation(output, results, arguments.methods)
+        partial.unlink(missing_ok=True)
+        print(f"wrote {output}")
+    return 0
+
+
+def _add_fit(commands: Any) -> None:
+    """Describe ``fit``."""
+    fit = commands.add_parser("fit", help="train a network, or go on with a run")
+    fit.set_defaults(run=run_fit)
+    add = fit.add_argument
+    _add_config(fit)
+    add("--data", type=Path, required=True, help="folder that holds the data sets")
+    add("-o", "--output", type=Path, required=True, help="folder of the run")
+    add("--restart", action="store_true", help="ignore an earlier state in the folder")
+    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
+
+
+def _add_export(commands: Any) -> None:
+    """Describe ``export``."""
+    export = commands.add_parser("export", help="make a checkpoint of a run's state")
+    export.set_defaults(run=run_export)
+    _add_config(export)
+    export.add_argument("run_folder", type=Path, help="folder of the run")
+    export.add_argument("-o", "--output", type=Path, required=True)
+
+
+def _add_evaluate(commands: Any) -> None:
+    """Describe ``evaluate``."""
+    evaluate = commands.add_parser(
+        "evaluate", help="ASA, boundary recall and the like on annotated images"
+    )
+    evaluate.set_defaults(run=run_evaluate)
+    add = evaluate.add_argument
+    add(
+        "methods",
+        nargs="+",
+        metavar="METHOD",
+        help="cds-lite, cds, slic, slic:C with a compactness, grid, or a checkpoint",
+    )
+    add("--root", type=Path, required=True, help="folder with images and labels")
+    add(
+        "--numbers",
+        type=int,
+        nargs="+",
+        default=[int(number) for number in _NUMBERS.split()],
+        metavar="N",
+        help=f"numbers of superpixels; {_NUMBERS} by default",
+    )
+    add("--images", type=int, help="so many of the images, evenly spaced by name")
+    add("-j", "--jobs", type=int, default=1, help="processes, each with one thread")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        help="write all results as JSON; beside it the table as CSV and the curves as "
+        "PNG. The same command again goes on where one was interrupted",
+    )
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the configuration and what overrides it."""
+    parser.add_argument("config", type=Path, help="YAML configuration")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any entry of the configuration, e.g. losses.laplacian=360",
+    )
