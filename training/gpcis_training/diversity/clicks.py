@@ -280,7 +280,8 @@ def _farthest(free: Mask, count: int, rng: np.random.Generator) -> list[Pixel]:
         return []
     first = divmod(int(flat[rng.integers(flat.size)]), free.shape[1])
     left = distance_transform_edt(free) if not free.all() else np.full(free.shape, 1e9)
-    rows, cols = np.indices(free.shape, sparse=True)
+    rows = np.arange(free.shape[0])[:, None]
+    cols = np.arange(free.shape[1])[None, :]
     found: list[Pixel] = [first]
     while True:
         row, col = found[-1]

@@ -183,7 +183,9 @@ def evaluate_diversity(
                 recorder = _Recorder(predictor)
                 predictor.start(image)
                 run = run_robot(recorder, gt, max_clicks, max(TARGETS), clicker=clicker)
-                offered = tuple(iou(gt, mask) for mask in recorder.first)
+                masks = recorder.first
+                first: list[Any] = [] if masks is None else list(masks)
+                offered = tuple(iou(gt, mask) for mask in first)
                 outcomes.append(Outcome(item, repeat, run, offered))
                 if report is not None:
                     report(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpcis_training.config import FolderConfig, build, read_mapping
 from gpcis_training.diversity.clicks import TrainingClicks
@@ -89,7 +89,7 @@ class DiversityConfig:
 
     def __post_init__(self) -> None:
         """Check options that would fail only in the middle of a run."""
-        numbers = {
+        numbers: dict[str, Any] = {
             "masks": self.masks,
             "steps": self.steps,
             "selector_steps": self.selector_steps,

@@ -74,11 +74,11 @@ class DiversityPredictor:
         assert self._image is not None
         shape = self._image.shape[:2]
         small = (int(self._pixels.shape[-2]), int(self._pixels.shape[-1]))
-        place = (
+        down, right = (
             int((k + 0.5) * new / old)
             for k, new, old in zip((row, col), small, shape, strict=True)
         )
-        self._clicks.append(Click(*place, positive))
+        self._clicks.append(Click(down, right, positive))
         guidance = click_maps(self._clicks, small).to(self.system.device)
         found: Tensor = self.system.proposals(self._encoded, guidance)
         self.shown = self.system.chosen(self._pixels, guidance, found)

@@ -219,9 +219,9 @@ class Trainer:
         if side is not None and max(mask.shape) > side:
             shape = smaller_shape(mask.shape, side)
             image = resize(image, shape, anti_aliasing=True).astype(np.float32)
-            labels, mask, ignore = (
-                _nearest(each, shape) for each in (labels, mask, ignore)
-            )
+            labels = _nearest(labels, shape).astype(labels.dtype)
+            mask = _nearest(mask, shape).astype(bool)
+            ignore = _nearest(ignore, shape).astype(bool)
             if not mask.any():  # a thin object that fell between the pixels
                 mask = _shrunk(found.mask, shape)
                 ignore = ignore & ~mask
