@@ -19,7 +19,7 @@ from napari_gpcis.plugin.background import LatestWins
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MINUTES = float(os.environ.get("GPCIS_SOAK_MINUTES", "2"))
+MINUTES = float(os.environ.get("GPCIS_SOAK_MINUTES", "1"))
 SEED = int(os.environ.get("GPCIS_SOAK_SEED", "2"))
 GROWTH = 50.0
 """Mebibytes that a run may need more, once it is warm."""
