@@ -153,7 +153,7 @@ def test_all_others_are_found_and_nothing_is_written(session):
 
 @pytest.mark.parametrize("example", [1, 4, 13, 16])
 def test_an_even_example_in_a_corner_does_as_well(example):
-    labels = np.where(TRUTH == example, 1, 0)
+    labels = np.where(example == TRUTH, 1, 0)
     found = Session(blob_segmenter(), IMAGE, labels=labels).find_similar()
     assert len(found) == 15
 
