@@ -119,7 +119,6 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "napari_gpcis.next_click": (
         "FINEST",
         "FOCAL_GAMMA",
-        "LEVELS",
         "NextClick",
         "SURE",
         "calibrated",

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpcis_training import ambiguity, calibration
+from gpcis_training import ambiguity, calibration, similar
+from gpcis_training.diversity import cli as diversity_cli
 from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
-from gpcis_training.evaluation import similar
 from gpcis_training.finetuning import cli as finetuning_cli
 from gpcis_training.superpixels import cli as superpixels_cli
 from napari_gpcis.errors import GPCISError
@@ -209,6 +209,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     ambiguity.add_arguments(ambiguous)
     ambiguous.set_defaults(run=ambiguity.run)
+    diverse = commands.add_parser(
+        "diversity", help="latent diversity: several masks and a selector"
+    )
+    diversity_cli.add_arguments(diverse)
+    diverse.set_defaults(run=diversity_cli.run)
     superpixels = commands.add_parser(
         "superpixels", help="train and evaluate superpixels"
     )

@@ -99,7 +99,6 @@ def add_find_similar_command(commands: Any) -> None:
     add("--threshold", type=float, help="probability of the boundary")
     add("--prompts", type=to_path, metavar="FILE", help="also save the clicks as JSON")
     add("--overwrite", action="store_true", help="replace files that exist")
-    add_tidy_arguments(parser)
 
 
 def find_similar(arguments: argparse.Namespace) -> int:

@@ -31,6 +31,8 @@ __all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
 
 GOOD = 0.85
 """No closer frame is tried if the expected IoU in the view is so high."""
+CLEARLY = 0.08
+"""A closer frame is taken if its expected IoU is so much better."""
 
 
 class Segmenter:
@@ -356,7 +358,7 @@ class Segmenter:
             extent = tried.extent(settings.crop_threshold)
             if extent is None or reaches_beyond(extent, frame, shape):
                 continue
-            if (tried.quality or 0.0) > (best.quality or 0.0):
+            if (tried.quality or 0.0) > (best.quality or 0.0) + CLEARLY:
                 best = tried
         return best
 

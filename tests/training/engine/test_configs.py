@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from gpcis_training.config import load_config
+from gpcis_training.diversity.options import load_diversity_config
 from napari_gpcis.model.gpcis import build_model
 
 FOLDER = Path(__file__).parents[3] / "training" / "configs"
-CONFIGS = sorted(FOLDER.glob("*.yaml"))
+DIVERSITY = sorted(FOLDER.glob("diversity_*.yaml"))
+CONFIGS = sorted({*FOLDER.glob("*.yaml")} - {*DIVERSITY})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -15,6 +17,14 @@ def test_shipped_configurations_are_valid(path):
     model = build_model(config.network, **config.options)
     assert sum(p.numel() for p in model.parameters()) > 1e6
     assert config.licence
+    assert config.training_data
+
+
+@pytest.mark.parametrize("path", DIVERSITY, ids=lambda path: path.stem)
+def test_shipped_configurations_of_diversity_are_valid(path):
+    config = load_diversity_config(path)
+    assert config.masks == 6
+    assert config.selects
     assert config.training_data
 
 

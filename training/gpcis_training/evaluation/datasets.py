@@ -620,7 +620,12 @@ def all_objects(
     InputError
         If images of the form have one object each, or a file is no label image.
     """
-    read = {LABELS: read_labels, FILES: read_plane, PLANES: _laid_labels}.get(form)
+    readers: dict[str, Callable[[Path], NDArray[np.integer]]] = {
+        LABELS: read_labels,
+        FILES: read_plane,
+        PLANES: _laid_labels,
+    }
+    read = readers.get(form)
     if read is None:
         msg = f"all objects of an image are known of label images only, not of {form!r}"
         raise InputError(msg)

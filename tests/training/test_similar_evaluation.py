@@ -10,7 +10,7 @@ from skimage.io import imsave
 
 from _blob_model import blob_segmenter, blobs
 from gpcis_training.cli import main
-from gpcis_training.evaluation.similar import (
+from gpcis_training.similar import (
     ImageResult,
     Round,
     _with_actions,
