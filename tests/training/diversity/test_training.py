@@ -121,6 +121,19 @@ def test_the_selector_leaves_the_proposals_as_they_are(root, tmp_path):
     assert any(not torch.equal(*pair) for pair in changed)
 
 
+def test_the_loss_falls_and_the_best_mask_is_better_than_the_mean(root, tmp_path):
+    loss = LossOptions(constraints="none")
+    config = _config(
+        steps=100, side=45, loss=loss, lr=1e-3, selector=False, dilations=(1, 2, 4)
+    )
+    trainer = Trainer(config, root, tmp_path)
+    trainer.fit(progress=False)
+    first, last = trainer.log
+    assert last["loss"] < 0.85 * first["loss"]
+    assert last["best_iou"] > 0.4
+    assert last["best_iou"] > last["mean_iou"]
+
+
 def test_the_hypercolumn_is_read_and_its_weights_are_checked(root, tmp_path):
     config = _config(features=True, side=16, steps=1, selector_steps=1)
     trainer = Trainer(config, root, tmp_path, random_vgg19())
