@@ -8,7 +8,8 @@ from napari_gpcis.model.gpcis import build_model
 
 FOLDER = Path(__file__).parents[3] / "training" / "configs"
 DIVERSITY = sorted(FOLDER.glob("diversity_*.yaml"))
-CONFIGS = sorted({*FOLDER.glob("*.yaml")} - {*DIVERSITY})
+SUPERPIXELS = sorted(FOLDER.glob("superpixels_*.yaml"))  # have their own test
+CONFIGS = sorted({*FOLDER.glob("*.yaml")} - {*DIVERSITY, *SUPERPIXELS})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
