@@ -20,13 +20,12 @@ from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 from napari_gpcis.plugin.tools.box import BoxTool
-from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
-from napari_gpcis.plugin.tools.display.uncertainty import predicted
 from napari_gpcis.plugin.tools.hover import Hover
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.next_click import NextClickGuide
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
+from napari_gpcis.plugin.tools.uncertainty import predicted
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
 

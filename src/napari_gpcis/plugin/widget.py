@@ -41,7 +41,6 @@ from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
 from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
-from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.scripting import ViewerSession

@@ -1,1 +1,0 @@
-"""Tools that show something and change nothing."""
