@@ -27,15 +27,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from gpcis_training.evaluation.cli import (
+    add_set_arguments,
+    chosen_sets,
+    load_segmenter,
+)
 from gpcis_training.evaluation.datasets import (
     FORMS,
     first_view,
     ground_truth,
-    grouped_sets,
 )
 from gpcis_training.evaluation.metrics import Estimate, estimate, iou, noc
 from gpcis_training.evaluation.robot import LAWS, make_clicker
-from gpcis_training.evaluation.runner import find_objects
 from gpcis_training.evaluation.tables import markdown
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import replacing
@@ -313,18 +316,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``gpcis-train ambiguity``."""
     add = parser.add_argument
     add("model", help="name of a model, or path of a checkpoint")
-    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
-    add(
-        "--set",
-        "--dataset",
-        dest="objects",
-        nargs="+",
-        required=True,
-        metavar="SET",
-        help="sets as those of gpcis-train evaluate",
-    )
-    add("--limit", type=int, help="use the first objects of each set only")
-    add("--subset", type=int, help="use so many objects of each set, evenly spread")
+    add_set_arguments(parser)
     add("--clicks", choices=LAWS, default=LAW, help="where the robot clicks")
     add("--max-clicks", type=int, default=MAX_CLICKS, help="clicks an object at most")
     add("--target", type=float, default=TARGET, help="IoU to reach by actions")
@@ -353,21 +345,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _measure(arguments: argparse.Namespace) -> list[Ambiguity]:
     """Return the figures of all sets of the command line."""
-    import torch
-
-    from napari_gpcis.checkpoints import load_checkpoint
-    from napari_gpcis.inference.segmenter import Segmenter
-
-    torch.set_num_threads(1)
-    named = [name for given in arguments.objects for name in grouped_sets(given)]
-    sets = [
-        find_objects(name, arguments.root, None, arguments.limit).subset(
-            arguments.subset
-        )
-        for name in dict.fromkeys(named)
-    ]
-    model, info = load_checkpoint(arguments.model)
-    segmenter = Segmenter(model, info, arguments.device, exact=not arguments.fast)
+    sets, segmenter = list(chosen_sets(arguments)), load_segmenter(arguments)
     found: list[Ambiguity] = []
     for chosen in sets:
         with tqdm(total=len(chosen.objects), desc=chosen.name, unit="object") as bar:

@@ -43,15 +43,18 @@ from scipy.ndimage import distance_transform_edt
 from scipy.stats import rankdata
 from tqdm import tqdm
 
+from gpcis_training.evaluation.cli import (
+    add_set_arguments,
+    chosen_sets,
+    load_segmenter,
+)
 from gpcis_training.evaluation.datasets import (
     FORMS,
     first_view,
     ground_truth,
-    grouped_sets,
 )
 from gpcis_training.evaluation.metrics import Estimate, estimate, iou
 from gpcis_training.evaluation.robot import IGNORE, next_click
-from gpcis_training.evaluation.runner import find_objects
 from gpcis_training.evaluation.tables import markdown
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import replacing
@@ -597,18 +600,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``gpcis-train calibration``."""
     add = parser.add_argument
     add("model", help="name of a model, or path of a checkpoint")
-    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
-    add(
-        "--set",
-        "--dataset",
-        dest="objects",
-        nargs="+",
-        required=True,
-        metavar="SET",
-        help="sets as those of gpcis-train evaluate",
-    )
-    add("--limit", type=int, help="use the first objects of each set only")
-    add("--subset", type=int, help="use so many objects of each set, evenly spread")
+    add_set_arguments(parser)
     add(
         "--clicks",
         type=int,
@@ -656,21 +648,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _measure(arguments: argparse.Namespace) -> list[Calibration]:
     """Return the calibration on all sets of the command line."""
-    import torch
-
-    from napari_gpcis.checkpoints import load_checkpoint
-    from napari_gpcis.inference.segmenter import Segmenter
-
-    torch.set_num_threads(1)
-    named = [name for given in arguments.objects for name in grouped_sets(given)]
-    sets = [
-        find_objects(name, arguments.root, None, arguments.limit).subset(
-            arguments.subset
-        )
-        for name in dict.fromkeys(named)
-    ]
-    model, info = load_checkpoint(arguments.model)
-    segmenter = Segmenter(model, info, arguments.device, exact=not arguments.fast)
+    sets, segmenter = list(chosen_sets(arguments)), load_segmenter(arguments)
     found: list[Calibration] = []
     for chosen in sets:
         with tqdm(total=len(chosen.objects), desc=chosen.name, unit="object") as bar:

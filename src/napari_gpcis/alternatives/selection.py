@@ -12,7 +12,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import iou
 from napari_gpcis.inference.segmenter import Request
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
-from napari_gpcis.next_click import expected_iou
+from napari_gpcis.next_click import expected_agreement, expected_iou
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -161,13 +161,12 @@ def score(prediction: Prediction, threshold: float) -> float:
     threshold
         The one that a quality belongs to.
     """
-    expected, quality = expected_iou(prediction), prediction.quality
-    if quality is None:
-        return expected
-    if prediction.threshold == threshold:
-        return quality
+    rated = expected_agreement(prediction)
+    if prediction.quality is None or prediction.threshold == threshold:
+        return rated
+    expected = expected_iou(prediction)
     usual = expected_iou(prediction.with_threshold(threshold))
-    return min(1.0, quality * expected / usual) if usual else expected
+    return min(1.0, rated * expected / usual) if usual else expected
 
 
 def _iou(one: Alternative, other: Alternative) -> float:

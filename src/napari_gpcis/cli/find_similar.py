@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from napari_gpcis.cli.segment import (
+    add_image_arguments,
     add_tidy_arguments,
     check_channels,
     check_free,
-    floats,
     integers,
     open_session,
     tell_orientation,
@@ -82,20 +82,7 @@ def add_find_similar_command(commands: Any) -> None:
     add("--least", type=float, metavar="P", help="least confidence, from 0 to 1")
     add("--model", default="gpcis-mobilenet-v2", help="name, or .safetensors file")
     add("--device", default="auto", help="auto, cpu, cuda or mps")
-    add(
-        "--contrast",
-        type=floats,
-        metavar="LOW,HIGH",
-        help="values that become black and white",
-    )
-    add("--channels", type=integers, metavar="C[,C[,C]]", help="channels, from 0")
-    add(
-        "--plane",
-        type=integers,
-        default=(),
-        metavar="I[,I...]",
-        help="plane of a stack or movie, from 0",
-    )
+    add_image_arguments(parser)
     add("--threshold", type=float, help="probability of the boundary")
     add("--prompts", type=to_path, metavar="FILE", help="also save the clicks as JSON")
     add("--overwrite", action="store_true", help="replace files that exist")

@@ -400,6 +400,17 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R0,C0,R1,C1",
         help="part of the image that the first click of each object refers to",
     )
+    add_image_arguments(parser)
+    add("--threshold", type=float, help="probability of the boundary")
+    add_tidy_arguments(parser)
+    add("--labels", type=to_path, help="label image with objects that are to be kept")
+    add("--prompts", type=to_path, metavar="FILE", help="also save the clicks as JSON")
+    add("--overwrite", action="store_true", help="replace files that exist")
+
+
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments about how an image is read."""
+    add = parser.add_argument
     add(
         "--contrast",
         type=floats,
@@ -414,11 +425,6 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="I[,I...]",
         help="plane of a stack or movie, from 0",
     )
-    add("--threshold", type=float, help="probability of the boundary")
-    add_tidy_arguments(parser)
-    add("--labels", type=to_path, help="label image with objects that are to be kept")
-    add("--prompts", type=to_path, metavar="FILE", help="also save the clicks as JSON")
-    add("--overwrite", action="store_true", help="replace files that exist")
 
 
 def add_tidy_arguments(parser: argparse.ArgumentParser) -> None:

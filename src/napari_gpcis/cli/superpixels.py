@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_gpcis.cli.segment import check_channels, floats, integers
+from napari_gpcis.cli.segment import add_image_arguments, check_channels, to_path
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 SOME_FAILED = 1
 _EPILOG = """\
@@ -43,7 +43,7 @@ def add_superpixels_command(commands: Any) -> None:
     add = parser.add_argument
     add(
         "images",
-        type=_path,
+        type=to_path,
         nargs="+",
         metavar="IMAGE",
         help="TIFF, PNG, JPEG or NumPy file, or OME-Zarr",
@@ -52,7 +52,7 @@ def add_superpixels_command(commands: Any) -> None:
     add(
         "-o",
         "--output",
-        type=_path,
+        type=to_path,
         required=True,
         help=".tif, .png or .npy file, or a folder .zarr (OME-Zarr); of several images "
         "a folder",
@@ -63,20 +63,7 @@ def add_superpixels_command(commands: Any) -> None:
         help="slic, cds-lite, cds, a .safetensors file, or auto (the default)",
     )
     add("--compactness", type=float, help="of slic: the higher, the more regular")
-    add(
-        "--contrast",
-        type=floats,
-        metavar="LOW,HIGH",
-        help="values that become black and white",
-    )
-    add("--channels", type=integers, metavar="C[,C[,C]]", help="channels, from 0")
-    add(
-        "--plane",
-        type=integers,
-        default=(),
-        metavar="I[,I...]",
-        help="plane of a stack or movie, from 0",
-    )
+    add_image_arguments(parser)
     add(
         "--format",
         choices=("tif", "png", "npy"),
@@ -168,8 +155,3 @@ def _outputs(images: Sequence[Path], arguments: argparse.Namespace) -> list[Path
 def _stem(image: Path) -> str:
     """Return the name of an image without its ending, or both of ``.ome.tif``."""
     return image.stem.removesuffix(".ome")
-
-
-def _path(text: str) -> Path:
-    """Parse a path; ``~`` stands for the home folder."""
-    return Path(text).expanduser()

@@ -16,7 +16,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import contains, depth, overlap, slices, square_around
 from napari_gpcis.inference.region import frame_around, reaches_beyond
-from napari_gpcis.next_click import expected_iou
+from napari_gpcis.next_click import expected_agreement
 from napari_gpcis.similar.candidate import Candidate
 from napari_gpcis.similar.examples import centres
 from napari_gpcis.similar.similarity import SimilarityMap
@@ -263,7 +263,7 @@ class _Finder:
         if not cells.any():
             return None
         similarity = float(_likeness(grid.mean[cells].mean()))
-        quality = expected_iou(found) if found.quality is None else found.quality
+        quality = expected_agreement(found)
         middle, spread = self._usual
         size = float(np.exp(-0.5 * ((np.log(area) - middle) / spread) ** 2))
         return Candidate(

@@ -17,8 +17,7 @@ from gpcis_training.diversity.evaluation import (
 )
 from gpcis_training.diversity.options import ABLATIONS, load_diversity_config
 from gpcis_training.diversity.published import published_ablation
-from gpcis_training.evaluation.datasets import grouped_sets
-from gpcis_training.evaluation.runner import find_objects
+from gpcis_training.evaluation.cli import add_set_arguments, chosen_sets
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import replacing
 
@@ -84,18 +83,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("system", type=Path, help="file of the trained networks (.safetensors)")
     _add_vgg(parser)
-    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
-    add(
-        "--set",
-        "--dataset",
-        dest="objects",
-        nargs="+",
-        required=True,
-        metavar="SET",
-        help="sets as those of gpcis-train evaluate",
-    )
-    add("--limit", type=int, help="use the first objects of each set only")
-    add("--subset", type=int, help="use so many objects of each set, evenly spread")
+    add_set_arguments(parser)
     add(
         "--clicks",
         choices=LAWS,
@@ -175,13 +163,7 @@ def _results(arguments: argparse.Namespace) -> list[DiversityResult]:
     from gpcis_training.diversity.predictor import DiversityPredictor
     from gpcis_training.diversity.system import load_system
 
-    named = [name for given in arguments.objects for name in grouped_sets(given)]
-    sets = [
-        find_objects(name, arguments.root, None, arguments.limit).subset(
-            arguments.subset
-        )
-        for name in dict.fromkeys(named)
-    ]
+    sets = list(chosen_sets(arguments))
     system = load_system(arguments.system, _load_vgg(arguments)).to(arguments.device)
     predictor = DiversityPredictor(system, arguments.side)
     results = []

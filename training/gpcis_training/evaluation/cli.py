@@ -46,8 +46,16 @@ if TYPE_CHECKING:
     from gpcis_training.evaluation.datasets import ObjectSet
     from gpcis_training.evaluation.metrics import ClickRun, Estimate
     from gpcis_training.evaluation.results import EvaluationResult
+    from napari_gpcis.inference.segmenter import Segmenter
 
-__all__ = ["add_arguments", "comparisons", "run"]
+__all__ = [
+    "add_arguments",
+    "add_set_arguments",
+    "chosen_sets",
+    "comparisons",
+    "load_segmenter",
+    "run",
+]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -185,6 +193,64 @@ def _plans(arguments: argparse.Namespace) -> Iterator[_Plan]:
                 yield _Plan(method, objects, given, view, clicks, repeat)
 
 
+def add_set_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that `chosen_sets` reads, for other measurements."""
+    add = parser.add_argument
+    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
+    add(
+        "--set",
+        "--dataset",
+        dest="objects",
+        nargs="+",
+        required=True,
+        metavar="SET",
+        help="sets as those of gpcis-train evaluate",
+    )
+    add("--limit", type=int, help="use the first objects of each set only")
+    add("--subset", type=int, help="use so many objects of each set, evenly spread")
+
+
+def chosen_sets(
+    arguments: argparse.Namespace, rule: DrawingRule | None = None
+) -> Iterator[ObjectSet]:
+    """Yield the named sets of the command line, each once.
+
+    Parameters
+    ----------
+    arguments
+        With ``objects``, ``root``, ``limit`` and ``subset``.
+    rule
+        How objects of a folder are drawn.
+
+    Raises
+    ------
+    InputError
+        If a set cannot be used.
+    """
+    named = [name for given in arguments.objects for name in grouped_sets(given)]
+    for name in dict.fromkeys(named):
+        found = find_objects(name, arguments.root, rule, arguments.limit)
+        yield found.subset(arguments.subset)
+
+
+def load_segmenter(arguments: argparse.Namespace) -> Segmenter:
+    """Return the model of the command line, on one thread.
+
+    Parameters
+    ----------
+    arguments
+        With ``model``, ``device`` and ``fast``.
+    """
+    import torch
+
+    from napari_gpcis.checkpoints import load_checkpoint
+    from napari_gpcis.inference.segmenter import Segmenter
+
+    torch.set_num_threads(1)
+    model, info = load_checkpoint(arguments.model)
+    return Segmenter(model, info, arguments.device, exact=not arguments.fast)
+
+
 def _sets(arguments: argparse.Namespace) -> Iterator[ObjectSet]:
     """Yield the object sets of the command line."""
     rule = DrawingRule(arguments.per_image, min_area=arguments.min_area)
@@ -195,10 +261,7 @@ def _sets(arguments: argparse.Namespace) -> Iterator[ObjectSet]:
     if None in folders and not arguments.objects:
         msg = "name --dataset, or --images and --labels"
         raise InputError(msg)
-    named = [name for given in arguments.objects for name in grouped_sets(given)]
-    for name in dict.fromkeys(named):
-        found = find_objects(name, arguments.root, rule, arguments.limit)
-        yield found.subset(arguments.subset)
+    yield from chosen_sets(arguments, rule)
     if None not in folders:
         images, labels = (arguments.root / folder for folder in folders)
         found = file_objects(images, labels, arguments.pairs, rule)
