@@ -112,6 +112,8 @@ CHECKS = {
     "evaluation": lambda names, folder: names["result"].summary_at(20).noc[0.9].mean,
     "troubleshooting": lambda names, folder: not names["viewer"].layers[0].data.any(),
     "folder": lambda names, folder: len(list(folder.glob("my/*_labels.tif"))) == 2,
+    "find-similar": lambda names, folder: len(np.unique(names["session"].labels)) == 4,
+    "superpixels": lambda names, folder: np.any(names["snapped"] & names["mask"]),
 }
 """What must be there after the last block of each page."""
 
