@@ -20,12 +20,12 @@ from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 from napari_gpcis.plugin.tools.box import BoxTool
+from napari_gpcis.plugin.tools.display.uncertainty import predicted
 from napari_gpcis.plugin.tools.hover import Hover
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.next_click import NextClickGuide
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
-from napari_gpcis.plugin.tools.uncertainty import predicted
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
 
@@ -82,6 +82,8 @@ class User:
         self.picking = Picking(bench.controller)
         self.boxes = BoxTool(bench.controller)
         self.hover = Hover(bench.controller)
+        self.outline = CurrentOutline(bench.controller)
+        self.mask_view = MaskView(bench.controller)
         self.guide = NextClickGuide(bench.controller)
         self.alternatives = AlternativeMasks(bench.controller)
         self.watcher = ImageChangeWatcher(bench.controller)
@@ -167,8 +169,41 @@ class User:
         self.annotation.layers.negative.add(self._place(row, col))
 
     def alt_click(self, row: int, col: int) -> None:
-        self.annotation.click_layers._alt = True
+        self.annotation.click_layers._instead = "pick"
         self.click(row, col)
+
+    def click_as_the_mouse(self, row: int, col: int) -> None:
+        """Click with the left button: a finished object may claim it."""
+        place = self._place(row, col)
+        clicks = self.annotation.click_layers
+        self.turn()  # what was clicked before is known
+        if clicks.claims(np.array(place, float)):
+            clicks._pressed, clicks._instead = True, "choose"
+        self.annotation.layers.positive.add(place)
+
+    def double_click(self, row: int, col: int) -> None:
+        """Click twice: the object there is corrected."""
+        self.click_as_the_mouse(row, col)
+        clicks = self.annotation.click_layers
+        clicks.settle()
+        clicks.doubled.emit(np.array(self._place(row, col), float))
+
+    def with_the_chosen(self, number: int) -> None:
+        """Press a button of the banner."""
+        picking = self.picking
+        (picking.correct_chosen, picking.delete_chosen, picking.choose_none)[number]()
+
+    def hold(self, number: int) -> None:
+        """Press or release a key that hides masks, or shows outlines only."""
+        name, held = ("hide_masks", "outlines_only")[number % 2], bool(number // 2)
+        self.bench.controller.hold(name, held)
+
+    def brush(self, row: int, col: int, erases: int) -> None:
+        """Draw on the current object, or erase from it."""
+        current = self.annotation.current
+        label = 0 if current is None else current.live.label
+        if label:
+            self.stroke(row, col, 0 if erases else label + 6)
 
     def command(self, number: int) -> None:
         self.bench.controller.command(COMMANDS[number])
@@ -408,6 +443,7 @@ COMMANDS = (
     *("undo",) * 4,
     *("redo",) * 2,
     "clear",
+    "cancel",
     "toggle_sign",
     "accept_next",
 )
@@ -416,6 +452,11 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "click": PLACE,
     "click_background": PLACE,
     "alt_click": PLACE,
+    "click_as_the_mouse": PLACE,
+    "double_click": PLACE,
+    "with_the_chosen": (3,),
+    "hold": (4,),
+    "brush": (*PLACE, 2),
     "command": (len(COMMANDS),),
     "alternative": (4,),
     "switch_sign": (1000,),
@@ -443,6 +484,11 @@ WEIGHTS = {
     "click_background": 12,
     "command": 40,
     "alt_click": 2,
+    "click_as_the_mouse": 8,
+    "double_click": 2,
+    "with_the_chosen": 3,
+    "hold": 3,
+    "brush": 4,
     "alternative": 5,
     "switch_sign": 2,
     "box": 3,

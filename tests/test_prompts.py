@@ -11,6 +11,7 @@ import pytest
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis import Segmenter, Session
+from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.prompts import (
     SavedAnnotation,
@@ -19,6 +20,7 @@ from napari_gpcis.prompts import (
     replay,
     write_prompts,
 )
+from napari_gpcis.session.saved import SavedObject, SavedSession
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,3 +146,22 @@ def test_files_that_cannot_be_used(
     file.write_text("no JSON")
     with pytest.raises(InputError, match="it is no JSON"):
         read_prompts(file)
+
+
+def test_what_there_is_is_told_in_words() -> None:
+    """Clicks of an object that is not finished are no objects, but not nothing."""
+    clicks = (Click(1, 2), Click(3, 4, False))
+    nothing = SavedSession((8, 9), "m", None, None, None, None)
+    clicked = replace(nothing, current=SavedObject(clicks, None, 0.5))
+    done = replace(clicked, objects=(SavedObject(clicks, None, 0.5, id=1),))
+
+    def words(*sessions: SavedSession) -> str:
+        planes = (SavedPlane((0, 1), (0, 0), sessions),)
+        return SavedAnnotation("cells", (8, 9), planes).amount
+
+    assert words(nothing) == "0 objects"
+    assert words(clicked) == "2 clicks"
+    assert words(done) == "1 object, 2 further clicks"
+    assert words(done, nothing) == "1 object"
+    one = replace(nothing, current=SavedObject(clicks[:1], None, 0.5))
+    assert words(one) == "1 click"

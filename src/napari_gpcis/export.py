@@ -211,7 +211,7 @@ def _picture_axes(ndim: int, known: Collection[int]) -> tuple[int, int]:
     return rows, cols
 
 
-def _sparse(labels: ArrayLike | SparseLabels, axes: tuple[int, int]) -> SparseLabels:
+def by_planes(labels: ArrayLike | SparseLabels, axes: tuple[int, int]) -> SparseLabels:
     """Return labels by planes along these axes."""
     if not isinstance(labels, SparseLabels):
         return SparseLabels.of(labels, axes, copy=False)
@@ -223,7 +223,7 @@ def _sparse(labels: ArrayLike | SparseLabels, axes: tuple[int, int]) -> SparseLa
     return again
 
 
-def _calibrated(
+def calibrated(
     labels: ArrayLike | SparseLabels, calibration: Calibration | None
 ) -> Calibration:
     """Return the calibration, by default that of square pixels."""
@@ -254,8 +254,8 @@ def object_table(
     InputError
         If the labels cannot be used.
     """
-    known = _calibrated(labels, calibration)
-    image = _sparse(labels, known.axes)
+    known = calibrated(labels, calibration)
+    image = by_planes(labels, known.axes)
     height, width = (known.scale[axis] for axis in known.axes)
     unit = known.units[known.axes[0]]
     rows = []
@@ -324,9 +324,9 @@ def write_tiff(
     """
     from tifffile import imwrite
 
-    known = _calibrated(labels, calibration)
+    known = calibrated(labels, calibration)
     ndim = len(known.letters)
-    image = _sparse(labels, (ndim - 2, ndim - 1))
+    image = by_planes(labels, (ndim - 2, ndim - 1))
     kind = _integers(*image.range)
     ome = known.fits_ome and kind.itemsize <= 4
     metadata: dict[str, Any] = {"axes": known.letters}
@@ -419,7 +419,7 @@ def coco(
     InputError
         If the labels cannot be used.
     """
-    image = _sparse(labels, _calibrated(labels, calibration).axes)
+    image = by_planes(labels, calibrated(labels, calibration).axes)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in image.planes():

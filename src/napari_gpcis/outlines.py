@@ -13,9 +13,8 @@ import numpy as np
 from scipy import ndimage
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.export import Calibration, planes
+from napari_gpcis.export import by_planes, calibrated
 from napari_gpcis.files import replacing
-from napari_gpcis.sparse_labels import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis.sparse_labels import PlaneIndex
+    from napari_gpcis.export import Calibration
+    from napari_gpcis.sparse_labels import PlaneIndex, SparseLabels
 
     Ring = list[tuple[int, int]]
 
@@ -79,7 +79,7 @@ def polygons(mask: NDArray[np.bool_]) -> list[Polygon]:
 
 
 def geojson(
-    labels: ArrayLike, calibration: Calibration | None = None
+    labels: ArrayLike | SparseLabels, calibration: Calibration | None = None
 ) -> dict[str, Any]:
     """Return the objects as GeoJSON that QuPath opens as annotations, in pixels.
 
@@ -96,7 +96,7 @@ def geojson(
     InputError
         If the labels cannot be used.
     """
-    known = calibration or Calibration.of(checked(labels).ndim)
+    known = calibrated(labels, calibration)
     features = []
     for found in _objects(labels, known):
         rings = [
@@ -126,7 +126,9 @@ def geojson(
 
 
 def write_geojson(
-    path: Path, labels: ArrayLike, calibration: Calibration | None = None
+    path: Path,
+    labels: ArrayLike | SparseLabels,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write `geojson` to a file.
 
@@ -143,7 +145,9 @@ def write_geojson(
 
 
 def write_imagej(
-    path: Path, labels: ArrayLike, calibration: Calibration | None = None
+    path: Path,
+    labels: ArrayLike | SparseLabels,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write the objects as regions of interest that ImageJ's ROI Manager opens.
 
@@ -171,12 +175,12 @@ def write_imagej(
     except ImportError as error:
         msg = "regions for ImageJ need: pip install 'napari-gpcis[imagej]'"
         raise InputError(msg) from error
-    array = checked(labels)
-    known = calibration or Calibration.of(array.ndim)
-    if max(array.shape[axis] for axis in known.axes) > _MAX_SIDE:
-        msg = f"regions for ImageJ reach to {_MAX_SIDE} pixels, got {array.shape}"
+    known = calibrated(labels, calibration)
+    image = by_planes(labels, known.axes)
+    if max(image.plane_shape) > _MAX_SIDE:
+        msg = f"regions for ImageJ reach to {_MAX_SIDE} pixels, got {image.shape}"
         raise InputError(msg)
-    regions = [_region(found, known) for found in _objects(array, known)]
+    regions = [_region(found, known) for found in _objects(image, known)]
     if not regions:
         msg = "the labels have no object"
         raise InputError(msg)
@@ -188,15 +192,15 @@ def write_imagej(
         roiwrite(temporary, regions[0] if single else regions, mode="w")
 
 
-def _objects(labels: ArrayLike, calibration: Calibration) -> Iterator[_Object]:
+def _objects(
+    labels: ArrayLike | SparseLabels, calibration: Calibration
+) -> Iterator[_Object]:
     """Yield the objects of all planes with their outlines."""
-    for index, plane in planes(labels, calibration):
-        present = np.unique(plane[plane > 0])
-        compact = np.where(plane > 0, np.searchsorted(present, plane) + 1, 0)
-        for number, box in zip(present, ndimage.find_objects(compact), strict=True):
-            rows, cols = box
-            found = polygons(plane[box] == number)
-            shifted = [_shifted(one, rows.start, cols.start) for one in found]
+    image = by_planes(labels, calibration.axes)
+    for index in image.planes():
+        for number, (_, box) in image.objects(index).items():
+            found = polygons(image.read(index, box) == number)
+            shifted = [_shifted(one, box[0], box[1]) for one in found]
             yield _Object(index, int(number), shifted)
 
 

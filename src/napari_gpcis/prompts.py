@@ -111,6 +111,21 @@ class SavedAnnotation:
             found |= {number for number, how in last.items() if how != "delete"}
         return tuple(sorted(number for number in found if number is not None))
 
+    @property
+    def unfinished_clicks(self) -> int:
+        """Number of clicks of objects that are not finished."""
+        last = (plane.sessions[-1] for plane in self.planes if plane.sessions)
+        return sum(len(session.current.clicks) for session in last)
+
+    @property
+    def amount(self) -> str:
+        """How much there is, in words: objects, and clicks of unfinished ones."""
+        objects, clicks = len(self.ids), self.unfinished_clicks
+        parts = [_counted(objects, "object")] if objects or not clicks else []
+        if clicks:
+            parts.append(_counted(clicks, "click" if not objects else "further click"))
+        return ", ".join(parts)
+
     def to_json(self) -> str:
         """Return the content of the file."""
         sessions = [one for plane in self.planes for one in plane.sessions]
@@ -119,6 +134,10 @@ class SavedAnnotation:
         for plane, known in zip(data["planes"], self.planes, strict=True):
             plane["sessions"] = [one.to_dict() for one in known.sessions]
         return json.dumps(data, indent=1)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def write_prompts(path: str | os.PathLike[str], saved: SavedAnnotation) -> None:

@@ -34,12 +34,15 @@ from napari_gpcis.plugin.dock.base import (
 from napari_gpcis.plugin.dock.closing import CloseGuard
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
+from napari_gpcis.plugin.dock.notices import Notices
 from napari_gpcis.plugin.dock.panels import PANELS
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
+from napari_gpcis.plugin.tools.active_layer import Brush, ReturnToClicks
 from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
@@ -66,8 +69,8 @@ HELP = (
     "Zoom in on small objects before the first click: the model looks at what you "
     "see.<br>"
     "Points can be dragged and deleted. Finished objects are protected.<br>"
-    "<b>Alt-click</b> on a finished object to correct it. <b>Shift-drag</b> a box to "
-    "begin an object."
+    "A click on a finished object chooses it, a <b>double click</b> corrects it.<br>"
+    "<b>Shift-drag</b> a box to begin an object. <b>Escape</b> cancels."
 )
 IMAGE_HELP = (
     "The image to annotate. Stacks are annotated plane by plane. The contrast "
@@ -125,6 +128,10 @@ class GPCISWidget(Docked):
         self._preferences = PreferenceFollower(self.controller, self._show_keys)
         self.image_changes = ImageChangeWatcher(self.controller)
         self.early_encoding = EarlyEncoding(self.controller)
+        self.outline = CurrentOutline(self.controller)
+        self.mask_view = MaskView(self.controller)
+        self.return_to_clicks = ReturnToClicks(self.controller)
+        self.brush = Brush(self.controller)
         self.alternatives = AlternativeMasks(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
@@ -134,6 +141,8 @@ class GPCISWidget(Docked):
         self.recovery = RecoveryManager(viewer, self.controller, self)
         self.panels = tuple(panel(self.controller) for panel in PANELS)
         self.recovery.serve(self.panels, lambda: self.image_combo.layer)
+        picking = next(p.picking for p in self.panels if isinstance(p, ObjectsPanel))
+        self.notices = Notices(self.controller, picking, self._annotate, self)
         self.status = Lines(2)
         self.help = _help_text()
         self._lay_out()
@@ -186,6 +195,8 @@ class GPCISWidget(Docked):
         self._preferences.close()
         for panel in self.panels:
             panel.close_links()
+        self.outline.close()
+        self.notices.close()
         self.controller.close()
         self.recovery.end()
         self._gl_context.close()
@@ -225,6 +236,7 @@ class GPCISWidget(Docked):
         layout.addWidget(self.start_button)
         self.status.setToolTip(STATUS_HELP)
         layout.addWidget(self.status)
+        layout.addWidget(self.notices.banner)
         layout.addWidget(self.recovery.banner)
         layout.addLayout(self._button_grid())
         self.sections = (
@@ -278,6 +290,12 @@ class GPCISWidget(Docked):
             self.start()
         else:
             self.controller.stop(STOPPED)
+
+    def _annotate(self, image: Image) -> None:
+        """Go over to another image."""
+        self.image_combo.layer = image
+        self.labels_combo.layer = None
+        self.start()
 
     def _on_layers(self) -> None:
         """Layers came or went: remove a hint that may be out of date."""

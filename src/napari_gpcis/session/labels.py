@@ -70,6 +70,9 @@ class FinishedObject:
         Diameter that it was likely to have, see `Session.typical_size`.
     area
         Pixels of its mask.
+    quality
+        IoU with the object meant that the model expects; ``None`` if it tells none. It
+        is not saved.
     """
 
     id: int
@@ -83,6 +86,7 @@ class FinishedObject:
     tidy: Tidy | None = None
     typical_size: float | None = None
     area: int = 0
+    quality: float | None = None
 
 
 class ObjectLabels:
@@ -262,6 +266,7 @@ def finished(
         prompts.tidy,
         prompts.typical_size,
         int(np.count_nonzero(mask)),
+        prediction.quality,
     )
 
 

@@ -25,13 +25,12 @@ def panel_of(desk) -> ClickingPanel:
 
 
 def sketches(desk) -> list[str]:
-    return [layer.name for layer in desk.viewer.layers if "preview" in layer.name]
+    return [layer.name for layer in desk.viewer.layers if "outlines" in layer.name]
 
 
 def contour(desk) -> np.ndarray:
     """Where the drawn contour goes, rows and columns."""
-    layer = next(layer for layer in desk.viewer.layers if "preview" in layer.name)
-    return layer.data[:, 0]
+    return desk.controller.annotation.curves.segments("preview").starts
 
 
 def hover_at(desk, row: int, col: int) -> None:
@@ -249,7 +248,7 @@ def test_a_box_is_drawn_while_the_mouse_moves_and_waits_for_its_turn(open_desk) 
     desk = open_desk()
     seen = []
     desk.controller.annotation.click_layers.dragged.connect(
-        lambda *_: seen.append(panel_of(desk).box_tool._sketch.shown)
+        lambda *_: seen.append(desk.controller.annotation.curves.shows("box"))
     )
     centre = desk.viewer.scene.camera.center
     desk.robot.drag(desk.image, (20, 30), (50, 70), modifier=SHIFT)

@@ -101,3 +101,10 @@ def test_axes_are_called_by_their_names() -> None:
     assert axis_name(image, 0) == "axis 0"
     image.axis_labels = ("z", "y", "x")
     assert axis_name(image, 0) == "axis 0 (z)"
+
+
+@pytest.mark.parametrize("shape", [(80, 100), (3, 80, 100)])
+def test_a_section_that_cannot_apply_is_hidden(open_desk: Any, shape: Any) -> None:
+    desk = open_desk(np.zeros(shape, np.uint8))
+    (stack,) = (one for one in desk.widget.sections if one.title == "Stack")
+    assert stack.isHidden() is (len(shape) == 2)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from roifile import roiread
 from tifffile import TiffFile, imread
 
 from napari_gpcis import Segmenter
@@ -205,6 +206,8 @@ def test_exports(bench: Any, kept: RecoveryManager, tmp_path: Path) -> None:
         "labels": tmp_path / "a.ome.tif",
         "table": tmp_path / "a.csv",
         "coco": tmp_path / "a.json",
+        "geojson": tmp_path / "a.geojson",
+        "imagej": tmp_path / "a.rois.zip",
     }
     for name, file in files.items():
         bench.panel.write(name, file)
@@ -221,6 +224,14 @@ def test_exports(bench: Any, kept: RecoveryManager, tmp_path: Path) -> None:
     coco = json.loads(files["coco"].read_text())
     assert coco["images"][0]["file_name"] == "cells"
     assert len(coco["annotations"]) == 2
+    features = json.loads(files["geojson"].read_text())["features"]
+    assert [one["properties"]["name"] for one in features] == ["1", "2"]
+    regions = roiread(files["imagej"])
+    assert [region.name for region in regions] == ["1", "2"]
+    corners = regions[1].coordinates()
+    rows, cols = np.nonzero(bench.labels.data == 2)
+    assert corners.min(axis=0).tolist() == [cols.min(), rows.min()]
+    assert set(bench.panel.buttons) >= {"geojson", "imagej"}
 
 
 def test_work_that_goes_on_during_a_save_is_saved_whole(

@@ -142,7 +142,7 @@ def test_the_key_for_going_back_is_named_everywhere(open_desk: Any) -> None:
     desk = open_desk()
     change("ready", "F7")
     desk.viewer.layers.selection.active = desk.image
-    assert "Press F7 to go on clicking." in desk.widget.status.text()
+    assert desk.widget.notices.banner.buttons[0].text() == "Click again (F7)"
     assert "<b>F7</b>" in desk.widget.help.text()
     desk.robot.press(Qt.Key.Key_F7)
     assert desk.viewer.layers.selection.active == desk.positive

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+import _fake_segmenter
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.object_list import FLASH
 
 LEFT = Qt.MouseButton.LeftButton
 RIGHT = Qt.MouseButton.RightButton
@@ -299,3 +303,61 @@ def test_another_model_goes_on_with_the_mask_that_was_begun(desk) -> None:
     desk.settled(1)
     np.testing.assert_array_equal(desk.labels.data, before)
     assert desk.widget.session.start.label == 7
+
+
+# -- going to objects ----------------------------------------------------------------
+
+
+def test_a_row_centres_zooms_and_flashes(desk) -> None:
+    accept(desk, 30, 40)
+    accept(desk, 60, 80)
+    listed(desk, 2)
+    camera, curves = desk.viewer.scene.camera, desk.controller.annotation.curves
+    camera.zoom = 0.5
+    press_row(desk, 1)
+    assert curves.shows(FLASH)
+    assert np.abs(np.array(camera.center[-2:]) - (60, 80)).max() < 2
+    height, width = desk.viewer.canvas.size
+    assert 0.1 < 25 * camera.zoom / min(height, width) < 0.9
+    zoom = camera.zoom
+    press_row(desk, 0)
+    assert camera.zoom == zoom  # it is seen well enough
+    desk.until(lambda: not curves.shows(FLASH))
+    desk.until(lambda: curves.shows(FLASH))
+    desk.until(lambda: not panel_of(desk).flash._timer.isActive())
+    assert not curves.shows(FLASH)
+
+
+def test_the_delete_key_deletes_all_selected_rows_as_one_step(desk) -> None:
+    accept(desk, 30, 40)
+    accept(desk, 60, 80)
+    listed(desk, 2)
+    before = desk.labels.data.copy()
+    view = panel_of(desk).list
+    view.selectAll()
+    view.setFocus()
+    QTest.keyClick(view, Qt.Key.Key_Delete)
+    listed(desk, 0)
+    assert not desk.labels.data.any()
+    desk.robot.press(Qt.Key.Key_U)
+    np.testing.assert_array_equal(desk.labels.data, before)
+
+
+def test_the_expected_quality_is_a_column_where_the_model_tells_it(
+    desk, monkeypatch
+) -> None:
+    accept(desk, 30, 40)
+    listed(desk, 1)
+    panel = panel_of(desk)
+    assert panel.list.isColumnHidden(3)
+    made = _fake_segmenter._prediction
+
+    def judged(*args, **options):
+        return replace(made(*args, **options), quality=0.875)
+
+    monkeypatch.setattr(_fake_segmenter, "_prediction", judged)
+    accept(desk, 60, 80)
+    listed(desk, 2)
+    desk.until(lambda: not panel.list.isColumnHidden(3))
+    shown = [panel.table.data(panel.table.index(row, 3)) for row in (0, 1)]
+    assert shown == ["", "0.88"]

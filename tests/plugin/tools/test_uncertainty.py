@@ -12,7 +12,7 @@ from _fake_segmenter import FakeSegmenter
 from napari_gpcis.inference.prediction import GridMaps, Prediction
 from napari_gpcis.next_click import doubt, next_click
 from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
-from napari_gpcis.plugin.tools.uncertainty import FADED, MAPS
+from napari_gpcis.plugin.tools.display.uncertainty import FADED, MAPS
 from napari_gpcis.plugin.viewer.overlays import is_display
 
 

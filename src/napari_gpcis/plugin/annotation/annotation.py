@@ -20,15 +20,17 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.writer import LabelsWriter
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
+from napari_gpcis.plugin.viewer.overlays import CurveLayer
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
+    from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.labels.write_mode import WriteOptions
@@ -84,6 +86,7 @@ class Annotation(QObject):
         self.message = ""
         self.events = AnnotationEvents(self)
         self.click_layers = ClickLayers(image, layers.positive, layers.negative, self)
+        self.curves = CurveLayer(viewer, image, layers.negative)
         self.viewer = self._viewer = viewer
         self.worker = self._worker = worker
         self._models = models
@@ -126,6 +129,7 @@ class Annotation(QObject):
         for plane in self._planes.values():
             plane.give_up()
         self.click_layers.close()
+        self.curves.close()
         self._writer.close()
         self.current = None
 
@@ -163,6 +167,10 @@ class Annotation(QObject):
             self.undo_stack.add_deleted(parts)
         self._say(f"{len(parts)} object{'' if len(parts) == 1 else 's'} deleted.")
         return len(parts)
+
+    def masks(self, plane: Plane, labels: Sequence[int]) -> dict[int, tuple[Box, Mask]]:
+        """Return boxes and masks of objects of a plane, of those that are there."""
+        return self._writer.masks(plane, labels)
 
     def known(self, plane: Plane) -> PlaneAnnotation | None:
         """Return a plane that was visited, ``None`` if it was not."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
@@ -21,13 +21,16 @@ from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.viewer.layers import RIGHT_BUTTON
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 
     from napari.layers import Image, Points
 
     from napari_gpcis.plugin.viewer.planes import Plane
 
     Key = tuple[float, ...]
+
+_Instead: TypeAlias = Literal["pick", "choose"]
+"""What a click does instead of making a point: correct or choose what is there."""
 
 CLICK_TRAVEL = 5.0
 """A press and release further apart (canvas pixels) is a drag (as in napari)."""
@@ -74,6 +77,9 @@ class ClickLayers(QObject):
         Whether a drag of the left button draws a box without Shift, too.
     clickable : bool
         Whether a click makes a point: there is a plane that it lies on.
+    claims : Callable
+        Returns whether a left click at a point of the image is no click on a new
+        object but chooses a finished one. With Shift held it is not asked.
     """
 
     changed = Signal()
@@ -82,6 +88,10 @@ class ClickLayers(QObject):
     """Emitted with a message when points were removed that cannot be clicks."""
     picked = Signal(object)
     """Emitted with a point of the image that was clicked with Alt held."""
+    chosen = Signal(object)
+    """Emitted with a point of the image whose click was claimed, see `claims`."""
+    doubled = Signal(object)
+    """Emitted with a point of the image that was clicked twice, quickly."""
     dragged = Signal(object, object)
     """Emitted while a box is drawn, with two opposite corners, points of the image."""
     boxed = Signal(object, object)
@@ -99,10 +109,11 @@ class ClickLayers(QObject):
         self.layers = {True: positive, False: negative}
         self.boxing = False
         self.clickable = True
+        self.claims: Callable[[Any], bool] = _claims_nothing
         self._invalid = 0
         self._pressed: bool | None = None
-        self._alt = False
-        self._unwanted: list[tuple[bool, Any]] = []
+        self._instead: _Instead | None = None
+        self._unwanted: list[tuple[bool, Any, _Instead | None]] = []
         self._misplaced: list[tuple[bool, Any]] = []
         self._numbers = count(1)
         self._points: dict[bool, list[_Point]] = {True: [], False: []}
@@ -113,6 +124,7 @@ class ClickLayers(QObject):
         for layer in self.layers.values():
             self._connections.connect(layer.events.data, self._on_data)
             layer.mouse_drag_callbacks.append(self._on_press)
+            layer.mouse_double_click_callbacks.append(self._on_double_click)
 
     def close(self) -> None:
         """Let go of the layers."""
@@ -121,6 +133,8 @@ class ClickLayers(QObject):
         for layer in self.layers.values():
             if self._on_press in layer.mouse_drag_callbacks:
                 layer.mouse_drag_callbacks.remove(self._on_press)
+            if self._on_double_click in layer.mouse_double_click_callbacks:
+                layer.mouse_double_click_callbacks.remove(self._on_double_click)
 
     def settle(self) -> None:
         """Report changes now that would be reported at the next turn of the loop."""
@@ -290,9 +304,9 @@ class ClickLayers(QObject):
         """Note what a mouse press asks for, until it became a point or not."""
         adding = str(layer.mode) == "add"
         self._pressed = _is_positive(event)
-        self._alt = adding and "Alt" in event.modifiers
         boxing = adding and self._draws_box(event)
         start, place = np.asarray(event.pos, dtype=float), self._in_image(event)
+        self._instead = self._meant(event, place) if adding else None
         if boxing:
             layer.mouse_pan = False
         yield
@@ -304,9 +318,23 @@ class ClickLayers(QObject):
             layer.mouse_pan = not self.boxing
         travel = np.linalg.norm(start - np.asarray(event.pos, dtype=float))
         if travel >= CLICK_TRAVEL or str(layer.mode) != "add":
-            self._pressed, self._alt = None, False
+            self._pressed = self._instead = None
             if boxing:
                 self.boxed.emit(place, self._in_image(event))
+
+    def _meant(self, event: Any, place: Any) -> _Instead | None:
+        """Return what a press asks for instead of a click."""
+        if "Alt" in event.modifiers:
+            return "pick"
+        plain = self._pressed and "Shift" not in event.modifiers
+        return "choose" if plain and self.clickable and self.claims(place) else None
+
+    def _on_double_click(self, layer: Points, event: Any) -> None:
+        """Tell of a double click of the left button."""
+        if str(layer.mode) == "add" and event.button == LEFT_BUTTON:
+            self.settle()
+            if self.clickable:
+                self.doubled.emit(self._in_image(event))
 
     def _draws_box(self, event: Any) -> bool:
         """Return whether a press begins a box, if the mouse is moved."""
@@ -336,10 +364,10 @@ class ClickLayers(QObject):
     def _on_added(self, positive: bool, layer: Points, count: int) -> None:
         """Give numbers to new points; note those that belong into the other layer."""
         pressed, self._pressed = self._pressed, None
-        alt, self._alt = self._alt, False
+        instead, self._instead = self._instead, None
         clicked = pressed is not None and count == 1
-        if count == 1 and (alt or (clicked and not self.clickable)):
-            self._unwanted.append((positive, np.array(layer.data[-1])))
+        if count == 1 and (instead or (clicked and not self.clickable)):
+            self._unwanted.append((positive, np.array(layer.data[-1]), instead))
             return
         for point in layer.data[-count:]:
             sign = positive
@@ -356,15 +384,16 @@ class ClickLayers(QObject):
         with self._silence():
             for positive, point in misplaced:
                 self._move(positive, point)
-            for positive, point in unwanted:
+            for positive, point, _ in unwanted:
                 self._remove(positive, point)
         self._deselect()
         self._number()
         self._fresh.clear()
         self.changed.emit()
         self._tell_invalid()
-        for positive, point in unwanted if self.clickable else ():
-            self.picked.emit(np.asarray(self._to_image(positive, point)))
+        for positive, point, instead in unwanted if self.clickable else ():
+            signal = self.chosen if instead == "choose" else self.picked
+            signal.emit(np.asarray(self._to_image(positive, point)))
 
     def _tell_invalid(self) -> None:
         """Tell how many points were removed that cannot be clicks."""
@@ -406,7 +435,12 @@ class ClickLayers(QObject):
             self._quiet = before
 
 
+LEFT_BUTTON = 1
 _INVALID = "{} point{} removed: the coordinates must be finite numbers."
+
+
+def _claims_nothing(_place: Any) -> bool:
+    return False
 
 
 def _shown(key: Key, plane: Plane, number: int, click: Click) -> _Point:

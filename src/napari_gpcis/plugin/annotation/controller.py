@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import QApplication
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.annotation import Annotation
@@ -15,7 +16,7 @@ from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.write_mode import WriteOptions
-from napari_gpcis.plugin.settings.shortcuts import Keys, key_of
+from napari_gpcis.plugin.settings.shortcuts import Keys
 from napari_gpcis.plugin.viewer.layers import claim_layers, fit_labels, lies_on
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
@@ -49,6 +50,9 @@ class Controller(QObject):
 
     Attributes
     ----------
+    cancels
+        Functions that end something of their own, and return whether it was there: the
+        command ``cancel`` calls them before it ends the current object.
     closed
         True once it was closed, or deleted with its window: nothing can be done.
     """
@@ -78,12 +82,21 @@ class Controller(QObject):
         self.writing = WriteOptions(self)
         self._message = ""
         self._told = ""
-        self._commands: dict[str, Callable[[], None]] = {"undo": self._undo}
+        self._commands: dict[str, Callable[[], None]] = {
+            "undo": self._undo,
+            "cancel": self._cancel,
+        }
+        self.cancels: list[Callable[[], bool]] = []
+        self._held: dict[str, _Held] = {}
         self._models = Models(factory, model)
         self._keys = Keys(viewer, self.command, self.ready, self.travel_in_labels, self)
+        self._keys.hold = self.hold
         self._worker = BackgroundThread(self, on_error=self._on_error)
         self._followed = Connections()  # of the viewer
         self._followed.connect(viewer.layers.events.removed, self._on_removed)
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            self._followed.connect(application.applicationStateChanged, self._end_held)
         self._watched = Connections()  # of the annotation's layers
         self._debouncer = Debouncer(self._check_fit, parent=self)
         _CONTROLLERS.add(self)
@@ -164,6 +177,24 @@ class Controller(QObject):
         """Let ``run`` carry out the command of this name."""
         self._commands[name] = run
 
+    def register_held(
+        self, name: str, begin: Callable[[], None], end: Callable[[], None]
+    ) -> None:
+        """Let a command last as long as its key is held, or until it is run again."""
+        self._held[name] = _Held(begin, end)
+        self._commands[name] = self._held[name].toggle
+
+    def hold(self, name: str, held: bool) -> None:
+        """Begin or end a command that lasts as long as its key is held."""
+        if name in self._held:
+            self._held[name].set(held)
+
+    def _end_held(self, state: Qt.ApplicationState) -> None:
+        """End what lasts while a key is held: its release goes to another window."""
+        if state != Qt.ApplicationState.ApplicationActive:
+            for name in self._held:
+                self.hold(name, False)
+
     def ready(self) -> None:
         """Make the points layers ready for clicks again."""
         if self.annotation is not None:
@@ -227,14 +258,11 @@ class Controller(QObject):
 
     @property
     def status(self) -> str:
-        """State of the annotation for the status line, in a line or two."""
+        """State of the annotation for the status line."""
         annotation = self.annotation
         if annotation is None:
             return self._message
-        lines = [annotation.message or progress(annotation.current)]
-        if annotation.current is not None and not annotation.clicking:
-            lines.append(f"Press {key_of('ready')} to go on clicking.")
-        return "\n".join(lines)
+        return annotation.message or progress(annotation.current)
 
     # What happens elsewhere -------------------------------------------------------
 
@@ -243,8 +271,23 @@ class Controller(QObject):
         annotation = self.annotation
         if annotation is None or annotation.undo_stack.interrupt():
             return
+        current = annotation.current
+        if current is None:
+            return
+        if annotation.undo_stack.last_is_by_hand(current):
+            annotation.take_back_stroke()
+        else:
+            current.undo()
+
+    def _cancel(self) -> None:
+        """End the latest thing that goes on: work, a choice, a tool, the object."""
+        annotation = self.annotation
+        if annotation is None or annotation.undo_stack.interrupt():
+            return
+        if any(cancel() for cancel in self.cancels):
+            return
         if annotation.current is not None:
-            annotation.current.undo()
+            annotation.current.cancel()
 
     def _tell(self, *_: object) -> None:
         """Tell the status, if it is another one."""
@@ -284,7 +327,6 @@ class Controller(QObject):
         """Watch image and labels, and pass on the news."""
         events = annotation.events
         annotation.message_changed.connect(self._tell)
-        events.clicking_changed.connect(self._tell)
         events.plane_changed.connect(self.plane_changed)
         events.current_changed.connect(self.current_changed)
         for layer in (annotation.image, annotation.layers.labels):
@@ -311,6 +353,24 @@ class Controller(QObject):
         annotation = self.annotation
         if annotation and not lies_on(annotation.layers.labels, annotation.image):
             self.stop(_NO_FIT)
+
+
+class _Held:
+    """A command that lasts: how it begins and ends, and whether it is going on."""
+
+    def __init__(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        self._begin, self._end = begin, end
+        self._on = False
+
+    def set(self, on: bool) -> None:
+        """Begin or end it, if that is not so already."""
+        if on != self._on:
+            self._on = on
+            (self._begin if on else self._end)()
+
+    def toggle(self) -> None:
+        """Begin it, or end it."""
+        self.set(not self._on)
 
 
 _PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine")

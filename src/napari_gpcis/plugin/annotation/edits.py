@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from weakref import ReferenceType
 
-    from napari_gpcis.geometry import Mask
+    from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
+    from napari_gpcis.plugin.labels.hand_edits import HandEdits
     from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.labels.strokes import Stroke
     from napari_gpcis.plugin.viewer.planes import Plane
@@ -55,6 +56,15 @@ class PlaneOfHistory(Protocol):
     @property
     def current(self) -> CurrentObject:
         """The object being clicked."""
+
+    def note_stroke(self, stroke: Stroke) -> tuple[HandEdits, HandEdits] | None:
+        """Make what was drawn by hand part of the current object."""
+
+    def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
+        """Return a mask as it is with what was drawn and erased by hand."""
+
+    def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
+        """Take over other edits by hand, whose pixels are there already."""
 
     def accept_again(
         self, label: int, change: LabelChange, following: CurrentObject | None
@@ -146,6 +156,8 @@ class StrokeEdit:
         Number of clicks of all objects that were not finished.
     label
         Id of the live mask, if no other object had it; else 0.
+    by_hand
+        Edits by hand of the object before and after, if the stroke is part of them.
     """
 
     stroke: Stroke
@@ -154,6 +166,7 @@ class StrokeEdit:
     steps: int = 0
     clicks: int = 0
     label: int = 0
+    by_hand: tuple[HandEdits, HandEdits] | None = None
 
     @classmethod
     def of(cls, stroke: Stroke, current: PlaneOfHistory | None) -> StrokeEdit:
@@ -168,6 +181,7 @@ class StrokeEdit:
             current.current.steps,
             clicks,
             live.label if live.alone else 0,
+            current.note_stroke(stroke),
         )
 
     def is_older(self, current: PlaneOfHistory) -> bool:

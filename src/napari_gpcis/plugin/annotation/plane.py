@@ -12,10 +12,12 @@ from napari.utils.notifications import show_warning
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import moved, slices
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.plugin.annotation.edits import PlaneEdit
 from napari_gpcis.plugin.annotation.jobs import Found, infer
 from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
+from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.session.current import CurrentObject
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation.context import AnnotationContext
     from napari_gpcis.plugin.annotation.jobs import Opened
+    from napari_gpcis.plugin.labels.strokes import Stroke
     from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.session.current import Prompts
@@ -77,6 +80,11 @@ class PlaneAnnotation:
         self.seconds: float | None = None
         self._asked: tuple[Click, ...] = ()
         self._targets: WeakKeyDictionary[CurrentObject, _Target] = WeakKeyDictionary()
+        self._by_hand: WeakKeyDictionary[CurrentObject, HandEdits] = WeakKeyDictionary()
+        self._by_hand_of_step: dict[int, HandEdits] = {}
+        self._by_hand_before: WeakKeyDictionary[
+            CurrentObject, tuple[int, HandEdits]
+        ] = WeakKeyDictionary()
 
     @property
     def key(self) -> Hashable:
@@ -117,6 +125,13 @@ class PlaneAnnotation:
     def running(self) -> bool:
         """True if an object is being clicked."""
         return bool(self.clicks or self.live.label)
+
+    @property
+    def seen(self) -> tuple[Box, Mask] | None:
+        """Pixels of the first object that are drawn, ``None`` while some are not."""
+        if self._context.writer.unfinished:
+            return None
+        return self._context.writer.seen(self.plane, self.live)
 
     @property
     def view(self) -> Box | None:
@@ -216,7 +231,8 @@ class PlaneAnnotation:
         self.seconds = seconds
         try:
             self._choose_target()
-            self._context.writer.paint(self.plane, self.live, found.box, found.mask)
+            box, mask = self.with_hand_edits(found.box, found.mask)
+            self._context.writer.paint(self.plane, self.live, box, mask)
         except InputError as error:
             self._go_back()
             self._context.say(str(error))
@@ -259,12 +275,72 @@ class PlaneAnnotation:
         finally:
             known = None if self.session is None else self.first.prediction
             if known is not None:
-                box, mask = known.trimmed
+                box, mask = self.with_hand_edits(*known.trimmed)
             if live.how == "replace":  # the object may be another one now
                 self.live = writer.replaced(
                     self.plane, live.label, overwrite=live.overwrite
                 )
             writer.paint(self.plane, self.live, box, mask)
+
+    # By hand ----------------------------------------------------------------------
+
+    def note_stroke(self, stroke: Stroke) -> tuple[HandEdits, HandEdits] | None:
+        """Make what was drawn or erased by hand part of the current object.
+
+        Further masks of the object keep it: what was drawn with its label, and what
+        was taken from its mask.
+
+        Returns
+        -------
+        tuple of HandEdits, or None
+            The edits before and after; ``None`` if the stroke has no part in it.
+        """
+        live, first = self.live, self.first
+        if self.accepting or not live.label or live.how == "cut":
+            return None
+        self._context.writer.flush()
+        known = edits = self._by_hand.get(first, NONE)
+        for rows, cols, before, after in stroke.on_plane(self.plane):
+            gained = (after == live.value) & (before != live.value)
+            lost = (after != live.value) & live.holds(rows, cols)
+            live.draw(rows[gained], cols[gained], before[gained])
+            if lost.any():
+                live.mask[rows[lost] - live.box[0], cols[lost] - live.box[1]] = False
+            edits = edits.with_stroke(rows[gained], cols[gained], drawn=True)
+            edits = edits.with_stroke(rows[lost], cols[lost], drawn=False)
+        if edits is known:
+            return None
+        self._by_hand[first] = edits
+        return known, edits
+
+    def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
+        """Take over other edits by hand, whose pixels are there already."""
+        self._by_hand[self.first] = after
+        box, where = after.differing(before)
+        live = self.live
+        if where.any() and live.label and live.how != "cut":
+            live.grow(box)
+            now = self.plane.take(self._context.layers.labels.data)[slices(box)]
+            inner = slices(moved(box, (-live.box[0], -live.box[1])))
+            live.mask[inner][where] = (now == live.value)[where]
+
+    def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
+        """Return a mask as it is with what was drawn and erased by hand."""
+        return self._by_hand.get(self.first, NONE).applied(box, mask)
+
+    def _recall_hand_edits(self) -> None:
+        """Take up the edits by hand of clicks that were cleared and are back."""
+        steps, edits = self._by_hand_before.get(self.current, (0, NONE))
+        if self.current.steps < steps:
+            del self._by_hand_before[self.current]
+            self._by_hand[self.current] = edits
+
+    def _keep_hand_edits(self, session: Session) -> None:
+        """Keep the first object's edits by hand with the step that it has become."""
+        edits = self._by_hand.pop(self.first, None)
+        self._by_hand_of_step.pop(len(session.steps), None)
+        if edits is not None:
+            self._by_hand_of_step[len(session.steps)] = edits
 
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read it."""
@@ -312,10 +388,19 @@ class PlaneAnnotation:
             self.objects.withdraw()
         self.change_clicks(())
 
+    def cancel(self) -> None:
+        """End the object that was clicked last: one being corrected is as before."""
+        if self.current.clicks or self.objects.waiting:
+            self.clear()
+            self._context.say(_CANCELLED)
+        elif self.current.start is not None:
+            self.undo()
+
     def undo(self) -> None:
         """Take back the last change; without clicks, the last object or deletion."""
         context = self._context
         if self.current.undo():
+            self._recall_hand_edits()
             context.undo_stack.note_undone_click(self)
             self._show_clicks()
         elif (following := self.objects.withdraw()) is not None:
@@ -425,6 +510,7 @@ class PlaneAnnotation:
             running = "Accept or clear the current object first."
             self._context.say(running if self.clicks else "Not open yet: try again.")
             return False
+        self._forget_before()  # of clicks that were cleared
         session.push_mask(mask, clicks, corner=corner, label=label)
         self._changed()
         return True
@@ -538,7 +624,9 @@ class PlaneAnnotation:
             Its id.
         """
         step, change = session.steps[-1], session.last_change
+        edits = self._by_hand_of_step.pop(len(session.steps), NONE)
         session.current = self.objects.current = self._new_object()
+        self._by_hand[self.current] = edits
         label = session.reopen()
         if change is not None and step.how != "delete":
             writer = self._context.writer
@@ -595,6 +683,8 @@ class PlaneAnnotation:
         context = self._context
         context.worker.cancel(self.key)
         self._let_go()
+        if self.session is not None:
+            self._keep_hand_edits(self.session)
         context.writer.reserve(label)
         context.writer.restore(self.plane, change.reversed)
         self._next(following)
@@ -604,10 +694,18 @@ class PlaneAnnotation:
 
     def _begin(self, current: CurrentObject) -> None:
         """Take what the first click of an object is seen with, and how it is shown."""
-        self._targets.pop(current, None)
+        self._forget_before()
         current.view = self.view
         current.threshold = self._context.writing.threshold
         current.tidy = self._context.writing.tidy
+
+    def _forget_before(self) -> None:
+        """Let an object begin with nothing of the clicks that were cleared before."""
+        current = self.current
+        self._targets.pop(current, None)
+        edits = self._by_hand.pop(current, None)
+        if edits is not None:
+            self._by_hand_before[current] = current.steps, edits
 
     def _choose_target(self) -> None:
         """Decide once what the live mask does to the labels."""
@@ -651,6 +749,7 @@ class PlaneAnnotation:
             change, label=label, how=live.how, overwrite=live.overwrite
         )
         context.writer.end_step()
+        self._keep_hand_edits(session)
         self.live = LiveMask()
         self._next(following)
         if not waited:
@@ -776,6 +875,7 @@ class _Target(NamedTuple):
 
 
 _OUTSIDE = "That click was outside the image and has been removed."
+_CANCELLED = "Cancelled: undo brings the clicks back."
 _NOTHING = {
     "add": "There is no mask to accept: click on the object once more.",
     "cut": "Nothing to subtract: the mask does not overlap the selected label.",

@@ -357,11 +357,20 @@ class UndoStack:
         if current is not None and edit.label:
             there = current.plane.take(self._labels.data) == edit.label
         again = replace(edit, stroke=edit.stroke.taken_back())
+        if current is not None and edit.by_hand and edit.object is current.current:
+            before, after = edit.by_hand
+            current.take_hand_edits(after, before)
         if current is not None and there is not None:
             self._remove_ghosts(edit.label, current, there)
         self._undone.append(UndoneStep(edit.planes, again))
         self._events.objects_changed.emit()
         return True
+
+    def last_is_by_hand(self, current: PlaneOfHistory) -> bool:
+        """Return whether a stroke on the current object was done last."""
+        edit = self._last_stroke(current)
+        ours = edit is not None and edit.object is current.current
+        return ours and edit is not None and edit.by_hand is not None
 
     def _last_stroke(self, current: PlaneOfHistory | None) -> StrokeEdit | None:
         """Return the last stroke of a plane, if nothing was done there since."""
@@ -391,7 +400,7 @@ class UndoStack:
         ghosts = (current.plane.take(self._labels.data) == label) & ~there
         known = current.objects.first.prediction
         if live.label == label and known is not None:
-            box, mask = known.trimmed
+            box, mask = current.with_hand_edits(*known.trimmed)
             live.grow(box)
             inside = ghosts[slices(live.box)]
             live.mask |= inside & placed(mask, box, live.box)
@@ -564,6 +573,8 @@ class UndoStack:
             if not edit.planes <= {current.plane}:
                 return None
             self._done.append(replace(edit, stroke=edit.stroke.repeated()))
+            if edit.by_hand is not None and edit.object is current.current:
+                current.take_hand_edits(*edit.by_hand)
             self._events.objects_changed.emit()
             return _DRAWN_AGAIN
         if edit.accepted:

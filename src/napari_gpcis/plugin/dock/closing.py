@@ -133,10 +133,7 @@ def ask(record: Record, panel: FilesPanel) -> bool:
     box = QMessageBox(panel)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle(TITLE)
-    saved = record.saved()
-    count = len(saved.ids)
-    objects = f"{count} object{'' if count == 1 else 's'}"
-    box.setText(QUESTION.format(record.image_name, objects))
+    box.setText(QUESTION.format(record.image_name, record.saved().amount))
     box.setInformativeText(KEPT)
     kinds = QMessageBox.StandardButton
     box.setStandardButtons(kinds.Save | kinds.Discard | kinds.Cancel)

@@ -86,10 +86,8 @@ class RecoveryBanner(QWidget):
         if not self.found:
             return
         saved = self.found[0].saved
-        count = len(saved.ids)
         day = time.strftime("%d %B, %H:%M", time.localtime(self.found[0].when))
-        objects = f"{count} object{'' if count == 1 else 's'}"
-        self.text.setText(FOUND.format(saved.image, objects, day))
+        self.text.setText(FOUND.format(saved.image, saved.amount, day))
 
 
 class RecoveryManager(QObject):

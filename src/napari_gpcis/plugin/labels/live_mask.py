@@ -94,6 +94,29 @@ class LiveMask:
         self.mask = placed(self.mask, self.box, both)
         self.box = both
 
+    def draw(
+        self, rows: NDArray[np.intp], cols: NDArray[np.intp], before: NDArray[Any]
+    ) -> None:
+        """Hold pixels of the plane that the user has drawn, and what was there."""
+        if len(rows) == 0:
+            return
+        low, high = (rows.min(), cols.min()), (rows.max(), cols.max())
+        self.grow((int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1))
+        at = rows - self.box[0], cols - self.box[1]
+        if self.before is None and np.any(before != self.default_value):
+            self.before = np.full(self.mask.shape, self.default_value)
+        if self.before is not None:
+            self.before[at] = before
+        self.mask[at] = True
+
+    def holds(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> Mask:
+        """Return which of these pixels of the plane are live pixels."""
+        top, left, bottom, right = self.box
+        inside = (rows >= top) & (rows < bottom) & (cols >= left) & (cols < right)
+        found = np.zeros(len(rows), dtype=bool)
+        found[inside] = self.mask[rows[inside] - top, cols[inside] - left]
+        return found
+
     def update(
         self,
         rows: slice,

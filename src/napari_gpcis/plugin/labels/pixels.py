@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.planes import Box, Plane
 
 
-_PAINTING = ("paint", "fill", "erase", "polygon")
+PAINTING = ("paint", "fill", "erase", "polygon")
 """Modes of a labels layer in which the mouse changes pixels."""
 
 
@@ -181,7 +181,7 @@ class Pixels:
 
     def on_press(self, labels: Labels, event: Any) -> Iterator[None] | None:
         """Close our step before a stroke, which would become part of it."""
-        if str(labels.mode) not in _PAINTING:
+        if str(labels.mode) not in PAINTING:
             return None
         self.end_step()
         self._stroke = True

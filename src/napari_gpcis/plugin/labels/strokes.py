@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from napari.layers import Labels
     from numpy.typing import NDArray
+
+    from napari_gpcis.plugin.viewer.planes import Plane
 
 
 class _Pixels(NamedTuple):
@@ -35,6 +37,28 @@ class _Pixels(NamedTuple):
     def reversed(self) -> _Pixels:
         """The change that takes this one back."""
         return _Pixels(self.place, self.where, self.after, self.before)
+
+    def places(self, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
+        """Return the indices of the pixels on each axis of an array of a shape."""
+        if any(isinstance(one, slice) for one in self.place):
+            sides = [
+                np.atleast_1d(np.arange(size)[one])
+                for one, size in zip(self.place, shape, strict=True)
+            ]
+            grid = np.meshgrid(*sides, indexing="ij")
+            flat = [axis.ravel() for axis in grid]
+            where = None if self.where is None else self.where.ravel()
+        else:
+            flat = [np.ravel(one) for one in np.broadcast_arrays(*self.place)]
+            where = None if self.where is None else np.ravel(self.where)
+        return tuple(axis if where is None else axis[where] for axis in flat)
+
+    def flat(self, values: Any) -> NDArray[Any]:
+        """Return the values of the pixels in the order of `places`, or the one."""
+        if np.ndim(values) > 1:
+            values = np.asarray(values)
+            values = values[... if self.where is None else self.where]
+        return np.ravel(values) if np.ndim(values) else np.asarray(values)
 
     def made(self, data: Any) -> _Pixels:
         """Change the pixels that are as they were before; return those alone."""
@@ -71,6 +95,21 @@ class Stroke:
     def of(cls, labels: Labels, item: Iterable[Any]) -> Stroke:
         """Return a step as the layer's history tells it."""
         return cls(labels, map(_pixels, item))
+
+    def on_plane(self, plane: Plane) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Yield rows, columns, and labels before and after, of pixels of a plane."""
+        for part in self._parts:
+            places = part.places(self._labels.data.shape)
+            here = np.ones(len(places[0]), dtype=bool)
+            for axis, step in enumerate(plane.steps):
+                if axis not in plane.axes:
+                    here &= places[axis] == step
+            rows, cols = (places[axis][here] for axis in plane.axes)
+            before, after = (
+                np.broadcast_to(part.flat(values), here.shape)[here]
+                for values in (part.before, part.after)
+            )
+            yield rows, cols, before, after
 
     def taken_back(self) -> Stroke:
         """Give the pixels the values they had before, if nobody has changed them.

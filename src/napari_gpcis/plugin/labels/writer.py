@@ -97,6 +97,11 @@ class LabelsWriter:
         return self._pixels.has_written
 
     @property
+    def unfinished(self) -> bool:
+        """True while a large mask is drawn in part only."""
+        return self._job is not None
+
+    @property
     def telling(self) -> bool:
         """True if the layer tells just now of an edit that was ours."""
         return self._pixels.ending

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.export import Calibration, write_coco, write_table, write_tiff
+from napari_gpcis.outlines import write_geojson, write_imagej
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.prompts import SavedAnnotation, write_prompts
 from napari_gpcis.sparse_labels import SparseLabels
@@ -133,6 +134,14 @@ class Saver(QObject):
     def export_coco(self, path: Path, record: Record) -> None:
         """Write COCO annotations."""
         self._copy(_Request(path, record, _coco))
+
+    def export_geojson(self, path: Path, record: Record) -> None:
+        """Write outlines for QuPath as GeoJSON."""
+        self._copy(_Request(path, record, _geojson))
+
+    def export_imagej(self, path: Path, record: Record) -> None:
+        """Write regions of interest for ImageJ."""
+        self._copy(_Request(path, record, _imagej))
 
     def _copy(self, request: _Request) -> None:
         """Ask for a copy of the labels, to be written as soon as it is there."""
@@ -280,3 +289,11 @@ def _coco(record: Record) -> Write:
     known = calibration(record, record.axes)
     files = record.plane_files
     return partial(write_coco, file_name=name, calibration=known, file_names=files)
+
+
+def _geojson(record: Record) -> Write:
+    return partial(write_geojson, calibration=calibration(record, record.axes))
+
+
+def _imagej(record: Record) -> Write:
+    return partial(write_imagej, calibration=calibration(record, record.axes))

@@ -24,6 +24,8 @@ class Command(NamedTuple):
         Keys that work while a points layer of ours is active.
     button
         True if it has a button among the main ones; a section may have others.
+    held
+        True if it lasts as long as the key is held.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Command(NamedTuple):
     anywhere: str
     on_points: tuple[str, ...]
     button: bool = True
+    held: bool = False
 
 
 COMMANDS = (
@@ -64,6 +67,14 @@ COMMANDS = (
         ("C",),
     ),
     Command(
+        "cancel",
+        "Cancel",
+        "End what goes on: a run through the stack, a choice, a tool, or this object.",
+        "",
+        ("Escape",),
+        button=False,
+    ),
+    Command(
         "toggle_sign",
         "Switch sign",
         "Switch selected clicks (or the last one) between positive and negative.",
@@ -86,6 +97,24 @@ COMMANDS = (
         "W",
         (),
         button=False,
+    ),
+    Command(
+        "hide_masks",
+        "Hide masks",
+        "Hide all masks while the key is held, to see the image alone.",
+        "Shift-M",
+        ("M",),
+        button=False,
+        held=True,
+    ),
+    Command(
+        "outlines_only",
+        "Outlines only",
+        "Show outlines instead of filled masks while the key is held.",
+        "Shift-O",
+        ("O",),
+        button=False,
+        held=True,
     ),
     Command(
         "box_tool",

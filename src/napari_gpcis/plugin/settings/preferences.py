@@ -37,6 +37,8 @@ SECTIONS = {
         "tidy_smoothing",
         "hover_preview",
         "encode_ahead",
+        "light_fill",
+        "return_to_clicks",
         "protect",
         "positive_colour",
         "negative_colour",
@@ -69,6 +71,10 @@ class Preferences:
     encode_ahead
         True to encode what is seen before the first click (see
         :class:`napari_gpcis.plugin.tools.early_encoding.EarlyEncoding`).
+    light_fill
+        True for a light fill of the current object, false for its outline alone.
+    return_to_clicks
+        True to go back to clicking after contrast, zoom or visibility was changed.
     protect
         True if new objects never overwrite finished ones.
     positive_colour, negative_colour
@@ -91,6 +97,8 @@ class Preferences:
     tidy_smoothing: float = DEFAULT_TIDY.smoothing
     hover_preview: bool = False
     encode_ahead: bool = True
+    light_fill: bool = True
+    return_to_clicks: bool = True
     protect: bool = True
     positive_colour: str = POSITIVE_COLOUR
     negative_colour: str = NEGATIVE_COLOUR

@@ -22,7 +22,7 @@ from napari_gpcis.plugin.settings.commands import COMMANDS, READY_KEY, Command
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from napari.components import ViewerModel
     from qtpy.QtCore import QObject
@@ -248,6 +248,8 @@ class Keys:
     ----------
     refused
         Messages about keys that were bound already.
+    hold
+        Begins and ends a command that lasts as long as its key is held.
     """
 
     def __init__(
@@ -262,6 +264,7 @@ class Keys:
         self._run = run
         self._ready = ready
         self._run_in_labels = run_in_labels
+        self.hold: Callable[[str, bool], None] = lambda *_: None
         self._layers: AnnotationLayers | None = None
         self._taken: list[tuple[Any, str]] = []
         self.refused: list[str] = []
@@ -274,7 +277,7 @@ class Keys:
         for row in table():
             for key in row.on_points:
                 for layer in (layers.positive, layers.negative):
-                    self._take(layer, key, self._runner(row.command.name))
+                    self._take(layer, key, self._runner(row.command))
         self._take(layers.labels, "Control-Z", self._labels_runner("undo"))
         self._take(layers.labels, "Control-Shift-Z", self._labels_runner("redo"))
 
@@ -293,8 +296,8 @@ class Keys:
         self.refused.clear()
         for row in table():
             if row.anywhere:
-                name = row.command.name
-                if not self._take(self._viewer, row.anywhere, self._runner(name)):
+                run = self._runner(row.command)
+                if not self._take(self._viewer, row.anywhere, run):
                     message = f"{row.command.title}: {row.anywhere} is bound already."
                     self.refused.append(message)
         self._on_viewer = len(self._taken)
@@ -307,10 +310,23 @@ class Keys:
         if layers is not None:
             self.bind(layers)
 
-    def _runner(self, name: str) -> Callable[..., None]:
+    def _runner(self, command: Command) -> Callable[..., Any]:
+        name = command.name
+        if command.held:
+            return self._holder(name)
         if name == READY.name:
             return lambda *_: self._ready()
         return lambda *_: self._run(name)
+
+    def _holder(self, name: str) -> Callable[..., Iterator[None]]:
+        """Return what napari runs as a key is pressed, and goes on with at its end."""
+
+        def held(*_: Any) -> Iterator[None]:
+            self.hold(name, True)
+            yield
+            self.hold(name, False)
+
+        return held
 
     def _labels_runner(self, direction: str) -> Callable[..., None]:
         return lambda *_: self._run_in_labels(direction)

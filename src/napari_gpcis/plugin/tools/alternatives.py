@@ -16,7 +16,7 @@ from napari_gpcis.alternatives import select
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
-from napari_gpcis.plugin.tools.uncertainty import predicted
+from napari_gpcis.plugin.tools.display.uncertainty import predicted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 
 from napari_gpcis.plugin.tools.base import Tool
-from napari_gpcis.plugin.viewer.overlays import CurveOverlay
+from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
@@ -38,8 +38,8 @@ class BoxTool(Tool):
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(controller, parent)
         self._on = False
-        self._sketch: CurveOverlay | None = None
         controller.register("box_tool", self.toggle)
+        controller.cancels.append(self._cancel)
 
     @property
     def on(self) -> bool:
@@ -57,9 +57,13 @@ class BoxTool(Tool):
         """Switch the tool on or off."""
         self.on = not self._on
 
+    def _cancel(self) -> bool:
+        """Switch the tool off; return whether it was on."""
+        was_on, self.on = self._on, False
+        return was_on
+
     def on_attached(self, annotation: Annotation) -> None:
         """Follow drags over the clicks' layers."""
-        self._sketch = CurveOverlay(annotation.viewer, annotation.image, "box")
         self.follow(annotation.click_layers.dragged, self._on_dragged)
         self.follow(annotation.click_layers.boxed, self._on_boxed)
         for layer in annotation.click_layers.layers.values():
@@ -70,9 +74,7 @@ class BoxTool(Tool):
         """Let drags move the image again."""
         for layer in annotation.click_layers.layers.values():
             layer.mouse_pan = True
-        if self._sketch is not None:
-            self._sketch.close()
-        self._sketch = None
+        annotation.curves.clear(_BOX)
 
     def _arm(self, *_: Any) -> None:
         """Let a drag draw instead of moving the image, while the tool is on."""
@@ -86,7 +88,7 @@ class BoxTool(Tool):
     def _on_dragged(self, start: Any, end: Any) -> None:
         """Draw the rectangle while the mouse moves."""
         annotation, current = self.annotation, self.current
-        if annotation is None or current is None or self._sketch is None:
+        if annotation is None or current is None:
             return
         top, left, bottom, right = _corners(current.plane.axes, start, end)
         corners = [
@@ -97,13 +99,14 @@ class BoxTool(Tool):
             (top, left),
         ]
         colour = annotation.click_layers.layers[True].current_face_color
-        self._sketch.show(current.plane, [np.array(corners)], colour)
+        rectangle = Segments.of_curves([np.array(corners)])
+        annotation.curves.show(_BOX, current.plane, rectangle, colour)
 
     def _on_boxed(self, start: Any, end: Any) -> None:
         """Begin an object with the box."""
         current = self.current
-        if self._sketch is not None:
-            self._sketch.clear()
+        if self.annotation is not None:
+            self.annotation.curves.clear(_BOX)
         if current is None:
             return
         box = _inside(_corners(current.plane.axes, start, end), current.shape)
@@ -131,3 +134,6 @@ def _inside(
     if np.any(high - low < LEAST):
         return None
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+_BOX = "box"

@@ -16,7 +16,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.annotation.jobs import Answers, Contour, Question
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.base import Tool
-from napari_gpcis.plugin.viewer.overlays import CurveOverlay
+from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,6 @@ class Hover(Tool):
 
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(controller, parent)
-        self._sketch: CurveOverlay | None = None
         self._next: Contour | None = None
         self._waiting: _Job | None = None
         self._answers = Answers()
@@ -69,13 +68,12 @@ class Hover(Tool):
     @property
     def shown(self) -> bool:
         """True if a contour is drawn."""
-        return self._sketch is not None and self._sketch.shown
+        return self.annotation is not None and self.annotation.curves.shows(_PREVIEW)
 
     # Following --------------------------------------------------------------------
 
     def on_attached(self, annotation: Annotation) -> None:
-        """Make the layer of the contour; follow the mouse over the clicks' layers."""
-        self._sketch = CurveOverlay(annotation.viewer, annotation.image, "preview")
+        """Make the layer of the contour ready; watch the mouse over the clicks."""
         events, over = annotation.events, annotation.viewer.events.mouse_over_canvas
         for signal in (events.plane_entered, events.clicks_changed, events.accepted):
             self.follow(signal, self._on_change)
@@ -86,21 +84,18 @@ class Hover(Tool):
         self._prepare()
 
     def on_detached(self, annotation: Annotation) -> None:
-        """Take the contour and its layer away."""
+        """Take the contour away."""
         self.clear()
         for layer in annotation.click_layers.layers.values():
             if self._on_move in layer.mouse_move_callbacks:
                 layer.mouse_move_callbacks.remove(self._on_move)
-        if self._sketch is not None:
-            self._sketch.close()
-        self._sketch = None
+        annotation.curves.clear(_PREVIEW)
         self._answers = Answers()
 
     def _prepare(self) -> None:
         """Make the layer now, not while the mouse moves."""
-        if PREFERENCES.hover_preview and self._sketch and self.annotation:
-            colour = self.annotation.click_layers.layers[True].current_face_color
-            self._sketch.prepare(colour)
+        if PREFERENCES.hover_preview and self.annotation:
+            self.annotation.curves.prepare()
 
     def _on_switched(self, *_: Any) -> None:
         self._prepare()
@@ -184,14 +179,15 @@ class Hover(Tool):
 
     def _draw(self) -> None:
         contour, self._next = self._next, None
-        current, sketch = self.current, self._sketch
-        if contour is None or sketch is None:
+        annotation, current = self.annotation, self.current
+        if contour is None or annotation is None:
             return
         if current is not None and current.plane == contour.plane:
             positive = contour.click.positive
-            sketch.show(
+            annotation.curves.show(
+                _PREVIEW,
                 contour.plane,
-                contour.curves,
+                Segments.of_curves(contour.curves),
                 PREFERENCES.positive_colour
                 if positive
                 else PREFERENCES.negative_colour,
@@ -202,5 +198,8 @@ class Hover(Tool):
         self._throttler.cancel()
         self._next = self._waiting = None
         self.cancel_job()
-        if self._sketch is not None:
-            self._sketch.clear()
+        if self.annotation is not None:
+            self.annotation.curves.clear(_PREVIEW)
+
+
+_PREVIEW = "preview"

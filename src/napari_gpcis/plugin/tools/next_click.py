@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from napari_gpcis.next_click import NextClick, expected_agreement, next_click
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
-from napari_gpcis.plugin.tools.uncertainty import predicted
+from napari_gpcis.plugin.tools.display.uncertainty import predicted
 from napari_gpcis.plugin.viewer.overlays import (
     DISPLAY,
     image_to_world,

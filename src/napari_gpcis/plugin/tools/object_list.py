@@ -15,6 +15,7 @@ from qtpy.QtCore import (
     QModelIndex,
     QPersistentModelIndex,
     Qt,
+    QTimer,
     Signal,
 )
 from qtpy.QtGui import QColor
@@ -24,15 +25,17 @@ from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
+from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari.layers import Labels
     from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 
     Index = QModelIndex | QPersistentModelIndex
 
@@ -41,16 +44,22 @@ DELAY = 200
 """Milliseconds of quiet before changed planes are looked up."""
 
 
+FLASH, FLASH_COLOUR = "flash", "#ffd400"
+BLINK, TIMES = 180, 3
+"""Milliseconds that a flashing outline is on or off, and how often."""
+
+
 NEWS = 30
 """Milliseconds in which news is gathered."""
 
 
 class Found(NamedTuple):
-    """One object on one plane."""
+    """One object on one plane, with its expected IoU where the model tells it."""
 
     label: int
     plane: Plane
     entry: Entry
+    quality: float | None = None
 
     @property
     def place(self) -> tuple[int, Plane]:
@@ -76,6 +85,7 @@ class ObjectIndex(Tool):
         super().__init__(controller, parent)
         self._planes: dict[Plane, dict[int, Entry]] = {}
         self._found: dict[Plane, list[Found]] = {}
+        self._qualities: dict[tuple[int, Plane], float | None] = {}
         self._axes: tuple[int, int] | None = None
         self._waiting: set[Plane] = set()
         self._thread = BackgroundThread(self, "object index")
@@ -116,6 +126,7 @@ class ObjectIndex(Tool):
         self.follow(events.objects_changed, self._on_plane_changed)
         self.follow(events.planes_written, self.look_up)
         self.follow(events.clicks_changed, self._on_running)
+        self.follow(events.accepted, self._on_accepted)
         self.follow(labels.events.labels_update, self._on_drawn)
         self.follow(labels.events.data, self._on_data)
 
@@ -127,6 +138,7 @@ class ObjectIndex(Tool):
         self._waiting.clear()
         self._planes.clear()
         self._found.clear()
+        self._qualities.clear()
         self._axes = None
         self.changed.emit()
 
@@ -145,6 +157,13 @@ class ObjectIndex(Tool):
     def _on_plane_changed(self) -> None:
         if self.current is not None:
             self.look_up([self.current.plane])
+
+    def _on_accepted(self, plane: PlaneAnnotation, label: int) -> None:
+        """Take note of how good the model thinks that an object is."""
+        session = plane.session
+        if session is not None and session.steps:
+            self._qualities[label, plane.plane] = session.steps[-1].quality
+            self._planes.pop(plane.plane, None)
 
     def _on_running(self, *_: Any) -> None:
         self._telling.throttle()
@@ -186,7 +205,8 @@ class ObjectIndex(Tool):
         if self._planes.get(plane, {}) != entries:
             self._planes[plane] = entries
             self._found[plane] = [
-                Found(label, plane, entry) for label, entry in entries.items()
+                Found(label, plane, entry, self._qualities.get((label, plane)))
+                for label, entry in entries.items()
             ]
         self._telling.throttle()
 
@@ -200,7 +220,56 @@ def planes_of(shape: tuple[int, ...], axes: tuple[int, int]) -> list[Plane]:
     return [Plane(axes, tuple(map(int, place))) for place in np.ndindex(*rest)]
 
 
-COLUMNS = ("Object", "Area (px)", "Plane")
+class Flash(Tool):
+    """Outline of objects that is on and off a few times.
+
+    Parameters
+    ----------
+    controller
+        Its annotations are followed.
+    parent
+        Qt parent.
+    """
+
+    def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
+        super().__init__(controller, parent)
+        self._shown: tuple[Plane, Segments] | None = None
+        self._left = 0
+        self._timer = QTimer(self)
+        self._timer.setInterval(BLINK)
+        self._timer.timeout.connect(self._turn)
+
+    def on_detached(self, annotation: Annotation) -> None:
+        """Show nothing."""
+        self._timer.stop()
+        annotation.curves.clear(FLASH)
+
+    def show(self, plane: Plane, labels: Sequence[int]) -> None:
+        """Flash the outlines of objects of a plane."""
+        if self.annotation is None:
+            return
+        masks = self.annotation.masks(plane, labels).values()
+        pieces = [Segments.of_labels(mask, box[:2]) for box, mask in masks]
+        if pieces:
+            together = Segments(*map(np.concatenate, zip(*pieces, strict=True)))
+            self._shown, self._left = (plane, together), 2 * TIMES
+            self._turn()
+            self._timer.start()
+
+    def _turn(self) -> None:
+        """Draw the outlines, or take them away."""
+        annotation = self.annotation
+        if annotation is None or self._shown is None or self._left <= 0:
+            self._timer.stop()
+        elif self._left % 2:
+            annotation.curves.clear(FLASH)
+        else:
+            annotation.curves.show(FLASH, *self._shown, FLASH_COLOUR)
+        self._left -= 1
+
+
+COLUMNS = ("Object", "Area (px)", "Plane", "Quality")
+_QUALITY = "How well the model expects the mask to fit (IoU)."
 _NOWHERE = QModelIndex()
 
 
@@ -284,7 +353,8 @@ class ObjectTable(QAbstractTableModel):
             if role == Qt.ItemDataRole.DisplayRole:
                 return COLUMNS[section]
             if role == Qt.ItemDataRole.ToolTipRole:
-                return "Click to sort."
+                about = _QUALITY if section == 3 else ""
+                return f"{about} Click to sort.".strip()
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -298,6 +368,8 @@ class ObjectTable(QAbstractTableModel):
             return None
         if index.column() == 2:
             return ", ".join(map(str, place_of(found)))
+        if index.column() == 3:
+            return "" if found.quality is None else f"{found.quality:.2f}"
         return (found.label, found.entry.area)[index.column()]
 
     def _colour(self, label: int) -> QColor | None:
@@ -318,6 +390,7 @@ _KEYS: tuple[Callable[[Found], Any], ...] = (
     lambda found: found.label,
     lambda found: found.entry.area,
     place_of,
+    lambda found: -1.0 if found.quality is None else found.quality,
 )
 """What the columns are sorted by."""
 

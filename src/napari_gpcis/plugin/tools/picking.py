@@ -1,7 +1,7 @@
-"""Existing objects, picked with the mouse to be corrected.
+"""Existing objects, picked with the mouse: to be chosen, corrected or deleted.
 
-An object of the labels layer that is written into becomes the current one. An object
-of any other labels layer begins a new one: that layer is only read.
+A corrected object of the labels layer that is written into becomes the current one. An
+object of any other labels layer begins a new one: that layer is only read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
+from qtpy.QtCore import Signal
 
 from napari_gpcis.geometry import box_of, slices
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.layers import is_unplaced
 from napari_gpcis.plugin.viewer.planes import (
@@ -21,6 +23,7 @@ from napari_gpcis.plugin.viewer.planes import (
     full_resolution,
     layer_shape,
 )
+from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,8 +46,17 @@ class Picked:
     label: int | None
 
 
+CHOSEN, YELLOW = "chosen object", "#ffd400"
+"""Name and colour of the outline of the chosen object."""
+NEAR = 3.0
+"""Pixels between the two clicks of a double click, at most."""
+
+
 class Picking(Tool):
-    """Makes an existing object the current one: by Alt-click, a key or a button.
+    """Chooses an existing object, or makes it the current one, by the mouse or a key.
+
+    A left click on a finished object chooses it, as long as no object is being clicked;
+    a double click, an Alt-click, a key or a button makes it the current one.
 
     Parameters
     ----------
@@ -52,15 +64,141 @@ class Picking(Tool):
         Its annotations are followed.
     parent
         Qt parent.
+
+    Attributes
+    ----------
+    chosen
+        Plane and id of the chosen object, ``None`` if there is none.
     """
+
+    changed = Signal()
+    """Emitted when another object, or none, is chosen."""
 
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(controller, parent)
+        self.chosen: tuple[Plane, int] | None = None
         controller.register("refine", self.refine_at_cursor)
+        controller.cancels.append(self.choose_none)
 
     def on_attached(self, annotation: Annotation) -> None:
-        """Follow Alt-clicks."""
-        self.follow(annotation.click_layers.picked, self._on_picked)
+        """Follow clicks on finished objects."""
+        clicks, events = annotation.click_layers, annotation.events
+        clicks.claims = self._claims
+        self.follow(clicks.picked, self._on_picked)
+        self.follow(clicks.chosen, self._on_chosen)
+        self.follow(clicks.doubled, self._on_doubled)
+        for signal in (
+            events.clicks_changed,
+            events.plane_entered,
+            events.objects_changed,
+        ):
+            self.follow(signal, self._check_chosen)
+
+    def on_detached(self, annotation: Annotation) -> None:
+        """Choose nothing any more."""
+        annotation.curves.clear(CHOSEN)
+        if self.chosen is not None:
+            self.chosen = None
+            self.changed.emit()
+
+    # Choosing ---------------------------------------------------------------------
+
+    def choose(self, label: int) -> None:
+        """Choose an object of the displayed plane: its outline is drawn."""
+        annotation, current = self.annotation, self.current
+        if annotation is None or current is None:
+            return
+        annotation.layers.labels.selected_label = label
+        self.chosen = current.plane, label
+        found = annotation.masks(current.plane, [label]).get(label)
+        if found is None:
+            self.choose_none()
+            return
+        box, mask = found
+        outline = Segments.of_labels(mask, box[:2])
+        annotation.curves.show(CHOSEN, current.plane, outline, YELLOW)
+        self.changed.emit()
+
+    def choose_none(self) -> bool:
+        """Choose nothing; return whether something was chosen."""
+        known, self.chosen = self.chosen, None
+        if known is not None:
+            if self.annotation is not None:
+                self.annotation.curves.clear(CHOSEN)
+            self.changed.emit()
+        return known is not None
+
+    def correct_chosen(self) -> None:
+        """Correct the chosen object."""
+        annotation, known = self.annotation, self.chosen
+        if annotation is not None and known is not None:
+            self.choose_none()
+            self._ask(annotation.layers.labels, *known)
+
+    def delete_chosen(self) -> None:
+        """Delete the chosen object, as one undo step."""
+        annotation, known = self.annotation, self.chosen
+        if annotation is not None and known is not None:
+            self.choose_none()
+            annotation.delete([known])
+
+    def _claims(self, place: Any) -> bool:
+        """Return whether a click chooses a finished object instead of beginning one.
+
+        It does not where the user wants to write over finished objects, or to change
+        one of them.
+        """
+        current = self.current
+        if current is None or not PREFERENCES.protect:
+            return False
+        begun = current.current.clicks or current.current.start is not None
+        if begun or self.controller.writing.mode != "new":
+            return False
+        return self._finished_at(place) > 0
+
+    def _finished_at(self, place: Any) -> int:
+        """Return the id of the finished object at a point of the image; 0 for none."""
+        annotation, current = self.annotation, self.current
+        if annotation is None or current is None:
+            return 0
+        pixel = current.plane.pixel(place)
+        if pixel is None:
+            return 0
+        row, col = (int(np.floor(value + 0.5)) for value in pixel)
+        rows, cols = current.shape
+        if not (0 <= row < rows and 0 <= col < cols):
+            return 0
+        label = int(current.plane.take(annotation.layers.labels.data)[row, col])
+        return 0 if label == current.live.label else max(0, label)
+
+    def _on_chosen(self, place: Any) -> None:
+        label = self._finished_at(place)
+        if label:
+            self.choose(label)
+
+    def _on_doubled(self, place: Any) -> None:
+        """Correct the object under a double click; its first click was none."""
+        current = self.current
+        if current is None or not self._finished_at(place):
+            return
+        pixel, clicks = current.plane.pixel(place), current.current.clicks
+        if pixel is not None and clicks:
+            last = clicks[-1]
+            if np.hypot(last.row - pixel[0], last.col - pixel[1]) <= NEAR:
+                current.undo()
+        self._on_picked(place)
+
+    def _check_chosen(self, *_: Any) -> None:
+        """Choose nothing any more if it is not there, or something else is done."""
+        annotation, current, known = self.annotation, self.current, self.chosen
+        if annotation is None or known is None:
+            return
+        plane, label = known
+        begun = current is None or current.plane != plane or current.current.clicks
+        if begun or label not in annotation.masks(plane, [label]):
+            self.choose_none()
+
+    # Correcting -------------------------------------------------------------------
 
     def refine_at_cursor(self) -> None:
         """Refine the object under the mouse; over none, the selected label."""
@@ -83,6 +221,7 @@ class Picking(Tool):
 
     def _on_picked(self, place: Any) -> None:
         annotation = self.annotation
+        self.choose_none()
         if annotation is None or annotation.current is None:
             return
         found = next(self._under(annotation, place), None)

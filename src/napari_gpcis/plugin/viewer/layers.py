@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.viewer.palette import colormap_of, colours_for
 from napari_gpcis.plugin.viewer.planes import layer_shape
 from napari_gpcis.session.labels import MAX_ID
 
@@ -30,21 +30,6 @@ POSITIVE_COLOUR = "#56b4e9"
 NEGATIVE_COLOUR = "#e69f00"
 """Sky blue and orange, distinct for any colour vision, on light and dark ground."""
 
-OBJECT_COLOURS = (
-    "#7dff3d",
-    "#ffee33",
-    "#ff3df2",
-    "#a970ff",
-    "#ff5c5c",
-    "#2effc0",
-    "#ff9ed8",
-    "#c9ff2e",
-    "#d3b8ff",
-    "#ff2e8a",
-    "#8affd6",
-    "#fff59e",
-)
-"""Colours of objects: bright for dark and grey images, none near those of clicks."""
 OBJECT_OPACITY = 0.5
 """Opacity of masks: the image below is visible, to judge the boundary."""
 EDGE_COLOUR, EDGE_WIDTH = "#202020", 0.1
@@ -317,7 +302,7 @@ def new_labels(
         np.zeros(layer_shape(image), dtype=np.int32) if data is None else data,
         name=f"{image.name} objects",
         metadata=_mark("labels", image),
-        colormap=CyclicLabelColormap(["black", *OBJECT_COLOURS]),  # black: never shown
+        colormap=colormap_of(colours_for(viewer, image)),
         opacity=OBJECT_OPACITY,
         **geometry(image),
     )

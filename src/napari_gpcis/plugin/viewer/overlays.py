@@ -1,4 +1,4 @@
-"""Overlays: layers of the plugin for display only, and curves on them.
+"""Overlays: layers of the plugin for display only, and the one of all curves.
 
 They never become active, are marked as ours, are offered nowhere as an image, and go
 when the annotation stops.
@@ -7,37 +7,48 @@ when the annotation stops.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.layers import Vectors
 from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_gpcis.inference.resampling import from_grid
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.viewer.layers import MARK, geometry
 from napari_gpcis.plugin.viewer.planes import camera_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer, Vectors
+    from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.viewer.planes import Plane
+    from napari_gpcis.plugin.viewer.segments import Segments
 
 
 DISPLAY = {MARK: {"role": "display"}}
 """Metadata of a layer for display only."""
 
-WIDTH = 2.0
-"""Width of the curves on the screen, in pixels of the canvas."""
+WIDTH = 1.5
+"""Width of either line of a curve on the screen, in pixels of the canvas."""
+DARK = "#101010"
+"""Colour of the outer line of a curve: the two are seen on any image."""
 
 
 def is_display(layer: Layer) -> bool:
     """Return true for a layer for display only, which is not to be annotated."""
     mark = layer.metadata.get(MARK)
     return isinstance(mark, dict) and mark.get("role") == "display"
+
+
+def is_ours_to_show(layer: Layer) -> bool:
+    """Return true for layers that only the plugin changes: no clicks, no masks."""
+    mark = layer.metadata.get(MARK)
+    return isinstance(mark, dict) and mark.get("role") in ("display", "curves")
 
 
 def put(viewer: ViewerModel, layer: Layer, below: Layer) -> None:
@@ -108,8 +119,20 @@ def _same_selection(viewer: ViewerModel) -> Iterator[None]:
         viewer.layers.selection = kept
 
 
-class CurveOverlay:
-    """Curves over an image, in a layer that is made when first needed.
+class _Curve(NamedTuple):
+    """Segments that are drawn, and the colours of their labels; one for all others."""
+
+    plane: Plane
+    segments: Segments
+    colour: str
+    colours: Mapping[int, NDArray[Any]]
+
+
+class CurveLayer:
+    """All curves over an image, in one layer that is made when first needed.
+
+    A curve is drawn as two lines beside each other, a dark one outside and a light one
+    inside, which keep their width on the screen.
 
     Parameters
     ----------
@@ -117,79 +140,124 @@ class CurveOverlay:
         The viewer.
     image
         The image that the curves lie on.
-    what
-        What the layer shows: part of its name.
+    below
+        A layer that stays above the curves.
     """
 
-    def __init__(self, viewer: ViewerModel, image: Image, what: str) -> None:
+    def __init__(self, viewer: ViewerModel, image: Image, below: Layer) -> None:
         self._viewer = viewer
         self._image = image
-        self._what = what
+        self._below = below
         self._layer: Vectors | None = None
+        self._curves: dict[str, _Curve] = {}
+        self._drawn = 0.0
+        self._connections = Connections()
+        self._connections.connect(camera_of(viewer).events.zoom, self._on_zoom)
 
     @property
-    def shown(self) -> bool:
-        """True while a curve is drawn."""
-        return self._layer is not None and len(self._layer.data) > 0
+    def layer(self) -> Vectors | None:
+        """The layer, if it was made."""
+        return self._layer
+
+    def shows(self, name: str) -> bool:
+        """Return whether a curve of this name is drawn."""
+        known = self._curves.get(name)
+        return known is not None and len(known.segments.starts) > 0
+
+    def segments(self, name: str) -> Segments | None:
+        """Return the segments that are drawn under a name."""
+        known = self._curves.get(name)
+        return None if known is None else known.segments
 
     def show(
-        self, plane: Plane, curves: Sequence[NDArray[np.float64]], colour: str
+        self,
+        name: str,
+        plane: Plane,
+        segments: Segments,
+        colour: str,
+        colours: Mapping[int, NDArray[Any]] | None = None,
     ) -> None:
-        """Draw these curves in place of all others.
+        """Draw curves in place of those of this name.
 
         Parameters
         ----------
-        plane
+        name
+            What they are.
+        plane, segments
             Where.
-        curves
-            Rows and columns in pixels of the plane, each of shape (k, 2).
         colour
-            Name of their colour.
+            Colour of the inner line.
+        colours
+            Colours of some labels, RGBA, in which theirs are drawn instead.
         """
-        steps = _segments(plane, curves)
-        if len(steps) == 0:
-            self.clear()
-            return
-        layer, width = self.prepare(colour), self._width()
-        _set(layer, steps)
-        if not np.isclose(layer.edge_width, width, rtol=0.1):
-            layer.edge_width = width
-        if not np.allclose(layer.edge_color, transform_color(colour)):
-            layer.edge_color = colour
+        if len(segments.starts) or self.shows(name):
+            self._curves[name] = _Curve(plane, segments, colour, colours or {})
+            self._draw()
 
-    def prepare(self, colour: str) -> Vectors:
+    def clear(self, name: str) -> None:
+        """Draw the curves of this name no more."""
+        if self._curves.pop(name, None) is not None:
+            self._draw()
+
+    def prepare(self) -> Vectors:
         """Return the layer, made now if it is not there: that takes its time."""
         if self._layer is None or self._layer not in self._viewer.layers:
-            self._layer = self._make(colour)
+            self._layer = self._make()
         return self._layer
-
-    def clear(self) -> None:
-        """Draw nothing."""
-        if self._layer is not None and self.shown:
-            _set(self._layer, np.zeros((0, 2, self._image.ndim)))
 
     def close(self) -> None:
         """Remove the layer."""
+        self._connections.end()
+        self._curves.clear()
         layer, self._layer = self._layer, None
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+        if layer is not None:
+            take_away(self._viewer, layer)
 
-    def _make(self, colour: str) -> Vectors:
-        """Add the layer on top; the active layer stays what it is."""
-        selection = self._viewer.layers.selection
-        active = selection.active
-        layer = self._viewer.add_vectors(
+    def _make(self) -> Vectors:
+        """Add the layer, without curves."""
+        layer = Vectors(
             np.zeros((0, 2, self._image.ndim)),
             ndim=self._image.ndim,
-            name=f"{self._what} on {self._image.name}",
+            name=f"outlines on {self._image.name}",
             metadata={MARK: {"role": "curves", "image": str(self._image.unique_id)}},
             vector_style="line",
-            edge_color=colour,
             edge_width=self._width(),
+            opacity=1.0,
             **geometry(self._image),
         )
-        selection.active = active
+        if self._below in self._viewer.layers:
+            put(self._viewer, layer, below=self._below)
+        else:
+            with _same_selection(self._viewer):
+                self._viewer.layers.append(layer)
         return layer
+
+    def _draw(self) -> None:
+        """Draw all curves: the dark lines first, the others on top.
+
+        They lie inside the image, so the viewer need not compute the range of all
+        layers again, which takes longer than the drawing.
+        """
+        width, curves = self._width(), [*self._curves.values()]
+        lines = [_lines(one, width, 1) for one in curves]
+        lines += [_lines(one, width, -1) for one in curves]
+        inner = [_colours(one) for one in curves]
+        steps = np.concatenate(lines or [np.zeros((0, 2, self._image.ndim))])
+        if len(steps) == 0 and self._layer is None:
+            return
+        layer, self._drawn = self.prepare(), width
+        dark = np.tile(transform_color(DARK), (len(steps) // 2, 1))
+        with layer.events.data.blocker(), layer.events.edge_width.blocker():
+            layer.edge_width = width
+            layer.data = steps
+        if len(steps):
+            layer.edge_color = np.concatenate([dark, *inner])
+
+    def _on_zoom(self, _event: Any = None) -> None:
+        """Keep the width on the screen."""
+        width = self._width()
+        if self._curves and not np.isclose(self._drawn, width, rtol=0.05):
+            self._draw()
 
     def _width(self) -> float:
         """Return the width in data units that is right at the present zoom."""
@@ -198,24 +266,27 @@ class CurveOverlay:
         return WIDTH / max(1e-9, float(camera.zoom) * scale)
 
 
-def _set(layer: Vectors, steps: NDArray[Any]) -> None:
-    """Set the segments of a layer of curves.
+def _lines(curve: _Curve, width: float, side: int) -> NDArray[Any]:
+    """Return starts and directions of one line of a curve, (n, 2, ndim).
 
-    They lie inside the image, so the viewer need not compute the range of all layers
-    again, which takes longer than the drawing.
+    The pieces are a little longer than they are, so that there are no gaps between.
     """
-    with layer.events.data.blocker():
-        layer.data = steps
-
-
-def _segments(plane: Plane, curves: Sequence[NDArray[np.float64]]) -> NDArray[Any]:
-    """Return starts and directions of all pieces of the curves, (n, 2, ndim)."""
-    starts = [curve[:-1] for curve in curves if len(curve) > 1]
-    pieces = [np.diff(curve, axis=0) for curve in curves if len(curve) > 1]
-    count = sum(map(len, starts))
-    data = np.zeros((count, 2, len(plane.steps)))
-    if count:
-        data[:, 0] = plane.steps
-        data[:, 0, list(plane.axes)] = np.concatenate(starts)
-        data[:, 1, list(plane.axes)] = np.concatenate(pieces)
+    plane, pieces = curve.plane, curve.segments
+    along = pieces.ends - pieces.starts
+    length = np.maximum(np.hypot(*along.T), 1e-9)[:, None]
+    more = along / length * width / 2
+    starts = pieces.starts + pieces.outward * (side * width / 2) - more
+    data = np.zeros((len(starts), 2, len(plane.steps)))
+    data[:, 0] = plane.steps
+    data[:, 0, list(plane.axes)] = starts
+    data[:, 1, list(plane.axes)] = along + 2 * more
     return data
+
+
+def _colours(curve: _Curve) -> NDArray[Any]:
+    """Return the colours of the inner line, (n, 4)."""
+    values = curve.segments.values
+    found = np.tile(transform_color(curve.colour), (len(values), 1))
+    for value, colour in curve.colours.items():
+        found[values == value] = colour
+    return found

@@ -157,6 +157,35 @@ def camera_of(viewer: ViewerModel) -> Any:
     return getattr(viewer, "scene", viewer).camera
 
 
+ENOUGH, ALL, GOOD = 0.1, 0.9, 0.3
+"""Shares of the canvas that an object may take at least and at most, and that it takes
+once it was zoomed to."""
+
+
+def zoom_to(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:
+    """Zoom so that a box of a plane is seen well, unless it is already.
+
+    Parameters
+    ----------
+    viewer
+        The viewer; one without a canvas is left alone.
+    layer, plane
+        The layer that the plane belongs to.
+    box
+        Half-open box of pixels.
+    """
+    size = getattr(getattr(viewer, "canvas", None), "size", None)
+    if size is None or min(size) < 1:
+        return
+    ends = [plane.point(*corner) for corner in (box[:2], box[2:])]
+    sides = np.abs(np.subtract(*(layer.data_to_world(end) for end in ends)))
+    side = max(float(np.max(sides)), 1e-9)
+    camera = camera_of(viewer)
+    share = side * float(camera.zoom) / min(size)
+    if not ENOUGH <= share <= ALL:
+        camera.zoom = GOOD * min(size) / side
+
+
 def center_on(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:
     """Show a plane with a box of it in the middle; the zoom stays.
 

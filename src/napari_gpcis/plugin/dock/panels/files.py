@@ -69,6 +69,18 @@ BUTTONS = (
         "Masks as COCO annotations (JSON), for training other programs.",
         ".coco.json",
     ),
+    _Button(
+        "geojson",
+        "Export QuPath (GeoJSON) ...",
+        "Outlines of the objects, which QuPath opens on the same image.",
+        ".geojson",
+    ),
+    _Button(
+        "imagej",
+        "Export ImageJ (ROIs) ...",
+        "Regions of interest for ImageJ's ROI Manager, named like the objects.",
+        ".rois.zip",
+    ),
 )
 
 
@@ -148,6 +160,8 @@ class FilesPanel(Panel):
             "labels": self.saver.export_labels,
             "table": self.saver.export_table,
             "coco": self.saver.export_coco,
+            "geojson": self.saver.export_geojson,
+            "imagej": self.saver.export_imagej,
         }
         self._folder = path.parent
         self._say(WRITING)
@@ -169,7 +183,8 @@ class FilesPanel(Panel):
         else:
             short = entry.title.removeprefix("Export ")
             button.setText(short[0].upper() + short[1:])
-            grid.addWidget(button, 3, place - 2)
+            row, column = divmod(place - 2, 3)
+            grid.addWidget(button, 3 + row, column)
         if place == 2:
             export = QLabel(EXPORT)
             export.setToolTip(EXPORT_HELP)

@@ -6,11 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import (
+    QEvent,
     QItemSelection,
     QItemSelectionModel,
     QSignalBlocker,
     Qt,
+    Signal,
 )
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -24,9 +27,9 @@ from qtpy.QtWidgets import (
 
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.object_list import ObjectIndex, ObjectTable
+from napari_gpcis.plugin.tools.object_list import Flash, ObjectIndex, ObjectTable
 from napari_gpcis.plugin.tools.picking import Picking
-from napari_gpcis.plugin.viewer.planes import center_on
+from napari_gpcis.plugin.viewer.planes import center_on, zoom_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +59,10 @@ OVERWRITE_HELP = (
     "Off: finished objects are protected, a new mask takes free pixels only.\n"
     "On: a new mask also takes pixels of finished objects."
 )
-LIST_HELP = "Finished objects. Click on a row to go there, on a heading to sort."
+LIST_HELP = (
+    "Finished objects. Click on a row to go there, on a heading to sort. The Delete "
+    "key deletes all rows that are selected."
+)
 NEXT, REFINE, DELETE = "Next", "Correct", "Delete"
 NEXT_HELP = "Go to the next object of the list."
 REFINE_HELP = (
@@ -84,12 +90,13 @@ class ObjectsPanel(Panel):
         super().__init__(controller)
         self.index = ObjectIndex(controller, self)
         self.picking = Picking(controller, self)
+        self.flash = Flash(controller, self)
         self.table = ObjectTable()
         self._chosen: set[tuple[int, Plane]] = set()
         self.write_mode = QComboBox()
         self.overwrite = QCheckBox(OVERWRITE)
         self.summary = QLabel()
-        self.list = QTableView()
+        self.list = _ObjectView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
         self.delete_button = QPushButton(DELETE)
         self._lay_out()
@@ -155,6 +162,7 @@ class ObjectsPanel(Panel):
         self.next_button.clicked.connect(self.go_to_next)
         self.refine_button.clicked.connect(self._on_refine)
         self.delete_button.clicked.connect(self.delete_selected)
+        self.list.delete_pressed.connect(self.delete_selected)
         self.index.changed.connect(self._show_objects)
         self.list.selectionModel().selectionChanged.connect(self._show_buttons)
         self.table.replacing.connect(self._on_replacing)
@@ -194,17 +202,22 @@ class ObjectsPanel(Panel):
         for end in self._ends:
             end()
         self.picking.close()
+        self.flash.close()
         self.index.close()
 
     def _on_started(self, annotation: Any) -> None:
         stack = annotation.image.ndim > 2
         self.list.setColumnHidden(2, not stack)
+        self.list.setColumnHidden(3, True)
 
     def _show_objects(self) -> None:
         """List the finished objects; selected rows stay selected."""
         annotation = self.controller.annotation
         labels = None if annotation is None else annotation.layers.labels
-        self.table.show(self.index.objects(), labels)
+        rows = self.index.objects()
+        self.table.show(rows, labels)
+        judged = any(row.quality is not None for row in rows)
+        self.list.setColumnHidden(3, not judged)
         self.summary.setText(summary(self.table.rows, started=labels is not None))
         self._show_buttons()
 
@@ -267,9 +280,13 @@ class ObjectsPanel(Panel):
         annotation = self.controller.annotation
         if annotation is None:
             return
+        self.list.setFocus()  # for the Delete key
         found = self.table.rows[place.row()]
         annotation.layers.labels.selected_label = found.label
-        center_on(annotation.viewer, annotation.image, found.plane, found.entry.box)
+        box = found.entry.box
+        center_on(annotation.viewer, annotation.image, found.plane, box)
+        zoom_to(annotation.viewer, annotation.image, found.plane, box)
+        self.flash.show(found.plane, [one.label for one in self.selected()])
 
     def _on_refine(self) -> None:
         self.picking.refine_selected()
@@ -288,6 +305,24 @@ class ObjectsPanel(Panel):
         annotation = self.controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.write_otherwise()
+
+
+class _ObjectView(QTableView):
+    """Table whose Delete key deletes, and whose letters are napari's shortcuts."""
+
+    delete_pressed = Signal()
+    """Emitted when the Delete key is pressed."""
+
+    def event(self, event: QEvent) -> bool:
+        """Keep the keys that move the selection; pass on those that write."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+                self.delete_pressed.emit()
+                return True
+            if event.text() and event.text().isprintable():
+                event.ignore()
+                return False
+        return bool(super().event(event))
 
 
 def summary(rows: Sequence[Found], *, started: bool) -> str:

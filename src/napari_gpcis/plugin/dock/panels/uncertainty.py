@@ -12,8 +12,8 @@ from napari_gpcis.plugin.dock.base import Lines
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import key_of
+from napari_gpcis.plugin.tools.display.uncertainty import MAPS, UncertaintyMaps, faded
 from napari_gpcis.plugin.tools.next_click import NextClickGuide
-from napari_gpcis.plugin.tools.uncertainty import MAPS, UncertaintyMaps, faded
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller

@@ -1,0 +1,217 @@
+"""Notices: a coloured banner with buttons for what the user should know or decide now.
+
+There is room for one at a time, and the room is always there: nothing below moves.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari.layers import Image
+from qtpy.QtCore import QObject, Qt
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
+
+from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
+from napari_gpcis.plugin.settings.shortcuts import key_of
+from napari_gpcis.plugin.viewer.overlays import is_display
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from qtpy.QtCore import QEvent
+
+    from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.tools.picking import Picking
+
+OFF = "Clicks are off: another layer or tool is active."
+CLICK_AGAIN = "Click again"
+CLICK_AGAIN_HELP = "Make the layer of the clicks active again."
+ADDED = "{!r} was added. Annotate it?"
+ANNOTATE, NOT_NOW = "Annotate", "Not now"
+ANNOTATE_HELP = "Go over to this image. What was done so far is kept."
+NOT_NOW_HELP = "Go on with the image that is being annotated."
+CHOSEN = "Object {}. Shift-click begins a new one here."
+CORRECT, DELETE = "Correct", "Delete"
+CORRECT_HELP = "Go on with this object by clicks. A double click does the same."
+DELETE_HELP = "Delete this object; undo brings it back."
+AMBER, BLUE = ("#f2b134", "#1b1b1b"), ("#2d6cb5", "#ffffff")
+"""Colours of ground and text: attention, and a question."""
+_STYLE = (
+    "#notice {{ background: {0}; border-radius: 4px; }}"
+    "#notice QLabel {{ color: {1}; background: transparent; }}"
+    "#notice QPushButton {{ color: {1}; background: transparent; padding: 3px 6px;"
+    " border: 1px solid {1}; border-radius: 3px; }}"
+    "#notice QPushButton:hover {{ background: {1}; color: {0}; }}"
+)
+
+
+class Action(NamedTuple):
+    """A button of a notice: its text, its tooltip, and what it does."""
+
+    title: str
+    help: str
+    run: Callable[[], object]
+
+
+class Banner(QFrame):
+    """Coloured line of text with buttons, which keeps its room while it is hidden."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("notice")
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.buttons = (QPushButton(), QPushButton())
+        self._actions: tuple[Action, ...] = ()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 4, 6, 4)
+        row.addWidget(self.text, stretch=1)
+        for place, button in enumerate(self.buttons):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+            button.clicked.connect(partial(self._on_clicked, place))
+            row.addWidget(button)
+        policy = self.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.setSizePolicy(policy)
+        self.hide()
+
+    def show_notice(
+        self, text: str, actions: Sequence[Action], colours: tuple[str, str]
+    ) -> None:
+        """Show a text and at most two buttons in these colours."""
+        self._actions = tuple(actions)
+        self.text.setText(text)
+        self.text.setToolTip(text)
+        self.setStyleSheet(_STYLE.format(*colours))
+        for place, button in enumerate(self.buttons):
+            there = place < len(self._actions)
+            button.setVisible(there)
+            if there:
+                button.setText(self._actions[place].title)
+                button.setToolTip(self._actions[place].help)
+        self.show()
+
+    def event(self, event: QEvent) -> bool:
+        """Have room for two lines, in whatever font the theme has."""
+        done = bool(super().event(event))
+        if event.type() in (event.Type.Polish, event.Type.FontChange):
+            margins = self.contentsMargins()
+            layout = self.layout()
+            if layout is not None:
+                margins = layout.contentsMargins()
+            room = 2 * self.text.fontMetrics().lineSpacing()
+            self.setFixedHeight(room + margins.top() + margins.bottom() + 4)
+        return done
+
+    def _on_clicked(self, place: int, *_: object) -> None:
+        if place < len(self._actions):
+            self._actions[place].run()
+
+
+class Notices(QObject):
+    """Says where clicks go: a new image, a chosen object, or that they are off.
+
+    Parameters
+    ----------
+    controller
+        The annotation.
+    picking
+        Knows which object is chosen.
+    annotate
+        Goes over to another image.
+    parent
+        Qt parent.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        picking: Picking,
+        annotate: Callable[[Image], None],
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self.banner = Banner()
+        self._controller, self._picking = controller, picking
+        self._annotate = annotate
+        self._added: Image | None = None
+        self._connections = Connections()
+        layers = controller.viewer.layers.events
+        self._connections.connect(layers.inserted, self._on_inserted)
+        self._connections.connect(layers.removed, self._on_removed)
+        controller.started.connect(self._on_started)
+        controller.stopped.connect(self._on_stopped)
+        controller.plane_changed.connect(self.show_state)
+        picking.changed.connect(self.show_state)
+        self._end = follow(PREFERENCES.events.shortcuts, self._on_keys, self)
+
+    def close(self) -> None:
+        """Disconnect from the viewer and the preferences."""
+        self._connections.end()
+        self._end()
+
+    def show_state(self, *_: Any) -> None:
+        """Show what is most urgent, or nothing."""
+        annotation, banner = self._controller.annotation, self.banner
+        if annotation is None:
+            banner.hide()
+        elif self._added is not None:
+            actions = (
+                Action(ANNOTATE, ANNOTATE_HELP, self._on_annotate),
+                Action(NOT_NOW, NOT_NOW_HELP, self._on_not_now),
+            )
+            banner.show_notice(ADDED.format(self._added.name), actions, BLUE)
+        elif not annotation.clicking and annotation.current is not None:
+            key = key_of("ready")
+            title = f"{CLICK_AGAIN} ({key})" if key else CLICK_AGAIN
+            action = Action(title, CLICK_AGAIN_HELP, self._controller.ready)
+            banner.show_notice(OFF, [action], AMBER)
+        elif self._picking.chosen is not None:
+            actions = (
+                Action(CORRECT, CORRECT_HELP, self._picking.correct_chosen),
+                Action(DELETE, DELETE_HELP, self._picking.delete_chosen),
+            )
+            text = CHOSEN.format(self._picking.chosen[1])
+            banner.show_notice(text, actions, BLUE)
+        else:
+            banner.hide()
+
+    def _on_started(self, annotation: Any) -> None:
+        self._added = None
+        annotation.events.clicking_changed.connect(self.show_state)
+        self.show_state()
+
+    def _on_stopped(self) -> None:
+        self._added = None
+        self.show_state()
+
+    def _on_keys(self, *_: Any) -> None:
+        self.show_state()
+
+    def _on_inserted(self, event: Any) -> None:
+        """Ask about an image that was just added."""
+        layer = event.value
+        if self._controller.annotation is None or not isinstance(layer, Image):
+            return
+        if not is_display(layer):
+            self._added = layer
+            self.show_state()
+
+    def _on_removed(self, event: Any) -> None:
+        if self._added is not None and self._added == event.value:
+            self._added = None
+            self.show_state()
+
+    def _on_annotate(self) -> None:
+        image, self._added = self._added, None
+        if image is not None:
+            self._annotate(image)
+        self.show_state()
+
+    def _on_not_now(self) -> None:
+        self._added = None
+        self._controller.ready()
+        self.show_state()

@@ -1,0 +1,209 @@
+"""Active layer: back to clicking by itself, and the brush for the current object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari.layers import Image, Labels
+
+from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.labels.pixels import PAINTING
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
+from napari_gpcis.plugin.viewer.planes import camera_of
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.controller import Controller
+
+DRAWS_ON = "Brush and eraser change object {}: accept it when it is right."
+QUIET = 400
+"""Milliseconds without a change, with the mouse over the canvas."""
+_LOOKS = ("contrast_limits", "gamma", "colormap", "visible")
+"""What is changed of an image to see it better; of other layers only the last."""
+
+
+class ReturnToClicks(Tool):
+    """Makes the clicks' layer active again once the mouse is back on the canvas.
+
+    It does so after contrast, zoom or visibility were changed, if the active layer is
+    one on which a click does nothing: an image, or the clicks' own in another mode.
+    Whoever draws in a layer, or selects points, is left alone.
+
+    Parameters
+    ----------
+    controller
+        Its annotations are followed.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self._due = False
+        self._soon = Debouncer(self._return, QUIET, self)
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow camera, mouse and layers."""
+        viewer, camera = annotation.viewer, camera_of(annotation.viewer).events
+        self.follow(viewer.events.mouse_over_canvas, self._on_over)
+        self.follow(viewer.layers.events.inserted, self._on_inserted)
+        self.follow(annotation.events.clicking_changed, self._on_clicking)
+        for event in (camera.zoom, camera.center):
+            self.follow(event, self._on_camera)
+        for layer in viewer.layers:
+            self._watch(layer)
+
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Return no more."""
+        self._soon.cancel()
+        self._due = False
+
+    def _watch(self, layer: Layer) -> None:
+        if is_ours_to_show(layer):
+            return
+        for name in _LOOKS if isinstance(layer, Image) else _LOOKS[-1:]:
+            self.follow(layer.events[name], self._on_look)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._watch(event.value)
+
+    def _on_clicking(self, clicking: bool) -> None:
+        """Another layer or mode was chosen: that alone is no reason to return."""
+        self._due = False
+        if clicking:
+            self._soon.cancel()
+
+    def _on_look(self, _event: Any = None) -> None:
+        self._note(camera=False)
+
+    def _on_camera(self, _event: Any = None) -> None:
+        self._note(camera=True)
+
+    def _note(self, *, camera: bool) -> None:
+        """Take note of a change, and return when the mouse is over the canvas."""
+        annotation = self.annotation
+        if annotation is None or not PREFERENCES.return_to_clicks:
+            return
+        if annotation.clicking or not self._idle(annotation, camera=camera):
+            return
+        self._due = True
+        if annotation.viewer.mouse_over_canvas:
+            self._soon.throttle()
+
+    def _idle(self, annotation: Annotation, *, camera: bool) -> bool:
+        """Return whether a click on the active layer would do nothing."""
+        active = annotation.viewer.layers.selection.active
+        if annotation.current is None or active is None:
+            return annotation.current is not None
+        ours = any(layer == active for layer in annotation.click_layers.layers.values())
+        looking = isinstance(active, Image) or (
+            isinstance(active, Labels) and not camera
+        )
+        return (ours or looking) and str(active.mode) == "pan_zoom"
+
+    def _on_over(self, _event: Any = None) -> None:
+        annotation = self.annotation
+        if annotation is not None and annotation.viewer.mouse_over_canvas:
+            self._return()
+
+    def _return(self) -> None:
+        """Make the clicks' layer active, if there is a reason to."""
+        annotation, due = self.annotation, self._due
+        self._due = False
+        if annotation is None or not due or annotation.clicking:
+            return
+        if self._idle(annotation, camera=False):
+            self.controller.ready()
+
+
+class _Before(NamedTuple):
+    """What the labels layer had chosen before, and the label that it has now."""
+
+    selected: int
+    preserved: bool
+    chosen: int
+
+
+class Brush(Tool):
+    """Chooses the current object's label while the user draws in the labels layer.
+
+    Other objects are protected meanwhile, unless they may be overwritten. When the
+    object is finished or cleared, the label that was selected before is so again, and
+    clicking goes on.
+
+    Parameters
+    ----------
+    controller
+        Its annotations are followed.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self._before: _Before | None = None
+
+    @property
+    def on(self) -> bool:
+        """True while the brush belongs to the current object."""
+        return self._before is not None
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow the mode of the labels layer, and the current object."""
+        events, labels = annotation.events, annotation.layers.labels
+        for signal in (
+            events.clicking_changed,
+            events.predicted,
+            events.accepted,
+            events.plane_changed,
+            labels.events.mode,
+        ):
+            self.follow(signal, self._check)
+
+    def on_detached(self, annotation: Annotation) -> None:
+        """Give the label back."""
+        self._give_back(annotation.layers.labels)
+
+    def _check(self, *_: Any) -> None:
+        """Choose the label of the current object, or that of before."""
+        annotation = self.annotation
+        known = self._before
+        if annotation is None or (known is None and not self._drawing(annotation)):
+            return
+        labels, label = annotation.layers.labels, self._label(annotation)
+        if known is not None and known.chosen == label:
+            return
+        self._give_back(labels)
+        if label:
+            self._before = _Before(
+                int(labels.selected_label), bool(labels.preserve_labels), label
+            )
+            labels.selected_label = label
+            labels.preserve_labels = PREFERENCES.protect
+            self.say(DRAWS_ON.format(label))
+        elif known is not None and self._drawing(annotation):
+            self.controller.ready()  # the object is finished, or gone
+
+    def _label(self, annotation: Annotation) -> int:
+        """Return the label to draw with; 0 if the brush is the user's own."""
+        current = annotation.current
+        if current is None or current.accepting or not current.clicks:
+            return 0
+        if current.live.how == "cut" or not self._drawing(annotation):
+            return 0
+        return current.live.label
+
+    def _drawing(self, annotation: Annotation) -> bool:
+        """Return whether the mouse draws in the labels layer now."""
+        labels = annotation.layers.labels
+        active = annotation.viewer.layers.selection.active
+        return active is not None and active == labels and str(labels.mode) in PAINTING
+
+    def _give_back(self, labels: Labels) -> None:
+        """Select the label of before, unless the user has selected another one."""
+        known, self._before = self._before, None
+        if known is None:
+            return
+        labels.preserve_labels = known.preserved
+        if int(labels.selected_label) == known.chosen:
+            labels.selected_label = known.selected

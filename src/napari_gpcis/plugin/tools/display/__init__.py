@@ -1,0 +1,1 @@
+"""Tools that show something and change nothing."""

@@ -1,0 +1,171 @@
+"""Brush and eraser belong to the current object; what they did is kept and undone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from _fake_segmenter import disks
+from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
+
+RIGHT = Qt.MouseButton.RightButton
+SHAPE = (80, 100)
+
+
+def disk(*clicks: Click) -> np.ndarray:
+    return disks(SHAPE, clicks)
+
+
+@pytest.fixture
+def desk(open_desk):
+    """A finished object, and one being clicked with the brush in hand."""
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 75))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    desk.labels.selected_label = 1
+    desk.robot.click(desk.image, (30, 30))
+    desk.settled(1)
+    desk.viewer.layers.selection.active = desk.labels
+    desk.labels.brush_size = 6
+    desk.labels.mode = "paint"
+    return desk
+
+
+def stroke(desk, start, end, mode: str = "paint") -> np.ndarray:
+    """Draw with the mouse; return which pixels have changed."""
+    desk.labels.mode = mode
+    before = desk.labels.data.copy()
+    desk.robot.drag(desk.image, start, end)
+    changed = before != desk.labels.data
+    assert changed.any()
+    return changed
+
+
+def test_the_label_is_chosen_and_given_back(desk) -> None:
+    assert desk.labels.selected_label == 2
+    assert desk.labels.preserve_labels
+    assert "object 2" in desk.controller.status
+    stroke(desk, (50, 30), (55, 30))
+    assert set(np.unique(desk.labels.data)) == {0, 1, 2}
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    assert desk.labels.selected_label == 1
+    assert not desk.labels.preserve_labels
+    assert desk.controller.annotation.clicking
+
+
+def test_further_clicks_keep_what_was_drawn_and_erased(desk) -> None:
+    drawn = stroke(desk, (50, 30), (55, 30))
+    erased = stroke(desk, (24, 26), (24, 34), "erase")
+    desk.robot.press(Qt.Key.Key_G)
+    assert desk.labels.selected_label == 1
+    desk.robot.click(desk.image, (30, 36), RIGHT)
+    desk.settled(2)
+    mask = disk(Click(30, 30), Click(30, 36, False))
+    np.testing.assert_array_equal(desk.labels.data == 2, (mask | drawn) & ~erased)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(1)
+    kept = (disk(Click(30, 30)) | drawn) & ~erased
+    np.testing.assert_array_equal(desk.labels.data == 2, kept)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    np.testing.assert_array_equal(desk.labels.data == 2, kept)
+    desk.robot.press(Qt.Key.Key_U)  # goes on, and keeps it still
+    desk.settled(1)
+    desk.robot.click(desk.image, (30, 36), RIGHT)
+    desk.settled(2)
+    np.testing.assert_array_equal(desk.labels.data == 2, (mask | drawn) & ~erased)
+
+
+def test_each_stroke_is_one_step_of_undo(desk) -> None:
+    states = [desk.labels.data.copy()]
+    stroke(desk, (50, 30), (55, 30))
+    states.append(desk.labels.data.copy())
+    stroke(desk, (24, 26), (24, 34), "erase")
+    states.append(desk.labels.data.copy())
+    for state in (states[1], states[0]):
+        desk.robot.press(Qt.Key.Key_U)
+        np.testing.assert_array_equal(desk.labels.data, state)
+    assert len(desk.current.clicks) == 1
+    for state in states[1:]:
+        desk.controller.command("redo")
+        np.testing.assert_array_equal(desk.labels.data, state)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.robot.press(Qt.Key.Key_G)
+    desk.robot.click(desk.image, (30, 36), RIGHT)
+    desk.settled(2)
+    assert desk.labels.data[50, 30] == 2
+    assert desk.labels.data[24, 30] == 2  # it was erased, and that was undone
+
+
+def test_clear_takes_it_away_and_undo_brings_it_back(desk) -> None:
+    before = desk.labels.data.copy()
+    before[before == 2] = 0
+    stroke(desk, (50, 30), (55, 30))
+    stroke(desk, (24, 26), (24, 34), "erase")
+    after = desk.labels.data.copy()
+    desk.robot.press(Qt.Key.Key_K)
+    desk.settled(0)
+    np.testing.assert_array_equal(desk.labels.data, before)
+    assert desk.controller.annotation.clicking
+    desk.robot.click(desk.image, (60, 60))  # another object has nothing of it
+    desk.settled(1)
+    shown = disk(Click(60, 60)) & (before == 0)
+    np.testing.assert_array_equal(desk.labels.data == 2, shown)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(0)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(1)
+    np.testing.assert_array_equal(desk.labels.data, after)
+
+
+def test_a_finished_object_is_not_drawn_over(desk) -> None:
+    first = desk.labels.data == 1
+    stroke(desk, (30, 50), (30, 80))
+    stroke(desk, (30, 50), (30, 80), "erase")
+    np.testing.assert_array_equal(desk.labels.data == 1, first)
+
+
+def test_what_may_be_overwritten_comes_back(desk) -> None:
+    desk.robot.press(Qt.Key.Key_G)
+    PREFERENCES.protect = False
+    desk.viewer.layers.selection.active = desk.labels
+    desk.labels.mode = "paint"
+    desk.settled(1)
+    desk.until(lambda: desk.labels.selected_label == desk.current.live.label > 1)
+    label, before = desk.current.live.label, desk.labels.data == 1
+    stroke(desk, (30, 50), (30, 80))
+    assert (before & (desk.labels.data == label)).any()
+    desk.robot.press(Qt.Key.Key_K)
+    desk.settled(0)
+    np.testing.assert_array_equal(desk.labels.data == 1, before)
+
+
+def test_without_an_object_the_brush_is_the_users_own(open_desk) -> None:
+    desk = open_desk()
+    desk.labels.selected_label = 5
+    desk.viewer.layers.selection.active = desk.labels
+    desk.labels.mode = "paint"
+    stroke(desk, (50, 30), (55, 30))
+    assert set(np.unique(desk.labels.data)) == {0, 5}
+    assert desk.labels.selected_label == 5
+    assert not desk.controller.annotation.clicking
+
+
+def test_a_correction_is_erased_by_hand_and_cancelled(desk) -> None:
+    desk.robot.press(Qt.Key.Key_K)
+    desk.settled(0)
+    before = desk.labels.data.copy()
+    desk.labels.selected_label = 1
+    desk.controller.command("refine")
+    desk.until(lambda: desk.current.live.label == 1)
+    desk.viewer.layers.selection.active = desk.labels
+    stroke(desk, (24, 71), (24, 79), "erase")
+    desk.robot.press(Qt.Key.Key_G)
+    desk.robot.press(Qt.Key.Key_Escape)
+    desk.until(lambda: not desk.current.clicks)
+    np.testing.assert_array_equal(desk.labels.data, before)
