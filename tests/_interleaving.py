@@ -20,6 +20,7 @@ from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 from napari_gpcis.plugin.tools.box import BoxTool
+from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
 from napari_gpcis.plugin.tools.display.uncertainty import predicted
 from napari_gpcis.plugin.tools.hover import Hover
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher

@@ -44,6 +44,7 @@ from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_t
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
 from napari_gpcis.plugin.tools.active_layer import Brush, ReturnToClicks
 from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
+from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.scripting import ViewerSession
