@@ -108,9 +108,11 @@ class Stage:
                 self.show(section.header)
 
     def show(self, part: QWidget) -> None:
-        """Scroll to a part of the widget."""
+        """Turn to the page of a part of the widget, and scroll to it."""
         for scrolled in self.viewer.window._qt_window.findChildren(SectionArea):
             if scrolled.isAncestorOf(part):
+                if scrolled in self.widget.pages.areas:
+                    self.widget.pages.setCurrentWidget(scrolled)
                 scrolled.ensureWidgetVisible(part)
         QApplication.processEvents()
 

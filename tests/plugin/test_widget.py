@@ -301,15 +301,18 @@ def test_nothing_is_clipped_in_a_small_window(open_desk, theme) -> None:
     QApplication.processEvents()
     for button in (widget.start_button, *widget.buttons.values()):
         assert button.visibleRegion().boundingRect().size() == button.size()
-    for child in widget.findChildren(QLabel) + widget.findChildren(QPushButton):
-        if child.isVisible():
-            place = child.mapTo(widget, child.rect().bottomRight())
-            assert place.x() <= widget.width(), child.text()
-    inner, shown = widget.scrolled.widget(), widget.scrolled.viewport()
-    assert inner.width() <= shown.width()
-    widget.scrolled.verticalScrollBar().setValue(10_000)
-    last = widget.sections[-1]
-    assert last.mapTo(shown, last.rect().bottomLeft()).y() <= shown.height()
+    for place, area in enumerate(widget.pages.areas):
+        widget.pages.setCurrentIndex(place)
+        QApplication.processEvents()
+        for child in widget.findChildren(QLabel) + widget.findChildren(QPushButton):
+            if child.isVisible():
+                corner = child.mapTo(widget, child.rect().bottomRight())
+                assert corner.x() <= widget.width(), child.text()
+        inner, shown = area.widget(), area.viewport()
+        assert inner.width() <= shown.width()
+        area.verticalScrollBar().setValue(10_000)
+        last = [one for one in widget.sections if area.isAncestorOf(one)][-1]
+        assert last.mapTo(shown, last.rect().bottomLeft()).y() <= shown.height()
 
 
 def test_sections_fold_and_unfold(open_desk) -> None:

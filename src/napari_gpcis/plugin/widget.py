@@ -25,7 +25,6 @@ from napari_gpcis.plugin.dock.base import (
     Docked,
     Lines,
     Section,
-    SectionArea,
     Tabs,
     WheelFilter,
     dock_of,
@@ -35,6 +34,7 @@ from napari_gpcis.plugin.dock.closing import CloseGuard
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.notices import Notices
+from napari_gpcis.plugin.dock.pages import HELP_PAGE, PAGES, Pages
 from napari_gpcis.plugin.dock.panels import PANELS
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
@@ -43,7 +43,6 @@ from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
 from napari_gpcis.plugin.tools.active_layer import Brush, ReturnToClicks
-from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
 from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
@@ -133,7 +132,6 @@ class GPCISWidget(Docked):
         self.mask_view = MaskView(self.controller)
         self.return_to_clicks = ReturnToClicks(self.controller)
         self.brush = Brush(self.controller)
-        self.alternatives = AlternativeMasks(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
         self.start_button = QPushButton(START)
@@ -240,12 +238,14 @@ class GPCISWidget(Docked):
         layout.addWidget(self.notices.banner)
         layout.addWidget(self.recovery.banner)
         layout.addLayout(self._button_grid())
-        self.sections = (
-            Section(CLICKING, self.help, unfolded=True),
-            *map(_section, self.panels),
-        )
-        self.scrolled = SectionArea(self.sections)
-        layout.addWidget(self.scrolled, stretch=1)
+        how_to = Section(CLICKING, self.help, unfolded=True)
+        pages: dict[str, list[Section]] = {title: [] for title in PAGES}
+        pages[HELP_PAGE].append(how_to)
+        for panel in self.panels:
+            pages[panel.page].append(_section(panel))
+        self.sections = tuple(one for page in pages.values() for one in page)
+        self.pages = Pages(pages)
+        layout.addWidget(self.pages, stretch=1)
 
     def _button_grid(self) -> QGridLayout:
         """Return the buttons: accept over the whole width, the others in a row."""

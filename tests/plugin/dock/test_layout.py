@@ -25,7 +25,7 @@ LONG = "plate 7 of the third experiment, well B04, site 2, all channels, after {
 def places(widget: Any) -> list[tuple[int, int]]:
     """Where the main buttons and the sections begin, and how high they are."""
     QApplication.processEvents()
-    parts = (widget.start_button, *widget.buttons.values(), widget.scrolled)
+    parts = (widget.start_button, *widget.buttons.values(), widget.pages)
     return [(part.y(), part.height()) for part in parts]
 
 

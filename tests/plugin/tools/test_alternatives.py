@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from _fake_segmenter import RADIUS, FakeSegmenter
-from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
+from napari_gpcis.plugin.tools.alternatives import YELLOW, AlternativeMasks, pictures
 
 PLACE = (40, 50)
 
@@ -203,3 +203,44 @@ def test_keys_in_a_real_window(open_desk, segmenter):
     desk.robot.press(Qt.Key.Key_Y, Qt.KeyboardModifier.ShiftModifier)
     desk.until(lambda: (drawn(desk) == plain).all())
     assert "Mask 1 of 4" in desk.widget.status.text()
+
+
+def test_pictures_show_each_mask_on_its_part_of_the_image(bench, tool):
+    image = np.zeros((80, 100, 3), np.uint8)
+    image[..., 1] = 200
+    bench.start(image, contrast_limits=(0, 255))
+    click(bench)
+    tool.wanted = True
+    bench.until(lambda: tool.offer is not None)
+    assert drawn(bench).sum() == disk(RADIUS).sum()  # nothing is drawn by looking
+    shown = pictures(tool.offer, bench.controller.session.prepared, 60)
+    assert len(shown) == len(tool.offer.found) == 4
+    for picture, one in zip(shown, tool.offer.found, strict=True):
+        assert picture.dtype == np.uint8
+        assert max(picture.shape[:2]) <= 61
+        yellow = (picture == YELLOW).all(axis=2)
+        bright = picture[..., 1] > 150
+        top, left, bottom, right = one.trimmed[0]
+        share = one.area / ((bottom - top) * (right - left))
+        rows, cols = np.nonzero(bright | yellow)
+        height, width = np.ptp(rows) + 1, np.ptp(cols) + 1
+        assert yellow.any()
+        assert abs(len(rows) / (height * width) - share) < 0.15
+    sizes = [np.count_nonzero(one[..., 1] > 150) for one in shown]
+    order = np.argsort([one.area for one in tool.offer.found])
+    assert [*np.argsort(sizes)] == [*order]
+
+
+def test_they_are_computed_only_where_they_are_looked_at(bench, tool, segmenter):
+    bench.start()
+    click(bench)
+    assert segmenter.asked == 0
+    tool.wanted = True
+    bench.until(lambda: tool.offer is not None)
+    assert segmenter.asked == 1
+    click(bench, (42, 52), clicks=2)
+    bench.until(lambda: tool.offer is not None)
+    assert segmenter.asked == 2
+    tool.wanted = False
+    click(bench, (44, 54), clicks=3)
+    assert (tool.offer, segmenter.asked) == (None, 2)

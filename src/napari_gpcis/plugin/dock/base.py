@@ -223,10 +223,14 @@ class SectionArea(QScrollArea):
         """Measure the width again when the theme changes the font."""
         done = bool(super().event(event))
         if event.type() in (QEvent.Type.Show, *_STYLED):
-            for part in self.findChildren(QWidget):
-                part.ensurePolished()  # folded ones do not have the theme's font yet
-            self._find_width()
+            self.measure()
         return done
+
+    def measure(self) -> None:
+        """Find the width that the sections need, folded or not."""
+        for part in self.findChildren(QWidget):
+            part.ensurePolished()  # folded ones do not have the theme's font yet
+        self._find_width()
 
     def _find_width(self, *_: object) -> None:
         bar = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()

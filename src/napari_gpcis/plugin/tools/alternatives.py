@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Signal
+from scipy import ndimage
 
 from napari_gpcis.alternatives import select
 from napari_gpcis.alternatives.proposals import propose
+from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.tools.display.uncertainty import predicted
@@ -21,7 +24,11 @@ from napari_gpcis.plugin.tools.display.uncertainty import predicted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from napari_gpcis.alternatives import Alternative
+    from napari_gpcis.geometry import Box, Mask
+    from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.start_mask import StartMask
     from napari_gpcis.plugin.annotation.annotation import Annotation
@@ -31,6 +38,13 @@ if TYPE_CHECKING:
     from napari_gpcis.session.session import Session
 
     Place = Callable[["Offer"], int | None]
+    Pixels = NDArray[np.uint8]
+
+MARGIN = 0.2
+"""Share of the size of the masks that is shown around them."""
+DIM = 0.45
+"""Share of its brightness that a pixel outside a mask keeps."""
+YELLOW = (255, 212, 0)
 
 
 @dataclass
@@ -87,6 +101,8 @@ class AlternativeMasks(Tool):
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
         self._offer: Offer | None = None
+        self._asked: Prompts | None = None
+        self._wanted = False
         for name, place in _PLACES.items():
             controller.register(name, partial(self._go, place))
 
@@ -97,6 +113,16 @@ class AlternativeMasks(Tool):
         if current is None or offer is None or not offer.holds_for(current.current):
             return None
         return offer
+
+    @property
+    def wanted(self) -> bool:
+        """True while the alternatives of each mask are computed, to be looked at."""
+        return self._wanted
+
+    @wanted.setter
+    def wanted(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._prepare()
 
     def show(self) -> None:
         """Compute the alternatives of the object as it is now."""
@@ -111,10 +137,11 @@ class AlternativeMasks(Tool):
         events = annotation.events
         for signal in (events.clicks_changed, events.accepted, events.plane_entered):
             self.follow(signal, self._on_change)
+        self.follow(events.predicted, self._prepare)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
         """Know of no alternatives any more."""
-        self._offer = None
+        self._offer = self._asked = None
         self.changed.emit()
 
     def _on_change(self, *_: object) -> None:
@@ -133,6 +160,19 @@ class AlternativeMasks(Tool):
         else:
             self._ask(current, place)
 
+    def _prepare(self, *_: object) -> None:
+        """Have the alternatives computed, if they are to be looked at."""
+        current = self.current if self._wanted else None
+        if current is None or current.session is None or current.accepting:
+            return
+        found, prompts = predicted(current), current.current.prompts
+        if found is None or not current.clicks or prompts == self._asked:
+            return
+        if self.offer is None:
+            self._asked = prompts
+            arrived = partial(self._on_found, current, current.current, prompts, None)
+            self.ask(_job(current.session, found), arrived)
+
     def _ask(self, current: PlaneAnnotation, place: Place) -> None:
         """Ask the inference thread for the alternatives of the present mask."""
         session, found = current.session, predicted(current)
@@ -148,11 +188,14 @@ class AlternativeMasks(Tool):
         current: PlaneAnnotation,
         asked: CurrentObject,
         prompts: Prompts,
-        place: Place,
+        place: Place | None,
         found: tuple[Alternative, ...] | None,
         _seconds: float,
     ) -> None:
-        """Keep what was found, if the clicks are those it was asked for."""
+        """Keep what was found, if the clicks are those it was asked for.
+
+        Without a place nothing is drawn or told.
+        """
         if self.annotation is not None:
             self.annotation.click_layers.settle()  # what was clicked before comes first
         if found is None or current is not self.current:
@@ -161,7 +204,10 @@ class AlternativeMasks(Tool):
         if current.accepting or not offer.holds_for(current.current):
             return
         self._offer = offer
-        self._draw(current, offer, place)
+        if place is None:
+            self.changed.emit()
+        else:
+            self._draw(current, offer, place)
 
     def _draw(self, current: PlaneAnnotation, offer: Offer, place: Place) -> None:
         """Draw another alternative and tell which it is."""
@@ -180,6 +226,57 @@ class AlternativeMasks(Tool):
         if count > 1 and chosen is not None:
             self.say(_told(offer))
         self.changed.emit()
+
+
+def pictures(offer: Offer, prepared: PreparedImage, size: int) -> list[Pixels]:
+    """Return small pictures of the alternatives, on the part of the image they need.
+
+    Parameters
+    ----------
+    offer
+        The alternatives.
+    prepared
+        The image of their session.
+    size
+        Pixels of the longer side.
+
+    Returns
+    -------
+    list of ndarray
+        Red, green and blue, uint8, shape (h, w, 3); dim outside the mask, with its
+        border in yellow.
+    """
+    parts = [one.trimmed for one in offer.found]
+    boxes = np.array([box for box, mask in parts if mask.any()] or [(0, 0, 1, 1)])
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    low = np.maximum(low - MARGIN * (high - low), 0).astype(int)
+    high = np.minimum(high + MARGIN * (high - low), prepared.shape).astype(int)
+    steps = max(1.0, float((high - low).max()) / size)
+    rows, cols = (
+        np.arange(first, last, steps).astype(int)
+        for first, last in zip(low, high, strict=True)
+    )
+    image = to_rgb(prepared.read(rows, cols))
+    return [_picture(image, _on_grid(*part, rows, cols)) for part in parts]
+
+
+def _on_grid(
+    box: Box, mask: Mask, rows: NDArray[np.int_], cols: NDArray[np.int_]
+) -> Mask:
+    """Return a mask, known on a box, at the pixels of a grid."""
+    found = np.zeros((len(rows), len(cols)), dtype=bool)
+    down = (rows >= box[0]) & (rows < box[2])
+    right = (cols >= box[1]) & (cols < box[3])
+    found[np.ix_(down, right)] = mask[np.ix_(rows[down] - box[0], cols[right] - box[1])]
+    return found
+
+
+def _picture(image: NDArray[np.float32], mask: Mask) -> Pixels:
+    """Return a mask on an image, (3, h, w), as (h, w, 3)."""
+    light = np.where(mask, 1.0, DIM) * np.clip(image, 0, 1)
+    picture = (255 * np.moveaxis(light, 0, -1)).astype(np.uint8)
+    picture[mask & ~ndimage.binary_erosion(mask)] = YELLOW
+    return picture
 
 
 def _next(offer: Offer) -> int:

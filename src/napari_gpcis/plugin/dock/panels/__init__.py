@@ -9,6 +9,7 @@ from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.image import ChannelsPanel, ContrastPanel
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.dock.panels.other_masks import OtherMasksPanel
 from napari_gpcis.plugin.dock.panels.shortcuts import ShortcutsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.dock.panels.base import Panel
 
 PANELS: tuple[type[Panel], ...] = (
-    ObjectsPanel,
     ClickingPanel,
+    OtherMasksPanel,
     UncertaintyPanel,
     StackPanel,
+    ObjectsPanel,
+    FilesPanel,
     ChannelsPanel,
     ContrastPanel,
     ModelPanel,
-    FilesPanel,
     ShortcutsPanel,
 )
-"""The sections, in their order from top to bottom."""
+"""The sections, page by page, in their order from top to bottom."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_gpcis.plugin.dock.pages import ANNOTATE
 from napari_gpcis.plugin.settings.shortcuts import key_of
 
 if TYPE_CHECKING:
@@ -31,11 +32,14 @@ class Panel(QWidget):
     ----------
     title : str
         Text of the section's header.
+    page : str
+        Title of the tab that has the section, see :data:`.PAGES`.
     unfolded : bool
         True for a section that is open at first.
     """
 
     title: ClassVar[str]
+    page: ClassVar[str] = ANNOTATE
     unfolded: ClassVar[bool] = False
 
     wanted = Signal(bool)

@@ -46,6 +46,7 @@ class ClickingPanel(Panel):
     """Preview under the mouse, threshold and tidying of the mask, boxes, signs."""
 
     title: ClassVar[str] = "Clicking"
+    unfolded: ClassVar[bool] = True
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)

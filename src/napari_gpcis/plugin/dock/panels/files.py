@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QPushButton,
 )
 
+from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.saving.export import CLICKS, Saver, file_names
 from napari_gpcis.plugin.saving.record import source_of
@@ -102,6 +103,8 @@ class FilesPanel(Panel):
     """
 
     title: ClassVar[str] = "Files"
+    page: ClassVar[str] = FILES
+    unfolded: ClassVar[bool] = True
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.base import Section, explain_labels
+from napari_gpcis.plugin.dock.pages import SETTINGS
 from napari_gpcis.plugin.dock.panels.base import Panel, axis_name
 from napari_gpcis.plugin.viewer.channels import (
     blend,
@@ -66,6 +67,7 @@ class ChannelsPanel(Panel):
     """
 
     title: ClassVar[str] = "Channels"
+    page: ClassVar[str] = SETTINGS
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
@@ -216,6 +218,7 @@ class ContrastPanel(Panel):
     """
 
     title: ClassVar[str] = "Contrast"
+    page: ClassVar[str] = SETTINGS
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)

@@ -13,6 +13,7 @@ from napari_gpcis.checkpoints.registry import facts
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.plugin.dock.base import explain_labels
 from napari_gpcis.plugin.dock.model_list import MODELS
+from napari_gpcis.plugin.dock.pages import SETTINGS
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 
@@ -53,6 +54,7 @@ class ModelPanel(Panel):
     """
 
     title: ClassVar[str] = "Models"
+    page: ClassVar[str] = SETTINGS
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
     QTableView,
 )
 
+from napari_gpcis.plugin.dock.pages import REVIEW
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.object_list import Flash, ObjectIndex, ObjectTable
@@ -85,6 +86,8 @@ class ObjectsPanel(Panel):
     """Write mode and overwriting; list of finished objects to visit or correct."""
 
     title: ClassVar[str] = "Objects"
+    page: ClassVar[str] = REVIEW
+    unfolded: ClassVar[bool] = True
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)

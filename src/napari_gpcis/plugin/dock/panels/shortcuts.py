@@ -8,6 +8,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.dock.pages import HELP_PAGE
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import (
@@ -43,6 +44,7 @@ class ShortcutsPanel(Panel):
     """
 
     title: ClassVar[str] = "Shortcuts"
+    page: ClassVar[str] = HELP_PAGE
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)

@@ -115,7 +115,7 @@ class StackPanel(Panel):
         self.message.setVisible(bool(self.message.text()))
         self._show_axes(axes)
         self._show_planes()
-        self.wanted.emit(bool(axes) or self.controller.annotation is None)
+        self.wanted.emit(bool(axes))
 
     def close_links(self) -> None:
         """Disconnect from the preferences."""
