@@ -1,8 +1,8 @@
 """Time of a click while other programs keep the processor busy.
 
-OpenMP's threads can wait for work by spinning or by sleeping (``OMP_WAIT_POLICY``). Each
-policy gets processes of its own, in turns, beside ``--busy`` processes that compute all the
-time.
+OpenMP's threads can wait for work by spinning or by sleeping (``OMP_WAIT_POLICY``).
+Each policy gets processes of its own, in turns, beside ``--busy`` processes that compute
+all the time.
 
     python benchmarks/busy.py --busy 2
 """
@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from statistics import median
 from time import perf_counter
 
@@ -77,9 +78,8 @@ def clicks(model: str) -> list[tuple[float, float]]:
         moments.append(perf_counter())
         session.add_click(x + 40, y, positive=False)
         moments.append(perf_counter())
-        times.append(
-            tuple(1e3 * (b - a) for a, b in zip(moments, moments[1:], strict=False))
-        )
+        first, second = (1e3 * (b - a) for a, b in pairwise(moments))
+        times.append((first, second))
     return times[1:]
 
 

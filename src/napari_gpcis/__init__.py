@@ -6,8 +6,8 @@ napari only by ``napari_gpcis.plugin``.
 It sets the environment variable ``OMP_WAIT_POLICY`` to ``PASSIVE`` unless it is set:
 OpenMP's threads, those of PyTorch, then sleep between two computations instead of
 keeping a core busy, which on a busy machine makes a click several times faster
-(``benchmarks/busy.py``). OpenMP reads it once, so it is without effect where PyTorch was
-imported before.
+(``benchmarks/busy.py``). OpenMP reads it once, so it is without effect where PyTorch
+was imported before.
 """
 
 from __future__ import annotations
