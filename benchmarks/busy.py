@@ -1,8 +1,8 @@
 """Time of a click while other programs keep the processor busy.
 
 OpenMP's threads can wait for work by spinning or by sleeping (``OMP_WAIT_POLICY``).
-Each policy gets processes of its own, in turns, beside ``--busy`` processes that compute
-all the time.
+Each policy gets processes of its own, in turns, beside ``--busy`` processes that
+compute all the time.
 
     python benchmarks/busy.py --busy 2
 """
