@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from napari_gpcis.checkpoints.info import InferenceSettings, ModelInfo, read_info
 from napari_gpcis.checkpoints.load import download_model, load_checkpoint
 from napari_gpcis.checkpoints.registry import (
-    DEFAULT_MODEL,
     ModelEntry,
     broken_user_models,
     find_checkpoint,
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from napari_gpcis.checkpoints.weights import save_checkpoint
 
 __all__ = [
-    "DEFAULT_MODEL",
     "InferenceSettings",
     "ModelEntry",
     "ModelInfo",
