@@ -21,6 +21,8 @@ class Stream(IntEnum):
     LAYERS = 6
     ORDER = 7
     CROP = 8
+    CLICK_SETS = 9
+    PERMUTATION = 10
 
 
 def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_gpcis.batch.workers import WorkerPool
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import common_folder
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
@@ -56,7 +57,7 @@ class Settings:
     """
 
     output: Path
-    model: str = "gpcis-mobilenet-v2"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     plane: tuple[int, ...] = ()
     contrast: tuple[float, ...] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.cli.segment import (
     add_image_arguments,
     add_tidy_arguments,
@@ -80,7 +81,7 @@ def add_find_similar_command(commands: Any) -> None:
     )
     add_tidy_arguments(parser)
     add("--least", type=float, metavar="P", help="least confidence, from 0 to 1")
-    add("--model", default="gpcis-mobilenet-v2", help="name, or .safetensors file")
+    add("--model", default=DEFAULT_MODEL, help="name, or .safetensors file")
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add_image_arguments(parser)
     add("--threshold", type=float, help="probability of the boundary")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -392,7 +393,7 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
         default="tif",
         help="of the label images, with --clicks",
     )
-    add("--model", default="gpcis-mobilenet-v2", help="name, or .safetensors file")
+    add("--model", default=DEFAULT_MODEL, help="name, or .safetensors file")
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add(
         "--view",

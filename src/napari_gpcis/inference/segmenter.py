@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import Box, check_clicks, clip_box, whole_image
 from napari_gpcis.inference.backends import accelerated, check_backend, chosen_backend
@@ -104,7 +105,7 @@ class Segmenter:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | os.PathLike[str] = "gpcis-mobilenet-v2",
+        name_or_path: str | os.PathLike[str] = DEFAULT_MODEL,
         device: str = "auto",
         *,
         exact: bool = False,

@@ -15,6 +15,7 @@ from qtpy.QtTest import QTest
 import napari_gpcis.plugin.dock.panels.model as model_panel
 from _model_server import ModelServer, serving
 from napari_gpcis.checkpoints import (
+    DEFAULT_MODEL,
     ModelInfo,
     download,
     list_models,
@@ -35,7 +36,7 @@ from napari_gpcis.plugin.dock.panels.model import (
     ModelPanel,
     devices_here,
 )
-from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,199 +1,219 @@
-"""Clicks of latent diversity: laws, margins, counts and seeds."""
+"""Clicks and guidance: the right distributions, and the same ones for a seed."""
 
-from collections import Counter
-from itertools import combinations
+from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
 from gpcis_training.diversity.clicks import (
-    BoundaryClicker,
-    TrainingClicks,
-    boundary_clicker,
-    click_chances,
-    negatives,
-    positives,
-    training_clicks,
+    DistanceClicker,
+    SamplingOptions,
+    distance_clicker,
+    sample_negatives,
+    sample_positives,
 )
+from gpcis_training.diversity.guidance import clicked, distance_map, guidance
 from gpcis_training.evaluation.datasets import EvaluationObject
+from gpcis_training.evaluation.robot import depth_map
 from napari_gpcis.errors import InputError
 
-SHAPE = (90, 100)
-LAWS = TrainingClicks()
+PUBLISHED = SamplingOptions(none=0)
+SQUARE = np.zeros((120, 140), bool)
+SQUARE[30:80, 40:110] = True
+AWAY = distance_transform_edt(~SQUARE)
+DEPTH = distance_transform_edt(SQUARE)
 
 
-def _box(*box):
-    mask = np.zeros(SHAPE, dtype=bool)
-    mask[box[0] : box[1], box[2] : box[3]] = True
-    return mask
-
-
-MASK = _box(20, 60, 30, 80)
-OTHER = _box(70, 90, 0, 25)
-
-
-def _rng(k):
-    return np.random.default_rng(k)
-
-
-def _gaps(pixels):
-    return [np.hypot(a - c, b - d) for (a, b), (c, d) in combinations(pixels, 2)]
-
-
-def test_positives_keep_margin_and_step_and_their_number_is_1_to_10():
-    depth = distance_transform_edt(MASK)
-    counts = Counter()
-    for k in range(200):
-        found = positives(MASK, LAWS, _rng(k))
-        assert all(depth[pixel] >= 5 for pixel in found)
-        assert min(_gaps(found), default=10) >= 10
-        counts[len(found)] += 1
-    assert set(counts) <= set(range(1, 11))
-    assert 10 <= counts[1] <= 35  # one in ten
-    assert 10 <= counts[4] <= 35
-
-
-def test_positives_lie_anywhere_in_the_object():
-    one = TrainingClicks(positives=1)
-    rows = [positives(MASK, one, _rng(k))[0][0] for k in range(300)]
-    assert (min(rows), max(rows)) == (24, 55)
-    assert np.mean(rows) == pytest.approx(39.5, abs=2)
-    assert np.std(rows) == pytest.approx(32 / 12**0.5, rel=0.1)  # all alike
-
-
-def test_a_thin_object_is_clicked_in_its_middle():
-    line = _box(10, 13, 10, 90)
-    for k in range(5):
-        assert {row for row, _ in positives(line, LAWS, _rng(k))} == {11}
-
-
-def _by_strategy(others, count=300):
-    """Return the draws of each strategy: background, around, others."""
-    found = {0: [], 1: [], 2: []}
-    for k in range(count):
-        strategy = int(_rng(k).integers(3 if others else 2))
-        found[strategy].append(negatives(MASK, others, LAWS, _rng(k)))
-    return found
-
-
-def test_negatives_follow_three_strategies():
-    away = distance_transform_edt(~MASK)
-    found = _by_strategy([OTHER])
-    for draws in found.values():
-        assert 70 <= len(draws) <= 130
-        assert all(not MASK[pixel] for draw in draws for pixel in draw)
-    background, around, others = found.values()
-    assert all(away[pixel] >= 5 for draw in background for pixel in draw)
-    assert all(min(_gaps(draw), default=10) >= 10 for draw in background)
-    assert {len(draw) for draw in background} == set(range(1, 16))
-    assert all(0 < away[pixel] <= 40 for draw in around for pixel in draw)
-    assert {len(draw) for draw in around} == {15}
-    assert all(OTHER[pixel] for draw in others for pixel in draw)
-    assert all(draws for draws in others)
-
-
-def test_an_image_with_one_object_has_two_strategies():
-    found = _by_strategy([], 60)
-    assert not found[2]
-    assert 18 <= len(found[0]) <= 42
-
-
-def test_clicks_around_are_spread():
-    spread = _by_strategy([])[1]
-    assert min(min(_gaps(draw)) for draw in spread) > 6
-    draw = spread[0]
-    away = distance_transform_edt((distance_transform_edt(~MASK) <= 40) & ~MASK)
-    second = draw[1]
-    rows, cols = np.indices(SHAPE)
-    left = np.minimum(away, np.hypot(rows - draw[0][0], cols - draw[0][1]))
-    assert left[second] == left.max()  # farthest from all, the first click included
-
-
-def test_no_click_is_on_ignored_pixels():
-    ignore = _box(0, 90, 0, 50)
-    for k in range(20):
-        found = negatives(MASK, [], LAWS, _rng(k), ignore)
-        assert not any(ignore[pixel] for pixel in found)
-
-
-def test_a_visit_draws_one_of_15_sets_of_each_sign():
-    fixed = [training_clicks(MASK, [OTHER], LAWS, (7, 3, k)) for k in range(200)]
-    signs = [
-        {tuple(each for each in draw if each.positive is sign) for draw in fixed}
-        for sign in (True, False)
+def gaps(pixels: list[tuple[int, int]]) -> list[float]:
+    return [
+        float(np.hypot(a[0] - b[0], a[1] - b[1]))
+        for k, a in enumerate(pixels)
+        for b in pixels[:k]
     ]
-    assert [len(found) for found in signs] == [15, 15]
-    assert len({tuple(draw) for draw in fixed}) > 60  # independently
-    assert training_clicks(MASK, [OTHER], LAWS, (7, 3, 5)) == fixed[5]
-    assert training_clicks(MASK, [OTHER], LAWS, (7, 4, 5)) != fixed[5]
-    new = TrainingClicks(sets=0)
-    draws = {tuple(training_clicks(MASK, [], new, (7, 3, k))) for k in range(60)}
-    assert len(draws) > 55
 
 
-@pytest.mark.parametrize(("share", "least", "most"), [(0, 0, 0), (0.5, 30, 70)])
-def test_the_share_without_negatives(share, least, most):
-    laws = TrainingClicks(no_negatives=share)
-    draws = [training_clicks(MASK, [], laws, (1, 2, k)) for k in range(100)]
-    alone = sum(all(click.positive for click in draw) for draw in draws)
-    assert least <= alone <= most
+def test_positives_keep_margin_step_and_count() -> None:
+    rng = np.random.default_rng(0)
+    draws = [sample_positives(SQUARE, PUBLISHED, rng) for _ in range(300)]
+    assert all(DEPTH[pixel] >= 5 for pixels in draws for pixel in pixels)
+    assert min(min(gaps(pixels)) for pixels in draws if len(pixels) > 1) >= 10
+    counts = np.bincount([len(pixels) for pixels in draws], minlength=11)
+    assert counts[0] == 0
+    assert len(counts) == 11
+    # ten numbers, all as likely: 30 of each are expected
+    assert ((counts[1:10] > 12) & (counts[1:10] < 52)).all()
 
 
-def test_what_cannot_be_drawn_is_one_line():
-    with pytest.raises(InputError, match="mask must hold a pixel"):
-        training_clicks(np.zeros((3, 3), bool), [], LAWS, (1, 2))
-    with pytest.raises(InputError, match="no_negatives must be"):
-        TrainingClicks(no_negatives=2)
-    with pytest.raises(InputError, match="numbers of clicks must be"):
-        TrainingClicks(positives=0)
+def test_a_single_positive_lies_anywhere_alike() -> None:
+    rng = np.random.default_rng(1)
+    options = SamplingOptions(positives=1)
+    rows = [sample_positives(SQUARE, options, rng)[0][0] for _ in range(2000)]
+    shares = np.histogram(rows, bins=4, range=(34.0, 75.0))[0] / 2000
+    assert np.abs(shares - 0.25).max() < 0.05
 
 
-def test_the_first_click_of_the_test_is_proportional_to_the_depth():
-    gt = np.zeros((5, 9), np.int8)
-    gt[1:4, 1:8] = 1
-    nothing, free = np.zeros(gt.shape, bool), np.ones(gt.shape, bool)
-    chances = click_chances(gt, nothing, free)
-    assert chances.sum() == 16 * 1 + 5 * 2  # the rim, and the middle row
-    middle = 0
-    for k in range(1000):
-        click = BoundaryClicker(k)(gt, nothing, free)
-        assert click.positive
-        assert gt[click.pixel] == 1
-        middle += chances[click.pixel] == 2
-    assert middle / 1000 == pytest.approx(10 / 26, abs=0.05)
+def test_thin_objects_get_a_click() -> None:
+    thin = np.zeros((30, 30), bool)
+    thin[10, 3:20] = True
+    pixels = sample_positives(thin, PUBLISHED, np.random.default_rng(0))
+    assert pixels
+    assert all(thin[pixel] for pixel in pixels)
 
 
-def test_later_clicks_lie_in_all_errors_with_the_true_label():
-    gt, mask = np.zeros((12, 12), np.int8), np.zeros((12, 12), bool)
-    gt[0:6, 0:4] = 1
-    mask[0:6, 0:2] = True  # missing: columns 2 and 3
-    mask[8:12, 6:12] = True  # superfluous
-    gt[:, 11] = -1  # ignored
-    free = np.ones(gt.shape, bool)
-    free[10, 8] = False
-    chances = click_chances(gt, mask, free)
-    found = [BoundaryClicker(k)(gt, mask, free) for k in range(600)]
-    signs = {True: 0, False: 0}
-    for click in found:
-        assert chances[click.pixel] > 0
-        assert click.positive is bool(gt[click.pixel] == 1)
-        signs[click.positive] += 1
-    share = chances[0:6].sum() / chances.sum()
-    assert signs[True] / 600 == pytest.approx(share, abs=0.06)
-    assert all(click.pixel != (10, 8) for click in found)
-
-
-def test_no_error_no_click_and_the_seed_decides():
-    gt = np.ones((4, 4), np.int8)
-    right, free = np.ones((4, 4), bool), np.ones((4, 4), bool)
-    assert BoundaryClicker()(gt, right, free) is None
-    item = EvaluationObject("a.png", "a.png", (1,))
-    large = np.ones((60, 60), np.int8)
-    empty, all_free = np.zeros((60, 60), bool), np.ones((60, 60), bool)
-    first, again, other = (
-        boundary_clicker(item, seed)(large, empty, all_free) for seed in (1, 1, 2)
+def strategy(pixels: list[tuple[int, int]], other: np.ndarray) -> str:
+    """Name the strategy that the pixels are from."""
+    if all(other[p] for p in pixels):
+        return "others"
+    return (
+        "around" if min(AWAY[p] for p in pixels) < 5 or is_farthest(pixels) else "far"
     )
-    assert first == again
-    assert first != other
-    assert boundary_clicker(item, 1, repeat=1)(large, empty, all_free) != first
+
+
+def is_farthest(pixels: list[tuple[int, int]]) -> bool:
+    band = ~SQUARE & (AWAY <= 40)
+    distances = distance_transform_edt(band)
+    places = np.argwhere(band)
+    for before, after in pairwise(pixels):
+        away = np.hypot(places[:, 0] - before[0], places[:, 1] - before[1])
+        values = distances[band]
+        distances[band] = np.minimum(values, away)
+        if distances[after] < distances[band].max() - 1e-9:
+            return False
+    return len(pixels) == 15
+
+
+def test_strategies_of_negatives_are_drawn_alike() -> None:
+    rng = np.random.default_rng(2)
+    other = np.zeros_like(SQUARE)
+    other[90:118, 5:40] = True
+    found: dict[str, int] = {}
+    for _ in range(150):
+        pixels = sample_negatives(SQUARE, [other], PUBLISHED, rng)
+        assert not any(SQUARE[p] for p in pixels)
+        name = strategy(pixels, other)
+        found[name] = found.get(name, 0) + 1
+        if name == "far":
+            assert len(pixels) <= 15
+            assert min(AWAY[p] for p in pixels) >= 5
+            assert all(gap >= 10 for gap in gaps(pixels))
+    assert set(found) == {"others", "around", "far"}
+    assert all(28 <= count <= 74 for count in found.values())  # 50 are expected
+    alone = [
+        strategy(sample_negatives(SQUARE, [], PUBLISHED, rng), other) for _ in range(40)
+    ]
+    assert 8 <= alone.count("around") <= 32
+
+
+def test_negatives_around_are_the_farthest_ones_in_the_band() -> None:
+    other = np.zeros_like(SQUARE)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        pixels = sample_negatives(SQUARE, [], PUBLISHED, rng)
+        if strategy(pixels, other) == "around":
+            break
+    assert is_farthest(pixels)
+    assert all(0 < AWAY[p] <= 40 for p in pixels)
+
+
+def test_share_without_negatives() -> None:
+    rng = np.random.default_rng(3)
+    empty = [
+        not sample_negatives(SQUARE, [], SamplingOptions(), rng) for _ in range(200)
+    ]
+    assert 75 <= sum(empty) <= 125
+    full = np.ones((20, 20), bool)
+    assert sample_negatives(full, [], PUBLISHED, rng) == []
+
+
+def test_negatives_only_where_allowed() -> None:
+    allowed = np.zeros_like(SQUARE)
+    allowed[:, :30] = True
+    rng = np.random.default_rng(4)
+    draws = [sample_negatives(SQUARE, [], PUBLISHED, rng, allowed) for _ in range(20)]
+    assert any(draws)
+    assert all(allowed[p] for pixels in draws for p in pixels)
+
+
+def test_test_clicks_are_in_proportion_to_the_distance() -> None:
+    gt = np.zeros((9, 12), np.int8)
+    gt[2:7, 2:9] = 1
+    clicker, free = DistanceClicker(0), np.ones(gt.shape, bool)
+    counts = np.zeros(gt.shape)
+    for _ in range(6000):
+        click = clicker(gt, np.zeros(gt.shape, bool), free)
+        assert click is not None
+        assert click.positive
+        counts[click.pixel] += 1
+    expected = depth_map(gt == 1)
+    expected /= expected.sum()
+    error = np.sqrt(expected * (1 - expected) / 6000)
+    assert (np.abs(counts / 6000 - expected) <= 4.5 * error + 1e-12).all()
+
+
+def test_later_test_clicks_come_from_all_wrong_pixels() -> None:
+    gt = np.zeros((20, 40), np.int8)
+    gt[5:15, 5:15] = 1
+    gt[:, 20] = -1
+    mask = np.zeros(gt.shape, bool)
+    mask[5:15, 25:35] = True
+    mask[:, 20] = True
+    clicker, free = DistanceClicker(1), np.ones(gt.shape, bool)
+    signs = []
+    for _ in range(400):
+        click = clicker(gt, mask, free)
+        assert click is not None
+        assert click.positive == (gt[click.pixel] == 1)
+        assert gt[click.pixel] != -1
+        signs.append(click.positive)
+    assert 150 < sum(signs) < 250  # both errors are of one shape
+    assert clicker(gt, gt == 1, free) is None
+    free[:] = False
+    assert clicker(gt, mask, free) is None
+
+
+def test_test_clicks_depend_on_seed_repeat_and_object() -> None:
+    gt = np.zeros((60, 60), np.int8)
+    gt[5:55, 5:55] = 1
+    mask, free = np.zeros(gt.shape, bool), np.ones(gt.shape, bool)
+    item, other = EvaluationObject("a", "b", (1,)), EvaluationObject("a", "b", (2,))
+
+    def first(*given: object) -> tuple[int, int]:
+        click = distance_clicker(*given)(gt, mask, free)  # type: ignore[arg-type]
+        assert click is not None
+        return click.pixel
+
+    assert first(item, 0, 0) == first(item, 0, 0)
+    assert (
+        len({first(item, 0, 0), first(item, 1, 0), first(item, 0, 1), first(other)})
+        == 4
+    )
+
+
+def test_distance_maps_are_255_without_clicks_and_cut_there() -> None:
+    none = np.zeros((4, 300), bool)
+    assert (distance_map(none) == 255).all()
+    found = distance_map(clicked((4, 300), [(0, 0)]))
+    assert found[3, 4] == 5
+    assert found[0, 299] == 255
+
+
+def test_guidance_in_the_order_of_the_published_code() -> None:
+    positive, negative = clicked((5, 6), [(1, 1)]), clicked((5, 6), [])
+    maps = guidance(positive, negative)
+    assert maps.shape == (4, 5, 6)
+    assert maps[0, 1, 4] == pytest.approx(3 / 255)
+    assert (maps[1] == 1).all()
+    assert maps[2, 1, 1] == 0
+    assert maps[2].sum() == 29
+    assert (maps[3] == 1).all()
+    assert guidance(positive, negative, distances=False).shape[0] == 2
+    assert np.array_equal(guidance(positive, negative, clicks=False), maps[:2])
+
+
+def test_laws_that_cannot_be_drawn_are_refused() -> None:
+    for wrong in ({"positives": 0}, {"none": 2.0}, {"margin": -1.0}):
+        with pytest.raises(InputError):
+            SamplingOptions(**wrong)  # type: ignore[arg-type]

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from gpcis_training.config import load_config
-from gpcis_training.diversity.options import load_diversity_config
+from gpcis_training.diversity.config import load_diversity_config
 from napari_gpcis.model.gpcis import build_model
 
 FOLDER = Path(__file__).parents[3] / "training" / "configs"
-DIVERSITY = sorted(FOLDER.glob("diversity_*.yaml"))
+DIVERSITY = sorted((FOLDER / "diversity").glob("*.yaml"))
 SUPERPIXELS = sorted(FOLDER.glob("superpixels_*.yaml"))  # have their own test
-CONFIGS = sorted({*FOLDER.glob("*.yaml")} - {*DIVERSITY, *SUPERPIXELS})
+CONFIGS = sorted({*FOLDER.glob("*.yaml")} - {*SUPERPIXELS})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -24,9 +24,8 @@ def test_shipped_configurations_are_valid(path):
 @pytest.mark.parametrize("path", DIVERSITY, ids=lambda path: path.stem)
 def test_shipped_configurations_of_diversity_are_valid(path):
     config = load_diversity_config(path)
-    assert config.masks == 6
-    assert config.selects
-    assert config.training_data
+    assert config.design.masks == 6
+    assert config.data
 
 
 def test_both_stages_build_the_same_network():

@@ -1,12 +1,10 @@
-"""Latent diversity: several masks for the same clicks, and a network that chooses.
+"""Latent diversity: several masks for the same clicks, and one of them selected.
 
-A context aggregation network proposes M masks from the image, the hypercolumn of a
-VGG-19 and the clicks; a second one chooses among them [1]_.
+The published system [1]_: hypercolumns of VGG-19, distance and click maps, a context
+aggregation network that proposes M masks, and a second one that selects among them.
 
 References
 ----------
-.. [1] Li, Chen, Koltun: "Interactive image segmentation with latent diversity",
-   CVPR 2018.
+.. [1] Li, Chen, Koltun, "Interactive image segmentation with latent diversity", CVPR
+   2018.
 """
-
-from __future__ import annotations

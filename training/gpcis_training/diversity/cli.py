@@ -1,4 +1,4 @@
-"""Command ``gpcis-train diversity``: fit and evaluate latent diversity."""
+"""Command ``gpcis-train diversity``: fit and evaluate the published system."""
 
 from __future__ import annotations
 
@@ -7,192 +7,203 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
+from gpcis_training.diversity.config import ABLATIONS, load_diversity_config
 from gpcis_training.diversity.evaluation import (
-    BOUNDARY,
-    LAWS,
+    CLICK_LAWS,
+    DISTANCE,
+    MAX_CLICKS,
     diversity_table,
     evaluate_diversity,
 )
-from gpcis_training.diversity.options import ABLATIONS, load_diversity_config
-from gpcis_training.diversity.published import published_ablation
-from gpcis_training.evaluation.cli import add_set_arguments, chosen_sets
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from gpcis_training.diversity.evaluation import DiversityResult
     from gpcis_training.diversity.vgg19 import VGG19
 
-_PUBLISHED = ", ".join(f"{name} {published_ablation(name)}" for name in ABLATIONS)
+RANDOM = "random"
+"""In place of a file of weights: random ones."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands of ``gpcis-train diversity``."""
-    commands = parser.add_subparsers(
-        required=True, metavar="COMMAND", dest="diversity_command"
-    )
-    fit = commands.add_parser("fit", help="train proposals and selector")
-    _add_fit(fit)
-    fit.set_defaults(diversity=_fit)
-    evaluate = commands.add_parser(
-        "evaluate", help="clicks needed, beside the published figures"
-    )
-    _add_evaluate(evaluate)
-    evaluate.set_defaults(diversity=_evaluate)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Run ``gpcis-train diversity`` and return the exit status."""
-    try:
-        arguments.diversity(arguments)
-    except (GPCISError, OSError) as error:
-        command = f"gpcis-train diversity {arguments.diversity_command}"
-        print(f"{command}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _add_fit(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    fit = commands.add_parser("fit", help="train both networks, or go on with a run")
+    add = fit.add_argument
     add("config", type=Path, help="YAML configuration")
     add("--data", type=Path, required=True, help="folder that holds the data sets")
     add("-o", "--output", type=Path, required=True, help="folder of the run")
-    _add_vgg(parser)
-    add(
-        "--ablation",
-        choices=ABLATIONS,
-        help=f"a variant of the paper's Table 4 (published NoC@85 on DAVIS: full "
-        f"{published_ablation('full')}, {_PUBLISHED})",
-    )
+    _add_machine(fit)
+    add("--ablation", choices=ABLATIONS, help="a row of the published Table 4")
+    add("--restart", action="store_true", help="ignore an earlier state in the folder")
     add(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="any entry of the configuration, e.g. loss.measure=l1",
+        help="any entry of the configuration, e.g. loss.ranks=0.01",
     )
-    add("--restart", action="store_true", help="ignore an earlier state in the folder")
-    add("--device", default="cpu", help="where the networks are (cpu, cuda)")
-
-
-def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("system", type=Path, help="file of the trained networks (.safetensors)")
-    _add_vgg(parser)
-    add_set_arguments(parser)
+    fit.set_defaults(work=run_fit)
+    evaluate = commands.add_parser(
+        "evaluate", help="clicks needed, beside the published Tables 2 to 4"
+    )
+    add = evaluate.add_argument
+    add("models", nargs="+", type=Path, help="files that fit has written")
+    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
+    add(
+        "--set",
+        "--dataset",
+        dest="objects",
+        nargs="+",
+        required=True,
+        metavar="SET",
+        help="sets as those of gpcis-train evaluate",
+    )
+    _add_machine(evaluate)
+    add("--size", type=int, help="longer side of the images, pixels; 0: as they are")
+    add("--limit", type=int, help="use the first objects of each set only")
+    add("--subset", type=int, help="use so many objects of each set, evenly spread")
     add(
         "--clicks",
-        choices=LAWS,
-        default=BOUNDARY,
-        help="drawn in proportion to the distance to the border (the paper), or in the "
-        "middle of the largest error",
+        nargs="+",
+        choices=CLICK_LAWS,
+        default=[DISTANCE],
+        help="distance: drawn as published; otherwise a law of gpcis-train evaluate",
     )
-    add("--repeats", type=int, default=3, help="runs of each object")
-    add("--seed", type=int, default=0, help="of the drawn clicks")
-    add("--max-clicks", type=int, default=20, help="clicks of a run at most")
-    add("--side", type=int, help="longer side of what the networks see, pixels")
-    add("--device", default="cpu", help="where the networks are (cpu, cuda)")
+    add("--max-clicks", type=int, default=MAX_CLICKS, help="clicks an object at most")
+    add("--repeats", type=int, default=3, help="draws of the clicks of each object")
+    add("--seed", type=int, default=0, help="seed of the draws")
     add("-o", "--output", type=Path, help="write all numbers as JSON")
+    evaluate.set_defaults(work=run_evaluate)
 
 
-def _add_vgg(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--vgg",
-        help="weights of VGG-19: torchvision's state dict, MatConvNet's .mat, or "
-        "'random' for a trial",
-    )
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``gpcis-train diversity`` and return the exit status."""
+    try:
+        _set_threads(arguments.threads)
+        work: Callable[[argparse.Namespace], None] = arguments.work
+        work(arguments)
+    except (GPCISError, OSError) as error:
+        print(f"gpcis-train diversity: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
-def _fit(arguments: argparse.Namespace) -> None:
+def run_fit(arguments: argparse.Namespace) -> None:
     """Train, resuming an unfinished run of the same folder."""
-    from gpcis_training.diversity.training import Trainer
+    from gpcis_training.diversity.training import DiversityTrainer
 
-    config = load_diversity_config(
-        arguments.config, arguments.set, ablation=arguments.ablation
+    config = load_diversity_config(arguments.config, arguments.set, arguments.ablation)
+    vgg = _vgg19(arguments.vgg) if config.design.vgg else None
+    trainer = DiversityTrainer(
+        config, arguments.data, arguments.output, vgg, arguments.device
     )
-    vgg = _load_vgg(arguments) if config.features else None
-    trainer = Trainer(config, arguments.data, arguments.output, vgg, arguments.device)
+    print(f"{len(trainer.visits.objects)} objects")
     if not arguments.restart and trainer.resume():
-        print(f"resuming stage {trainer.stage + 1} at step {trainer.step}")
-    trainer.fit()
-    for line in _summary(trainer.log):
-        print(line)
-    print(f"trained {sum(trainer.steps)} steps: {trainer.result_file}")
+        print(f"resuming the {trainer.phase} at step {trainer.step}")
+    written = trainer.fit()
+    print(f"trained in {trainer.minutes:.1f} min: {written}")
 
 
-def _summary(log: list[dict[str, float]]) -> list[str]:
-    """Return the first and the last line of each stage."""
-    lines = []
-    for stage in dict.fromkeys(entry["stage"] for entry in log):
-        mine = [entry for entry in log if entry["stage"] == stage]
-        for entry in dict.fromkeys((0, len(mine) - 1)):
-            figures = [
-                f"{name} {value:.3f}"
-                for name, value in mine[entry].items()
-                if name not in ("stage", "step")
-            ]
-            lines.append(f"{stage} {mine[entry]['step']}: {', '.join(figures)}")
-    return lines
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    """Measure models on sets and print a table."""
+    from tqdm import tqdm
 
+    from gpcis_training.diversity.checkpoint import load_diversity
+    from gpcis_training.diversity.predictor import DiversityPredictor
+    from gpcis_training.evaluation.datasets import grouped_sets
+    from gpcis_training.evaluation.runner import find_objects
 
-def _evaluate(arguments: argparse.Namespace) -> None:
-    """Measure a system and print its figures beside the published ones."""
     output: Path | None = arguments.output
     if output is not None and not output.parent.is_dir():
         msg = f"--output must be in a folder that exists, got {output}"
         raise InputError(msg)
-    if arguments.side is not None and arguments.side < 1:
-        msg = f"--side must be at least 1, got {arguments.side}"
+    if arguments.size is not None and arguments.size < 0:
+        msg = f"--size must be from 0, got {arguments.size}"
         raise InputError(msg)
-    results = _results(arguments)
+    named = [name for given in arguments.objects for name in grouped_sets(given)]
+    sets = [
+        find_objects(name, arguments.root, None, arguments.limit).subset(
+            arguments.subset
+        )
+        for name in dict.fromkeys(named)
+    ]
+    models = [load_diversity(path) for path in arguments.models]
+    needed = any(model.vgg is not None for model in models)
+    vgg = _vgg19(arguments.vgg) if needed else None
+    predictors = [
+        DiversityPredictor(
+            model,
+            None if model.vgg is None else vgg,
+            arguments.size,
+            arguments.device,
+        )
+        for model in models
+    ]
+    results: list[DiversityResult] = []
+    for chosen in sets:
+        for predictor in predictors:
+            for law in arguments.clicks:
+                title = f"{predictor.trained.name} on {chosen.name}"
+                with tqdm(total=len(chosen.objects), desc=title, unit="object") as bar:
+                    results.append(
+                        evaluate_diversity(
+                            predictor,
+                            arguments.root,
+                            chosen,
+                            clicks=law,
+                            seed=arguments.seed,
+                            repeats=arguments.repeats,
+                            max_clicks=arguments.max_clicks,
+                            report=bar.update,
+                        )
+                    )
     if output is not None:
-        data = {
-            "system": str(arguments.system),
-            "results": [one.to_dict() for one in results],
-        }
-        with replacing(output) as temporary:
-            temporary.write_text(json.dumps(data), encoding="utf-8")
+        with replacing(output) as draft:
+            content = [result.to_dict() for result in results]
+            draft.write_text(json.dumps(content), encoding="utf-8")
     print(diversity_table(results))
 
 
-def _results(arguments: argparse.Namespace) -> list[DiversityResult]:
-    from gpcis_training.diversity.predictor import DiversityPredictor
-    from gpcis_training.diversity.system import load_system
-
-    sets = list(chosen_sets(arguments))
-    system = load_system(arguments.system, _load_vgg(arguments)).to(arguments.device)
-    predictor = DiversityPredictor(system, arguments.side)
-    results = []
-    for chosen in sets:
-        with tqdm(desc=chosen.name, unit="run") as bar:
-            results.append(
-                evaluate_diversity(
-                    predictor,
-                    arguments.root,
-                    chosen,
-                    law=arguments.clicks,
-                    seed=arguments.seed,
-                    repeats=arguments.repeats,
-                    max_clicks=arguments.max_clicks,
-                    report=bar.update,
-                )
-            )
-    return results
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that both sub-commands have."""
+    add = parser.add_argument
+    add(
+        "--vgg",
+        metavar="FILE",
+        help="weights of VGG-19: .pth or .safetensors of torchvision, .mat of "
+        f"MatConvNet; {RANDOM!r}: random ones",
+    )
+    add("--device", default="cpu", help="where to compute (cpu, cuda)")
+    add("--threads", type=int, help="threads of the networks")
 
 
-def _load_vgg(arguments: argparse.Namespace) -> VGG19 | None:
-    """Return the VGG-19 of the command line, and print what it is."""
-    if arguments.vgg is None:
-        return None
-    from gpcis_training.diversity.vgg19 import RANDOM, load_vgg19
+def _vgg19(given: str | None) -> VGG19:
+    """Return the network of the command line, and print where it is from."""
+    from gpcis_training.diversity.vgg19 import load_vgg19, random_vgg19
 
-    network = load_vgg19(arguments.vgg)
-    if network.source == RANDOM:
-        print("VGG-19: random weights")
-    else:
-        print(f"VGG-19: {arguments.vgg}, SHA-256 {network.source}")
+    if given is None:
+        msg = (
+            "--vgg must name the weights of VGG-19 (or be 'random'); --ablation no_vgg "
+            "trains without its features"
+        )
+        raise InputError(msg)
+    network = random_vgg19() if given == RANDOM else load_vgg19(given)
+    print(f"VGG-19: {network.source}")
     return network
+
+
+def _set_threads(threads: int | None) -> None:
+    """Let PyTorch use so many threads; ``None``: as many as it likes."""
+    import torch
+
+    if threads is None:
+        return
+    if threads < 1:
+        msg = f"--threads must be at least 1, got {threads}"
+        raise InputError(msg)
+    torch.set_num_threads(threads)

@@ -1,251 +1,310 @@
-"""Evaluation of latent diversity: clicks of the paper's test, and what masks offer."""
+"""Evaluation as published: clicks to an IoU with drawn clicks, beside the paper's.
+
+The clicks of :class:`.DistanceClicker` are drawn; each object is clicked several times
+and the mean taken. The robot's own laws may be used instead.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gpcis_training.diversity.clicks import boundary_clicker
-from gpcis_training.diversity.published import note, published_rows
+from gpcis_training.diversity.clicks import distance_clicker
 from gpcis_training.evaluation.datasets import FORMS, ground_truth
-from gpcis_training.evaluation.jobs import image_jobs
-from gpcis_training.evaluation.metrics import ClickRun, Estimate, estimate, iou, noc
-from gpcis_training.evaluation.results import run_to_json
-from gpcis_training.evaluation.robot import CENTRE, make_clicker, run_robot
+from gpcis_training.evaluation.metrics import Estimate, estimate, iou, noc
+from gpcis_training.evaluation.robot import LAWS, make_clicker, run_robot
 from gpcis_training.evaluation.tables import markdown
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from gpcis_training.diversity.predictor import DiversityPredictor
     from gpcis_training.evaluation.datasets import EvaluationObject, ObjectSet
 
-BOUNDARY = "boundary"
-LAWS = (BOUNDARY, CENTRE)
-"""Laws of the clicks: that of the paper, and that of RITM and GPCIS (nothing drawn)."""
+DISTANCE = "distance"
+CLICK_LAWS = (DISTANCE, *LAWS)
+"""Laws of the clicks: the published one, and those of the robot."""
 TARGETS = (0.85, 0.90)
 MAX_CLICKS = 20
 TERMS = (
-    "Clicks to an IoU of 0.85 and 0.90, at most {most}, and IoU after one click, "
-    "± standard error over images. Selected: the mask that is shown; Oracle: the best "
-    "of all masks; Chance: the mean of all. Draws: runs of each object."
+    "NoC: clicks to an IoU, 20 if it is not reached; IoU@1 after one click: of the "
+    "mask that is selected, of the best (oracle) and of all on average (random), "
+    "± standard error over images; right: share in which the selected mask is the best."
 )
+DIFFERENT = (
+    "The published figures are of the data that its authors used; images, objects, "
+    "sizes and training may differ here."
+)
+_COCO = ("tiny_coco", "coco_things")
 
 
-class Outcome(NamedTuple):
-    """One run on one object."""
+class Run(NamedTuple):
+    """One object, clicked once to the end."""
 
-    item: EvaluationObject
-    repeat: int
-    run: ClickRun
-    offered: tuple[float, ...]
-    """IoU of each mask after the first click."""
+    ious: tuple[float, ...]
+    """Of the selected mask after each click."""
+    first: tuple[float, ...]
+    """Of all masks after the first click."""
+    chosen: int
+    """Index of the selected one then."""
 
 
 @dataclass(frozen=True)
 class DiversityResult:
-    """Runs of a system on one set.
+    """A model on one set.
 
     Parameters
     ----------
+    model, ablation
+        Name of the model, and of its row in the published Table 4.
     objects
         Name of the set.
-    law, seed, side
-        Protocol of the runs.
-    outcomes
-        The runs.
+    clicks
+        Law of the clicks.
+    items
+        The objects.
+    runs
+        For each object its runs.
     max_clicks
-        Clicks of a run at most.
+        Clicks of an object at most. NoC is shown for 20 only.
     """
 
+    model: str
+    ablation: str
     objects: str
-    law: str
-    seed: int
-    side: int | None
-    outcomes: tuple[Outcome, ...]
+    clicks: str
+    items: tuple[EvaluationObject, ...]
+    runs: tuple[tuple[Run, ...], ...]
     max_clicks: int = MAX_CLICKS
 
     def noc(self, target: float) -> Estimate:
-        """Return the mean number of clicks to an IoU."""
-        most = self.max_clicks
-        return self._mean([noc(one.run.ious, target, most) for one in self.outcomes])
+        """Return the number of clicks to an IoU, `max_clicks` if it is not reached."""
+        return self._mean(lambda run: float(noc(run.ious, target, self.max_clicks)))
 
     @property
     def selected(self) -> Estimate:
-        """IoU of the mask that is shown after one click."""
-        return self._mean([one.run.ious[0] for one in self.outcomes])
+        """IoU of the selected mask after one click."""
+        return self._mean(lambda run: run.first[run.chosen])
 
     @property
     def oracle(self) -> Estimate:
         """IoU of the best mask after one click."""
-        return self._mean([max(one.offered) for one in self.outcomes])
+        return self._mean(lambda run: max(run.first))
 
     @property
-    def chance(self) -> Estimate:
-        """Mean IoU of all masks after one click."""
-        return self._mean([float(np.mean(one.offered)) for one in self.outcomes])
+    def random(self) -> Estimate:
+        """Mean IoU of all masks after one click: that of a random selection."""
+        return self._mean(lambda run: float(np.mean(run.first)))
+
+    @property
+    def right(self) -> Estimate:
+        """Share of first clicks after which no mask is better than the selected."""
+        return self._mean(lambda run: float(run.first[run.chosen] == max(run.first)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: figures, and all runs."""
-        figures = {
-            **{f"noc{round(100 * target)}": self.noc(target) for target in TARGETS},
-            "selected": self.selected,
-            "oracle": self.oracle,
-            "chance": self.chance,
-        }
+        """Return the JSON form."""
         return {
+            "model": self.model,
+            "ablation": self.ablation,
             "objects": self.objects,
-            "clicks": self.law,
-            "seed": self.seed,
-            "side": self.side,
+            "clicks": self.clicks,
             "max_clicks": self.max_clicks,
-            **{name: value.mean for name, value in figures.items()},
-            "published": [row._asdict() for row in published_rows(self.objects)],
-            "note": note(),
+            "noc": {str(target): self.noc(target).mean for target in TARGETS},
+            "selected": self.selected.mean,
+            "oracle": self.oracle.mean,
+            "random": self.random.mean,
+            "right": self.right.mean,
             "results": [
-                {
-                    **asdict(one.item),
-                    "repeat": one.repeat,
-                    "run": run_to_json(one.run),
-                    "offered": one.offered,
-                }
-                for one in self.outcomes
+                {**asdict(item), "runs": [run._asdict() for run in runs]}
+                for item, runs in zip(self.items, self.runs, strict=True)
             ],
         }
 
-    def _mean(self, values: Sequence[float]) -> Estimate:
-        return estimate(values, [one.item.image for one in self.outcomes])
+    def _mean(self, value: Callable[[Run], float]) -> Estimate:
+        """Return the mean over objects of the mean over their runs."""
+        values = [float(np.mean([value(run) for run in runs])) for runs in self.runs]
+        return estimate(values, [item.image for item in self.items])
+
+
+class _FirstMasks:
+    """The predictor, remembering the IoU of all masks after the first click."""
+
+    def __init__(
+        self, predictor: DiversityPredictor, truth: NDArray[np.integer]
+    ) -> None:
+        self._predictor, self._truth = predictor, truth
+        self.ious: tuple[float, ...] = ()
+        self.chosen = 0
+
+    def start(
+        self,
+        image: NDArray[np.generic],
+        first_view: tuple[int, int, int, int] | None,
+    ) -> None:
+        """Begin a new object."""
+        self._predictor.start(image, first_view)
+
+    def click(self, row: int, col: int, positive: bool) -> NDArray[np.bool_]:
+        """Add one click and return the selected mask."""
+        mask = self._predictor.click(row, col, positive)
+        if not self.ious:
+            self.ious = tuple(iou(self._truth, m) for m in self._predictor.masks)
+            self.chosen = self._predictor.chosen
+        return mask
 
 
 def evaluate_diversity(
     predictor: DiversityPredictor,
-    root: str | os.PathLike[str],
+    root: str | Path,
     chosen: ObjectSet,
     *,
-    law: str = BOUNDARY,
+    clicks: str = DISTANCE,
     seed: int = 0,
     repeats: int = 3,
     max_clicks: int = MAX_CLICKS,
     report: Callable[[int], object] | None = None,
 ) -> DiversityResult:
-    """Let the user of the paper's test click on every object of a set.
+    """Measure a model on one set.
 
     Parameters
     ----------
     predictor
-        The method.
+        The model.
     root
         Folder that holds the data sets.
     chosen
-        The objects. The whole image is seen.
-    law
-        One of `LAWS`.
+        The objects.
+    clicks
+        ``"distance"`` as published, or a law of the robot.
     seed, repeats
-        Seed of the drawn clicks, and runs of each object. Where nothing is drawn, one
-        run is made.
+        Of the draws; each object is clicked so many times, once where nothing is
+        drawn.
     max_clicks
-        A run ends after so many clicks, or at the highest target.
+        The robot gives up after so many.
     report
-        Called with 1 after each run.
+        Called with 1 after each object.
 
     Raises
     ------
     InputError
-        If there is no such law, a number is out of range, or a file cannot be used.
+        If a number is out of range, there is no such law, or a file cannot be used.
     """
-    if law not in LAWS:
-        msg = f"clicks must be one of {', '.join(LAWS)}, got {law!r}"
+    if clicks not in CLICK_LAWS:
+        msg = f"clicks must be one of {', '.join(CLICK_LAWS)}, got {clicks!r}"
         raise InputError(msg)
-    if repeats < 1 or max_clicks < 1:
-        msg = f"repeats and clicks must be from 1, got {repeats} and {max_clicks}"
+    if repeats < 1 or not 1 <= max_clicks <= MAX_CLICKS:
+        msg = (
+            f"repeats must be at least 1 and clicks from 1 to {MAX_CLICKS}, got "
+            f"{repeats} and {max_clicks}"
+        )
         raise InputError(msg)
-    form = FORMS[chosen.form]
-    outcomes = []
-    for job in image_jobs(chosen, Path(root)):
-        image = form.load(job.folder / form.images / job.items[0].image)
-        for item in job.items:
-            gt = ground_truth(job.folder, item, job.form)
-            if gt.shape != image.shape[:2]:
-                size = image.shape[:2]
-                msg = f"{item.label} must have the size of {item.image}, {size}"
-                raise InputError(msg)
-            for repeat in range(repeats if law == BOUNDARY else 1):
-                clicker = (
-                    boundary_clicker(item, seed, repeat)
-                    if law == BOUNDARY
-                    else make_clicker(law, item)
-                )
-                recorder = _Recorder(predictor)
-                predictor.start(image)
-                run = run_robot(recorder, gt, max_clicks, max(TARGETS), clicker=clicker)
-                masks = recorder.first
-                first: list[Any] = [] if masks is None else list(masks)
-                offered = tuple(iou(gt, mask) for mask in first)
-                outcomes.append(Outcome(item, repeat, run, offered))
-                if report is not None:
-                    report(1)
-    side = predictor.side
-    return DiversityResult(chosen.name, law, seed, side, tuple(outcomes), max_clicks)
+    form, folder = FORMS[chosen.form], Path(root) / chosen.folder
+    draws = 1 if clicks == "centre" else repeats
+    found: list[tuple[Run, ...]] = []
+    last: tuple[str, NDArray[np.generic]] | None = None
+    for item in chosen.objects:
+        truth = ground_truth(folder, item, chosen.form)
+        if last is None or last[0] != item.image:
+            last = item.image, form.load(folder / form.images / item.image)
+        image = last[1]
+        if image.shape[:2] != truth.shape:
+            msg = f"{item.label} must have the size of {item.image}, {image.shape[:2]}"
+            raise InputError(msg)
+        runs = []
+        for repeat in range(draws):
+            law = (
+                distance_clicker(item, seed, repeat)
+                if clicks == DISTANCE
+                else make_clicker(clicks, item, seed, repeat)
+            )
+            first = _FirstMasks(predictor, truth)
+            first.start(image, None)
+            record = run_robot(first, truth, max_clicks, max(TARGETS), clicker=law)
+            runs.append(Run(record.ious, first.ious, first.chosen))
+        found.append(tuple(runs))
+        if report is not None:
+            report(1)
+    trained = predictor.trained
+    return DiversityResult(
+        trained.name,
+        trained.ablation,
+        chosen.name,
+        clicks,
+        chosen.objects,
+        tuple(found),
+        max_clicks,
+    )
 
 
 def diversity_table(results: Sequence[DiversityResult]) -> str:
-    """Return a Markdown table, the published figures beside those measured."""
+    """Return a Markdown table for each set, the published figures below ours."""
+    parts = []
+    for name in dict.fromkeys(result.objects for result in results):
+        ours = [result for result in results if result.objects == name]
+        rows = [_cells(result) for result in ours]
+        rows += published_cells(name, [result.ablation for result in ours])
+        parts.append(f"**{name}**\n\n{markdown(rows)}\n")
+    notes = [TERMS, f"Paper: {published()['source']}. {DIFFERENT}"]
+    return "\n".join([*parts, *(f"- {note}" for note in notes)])
+
+
+def published_cells(name: str, ablations: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Return the rows of the paper for a set, and those of some ablations.
+
+    Parameters
+    ----------
+    name
+        Of the set. Lists of COCO stand beside the paper's own objects of COCO.
+    ablations
+        Names of rows of Table 4, which is of DAVIS.
+    """
+    key = "coco" if name.startswith(_COCO) else name
     rows = []
-    for one in results:
-        objects = {outcome.item for outcome in one.outcomes}
-        rows.append(
-            {
-                "Set": one.objects,
-                "Method": f"this, {one.law} clicks",
-                "Objects": str(len(objects)),
-                "Draws": str(len(one.outcomes) // len(objects)),
-                "NoC@85": str(one.noc(TARGETS[0])),
-                "NoC@90": str(one.noc(TARGETS[1])),
-                "Selected@1": _shown(one.selected),
-                "Oracle@1": _shown(one.oracle),
-                "Chance@1": _shown(one.chance),
-            }
-        )
-        rows += [
-            {
-                **dict.fromkeys(rows[0], ""),
-                "Set": row.set,
-                "Method": f"{row.method} (published)",
-                "NoC@85": f"{row.noc85:.2f}",
-                "NoC@90": f"{row.noc90:.2f}",
-            }
-            for row in published_rows(one.objects)
-        ]
-    most = max((one.max_clicks for one in results), default=MAX_CLICKS)
-    return f"{markdown(rows)}\n\n{TERMS.format(most=most)}\n\nPublished: {note()}"
+    for method, set_name, noc85, noc90 in published()["rows"]:
+        if set_name == key:
+            row = {"Method": f"*{method} (paper)*"}
+            row |= {"NoC@85": f"{noc85:.2f}", "NoC@90": f"{noc90:.2f}"}
+            rows.append(row)
+    known = published()["ablations"]
+    for ablation in dict.fromkeys(ablations):
+        if key == "davis" and ablation in known:
+            row = {"Method": f"*LD, {ablation} (paper)*"}
+            rows.append(row | {"NoC@85": f"{known[ablation]:.2f}"})
+    return rows
 
 
-class _Recorder:
-    """A predictor that keeps all masks of the first click."""
+@cache
+def published() -> dict[str, Any]:
+    """Return the published figures."""
+    text = (files(__package__) / "published.json").read_text("utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
 
-    def __init__(self, predictor: DiversityPredictor) -> None:
-        self._predictor = predictor
-        self.first: np.ndarray[Any, np.dtype[np.bool_]] | None = None
 
-    def start(
-        self,
-        image: np.ndarray[Any, np.dtype[np.generic]],
-        first_view: tuple[int, int, int, int] | None,
-    ) -> None:
-        self._predictor.start(image, first_view)
-
-    def click(
-        self, row: int, col: int, positive: bool
-    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        mask = self._predictor.click(row, col, positive)
-        if self.first is None:
-            self.first = self._predictor.masks
-        return mask
+def _cells(result: DiversityResult) -> dict[str, str]:
+    """Return the cells of a result by column."""
+    label = f"{result.model} ({result.ablation})" if result.ablation else result.model
+    runs = {len(runs) for runs in result.runs}
+    targets = TARGETS if result.max_clicks == MAX_CLICKS else ()
+    return {
+        "Method": label,
+        "Clicks": f"{result.clicks}, {max(runs)} x",
+        "Objects": str(len(result.items)),
+        **{f"NoC@{100 * t:.0f}": str(result.noc(t)) for t in targets},
+        "IoU@1 selected": _shown(result.selected),
+        "oracle": _shown(result.oracle),
+        "random": _shown(result.random),
+        "right": _shown(result.right),
+    }
 
 
 def _shown(value: Estimate) -> str:

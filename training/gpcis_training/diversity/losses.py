@@ -1,9 +1,12 @@
-"""Losses of latent diversity: the best mask counts, and the selector finds it."""
+"""Losses of both networks: soft Jaccard, clicks, hindsight, ranks, selection.
+
+Where the published code differs from the paper, both are options.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
@@ -11,194 +14,230 @@ from torch.nn import functional
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-MEASURES = ("jaccard", "cross_entropy", "l1")
-CONSTRAINTS = ("best", "all", "none")
-_SMALL = 1e-6
+PAPER, MEAN, CODE, NONE = "paper", "mean", "code", "none"
+CONSTRAINTS = (PAPER, MEAN, CODE, NONE)
+RANKS_PAPER, RANKS_CODE = 1e-2, 2.5e-3
+"""Weight of the ranked-diversity loss of the last mask, in the paper and its code."""
+_TINY = 1e-6
+
+
+def soft_jaccard(target: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Return ``1 - sum min(Y, f) / sum max(Y, f)`` of each mask, shape ``(M,)``.
+
+    Parameters
+    ----------
+    target
+        The object, shape ``(H, W)``, in [0, 1].
+    masks
+        Shape ``(M, H, W)``, in [0, 1].
+    valid
+        Weight of each pixel, shape ``(H, W)``; by default 1.
+    """
+    both, either = torch.minimum(masks, target), torch.maximum(masks, target)
+    if valid is not None:
+        both, either = both * valid, either * valid
+    return 1 - both.sum((1, 2)) / either.sum((1, 2)).clamp_min(_TINY)
+
+
+def soft_jaccard_product(
+    target: Tensor, masks: Tensor, valid: Tensor | None = None
+) -> Tensor:
+    """Return the distance of the published code, whose intersection is the product.
+
+    It is that of :func:`soft_jaccard` where the target is 0 or 1.
+    """
+    both = masks * target
+    either = masks + target - both
+    if valid is not None:
+        both, either = both * valid, either * valid
+    return 1 - both.sum((1, 2)) / either.sum((1, 2)).clamp_min(_TINY)
+
+
+def cross_entropy(target: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Return the mean binary cross-entropy of each mask, shape ``(M,)``."""
+    values = functional.binary_cross_entropy(
+        masks, target.expand_as(masks), reduction="none"
+    )
+    return _mean(values, valid)
+
+
+def absolute(target: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Return the mean absolute difference of each mask, shape ``(M,)``."""
+    return _mean((masks - target).abs(), valid)
+
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "jaccard": soft_jaccard,
+    "jaccard_product": soft_jaccard_product,
+    "cross_entropy": cross_entropy,
+    "l1": absolute,
+}
+"""Distances between an object and masks, by name."""
 
 
 @dataclass(frozen=True)
 class LossOptions:
-    """Laws of the loss of the proposals.
+    """Loss of the network that proposes.
 
     Parameters
     ----------
-    measure
-        Distance of a mask to the object: ``"jaccard"`` (of the paper),
-        ``"cross_entropy"`` or ``"l1"``, the last two as means over the pixels.
-    constraints
-        Where the disobeyed clicks count: ``"best"``: with the distance, of which the
-        least counts (the paper). ``"all"``: beside it, of all masks (its code).
-        ``"none"``: nowhere.
-    mean_clicks
-        Take the mean over the clicks, not their sum (the paper).
-    ranked
-        Factor r of the ranked diversity: all masks count, mask m of M with
-        ``r 2^(M - m)``; 0.01 in the paper, 0.0025 in its code, 0 for none.
+    distance
+        Name of a distance, see :data:`DISTANCES`.
+    constraint
+        Term of the clicks. ``"paper"``: sum of the errors at them, inside the minimum.
+        ``"mean"``: their mean there. ``"code"``: mean over clicks and all masks,
+        outside the minimum. ``"none"``.
+    ranks
+        Weight of the last mask in the ranked-diversity loss, each mask before having
+        twice that of the next; 0 for none. 0.01 in the paper, 0.0025 in its code.
     """
 
-    measure: str = "jaccard"
-    constraints: str = "best"
-    mean_clicks: bool = False
-    ranked: float = 0.0
+    distance: str = "jaccard"
+    constraint: str = PAPER
+    ranks: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the names and numbers."""
-        if self.measure not in MEASURES:
-            msg = f"measure must be one of {', '.join(MEASURES)}, got {self.measure!r}"
+        """Check the values."""
+        if self.distance not in DISTANCES:
+            known = ", ".join(DISTANCES)
+            msg = f"distance must be one of {known}, got {self.distance!r}"
             raise InputError(msg)
-        if self.constraints not in CONSTRAINTS:
+        if self.constraint not in CONSTRAINTS:
             known = ", ".join(CONSTRAINTS)
-            msg = f"constraints must be one of {known}, got {self.constraints!r}"
+            msg = f"constraint must be one of {known}, got {self.constraint!r}"
             raise InputError(msg)
-        if not 0 <= self.ranked < float("inf"):
-            msg = f"ranked must be a number from 0, got {self.ranked}"
+        if self.ranks < 0:
+            msg = f"ranks must be a number from 0, got {self.ranks}"
             raise InputError(msg)
 
 
-class Loss(NamedTuple):
-    """Loss of the proposals, and what came of each."""
-
-    total: Tensor
-    """A number."""
-    distances: Tensor
-    """Of each mask to the object, shape ``(M,)``."""
-    best: int
-    """The mask that counted in the minimum."""
-
-
-def proposals_loss(
-    masks: Tensor,
-    target: Tensor,
-    guidance: Tensor,
-    options: LossOptions | None = None,
-    ignore: Tensor | None = None,
-) -> Loss:
-    """Return the hindsight loss, with ranked diversity if it is asked for.
-
-    Parameters
-    ----------
-    masks
-        Shape ``(1, M, H, W)``, from 0 to 1.
-    target
-        The object, ``(H, W)``, bool.
-    guidance
-        Maps of the clicks, see :func:`.click_maps`, ``(1, 4, H, W)``.
-    options
-        Laws of the loss.
-    ignore
-        Pixels that do not count, ``(H, W)``, bool.
-    """
-    options = options or LossOptions()
-    (found,), kept = masks, None if ignore is None else ~ignore
-    distances = distance(found, target, options.measure, kept)
-    cost = distances
-    if options.constraints == "best":
-        cost = cost + disobedience(found, guidance, mean=options.mean_clicks)
-    best = int(cost.argmin())
-    total = cost[best]
-    if options.constraints == "all":
-        every = disobedience(found, guidance, mean=options.mean_clicks)
-        total = total + (every.mean() if options.mean_clicks else every.sum())
-    if options.ranked:
-        total = total + (ranks(len(distances), options.ranked) * distances).sum()
-    return Loss(total, distances, best)
-
-
-def distance(
-    masks: Tensor, target: Tensor, measure: str = "jaccard", kept: Tensor | None = None
+def click_errors(
+    masks: Tensor, positive: Tensor, negative: Tensor, *, mean: bool = False
 ) -> Tensor:
-    """Return the distance of each mask to an object.
+    """Return the errors of each mask at the clicks, shape ``(M,)``.
+
+    ``|S_p (S_p - f)| + |S_n (S_n - (1 - f))|``, summed: a soft constraint.
 
     Parameters
     ----------
     masks
-        Shape ``(M, H, W)``, from 0 to 1.
-    target
-        Shape ``(H, W)``, bool.
-    measure
-        One of `MEASURES`. Jaccard's is ``1 - sum min(A, B) / sum max(A, B)``.
-    kept
-        Pixels that count; by default all.
-
-    Returns
-    -------
-    tensor
-        Shape ``(M,)``.
-    """
-    flat, truth = masks.flatten(1), target.flatten().to(masks.dtype)
-    if kept is not None:
-        flat, truth = flat[:, kept.flatten()], truth[kept.flatten()]
-    truth = truth.expand_as(flat)
-    if measure == "cross_entropy":
-        inside = flat.clamp(_SMALL, 1 - _SMALL)
-        entropy = functional.binary_cross_entropy(inside, truth, reduction="none")
-        return entropy.mean(dim=1)
-    if measure == "l1":
-        return (flat - truth).abs().mean(dim=1)
-    shared = torch.minimum(flat, truth).sum(dim=1)
-    joined = torch.maximum(flat, truth).sum(dim=1)
-    return 1 - shared / joined.clamp(min=_SMALL)
-
-
-def disobedience(masks: Tensor, guidance: Tensor, *, mean: bool = False) -> Tensor:
-    """Return how far each mask is from the labels of the clicks.
-
-    Parameters
-    ----------
-    masks
-        Shape ``(M, H, W)``, from 0 to 1.
-    guidance
-        Maps of the clicks, ``(1, 4, H, W)``.
+        Shape ``(M, H, W)``.
+    positive, negative
+        1 at clicks, 0 elsewhere, shape ``(H, W)``.
     mean
-        The mean over the clicks, instead of the sum.
-
-    Returns
-    -------
-    tensor
-        Shape ``(M,)``; 0 without clicks.
+        Divide by the number of clicks.
     """
-    positive, negative = guidance[0, 2] == 0, guidance[0, 3] == 0
-    wrong = torch.cat([1 - masks[:, positive], masks[:, negative]], dim=1)
-    total = wrong.sum(dim=1)
-    return total / max(wrong.shape[1], 1) if mean else total
+    errors = (positive * (1 - masks) + negative * masks).sum((1, 2))
+    if mean:
+        return errors / (positive + negative).sum().clamp_min(1)
+    return errors
 
 
-def ranks(masks: int, factor: float) -> Tensor:
-    """Return the weights of the ranked diversity, halving from mask to mask.
-
-    Examples
-    --------
-    >>> ranks(3, 0.01)
-    tensor([0.0400, 0.0200, 0.0100])
-    """
-    return factor * 2.0 ** torch.arange(masks - 1, -1, -1)
-
-
-def permuted(
-    masks: Tensor, best: int, order: Tensor | list[int]
-) -> tuple[Tensor, Tensor]:
-    """Return masks in another order, and where the best one has come.
+def hindsight(errors: Tensor) -> Tensor:
+    """Return the error of the best mask; only that one gets a gradient.
 
     Parameters
     ----------
-    masks
-        Shape ``(1, M, H, W)``.
-    best
-        Index of the best mask.
-    order
-        Mask k of the result is mask ``order[k]``.
-
-    Returns
-    -------
-    tuple
-        The masks, and the target of the selector, shape ``(1,)``.
+    errors
+        Of each mask, shape ``(M,)``. Of equals the first is the best.
     """
-    order = torch.as_tensor(order, device=masks.device)
-    return masks[:, order], (order == best).nonzero()[:, 0]
+    return errors[errors.argmin()]
 
 
-def selector_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the cross-entropy of the scores, ``(1, M)``, and a target, ``(1,)``."""
-    return functional.cross_entropy(logits, target)
+def ranked_diversity(distances: Tensor, last: float) -> Tensor:
+    """Return ``sum_m lambda_m d_m`` with ``lambda_m = last * 2^(M - m)``, m from 1.
+
+    Parameters
+    ----------
+    distances
+        Of each mask, shape ``(M,)``.
+    last
+        Weight of the last mask.
+    """
+    powers = torch.arange(len(distances) - 1, -1, -1, device=distances.device)
+    return (last * 2.0**powers * distances).sum()
+
+
+def proposal_loss(
+    target: Tensor,
+    masks: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    options: LossOptions,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Return the loss of the network that proposes, for one object.
+
+    Parameters
+    ----------
+    target
+        The object, shape ``(H, W)``.
+    masks
+        Shape ``(M, H, W)``.
+    positive, negative
+        1 at clicks, shape ``(H, W)``.
+    options
+        Which loss.
+    valid
+        Weight of each pixel, shape ``(H, W)``; by default 1.
+    """
+    distances = DISTANCES[options.distance](target, masks, valid)
+    errors = distances
+    if options.constraint in (PAPER, MEAN):
+        mean = options.constraint == MEAN
+        errors = distances + click_errors(masks, positive, negative, mean=mean)
+    loss = hindsight(errors)
+    if options.constraint == CODE:
+        loss = loss + click_errors(masks, positive, negative, mean=True).mean()
+    if options.ranks > 0:
+        loss = loss + ranked_diversity(distances, options.ranks)
+    return loss
+
+
+def best_mask(target: Tensor, masks: Tensor, valid: Tensor | None = None) -> int:
+    """Return the index of the mask at the smallest Jaccard distance."""
+    return int(soft_jaccard(target, masks, valid).argmin())
+
+
+def selection_loss(logits: Tensor, best: int, order: Tensor) -> Tensor:
+    """Return the cross-entropy of a selection among permuted masks.
+
+    Parameters
+    ----------
+    logits
+        Of the permuted masks, shape ``(M,)``.
+    best
+        Index of the best mask before it was permuted.
+    order
+        The masks that were shown, in their order: ``masks[order]``.
+    """
+    return functional.cross_entropy(logits[None], permuted_index(best, order)[None])
+
+
+def permuted_index(index: int, order: Tensor) -> Tensor:
+    """Return the place of a mask among those of ``masks[order]``, a whole number."""
+    return (order == index).nonzero()[0, 0]
+
+
+def unpermuted(logits: Tensor, order: Tensor) -> Tensor:
+    """Return the logits of the masks in their first order.
+
+    Parameters
+    ----------
+    logits
+        Of ``masks[order]``, shape ``(M,)``.
+    order
+        That permutation.
+    """
+    return logits[torch.argsort(order)]
+
+
+def _mean(values: Tensor, valid: Tensor | None) -> Tensor:
+    """Return the weighted mean of each ``(H, W)`` plane."""
+    if valid is None:
+        return values.mean((1, 2))
+    return (values * valid).sum((1, 2)) / valid.sum().clamp_min(_TINY)

@@ -1,4 +1,4 @@
-"""A trained system as a method that the robot user drives."""
+"""Predictor for the robot user: clicks in, the selected mask and all others out."""
 
 from __future__ import annotations
 
@@ -6,89 +6,144 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from skimage.transform import resize
 
 from gpcis_training.data.folders import network_colours
-from gpcis_training.diversity.maps import click_maps
-from gpcis_training.diversity.network import enlarged
-from gpcis_training.diversity.training import smaller_shape
-from napari_gpcis.clicks import Click
+from gpcis_training.diversity.guidance import clicked, guidance
+from gpcis_training.diversity.network import enlarge
+from gpcis_training.diversity.training import to_tensor
+from gpcis_training.diversity.visits import reduced_image
+from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from gpcis_training.diversity.system import System
+    from gpcis_training.diversity.checkpoint import TrainedDiversity
+    from gpcis_training.diversity.vgg19 import VGG19
 
 THRESHOLD = 0.5
 
 
 class DiversityPredictor:
-    """Masks of a system for one object at a time.
-
-    What depends on the image alone is kept until another image comes.
+    """Both networks on one image at a time.
 
     Parameters
     ----------
-    system
+    trained
         The networks.
-    side
-        Images are made smaller so that their longer side is at most so many pixels;
-        by default as in the training.
+    vgg
+        VGG-19 with the weights they were trained with; ``None`` for networks that see
+        no features.
+    size
+        Longer side to which images are reduced, pixels; 0: never; by default that of
+        the training.
+    device
+        Where to compute.
+
+    Attributes
+    ----------
+    masks
+        All masks after the last click, shape ``(M, H, W)``.
+    chosen
+        Index of the selected one.
+
+    Raises
+    ------
+    InputError
+        If the weights of VGG-19 are not those of the training.
     """
 
-    def __init__(self, system: System, side: int | None = None) -> None:
-        self.system = system
-        self.side = system.config.side if side is None else side
-        self.masks = np.zeros((system.config.masks, 0, 0), dtype=bool)
-        """All masks for the clicks so far, shape ``(M, H, W)``."""
-        self.shown = 0
-        """Index of the mask that is shown."""
-        self._clicks: list[Click] = []
-        self._image: NDArray[np.generic] | None = None
-        self._pixels = self._encoded = torch.zeros(0)
+    masks: NDArray[np.bool_]
+    chosen: int
 
+    def __init__(
+        self,
+        trained: TrainedDiversity,
+        vgg: VGG19 | None = None,
+        size: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        given = None if vgg is None else vgg.source
+        if given != trained.vgg:
+            msg = (
+                f"weights of VGG-19 must be those of the training ({trained.vgg}), got "
+                f"{given}"
+            )
+            raise InputError(msg)
+        self.trained, self.device = trained, torch.device(device)
+        self.size = trained.size if size is None else size
+        self._vgg = None if vgg is None else vgg.to(self.device)
+        self._proposals = trained.proposals.to(self.device).eval()
+        self._selector = trained.selector
+        if self._selector is not None:
+            self._selector = self._selector.to(self.device).eval()
+        self._image: NDArray[np.generic] | None = None
+        self._colours: Tensor | None = None
+        self._projected: Tensor | None = None
+        self._clicks: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+
+    @torch.inference_mode()
     def start(
         self,
         image: NDArray[np.generic],
         first_view: tuple[int, int, int, int] | None = None,
     ) -> None:
-        """Begin a new object; the whole image is seen, whatever the first view."""
+        """Begin a new object of ``image``; its features are kept while it is the same.
+
+        Parameters
+        ----------
+        image
+            Shape ``(H, W)`` or ``(H, W, C)``.
+        first_view
+            Not used: the networks see the whole image.
+        """
         del first_view
-        self._clicks = []
+        self._clicks = {True: [], False: []}
         if image is self._image:
             return
-        colours = _colours(image).astype(np.float32)
-        if self.side is not None and max(colours.shape[:2]) > self.side:
-            shape = smaller_shape(colours.shape[:2], self.side)
-            colours = resize(colours, shape, anti_aliasing=True).astype(np.float32)
-        pixels = torch.from_numpy(colours).permute(2, 0, 1)[None].contiguous()
-        self._pixels = pixels.to(self.system.device)
-        with torch.no_grad():
-            self._encoded = self.system.encode(self._pixels)
-        self._image = image
+        plain = image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3
+        colours = np.asarray(image, np.uint8) if plain else network_colours(image)
+        small = to_tensor(reduced_image(colours, self.size)).to(self.device)
+        taps = () if self._vgg is None else self._vgg(small)
+        self._projected = self._proposals.project(small / 255, taps)
+        self._image, self._colours = image, small / 255
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def click(self, row: int, col: int, positive: bool) -> NDArray[np.bool_]:
-        """Add a click and return the mask that is shown, shape ``(H, W)``."""
-        assert self._image is not None
-        shape = self._image.shape[:2]
-        small = (int(self._pixels.shape[-2]), int(self._pixels.shape[-1]))
-        down, right = (
-            int((k + 0.5) * new / old)
-            for k, new, old in zip((row, col), small, shape, strict=True)
+        """Add one click and return the selected mask, shape ``(H, W)``.
+
+        Raises
+        ------
+        RuntimeError
+            If :meth:`start` was not called before.
+        """
+        if self._image is None or self._projected is None or self._colours is None:
+            msg = "start must be called before click"
+            raise RuntimeError(msg)
+        whole, shape = self._image.shape[:2], self._colours.shape[-2:]
+        pixel = (
+            min(int((row + 0.5) * shape[0] / whole[0]), shape[0] - 1),
+            min(int((col + 0.5) * shape[1] / whole[1]), shape[1] - 1),
         )
-        self._clicks.append(Click(down, right, positive))
-        guidance = click_maps(self._clicks, small).to(self.system.device)
-        found: Tensor = self.system.proposals(self._encoded, guidance)
-        self.shown = self.system.chosen(self._pixels, guidance, found)
-        self.masks = (enlarged(found, shape)[0] > THRESHOLD).cpu().numpy()
-        shown: NDArray[np.bool_] = self.masks[self.shown]
-        return shown
-
-
-def _colours(image: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return red, green and blue from 0 to 255; 8-bit colour as it is."""
-    if image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] in (3, 4):
-        return np.asarray(image[..., :3], dtype=np.uint8)
-    return network_colours(image)
+        self._clicks[not positive] = [
+            p for p in self._clicks[not positive] if p != pixel
+        ]
+        self._clicks[positive].append(pixel)
+        design = self._proposals.design
+        size = (int(shape[0]), int(shape[1]))
+        maps = guidance(
+            clicked(size, self._clicks[True]),
+            clicked(size, self._clicks[False]),
+            distances=design.distances,
+            clicks=design.clicks,
+            far=design.far,
+        )
+        shown = torch.from_numpy(maps)[None].to(self.device)
+        found = self._proposals(self._projected, shown)
+        self.chosen = 0
+        if self._selector is not None:
+            self.chosen = int(self._selector(self._colours, shown, found)[0].argmax())
+        large = enlarge(found, whole)[0] if size != whole else found[0]
+        self.masks = (large > THRESHOLD).cpu().numpy()
+        chosen: NDArray[np.bool_] = self.masks[self.chosen]
+        return chosen

@@ -1,361 +1,372 @@
-"""Training of latent diversity: the proposals, then the selector; resumable."""
+"""Training: the network that proposes, then the one that selects, one image a step."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from skimage.transform import resize
 from tqdm import tqdm
 
-from gpcis_training.data.folders import MIN_OBJECT, make_target
-from gpcis_training.diversity.clicks import training_clicks
+from gpcis_training.diversity.checkpoint import save_diversity
+from gpcis_training.diversity.clicks import sample_negatives, sample_positives
+from gpcis_training.diversity.guidance import clicked, guidance
 from gpcis_training.diversity.losses import (
-    distance,
-    permuted,
-    proposals_loss,
-    selector_loss,
+    best_mask,
+    permuted_index,
+    proposal_loss,
+    selection_loss,
 )
-from gpcis_training.diversity.maps import click_maps
-from gpcis_training.diversity.system import System
+from gpcis_training.diversity.network import Proposals, Selector
+from gpcis_training.diversity.visits import Visits
 from gpcis_training.engine.state import clear_drafts, read_state, write_state
 from gpcis_training.seeds import Stream, generator
 from napari_gpcis.errors import CheckpointError, InputError
-from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from gpcis_training.data.folders import DataFolder, Pair
-    from gpcis_training.diversity.options import DiversityConfig
+    from gpcis_training.diversity.config import DiversityConfig
     from gpcis_training.diversity.vgg19 import VGG19
+    from gpcis_training.diversity.visits import Example
 
-STAGES = ("proposals", "selector")
-REPORT = 50
-"""Steps of which the log has the means."""
-_CHANGEABLE = ("steps", "selector_steps", "epochs", "checkpoint_minutes")
-
-
-class TrainingObject(NamedTuple):
-    """One object: its image, its annotation and its label."""
-
-    folder: DataFolder
-    pair: Pair
-    labels: Path
-    label: int
+PROPOSALS, SELECTOR = "proposals", "selector"
+_LOG_EVERY = 50
+_KEPT = 4
+"""Images whose features are kept."""
 
 
-class Example(NamedTuple):
-    """One step: an image and an object with its clicks."""
-
-    image: Tensor
-    """Shape ``(1, 3, H, W)``, from 0 to 255."""
-    target: Tensor
-    """Shape ``(H, W)``, bool."""
-    ignore: Tensor
-    """Shape ``(H, W)``, bool."""
-    guidance: Tensor
-    """Shape ``(1, 4, H, W)``, see :func:`.click_maps`."""
-
-
-class Trainer:
-    """Both stages of the training, a pure function of configuration and data.
+class DiversityTrainer:
+    """One training run in a folder.
 
     Parameters
     ----------
     config
         The run.
-    root
-        Folder that holds the data sets.
+    data_root
+        Folder below which the configuration's data paths lie.
     output
-        Folder of the run: ``state.pt``, ``log.json`` and ``NAME.safetensors``.
+        Folder for the state (``state.pt``), the log (``log.jsonl``) and the networks
+        (``NAME.safetensors``).
     vgg
-        The frozen network of the hypercolumn, if it is used.
+        VGG-19; ``None`` for a design without its features.
     device
-        Where the networks are.
+        Where to compute.
+    progress
+        Show bars.
+
+    Attributes
+    ----------
+    phase, step
+        Network that is trained, and its steps so far.
+    figures
+        Figures of the last step: ``loss``; ``best``, the IoU of the best mask, and
+        ``first``, that of the first; with a selector ``right``, whether it chose the
+        best.
 
     Raises
     ------
     InputError
-        If a set cannot be read or holds no object.
+        If VGG-19 is missing or not wanted, or the data cannot be used.
     """
 
     def __init__(
         self,
         config: DiversityConfig,
-        root: Path,
-        output: Path,
+        data_root: str | Path,
+        output: str | Path,
         vgg: VGG19 | None = None,
         device: str = "cpu",
+        *,
+        progress: bool = True,
     ) -> None:
-        self.config, self.output = config, output
-        self.system = System.create(config, vgg).to(device)
-        self.objects = list_objects([each.open(root) for each in config.data])
-        self.steps = config.count_steps(len(self.objects))
-        self.stage, self.step = 0, 0
-        self.log: list[dict[str, Any]] = []
-        self._recent: list[list[float]] = []
-        self._optimiser = self._adam()
+        if (vgg is not None) != config.design.vgg:
+            given = "none" if vgg is None else "one"
+            msg = f"weights of VGG-19 must be given as design.vgg says, got {given}"
+            raise InputError(msg)
+        self.config, self.device = config, torch.device(device)
+        self.vgg = None if vgg is None else vgg.to(self.device)
+        folders = [entry.open(Path(data_root)) for entry in config.data]
+        self.visits = Visits(
+            folders, config.size, config.min_object, config.seed, progress=progress
+        )
+        self.output = Path(output)
+        self.output.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(config.seed)
+        self.proposals = Proposals(config.design).to(self.device)
+        self.selector: Selector | None = None
+        if config.selector:
+            self.selector = Selector(config.design).to(self.device)
+        self.optimiser = self._optimiser(self.proposals)
+        self.phase, self.step, self.minutes = PROPOSALS, 0, 0.0
+        self.figures: dict[str, float] = {}
+        self._progress = progress
+        self._order: tuple[tuple[str, int], list[int]] | None = None
+        self._features: OrderedDict[tuple[int, int], tuple[Tensor, ...]] = OrderedDict()
 
     @property
     def state_file(self) -> Path:
-        """File from which the run resumes."""
+        """File of the resumable state."""
         return self.output / "state.pt"
 
     @property
-    def result_file(self) -> Path:
+    def checkpoint(self) -> Path:
         """File of the trained networks."""
         return self.output / f"{self.config.name}.safetensors"
 
+    def count_steps(self, phase: str) -> int:
+        """Return the steps of a phase."""
+        config = self.config
+        given = config.steps if phase == PROPOSALS else config.selector_steps
+        whole = max(round(config.epochs * len(self.visits.objects)), 1)
+        return whole if given is None else given
+
     def resume(self) -> bool:
-        """Go on with the run of the folder, and return whether there is one.
+        """Load the last state of the folder; ``False`` if there is none.
+
+        The run goes on as if it had not been stopped, bit by bit on one machine.
 
         Raises
         ------
         CheckpointError
-            If its state is damaged.
-        InputError
-            If it has another configuration.
+            If the state is damaged or from another configuration or other data.
         """
         if not self.state_file.is_file():
             return False
         state = read_state(self.state_file)
-        if state.get("settings") != self._settings():
-            msg = (
-                f"the run in {self.output} has another configuration or VGG-19: choose "
-                "another folder, or --restart"
-            )
-            raise InputError(msg)
         try:
-            self.stage, self.step = state["stage"], state["step"]
-            self.log, self._recent = state["log"], state["recent"]
-            self.system.proposals.load_state_dict(state["proposals"])
-            if self.system.selector is not None:
-                self.system.selector.load_state_dict(state["selector"])
-            self._optimiser = self._adam()
-            self._optimiser.load_state_dict(state["optimiser"])
+            same = state["recipe"] == self._identity()
+            if not same:
+                msg = "its configuration, data or VGG-19 differ"
+                raise ValueError(msg)
+            self.proposals.load_state_dict(state[PROPOSALS])
+            self.phase = state["phase"]
+            network: torch.nn.Module = self.proposals
+            if self.selector is not None:
+                self.selector.load_state_dict(state[SELECTOR])
+                network = self.selector if self.phase == SELECTOR else network
+            self.optimiser = self._optimiser(network)
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.minutes = state["step"], state["minutes"]
         except (KeyError, RuntimeError, ValueError) as error:
-            msg = f"training state {str(self.state_file)!r} is damaged: {error}"
-            raise CheckpointError(msg.partition("\n")[0]) from error
+            reason = str(error).partition("\n")[0]
+            msg = f"{str(self.state_file)!r} is not from this run: {reason}"
+            raise CheckpointError(msg) from error
         return True
 
-    def fit(self, *, stop_after: int | None = None, progress: bool = True) -> None:
-        """Train what is left of both stages, and write the networks.
+    def save(self) -> None:
+        """Write the state; a crash while writing leaves the previous one.
+
+        Raises
+        ------
+        CheckpointError
+            If the disk refuses; the previous state is kept.
+        """
+        state: dict[str, Any] = {
+            "recipe": self._identity(),
+            PROPOSALS: self.proposals.state_dict(),
+            "phase": self.phase,
+            "step": self.step,
+            "minutes": self.minutes,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        if self.selector is not None:
+            state[SELECTOR] = self.selector.state_dict()
+        write_state(self.state_file, state)
+
+    def fit(self, most: int | None = None) -> Path:
+        """Train to the end of the schedule and return the file of the networks.
 
         Parameters
         ----------
-        stop_after
-            Stop after so many steps of this call, with the state written.
-        progress
-            Show a progress bar.
+        most
+            Stop after so many steps of this call, with the state written; ``None``:
+            at the end.
+
+        Raises
+        ------
+        CheckpointError
+            If the disk refuses, or the loss is no finite number any more.
         """
-        self.output.mkdir(parents=True, exist_ok=True)
         clear_drafts(self.state_file)
-        left, saved = stop_after, time.monotonic()
-        while self.stage < len(STAGES):
-            total = self.steps[self.stage]
-            title = STAGES[self.stage]
-            with tqdm(
-                total=total, initial=self.step, desc=title, disable=not progress
-            ) as bar:
-                while self.step < total:
-                    if left == 0:
-                        self.save_state()
-                        return
-                    self._recent.append(self._learn())
-                    self.step += 1
-                    left = None if left is None else left - 1
-                    if len(self._recent) == REPORT or self.step == total:
-                        self._report()
-                        bar.set_postfix(self._shown(), refresh=False)
-                    bar.update()
-                    if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                        self.save_state()
-                        saved = time.monotonic()
-            self.stage, self.step = self.stage + 1, 0
-            self._optimiser = self._adam()
-        self.save_state()
-        self.system.save(self.result_file)
-        with replacing(self.output / "log.json") as draft:
-            draft.write_text(json.dumps(self.log, indent=1), encoding="utf-8")
-
-    def example(self, visit: int) -> Example:
-        """Return the example of a visit; each epoch visits every object once."""
-        epoch, position = divmod(visit, len(self.objects))
-        seed = self.config.seed
-        order = generator(seed, Stream.ORDER, epoch).permutation(len(self.objects))
-        number = int(order[position])
-        return self._example(self.objects[number], (seed, number, visit))
-
-    def save_state(self) -> None:
-        """Write the state from which the run resumes exactly."""
-        selector = self.system.selector
-        state = {
-            "settings": self._settings(),
-            "stage": self.stage,
-            "step": self.step,
-            "log": self.log,
-            "recent": self._recent,
-            "proposals": self.system.proposals.state_dict(),
-            "selector": {} if selector is None else selector.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-        }
-        write_state(self.state_file, state)
-
-    def _example(self, chosen: TrainingObject, seed: tuple[int, int, int]) -> Example:
-        labels = chosen.folder.labels(chosen.labels)
-        found = make_target(chosen.pair, labels, np.array([chosen.label]))
-        image, mask = found.image.astype(np.float32), found.mask
-        empty = np.zeros_like(mask)
-        ignore = empty if found.ignore is None else found.ignore
-        side = self.config.side
-        if side is not None and max(mask.shape) > side:
-            shape = smaller_shape(mask.shape, side)
-            image = resize(image, shape, anti_aliasing=True).astype(np.float32)
-            labels = _nearest(labels, shape).astype(labels.dtype)
-            mask = _nearest(mask, shape).astype(bool)
-            ignore = _nearest(ignore, shape).astype(bool)
-            if not mask.any():  # a thin object that fell between the pixels
-                mask = _shrunk(found.mask, shape)
-                ignore = ignore & ~mask
-        names = np.unique(labels[~mask & ~ignore & (labels > 0)])
-        others = [(labels == name) & ~mask & ~ignore for name in names]
-        clicks = training_clicks(mask, others, self.config.clicks, seed, ignore)
-        guidance = click_maps(clicks, (mask.shape[0], mask.shape[1]))
-        device = self.system.device
-        return Example(
-            torch.from_numpy(image).permute(2, 0, 1)[None].contiguous().to(device),
-            torch.from_numpy(mask).to(device),
-            torch.from_numpy(ignore).to(device),
-            guidance.to(device),
+        left = most
+        left = self._train(PROPOSALS, left)
+        if self.selector is not None and left != 0:
+            if self.phase == PROPOSALS:
+                self.phase, self.step = SELECTOR, 0
+                self.optimiser = self._optimiser(self.selector)
+                self.proposals.requires_grad_(False)
+            self._train(SELECTOR, left)
+        self.save()
+        source = None if self.vgg is None else self.vgg.source
+        save_diversity(
+            self.checkpoint, self.config, self.proposals, self.selector, source
         )
+        return self.checkpoint
 
-    def _learn(self) -> list[float]:
-        """Make one step; return its loss, and what the log is made of."""
-        example = self.example(self.step)
-        if STAGES[self.stage] == "proposals":
-            return self._learn_proposals(example)
-        return self._learn_selector(example)
+    def make_step(self) -> dict[str, float]:
+        """Make one step and return its figures, see :attr:`figures`.
 
-    def _learn_proposals(self, example: Example) -> list[float]:
-        encoded = self.system.encode(example.image)
-        masks = self.system.proposals(encoded, example.guidance)
-        loss = proposals_loss(
-            masks, example.target, example.guidance, self.config.loss, example.ignore
+        Raises
+        ------
+        CheckpointError
+            If the loss is no finite number; the state on disk is from before.
+        """
+        number = self._number()
+        example = self.visits.read(number)
+        positive, negative = self._clicks(number, example)
+        target, valid, spots = (
+            [torch.from_numpy(m.astype(np.float32)).to(self.device) for m in maps]
+            for maps in ((example.target,), (example.valid,), (positive, negative))
         )
-        self._descend(loss.total)
-        with torch.no_grad():
-            overlap = 1 - distance(masks[0], example.target, kept=~example.ignore)
-        return [float(loss.total.detach()), float(overlap.max()), float(overlap.mean())]
-
-    def _learn_selector(self, example: Example) -> list[float]:
-        selector = self.system.selector
-        assert selector is not None
-        with torch.no_grad():
-            encoded = self.system.encode(example.image)
-            masks = self.system.proposals(encoded, example.guidance)
-            gaps = distance(masks[0], example.target, kept=~example.ignore)
-        rng = generator(self.config.seed, Stream.PASSES, self.step)
-        order = rng.permutation(self.config.masks).tolist()
-        masks, target = permuted(masks, int(gaps.argmin()), order)
-        logits = selector(example.image, example.guidance, masks)
-        loss = selector_loss(logits, target)
-        self._descend(loss)
-        chosen = int(logits.argmax())
-        gap = gaps[order[chosen]]
-        return [float(loss.detach()), float(1 - gaps.min()), float(1 - gap)]
-
-    def _descend(self, loss: Tensor) -> None:
-        self._optimiser.zero_grad(set_to_none=True)
+        design = self.config.design
+        maps = guidance(
+            positive,
+            negative,
+            distances=design.distances,
+            clicks=design.clicks,
+            far=design.far,
+        )
+        shown = torch.from_numpy(maps)[None].to(self.device)
+        image = to_tensor(example.image).to(self.device)
+        taps = self._taps(self.visits.image_key(number), image)
+        with torch.set_grad_enabled(self.phase == PROPOSALS):
+            masks = self.proposals(self.proposals.project(image / 255, taps), shown)[0]
+        self.figures = agreements(masks.detach(), target[0], valid[0])
+        if self.phase == PROPOSALS:
+            loss = proposal_loss(
+                target[0], masks, spots[0], spots[1], self.config.loss, valid[0]
+            )
+        else:
+            assert self.selector is not None
+            rng = generator(self.config.seed, Stream.PERMUTATION, self.step)
+            order = torch.from_numpy(rng.permutation(len(masks))).to(self.device)
+            logits = self.selector(image / 255, shown, masks[order][None])[0]
+            best = best_mask(target[0], masks, valid[0])
+            loss = selection_loss(logits, best, order)
+            right = int(logits.argmax()) == int(permuted_index(best, order))
+            self.figures["right"] = float(right)
+        self.figures["loss"] = float(loss.detach())
+        if not np.isfinite(self.figures["loss"]):
+            found = self.figures["loss"]
+            msg = f"the loss is {found} at step {self.step}; a lower lr may help"
+            raise CheckpointError(msg)
+        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
+        self.optimiser.step()
+        self.step += 1
+        return self.figures
 
-    def _adam(self) -> torch.optim.Adam:
-        """Return a new optimiser of the network that this stage trains."""
-        chosen: torch.nn.Module = self.system.proposals
-        if self.stage == 1 and self.system.selector is not None:
-            chosen = self.system.selector
-        return torch.optim.Adam(chosen.parameters(), lr=self.config.lr)
+    def _train(self, phase: str, left: int | None) -> int | None:
+        """Make the steps of a phase; return how many this call may still make."""
+        if self.phase != phase:
+            return left
+        steps = self.count_steps(phase)
+        until = steps if left is None else min(steps, self.step + left)
+        began, before, saved = time.monotonic(), self.minutes, self.minutes
+        done, window = self.step, []
+        bar = tqdm(
+            total=steps, initial=self.step, desc=phase, disable=not self._progress
+        )
+        with bar:
+            while self.step < until:
+                window.append(self.make_step())
+                bar.update()
+                self.minutes = before + (time.monotonic() - began) / 60
+                if self.step % _LOG_EVERY == 0:
+                    bar.set_postfix(self._log(window))
+                    window.clear()
+                if self.minutes - saved >= self.config.checkpoint_minutes:
+                    self.save()
+                    saved = self.minutes
+        return None if left is None else left - (self.step - done)
 
-    def _report(self) -> None:
-        """Add the means of the last steps to the log."""
-        loss, best, other = np.mean(self._recent, axis=0).tolist()
-        name = "mean_iou" if self.stage == 0 else "selected_iou"
-        head = {"stage": STAGES[self.stage], "step": self.step}
-        self.log.append({**head, "loss": loss, "best_iou": best, name: other})
-        self._recent = []
+    def _number(self) -> int:
+        """Return the number of the object to visit."""
+        epoch, place = divmod(self.step, len(self.visits.objects))
+        if self._order is None or self._order[0] != (self.phase, epoch):
+            order = self.visits.epoch(epoch, int(self.phase == SELECTOR))
+            self._order = (self.phase, epoch), order
+        return self._order[1][place]
 
-    def _shown(self) -> dict[str, str]:
-        """Return the last line of the log, short."""
-        values = self.log[-1].items()
-        return {key: f"{value:.3f}" for key, value in values if key[0] not in "s"}
+    def _clicks(
+        self, number: int, example: Example
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return click maps: one of the object's sets of either sign."""
+        options, seed = self.config.clicks, self.config.seed
+        phase = int(self.phase == SELECTOR)
+        visit = generator(seed, Stream.CLICK, phase, self.step)
+        if options.sets:
+            positive, negative = (
+                generator(seed, Stream.CLICK_SETS, number, sign, drawn)
+                for sign, drawn in enumerate(visit.integers(options.sets, size=2))
+            )
+        else:
+            positive = negative = visit
+        shape = example.target.shape
+        height, width = shape
+        ones = sample_positives(example.target, options, positive)
+        others = sample_negatives(
+            example.target, example.others, options, negative, example.valid
+        )
+        return clicked((height, width), ones), clicked((height, width), others)
 
-    def _settings(self) -> str:
-        """Return what a run that is resumed must share, as text."""
-        entries = asdict(self.config)
-        for name in _CHANGEABLE:
-            del entries[name]
-        vgg = self.system.vgg
-        entries["vgg19"] = None if vgg is None else vgg.source
-        return json.dumps(entries, sort_keys=True)
+    def _taps(self, key: tuple[int, int], image: Tensor) -> tuple[Tensor, ...]:
+        """Return the features of an image, kept for the next object in it."""
+        if self.vgg is None:
+            return ()
+        if key not in self._features:
+            self._features[key] = self.vgg(image)
+            while len(self._features) > _KEPT:
+                self._features.popitem(last=False)
+        return self._features[key]
+
+    def _optimiser(self, network: torch.nn.Module) -> torch.optim.Adam:
+        return torch.optim.Adam(network.parameters(), lr=self.config.lr)
+
+    def _identity(self) -> str:
+        """Return what decides the run but its length."""
+        free = ("epochs", "steps", "selector_steps", "checkpoint_minutes", "name")
+        recipe = {k: v for k, v in self.config.recipe().items() if k not in free}
+        source = None if self.vgg is None else list(self.vgg.source)
+        return json.dumps([recipe, source, len(self.visits.objects)])
+
+    def _log(self, window: list[dict[str, float]]) -> dict[str, float]:
+        """Write means of the last steps to the log and return them."""
+        names = sorted({name for figures in window for name in figures})
+        means = {
+            name: round(float(np.mean([figures[name] for figures in window])), 5)
+            for name in names
+        }
+        entry = {"phase": self.phase, "step": self.step, **means}
+        entry["minutes"] = round(self.minutes, 2)
+        with (self.output / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(entry) + "\n")
+        return means
 
 
-def list_objects(folders: list[DataFolder]) -> list[TrainingObject]:
-    """Return the objects of all sets that have at least 80 pixels.
+def to_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """Return an image ``(H, W, 3)`` as ``(1, 3, H, W)``, float32 from 0 to 255."""
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
+    return torch.from_numpy(planes)[None]
 
-    Raises
-    ------
-    InputError
-        If there is none, or a file cannot be read.
+
+def agreements(masks: Tensor, target: Tensor, valid: Tensor) -> dict[str, float]:
+    """Return the IoU of the best mask and that of the first, cut at 0.5.
+
+    Parameters
+    ----------
+    masks
+        Shape ``(M, H, W)``, in [0, 1].
+    target, valid
+        The object, and 1 where it is known, shape ``(H, W)``.
     """
-    found = []
-    files = [(folder, pair) for folder in folders for pair in folder.pairs]
-    for folder, pair in tqdm(files, "listing objects", unit="image", leave=False):
-        for path in pair.labels:
-            areas = np.bincount(folder.labels(path).ravel())
-            areas[0] = 0
-            names = np.flatnonzero(areas >= MIN_OBJECT).tolist()
-            found += [TrainingObject(folder, pair, path, name) for name in names]
-    if not found:
-        roots = ", ".join(str(folder.root) for folder in folders)
-        msg = f"no object of at least {MIN_OBJECT} pixels: {roots}"
-        raise InputError(msg)
-    return found
-
-
-def smaller_shape(shape: tuple[int, ...], side: int) -> tuple[int, int]:
-    """Return height and width with the longer one at most ``side``.
-
-    Examples
-    --------
-    >>> smaller_shape((480, 640), 160), smaller_shape((30, 40), 160)
-    ((120, 160), (30, 40))
-    """
-    scale = min(side / max(shape), 1)
-    return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
-
-
-def _nearest(
-    labels: NDArray[np.generic], shape: tuple[int, int]
-) -> NDArray[np.generic]:
-    """Return labels at another size; each pixel has the label of its middle."""
-    rows, cols = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip(shape, labels.shape, strict=True)
-    )
-    return np.ascontiguousarray(labels[np.ix_(rows, cols)])
-
-
-def _shrunk(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return a mask at a smaller size; no part of it is lost."""
-    small = np.zeros(shape, dtype=bool)
-    rows, cols = np.nonzero(mask)
-    small[rows * shape[0] // mask.shape[0], cols * shape[1] // mask.shape[1]] = True
-    return small
+    shown, truth = (masks > 0.5) & (valid > 0), (target > 0.5) & (valid > 0)
+    both, either = (shown & truth).sum((1, 2)), (shown | truth).sum((1, 2))
+    ious = both / either.clamp_min(1)
+    return {"best": float(ious.max()), "first": float(ious[0])}

@@ -1,12 +1,20 @@
-"""The hypercolumn of a VGG-19: its maps before each pooling, from weights of the user.
+"""VGG-19 up to ``conv5_2``, for hypercolumns, with weights from a user's file.
 
-The weights come as torchvision's state dict (``.pth``, ``.pt``, ``.safetensors``) or as
-MatConvNet's ``imagenet-vgg-verydeep-19.mat``. Neither is executed.
+No weights come with this package. Two kinds of files are understood, and none is
+executed: the state dict of torchvision (``.pth``, ``.safetensors``) and the MATLAB file
+of MatConvNet (``imagenet-vgg-verydeep-19.mat``), with which the published system was
+trained. They differ in colours and pooling:
+
+================  ==========================  ========  ==================
+file              colours                     pooling   features
+================  ==========================  ========  ==================
+torchvision       mean and std of ImageNet    maximum   as they are
+MatConvNet        0 to 255 less a mean colour average   divided by 255
+================  ==========================  ========  ==================
 """
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,51 +25,50 @@ from torch import nn
 from torch.nn import functional
 
 from gpcis_training.initial_weights.files import read_state_dict
-from napari_gpcis.errors import CheckpointError, InputError
+from napari_gpcis.checkpoints.download import file_sha256
+from napari_gpcis.errors import CheckpointError
 
 if TYPE_CHECKING:
+    import os
+
     from torch import Tensor
 
-LAYERS = (
-    ("conv1_1", 0, 3, 64),
-    ("conv1_2", 2, 64, 64),
-    ("conv2_1", 5, 64, 128),
-    ("conv2_2", 7, 128, 128),
-    ("conv3_1", 10, 128, 256),
-    ("conv3_2", 12, 256, 256),
-    ("conv3_3", 14, 256, 256),
-    ("conv3_4", 16, 256, 256),
-    ("conv4_1", 19, 256, 512),
-    ("conv4_2", 21, 512, 512),
-    ("conv4_3", 23, 512, 512),
-    ("conv4_4", 25, 512, 512),
-    ("conv5_1", 28, 512, 512),
-    ("conv5_2", 30, 512, 512),
-)
-"""Name in MatConvNet, number in torchvision's ``features``, channels in and out."""
+TABLE = {
+    "conv1_1": 0,
+    "conv1_2": 2,
+    "conv2_1": 5,
+    "conv2_2": 7,
+    "conv3_1": 10,
+    "conv3_2": 12,
+    "conv3_3": 14,
+    "conv3_4": 16,
+    "conv4_1": 19,
+    "conv4_2": 21,
+    "conv4_3": 23,
+    "conv4_4": 25,
+    "conv5_1": 28,
+    "conv5_2": 30,
+}
+"""Name of each convolution in MatConvNet's file -> its number in torchvision's."""
 TAPS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
-"""Layers whose maps, after ReLU, make up the hypercolumn."""
+"""Convolutions after whose ReLU the features are taken."""
 WIDTHS = (64, 128, 256, 512, 512)
-RANDOM = "random"
-"""Stands for random weights where a file is asked for."""
+"""Channels of each tap; 1,472 together."""
+RANDOM, TORCHVISION, MATCONVNET = "random", "torchvision", "matconvnet"
+_KERNEL = 3
 
 
-class Form(NamedTuple):
-    """How a network was trained to see an image."""
+class Source(NamedTuple):
+    """Origin of the weights of a network."""
 
-    mean: tuple[float, float, float]
-    """Mean of red, green and blue, of 255."""
-    deviation: tuple[float, float, float]
-    """What colours are divided by, of 255."""
-    average: bool
-    """Pool by the mean, instead of the maximum."""
-    scale: float
-    """What the maps are divided by before the network that reads them."""
+    kind: str
+    """``"torchvision"``, ``"matconvnet"`` or ``"random"``."""
+    sha256: str = ""
+    """Hash of the file; empty for random weights."""
 
-
-MATCONVNET = Form((123.68, 116.779, 103.939), (1.0, 1.0, 1.0), True, 255.0)
-"""As the paper's code uses it; colours are given as red, green, blue."""
-TORCHVISION = Form((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), False, 1.0)
+    def __str__(self) -> str:
+        """Return kind and hash for a message."""
+        return f"{self.kind}, SHA-256 {self.sha256}" if self.sha256 else self.kind
 
 
 class VGG19(nn.Module):
@@ -69,158 +76,174 @@ class VGG19(nn.Module):
 
     Parameters
     ----------
-    form
-        How it sees an image.
     source
-        SHA-256 of the weights' file, or ``"random"``.
+        Origin of the weights, which decides colours and pooling. Random weights are
+        used as those of torchvision are.
     """
 
-    def __init__(self, form: Form = MATCONVNET, source: str = RANDOM) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, source: Source = Source(RANDOM)) -> None:  # noqa: B008
         super().__init__()
-        self.form, self.source = form, source
-        self.layers = nn.ModuleDict(
-            {name: nn.Conv2d(ins, outs, 3, padding=1) for name, _, ins, outs in LAYERS}
-        )
+        self.source = source
+        inputs, layers = 3, {}
+        for name in TABLE:
+            outputs = WIDTHS[int(name[4]) - 1]
+            layers[name] = nn.Conv2d(inputs, outputs, _KERNEL, padding=1)
+            inputs = outputs
+        self.layers = nn.ModuleDict(layers)
+        if source.kind == MATCONVNET:
+            mean, std = (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)
+        else:
+            mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), False)
+        self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), False)
         self.requires_grad_(False)
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of the hypercolumn, each at its own resolution.
+        """Return the features of the taps, each at its own resolution.
 
         Parameters
         ----------
         image
-            Shape ``(B, 3, H, W)``: red, green, blue from 0 to 255.
+            RGB from 0 to 255, shape ``(N, 3, H, W)``.
 
         Returns
         -------
-        tuple of tensors
-            Shapes ``(B, C, H / 2^k, W / 2^k)`` (rounded up), C from `WIDTHS`, k from 0
-            to 4, already divided by the form's scale.
+        tuple of Tensor
+            Shapes ``(N, 64, H, W)``, ``(N, 128, H // 2, W // 2)`` and so on to
+            ``(N, 512, H // 16, W // 16)``, at least one pixel each.
         """
-        mean = image.new_tensor(self.form.mean).reshape(1, 3, 1, 1)
-        deviation = image.new_tensor(self.form.deviation).reshape(1, 3, 1, 1)
-        x = (image - mean) / deviation
-        maps: list[Tensor] = []
+        published = self.source.kind == MATCONVNET
+        pool = functional.avg_pool2d if published else functional.max_pool2d
+        values, taps = (image - self.mean) / self.std, []
         for name, layer in self.layers.items():
-            if name.endswith("_1") and maps:
-                x = self._pooled(x)
-            x = functional.relu(layer(x))
+            if name.endswith("_1") and name != "conv1_1":
+                height, width = values.shape[-2:]
+                values = pool(values, (min(2, height), min(2, width)))
+            values = functional.relu(layer(values))
             if name in TAPS:
-                maps.append(x / self.form.scale)
-        return tuple(maps)
-
-    def _pooled(self, x: Tensor) -> Tensor:
-        if self.form.average:
-            return functional.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
-        return functional.max_pool2d(x, 2, ceil_mode=True)
+                taps.append(values / 255 if published else values)
+        return tuple(taps)
 
 
 def random_vgg19(seed: int = 0) -> VGG19:
-    """Return a network with random weights, the same for a seed."""
+    """Return a network of random weights that keep the size of the features.
+
+    For tests, and to see what the architecture alone gives.
+    """
     network = VGG19()
-    rng = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     for layer in network.layers.values():
         assert isinstance(layer, nn.Conv2d)
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=rng)
+        nn.init.kaiming_normal_(layer.weight, generator=generator)
         assert layer.bias is not None
         nn.init.zeros_(layer.bias)
     return network
 
 
-def load_vgg19(path: str | Path) -> VGG19:
-    """Return a network with the weights of a file.
+def load_vgg19(path: str | os.PathLike[str]) -> VGG19:
+    """Return the network with the weights of a file.
 
     Parameters
     ----------
     path
-        torchvision's ``vgg19`` state dict, MatConvNet's ``.mat``, or ``"random"``.
+        ``.mat`` of MatConvNet; ``.pth``, ``.pt`` or ``.safetensors`` of torchvision.
+
+    Returns
+    -------
+    VGG19
+        Its ``source`` holds the kind and the hash of the file.
 
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged or another network's.
+        If the file is missing, damaged or not one of VGG-19.
     """
-    if str(path) == RANDOM:
-        return random_vgg19()
-    path = Path(path).expanduser()
-    if not path.is_file():
-        msg = f"VGG-19: no file {str(path)!r}"
-        raise CheckpointError(msg)
-    if path.suffix == ".mat":
-        form, state = MATCONVNET, _from_matconvnet(path)
+    file = Path(path).expanduser()
+    try:
+        digest = file_sha256(file)
+    except OSError as error:
+        msg = f"VGG-19 weights {str(file)!r} cannot be read: {error.strerror}"
+        raise CheckpointError(msg) from error
+    if file.suffix == ".mat":
+        network = VGG19(Source(MATCONVNET, digest))
+        found = _read_matconvnet(file)
     else:
-        form, state = TORCHVISION, _from_torchvision(path)
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    network = VGG19(form, digest)
-    for name, _, ins, outs in LAYERS:
-        shapes = {"weight": (outs, ins, 3, 3), "bias": (outs,)}
-        for part, shape in shapes.items():
-            found = tuple(state[f"{name}.{part}"].shape)
-            if found != shape:
-                msg = f"{path.name}: {name}.{part} has shape {found}, not {shape}"
-                raise CheckpointError(msg)
-    network.layers.load_state_dict(state)
+        network = VGG19(Source(TORCHVISION, digest))
+        found = _read_torchvision(file)
+    own = network.state_dict()
+    for name, tensor in found.items():
+        if tensor.shape != own[name].shape:
+            shapes = f"{tuple(tensor.shape)}, not {tuple(own[name].shape)}"
+            msg = f"{file.name} is not VGG-19: {_plain(name)} has shape {shapes}"
+            raise CheckpointError(msg)
+        if not bool(torch.isfinite(tensor).all()):
+            msg = f"{file.name}: {_plain(name)} holds numbers that are not finite"
+            raise CheckpointError(msg)
+    network.load_state_dict(found)
     return network
 
 
-def check_same(network: VGG19, source: str) -> None:
-    """Raise `InputError` unless a network has the weights that another was fed by."""
-    if network.source != source:
-        msg = (
-            f"VGG-19 must have the weights of the training, SHA-256 {source[:16]}, got "
-            f"{network.source[:16]}"
-        )
-        raise InputError(msg)
-
-
-def _from_torchvision(path: Path) -> dict[str, Tensor]:
-    """Return the weights under our names."""
-    state, found = read_state_dict(path), {}
-    for name, number, *_ in LAYERS:
+def _read_torchvision(file: Path) -> dict[str, Tensor]:
+    """Return the tensors under our names; the rest of the file is left out."""
+    state, found = read_state_dict(file), {}
+    for name, number in TABLE.items():
         for part in ("weight", "bias"):
             key = f"features.{number}.{part}"
             if key not in state:
-                msg = f"{path.name}: no VGG-19 of torchvision, {key} is missing"
+                msg = f"{file.name} is no VGG-19 of torchvision: {key} is missing"
                 raise CheckpointError(msg)
-            found[f"{name}.{part}"] = state[key].float()
+            found[f"layers.{name}.{part}"] = state[key].float()
     return found
 
 
-def _from_matconvnet(path: Path) -> dict[str, Tensor]:
-    """Return the weights under our names; kernels are stored as (H, W, in, out)."""
+def _read_matconvnet(file: Path) -> dict[str, Tensor]:
+    """Return the tensors under our names, kernels turned from HWIO to OIHW."""
     try:
-        content = loadmat(path, variable_names=["layers"])
+        layers = loadmat(file, variable_names=["layers"])["layers"].ravel()
+        arrays = dict(filter(None, map(_matconvnet_layer, layers)))
     except Exception as error:  # damaged files make it raise nearly anything
         reason = str(error).partition("\n")[0]
-        msg = f"{path.name} is no readable MATLAB file: {reason}"
+        msg = f"{file.name} is no VGG-19 of MatConvNet, or damaged: {reason}"
         raise CheckpointError(msg) from error
-    stored = _matconvnet_layers(content)
-    found = {}
-    for name, *_ in LAYERS:
-        if name not in stored:
-            msg = f"{path.name}: no VGG-19 of MatConvNet, layer {name} is missing"
+    found: dict[str, Tensor] = {}
+    for name in TABLE:
+        if name not in arrays:
+            msg = f"{file.name} is no VGG-19 of MatConvNet: {name} is missing"
             raise CheckpointError(msg)
-        kernel, bias = stored[name]
+        kernel, bias = arrays[name]
         if kernel.ndim != 4:
-            msg = f"{path.name}: {name} has a kernel of shape {kernel.shape}"
+            msg = f"{file.name} is not VGG-19: {name} has shape {kernel.shape}"
             raise CheckpointError(msg)
-        kernel = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1), dtype=np.float32)
-        found[f"{name}.weight"] = torch.from_numpy(kernel)
-        found[f"{name}.bias"] = torch.from_numpy(bias.astype(np.float32).ravel())
+        weight = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1), np.float32)
+        found[f"layers.{name}.weight"] = torch.from_numpy(weight)
+        flat = np.ascontiguousarray(bias.ravel(), np.float32)
+        found[f"layers.{name}.bias"] = torch.from_numpy(flat)
     return found
 
 
-def _matconvnet_layers(content: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return kernel and bias of each convolution; what looks otherwise is left out."""
-    found = {}
-    for cell in np.asarray(content.get("layers", [])).ravel():
-        names = getattr(getattr(cell, "dtype", None), "names", None) or ()
-        if "name" not in names or "weights" not in names or cell.size == 0:
-            continue
-        layer = cell.ravel()[0]
-        name, weights = np.ravel(layer["name"]), np.ravel(layer["weights"])
-        if name.size == 1 and weights.size == 2:
-            found[str(name[0])] = (np.asarray(weights[0]), np.asarray(weights[1]))
-    return found
+def _matconvnet_layer(entry: Any) -> tuple[str, tuple[Any, Any]] | None:
+    """Return name, kernel and bias of a layer of the file; ``None`` without them.
+
+    Newer files hold a cell of both (``weights``), older ones each in a field.
+    """
+    layer = entry.ravel()[0]
+    fields = layer.dtype.names
+    if "weights" in fields:
+        arrays = layer["weights"].ravel()
+        # a structure in a cell may be wrapped once more
+        arrays = arrays[0].ravel() if len(arrays) == 1 else arrays
+    elif "filters" in fields:
+        arrays = [layer["filters"], layer["biases"]]
+    else:
+        return None
+    if len(arrays) != 2:
+        return None
+    return str(layer["name"].ravel()[0]), (np.asarray(arrays[0]), np.asarray(arrays[1]))
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("layers.")

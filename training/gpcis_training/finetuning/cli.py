@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from gpcis_training.finetuning.options import KEEP, ON_ERROR, PRECISIONS
 from gpcis_training.finetuning.reading import COMPONENTS
 from gpcis_training.finetuning.report import print_json, print_text
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-_DEFAULT_MODEL = "gpcis-mobilenet-v2"
 _OWN = ("model", "images", "labels", "output", "resume", "overwrite", "events", "run")
 
 
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "model",
         nargs="?",
-        default=_DEFAULT_MODEL,
-        help=f"name or file of the model to start from (default {_DEFAULT_MODEL})",
+        default=DEFAULT_MODEL,
+        help=f"name or file of the model to start from (default {DEFAULT_MODEL})",
     )
     add("--images", type=Path, required=True, help="folder of tif, png, jpg or npy")
     add("--labels", type=Path, required=True, help="folder of label images")

@@ -23,11 +23,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.checkpoints import download_model
-from napari_gpcis.checkpoints.registry import facts, megabytes
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL, facts, megabytes
 from napari_gpcis.plugin.background import LatestWins
 from napari_gpcis.plugin.dock.base import Section
 from napari_gpcis.plugin.dock.model_list import MODELS, Choice
-from napari_gpcis.plugin.settings.preferences import DEFAULT_MODEL, PREFERENCES, follow
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

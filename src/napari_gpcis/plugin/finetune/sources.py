@@ -21,13 +21,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.base import WheelFilter
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
 from napari_gpcis.plugin.settings.preferences import (
-    DEFAULT_MODEL,
     PREFERENCES,
     follow,
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 
 PLUGIN = "napari-gpcis"
-DEFAULT_MODEL = "gpcis-mobilenet-v2"
 
 SECTIONS = {
     "models": ("model", "device"),
