@@ -19,9 +19,9 @@ from napari_gpcis.plugin.background import LatestWins
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.alternatives import AlternativeMasks
-from napari_gpcis.plugin.tools.box import BoxTool
 from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
 from napari_gpcis.plugin.tools.display.uncertainty import predicted
+from napari_gpcis.plugin.tools.drawing import DrawingTool
 from napari_gpcis.plugin.tools.hover import Hover
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.next_click import NextClickGuide
@@ -81,7 +81,7 @@ class User:
         self.done: list[tuple[str, tuple[int, ...]]] = []
         self.autosaver = Autosaver(bench.controller)
         self.picking = Picking(bench.controller)
-        self.boxes = BoxTool(bench.controller)
+        self.boxes = DrawingTool(bench.controller)
         self.hover = Hover(bench.controller)
         self.outline = CurrentOutline(bench.controller)
         self.mask_view = MaskView(bench.controller)
@@ -225,7 +225,18 @@ class User:
         """Draw a box, which may be too small, or lie outside in part."""
         start = self.step, row, col
         end = self.step, row + height - 6, col + width - 6
-        self.annotation.click_layers.boxed.emit(start, end)
+        self.annotation.click_layers.drawn.emit("box", [start, end], True)
+
+    def lasso(self, row: int, col: int, height: int, width: int) -> None:
+        """Draw a triangle, which may be too small, or lie outside in part."""
+        below, right = row + height - 6, col + width - 6
+        path = [(self.step, *at) for at in ((row, col), (below, col), (row, right))]
+        self.annotation.click_layers.drawn.emit("lasso", path, True)
+
+    def scribble(self, row: int, col: int, along: int, sign: int) -> None:
+        """Draw a line, which may lie outside in part."""
+        path = [(self.step, row, col), (self.step, row + 2, col + along - 6)]
+        self.annotation.click_layers.drawn.emit("scribble", path, bool(sign))
 
     def threshold(self, number: int) -> None:
         """Move the slider, as the panel does."""
@@ -462,6 +473,8 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "alternative": (4,),
     "switch_sign": (1000,),
     "box": (*PLACE, 30, 30),
+    "lasso": (*PLACE, 30, 30),
+    "scribble": (*PLACE, 30, 2),
     "threshold": (9,),
     "change_plane": SHAPE[:1],
     "way": (len(WAYS),),
@@ -493,6 +506,8 @@ WEIGHTS = {
     "alternative": 5,
     "switch_sign": 2,
     "box": 3,
+    "lasso": 2,
+    "scribble": 2,
     "threshold": 3,
     "change_plane": 7,
     "way": 5,

@@ -7,6 +7,7 @@ mask: first the middle of the object, then the middle of what is most wrong.
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from napari_gpcis.geometry import deepest_pixel, depth
 from napari_gpcis.plugin.viewer.planes import camera_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -98,15 +99,25 @@ class Robot:
         modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
     ) -> None:
         """Drag from one point of a layer to another."""
-        begin, finish = self.position(layer, start), self.position(layer, end)
-        QTest.mouseMove(self._canvas, begin)
+        self.draw(layer, (start, end), button, modifier)
+
+    def draw(
+        self,
+        layer: Layer,
+        points: Sequence[Any],
+        button: Qt.MouseButton = Qt.MouseButton.LeftButton,
+        modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+    ) -> None:
+        """Drag along a line of points of a layer, at least two."""
+        places = [self.position(layer, point) for point in points]
+        QTest.mouseMove(self._canvas, places[0])
         QApplication.processEvents()
-        QTest.mousePress(self._canvas, button, modifier, begin)
-        for part in (0.3, 0.6, 1.0):
-            step = begin + (finish - begin) * part
-            QTest.mouseMove(self._canvas, step)
-            QApplication.processEvents()
-        QTest.mouseRelease(self._canvas, button, modifier, finish)
+        QTest.mousePress(self._canvas, button, modifier, places[0])
+        for begin, end in pairwise(places):
+            for part in (0.3, 0.6, 1.0):
+                QTest.mouseMove(self._canvas, begin + (end - begin) * part)
+                QApplication.processEvents()
+        QTest.mouseRelease(self._canvas, button, modifier, places[-1])
 
     def press(
         self,

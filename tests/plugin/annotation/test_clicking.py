@@ -18,6 +18,7 @@ from napari_gpcis.plugin.viewer.planes import camera_of
 
 RIGHT = Qt.MouseButton.RightButton
 SHIFT = Qt.KeyboardModifier.ShiftModifier
+CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
 def panel_of(desk) -> ClickingPanel:
@@ -226,7 +227,7 @@ def test_a_box_sets_the_view_and_clicks_its_middle(open_desk, tool) -> None:
     panel = panel_of(desk)
     if tool:
         desk.robot.press(Qt.Key.Key_B, SHIFT)
-        assert panel.box_button.isChecked()
+        assert panel.draw_buttons["box"].isChecked()
         desk.robot.drag(desk.image, (20, 30), (50, 70))
     else:
         desk.robot.drag(desk.image, (20, 30), (50, 70), modifier=SHIFT)
@@ -248,7 +249,7 @@ def test_a_box_is_drawn_while_the_mouse_moves_and_waits_for_its_turn(open_desk) 
     desk = open_desk()
     seen = []
     desk.controller.annotation.click_layers.dragged.connect(
-        lambda *_: seen.append(desk.controller.annotation.curves.shows("box"))
+        lambda *_: seen.append(desk.controller.annotation.curves.shows("drawing"))
     )
     centre = desk.viewer.scene.camera.center
     desk.robot.drag(desk.image, (20, 30), (50, 70), modifier=SHIFT)
@@ -263,15 +264,83 @@ def test_a_box_is_drawn_while_the_mouse_moves_and_waits_for_its_turn(open_desk) 
 def test_while_the_box_tool_is_on_a_drag_does_not_move_the_image(open_desk) -> None:
     desk = open_desk()
     camera = desk.viewer.scene.camera
-    panel_of(desk).box_button.click()
+    panel_of(desk).draw_buttons["box"].click()
     centre = camera.center
     desk.robot.drag(desk.image, (20, 30), (50, 70))
     desk.settled(1)
     assert camera.center == centre
-    panel_of(desk).box_button.click()
+    panel_of(desk).draw_buttons["box"].click()
     desk.robot.drag(desk.image, (20, 30), (50, 70))
     assert camera.center != centre
     assert len(desk.widget.session.clicks) == 1
+
+
+# -- lassos and scribbles ----------------------------------------------------------
+
+
+def test_a_lasso_begins_an_object_with_what_is_inside(open_desk) -> None:
+    desk = open_desk()
+    desk.robot.press(Qt.Key.Key_L, SHIFT)
+    assert panel_of(desk).draw_buttons["lasso"].isChecked()
+    around = ((20, 30), (50, 30), (50, 70), (20, 70), (20, 30))  # napari: a click
+    desk.robot.draw(desk.image, around)
+    desk.until(lambda: desk.labels.data.any())
+    desk.settled(1)
+    inside = np.zeros(desk.labels.data.shape, dtype=bool)
+    inside[20:51, 30:71] = True
+    drawn = desk.labels.data == 1
+    assert np.count_nonzero(drawn & inside) / np.count_nonzero(drawn | inside) > 0.93
+    assert len(desk.positive.data) + len(desk.negative.data) == 1
+    desk.robot.press(Qt.Key.Key_L, SHIFT)
+    desk.robot.click(desk.image, (60, 60))
+    desk.settled(2)
+    assert desk.labels.data[60, 60] == desk.labels.data[35, 50] == 1
+    desk.robot.press(Qt.Key.Key_K)
+    desk.settled(0)
+    assert not desk.labels.data.any()
+
+
+def test_a_scribble_is_up_to_five_clicks_and_one_step_of_undo(open_desk) -> None:
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    panel_of(desk).draw_buttons["scribble"].click()
+    desk.robot.draw(desk.image, ((30, 46), (30, 60), (44, 60)))
+    desk.settled(6)
+    clicks = desk.widget.session.clicks
+    assert [click.positive for click in clicks] == [True] * 6
+    assert all(desk.labels.data[click.pixel] == 1 for click in clicks)
+    desk.robot.draw(desk.image, ((60, 20), (60, 24)), modifier=CONTROL)
+    desk.until(lambda: len(desk.widget.session.clicks) > 6)
+    assert not any(click.positive for click in desk.widget.session.clicks[6:])
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(6)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_U, SHIFT)
+    desk.settled(6)
+    assert desk.widget.session.clicks == clicks
+
+
+def test_one_shape_is_drawn_at_a_time_and_escape_ends_it(open_desk) -> None:
+    desk = open_desk()
+    buttons = panel_of(desk).draw_buttons
+    for key, shape in ((Qt.Key.Key_B, "box"), (Qt.Key.Key_S, "scribble")):
+        desk.robot.press(key, SHIFT)
+        assert [name for name, one in buttons.items() if one.isChecked()] == [shape]
+    desk.robot.press(Qt.Key.Key_Escape)
+    assert not any(one.isChecked() for one in buttons.values())
+    centre = desk.viewer.scene.camera.center
+    desk.robot.drag(desk.image, (20, 30), (50, 70))
+    assert desk.viewer.scene.camera.center != centre
+
+
+def test_a_lasso_too_small_is_refused_in_one_line(open_desk) -> None:
+    desk = open_desk()
+    desk.robot.press(Qt.Key.Key_L, SHIFT)
+    desk.robot.draw(desk.image, ((20, 30), (20, 50), (20, 70)))
+    assert "too small" in desk.widget.status.text()
+    assert not desk.widget.session.clicks
 
 
 # -- turned clicks -----------------------------------------------------------------

@@ -29,8 +29,16 @@ if TYPE_CHECKING:
 
     Key = tuple[float, ...]
 
-_Instead: TypeAlias = Literal["pick", "choose"]
-"""What a click does instead of making a point: correct or choose what is there."""
+Shape: TypeAlias = Literal["box", "lasso", "scribble"]
+"""Shapes that a drag draws."""
+BOX: Shape = "box"
+LASSO: Shape = "lasso"
+SCRIBBLE: Shape = "scribble"
+_Instead: TypeAlias = Literal["pick", "choose", "draw"]
+"""What a click does instead of making a point: correct or choose what is there.
+
+A line that ends where it began ("draw") is a click to napari.
+"""
 
 CLICK_TRAVEL = 5.0
 """A press and release further apart (canvas pixels) is a drag (as in napari)."""
@@ -73,8 +81,9 @@ class ClickLayers(QObject):
 
     Attributes
     ----------
-    boxing : bool
-        Whether a drag of the left button draws a box without Shift, too.
+    drawing : str, optional
+        Shape that a drag of the left button draws: "box", "lasso" or "scribble". With
+        Shift held it draws a box in any case.
     clickable : bool
         Whether a click makes a point: there is a plane that it lies on.
     claims : Callable
@@ -92,10 +101,10 @@ class ClickLayers(QObject):
     """Emitted with a point of the image whose click was claimed, see `claims`."""
     doubled = Signal(object)
     """Emitted with a point of the image that was clicked twice, quickly."""
-    dragged = Signal(object, object)
-    """Emitted while a box is drawn, with two opposite corners, points of the image."""
-    boxed = Signal(object, object)
-    """Emitted with two opposite corners when a box was drawn."""
+    dragged = Signal(str, object, bool)
+    """Emitted while a shape is drawn: which, its points in the image, its sign."""
+    drawn = Signal(str, object, bool)
+    """Emitted with the same when a shape was drawn."""
 
     def __init__(
         self,
@@ -107,7 +116,7 @@ class ClickLayers(QObject):
         super().__init__(parent)
         self._image = image
         self.layers = {True: positive, False: negative}
-        self.boxing = False
+        self.drawing: Shape | None = None
         self.clickable = True
         self.claims: Callable[[Any], bool] = _claims_nothing
         self._invalid = 0
@@ -303,24 +312,27 @@ class ClickLayers(QObject):
     def _on_press(self, layer: Points, event: Any) -> Generator[None, None, None]:
         """Note what a mouse press asks for, until it became a point or not."""
         adding = str(layer.mode) == "add"
-        self._pressed = _is_positive(event)
-        boxing = adding and self._draws_box(event)
+        self._pressed = positive = _is_positive(event)
+        shape = self._drawn_by(event) if adding else None
         start, place = np.asarray(event.pos, dtype=float), self._in_image(event)
         self._instead = self._meant(event, place) if adding else None
-        if boxing:
+        path, draws = [place], False
+        if shape is not None:
             layer.mouse_pan = False
         yield
         while event.type == "mouse_move":
-            if boxing:
-                self.dragged.emit(place, self._in_image(event))
+            if shape is not None:
+                path.append(self._in_image(event))
+                if not draws and _travel(start, event) >= CLICK_TRAVEL:
+                    draws, self._instead = True, "draw"
+                self.dragged.emit(shape, path, positive)
             yield
-        if boxing and str(layer.mode) == "add":
-            layer.mouse_pan = not self.boxing
-        travel = np.linalg.norm(start - np.asarray(event.pos, dtype=float))
-        if travel >= CLICK_TRAVEL or str(layer.mode) != "add":
+        if shape is not None and str(layer.mode) == "add":
+            layer.mouse_pan = self.drawing is None
+        if _travel(start, event) >= CLICK_TRAVEL or str(layer.mode) != "add":
             self._pressed = self._instead = None
-            if boxing:
-                self.boxed.emit(place, self._in_image(event))
+        if draws and str(layer.mode) == "add":
+            self.drawn.emit(shape, [*path, self._in_image(event)], positive)
 
     def _meant(self, event: Any, place: Any) -> _Instead | None:
         """Return what a press asks for instead of a click."""
@@ -336,11 +348,11 @@ class ClickLayers(QObject):
             if self.clickable:
                 self.doubled.emit(self._in_image(event))
 
-    def _draws_box(self, event: Any) -> bool:
-        """Return whether a press begins a box, if the mouse is moved."""
-        return event.button != RIGHT_BUTTON and (
-            self.boxing or "Shift" in event.modifiers
-        )
+    def _drawn_by(self, event: Any) -> Shape | None:
+        """Return what a press draws, if the mouse is moved."""
+        if event.button == RIGHT_BUTTON or not self.clickable:
+            return None
+        return BOX if "Shift" in event.modifiers else self.drawing
 
     def _in_image(self, event: Any) -> Any:
         """Return the mouse's place in the image's data."""
@@ -392,8 +404,9 @@ class ClickLayers(QObject):
         self.changed.emit()
         self._tell_invalid()
         for positive, point, instead in unwanted if self.clickable else ():
-            signal = self.chosen if instead == "choose" else self.picked
-            signal.emit(np.asarray(self._to_image(positive, point)))
+            if instead != "draw":
+                signal = self.chosen if instead == "choose" else self.picked
+                signal.emit(np.asarray(self._to_image(positive, point)))
 
     def _tell_invalid(self) -> None:
         """Tell how many points were removed that cannot be clicks."""
@@ -451,6 +464,11 @@ def _shown(key: Key, plane: Plane, number: int, click: Click) -> _Point:
 def _keys(layer: Points) -> list[Key]:
     """Return the coordinates of all points of a layer."""
     return [tuple(row) for row in np.asarray(layer.data, dtype=float).tolist()]
+
+
+def _travel(start: Any, event: Any) -> float:
+    """Return how far the mouse is from where it was pressed, canvas pixels."""
+    return float(np.linalg.norm(start - np.asarray(event.pos, dtype=float)))
 
 
 def _is_positive(event: Any) -> bool:

@@ -125,6 +125,22 @@ COMMANDS = (
         button=False,
     ),
     Command(
+        "lasso_tool",
+        "Draw lassos",
+        "Begin objects by lines drawn along their borders, or stop that.",
+        "Shift-L",
+        (),
+        button=False,
+    ),
+    Command(
+        "scribble_tool",
+        "Draw scribbles",
+        "Make clicks along lines drawn on objects, or stop that.",
+        "Shift-S",
+        (),
+        button=False,
+    ),
+    Command(
         "next_object",
         "Next object",
         "Go to the next finished object of the list.",

@@ -1,18 +1,21 @@
-"""Section "Clicking": preview, threshold and tidying of the mask, boxes, signs."""
+"""Section "Clicking": preview, threshold and tidying of the mask, drawing, signs."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider
 
+from napari_gpcis.plugin.annotation.click_layers import BOX, LASSO, SCRIBBLE
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.box import BoxTool
+from napari_gpcis.plugin.tools.drawing import DrawingTool
 from napari_gpcis.plugin.tools.hover import Hover
 
 if TYPE_CHECKING:
+    from napari_gpcis.plugin.annotation.click_layers import Shape
     from napari_gpcis.plugin.annotation.controller import Controller
 
 LOWEST, HIGHEST = 10, 90
@@ -37,13 +40,23 @@ BOX_HELP = (
     "its middle as the first click.\n"
     "While this is off, hold Shift and drag."
 )
+LASSO_HELP = (
+    "Draw along the border of an object to begin it: what is inside becomes its mask, "
+    "which you correct by clicks."
+)
+SCRIBBLE_HELP = (
+    "Draw a line on the object: up to five clicks along it, one step of undo.\n"
+    "With Control held: on the background."
+)
 SIGN_HELP = "Switch selected clicks (or the last one) between positive and negative."
-PREVIEW, BOX, SIGN = "Preview under the mouse", "Draw a box", "Switch sign"
+PREVIEW, SIGN = "Preview under the mouse", "Switch sign"
+DRAWN = {BOX: "Box", LASSO: "Lasso", SCRIBBLE: "Scribble"}
+DRAWN_HELP = {BOX: BOX_HELP, LASSO: LASSO_HELP, SCRIBBLE: SCRIBBLE_HELP}
 THRESHOLD, TIDY = "Mask threshold", "Tidy mask"
 
 
 class ClickingPanel(Panel):
-    """Preview under the mouse, threshold and tidying of the mask, boxes, signs."""
+    """Preview under the mouse, threshold and tidying of the mask, drawing, signs."""
 
     title: ClassVar[str] = "Clicking"
     unfolded: ClassVar[bool] = True
@@ -51,19 +64,20 @@ class ClickingPanel(Panel):
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
         self.hover = Hover(controller, self)
-        self.box_tool = BoxTool(controller, self)
+        self.drawing = DrawingTool(controller, self)
         self.preview = QCheckBox()
         self.threshold = QSlider(Qt.Orientation.Horizontal)
         self.threshold_label = QLabel()
         self.tidy = QCheckBox()
-        self.box_button = QPushButton()
+        self.draw_buttons = {shape: QPushButton() for shape in DRAWN}
         self.sign_button = QPushButton()
         self._lay_out()
         self.preview.toggled.connect(self._on_preview)
         self.threshold.valueChanged.connect(self._on_threshold)
         self.tidy.clicked.connect(self._on_tidy)
-        self.box_button.clicked.connect(self.box_tool.toggle)
-        self.show_on(controller.started, controller.stopped, self.box_tool.changed)
+        for shape, button in self.draw_buttons.items():
+            button.clicked.connect(partial(self._on_draw, shape))
+        self.show_on(controller.started, controller.stopped, self.drawing.changed)
         self.show_on(controller.current_changed, controller.plane_changed)
         self.sign_button.clicked.connect(self._on_sign)
         self._ends = (
@@ -82,18 +96,21 @@ class ClickingPanel(Panel):
         self.threshold.setAccessibleName(THRESHOLD)
         self.threshold.setRange(LOWEST, HIGHEST)
         self.tidy.setToolTip(TIDY_HELP)
-        self.box_button.setCheckable(True)
-        self.box_button.setToolTip(BOX_HELP)
         self.sign_button.setToolTip(SIGN_HELP)
         row = QHBoxLayout()
         row.addWidget(self.threshold_label)
         row.addWidget(self.threshold, stretch=1)
         buttons = QHBoxLayout()
-        buttons.addWidget(self.box_button)
-        buttons.addWidget(self.sign_button)
+        for shape, button in self.draw_buttons.items():
+            button.setCheckable(True)
+            button.setToolTip(DRAWN_HELP[shape])
+            buttons.addWidget(button)
+        below = QHBoxLayout()
+        below.addWidget(self.tidy, stretch=1)
+        below.addWidget(self.sign_button)
         self.column.addWidget(self.preview)
         self.column.addLayout(row)
-        self.column.addWidget(self.tidy)
+        self.column.addLayout(below)
         self.column.addLayout(buttons)
 
     def show_state(self) -> None:
@@ -111,13 +128,15 @@ class ClickingPanel(Panel):
             self.threshold.setValue(round(threshold * 100))
             self.preview.setChecked(PREFERENCES.hover_preview)
         self.threshold_label.setText(f"{THRESHOLD} {threshold:.2f}")
-        self.box_button.setChecked(self.box_tool.on)
+        for shape, button in self.draw_buttons.items():
+            button.setChecked(self.drawing.shape == shape)
         self.sign_button.setEnabled(self.controller.annotation is not None)
 
     def _show_keys(self, *_: Any) -> None:
         self.preview.setText(with_key(PREVIEW, "hover_preview"))
         self.tidy.setText(with_key(TIDY, "toggle_tidy"))
-        self.box_button.setText(with_key(BOX, "box_tool"))
+        for shape, button in self.draw_buttons.items():
+            button.setText(with_key(DRAWN[shape], f"{shape}_tool"))
         self.sign_button.setText(with_key(SIGN, "toggle_sign"))
 
     def close_links(self) -> None:
@@ -125,7 +144,7 @@ class ClickingPanel(Panel):
         for end in self._ends:
             end()
         self.hover.close()
-        self.box_tool.close()
+        self.drawing.close()
 
     def _on_preview(self, on: bool) -> None:
         PREFERENCES.hover_preview = on
@@ -135,6 +154,10 @@ class ClickingPanel(Panel):
         annotation = self.controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.set_threshold(value / 100)
+        self.show_state()
+
+    def _on_draw(self, shape: Shape) -> None:
+        self.drawing.toggle(shape)
         self.show_state()
 
     def _on_tidy(self) -> None:
