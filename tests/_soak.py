@@ -154,6 +154,13 @@ class Soak:
         start, end = self.place(), self.place()
         self.desk.robot.drag(self.image, start, end, LEFT, SHIFT)
 
+    def draw_line(self) -> None:
+        """Draw a lasso or a scribble, and stop drawing."""
+        key = (Qt.Key.Key_L, Qt.Key.Key_S)[int(self.random.integers(2))]
+        self.press(key, SHIFT)
+        self.desk.robot.draw(self.image, [self.place() for _ in range(4)])
+        self.press(key, SHIFT)
+
     def move_mouse(self) -> None:
         for _ in range(5):
             self.desk.robot.move(self.image, self.place())
@@ -651,6 +658,7 @@ WEIGHTS = {
     "click_background": 12,
     "double_click": 1,
     "draw_box": 2,
+    "draw_line": 2,
     "move_mouse": 6,
     "pick_object": 4,
     "accept": 14,
