@@ -14,6 +14,7 @@ import pytest
 from _interleaving import NUMBERS, Queue, User, make_small
 from napari_gpcis.plugin import background
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.base import Tool
 
 SEEDS = range(int(os.environ.get("GPCIS_HISTORIES", "12")))
 ACTIONS = 30
@@ -106,10 +107,9 @@ class Historian(User):
 
     def end(self) -> None:
         """Let go of the viewer, for another user."""
-        for tool in (self.hover, self.guide, self.watcher, self.picking, self.boxes):
-            tool.close()
-        self.copying.close()
-        self.propagation.close()
+        for tool in vars(self).values():
+            if isinstance(tool, Tool):
+                tool.close()
         self.bench.controller.stop()
         self.bench.viewer.layers.clear()
         PREFERENCES.reset()

@@ -335,8 +335,12 @@ class PlaneAnnotation:
     def _set_hand_edits(self, edits: HandEdits) -> None:
         self._by_hand.setdefault(self.first, {})[self.first.began] = edits
 
-    def _begin_without_hand_edits(self, current: CurrentObject) -> None:
-        """Forget the edits by hand of clicks that can be redone no more."""
+    def _forget_before(self, current: CurrentObject) -> None:
+        """Let clicks begin with nothing of those that were there before.
+
+        What was drawn and erased on clicks that undo brings back is kept.
+        """
+        self._targets.pop(current, None)
         known = self._by_hand.get(current, {})
         for began in [began for began in known if began >= current.began]:
             del known[began]
@@ -517,7 +521,7 @@ class PlaneAnnotation:
             running = "Accept or clear the current object first."
             self._context.say(running if self.clicks else "Not open yet: try again.")
             return False
-        self._begin_without_hand_edits(self.current)
+        self._forget_before(self.current)
         session.push_mask(mask, clicks, corner=corner, label=label)
         self._changed()
         return True
@@ -702,8 +706,7 @@ class PlaneAnnotation:
 
     def _begin(self, current: CurrentObject) -> None:
         """Take what the first click of an object is seen with, and how it is shown."""
-        self._targets.pop(current, None)
-        self._begin_without_hand_edits(current)
+        self._forget_before(current)
         current.view = self.view
         current.threshold = self._context.writing.threshold
         current.tidy = self._context.writing.tidy
