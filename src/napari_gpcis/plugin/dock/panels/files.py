@@ -182,16 +182,16 @@ class FilesPanel(Panel):
         button.clicked.connect(lambda: self._on_clicked(entry))
         self.buttons[entry.name] = button
         if place < 2:
-            grid.addWidget(button, place, 0, 1, 3)
+            grid.addWidget(button, place, 0, 1, 2)
         else:
             short = entry.title.removeprefix("Export ")
             button.setText(short[0].upper() + short[1:])
-            row, column = divmod(place - 2, 3)
+            row, column = divmod(place - 2, 2)
             grid.addWidget(button, 3 + row, column)
         if place == 2:
             export = QLabel(EXPORT)
             export.setToolTip(EXPORT_HELP)
-            grid.addWidget(export, 2, 0, 1, 3)
+            grid.addWidget(export, 2, 0, 1, 2)
 
     def save_as(self) -> bool:
         """Ask for a file name and save clicks and labels; ``False`` if not wanted."""
