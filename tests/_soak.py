@@ -22,7 +22,8 @@ from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.annotation.edits import StrokeEdit
-from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel
+from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -204,12 +205,12 @@ class Soak:
 
     def choose_way(self) -> None:
         names = [name for name, _ in WRITE_MODES]
-        combo = self.panel.write_mode
+        combo = self.clicking.write_mode
         combo.setCurrentIndex(self.below(len(names)))
         combo.activated.emit(combo.currentIndex())
 
     def new_way(self) -> None:
-        combo = self.panel.write_mode
+        combo = self.clicking.write_mode
         combo.setCurrentIndex(0)
         combo.activated.emit(0)
 
@@ -477,6 +478,11 @@ class Soak:
     @property
     def labels(self) -> Any:
         return self.desk.labels
+
+    @property
+    def clicking(self) -> ClickingPanel:
+        panels = self.desk.widget.panels
+        return next(panel for panel in panels if isinstance(panel, ClickingPanel))
 
     @property
     def panel(self) -> ObjectsPanel:

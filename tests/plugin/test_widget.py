@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.dock.panels import model
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.viewer.layers import claim_layers
 from napari_gpcis.plugin.viewer.planes import camera_of
@@ -290,7 +291,8 @@ def test_keys_of_others_are_left_alone(
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_nothing_is_clipped_in_a_small_window(open_desk, theme) -> None:
+def test_nothing_is_clipped_in_a_small_window(open_desk, theme, monkeypatch) -> None:
+    monkeypatch.setattr(model, "devices_here", lambda: {"auto", "cpu"})
     desk = open_desk()
     desk.viewer.theme = theme
     desk.viewer.window.resize(1280, 720)

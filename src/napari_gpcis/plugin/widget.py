@@ -31,6 +31,7 @@ from napari_gpcis.plugin.dock.base import (
     explain_labels,
 )
 from napari_gpcis.plugin.dock.closing import CloseGuard
+from napari_gpcis.plugin.dock.icons import ThemeIcons
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.notices import Notices
@@ -145,6 +146,7 @@ class GPCISWidget(Docked):
         self.status = Lines(2)
         self.help = _help_text()
         self._lay_out()
+        self._icons = ThemeIcons(self, viewer)
         self._wheel_filter = WheelFilter(self)
         self._tabs = Tabs(self, "annotate")
         self._gl_context = ContextKeeper(viewer, self)
@@ -196,6 +198,7 @@ class GPCISWidget(Docked):
             panel.close_links()
         self.outline.close()
         self.notices.close()
+        self._icons.close()
         self.controller.close()
         self.recovery.end()
         self._gl_context.close()
@@ -385,7 +388,7 @@ def _is_labels(layer: Layer) -> bool:
 def _section(panel: Panel) -> Section:
     """Return the section of a panel."""
     section = Section(panel.title, panel, unfolded=panel.unfolded)
-    panel.wanted.connect(section.setVisible)
+    panel.wanted.connect(partial(setattr, section, "applies"))
     return section
 
 

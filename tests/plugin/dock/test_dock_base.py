@@ -41,7 +41,7 @@ def test_the_wheel_changes_nothing(open_desk: Any) -> None:
     desk = open_desk()
     desk.viewer.add_image(desk.image.data, name="another")
     way, slider = (
-        panel(desk, ObjectsPanel).write_mode,
+        panel(desk, ClickingPanel).write_mode,
         panel(desk, ClickingPanel).threshold,
     )
     before = desk.widget.model_choice.combo.currentIndex()
@@ -83,10 +83,12 @@ def test_a_click_on_the_dock_leaves_the_keys_to_the_image(open_desk: Any) -> Non
     window = desk.viewer.window._qt_window
     desk.robot._canvas.setFocus()
     shown = PREFERENCES.hover_preview
-    for part in (objects.list, objects.next_button, objects.write_mode):
+    combo = panel(desk, ClickingPanel).write_mode
+    for part in (combo, objects.list, objects.next_button):
+        desk.widget.pages.setCurrentIndex(0 if part is combo else 2)
         target = part.viewport() if part is objects.list else part
         QTest.mouseClick(target, Qt.MouseButton.LeftButton, pos=QPoint(10, 5))
-        objects.write_mode.hidePopup()
+        combo.hidePopup()
         QTest.keyClick(window.focusWidget(), Qt.Key.Key_W)
         shown = not shown
         assert PREFERENCES.hover_preview is shown

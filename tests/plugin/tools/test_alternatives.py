@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,12 @@ import pytest
 from qtpy.QtCore import Qt
 
 from _fake_segmenter import RADIUS, FakeSegmenter
-from napari_gpcis.plugin.tools.alternatives import YELLOW, AlternativeMasks, pictures
+from napari_gpcis.plugin.tools.alternatives import (
+    WIDEST,
+    YELLOW,
+    AlternativeMasks,
+    pictures,
+)
 
 PLACE = (40, 50)
 
@@ -244,3 +250,19 @@ def test_they_are_computed_only_where_they_are_looked_at(bench, tool, segmenter)
     tool.wanted = False
     click(bench, (44, 54), clicks=3)
     assert (tool.offer, segmenter.asked) == (None, 2)
+
+
+def test_pictures_show_a_small_mask_large_enough(bench, tool):
+    """A mask of nearly the whole image leaves room for one of a few pixels."""
+    bench.start(np.zeros((300, 400), np.uint8), contrast_limits=(0, 255))
+    click(bench)
+    tool.wanted = True
+    bench.until(lambda: tool.offer is not None)
+    box, mask = tool.offer.found[0].trimmed
+    whole = SimpleNamespace(trimmed=((0, 0, 300, 400), np.ones((300, 400), bool)))
+    tool.offer.found = (tool.offer.found[0], whole)
+    small, large = pictures(tool.offer, bench.controller.session.prepared, 60)
+    assert small.shape == large.shape
+    height = np.ptp(np.nonzero((small == YELLOW).all(axis=2))[0]) + 1
+    assert height >= len(small) / WIDEST - 2
+    assert box[2] - box[0] == len(mask)

@@ -12,7 +12,8 @@ from qtpy.QtTest import QTest
 import _fake_segmenter
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.dock.panels.objects import WRITE_MODES, ObjectsPanel
+from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.object_list import FLASH
 
@@ -25,6 +26,10 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 
 def panel_of(desk) -> ObjectsPanel:
     return next(p for p in desk.widget.panels if isinstance(p, ObjectsPanel))
+
+
+def clicking(desk) -> ClickingPanel:
+    return next(p for p in desk.widget.panels if isinstance(p, ClickingPanel))
 
 
 def masks(*clicks: tuple) -> np.ndarray:
@@ -47,7 +52,7 @@ def accept(desk, *point: int, click: bool = True) -> None:
 
 def choose(desk, way: str) -> None:
     """Choose a way of writing as a user does."""
-    combo = panel_of(desk).write_mode
+    combo = clicking(desk).write_mode
     combo.setCurrentIndex([name for name, _ in WRITE_MODES].index(way))
     combo.activated.emit(combo.currentIndex())
 
@@ -164,7 +169,7 @@ def test_add_cut_and_replace_change_the_selected_label(desk) -> None:
     np.testing.assert_array_equal(desk.labels.data == 1, added)
     accept(desk, 30, 30)
     np.testing.assert_array_equal(desk.labels.data == 1, added & ~first)
-    assert panel_of(desk).write_mode.currentData() == "new"
+    assert clicking(desk).write_mode.currentData() == "new"
     choose(desk, "replace")
     accept(desk, 60, 60)
     assert near(desk.labels.data == 1, masks((60, 60)))
@@ -198,7 +203,7 @@ def test_new_objects_may_cover_finished_ones_if_wanted(desk) -> None:
     desk.robot.click(desk.image, (30, 42))
     desk.settled(1)
     np.testing.assert_array_equal(desk.labels.data == 1, first)
-    panel_of(desk).overwrite.click()
+    clicking(desk).overwrite.click()
     assert not PREFERENCES.protect
     desk.settled(1)
     assert near(desk.labels.data > 1, masks((30, 42)))

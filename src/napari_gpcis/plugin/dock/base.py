@@ -6,6 +6,8 @@ too little room on a small screen. Where the user puts them afterwards, they sta
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
@@ -149,10 +151,13 @@ class Section(QWidget):
 
     toggled = Signal(bool)
     """Emitted with true when the content becomes visible, with false when hidden."""
+    applied = Signal()
+    """Emitted when :attr:`applies` may have changed."""
 
     def __init__(self, title: str, content: QWidget, *, unfolded: bool = False) -> None:
         super().__init__()
         self.title, self.content = title, content
+        self._applies = True
         self.header = QPushButton()
         self.header.setCheckable(True)
         self.header.setStyleSheet(_PLAIN)
@@ -165,6 +170,17 @@ class Section(QWidget):
         self.header.toggled.connect(self._show)
         self.header.setChecked(unfolded)
         self._show(unfolded)
+
+    @property
+    def applies(self) -> bool:
+        """False for a section that the image has no use for: it is hidden."""
+        return self._applies
+
+    @applies.setter
+    def applies(self, applies: bool) -> None:
+        self._applies = applies
+        self.setVisible(applies)
+        self.applied.emit()
 
     @property
     def least_width(self) -> int:
@@ -195,7 +211,9 @@ class Section(QWidget):
 class SectionArea(QScrollArea):
     """Scroll area of foldable sections, one below the other.
 
-    It is as wide as the widest section, so that unfolding moves nothing else.
+    It is as wide as the widest section, so that unfolding moves nothing else. A click
+    on a header that leaves too little room folds other sections, so that there is
+    nothing to scroll unless one section alone is too high.
 
     Parameters
     ----------
@@ -212,6 +230,7 @@ class SectionArea(QScrollArea):
         for section in sections:
             column.addWidget(section)
             section.toggled.connect(self._find_width)
+            section.header.clicked.connect(partial(self._make_room, section))
         column.addStretch()
         self.setWidget(inner)
         self.setWidgetResizable(True)
@@ -226,11 +245,36 @@ class SectionArea(QScrollArea):
             self.measure()
         return done
 
+    @property
+    def applies(self) -> bool:
+        """True if one of the sections applies to the image."""
+        return any(section.applies for section in self._sections)
+
     def measure(self) -> None:
         """Find the width that the sections need, folded or not."""
         for part in self.findChildren(QWidget):
             part.ensurePolished()  # folded ones do not have the theme's font yet
         self._find_width()
+
+    def _make_room(self, wanted: Section, *_: object) -> None:
+        """Fold other sections, from the top, until one that was unfolded fits."""
+        for section in self._sections if wanted.unfolded else ():
+            if self._height_needed <= self.viewport().height():
+                break
+            if section is not wanted:
+                section.unfolded = False
+
+    @property
+    def _height_needed(self) -> int:
+        """Height of all sections as they are, in pixels."""
+        inner = self.widget()
+        parts = [(one.content, one) for one in self._sections]
+        for part in (*chain.from_iterable(parts), inner):  # from the inside outwards
+            layout = part.layout()
+            if layout is not None:
+                layout.activate()
+        width = self.viewport().width()
+        return max(inner.minimumSizeHint().height(), inner.heightForWidth(width))
 
     def _find_width(self, *_: object) -> None:
         bar = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()

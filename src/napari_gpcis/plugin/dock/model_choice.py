@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 HELP = (
     "The model that turns clicks into masks. One marked 'download' is fetched when "
-    "you choose it; until it is here the present one is used. The section Models below "
-    "says what each is for."
+    "you choose it; until it is here the present one is used. The page Settings says "
+    "what each is for."
 )
 RETRY, RETRY_HELP = "Try again", "Go on with what came before; it is not fetched twice."
 CANCEL = "Cancel"

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.dock.base import Section
 
-ANNOTATE, REVIEW, FILES, SETTINGS, HELP_PAGE = (
+ANNOTATE, STACK, REVIEW, FILES, SETTINGS, HELP_PAGE = (
     "Annotate",
+    "Stack",
     "Review",
     "Files",
     "Settings",
@@ -25,19 +26,23 @@ ANNOTATE, REVIEW, FILES, SETTINGS, HELP_PAGE = (
 )
 PAGES = {
     ANNOTATE: "What is needed while objects are clicked.",
+    STACK: "The object on other planes: copying, propagating, filling in.",
     REVIEW: "The finished objects: to visit, correct and delete.",
     FILES: "Saving, opening, and export for other programs.",
     SETTINGS: "Channels, contrast and model.",
     HELP_PAGE: "How to click, and all keys.",
 }
 """Titles of the tabs, from left to right, and their tooltips."""
+_BARE = "QTabBar { background: transparent; border: 0px; padding: 0px; }"
+"""Style without napari's ground and line beside the tabs."""
 
 
 class Pages(QTabWidget):
     """Tabs with a scroll area of sections each.
 
     All pages are as wide as the widest. A section that is unfolded brings its page to
-    the front.
+    the front. A page whose sections do not apply to the image has no tab, and a section
+    that has a page for itself has no header: the tab says what it is.
 
     Parameters
     ----------
@@ -49,14 +54,20 @@ class Pages(QTabWidget):
         super().__init__()
         self.setDocumentMode(True)
         self.setUsesScrollButtons(False)
-        for arrow in self.tabBar().findChildren(QToolButton):
+        bar = self.tabBar()
+        bar.setDrawBase(False)
+        bar.setStyleSheet(_BARE)
+        for arrow in bar.findChildren(QToolButton):
             arrow.setToolTip(arrow.accessibleName())
         for title, help_text in PAGES.items():
             area = SectionArea(sections[title])
             place = self.addTab(area, title)
             self.setTabToolTip(place, help_text)
             for section in sections[title]:
+                section.header.setVisible(len(sections[title]) > 1)
                 section.toggled.connect(partial(self._on_toggled, area))
+                section.applied.connect(self._show_tabs)
+        self._show_tabs()
 
     @property
     def areas(self) -> tuple[SectionArea, ...]:
@@ -69,6 +80,11 @@ class Pages(QTabWidget):
         super().showEvent(event)
         for area in self.areas:
             area.measure()
+
+    def _show_tabs(self) -> None:
+        """Show the tabs of pages with something that applies."""
+        for place, area in enumerate(self.areas):
+            self.setTabVisible(place, area.applies)
 
     def _on_toggled(self, area: SectionArea, unfolded: bool) -> None:
         if unfolded:

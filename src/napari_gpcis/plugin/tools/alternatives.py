@@ -24,6 +24,7 @@ from napari_gpcis.plugin.tools.display.uncertainty import predicted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari.layers import Points
     from numpy.typing import NDArray
 
     from napari_gpcis.alternatives import Alternative
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 MARGIN = 0.2
 """Share of the size of the masks that is shown around them."""
+WIDEST = 3
+"""Pictures are at most so many times as wide as the mask itself: a mask of half the
+image would leave too little to see of a small one."""
 DIM = 0.45
 """Share of its brightness that a pixel outside a mask keeps."""
 YELLOW = (255, 212, 0)
@@ -103,8 +107,10 @@ class AlternativeMasks(Tool):
         self._offer: Offer | None = None
         self._asked: Prompts | None = None
         self._wanted = False
+        self._numbered: list[tuple[Points, str]] = []
         for name, place in _PLACES.items():
             controller.register(name, partial(self._go, place))
+        self.changed.connect(self._bind_numbers)
 
     @property
     def offer(self) -> Offer | None:
@@ -143,6 +149,26 @@ class AlternativeMasks(Tool):
         """Know of no alternatives any more."""
         self._offer = self._asked = None
         self.changed.emit()
+
+    def _bind_numbers(self) -> None:
+        """Have number keys choose while there is a choice; else they are napari's."""
+        while self._numbered:
+            layer, key = self._numbered.pop()
+            layer.bind_key(key, None)
+        annotation, offer = self.annotation, self.offer
+        if annotation is None or offer is None or len(offer.found) < 2:
+            return
+        layers = annotation.layers
+        for place in range(len(offer.found)):
+            key = str(place + 1)
+            for layer in (layers.positive, layers.negative):
+                if key not in map(str, layer.keymap):  # the user's own stays
+                    layer.bind_key(key, self._chooser(place))
+                    self._numbered.append((layer, key))
+
+    def _chooser(self, place: int) -> Callable[[Points], None]:
+        """Return a function for a key, which napari needs to have a name."""
+        return lambda _layer: self.choose(place)
 
     def _on_change(self, *_: object) -> None:
         if self._offer is not None:
@@ -247,10 +273,7 @@ def pictures(offer: Offer, prepared: PreparedImage, size: int) -> list[Pixels]:
         border in yellow.
     """
     parts = [one.trimmed for one in offer.found]
-    boxes = np.array([box for box, mask in parts if mask.any()] or [(0, 0, 1, 1)])
-    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-    low = np.maximum(low - MARGIN * (high - low), 0).astype(int)
-    high = np.minimum(high + MARGIN * (high - low), prepared.shape).astype(int)
+    low, high = _crop([box for box, mask in parts if mask.any()], prepared.shape)
     steps = max(1.0, float((high - low).max()) / size)
     rows, cols = (
         np.arange(first, last, steps).astype(int)
@@ -258,6 +281,24 @@ def pictures(offer: Offer, prepared: PreparedImage, size: int) -> list[Pixels]:
     )
     image = to_rgb(prepared.read(rows, cols))
     return [_picture(image, _on_grid(*part, rows, cols)) for part in parts]
+
+
+def _crop(
+    boxes: list[Box], shape: tuple[int, int]
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return the corners of the part of an image that shows masks on boxes.
+
+    The first is shown large enough, though others may reach beyond the part.
+    """
+    if not boxes:
+        return np.zeros(2, int), np.array(shape)
+    every = np.array(boxes)
+    low, high = every[:, :2].min(axis=0), every[:, 2:].max(axis=0)
+    margin = MARGIN * (high - low)
+    around = (WIDEST - 1) / 2 * (every[0, 2:] - every[0, :2]).max()
+    low = np.maximum(low - margin, every[0, :2] - around)
+    high = np.minimum(high + margin, every[0, 2:] + around)
+    return np.maximum(low, 0).astype(int), np.minimum(np.ceil(high), shape).astype(int)
 
 
 def _on_grid(

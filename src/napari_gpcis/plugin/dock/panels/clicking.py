@@ -1,4 +1,4 @@
-"""Section "Clicking": preview, threshold and tidying of the mask, drawing, signs."""
+"""Section "Clicking": preview, threshold, tidying, drawing, signs, write mode."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+)
 
 from napari_gpcis.plugin.annotation.click_layers import BOX, LASSO, SCRIBBLE
+from napari_gpcis.plugin.dock.icons import with_icon
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.drawing import DrawingTool
@@ -17,6 +25,7 @@ from napari_gpcis.plugin.tools.hover import Hover
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.click_layers import Shape
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.labels.write_mode import ChosenMode
 
 LOWEST, HIGHEST = 10, 90
 """Thresholds that can be chosen, in hundredths."""
@@ -51,12 +60,32 @@ SCRIBBLE_HELP = (
 SIGN_HELP = "Switch selected clicks (or the last one) between positive and negative."
 PREVIEW, SIGN = "Preview under the mouse", "Switch sign"
 DRAWN = {BOX: "Box", LASSO: "Lasso", SCRIBBLE: "Scribble"}
+ICONS = {BOX: "rectangle", LASSO: "polygon_lasso", SCRIBBLE: "path"}
 DRAWN_HELP = {BOX: BOX_HELP, LASSO: LASSO_HELP, SCRIBBLE: SCRIBBLE_HELP}
 THRESHOLD, TIDY = "Mask threshold", "Tidy mask"
+WRITE_MODES: tuple[tuple[ChosenMode, str], ...] = (
+    ("new", "New object"),
+    ("add", "Add to selected label"),
+    ("cut", "Subtract from selected label"),
+    ("replace", "Replace selected label"),
+)
+WRITE_MODE = "Write mask as"
+WRITE_MODE_HELP = (
+    "What the mask of your clicks does to the labels layer.\n"
+    "The selected label is the one that the labels layer shows as its label; a click "
+    "on an object, or on its row on the page Review, selects it too.\n"
+    "Subtract and Replace hold for one mask, then this is New object again."
+)
+OVERWRITE = "Allow overwriting other objects"
+OVERWRITE_HELP = (
+    "Off: finished objects are protected, a new mask takes free pixels only.\n"
+    "On: a new mask also takes pixels of finished objects."
+)
+_NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class ClickingPanel(Panel):
-    """Preview under the mouse, threshold and tidying of the mask, drawing, signs."""
+    """Preview, threshold, tidying, drawing and signs; write mode and overwriting."""
 
     title: ClassVar[str] = "Clicking"
     unfolded: ClassVar[bool] = True
@@ -70,6 +99,8 @@ class ClickingPanel(Panel):
         self.threshold_label = QLabel()
         self.tidy = QCheckBox()
         self.draw_buttons = {shape: QPushButton() for shape in DRAWN}
+        self.write_mode = QComboBox()
+        self.overwrite = QCheckBox(OVERWRITE)
         self.sign_button = QPushButton()
         self._lay_out()
         self.preview.toggled.connect(self._on_preview)
@@ -78,13 +109,17 @@ class ClickingPanel(Panel):
         for shape, button in self.draw_buttons.items():
             button.clicked.connect(partial(self._on_draw, shape))
         self.show_on(controller.started, controller.stopped, self.drawing.changed)
+        self.write_mode.activated.connect(self._on_write_mode)
+        self.overwrite.toggled.connect(self._on_overwrite)
         self.show_on(controller.current_changed, controller.plane_changed)
+        self.show_on(controller.writing.changed)
         self.sign_button.clicked.connect(self._on_sign)
         self._ends = (
             follow(PREFERENCES.events.shortcuts, self._show_keys, self),
             follow(PREFERENCES.events.hover_preview, self._on_news, self),
             follow(PREFERENCES.events.threshold, self._on_news, self),
             follow(PREFERENCES.events.tidy, self._on_news, self),
+            follow(PREFERENCES.events.protect, self._on_protect, self),
         )
         self._show_keys()
         self.show_state()
@@ -96,6 +131,15 @@ class ClickingPanel(Panel):
         self.threshold.setAccessibleName(THRESHOLD)
         self.threshold.setRange(LOWEST, HIGHEST)
         self.tidy.setToolTip(TIDY_HELP)
+        for mode, title in WRITE_MODES:
+            self.write_mode.addItem(title, mode)
+        self.write_mode.setSizeAdjustPolicy(_NARROW)
+        self.write_mode.setMinimumContentsLength(14)
+        self.write_mode.setAccessibleName(WRITE_MODE)
+        label = QLabel(WRITE_MODE)
+        for part in (self.write_mode, label):
+            part.setToolTip(WRITE_MODE_HELP)
+        self.overwrite.setToolTip(OVERWRITE_HELP)
         self.sign_button.setToolTip(SIGN_HELP)
         row = QHBoxLayout()
         row.addWidget(self.threshold_label)
@@ -104,6 +148,7 @@ class ClickingPanel(Panel):
         for shape, button in self.draw_buttons.items():
             button.setCheckable(True)
             button.setToolTip(DRAWN_HELP[shape])
+            with_icon(button, ICONS[shape])
             buttons.addWidget(button)
         below = QHBoxLayout()
         below.addWidget(self.tidy, stretch=1)
@@ -111,7 +156,12 @@ class ClickingPanel(Panel):
         self.column.addWidget(self.preview)
         self.column.addLayout(row)
         self.column.addLayout(below)
+        written = QHBoxLayout()
+        written.addWidget(label)
+        written.addWidget(self.write_mode, stretch=1)
         self.column.addLayout(buttons)
+        self.column.addLayout(written)
+        self.column.addWidget(self.overwrite)
 
     def show_state(self) -> None:
         """Show the choices, and how the mask of the current object is made."""
@@ -124,9 +174,15 @@ class ClickingPanel(Panel):
             tidy = session.tidy
         self.tidy.setChecked(tidy is not None)
         self.tidy.setEnabled(running)
-        with QSignalBlocker(self.threshold), QSignalBlocker(self.preview):
+        with (
+            QSignalBlocker(self.threshold),
+            QSignalBlocker(self.preview),
+            QSignalBlocker(self.overwrite),
+        ):
             self.threshold.setValue(round(threshold * 100))
             self.preview.setChecked(PREFERENCES.hover_preview)
+            self.overwrite.setChecked(not PREFERENCES.protect)
+            self.write_mode.setCurrentIndex(self.write_mode.findData(writing.mode))
         self.threshold_label.setText(f"{THRESHOLD} {threshold:.2f}")
         for shape, button in self.draw_buttons.items():
             button.setChecked(self.drawing.shape == shape)
@@ -163,6 +219,23 @@ class ClickingPanel(Panel):
     def _on_tidy(self) -> None:
         self.controller.command("toggle_tidy")
         self.show_state()
+
+    def _on_write_mode(self, _place: int) -> None:
+        self.controller.writing.mode = self.write_mode.currentData()
+        self._write_otherwise()
+
+    def _on_overwrite(self, on: bool) -> None:
+        PREFERENCES.protect = not on
+
+    def _on_protect(self, *_: Any) -> None:
+        self.show_state()
+        self._write_otherwise()
+
+    def _write_otherwise(self) -> None:
+        """Write the current object's mask anew, as is chosen now."""
+        annotation = self.controller.annotation
+        if annotation is not None and annotation.current is not None:
+            annotation.current.write_otherwise()
 
     def _on_sign(self) -> None:
         self.controller.command("toggle_sign")

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.dock.base import Section, explain_labels
+from napari_gpcis.plugin.dock.base import explain_labels
 from napari_gpcis.plugin.dock.pages import SETTINGS
 from napari_gpcis.plugin.dock.panels.base import Panel, axis_name
 from napari_gpcis.plugin.viewer.channels import (
@@ -113,9 +113,7 @@ class ChannelsPanel(Panel):
         """List the axes of the image; hide the section if it has no channels."""
         image = self.image
         axes = () if image is None else channel_axes(image)
-        section = self.parentWidget()
-        if isinstance(section, Section):
-            section.setVisible(bool(axes))
+        self.wanted.emit(bool(axes))
         if image is None or not axes or image == self._image:
             return
         self._image = image
@@ -219,6 +217,7 @@ class ContrastPanel(Panel):
 
     title: ClassVar[str] = "Contrast"
     page: ClassVar[str] = SETTINGS
+    unfolded: ClassVar[bool] = True
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)

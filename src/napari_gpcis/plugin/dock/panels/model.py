@@ -55,6 +55,7 @@ class ModelPanel(Panel):
 
     title: ClassVar[str] = "Models"
     page: ClassVar[str] = SETTINGS
+    unfolded: ClassVar[bool] = True
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)

@@ -1,4 +1,4 @@
-"""Section "Objects": write mode, and the list of finished objects."""
+"""Page "Review": the list of finished objects, to visit, correct and delete."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from qtpy.QtCore import (
     QEvent,
     QItemSelection,
     QItemSelectionModel,
-    QSignalBlocker,
     Qt,
     Signal,
 )
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
-    QComboBox,
     QGridLayout,
     QHeaderView,
     QLabel,
@@ -25,6 +22,7 @@ from qtpy.QtWidgets import (
     QTableView,
 )
 
+from napari_gpcis.plugin.dock.icons import with_icon
 from napari_gpcis.plugin.dock.pages import REVIEW
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
@@ -38,28 +36,9 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex
 
     from napari_gpcis.plugin.annotation.controller import Controller
-    from napari_gpcis.plugin.labels.write_mode import ChosenMode
     from napari_gpcis.plugin.tools.object_list import Found
     from napari_gpcis.plugin.viewer.planes import Plane
 
-WRITE_MODES: tuple[tuple[ChosenMode, str], ...] = (
-    ("new", "New object"),
-    ("add", "Add to selected label"),
-    ("cut", "Subtract from selected label"),
-    ("replace", "Replace selected label"),
-)
-WRITE_MODE = "Write mask as"
-WRITE_MODE_HELP = (
-    "What the mask of your clicks does to the labels layer.\n"
-    "The selected label is the one that the labels layer shows as its label; a click "
-    "on a row below selects it too.\n"
-    "Subtract and Replace hold for one mask, then this is New object again."
-)
-OVERWRITE = "Allow overwriting other objects"
-OVERWRITE_HELP = (
-    "Off: finished objects are protected, a new mask takes free pixels only.\n"
-    "On: a new mask also takes pixels of finished objects."
-)
 LIST_HELP = (
     "Finished objects. Click on a row to go there, on a heading to sort. The Delete "
     "key deletes all rows that are selected."
@@ -79,11 +58,10 @@ SUMMARY_HELP = "How many there are on all planes."
 NOT_STARTED = "Press Start to see the finished objects."
 NO_OBJECT = "No finished object yet: click, then accept."
 ROWS_SEEN = 5
-_NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class ObjectsPanel(Panel):
-    """Write mode and overwriting; list of finished objects to visit or correct."""
+    """List of finished objects to visit, correct or delete."""
 
     title: ClassVar[str] = "Objects"
     page: ClassVar[str] = REVIEW
@@ -96,8 +74,6 @@ class ObjectsPanel(Panel):
         self.flash = Flash(controller, self)
         self.table = ObjectTable()
         self._chosen: set[tuple[int, Plane]] = set()
-        self.write_mode = QComboBox()
-        self.overwrite = QCheckBox(OVERWRITE)
         self.summary = QLabel()
         self.list = _ObjectView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
@@ -109,33 +85,20 @@ class ObjectsPanel(Panel):
         self._show_objects()
 
     def _lay_out(self) -> None:
-        for mode, title in WRITE_MODES:
-            self.write_mode.addItem(title, mode)
-        self.write_mode.setToolTip(WRITE_MODE_HELP)
-        self.write_mode.setSizeAdjustPolicy(_NARROW)
-        self.write_mode.setMinimumContentsLength(14)
-        self.overwrite.setToolTip(OVERWRITE_HELP)
         self.list.setToolTip(LIST_HELP)
         self.list.setAccessibleName("Finished objects")
-        self.write_mode.setAccessibleName(WRITE_MODE)
         self.summary.setToolTip(SUMMARY_HELP)
         self.next_button.setToolTip(NEXT_HELP)
         self.refine_button.setToolTip(REFINE_HELP)
         self.delete_button.setToolTip(DELETE_HELP)
+        with_icon(self.delete_button, "delete")
         self._set_up_list()
-        grid = QGridLayout()
-        label = QLabel(WRITE_MODE)
-        label.setToolTip(WRITE_MODE_HELP)
-        grid.setVerticalSpacing(2)
-        grid.addWidget(label, 0, 0)
-        grid.addWidget(self.write_mode, 1, 0)
         buttons = QGridLayout()
         for column, button in enumerate(
             (self.next_button, self.refine_button, self.delete_button)
         ):
             buttons.addWidget(button, 0, column)
-        self.column.addLayout(grid)
-        for part in (self.overwrite, self.summary, self.list):
+        for part in (self.summary, self.list):
             self.column.addWidget(part)
         self.column.addLayout(buttons)
 
@@ -155,12 +118,10 @@ class ObjectsPanel(Panel):
         header.setHighlightSections(False)
         context = header.sizeHint().height() + 2 * view.frameWidth()
         view.setMinimumHeight(height * ROWS_SEEN + context)
-        view.setMaximumHeight(height * 2 * ROWS_SEEN)
+        view.setMaximumHeight(height * 2 * ROWS_SEEN + context)
 
     def _connect(self) -> None:
         controller = self.controller
-        self.write_mode.activated.connect(self._on_write_mode)
-        self.overwrite.toggled.connect(self._on_overwrite)
         self.list.clicked.connect(self._on_row)
         self.next_button.clicked.connect(self.go_to_next)
         self.refine_button.clicked.connect(self._on_refine)
@@ -171,13 +132,10 @@ class ObjectsPanel(Panel):
         self.table.replacing.connect(self._on_replacing)
         self.table.replaced.connect(self._on_replaced)
         controller.register("next_object", self.go_to_next)
-        self.show_on(controller.started, controller.stopped, controller.writing.changed)
+        self.show_on(controller.started, controller.stopped)
         controller.started.connect(self._on_started)
         controller.stopped.connect(self._show_objects)
-        self._ends = (
-            follow(PREFERENCES.events.protect, self._on_protect, self),
-            follow(PREFERENCES.events.shortcuts, self._show_keys, self),
-        )
+        self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
         self.destroyed.connect(partial(_end, self.index.end_thread))
 
     @property
@@ -188,12 +146,7 @@ class ObjectsPanel(Panel):
     # State ------------------------------------------------------------------------
 
     def show_state(self) -> None:
-        """Show the choices."""
-        with QSignalBlocker(self.overwrite):
-            self.overwrite.setChecked(not PREFERENCES.protect)
-        self.write_mode.setCurrentIndex(
-            self.write_mode.findData(self.controller.writing.mode)
-        )
+        """Enable the buttons that can be used."""
         self._show_buttons()
 
     def _show_keys(self, *_: Any) -> None:
@@ -202,8 +155,7 @@ class ObjectsPanel(Panel):
 
     def close_links(self) -> None:
         """Disconnect from the viewer and the preferences; end the thread."""
-        for end in self._ends:
-            end()
+        self._end()
         self.picking.close()
         self.flash.close()
         self.index.close()
@@ -293,21 +245,6 @@ class ObjectsPanel(Panel):
 
     def _on_refine(self) -> None:
         self.picking.refine_selected()
-
-    def _on_write_mode(self, _place: int) -> None:
-        self.controller.writing.mode = self.write_mode.currentData()
-        annotation = self.controller.annotation
-        if annotation is not None and annotation.current is not None:
-            annotation.current.write_otherwise()
-
-    def _on_overwrite(self, on: bool) -> None:
-        PREFERENCES.protect = not on
-
-    def _on_protect(self, *_: Any) -> None:
-        self.show_state()
-        annotation = self.controller.annotation
-        if annotation is not None and annotation.current is not None:
-            annotation.current.write_otherwise()
 
 
 class _ObjectView(QTableView):

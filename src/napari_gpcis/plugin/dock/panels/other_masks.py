@@ -6,9 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QIcon, QImage, QPixmap
-from qtpy.QtWidgets import QGridLayout, QToolButton
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
+from qtpy.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from napari_gpcis.alternatives.selection import LIMIT
 from napari_gpcis.plugin.dock.base import Lines
@@ -20,18 +20,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtGui import QHideEvent, QShowEvent
 
+    from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.tools.alternatives import Offer
 
 IDLE = "Click on an object: other masks that the clicks may mean are shown here."
 ONLY_ONE = "The clicks leave no other mask."
-CHOOSE = "Click on the mask that you mean"
-PICTURE_HELP = "Take this mask: {:,} pixels."
-SIZE, IN_A_ROW = 60, 4
-"""Pixels of the longer side of a picture, and how many stand side by side."""
+CHOOSE = "Click on a mask, or press its number"
+PICTURE_HELP = "Take this mask: {:,} pixels. Undo goes back."
+LARGEST, ROW, FRAME = 76, 320, 8
+"""Pixels: longer side of a picture at most, length of the row, and space of a frame.
+The row has always the same room, so that nothing moves when pictures come and go."""
 _KEEP = Qt.AspectRatioMode.KeepAspectRatio
 _STYLE = (
-    "QToolButton { border: 2px solid transparent; padding: 1px; }"
-    "QToolButton:checked { border: 2px solid #2d6cb5; }"
+    "QToolButton { border: 3px solid transparent; padding: 0px; }"
+    "QToolButton:checked { border: 3px solid #ffd400; }"
 )
 
 
@@ -51,21 +54,24 @@ class OtherMasksPanel(Panel):
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
         self.alternatives = AlternativeMasks(controller)
-        self.message = Lines(2)
+        self.message = Lines(1)
         self.buttons = tuple(QToolButton() for _ in range(LIMIT))
         self._shown: Any = None
-        grid = QGridLayout()
-        grid.setSpacing(2)
+        room = QWidget()
+        room.setMinimumWidth(ROW)
+        room.setFixedHeight(LARGEST + FRAME)
+        row = QHBoxLayout(room)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
         for place, button in enumerate(self.buttons):
             button.setCheckable(True)
             button.setStyleSheet(_STYLE)
-            button.setIconSize(QSize(SIZE, SIZE))
             button.setToolTip(CHOOSE)
             button.clicked.connect(partial(self._on_clicked, place))
-            grid.addWidget(button, *divmod(place, IN_A_ROW))
-        grid.setColumnStretch(IN_A_ROW, 1)
+            row.addWidget(button)
+        row.addStretch()
         self.column.addWidget(self.message)
-        self.column.addLayout(grid)
+        self.column.addWidget(room)
         self.show_on(controller.started, controller.stopped, self.alternatives.changed)
         self._end = follow(PREFERENCES.events.shortcuts, self._on_news, self)
         self.show_state()
@@ -80,10 +86,7 @@ class OtherMasksPanel(Panel):
             several = with_key(CHOOSE, "alternative_next") + "."
             self.message.setText(several if len(found) > 1 else ONLY_ONE)
             if offer is not self._shown:
-                for button, pixels in zip(
-                    self.buttons, pictures(offer, session.prepared, SIZE), strict=False
-                ):
-                    button.setIcon(_icon(pixels))
+                self._show_pictures(offer, session.prepared)
         self._shown = offer
         for place, button in enumerate(self.buttons):
             button.setVisible(1 < len(found) > place)
@@ -92,6 +95,16 @@ class OtherMasksPanel(Panel):
                 text = PICTURE_HELP.format(found[place].area)
                 button.setToolTip(text)
                 button.setAccessibleName(text)
+
+    def _show_pictures(self, offer: Offer, prepared: PreparedImage) -> None:
+        """Draw the pictures, in one row."""
+        size = min(LARGEST, ROW // len(offer.found) - FRAME)
+        shown = pictures(offer, prepared, size)
+        for place, pixels in enumerate(shown):
+            button = self.buttons[place]
+            icon = _icon(pixels, str(place + 1), size)
+            button.setIcon(icon)
+            button.setIconSize(icon.availableSizes()[0])
 
     def close_links(self) -> None:
         """Disconnect from the preferences."""
@@ -112,10 +125,18 @@ class OtherMasksPanel(Panel):
         self.show_state()
 
 
-def _icon(pixels: NDArray[np.uint8]) -> QIcon:
-    """Return an icon of pixels, uint8, (h, w, 3)."""
+def _icon(pixels: NDArray[np.uint8], number: str, size: int) -> QIcon:
+    """Return an icon of pixels, uint8, (h, w, 3), with a number in its corner."""
     flat = np.ascontiguousarray(pixels)
     height, width = flat.shape[:2]
     kind = QImage.Format.Format_RGB888
     image = QImage(flat.tobytes(), width, height, 3 * width, kind).copy()
-    return QIcon(QPixmap.fromImage(image).scaled(SIZE, SIZE, _KEEP))
+    picture = QPixmap.fromImage(image).scaled(size, size, _KEEP)
+    painter = QPainter(picture)
+    box = painter.fontMetrics().boundingRect(number).adjusted(-3, 0, 3, 0)
+    box.moveTo(0, 0)
+    painter.fillRect(box, QColor(0, 0, 0, 170))
+    painter.setPen(QColor("white"))
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, number)
+    painter.end()
+    return QIcon(picture)

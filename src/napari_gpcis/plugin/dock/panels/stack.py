@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
     QTreeWidgetItem,
 )
 
+from napari_gpcis.plugin.dock.icons import with_icon
+from napari_gpcis.plugin.dock.pages import STACK
 from napari_gpcis.plugin.dock.panels.base import Panel, axis_name, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
@@ -33,9 +35,9 @@ COPY_HELP = (
     "Accept the object, go to the {} plane and begin there with its mask: correct it "
     "by clicks, and accept. The object keeps its label."
 )
-COPY_BACK, COPY_ON = "\u25c0 Copy to previous plane", "Copy to next plane \u25b6"
+COPY_BACK, COPY_ON = "Copy to previous plane", "Copy to next plane"
 PROPAGATE = "Propagate through stack:"
-BACKWARD, BOTH, FORWARD = "\u25c0 Backward", "Both", "Forward \u25b6"
+BACKWARD, BOTH, FORWARD = "Backward", "Both", "Forward"
 PROPAGATE_HELP = (
     "Propagate the object through the {} planes until it vanishes. Look at the planes "
     "with little agreement afterwards. Undo takes the whole run back."
@@ -79,6 +81,8 @@ class StackPanel(Panel):
     """
 
     title: ClassVar[str] = "Stack"
+    page: ClassVar[str] = STACK
+    unfolded: ClassVar[bool] = True
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
@@ -126,6 +130,10 @@ class StackPanel(Panel):
         buttons = (self.propagate_back, self.propagate_both, self.propagate_on)
         for button, which in zip(buttons, directions, strict=True):
             button.setToolTip(PROPAGATE_HELP.format(which))
+        for button in (self.copy_back, self.propagate_back):
+            with_icon(button, "left_arrow")
+        for button in (self.copy_on, self.propagate_on):
+            with_icon(button, "right_arrow")
         self.copy_back.setToolTip(COPY_HELP.format("previous"))
         self.copy_on.setToolTip(COPY_HELP.format("next"))
         self.axis.setToolTip(AXIS_HELP)

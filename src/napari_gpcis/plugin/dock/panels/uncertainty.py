@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from napari_gpcis.plugin.dock.base import Lines
 from napari_gpcis.plugin.dock.panels.base import Panel
@@ -46,10 +46,11 @@ class UncertaintyPanel(Panel):
         self.guide = NextClickGuide(controller)
         self.ring = QCheckBox()
         self.ring.setToolTip(RING_HELP)
-        self.message = Lines(4)
+        self.message = Lines(3)
         self.column.addWidget(self.ring)
         self.column.addWidget(self.message)
         self.boxes: dict[str, QCheckBox] = {}
+        self.legends: dict[str, QWidget] = {}
         for name in MAPS:
             self._add_map(name)
         self.ring.toggled.connect(self._on_ring)
@@ -65,6 +66,7 @@ class UncertaintyPanel(Panel):
         self._set(self.ring, self.guide.wanted, running)
         for name, box in self.boxes.items():
             self._set(box, name in self.maps.shown, running)
+            self.legends[name].setVisible(box.isChecked())
             box.setToolTip(f"{MAPS[name].help}\nOn and off: {key_of('uncertainty')}")
         self.message.setText((self.guide.message or IDLE) if running else NOT_STARTED)
 
@@ -73,13 +75,14 @@ class UncertaintyPanel(Panel):
         self._end()
 
     def _add_map(self, name: str) -> None:
-        """Add the check box of a map and its legend."""
+        """Add the check box of a map and its legend, seen while the map is."""
         kind = MAPS[name]
         box = QCheckBox(kind.title)
         box.toggled.connect(partial(self.maps.show, name))
         self.boxes[name] = box
-        legend = QHBoxLayout()
-        legend.setContentsMargins(22, 0, 0, 4)
+        self.legends[name] = QWidget()
+        legend = QHBoxLayout(self.legends[name])
+        legend.setContentsMargins(22, 0, 0, 0)
         bar = QLabel()
         bar.setStyleSheet(_gradient(kind.colormap))
         bar.setFixedHeight(10)
@@ -89,7 +92,7 @@ class UncertaintyPanel(Panel):
             part.setToolTip(kind.help)
             legend.addWidget(part)
         self.column.addWidget(box)
-        self.column.addLayout(legend)
+        self.column.addWidget(self.legends[name])
 
     def _on_ring(self, wanted: bool) -> None:
         self.guide.wanted = wanted
