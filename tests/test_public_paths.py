@@ -330,7 +330,7 @@ MENUS = {
     "napari/layers/annotate": ("napari-gpcis.open_widget", "napari-gpcis.accept"),
 }
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    "models": {"model": "gpcis-mobilenet-v2", "device": "auto"},
+    "models": {"model": "gpcis-efficientnet-lite0", "device": "auto"},
     "clicking": {
         "threshold": 0.5,
         "hover_preview": False,

@@ -16,7 +16,7 @@ from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-DEFAULT_MODEL = "gpcis-mobilenet-v2"
+DEFAULT_MODEL = "gpcis-efficientnet-lite0"
 """Name of the model of who does not choose."""
 FOLDER = Path(__file__).parent
 SUFFIX = ".safetensors"
