@@ -15,7 +15,6 @@ from qtpy.QtTest import QTest
 import napari_gpcis.plugin.dock.panels.model as model_panel
 from _model_server import ModelServer, serving
 from napari_gpcis.checkpoints import (
-    DEFAULT_MODEL,
     ModelInfo,
     download,
     list_models,
@@ -23,7 +22,7 @@ from napari_gpcis.checkpoints import (
     save_checkpoint,
 )
 from napari_gpcis.checkpoints.download import RemoteFile
-from napari_gpcis.checkpoints.registry import PUBLISHED, PublishedModel
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL, PUBLISHED, PublishedModel
 from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.plugin.annotation.jobs import load_segmenter
