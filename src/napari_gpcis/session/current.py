@@ -192,6 +192,14 @@ class CurrentObject:
         """Number of steps that `undo` can take back."""
         return self._history.steps
 
+    @property
+    def began(self) -> int:
+        """Step with which the clicks began, counted from 1; that to come without any.
+
+        Clicks that are there after all others were removed begin anew.
+        """
+        return self._history.began
+
     # -- steps -----------------------------------------------------------------
 
     def add_click(self, row: float, col: float, positive: bool = True) -> None:
@@ -457,6 +465,15 @@ class _History:
     def steps(self) -> int:
         """Number of steps to go back."""
         return len(self._before)
+
+    @property
+    def began(self) -> int:
+        """Number of the first step since there was nothing."""
+        states = [*self._before, self.current]
+        for number in range(len(states), 0, -1):
+            if states[number - 1].empty:
+                return number
+        return 0
 
     def reaches(self, prompts: Prompts) -> bool:
         """Tell whether a prediction for these prompts may be wanted again."""

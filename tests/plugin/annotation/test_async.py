@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
+from napari_gpcis.plugin.viewer.segments import Segments
 
 
 @pytest.fixture
@@ -123,3 +124,21 @@ def test_a_mask_that_comes_before_its_plane(open_async_desk) -> None:
     np.testing.assert_array_equal(desk.labels.data == 1, only(MIDDLE + 1))
     desk.viewer.close()
     desk.qtbot.wait(300)  # what napari still reads ends with the viewer
+
+
+def test_outlines_become_fewer_while_napari_slices_them(open_async_desk) -> None:
+    """The slice that was asked for before refers to more vectors than are there."""
+    desk = open_async_desk(BALL, contrast_limits=(0, 255))
+    curves, plane = desk.controller.annotation.curves, desk.current.plane
+    seen = curves.prepare()
+    many = Segments.of_labels(np.indices((40, 40)).sum(axis=0) % 2, (0, 0))
+    few = Segments.of_labels(np.ones((3, 3), dtype=int), (20, 20))
+    for pieces in (many, few, many, Segments.none(), few):
+        curves.show("test", plane, pieces, "#ffffff")
+        desk.until(lambda: seen.loaded)
+        curves.show("test", plane, many, "#ffffff")
+        curves.show("test", plane, pieces, "#ffffff")
+    desk.until(lambda: seen.loaded)
+    colours = seen.edge_color[:, 3]
+    seen_pieces = np.arange(len(colours)) < 2 * len(few.starts)
+    np.testing.assert_array_equal(colours > 0, seen_pieces)

@@ -18,6 +18,7 @@ from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.panels import objects as objects_panel
 from napari_gpcis.plugin.dock.panels import uncertainty as uncertainty_panel
 from napari_gpcis.plugin.dock.panels.base import axis_name
+from napari_gpcis.plugin.dock.panels.files import FilesPanel
 
 LONG = "plate 7 of the third experiment, well B04, site 2, all channels, after {} hours"
 
@@ -108,3 +109,10 @@ def test_a_section_that_cannot_apply_is_hidden(open_desk: Any, shape: Any) -> No
     desk = open_desk(np.zeros(shape, np.uint8))
     (stack,) = (one for one in desk.widget.sections if one.title == "Stack")
     assert stack.isHidden() is (len(shape) == 2)
+
+
+def test_the_files_are_no_wider_than_other_sections(open_desk: Any) -> None:
+    """The dock takes its width from the image."""
+    widths = {type(one): one.sizeHint().width() for one in open_desk().widget.panels}
+    files = widths.pop(FilesPanel)
+    assert 0 < files <= max(widths.values())

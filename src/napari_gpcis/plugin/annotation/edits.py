@@ -60,6 +60,10 @@ class PlaneOfHistory(Protocol):
     def note_stroke(self, stroke: Stroke) -> tuple[HandEdits, HandEdits] | None:
         """Make what was drawn by hand part of the current object."""
 
+    @property
+    def hand_edits(self) -> HandEdits:
+        """Pixels of the first object that were drawn and erased by hand."""
+
     def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """Return a mask as it is with what was drawn and erased by hand."""
 
@@ -183,6 +187,24 @@ class StrokeEdit:
             live.label if live.alone else 0,
             current.note_stroke(stroke),
         )
+
+    def belongs_to(self, current: PlaneOfHistory, *, undone: bool = False) -> bool:
+        """Return whether it is the last stroke on the object that is current.
+
+        The object may have been accepted and opened again since: then it is another
+        one, with the same edits by hand.
+
+        Parameters
+        ----------
+        current
+            The plane.
+        undone
+            Whether the stroke was undone: then it would be the next one.
+        """
+        if self.by_hand is None:
+            return False
+        before, after = self.by_hand
+        return current.hand_edits is (before if undone else after)
 
     def is_older(self, current: PlaneOfHistory) -> bool:
         """Return whether something was clicked, or accepted, since it was drawn."""

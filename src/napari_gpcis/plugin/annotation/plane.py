@@ -80,11 +80,10 @@ class PlaneAnnotation:
         self.seconds: float | None = None
         self._asked: tuple[Click, ...] = ()
         self._targets: WeakKeyDictionary[CurrentObject, _Target] = WeakKeyDictionary()
-        self._by_hand: WeakKeyDictionary[CurrentObject, HandEdits] = WeakKeyDictionary()
-        self._by_hand_of_step: dict[int, HandEdits] = {}
-        self._by_hand_before: WeakKeyDictionary[
-            CurrentObject, tuple[int, HandEdits]
-        ] = WeakKeyDictionary()
+        self._by_hand: WeakKeyDictionary[CurrentObject, dict[int, HandEdits]] = (
+            WeakKeyDictionary()
+        )  # by the step with which its clicks began
+        self._by_hand_of_step: dict[int, tuple[FinishedObject, HandEdits]] = {}
 
     @property
     def key(self) -> Hashable:
@@ -295,11 +294,11 @@ class PlaneAnnotation:
         tuple of HandEdits, or None
             The edits before and after; ``None`` if the stroke has no part in it.
         """
-        live, first = self.live, self.first
+        live = self.live
         if self.accepting or not live.label or live.how == "cut":
             return None
         self._context.writer.flush()
-        known = edits = self._by_hand.get(first, NONE)
+        known = edits = self.hand_edits
         for rows, cols, before, after in stroke.on_plane(self.plane):
             gained = (after == live.value) & (before != live.value)
             lost = (after != live.value) & live.holds(rows, cols)
@@ -310,12 +309,12 @@ class PlaneAnnotation:
             edits = edits.with_stroke(rows[lost], cols[lost], drawn=False)
         if edits is known:
             return None
-        self._by_hand[first] = edits
+        self._set_hand_edits(edits)
         return known, edits
 
     def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
         """Take over other edits by hand, whose pixels are there already."""
-        self._by_hand[self.first] = after
+        self._set_hand_edits(after)
         box, where = after.differing(before)
         live = self.live
         if where.any() and live.label and live.how != "cut":
@@ -326,21 +325,34 @@ class PlaneAnnotation:
 
     def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """Return a mask as it is with what was drawn and erased by hand."""
-        return self._by_hand.get(self.first, NONE).applied(box, mask)
+        return self.hand_edits.applied(box, mask)
 
-    def _recall_hand_edits(self) -> None:
-        """Take up the edits by hand of clicks that were cleared and are back."""
-        steps, edits = self._by_hand_before.get(self.current, (0, NONE))
-        if self.current.steps < steps:
-            del self._by_hand_before[self.current]
-            self._by_hand[self.current] = edits
+    @property
+    def hand_edits(self) -> HandEdits:
+        """Pixels of the first object that were drawn and erased by hand."""
+        return self._by_hand.get(self.first, {}).get(self.first.began, NONE)
 
-    def _keep_hand_edits(self, session: Session) -> None:
-        """Keep the first object's edits by hand with the step that it has become."""
-        edits = self._by_hand.pop(self.first, None)
-        self._by_hand_of_step.pop(len(session.steps), None)
-        if edits is not None:
-            self._by_hand_of_step[len(session.steps)] = edits
+    def _set_hand_edits(self, edits: HandEdits) -> None:
+        self._by_hand.setdefault(self.first, {})[self.first.began] = edits
+
+    def _forget_before(self, current: CurrentObject) -> None:
+        """Let clicks begin with nothing of those that were there before.
+
+        What was drawn and erased on clicks that undo brings back is kept.
+        """
+        self._targets.pop(current, None)
+        known = self._by_hand.get(current, {})
+        for began in [began for began in known if began >= current.began]:
+            del known[began]
+
+    def _keep_hand_edits(self, session: Session, edits: HandEdits) -> None:
+        """Keep edits by hand with the step that their object has become."""
+        self._by_hand_of_step[len(session.steps)] = session.steps[-1], edits
+
+    def _hand_edits_of_last_step(self, session: Session) -> HandEdits:
+        """Return the edits by hand of the object that was accepted last."""
+        step, edits = self._by_hand_of_step.pop(len(session.steps), (None, NONE))
+        return edits if step is session.steps[-1] else NONE
 
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read it."""
@@ -400,7 +412,6 @@ class PlaneAnnotation:
         """Take back the last change; without clicks, the last object or deletion."""
         context = self._context
         if self.current.undo():
-            self._recall_hand_edits()
             context.undo_stack.note_undone_click(self)
             self._show_clicks()
         elif (following := self.objects.withdraw()) is not None:
@@ -510,7 +521,7 @@ class PlaneAnnotation:
             running = "Accept or clear the current object first."
             self._context.say(running if self.clicks else "Not open yet: try again.")
             return False
-        self._forget_before()  # of clicks that were cleared
+        self._forget_before(self.current)
         session.push_mask(mask, clicks, corner=corner, label=label)
         self._changed()
         return True
@@ -624,10 +635,10 @@ class PlaneAnnotation:
             Its id.
         """
         step, change = session.steps[-1], session.last_change
-        edits = self._by_hand_of_step.pop(len(session.steps), NONE)
+        edits = self._hand_edits_of_last_step(session)
         session.current = self.objects.current = self._new_object()
-        self._by_hand[self.current] = edits
         label = session.reopen()
+        self._set_hand_edits(edits)
         if change is not None and step.how != "delete":
             writer = self._context.writer
             self.live = writer.reopened(self.plane, label, step.how, change)
@@ -682,9 +693,10 @@ class PlaneAnnotation:
         """
         context = self._context
         context.worker.cancel(self.key)
+        edits = self.hand_edits
         self._let_go()
         if self.session is not None:
-            self._keep_hand_edits(self.session)
+            self._keep_hand_edits(self.session, edits)
         context.writer.reserve(label)
         context.writer.restore(self.plane, change.reversed)
         self._next(following)
@@ -694,18 +706,10 @@ class PlaneAnnotation:
 
     def _begin(self, current: CurrentObject) -> None:
         """Take what the first click of an object is seen with, and how it is shown."""
-        self._forget_before()
+        self._forget_before(current)
         current.view = self.view
         current.threshold = self._context.writing.threshold
         current.tidy = self._context.writing.tidy
-
-    def _forget_before(self) -> None:
-        """Let an object begin with nothing of the clicks that were cleared before."""
-        current = self.current
-        self._targets.pop(current, None)
-        edits = self._by_hand.pop(current, None)
-        if edits is not None:
-            self._by_hand_before[current] = current.steps, edits
 
     def _choose_target(self) -> None:
         """Decide once what the live mask does to the labels."""
@@ -745,11 +749,12 @@ class PlaneAnnotation:
             return False
         label = live.label
         change = context.writer.change(self.plane, live)
+        edits = self.hand_edits
         session.accept_drawn(
             change, label=label, how=live.how, overwrite=live.overwrite
         )
         context.writer.end_step()
-        self._keep_hand_edits(session)
+        self._keep_hand_edits(session, edits)
         self.live = LiveMask()
         self._next(following)
         if not waited:

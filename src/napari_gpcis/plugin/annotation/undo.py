@@ -357,7 +357,7 @@ class UndoStack:
         if current is not None and edit.label:
             there = current.plane.take(self._labels.data) == edit.label
         again = replace(edit, stroke=edit.stroke.taken_back())
-        if current is not None and edit.by_hand and edit.object is current.current:
+        if current is not None and edit.by_hand and edit.belongs_to(current):
             before, after = edit.by_hand
             current.take_hand_edits(after, before)
         if current is not None and there is not None:
@@ -369,8 +369,7 @@ class UndoStack:
     def last_is_by_hand(self, current: PlaneOfHistory) -> bool:
         """Return whether a stroke on the current object was done last."""
         edit = self._last_stroke(current)
-        ours = edit is not None and edit.object is current.current
-        return ours and edit is not None and edit.by_hand is not None
+        return edit is not None and edit.belongs_to(current)
 
     def _last_stroke(self, current: PlaneOfHistory | None) -> StrokeEdit | None:
         """Return the last stroke of a plane, if nothing was done there since."""
@@ -573,7 +572,7 @@ class UndoStack:
             if not edit.planes <= {current.plane}:
                 return None
             self._done.append(replace(edit, stroke=edit.stroke.repeated()))
-            if edit.by_hand is not None and edit.object is current.current:
+            if edit.by_hand and edit.belongs_to(current, undone=True):
                 current.take_hand_edits(*edit.by_hand)
             self._events.objects_changed.emit()
             return _DRAWN_AGAIN

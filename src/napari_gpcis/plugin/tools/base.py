@@ -45,8 +45,9 @@ class Tool(QObject):
         self.controller = controller
         self.annotation: Annotation | None = None
         self._connections = Connections()
-        controller.started.connect(self.attach)
-        controller.stopped.connect(self.detach)
+        self._lifelong = Connections()
+        self._lifelong.connect(controller.started, self.attach)
+        self._lifelong.connect(controller.stopped, self.detach)
 
     def attach(self, annotation: Annotation) -> None:
         """Follow an annotation, and the one before no more."""
@@ -64,6 +65,7 @@ class Tool(QObject):
 
     def close(self) -> None:
         """Let go of everything that outlives the tool; it is of no more use."""
+        self._lifelong.end()
         self.detach()
 
     def on_attached(self, annotation: Annotation) -> None:

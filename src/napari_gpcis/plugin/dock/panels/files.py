@@ -92,6 +92,9 @@ REPLACED = "This file exists already and would be replaced:"
 REPLACED_FILES = "These files exist already and would be replaced:"
 NOT_KEPT = "Unsaved work is not kept for recovery: {}"
 
+COLUMNS = 2
+"""Buttons beside each other: with more of them the dock would take from the image."""
+
 
 class FilesPanel(Panel):
     """Buttons to save, open and export clicks and labels.
@@ -182,16 +185,16 @@ class FilesPanel(Panel):
         button.clicked.connect(lambda: self._on_clicked(entry))
         self.buttons[entry.name] = button
         if place < 2:
-            grid.addWidget(button, place, 0, 1, 2)
+            grid.addWidget(button, place, 0, 1, COLUMNS)
         else:
             short = entry.title.removeprefix("Export ")
             button.setText(short[0].upper() + short[1:])
-            row, column = divmod(place - 2, 2)
+            row, column = divmod(place - 2, COLUMNS)
             grid.addWidget(button, 3 + row, column)
         if place == 2:
             export = QLabel(EXPORT)
             export.setToolTip(EXPORT_HELP)
-            grid.addWidget(export, 2, 0, 1, 2)
+            grid.addWidget(export, 2, 0, 1, COLUMNS)
 
     def save_as(self) -> bool:
         """Ask for a file name and save clicks and labels; ``False`` if not wanted."""
