@@ -224,7 +224,7 @@ class SectionArea(QScrollArea):
     def __init__(self, sections: Sequence[Section]) -> None:
         super().__init__()
         self._sections = tuple(sections)
-        inner = QWidget()
+        inner = self._inner = QWidget()
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, MARGIN, 0)
         for section in sections:
@@ -267,7 +267,7 @@ class SectionArea(QScrollArea):
     @property
     def _height_needed(self) -> int:
         """Height of all sections as they are, in pixels."""
-        inner = self.widget()
+        inner = self._inner
         parts = [(one.content, one) for one in self._sections]
         for part in (*chain.from_iterable(parts), inner):  # from the inside outwards
             layout = part.layout()

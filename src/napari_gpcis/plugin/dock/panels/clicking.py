@@ -137,8 +137,8 @@ class ClickingPanel(Panel):
         self.write_mode.setMinimumContentsLength(14)
         self.write_mode.setAccessibleName(WRITE_MODE)
         label = QLabel(WRITE_MODE)
-        for part in (self.write_mode, label):
-            part.setToolTip(WRITE_MODE_HELP)
+        label.setToolTip(WRITE_MODE_HELP)
+        self.write_mode.setToolTip(WRITE_MODE_HELP)
         self.overwrite.setToolTip(OVERWRITE_HELP)
         self.sign_button.setToolTip(SIGN_HELP)
         row = QHBoxLayout()
