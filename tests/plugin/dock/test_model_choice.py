@@ -29,6 +29,7 @@ from napari_gpcis.plugin.annotation.jobs import load_segmenter
 from napari_gpcis.plugin.dock import model_list
 from napari_gpcis.plugin.dock.model_choice import STAYS, ModelChoice
 from napari_gpcis.plugin.dock.model_list import MODELS
+from napari_gpcis.plugin.dock.pages import PAGES, SETTINGS
 from napari_gpcis.plugin.dock.panels.model import (
     DEVICES,
     NOT_HERE,
@@ -314,7 +315,7 @@ def test_devices_are_asked_for_on_the_inference_thread(
     items = panel.device.model()
     assert items.item(list(DEVICES).index("mps")).isEnabled()
     assert not names
-    panel.parentWidget().unfolded = True
+    desk.widget.pages.setCurrentIndex([*PAGES].index(SETTINGS))
     desk.until(lambda: not items.item(list(DEVICES).index("mps")).isEnabled())
     assert items.item(list(DEVICES).index("cpu")).isEnabled()
     assert names == ["napari-gpcis inference"]
