@@ -338,7 +338,11 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "positive_colour": "#56b4e9",
         "negative_colour": "#e69f00",
     },
-    "saving": {"autosave": True, "autosave_seconds": 30},
+    "saving": {
+        "autosave": True,
+        "autosave_seconds": 30,
+        "autosave_beside": False,
+    },
     "keybindings": {
         "accept": "N Enter",
         "undo": "U Control-Z",

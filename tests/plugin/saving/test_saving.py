@@ -19,7 +19,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from roifile import roiread
-from tifffile import TiffFile, imread
+from tifffile import TiffFile, imread, imwrite
 
 from napari_gpcis import Segmenter
 from napari_gpcis.clicks import Click
@@ -27,6 +27,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
 from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
+from napari_gpcis.plugin.saving import record
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import (
     Packer,
@@ -536,6 +537,32 @@ def test_changes_are_kept_after_a_while_and_not_if_unwanted(
     click(bench, 60, 80)
     bench.settled(1)
     bench.until(lambda: len(recovery_files()) == 2)
+
+
+def test_clicks_are_kept_beside_the_image_if_wanted(
+    bench: Any,
+    kept: RecoveryManager,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    PREFERENCES.autosave_seconds = 0
+    PREFERENCES.autosave_beside = True
+    file = tmp_path / "plane.tif"
+    imwrite(file, np.zeros((80, 100), np.uint8))
+    copy = tmp_path / "plane.tif.autosave.clicks.json"
+    copy.write_text("of another day")
+    monkeypatch.setattr(record, "source_of", lambda _: str(file))
+    bench.start()
+    finish(bench, (30, 40))
+    bench.until(lambda: copy.is_file() and copy.read_text()[0] == "{")
+    bench.until(lambda: read_prompts(copy) == kept.autosaver.record.saved())
+    assert (tmp_path / f"{copy.name}.earlier").read_text() == "of another day"
+    copy.unlink()
+    copy.mkdir()  # cannot be replaced by a file
+    click(bench, 60, 80)
+    bench.settled(1)
+    bench.until(lambda: "beside the image" in bench.panel.message.text())
+    assert [file for file in recovery_files() if file.suffix == ".npz"]
 
 
 def test_what_was_undone_does_not_come_back(bench: Any, kept: RecoveryManager) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from filelock import Timeout
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -18,6 +20,7 @@ from napari_gpcis.plugin.saving.recovery_file import (
     write_recovery,
 )
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.prompts import write_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +28,17 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.background import Job
+    from napari_gpcis.prompts import SavedAnnotation
+
+
+BESIDE = ".autosave.clicks.json"
+"""End of the name of a copy beside an image, after the image's own name."""
+EARLIER = ".earlier"
+"""Added to the name of a copy that was there before the annotation began."""
+
+
+class CopyError(OSError):
+    """The copy beside the image cannot be written; the recovery file was."""
 
 
 class Work:
@@ -46,6 +60,7 @@ class Work:
         self.file = RecoveryFile()
         self._packer = Packer()
         self._written: int | None = None
+        self._copy: Path | None = None
 
     def job(self) -> Job | None:
         """Return what writes the record as it is now, even if it is empty by now.
@@ -64,7 +79,36 @@ class Work:
         path, self._written = self.file.claim(), record.version
         labels, saved = record.labels.data, record.saved()
         work = partial(write_recovery, path, saved, labels, record.axes, record.source)
-        return partial(work, self._packer, self.file.closing)
+        work = partial(work, self._packer, self.file.closing)
+        return partial(self._write, work, self._beside(), saved)
+
+    def _write(
+        self,
+        work: Job,
+        beside: Path | None,
+        saved: SavedAnnotation,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """Write the recovery file, then the copy beside the image (on the thread)."""
+        work(cancelled)
+        if beside is None:
+            return
+        try:
+            if self._copy is None and beside.is_file():  # of another day's work
+                beside.replace(beside.with_name(beside.name + EARLIER))
+            self._copy = beside
+            write_prompts(beside, saved)
+        except OSError as error:
+            raise CopyError(str(error)) from error
+
+    def _beside(self) -> Path | None:
+        """Return the file beside the image; ``None`` if none is wanted or possible."""
+        source = Path(self.record.source)
+        if not (PREFERENCES.autosave_beside and self.record.source and source.exists()):
+            return None
+        file = source.with_name(source.name + BESIDE)
+        owner = _COPIES.setdefault(file, self)
+        return file if owner is self else None  # a second layer has its recovery file
 
     def release(self) -> None:
         """Release the labels, so that they can be freed; the prompts stay."""
@@ -87,6 +131,10 @@ class Work:
         self.file.leave()
 
 
+_COPIES: WeakValueDictionary[Path, Work] = WeakValueDictionary()
+"""Which work has a copy beside an image."""
+
+
 class RecoveryWriter(QObject):
     """Writes one record to its recovery file whenever it has changed.
 
@@ -102,6 +150,8 @@ class RecoveryWriter(QObject):
 
     failed = Signal(str)
     """Emitted once with the reason, if the file cannot be written."""
+    not_copied = Signal(str)
+    """Emitted with the reason, if the copy beside the image cannot be written."""
 
     def __init__(
         self, record: Record, thread: BackgroundThread, parent: QObject | None = None
@@ -153,7 +203,10 @@ class RecoveryWriter(QObject):
             self._timer.start(1000 * PREFERENCES.autosave_seconds)
 
     def _on_failed(self, error: Exception) -> None:
-        self._warn(str(error))
+        if isinstance(error, CopyError):
+            self.not_copied.emit(str(error))
+        else:
+            self._warn(str(error))
 
     def _warn(self, why: str) -> None:
         """Tell once that the file cannot be written."""
@@ -181,6 +234,8 @@ class Autosaver(QObject):
 
     failed = Signal(str)
     """Emitted once for each annotation with the reason, if it cannot be saved."""
+    not_copied = Signal(str)
+    """Emitted with the reason, if the copy beside an image cannot be written."""
 
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -226,6 +281,7 @@ class Autosaver(QObject):
         else:
             writer = RecoveryWriter(record, self._thread, self)
             writer.failed.connect(self.failed)
+            writer.not_copied.connect(self.not_copied)
             self._writers.append((record, writer))
             self._works.append(writer.work)
         self.record = record

@@ -43,7 +43,7 @@ SECTIONS = {
         "positive_colour",
         "negative_colour",
     ),
-    "saving": ("autosave", "autosave_seconds"),
+    "saving": ("autosave", "autosave_seconds", "autosave_beside"),
 }
 """Sections of the manifest's ``configurations``, and the preferences in each."""
 
@@ -81,6 +81,8 @@ class Preferences:
         Of the clicks, for new layers and those in use.
     autosave, autosave_seconds
         True to keep unsaved work for recovery; shortest time between two files.
+    autosave_beside
+        True to write the clicks beside the image's file as well, whenever that is done.
     shortcuts
         Keys of commands that differ from the defaults, by the command's name.
     """
@@ -104,6 +106,7 @@ class Preferences:
     negative_colour: str = NEGATIVE_COLOUR
     autosave: bool = True
     autosave_seconds: int = 30
+    autosave_beside: bool = False
     shortcuts: dict[str, str] = field(default_factory=dict)
 
     def reset(self) -> None:

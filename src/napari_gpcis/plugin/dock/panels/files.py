@@ -91,6 +91,7 @@ REPLACE = "Replace what is there?"
 REPLACED = "This file exists already and would be replaced:"
 REPLACED_FILES = "These files exist already and would be replaced:"
 NOT_KEPT = "Unsaved work is not kept for recovery: {}"
+NOT_COPIED = "The clicks are not autosaved beside the image: {}"
 
 COLUMNS = 2
 """Buttons beside each other: with more of them the dock would take from the image."""
@@ -140,6 +141,7 @@ class FilesPanel(Panel):
         self._autosaver, self._restorer, self._image = autosaver, restorer, image
         restorer.said.connect(self._say)
         autosaver.failed.connect(self._on_no_recovery)
+        autosaver.not_copied.connect(self._on_not_copied)
 
     @property
     def record(self) -> Record | None:
@@ -249,6 +251,9 @@ class FilesPanel(Panel):
 
     def _on_no_recovery(self, why: str) -> None:
         self._say(NOT_KEPT.format(why))
+
+    def _on_not_copied(self, why: str) -> None:
+        self._say(NOT_COPIED.format(why))
 
     def _say(self, words: str) -> None:
         """Show a message; a long path can be read in its tooltip as well."""
