@@ -329,11 +329,14 @@ class PlaneAnnotation:
 
     def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """Return a mask as it is with what was drawn and erased by hand."""
-        return self.hand_edits.applied(box, mask)
+        edits = self.hand_edits
+        return (box, mask) if edits is NONE else edits.applied(box, mask)
 
     @property
     def hand_edits(self) -> HandEdits:
         """Pixels of the first object that were drawn and erased by hand."""
+        if not self._by_hand:
+            return NONE
         return self._by_hand.get(self.first, {}).get(self.first.began, NONE)
 
     def _set_hand_edits(self, edits: HandEdits) -> None:
@@ -643,7 +646,8 @@ class PlaneAnnotation:
         edits = self._hand_edits_of_last_step(session)
         session.current = self.objects.current = self._new_object()
         label = session.reopen()
-        self._set_hand_edits(edits)
+        if edits is not NONE:
+            self._set_hand_edits(edits)
         if change is not None and step.how != "delete":
             writer = self._context.writer
             self.live = writer.reopened(self.plane, label, step.how, change)
