@@ -217,3 +217,9 @@ def test_number_keys_choose_while_there_is_a_choice(open_desk: Any) -> None:
     desk.until(lambda: not others.buttons[0].isVisible())
     desk.robot.press(Qt.Key.Key_3)
     desk.until(lambda: desk.positive.mode == "select")
+
+
+def test_the_dock_leaves_the_width_to_the_image(open_desk: Any) -> None:
+    desk = open_desk()
+    widget = desk.widget
+    assert widget.sizeHint().width() <= widget.minimumSizeHint().width() <= 400

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -246,6 +246,10 @@ class SectionArea(QScrollArea):
         if event.type() in (QEvent.Type.Show, *_STYLED):
             self.measure()
         return done
+
+    def sizeHint(self) -> QSize:
+        """Ask for no more width than is needed: it would be taken from the image."""
+        return QSize(self.minimumWidth(), super().sizeHint().height())
 
     @property
     def applies(self) -> bool:

@@ -147,7 +147,6 @@ class ClickingPanel(Panel):
         buttons = QHBoxLayout()
         for shape, button in self.draw_buttons.items():
             button.setCheckable(True)
-            button.setToolTip(DRAWN_HELP[shape])
             with_icon(button, ICONS[shape])
             buttons.addWidget(button)
         below = QHBoxLayout()
@@ -192,7 +191,9 @@ class ClickingPanel(Panel):
         self.preview.setText(with_key(PREVIEW, "hover_preview"))
         self.tidy.setText(with_key(TIDY, "toggle_tidy"))
         for shape, button in self.draw_buttons.items():
-            button.setText(with_key(DRAWN[shape], f"{shape}_tool"))
+            title, name = DRAWN[shape], f"{shape}_tool"
+            button.setText(title)  # three keys beside each other would widen the dock
+            button.setToolTip(f"{with_key(title, name)}\n{DRAWN_HELP[shape]}")
         self.sign_button.setText(with_key(SIGN, "toggle_sign"))
 
     def close_links(self) -> None:
