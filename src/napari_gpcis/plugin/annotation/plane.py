@@ -393,8 +393,8 @@ class PlaneAnnotation:
         if session is not None and known and not (self.busy or self.accepting):
             return self._finish(session, following)
         if self.accepting or not self.live.label:
-            known = self._targets.setdefault(self.current, {})
-            known.setdefault(self.current.began, self._chosen_target())
+            targets = self._targets.setdefault(self.current, {})
+            targets.setdefault(self.current.began, self._chosen_target())
         self.objects.wait(following)
         self._context.writing.finished()
         if session is not None:

@@ -161,9 +161,11 @@ class CurveLayer:
         return self._layer
 
     def shows(self, name: str) -> bool:
-        """Return whether a curve of this name is drawn."""
+        """Return whether a curve of this name is drawn: the layer is still there."""
         known = self._curves.get(name)
-        return known is not None and len(known.segments.starts) > 0
+        if known is None or self._layer not in self._viewer.layers:
+            return False
+        return len(known.segments.starts) > 0
 
     def segments(self, name: str) -> Segments | None:
         """Return the segments that are drawn under a name."""
@@ -192,6 +194,7 @@ class CurveLayer:
             Colours of some labels, RGBA, in which theirs are drawn instead.
         """
         if len(segments.starts) or self.shows(name):
+            self.prepare()  # first: that layers change may clear curves
             self._curves[name] = _Curve(plane, segments, colour, colours or {})
             self._draw()
 
@@ -204,6 +207,7 @@ class CurveLayer:
         """Return the layer, made now if it is not there: that takes its time."""
         if self._layer is None or self._layer not in self._viewer.layers:
             self._layer = self._make()
+            self._insert(self._layer)
         return self._layer
 
     def close(self) -> None:
@@ -215,8 +219,8 @@ class CurveLayer:
             take_away(self._viewer, layer)
 
     def _make(self) -> Vectors:
-        """Add the layer, without curves."""
-        layer = Vectors(
+        """Return a layer without curves."""
+        return Vectors(
             np.zeros((0, 2, self._image.ndim)),
             ndim=self._image.ndim,
             name=f"outlines on {self._image.name}",
@@ -226,12 +230,14 @@ class CurveLayer:
             opacity=1.0,
             **geometry(self._image),
         )
+
+    def _insert(self, layer: Vectors) -> None:
+        """Add the layer to the viewer."""
         if self._below in self._viewer.layers:
             put(self._viewer, layer, below=self._below)
         else:
             with _same_selection(self._viewer):
                 self._viewer.layers.append(layer)
-        return layer
 
     def _draw(self) -> None:
         """Draw all curves: the dark lines first, the others on top.
@@ -239,14 +245,15 @@ class CurveLayer:
         They lie inside the image, so the viewer need not compute the range of all
         layers again, which takes longer than the drawing.
         """
+        layer = self._layer
+        if layer is None or layer not in self._viewer.layers:
+            return
         width, curves = self._width(), [*self._curves.values()]
         lines = [_lines(one, width, 1) for one in curves]
         lines += [_lines(one, width, -1) for one in curves]
         inner = [_colours(one) for one in curves]
         steps = np.concatenate(lines or [np.zeros((0, 2, self._image.ndim))])
-        if len(steps) == 0 and self._layer is None:
-            return
-        layer, self._drawn = self.prepare(), width
+        self._drawn = width
         dark = np.tile(transform_color(DARK), (len(steps) // 2, 1))
         fewer = len(layer.data) - len(steps)
         if fewer > 0 and get_settings().experimental.async_:
