@@ -354,3 +354,27 @@ def test_an_object_that_begins_with_another_mask_is_replaced_whole(work: Any) ->
     command(work, "undo", 1)
     command(work, "clear", 0)
     check(work, _1=disk((30, 40)))
+
+
+def test_clicks_that_come_back_are_written_as_they_were(bench) -> None:
+    """Between clearing and undoing it, another object was corrected."""
+    bench.start()
+    bench.positive.add([30, 20])
+    bench.settled(1)
+    bench.controller.command("accept")
+    bench.settled(0)
+    finished = bench.labels.data.copy()
+    bench.positive.add([30, 70])
+    bench.settled(1)
+    before = bench.labels.data.copy()
+    bench.controller.command("clear")
+    bench.settled(0)
+    assert bench.current.begin_with(finished == 1, label=1)
+    bench.until(lambda: bench.current.live.how == "replace")
+    while bench.current.current.start is not None:
+        bench.controller.command("undo")
+    np.testing.assert_array_equal(bench.labels.data, finished)
+    bench.controller.command("undo")
+    bench.settled(1)
+    assert (bench.current.live.label, bench.current.live.how) == (2, "add")
+    np.testing.assert_array_equal(bench.labels.data, before)

@@ -200,7 +200,7 @@ def test_the_way_may_change_while_an_object_runs(desk) -> None:
 def test_new_objects_may_cover_finished_ones_if_wanted(desk) -> None:
     accept(desk, 30, 30)
     first = desk.labels.data == 1
-    desk.robot.click(desk.image, (30, 42))
+    desk.robot.click(desk.image, (30, 42), modifier=SHIFT)  # on its border
     desk.settled(1)
     np.testing.assert_array_equal(desk.labels.data == 1, first)
     clicking(desk).overwrite.click()
@@ -210,7 +210,9 @@ def test_new_objects_may_cover_finished_ones_if_wanted(desk) -> None:
     desk.robot.press(Qt.Key.Key_K)
     desk.settled(0)
     np.testing.assert_array_equal(desk.labels.data == 1, first)
-    accept(desk, 30, 42)
+    desk.robot.click(desk.image, (30, 42), modifier=SHIFT)
+    desk.settled(1)
+    accept(desk, click=False)
     assert desk.widget.session.objects[-1].overwrite
     np.testing.assert_array_equal(desk.widget.session.labels, desk.labels.data)
 

@@ -10,6 +10,7 @@ from napari.layers import Image
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.dock.pages import PAGES, SETTINGS
 from napari_gpcis.plugin.dock.panels.image import ChannelsPanel
 from napari_gpcis.plugin.viewer.channels import blend, channel_axes, channel_limits
 
@@ -143,6 +144,7 @@ def test_the_layers_contrast_may_be_used(bench, panel) -> None:
 def test_the_section_is_seen_only_with_channels(open_desk) -> None:
     desk = open_desk(np.zeros((80, 100), np.uint8))
     (panel,) = (one for one in desk.widget.panels if isinstance(one, ChannelsPanel))
+    desk.widget.pages.setCurrentIndex([*PAGES].index(SETTINGS))
     assert not panel.parentWidget().isVisible()
     desk.widget.controller.stop()
     desk.viewer.add_image(channels(3))

@@ -79,10 +79,14 @@ class PlaneAnnotation:
         self.live = LiveMask()
         self.seconds: float | None = None
         self._asked: tuple[Click, ...] = ()
-        self._targets: WeakKeyDictionary[CurrentObject, _Target] = WeakKeyDictionary()
+        # both by the step with which the clicks began: an object may begin anew
+        self._targets: WeakKeyDictionary[CurrentObject, dict[int, _Target]] = (
+            WeakKeyDictionary()
+        )
         self._by_hand: WeakKeyDictionary[CurrentObject, dict[int, HandEdits]] = (
             WeakKeyDictionary()
-        )  # by the step with which its clicks began
+        )
+        self._drawn = self.first, self.first.began  # what the live mask is of
         self._by_hand_of_step: dict[int, tuple[FinishedObject, HandEdits]] = {}
 
     @property
@@ -325,11 +329,14 @@ class PlaneAnnotation:
 
     def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """Return a mask as it is with what was drawn and erased by hand."""
-        return self.hand_edits.applied(box, mask)
+        edits = self.hand_edits
+        return (box, mask) if edits is NONE else edits.applied(box, mask)
 
     @property
     def hand_edits(self) -> HandEdits:
         """Pixels of the first object that were drawn and erased by hand."""
+        if not self._by_hand:
+            return NONE
         return self._by_hand.get(self.first, {}).get(self.first.began, NONE)
 
     def _set_hand_edits(self, edits: HandEdits) -> None:
@@ -340,10 +347,9 @@ class PlaneAnnotation:
 
         What was drawn and erased on clicks that undo brings back is kept.
         """
-        self._targets.pop(current, None)
-        known = self._by_hand.get(current, {})
-        for began in [began for began in known if began >= current.began]:
-            del known[began]
+        for kept in (self._targets.get(current, {}), self._by_hand.get(current, {})):
+            for began in [began for began in kept if began >= current.began]:
+                del kept[began]
 
     def _keep_hand_edits(self, session: Session, edits: HandEdits) -> None:
         """Keep edits by hand with the step that their object has become."""
@@ -387,7 +393,8 @@ class PlaneAnnotation:
         if session is not None and known and not (self.busy or self.accepting):
             return self._finish(session, following)
         if self.accepting or not self.live.label:
-            self._targets.setdefault(self.current, self._chosen_target())
+            known = self._targets.setdefault(self.current, {})
+            known.setdefault(self.current.began, self._chosen_target())
         self.objects.wait(following)
         self._context.writing.finished()
         if session is not None:
@@ -544,7 +551,7 @@ class PlaneAnnotation:
         start = self.current.start
         if start is not None and start.label is not None:
             return
-        self._targets.pop(self.current, None)
+        self._targets.get(self.current, {}).pop(self.current.began, None)
         if not self.accepting:
             self._context.writer.take_off(self.plane, self.live)
             self.live = LiveMask()
@@ -611,6 +618,7 @@ class PlaneAnnotation:
     ) -> None:
         """Write the live mask otherwise than was chosen, see `Session.accept`."""
         before, writer = self.live, self._context.writer
+        self._drawn = self.first, self.first.began
         writer.take_off(self.plane, before)
         number = label or before.label or writer.new_label(self.plane)
         way = how or before.how
@@ -638,10 +646,12 @@ class PlaneAnnotation:
         edits = self._hand_edits_of_last_step(session)
         session.current = self.objects.current = self._new_object()
         label = session.reopen()
-        self._set_hand_edits(edits)
+        if edits is not NONE:
+            self._set_hand_edits(edits)
         if change is not None and step.how != "delete":
             writer = self._context.writer
             self.live = writer.reopened(self.plane, label, step.how, change)
+            self._drawn = self.current, self.current.began
             self.live.overwrite = step.overwrite
             self.live.new = self.live.alone  # without clicks its id is free again
         self._show_clicks()
@@ -706,7 +716,8 @@ class PlaneAnnotation:
 
     def _begin(self, current: CurrentObject) -> None:
         """Take what the first click of an object is seen with, and how it is shown."""
-        self._forget_before(current)
+        if not current.clicks:
+            self._forget_before(current)
         current.view = self.view
         current.threshold = self._context.writing.threshold
         current.tidy = self._context.writing.tidy
@@ -714,7 +725,9 @@ class PlaneAnnotation:
     def _choose_target(self) -> None:
         """Decide once what the live mask does to the labels."""
         if not self.live.label:
-            target = self._targets.pop(self.first, None) or self._chosen_target()
+            self._drawn = first, began = self.first, self.first.began
+            target = self._targets.get(first, {}).pop(began, None)
+            target = target or self._chosen_target()
             self.live = target.fresh(self._context.writer, self.plane)
 
     def _chosen_target(self) -> _Target:
@@ -729,7 +742,8 @@ class PlaneAnnotation:
         live, self.live = self.live, LiveMask()
         self._context.writer.take_off(self.plane, live)
         if live.label:  # its clicks may be redone: they are written as they were
-            self._targets[self.first] = _Target.of(live)
+            drawn, began = self._drawn
+            self._targets.setdefault(drawn, {})[began] = _Target.of(live)
         if live.new:
             self._context.writer.release(live.label)
 

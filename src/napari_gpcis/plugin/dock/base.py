@@ -150,7 +150,7 @@ class Section(QWidget):
     """
 
     toggled = Signal(bool)
-    """Emitted with true when the content becomes visible, with false when hidden."""
+    """Emitted with true when the content is to be seen, with false when hidden."""
     applied = Signal()
     """Emitted when :attr:`applies` may have changed."""
 
@@ -200,6 +200,8 @@ class Section(QWidget):
 
     @unfolded.setter
     def unfolded(self, unfolded: bool) -> None:
+        if unfolded and self.unfolded:
+            self.toggled.emit(True)  # to be seen, though it is not folded
         self.header.setChecked(unfolded)
 
     def _show(self, unfolded: bool) -> None:

@@ -63,7 +63,11 @@ class Banner(QFrame):
         self.setObjectName("notice")
         self.text = QLabel()
         self.text.setWordWrap(True)
-        self.buttons = (QPushButton(), QPushButton())
+        self.buttons = (QPushButton(ANNOTATE), QPushButton(NOT_NOW))
+        for button, text in zip(
+            self.buttons, (ANNOTATE_HELP, NOT_NOW_HELP), strict=True
+        ):
+            button.setToolTip(text)
         self._actions: tuple[Action, ...] = ()
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 4, 6, 4)

@@ -248,13 +248,17 @@ class CurveLayer:
             return
         layer, self._drawn = self.prepare(), width
         dark = np.tile(transform_color(DARK), (len(steps) // 2, 1))
-        spare = _spare(layer, len(steps))
+        fewer = len(layer.data) - len(steps)
+        if fewer > 0 and get_settings().experimental.async_:
+            # napari looks up in the new vectors those that were in view among the old
+            # ones, so there must be as many; they are drawn without colour
+            steps = np.concatenate([steps, np.zeros((fewer, 2, layer.ndim))])
+            inner.append(np.zeros((fewer, 4)))
         with layer.events.data.blocker(), layer.events.edge_width.blocker():
             layer.edge_width = width
-            layer.data = np.concatenate([steps, spare])
-        if len(layer.data):
-            unseen = np.zeros((len(spare), 4))
-            layer.edge_color = np.concatenate([dark, *inner, unseen])
+            layer.data = steps
+        if len(steps):
+            layer.edge_color = np.concatenate([dark, *inner])
 
     def _on_zoom(self, _event: Any = None) -> None:
         """Keep the width on the screen."""
@@ -267,16 +271,6 @@ class CurveLayer:
         camera = camera_of(self._viewer)
         scale = float(np.abs(self._image.scale[-2:]).mean())
         return WIDTH / max(1e-9, float(camera.zoom) * scale)
-
-
-def _spare(layer: Vectors, count: int) -> NDArray[Any]:
-    """Return vectors, to be drawn without colour, that keep a layer from shrinking.
-
-    With asynchronous slicing, napari looks up in the new vectors those that were in
-    view among the old ones: there must not be fewer. Otherwise none are needed.
-    """
-    wanted = len(layer.data) - count if get_settings().experimental.async_ else 0
-    return np.zeros((max(0, wanted), 2, layer.ndim))
 
 
 def _lines(curve: _Curve, width: float, side: int) -> NDArray[Any]:

@@ -67,6 +67,7 @@ class OtherMasksPanel(Panel):
             button.setCheckable(True)
             button.setStyleSheet(_STYLE)
             button.setToolTip(CHOOSE)
+            button.setAccessibleName(f"Mask {place + 1}")
             button.clicked.connect(partial(self._on_clicked, place))
             row.addWidget(button)
         row.addStretch()
