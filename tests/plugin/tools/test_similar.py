@@ -175,6 +175,7 @@ def test_the_search_can_be_cancelled_and_gives_way_to_clicks(desk, searching) ->
         desk.until(lambda: tool.progress is not None and tool.progress.done == 1)
         assert panel(desk).stop_button.isVisible()
         end()
+        desk.until(lambda: tool.ending)
         searching.go_on.set()
         desk.until(lambda: tool.progress is None)
         assert (searching.tiles, len(tool.candidates)) == (1, 1)

@@ -106,6 +106,11 @@ class SimilarObjects(Tool):
         """The candidates that are confident enough."""
         return [one for one in self.candidates if one.confidence >= self._least]
 
+    @property
+    def ending(self) -> bool:
+        """True if a search ends as soon as the present tile is done."""
+        return self.progress is not None and self._stop.is_set()
+
     def on_attached(self, annotation: Annotation) -> None:
         """Follow clicks, the plane, and what is undone."""
         events = annotation.events
@@ -156,6 +161,7 @@ class SimilarObjects(Tool):
     def cancel(self) -> None:
         """End the search after the present tile; what was found is kept."""
         self._stop.set()
+        self.changed.emit()
 
     def _on_progress(self, search: Event, progress: Progress) -> None:
         if search is self._stop and self.progress is not None:

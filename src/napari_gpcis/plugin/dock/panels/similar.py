@@ -125,6 +125,7 @@ class SimilarPanel(Panel):
         if progress is not None:
             self.bar.setRange(0, progress.total)
             self.bar.setValue(progress.done)
+        self.stop_button.setEnabled(not similar.ending)
         self.find_button.setEnabled(self.controller.session is not None)
         count = COUNT.format(len(shown), len(similar.candidates))
         idle = SEARCHING if searching else IDLE
