@@ -111,6 +111,7 @@ class SimilarPanel(Panel):
             (self.next_button, self.accept_button, self.reject_button)
         ):
             grid.addWidget(button, 3, column)
+            grid.setColumnStretch(column, 1)
         grid.addWidget(self.accept_all_button, 4, 0, 1, 3)
         self.column.addLayout(grid)
 
