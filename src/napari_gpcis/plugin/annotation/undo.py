@@ -28,9 +28,10 @@ from napari_gpcis.plugin.annotation.edits import (
     deleted,
     edit_of,
 )
-from napari_gpcis.plugin.labels.multi_plane import take_back, write
+from napari_gpcis.plugin.labels.multi_plane import take_back, write, write_new
 from napari_gpcis.plugin.labels.strokes import Stroke
 from napari_gpcis.session.labels import FinishedObject, LabelChange
+from napari_gpcis.session.review import accepted_step
 from napari_gpcis.session.saved import prompts_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from napari_gpcis.session.labels import WriteMode
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
+    from napari_gpcis.similar import Candidate
 
     Known = Callable[[Plane], "PlaneOfHistory | None"]
 
@@ -113,6 +115,50 @@ class UndoStack:
         undone = "All planes of the run are as before."
         redone = f"Object {label} is on all planes of the run again."
         return self._add(ObjectEdit(tuple(parts), undone, redone, alone=True))
+
+    def add_similar(
+        self, current: PlaneOfHistory, candidates: Sequence[Candidate]
+    ) -> ObjectEdit | None:
+        """Write candidates as new objects of the displayed plane, as one undo step.
+
+        Parameters
+        ----------
+        current
+            The plane, whose session is open.
+        candidates
+            What a search has found there.
+
+        Returns
+        -------
+        ObjectEdit or None
+            ``None`` if they have no free pixel.
+        """
+        session, plane = current.session, current.plane
+        if session is None:
+            return None
+        steps = [
+            accepted_step(one, self._writer.new_label(plane)) for one in candidates
+        ]
+        objects = [
+            (step.id, one.box, one.mask)
+            for step, one in zip(steps, candidates, strict=True)
+        ]
+        with self._written([plane]):
+            changes = write_new(self._labels, plane, objects)
+        parts = []
+        for step, change in zip(steps, changes, strict=True):
+            if change.where.any():
+                session.note(step, change)
+                parts.append(PlaneEdit(plane, step.id, change, ref(session), step))
+        if not parts:
+            return None
+        count = "An object is" if len(parts) == 1 else f"{len(parts)} objects are"
+        undone, redone = f"{count} not accepted any more.", f"{count} accepted again."
+        return self._add(ObjectEdit(tuple(parts), undone, redone))
+
+    def add_rejected(self) -> ObjectEdit:
+        """Take note that a candidate was rejected; no pixel has changed."""
+        return self._add(ObjectEdit((), "Not rejected any more.", "Rejected again."))
 
     def add_deleted(self, parts: Sequence[PlaneEdit]) -> ObjectEdit:
         """Take note of objects that were deleted together."""

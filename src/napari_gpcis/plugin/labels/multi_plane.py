@@ -66,6 +66,35 @@ def write(
     return changes
 
 
+def write_new(
+    labels: Labels, plane: Plane, objects: Sequence[tuple[int, Box, Mask]]
+) -> tuple[LabelChange, ...]:
+    """Write new objects on a plane, into free pixels, as one undo step.
+
+    Parameters
+    ----------
+    labels
+        The layer.
+    plane
+        Where.
+    objects
+        Id, box and mask of each; of two that share pixels the first has them.
+
+    Returns
+    -------
+    tuple of LabelChange
+        What was changed for each.
+    """
+    now, changes = np.array(plane.take(labels.data)), []
+    for label, box, mask in objects:
+        part = now[slices(box)]
+        where = mask & _free(part, label, overwrite=False)
+        part[where] = label
+        changes.append(LabelChange(box, where, np.asarray(0), np.asarray(label)))
+    _set(labels, [(plane, one.box, one.where, one.after) for one in changes])
+    return tuple(changes)
+
+
 def take_back(labels: Labels, changes: Sequence[Change]) -> None:
     """Restore the pixels that have not changed since, as one undo step."""
     pixels = []

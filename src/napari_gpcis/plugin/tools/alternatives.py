@@ -18,13 +18,12 @@ from napari_gpcis.alternatives import select
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.plugin.settings.shortcuts import key_of
-from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.tools.base import TemporaryKeys, Tool
 from napari_gpcis.plugin.tools.display.uncertainty import predicted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari.layers import Points
     from numpy.typing import NDArray
 
     from napari_gpcis.alternatives import Alternative
@@ -107,7 +106,7 @@ class AlternativeMasks(Tool):
         self._offer: Offer | None = None
         self._asked: Prompts | None = None
         self._wanted = False
-        self._numbered: list[tuple[Points, str]] = []
+        self._numbers = TemporaryKeys()
         for name, place in _PLACES.items():
             controller.register(name, partial(self._go, place))
         self.changed.connect(self._bind_numbers)
@@ -152,23 +151,13 @@ class AlternativeMasks(Tool):
 
     def _bind_numbers(self) -> None:
         """Have number keys choose while there is a choice; else they are napari's."""
-        while self._numbered:
-            layer, key = self._numbered.pop()
-            layer.bind_key(key, None)
         annotation, offer = self.annotation, self.offer
-        if annotation is None or offer is None or len(offer.found) < 2:
-            return
-        layers = annotation.layers
-        for place in range(len(offer.found)):
-            key = str(place + 1)
-            for layer in (layers.positive, layers.negative):
-                if key not in map(str, layer.keymap):  # the user's own stays
-                    layer.bind_key(key, self._chooser(place))
-                    self._numbered.append((layer, key))
-
-    def _chooser(self, place: int) -> Callable[[Points], None]:
-        """Return a function for a key, which napari needs to have a name."""
-        return lambda _layer: self.choose(place)
+        count = 0 if offer is None else len(offer.found)
+        if annotation is None or count < 2:
+            self._numbers.clear()
+        else:
+            places = {str(n + 1): partial(self.choose, n) for n in range(count)}
+            self._numbers.bind(annotation, places)
 
     def _on_change(self, *_: object) -> None:
         if self._offer is not None:

@@ -4,18 +4,55 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QObject
 
 from napari_gpcis.plugin.connections import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Mapping
+
+    from napari.layers import Points
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.plugin.background import Deliver, Failed, Job
     from napari_gpcis.plugin.connections import Connectable
+
+
+class TemporaryKeys:
+    """Keys of the click layers while a tool needs them; the user's own stay."""
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[Points, str]] = []
+
+    def bind(
+        self, annotation: Annotation, actions: Mapping[str, Callable[[], object]]
+    ) -> None:
+        """Bind keys, by their names, in place of those that are bound."""
+        self.clear()
+        layers = annotation.layers
+        for key, action in actions.items():
+            for layer in (layers.positive, layers.negative):
+                if coerce_keybinding(key) not in layer.keymap:
+                    layer.bind_key(key, _named(action))
+                    self._taken.append((layer, key))
+
+    def clear(self) -> None:
+        """Give all keys back."""
+        while self._taken:
+            layer, key = self._taken.pop()
+            layer.bind_key(key, None)
+
+
+def _named(action: Callable[[], object]) -> Callable[[Points], None]:
+    """Return a function with a name, which napari asks for."""
+
+    def run(_layer: Points) -> None:
+        action()
+
+    return run
 
 
 class Tool(QObject):

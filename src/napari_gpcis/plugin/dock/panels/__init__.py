@@ -11,6 +11,7 @@ from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.other_masks import OtherMasksPanel
 from napari_gpcis.plugin.dock.panels.shortcuts import ShortcutsPanel
+from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
 
@@ -23,6 +24,7 @@ PANELS: tuple[type[Panel], ...] = (
     UncertaintyPanel,
     StackPanel,
     ObjectsPanel,
+    SimilarPanel,
     FilesPanel,
     ChannelsPanel,
     ContrastPanel,

@@ -1,0 +1,205 @@
+"""Objects like the finished ones, in the window: search, decisions, undo and redo."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_gpcis import similar as search_package
+from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
+from napari_gpcis.plugin.tools.similar import CURVE, NO_EXAMPLE
+from napari_gpcis.similar import Candidate, Found
+
+LEFT = Qt.MouseButton.LeftButton
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+PLACES = ((10, 70), (60, 15), (60, 75))
+CONFIDENCE = (0.9, 0.6, 0.1)
+
+
+def candidate(place: tuple[int, int], confidence: float) -> Candidate:
+    """A square of 10 x 10 pixels, about a click that is replayed as a disk."""
+    row, col = place
+    box = row - 5, col - 5, row + 5, col + 5
+    click = Click(row, col)
+    return Candidate(
+        box, np.ones((10, 10), bool), click, box, 0.5, confidence, confidence, 1.0
+    )
+
+
+class Search:
+    """Stands for the search: three candidates, one a tile, when it may go on."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.labels: np.ndarray | None = None
+        self.rejected: tuple[Candidate, ...] = ()
+        self.tiles = 0
+
+    def collect(self, _segmenter: Any, _prepared: Any, labels: Any, *rest: Any) -> str:
+        self.labels, self.rejected = labels, rest[-1]
+        return "examples"
+
+    def search(self, *_: Any, cancelled: Any, **__: Any) -> Any:
+        for number, one in enumerate(zip(PLACES, CONFIDENCE, strict=True), 1):
+            if cancelled():
+                return
+            self.tiles = number
+            yield Found((candidate(*one),), number, len(PLACES))
+            self.go_on.wait(10)
+
+
+@pytest.fixture
+def searching(monkeypatch: pytest.MonkeyPatch) -> Search:
+    made = Search()
+    monkeypatch.setattr(search_package, "collect", made.collect)
+    monkeypatch.setattr(search_package, "search", made.search)
+    return made
+
+
+@pytest.fixture
+def desk(open_desk: Any, searching: Search) -> Any:
+    """A window with one accepted object, whose page of candidates is open."""
+    opened = open_desk()
+    opened.robot.click(opened.image, (30, 40))
+    opened.settled(1)
+    opened.robot.press(Qt.Key.Key_N)
+    opened.settled(0)
+    section = next(s for s in opened.widget.sections if s.title == SimilarPanel.title)
+    section.unfolded = True
+    return opened
+
+
+def panel(desk: Any) -> SimilarPanel:
+    return next(p for p in desk.widget.panels if isinstance(p, SimilarPanel))
+
+
+def find(desk: Any, count: int = 3) -> None:
+    QTest.mouseClick(panel(desk).find_button, LEFT)
+    tool = panel(desk).similar
+    desk.until(lambda: tool.progress is None and len(tool.candidates) == count)
+
+
+def there(desk: Any) -> list[bool]:
+    """Which candidates are in the labels."""
+    return [bool(desk.labels.data[place] > 1) for place in PLACES]
+
+
+def outlined(desk: Any) -> int:
+    found = desk.controller.annotation.curves.segments(CURVE)
+    return 0 if found is None else len(set(found.values.tolist()))
+
+
+def test_candidates_are_outlines_until_they_are_accepted(desk, searching) -> None:
+    before = desk.labels.data.copy()
+    find(desk)
+    np.testing.assert_array_equal(desk.labels.data, before)
+    np.testing.assert_array_equal(searching.labels, before)
+    assert outlined(desk) == 2  # the third is doubtful
+    assert "2 of 3" in panel(desk).message.text()
+    panel(desk).least.setValue(70)
+    assert outlined(desk) == 1
+    panel(desk).least.setValue(0)
+    assert outlined(desk) == 3
+    panel(desk).least.setValue(25)
+    QTest.mouseClick(panel(desk).accept_all_button, LEFT)
+    assert there(desk) == [True, True, False]
+    assert len(set(desk.labels.data.ravel().tolist())) == 4
+    session = desk.widget.session
+    np.testing.assert_array_equal(session.labels, desk.labels.data)
+    assert outlined(desk) == 0
+
+
+def test_all_that_was_accepted_together_is_one_step_of_undo(desk) -> None:
+    before = desk.labels.data.copy()
+    find(desk)
+    QTest.mouseClick(panel(desk).accept_all_button, LEFT)
+    after = desk.labels.data.copy()
+    for _ in range(2):
+        desk.robot.press(Qt.Key.Key_U)
+        desk.until(lambda: np.array_equal(desk.labels.data, before))
+        assert outlined(desk) == 2
+        np.testing.assert_array_equal(desk.widget.session.labels, before)
+        desk.robot.press(Qt.Key.Key_U, SHIFT)
+        desk.until(lambda: np.array_equal(desk.labels.data, after))
+        assert outlined(desk) == 0
+        np.testing.assert_array_equal(desk.widget.session.labels, after)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(1)  # the object that was accepted before goes on
+    for _ in range(2):
+        desk.robot.press(Qt.Key.Key_U, SHIFT)
+    desk.until(lambda: np.array_equal(desk.labels.data, after))
+
+
+def test_keys_go_through_candidates_and_each_is_a_step(desk, searching) -> None:
+    find(desk)
+    tool = panel(desk).similar
+    first, second, _ = tool.candidates
+    desk.robot.press(Qt.Key.Key_D)
+    desk.until(lambda: tool.chosen is first)
+    desk.robot.press(Qt.Key.Key_T)
+    desk.until(lambda: there(desk) == [True, False, False])
+    assert tool.chosen is second
+    desk.robot.press(Qt.Key.Key_R)
+    desk.until(lambda: second not in tool.candidates)
+    assert there(desk) == [True, False, False]
+    desk.robot.press(Qt.Key.Key_U)
+    desk.until(lambda: second in tool.candidates)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.until(lambda: there(desk) == [False] * 3)
+    assert tool.candidates[:2] == [first, second]
+    desk.robot.press(Qt.Key.Key_U, SHIFT)
+    desk.until(lambda: there(desk) == [True, False, False])
+    desk.robot.press(Qt.Key.Key_U, SHIFT)
+    desk.until(lambda: second not in tool.candidates)
+    find(desk, 2)  # the rejected one does not return
+    assert searching.rejected == (second,)
+    assert not desk.controller.annotation.undo_stack.interrupt()
+
+
+def test_the_search_can_be_cancelled_and_gives_way_to_clicks(desk, searching) -> None:
+    tool = panel(desk).similar
+    for end in (
+        lambda: QTest.mouseClick(panel(desk).stop_button, LEFT),
+        lambda: desk.robot.click(desk.image, (60, 75)),
+    ):
+        searching.go_on.clear()
+        QTest.mouseClick(panel(desk).find_button, LEFT)
+        desk.until(lambda: tool.progress is not None and tool.progress.done == 1)
+        assert panel(desk).stop_button.isVisible()
+        end()
+        desk.until(lambda: tool.ending)
+        searching.go_on.set()
+        desk.until(lambda: tool.progress is None)
+        assert (searching.tiles, len(tool.candidates)) == (1, 1)
+    desk.settled(1)
+
+
+def test_it_says_what_is_missing(open_desk, searching) -> None:
+    desk = open_desk()
+    desk.controller.ready()
+    panel(desk).similar.find()
+    assert desk.widget.status.text() == NO_EXAMPLE
+    assert searching.labels is None
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    panel(desk).similar.find()
+    assert searching.labels is None
+    assert panel(desk).similar.progress is None
+
+
+def test_stopping_takes_candidates_away(desk) -> None:
+    find(desk)
+    before = desk.labels.data.copy()
+    layers = desk.positive
+    desk.widget.start_button.click()
+    assert panel(desk).similar.candidates == []
+    assert not layers.keymap
+    np.testing.assert_array_equal(desk.viewer.layers[1].data, before)
