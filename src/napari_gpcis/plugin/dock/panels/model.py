@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Signal
@@ -42,6 +43,9 @@ DEVICE = "Runs on"
 FACTS_HELP = "About the model that is shown above."
 NOT_LOADED = "Not loaded: {}."
 HERE, NOT_HERE = "here", "not here yet: choose it to download it"
+
+LONGEST = 120
+"""Characters of the training data that are seen without the mouse over them."""
 
 
 class ModelPanel(Panel):
@@ -114,9 +118,11 @@ class ModelPanel(Panel):
             f"<b>{escape(known.name)}</b><br>{escape(known.purpose)}",
             f"Size: {known.size}, {here}",
             f"Licence: {escape(known.licence)}",
-            f"Trained on: {escape(known.training_data)}",
+            f"Trained on: {escape(shorten(known.training_data, LONGEST))}",
         )
         self.facts.setText("<br>".join(lines))
+        whole = escape(f"{FACTS_HELP} Trained on: {known.training_data}")
+        self.facts.setToolTip(f"<p>{whole}</p>")  # rich text is wrapped
 
     def _on_device(self, place: int) -> None:
         PREFERENCES.device = tuple(DEVICES)[place]
