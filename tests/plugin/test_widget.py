@@ -18,6 +18,7 @@ from napari_gpcis.plugin.widget import NO_IMAGE, NOT_STARTED, GPCISWidget
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 CONTROL = Qt.KeyboardModifier.ControlModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 
 def near(one: np.ndarray, other: np.ndarray) -> bool:
@@ -52,7 +53,7 @@ def test_a_user_segments_two_objects(open_desk) -> None:
     desk.robot.press(Qt.Key.Key_Return)
     desk.settled(0)
     kept = drawn(desk, 1).copy()
-    desk.robot.click(first, (30, 50))
+    desk.robot.click(first, (30, 50), LEFT, SHIFT)  # without, it chooses object 1
     desk.settled(1)
     np.testing.assert_array_equal(drawn(desk, 1), kept)
     assert near(drawn(desk, 2), masks((30, 50)) & ~kept)
@@ -145,8 +146,14 @@ def test_buttons_and_words(open_desk) -> None:
         assert button.width() >= button.sizeHint().width(), button.text()
     for command in filter(lambda command: command.button, COMMANDS):
         assert command.anywhere in widget.buttons[command.name].toolTip()
-    for label in widget.findChildren(QLabel):
-        assert label.height() >= label.heightForWidth(label.width()), label.text()
+    pages = widget.pages
+    for place in filter(pages.isTabVisible, range(pages.count())):
+        pages.setCurrentIndex(place)
+        QApplication.processEvents()
+        shown = filter(QLabel.isVisible, widget.findChildren(QLabel))
+        for label in shown:
+            need = label.heightForWidth(label.width())
+            assert label.height() >= need, label.text()
     labels = desk.labels
     widget.start_button.click()
     assert desk.controller.annotation is None
