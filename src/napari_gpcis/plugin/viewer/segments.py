@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-MOST_PIXELS = 1 << 22
+MOST_PIXELS = 1 << 21
 """Larger boxes are outlined with fewer pixels, which a screen would not show."""
 MOST_SEGMENTS = 20_000
 """Rougher outlines are drawn with fewer pixels, too."""
@@ -94,7 +94,9 @@ def _of_labels(
         ((0, -1), padded[1:-1, :-2]),
         ((0, 1), padded[1:-1, 2:]),
     ):
-        border = np.where(inner != other, inner, 0)
+        # of a mask a mask: as whole numbers it takes eight times the memory
+        mask = inner.dtype == bool
+        border = inner & ~other if mask else np.where(inner != other, inner, 0)
         turned = outward[0] == 0
         first, last, place, value = _runs(border.T if turned else border)
         side = place + 0.5 + (outward[1] if turned else outward[0]) / 2
