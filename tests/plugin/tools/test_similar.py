@@ -110,10 +110,21 @@ def test_candidates_are_outlines_until_they_are_accepted(desk, searching) -> Non
     panel(desk).least.setValue(25)
     QTest.mouseClick(panel(desk).accept_all_button, LEFT)
     assert there(desk) == [True, True, False]
+    assert desk.widget.status.text().startswith("2 candidates accepted.")
     assert len(set(desk.labels.data.ravel().tolist())) == 4
     session = desk.widget.session
     np.testing.assert_array_equal(session.labels, desk.labels.data)
     assert outlined(desk) == 0
+
+
+def test_all_of_it_is_in_sight_beside_the_list_of_objects(desk) -> None:
+    desk.viewer.window.resize(1280, 800)
+    find(desk)
+    desk.qtbot.wait(50)
+    area = desk.widget.pages.currentWidget()
+    assert area.isAncestorOf(panel(desk).accept_all_button)
+    assert area.verticalScrollBar().maximum() == 0
+    assert not panel(desk).accept_all_button.visibleRegion().isEmpty()
 
 
 def test_all_that_was_accepted_together_is_one_step_of_undo(desk) -> None:

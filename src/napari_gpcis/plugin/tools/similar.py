@@ -232,6 +232,8 @@ class SimilarObjects(Tool):
             self.say("Nothing is left of it: its pixels belong to other objects.")
         else:
             self._decided[edit] = decided
+            count, done = len(candidates), "rejected" if rejected else "accepted"
+            self.say(f"{count} candidate{'' if count == 1 else 's'} {done}.")
         self._take(decided)
         self.chosen = following if following in self.shown else None
         self._show()

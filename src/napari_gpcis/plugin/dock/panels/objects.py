@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QTableView,
 )
 
@@ -117,6 +118,9 @@ class ObjectsPanel(Panel):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
         context = header.sizeHint().height() + 2 * view.frameWidth()
+        policy = view.sizePolicy()
+        policy.setVerticalPolicy(QSizePolicy.Policy.Ignored)  # or its hint counts
+        view.setSizePolicy(policy)
         view.setMinimumHeight(height * ROWS_SEEN + context)
         view.setMaximumHeight(height * 2 * ROWS_SEEN + context)
 
