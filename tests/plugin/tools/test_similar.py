@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_gpcis import similar as search_package
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
 from napari_gpcis.plugin.tools.similar import CURVE, NO_EXAMPLE
 from napari_gpcis.similar import Candidate, Found
@@ -125,6 +126,10 @@ def test_all_of_it_is_in_sight_beside_the_list_of_objects(desk) -> None:
     assert area.isAncestorOf(panel(desk).accept_all_button)
     assert area.verticalScrollBar().maximum() == 0
     assert not panel(desk).accept_all_button.visibleRegion().isEmpty()
+    objects = next(p for p in desk.widget.panels if isinstance(p, ObjectsPanel))
+    below = objects.next_button.mapTo(objects, QPoint(0, 0)).y()
+    above = objects.list.mapTo(objects, QPoint(0, 0)).y() + objects.list.height()
+    assert above <= below
 
 
 def test_all_that_was_accepted_together_is_one_step_of_undo(desk) -> None:

@@ -9,6 +9,7 @@ from qtpy.QtCore import (
     QEvent,
     QItemSelection,
     QItemSelectionModel,
+    QSize,
     Qt,
     Signal,
 )
@@ -19,7 +20,6 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QTableView,
 )
 
@@ -118,9 +118,6 @@ class ObjectsPanel(Panel):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
         context = header.sizeHint().height() + 2 * view.frameWidth()
-        policy = view.sizePolicy()
-        policy.setVerticalPolicy(QSizePolicy.Policy.Ignored)  # or its hint counts
-        view.setSizePolicy(policy)
         view.setMinimumHeight(height * ROWS_SEEN + context)
         view.setMaximumHeight(height * 2 * ROWS_SEEN + context)
 
@@ -256,6 +253,10 @@ class _ObjectView(QTableView):
 
     delete_pressed = Signal()
     """Emitted when the Delete key is pressed."""
+
+    def sizeHint(self) -> QSize:
+        """Return the least height: what else is on the page comes first."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
 
     def event(self, event: QEvent) -> bool:
         """Keep the keys that move the selection; pass on those that write."""
