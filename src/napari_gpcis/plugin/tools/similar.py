@@ -181,8 +181,7 @@ class SimilarObjects(Tool):
             self._forget()
         else:
             self.candidates = found
-            count = len(found)
-            self.say(f"{count} candidate{'' if count == 1 else 's'} found.")
+            self.say(f"{_count(found)} found.")
         self._show()
 
     # Decisions --------------------------------------------------------------------
@@ -232,8 +231,8 @@ class SimilarObjects(Tool):
             self.say("Nothing is left of it: its pixels belong to other objects.")
         else:
             self._decided[edit] = decided
-            count, done = len(candidates), "rejected" if rejected else "accepted"
-            self.say(f"{count} candidate{'' if count == 1 else 's'} {done}.")
+            done = "rejected" if rejected else "accepted"
+            self.say(f"{_count(candidates)} {done}.")
         self._take(decided)
         self.chosen = following if following in self.shown else None
         self._show()
@@ -320,6 +319,11 @@ class SimilarObjects(Tool):
                 },
             )
         self.changed.emit()
+
+
+def _count(candidates: Sequence[Candidate]) -> str:
+    """Return the number of candidates in words."""
+    return f"{len(candidates)} candidate{'' if len(candidates) == 1 else 's'}"
 
 
 def _numbered(

@@ -23,7 +23,6 @@ from napari_gpcis.plugin.tools.drawing import DrawingTool
 from napari_gpcis.plugin.tools.hover import Hover
 
 if TYPE_CHECKING:
-    from napari_gpcis.plugin.annotation.click_layers import Shape
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.labels.write_mode import ChosenMode
 
@@ -107,7 +106,7 @@ class ClickingPanel(Panel):
         self.threshold.valueChanged.connect(self._on_threshold)
         self.tidy.clicked.connect(self._on_tidy)
         for shape, button in self.draw_buttons.items():
-            button.clicked.connect(partial(self._on_draw, shape))
+            button.clicked.connect(partial(self.drawing.toggle, shape))
         self.show_on(controller.started, controller.stopped, self.drawing.changed)
         self.write_mode.activated.connect(self._on_write_mode)
         self.overwrite.toggled.connect(self._on_overwrite)
@@ -211,10 +210,6 @@ class ClickingPanel(Panel):
         annotation = self.controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.set_threshold(value / 100)
-        self.show_state()
-
-    def _on_draw(self, shape: Shape) -> None:
-        self.drawing.toggle(shape)
         self.show_state()
 
     def _on_tidy(self) -> None:
