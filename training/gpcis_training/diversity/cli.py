@@ -15,6 +15,7 @@ from gpcis_training.diversity.evaluation import (
     diversity_table,
     evaluate_diversity,
 )
+from gpcis_training.evaluation.cli import add_set_arguments, chosen_sets
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import replacing
 
@@ -53,20 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add = evaluate.add_argument
     add("models", nargs="+", type=Path, help="files that fit has written")
-    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
-    add(
-        "--set",
-        "--dataset",
-        dest="objects",
-        nargs="+",
-        required=True,
-        metavar="SET",
-        help="sets as those of gpcis-train evaluate",
-    )
+    add_set_arguments(evaluate)
     _add_machine(evaluate)
     add("--size", type=int, help="longer side of the images, pixels; 0: as they are")
-    add("--limit", type=int, help="use the first objects of each set only")
-    add("--subset", type=int, help="use so many objects of each set, evenly spread")
     add(
         "--clicks",
         nargs="+",
@@ -115,8 +105,6 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
 
     from gpcis_training.diversity.checkpoint import load_diversity
     from gpcis_training.diversity.predictor import DiversityPredictor
-    from gpcis_training.evaluation.datasets import grouped_sets
-    from gpcis_training.evaluation.runner import find_objects
 
     output: Path | None = arguments.output
     if output is not None and not output.parent.is_dir():
@@ -125,13 +113,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     if arguments.size is not None and arguments.size < 0:
         msg = f"--size must be from 0, got {arguments.size}"
         raise InputError(msg)
-    named = [name for given in arguments.objects for name in grouped_sets(given)]
-    sets = [
-        find_objects(name, arguments.root, None, arguments.limit).subset(
-            arguments.subset
-        )
-        for name in dict.fromkeys(named)
-    ]
+    sets = list(chosen_sets(arguments))
     models = [load_diversity(path) for path in arguments.models]
     needed = any(model.vgg is not None for model in models)
     vgg = _vgg19(arguments.vgg) if needed else None
