@@ -14,7 +14,7 @@ from napari_gpcis.inference.start_mask import chosen_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
@@ -93,6 +93,8 @@ class CurrentObject:
         Returns the diameter that an object is likely to have, ``None`` if not known.
     default_tidy : Tidy or None
         `tidy` of an object that has no clicks yet.
+    prompts : Prompts
+        The clicks, and what the object began with; they change by the steps below.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class CurrentObject:
         self.typical_size: Callable[[], float | None] = _not_known
         self._view: Box | None = None
         self._threshold = threshold
+        self.prompts = Prompts()
         self._history = _History()
         self._known: dict[Prompts, Prediction] = {}
         self._last_shown: tuple[Prediction, Prediction] | None = None
@@ -117,24 +120,19 @@ class CurrentObject:
     # -- state -----------------------------------------------------------------
 
     @property
-    def prompts(self) -> Prompts:
-        """The clicks, and what the object began with."""
-        return self._history.current
-
-    @property
     def clicks(self) -> tuple[Click, ...]:
         """The clicks, in order."""
-        return self._history.current.clicks
+        return self.prompts.clicks
 
     @property
     def start(self) -> StartMask | None:
         """The mask that the object began with; ``None`` for none."""
-        return self._history.current.start
+        return self.prompts.start
 
     @property
     def prediction(self) -> Prediction | None:
         """The prediction of all clicks; ``None`` if there is none (yet)."""
-        found = self._find(self._history.current)
+        found = self._find(self.prompts)
         return None if found is None else self._shown(found)
 
     @property
@@ -154,12 +152,12 @@ class CurrentObject:
         May be set: with clicks it is a step that `undo` takes back, without any it
         holds for the objects to come.
         """
-        now = self._history.current
+        now = self.prompts
         return self.default_tidy if now.empty else now.tidy
 
     @tidy.setter
     def tidy(self, tidy: Tidy | None) -> None:
-        now = self._history.current
+        now = self.prompts
         if now.empty:
             self.default_tidy = tidy
         elif tidy != now.tidy:
@@ -198,7 +196,7 @@ class CurrentObject:
 
         Clicks that are there after all others were removed begin anew.
         """
-        return self._history.began
+        return self._history.began(self.prompts)
 
     # -- steps -----------------------------------------------------------------
 
@@ -220,7 +218,7 @@ class CurrentObject:
         InputError
             If one lies outside the plane; nothing is changed then.
         """
-        checked, now = check_clicks(clicks, self.shape), self._history.current
+        checked, now = check_clicks(clicks, self.shape), self.prompts
         if checked == now.clicks:
             return
         if not checked:
@@ -269,7 +267,7 @@ class CurrentObject:
         InputError
             If it is that of other clicks, or empty.
         """
-        now = self._history.current
+        now = self.prompts
         if not now.clicks or prediction.clicks != now.clicks:
             msg = "a mask can only be chosen for the clicks that it was made from"
             raise InputError(msg)
@@ -279,15 +277,22 @@ class CurrentObject:
 
     def undo(self) -> bool:
         """Go one step back; ``False`` if there was none."""
-        return self._history.undo()
+        there = self._history.can_undo
+        if there:
+            self.prompts = self._history.undo(self.prompts)
+        return there
 
     def redo(self) -> bool:
         """Repeat a step that was undone; ``False`` if there was none."""
-        return self._history.redo()
+        there = self._history.can_redo
+        if there:
+            self.prompts = self._history.redo(self.prompts)
+        return there
 
     def restart(self, prompts: Prompts | None = None) -> None:
         """Begin anew, with nothing or with prompts that undo takes back one by one."""
-        self._history.reset(prompts)
+        self.prompts = prompts or Prompts()
+        self._history.reset(self.prompts)
         self._known.clear()
 
     # -- predictions -----------------------------------------------------------
@@ -300,7 +305,7 @@ class CurrentObject:
         prepared
             The image of the plane.
         """
-        asked = self._history.current
+        asked = self.prompts
         done: list[Prediction] = []
         for number in range(1, len(asked.clicks) + 1):
             found = self._find(asked.first(number))
@@ -338,7 +343,7 @@ class CurrentObject:
         )
         for number, found in enumerate(predictions, start=len(request.done) + 1):
             prompts = asked.first(number)
-            if self._history.reaches(prompts):
+            if self._is_wanted(prompts):
                 self._known[prompts] = shown_as(
                     found, self._threshold, self.tidy, prompts.start
                 )
@@ -373,7 +378,7 @@ class CurrentObject:
         """Return a prediction with the threshold and the tidying of this object."""
         last = self._last_shown
         known = last[1] if last is not None and last[0] is found else found
-        prompts = self._history.current
+        prompts = self.prompts
         shown = shown_as(known, self._threshold, prompts.tidy, prompts.start)
         self._last_shown = found, shown
         return shown
@@ -381,10 +386,16 @@ class CurrentObject:
     def _push(self, prompts: Prompts) -> None:
         """Make a step, and forget predictions that no undo or redo can reach."""
         forget = self._history.can_redo
-        self._history.push(prompts)
+        self._history.push(self.prompts)
+        self.prompts = prompts
         if forget:
-            kept = filter(self._history.reaches, self._known)
+            kept = filter(self._is_wanted, self._known)
             self._known = {key: self._known[key] for key in kept}
+
+    def _is_wanted(self, prompts: Prompts) -> bool:
+        """Tell whether a prediction for these prompts is, or may be, wanted again."""
+        now = self.prompts.begins_with(prompts)
+        return now or self._history.reaches(prompts)
 
 
 def shown_as(
@@ -417,39 +428,33 @@ def shown_as(
 
 
 class _History:
-    """Prompts of the current object, with those before and those undone."""
+    """Prompts that the current object had before its present ones, and undone ones."""
 
     def __init__(self) -> None:
-        self.reset()
-
-    def reset(self, prompts: Prompts | None = None) -> None:
-        """Start anew: the clicks of the prompts can be undone, one by one."""
-        self.current = prompts or Prompts()
-        count = len(self.current.clicks)
-        steps = [self.current.first(number) for number in range(1, count)]
-        self._before: list[Prompts] = [Prompts(), *steps] if count else []
+        self._before: list[Prompts] = []
         self._undone: list[Prompts] = []
 
-    def push(self, prompts: Prompts) -> None:
-        """Make a step that can be undone; steps that were undone are forgotten."""
-        self._before.append(self.current)
+    def reset(self, now: Prompts) -> None:
+        """Start anew: the clicks of the present prompts can be undone, one by one."""
+        count = len(now.clicks)
+        steps = [now.first(number) for number in range(1, count)]
+        self._before = [Prompts(), *steps] if count else []
+        self._undone = []
+
+    def push(self, now: Prompts) -> None:
+        """Keep the present prompts before a step; steps that were undone are lost."""
+        self._before.append(now)
         self._undone.clear()
-        self.current = prompts
 
-    def undo(self) -> bool:
-        """Go one step back; ``False`` if there is none."""
-        return self._move(self._before, self._undone)
+    def undo(self, now: Prompts) -> Prompts:
+        """Return the prompts of one step before."""
+        self._undone.append(now)
+        return self._before.pop()
 
-    def redo(self) -> bool:
-        """Repeat a step that was undone; ``False`` if there is none."""
-        return self._move(self._undone, self._before)
-
-    def _move(self, origin: list[Prompts], target: list[Prompts]) -> bool:
-        if not origin:
-            return False
-        target.append(self.current)
-        self.current = origin.pop()
-        return True
+    def redo(self, now: Prompts) -> Prompts:
+        """Return the prompts of the step that was undone last."""
+        self._before.append(now)
+        return self._undone.pop()
 
     @property
     def can_undo(self) -> bool:
@@ -466,23 +471,19 @@ class _History:
         """Number of steps to go back."""
         return len(self._before)
 
-    @property
-    def began(self) -> int:
-        """Number of the first step since there was nothing."""
-        states = [*self._before, self.current]
+    def began(self, now: Prompts) -> int:
+        """Return the number of the first step since there was nothing."""
+        states = [*self._before, now]
         for number in range(len(states), 0, -1):
             if states[number - 1].empty:
                 return number
         return 0
 
     def reaches(self, prompts: Prompts) -> bool:
-        """Tell whether a prediction for these prompts may be wanted again."""
-        return any(state.begins_with(prompts) for state in self._states())
-
-    def _states(self) -> Iterator[Prompts]:
-        yield self.current
-        yield from self._before
-        yield from self._undone
+        """Tell whether undo or redo may want a prediction for these prompts."""
+        return any(
+            state.begins_with(prompts) for state in (*self._before, *self._undone)
+        )
 
 
 def _whole_plane(_click: Click) -> Box | None:

@@ -808,7 +808,7 @@ class Session:
 
     def saved(self) -> SavedSession:
         """Return what `save` writes: values that do not change any more."""
-        info = self._segmenter.info
+        info, current = self._segmenter.info, self._current
         return SavedSession(
             shape=self.shape,
             model=info.name,
@@ -817,7 +817,7 @@ class Session:
             channels=self._channels,
             initial_labels=self._labels.initial,
             objects=tuple(map(saved_object, self._labels.steps)),
-            current=saved_prompts(self._current.prompts, self.threshold),
+            current=saved_prompts(current.prompts, current.threshold),
         )
 
     @classmethod

@@ -90,7 +90,7 @@ class Annotation(QObject):
         self.viewer = self._viewer = viewer
         self.worker = self._worker = worker
         self._models = models
-        self._writer = LabelsWriter(layers.labels)
+        self._writer = LabelsWriter(layers.labels, self.events.drawn_by_others.emit)
         self._planes: dict[Plane, PlaneAnnotation] = {}
         self.undo_stack = UndoStack(self._writer, self.events, self._planes.get)
         self._context = AnnotationContext(
@@ -202,11 +202,6 @@ class Annotation(QObject):
     def ending_step(self) -> bool:
         """True if the labels tell just now of an edit that was a current object's."""
         return self._writer.telling
-
-    @property
-    def writing_now(self) -> bool:
-        """True if it is the current object that changes the labels just now."""
-        return self._writer.writing
 
     @property
     def untouched(self) -> bool:

@@ -24,6 +24,8 @@ class AnnotationEvents(QObject):
     """A plane's current object was finished under this id."""
     objects_changed = Signal()
     """Finished objects were added, reopened, changed or deleted."""
+    drawn_by_others = Signal()
+    """Pixels of the labels were changed in place, not by the plugin: by the brush."""
     planes_written = Signal(object)
     """Finished objects of these planes (:class:`.Plane`) were changed at once."""
     step_made = Signal(object, object)

@@ -75,7 +75,7 @@ class ObjectQueue:
     def clicks(self) -> tuple[Click, ...]:
         """Clicks of all of them, in order."""
         if not self.waiting:
-            return self.current.clicks
+            return self.current.prompts.clicks
         return tuple(click for one in self.all for click in one.clicks)
 
     # Steps ------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class ObjectQueue:
         instead_of_all
             They do not stay: all points of the plane go.
         """
-        self._shown = [(one, one.clicks) for one in self.all if one.clicks]
+        self._shown = self._clicked()
         instead = None if instead_of_all else self._numbers
         self._numbers = self._layers.show(self._plane, self.clicks, instead)
 
@@ -181,7 +181,7 @@ class ObjectQueue:
             Whether clicks have changed, and whether some lay beside the image, which
             were removed.
         """
-        if self._shown != [(one, one.clicks) for one in self.all if one.clicks]:
+        if self._shown != self._clicked():
             self.show()  # they were changed by whoever has the session
         there = dict(self._layers.clicks(self._plane))
         numbers = tuple(there)
@@ -206,6 +206,11 @@ class ObjectQueue:
         self._numbers = numbers
         self.show()
         return self.clicks != before, beside
+
+    def _clicked(self) -> list[tuple[CurrentObject, tuple[Click, ...]]]:
+        """Return the objects that have clicks, with them."""
+        prompts = ((one, one.prompts) for one in self.all)
+        return [(one, asked.clicks) for one, asked in prompts if asked.clicks]
 
     def _add(self, kept: list[Click], added: list[Click]) -> None:
         """Give the current object the clicks it has kept, and new ones.

@@ -127,7 +127,7 @@ class PlaneAnnotation:
     @property
     def running(self) -> bool:
         """True if an object is being clicked."""
-        return bool(self.clicks or self.live.label)
+        return bool(self.live.label or self.clicks)
 
     @property
     def seen(self) -> tuple[Box, Mask] | None:
@@ -183,14 +183,17 @@ class PlaneAnnotation:
     def synchronise(self) -> None:
         """Take over what was edited in the points layers; ask for what is missing."""
         self._context.click_layers.settle()
-        first, clicks = self.first, self.first.clicks
+        before = self.first
+        clicks = before.clicks
         edited, beside = self.objects.take_edits()
-        if self.first is not first:
+        first = self.first
+        if first is not before:
             self._let_go()  # its clicks were removed
         if edited:
             self._context.undo_stack.forget_undone()
             self._context.events.clicks_changed.emit(self)
-        if (self.first, self.first.clicks) != (first, clicks) or self._missing():
+            first = self.first
+        if first is not before or first.clicks != clicks or self._missing():
             self.predict()
         elif self.accepting and self.session is not None and not self.busy:
             self.predict()  # all is known: it is drawn, and accepted
@@ -217,9 +220,9 @@ class PlaneAnnotation:
                 infer,
                 session.segmenter,
                 session.request(),
-                session.prediction,
-                threshold=session.threshold,
-                tidy=session.tidy,
+                first.prediction,
+                threshold=first.threshold,
+                tidy=first.tidy,
             )
             context.worker.submit(self.key, work, self._on_found, self._on_failed)
         context.events.current_changed.emit()
@@ -821,10 +824,11 @@ class PlaneAnnotation:
 
     def _missing(self) -> bool:
         """Return whether the first object's mask is neither known nor asked for."""
+        first = self.first
         return bool(
             self.session is not None
-            and self.first.clicks
-            and self.first.prediction is None
+            and first.clicks
+            and first.prediction is None
             and not self.busy
         )
 

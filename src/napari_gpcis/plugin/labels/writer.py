@@ -34,7 +34,7 @@ from napari_gpcis.plugin.labels.pixels import Pixels, Places
 from napari_gpcis.plugin.viewer.layers import check_room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari.layers import Labels
     from numpy.typing import NDArray
@@ -62,10 +62,15 @@ class LabelsWriter:
     ----------
     labels
         An editable labels layer that holds a NumPy array.
+    drawn_by_others
+        Called when pixels were changed in place by anything else, such as the brush.
     """
 
-    def __init__(self, labels: Labels) -> None:
+    def __init__(
+        self, labels: Labels, drawn_by_others: Callable[[], object] = object
+    ) -> None:
         self.labels = labels
+        self._tell_drawn = drawn_by_others
         self._pixels = Pixels(labels)
         self._ids = Ids(labels)
         self._job: Iterator[None] | None = None
@@ -76,7 +81,7 @@ class LabelsWriter:
         self._connections.connect(labels.events.paint, self._on_painted)
         self._connections.connect(labels.events.data, self._ids.all_new)
         self._connections.connect(labels.events.labels_update, self._on_drawn)
-        self._connections.connect(labels.events.set_data, self._on_drawn)
+        self._connections.connect(labels.events.set_data, self._on_set)
 
     def close(self) -> None:
         """End the running undo step and let go of the layer."""
@@ -361,8 +366,14 @@ class LabelsWriter:
         return box_of_value(self._pixels.part(plane, whole), label)
 
     def _on_drawn(self) -> None:
+        """Note and tell a change of pixels, unless it is our own."""
+        if not self._pixels.writing:
+            self._ids.may_be_new()
+            self._tell_drawn()
+
+    def _on_set(self) -> None:
         """Note a change of pixels, which may have brought new ids."""
-        if not self.writing:
+        if not self._pixels.writing:
             self._ids.may_be_new()
 
     def _on_painted(self, event: Any) -> None:

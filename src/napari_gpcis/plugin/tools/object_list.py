@@ -127,7 +127,7 @@ class ObjectIndex(Tool):
         self.follow(events.planes_written, self.look_up)
         self.follow(events.clicks_changed, self._on_running)
         self.follow(events.accepted, self._on_accepted)
-        self.follow(labels.events.labels_update, self._on_drawn)
+        self.follow(events.drawn_by_others, self._on_plane_changed)
         self.follow(labels.events.data, self._on_data)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
@@ -167,11 +167,6 @@ class ObjectIndex(Tool):
 
     def _on_running(self, *_: Any) -> None:
         self._telling.throttle()
-
-    def _on_drawn(self, *_: Any) -> None:
-        """Follow edits by hand, not the live mask."""
-        if self.annotation is not None and not self.annotation.writing_now:
-            self._on_plane_changed()
 
     def _on_data(self, *_: Any) -> None:
         self._axes = None

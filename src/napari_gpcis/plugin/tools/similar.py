@@ -275,6 +275,8 @@ class SimilarObjects(Tool):
 
     def _on_clicks(self, *_: object) -> None:
         """Let clicks go first."""
+        if self.progress is None:
+            return
         if self.current is not None and self.current.clicks:
             self.cancel()
 

@@ -164,12 +164,10 @@ class ClickingPanel(Panel):
     def show_state(self) -> None:
         """Show the choices, and how the mask of the current object is made."""
         session, writing = self.controller.session, self.controller.writing
-        threshold, tidy = writing.threshold, writing.tidy
-        if session is not None:
-            threshold = session.threshold
-        running = session is not None and bool(session.clicks)
-        if session is not None and running:
-            tidy = session.tidy
+        current = None if session is None else session.current
+        threshold = (writing if current is None else current).threshold
+        running = current is not None and bool(current.clicks)
+        tidy = current.tidy if current is not None and running else writing.tidy
         self.tidy.setChecked(tidy is not None)
         self.tidy.setEnabled(running)
         with (

@@ -65,7 +65,7 @@ class CurrentOutline(Tool):
             events.objects_changed,
         ):
             self.follow(signal, self._on_change)
-        self.follow(labels.events.labels_update, self._on_drawn)
+        self.follow(events.drawn_by_others, self._later.throttle)
         annotation.curves.prepare()
 
     def on_detached(self, annotation: Annotation) -> None:
@@ -79,12 +79,6 @@ class CurrentOutline(Tool):
 
     def _on_change(self, *_: Any) -> None:
         self._soon.throttle()
-
-    def _on_drawn(self, _event: Any = None) -> None:
-        """Follow what is drawn by hand."""
-        annotation = self.annotation
-        if annotation is not None and not annotation.writing_now:
-            self._later.throttle()
 
     def _draw(self) -> None:
         """Draw the outline anew, unless the mask is still being drawn."""
