@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 from napari import settings
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
+from npe2 import PluginManifest
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QApplication
 
@@ -125,6 +127,31 @@ class Desk(Layers):
         self.viewer.close()
         self.until(lambda: not queue.alive)
         assert not labels.data.any()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def manifests_read_once() -> Iterator[None]:
+    """Let each viewer find the installed plugins where they were found before.
+
+    napari asks five times a viewer, and each time all manifests were parsed again.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        found = list(PluginManifest.discover())
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def garbage_without_modules() -> Iterator[None]:
+    """Leave what was imported out of garbage collection.
+
+    napari's fixture collects four times for each viewer, to find what was not closed;
+    a second each time went into functions and classes, which stay.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
