@@ -262,7 +262,8 @@ class CurveLayer:
             steps = np.concatenate([steps, np.zeros((fewer, 2, layer.ndim))])
             inner.append(np.zeros((fewer, 4)))
         with layer.events.data.blocker(), layer.events.edge_width.blocker():
-            layer.edge_width = width
+            if layer.edge_width != width:  # to set it draws all of them once more
+                layer.edge_width = width
             layer.data = steps
         if len(steps):
             layer.edge_color = np.concatenate([dark, *inner])
