@@ -147,6 +147,38 @@ def row_strips(shape: tuple[int, ...], pixels: int = CACHED_PIXELS) -> Iterator[
         yield slice(start, min(start + step, shape[0]))
 
 
+def frames_along(
+    size: int, length: int, margin: int
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return frames that overlap along one axis, each with its core.
+
+    Parameters
+    ----------
+    size
+        Pixels of the axis.
+    length
+        Of a frame, at most ``size``.
+    margin
+        Least rim of a frame beyond its core, where it is not the end of the axis;
+        below half the length.
+
+    Returns
+    -------
+    list
+        ``(frame, core)``, each ``(start, stop)``; the cores cover the axis once.
+    """
+    if length >= size:
+        return [((0, size), (0, size))]
+    count = math.ceil((size - 2 * margin) / (length - 2 * margin))
+    starts = [round(start) for start in np.linspace(0, size - length, max(count, 2))]
+    ends = [start + length for start in starts]
+    cuts = [
+        (end + start) // 2 for end, start in zip(ends[:-1], starts[1:], strict=True)
+    ]
+    cores = zip([0, *cuts], [*cuts, size], strict=True)
+    return list(zip(zip(starts, ends, strict=True), cores, strict=True))
+
+
 def placed(mask: Mask, box: Box, frame: Box) -> Mask:
     """Return the mask of a box on the larger ``frame``, false elsewhere."""
     full = np.zeros((frame[2] - frame[0], frame[3] - frame[1]), dtype=bool)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_gpcis.geometry import contains
+from napari_gpcis.geometry import contains, frames_along
 from napari_gpcis.inference.region import MIN_FRAME
 from napari_gpcis.inference.tiled import TILE
 
@@ -48,7 +48,7 @@ def lay_tiles(shape: tuple[int, int], side: float) -> list[Tile]:
         Longer side of the objects, pixels.
     """
     length, margin = frame_side(side), math.ceil(MARGIN_FACTOR * side)
-    rows, cols = (_intervals(size, length, margin) for size in shape)
+    rows, cols = (frames_along(size, length, margin) for size in shape)
     return [
         Tile((top, left, bottom, right), (core[0], over[0], core[1], over[1]))
         for (top, bottom), core in rows
@@ -90,19 +90,3 @@ def nearest_first(tiles: Iterable[Tile], places: Iterable[Click]) -> list[Tile]:
 def _end(row: int, col: int) -> tuple[int, int]:
     """Return the last corner of a block."""
     return (row + 1) * TILE, (col + 1) * TILE
-
-
-def _intervals(
-    size: int, length: int, margin: int
-) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return frames along one axis, each with its core."""
-    if length >= size:
-        return [((0, size), (0, size))]
-    count = math.ceil((size - 2 * margin) / (length - 2 * margin))
-    starts = [round(start) for start in np.linspace(0, size - length, max(count, 2))]
-    ends = [start + length for start in starts]
-    cuts = [
-        (end + start) // 2 for end, start in zip(ends[:-1], starts[1:], strict=True)
-    ]
-    cores = zip([0, *cuts], [*cuts, size], strict=True)
-    return list(zip(zip(starts, ends, strict=True), cores, strict=True))

@@ -5,5 +5,6 @@ Importing this package does not import PyTorch.
 
 from napari_gpcis.superpixels.methods import METHODS, superpixels
 from napari_gpcis.superpixels.snapping import snap
+from napari_gpcis.superpixels.superpixel_gp import SuperpixelGP, SuperpixelPrediction
 
-__all__ = ["METHODS", "snap", "superpixels"]
+__all__ = ["METHODS", "SuperpixelGP", "SuperpixelPrediction", "snap", "superpixels"]

@@ -68,7 +68,7 @@ def superpixels(
         If the method's weights are not here.
     """
     chosen = _checked_method(method, compactness)
-    prepared = _prepared(image, contrast, channels)
+    prepared = prepared_plane(image, contrast, channels)
     count = _checked_count(n, prepared.shape)
     return connected(_raw_labels(prepared, count, chosen, compactness), count)
 
@@ -91,7 +91,7 @@ def raw_superpixels(
     array
         Labels, shape (H, W).
     """
-    prepared = _prepared(image, None, None)
+    prepared = prepared_plane(image, None, None)
     count = _checked_count(n, prepared.shape)
     chosen = _checked_method(method, compactness)
     return _raw_labels(prepared, count, chosen, compactness)
@@ -100,6 +100,33 @@ def raw_superpixels(
 def connected(labels: NDArray[np.integer[Any]], n: int) -> NDArray[np.int32]:
     """Return raw superpixels as :func:`superpixels` does: whole, and about ``n``."""
     return fit_count(connect(labels, SMALLEST * labels.size / n), n)
+
+
+def prepared_plane(
+    image: ArrayLike | TiledPlane | PreparedImage,
+    contrast: Sequence[float] | None = None,
+    channels: int | Sequence[int] | None = None,
+) -> PreparedImage:
+    """Return an image with its contrast; one that is prepared as it is.
+
+    Parameters
+    ----------
+    image, contrast, channels
+        See :func:`superpixels`.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be used.
+    """
+    from napari_gpcis.inference.image import PreparedImage
+
+    if not isinstance(image, PreparedImage):
+        return prepare_image(image, contrast, channels)
+    if contrast is not None or channels is not None:
+        msg = "contrast and channels are those of the prepared image"
+        raise InputError(msg)
+    return image
 
 
 def _raw_labels(
@@ -133,22 +160,6 @@ def _checked_method(method: str, compactness: float | None) -> str:
         msg = f"compactness must be a number above 0, got {compactness!r}"
         raise InputError(msg)
     return chosen
-
-
-def _prepared(
-    image: ArrayLike | TiledPlane | PreparedImage,
-    contrast: Sequence[float] | None,
-    channels: int | Sequence[int] | None,
-) -> PreparedImage:
-    """Return an image with its contrast."""
-    from napari_gpcis.inference.image import PreparedImage
-
-    if not isinstance(image, PreparedImage):
-        return prepare_image(image, contrast, channels)
-    if contrast is not None or channels is not None:
-        msg = "contrast and channels are those of the prepared image"
-        raise InputError(msg)
-    return image
 
 
 def _checked_count(n: int, shape: tuple[int, int]) -> int:
