@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from skimage.measure import label as connected_parts
 
 from napari_gpcis.checkpoints import ModelInfo
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.inference.image import prepare_image
-from napari_gpcis.superpixels import learned, superpixels
+from napari_gpcis.superpixels import learned, methods, superpixels
 from napari_gpcis.superpixels.association import hard_labels
-from napari_gpcis.superpixels.cds import CDS, MEAN
+from napari_gpcis.superpixels.cds import CDS, MEAN, Gate
+from napari_gpcis.superpixels.methods import connected
 from napari_gpcis.superpixels.weights import (
     find_weights,
     load_superpixels,
@@ -62,7 +64,7 @@ def test_one_tile_is_the_network(monkeypatch):
     assert np.array_equal(learned.network_labels(made, image), whole.numpy())
 
 
-def test_the_attention_of_tiles_is_about_that_of_the_whole(monkeypatch):
+def test_the_attention_of_tiles_is_that_of_the_whole(monkeypatch):
     made = network()
     image = torch.randn(3, 16 * 24, 16 * 24) / 4
     monkeypatch.setattr(learned, "TILE", 8)
@@ -71,7 +73,39 @@ def test_the_attention_of_tiles_is_about_that_of_the_whole(monkeypatch):
         found = learned._attention(made, image, tiles)
         whole = made.gate(made.encoder(image[None]))
     assert len(tiles) == 9
-    torch.testing.assert_close(found, whole, atol=0.01, rtol=0)
+    torch.testing.assert_close(found, whole, atol=1e-5, rtol=0)
+
+
+def test_a_plane_in_tiles_is_the_plane_in_one(checkpoint, monkeypatch):
+    image, gates = noise(200, 260, 3), []
+    whole = superpixels(image, 500, method=checkpoint)
+    monkeypatch.setattr(learned, "TILE", 8)
+    monkeypatch.setattr(learned, "_STRIP", 4000)
+    of_mean = Gate.of_mean
+    monkeypatch.setattr(
+        Gate, "of_mean", lambda *given: gates.append(1) or of_mean(*given)
+    )
+    tiled = superpixels(image, 500, method=checkpoint)
+    assert len(gates) == 1
+    assert (tiled == whole).mean() > 0.999
+
+
+def test_a_large_plane_is_connected_before_it_is_enlarged(checkpoint, monkeypatch):
+    image, sizes = noise(30, 40, 3).repeat(12, axis=0).repeat(13, axis=1), []
+    monkeypatch.setattr(
+        methods,
+        "connected",
+        lambda labels, n: sizes.append(labels.shape) or connected(labels, n),
+    )
+    labels = superpixels(image, 12, method=checkpoint)
+    assert sizes == [(48, 64)]
+    assert labels.shape == (360, 520)
+    assert labels.dtype == np.int32
+    parts = connected_parts(labels, connectivity=1)
+    assert parts.max() == labels.max() == len(np.unique(labels))
+    assert abs(int(labels.max()) - 12) <= 1
+    firsts = np.unique(labels, return_index=True)[1]
+    assert (np.diff(firsts) > 0).all()
 
 
 def test_tiles_cover_each_cell_once():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +18,30 @@ SMALLEST = 0.06
 TOLERANCE = 0.1
 """The number of superpixels is right within this share."""
 _STRIP = 1 << 22  # pixels handled at once where indices are needed
+
+
+class Shrunk(NamedTuple):
+    """Labels of a plane at the size that they were computed at."""
+
+    labels: NDArray[np.integer[Any]]
+    """Shape ``(h, w)``."""
+    rows: NDArray[np.intp]
+    """The row of the labels for each row of the plane, ascending."""
+    cols: NDArray[np.intp]
+    """The column of the labels for each column of the plane, ascending."""
+
+    @property
+    def smaller(self) -> bool:
+        """True if each pixel of the labels is one of the plane's, or several."""
+        height, width = self.labels.shape
+        return height <= len(self.rows) and width <= len(self.cols)
+
+    def enlarged(self) -> NDArray[np.integer[Any]]:
+        """Return the labels at the size of the plane."""
+        if self.labels.shape == (len(self.rows), len(self.cols)):
+            return self.labels
+        wide = np.take(self.labels, self.cols, axis=1)
+        return np.asarray(np.take(wide, self.rows, axis=0))
 
 
 def connect(labels: NDArray[np.integer[Any]], smallest: float) -> Labels:

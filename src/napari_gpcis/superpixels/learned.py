@@ -21,7 +21,7 @@ from napari_gpcis.geometry import row_strips
 from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.superpixels.association import CELL
 from napari_gpcis.superpixels.cds import MEAN
-from napari_gpcis.superpixels.connectivity import grid_shape
+from napari_gpcis.superpixels.connectivity import Shrunk, grid_shape
 from napari_gpcis.superpixels.weights import SUFFIX, find_weights, load_superpixels
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class _Tile(NamedTuple):
     seen: tuple[slice, slice]
 
 
-def learned_labels(
-    prepared: PreparedImage, count: int, method: str
-) -> NDArray[np.int32]:
+def learned_labels(prepared: PreparedImage, count: int, method: str) -> Shrunk:
     """Return superpixels by a network, not connected yet.
 
     Parameters
@@ -63,8 +61,8 @@ def learned_labels(
 
     Returns
     -------
-    array
-        Index of the superpixel of each pixel, row by row of the grid, shape (H, W).
+    Shrunk
+        Index of the superpixel of each network pixel, row by row of the grid.
     """
     network = _load(Path(method) if method.endswith(SUFFIX) else method)
     grid = grid_shape(prepared.shape, count)
@@ -74,7 +72,7 @@ def learned_labels(
         _nearest(length, size)
         for length, size in zip(prepared.shape, labels.shape, strict=True)
     )
-    return np.asarray(labels[rows[:, None], cols[None, :]])
+    return Shrunk(labels, rows, cols)
 
 
 def to_network_grid(prepared: PreparedImage, grid: tuple[int, int]) -> Tensor:
@@ -123,11 +121,7 @@ def network_labels(network: CDS, image: Tensor) -> NDArray[np.int32]:
     for tile in tiles:
         seen = image[(slice(None), *map(_pixels, tile.seen))][None]
         choice = network(seen, attention=attention).argmax(dim=1)[0]
-        inside = tuple(
-            _pixels(slice(core.start - seen.start, core.stop - seen.start))
-            for core, seen in zip(tile.core, tile.seen, strict=True)
-        )
-        chosen = choice[inside].numpy()
+        chosen = choice[_inside(tile)].numpy()
         row = np.arange(tile.core[0].start, tile.core[0].stop).repeat(CELL)
         col = np.arange(tile.core[1].start, tile.core[1].stop).repeat(CELL)
         down = np.clip(row[:, None] + chosen // 3 - 1, 0, rows - 1)
@@ -147,7 +141,8 @@ def _attention(network: CDS, image: Tensor, tiles: list[_Tile]) -> Tensor | None
     for tile in tiles:
         if (tile.core[0].start, tile.core[1].start) not in chosen:
             continue
-        features = network.encoder(image[(slice(None), *map(_pixels, tile.core))][None])
+        seen = image[(slice(None), *map(_pixels, tile.seen))][None]
+        features = network.encoder(seen)[(..., *_inside(tile))]
         sums = sums + features.sum(dim=(2, 3))
         pixels += features.shape[2] * features.shape[3]
     return network.gate.of_mean(sums / pixels)
@@ -173,6 +168,14 @@ def _tiles(grid: tuple[int, int]) -> Iterator[_Tile]:
         )
     for (row, seen_row), (col, seen_col) in itertools.product(*along):
         yield _Tile((row, col), (seen_row, seen_col))
+
+
+def _inside(tile: _Tile) -> tuple[slice, ...]:
+    """Return where the network pixels of a tile lie in what is seen."""
+    return tuple(
+        _pixels(slice(core.start - seen.start, core.stop - seen.start))
+        for core, seen in zip(tile.core, tile.seen, strict=True)
+    )
 
 
 def _pixels(cells: slice) -> slice:

@@ -10,7 +10,12 @@ import numpy as np
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.image import prepare_image
-from napari_gpcis.superpixels.connectivity import SMALLEST, connect, fit_count
+from napari_gpcis.superpixels.connectivity import (
+    SMALLEST,
+    Shrunk,
+    connect,
+    fit_count,
+)
 from napari_gpcis.superpixels.slic import COMPACTNESS, slic_of_plane
 
 if TYPE_CHECKING:
@@ -70,7 +75,12 @@ def superpixels(
     chosen = _checked_method(method, compactness)
     prepared = prepared_plane(image, contrast, channels)
     count = _checked_count(n, prepared.shape)
-    return connected(_raw_labels(prepared, count, chosen, compactness), count)
+    raw = _raw_labels(prepared, count, chosen, compactness)
+    if not raw.smaller:
+        return connected(raw.enlarged(), count)
+    # pixels that become larger stay connected, and a large plane is the dearer one
+    whole = raw._replace(labels=connected(raw.labels, count)).enlarged()
+    return np.asarray(whole, np.int32)
 
 
 def raw_superpixels(
@@ -94,7 +104,7 @@ def raw_superpixels(
     prepared = prepared_plane(image, None, None)
     count = _checked_count(n, prepared.shape)
     chosen = _checked_method(method, compactness)
-    return _raw_labels(prepared, count, chosen, compactness)
+    return _raw_labels(prepared, count, chosen, compactness).enlarged()
 
 
 def connected(labels: NDArray[np.integer[Any]], n: int) -> NDArray[np.int32]:
@@ -131,10 +141,11 @@ def prepared_plane(
 
 def _raw_labels(
     prepared: PreparedImage, count: int, method: str, compactness: float | None
-) -> NDArray[Any]:
+) -> Shrunk:
     """Return the labels of a method, not connected yet."""
     if count == 1:
-        return np.zeros(prepared.shape, np.int32)
+        rows, cols = (np.zeros(length, np.intp) for length in prepared.shape)
+        return Shrunk(np.zeros((1, 1), np.int32), rows, cols)
     if method == "slic":
         chosen = COMPACTNESS if compactness is None else float(compactness)
         return slic_of_plane(prepared, count, chosen)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.inference.image import to_rgb
-from napari_gpcis.superpixels.connectivity import grid_labels, grid_shape
+from napari_gpcis.superpixels.connectivity import Shrunk, grid_labels, grid_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ _STRIP = 1 << 21  # pixels that are shrunk at once
 
 def slic_of_plane(
     prepared: PreparedImage, count: int, compactness: float = COMPACTNESS
-) -> NDArray[Any]:
+) -> Shrunk:
     """Return superpixels of a plane of any size by SLIC.
 
     A plane of more than 16 megapixels is shrunk before, so that memory and time stay
@@ -47,19 +47,16 @@ def slic_of_plane(
 
     Returns
     -------
-    array
-        Labels, shape ``(H, W)``.
+    Shrunk
+        Labels of the plane, or of the shrunk one.
     """
     height, width = prepared.shape
     factor = math.ceil(math.sqrt(height * width / LARGEST))
     most = math.isqrt(height * width // (ENOUGH * count))
     factor = max(min(factor, most), 1)
     labels = slic_labels(_shrunk(prepared, factor), count, compactness)
-    if factor == 1:
-        return labels
-    small = labels.astype(np.int32, copy=False)
     rows, cols = np.arange(height) // factor, np.arange(width) // factor
-    return np.asarray(small[rows[:, None], cols[None, :]])
+    return Shrunk(labels.astype(np.int32, copy=False), rows, cols)
 
 
 def _shrunk(prepared: PreparedImage, factor: int) -> NDArray[np.float32]:

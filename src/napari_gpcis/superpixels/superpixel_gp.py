@@ -173,11 +173,10 @@ class SuperpixelGP:
         return SuperpixelPrediction(
             clicks=asked,
             regions=_sigmoid(logits).astype(np.float32),
-            variances=columns.variance().numpy().astype(np.float32),
             inside=above,
             split=split,
             process=self,
-            clicked=columns.clicked,
+            columns=columns,
             weights=weights,
         )
 
@@ -223,13 +222,17 @@ class SuperpixelGP:
         import torch
 
         signs = {click.pixel: 1.0 if click.positive else -1.0 for click in clicks}
-        rows, cols = np.array(list(signs)).T
-        places = zip(rows[:, None], cols[:, None], strict=True)
-        vectors = np.concatenate([self._pixel_vectors(*place) for place in places])
-        keys = (rows * self.labels.shape[1] + cols).tolist()
-        before = self._last if self._last is not None else self._start
+        before = self._start if self._last is None else self._last
+        known = dict(zip(before.keys, before.clicked, strict=True))
+        keys, vectors = [], []
+        for row, col in signs:
+            keys.append(row * self.labels.shape[1] + col)
+            if keys[-1] not in known:
+                vector = self._pixel_vectors(np.array([row]), np.array([col]))
+                known[keys[-1]] = torch.from_numpy(vector[0]).double()
+            vectors.append(known[keys[-1]])
         none = torch.zeros(len(keys), dtype=torch.float64)  # beside that of the field
-        columns = before.observing(keys, torch.from_numpy(vectors).double(), none)
+        columns = before.observing(keys, torch.stack(vectors), none)
         self._last = columns
         residual = TARGET * torch.tensor(list(signs.values())).double() - PRIOR
         weights = torch.cholesky_solve(residual[:, None], columns.cholesky)[:, 0]
@@ -305,26 +308,28 @@ class SuperpixelPrediction:
         All clicks, in order.
     regions
         Probability of the object for each superpixel, indexed by its id, float32.
-    variances
-        Posterior variance of the logit of each.
     inside
         Superpixels that the mask has, bool, indexed by id.
     split
         Superpixels with clicks of both signs, whose pixels are decided one by one.
     process
         Whose superpixels these are.
-    clicked, weights
-        Features of the observed clicks, and ``A^-1 r``.
+    columns, weights
+        The conditioned process, and its ``A^-1 r``.
     """
 
     clicks: tuple[Click, ...]
     regions: Floats
-    variances: Floats
     inside: Mask
     split: Mask
     process: SuperpixelGP
-    clicked: Tensor
+    columns: Columns
     weights: Tensor
+
+    @cached_property
+    def variances(self) -> Floats:
+        """Posterior variance of the logit of each superpixel, float32."""
+        return np.asarray(self.columns.variance().numpy(), np.float32)
 
     @cached_property
     def unsure(self) -> Mask:
@@ -364,7 +369,8 @@ class SuperpixelPrediction:
         InputError
             If no pixel of the box is inside the plane.
         """
-        return self._on_box(self._clipped(box), refine)[0]
+        inner = self._clipped(box)
+        return self._on_box(inner, refine, self.regions, _sigmoid)
 
     def mask(self, box: Sequence[float] | None = None, *, refine: bool = False) -> Mask:
         """Return the object on a box; every click is obeyed.
@@ -394,7 +400,7 @@ class SuperpixelPrediction:
             min(inner[2] + rim, shape[0]),
             min(inner[3] + rim, shape[1]),
         )
-        mask = self._on_box(outer, refine)[1]
+        mask = self._on_box(outer, refine, self.inside, lambda logits: logits > 0)
         top, left = outer[:2]
         seen = [click for click in self.clicks if contains(outer, click)]
         places = [(c.pixel[0] - top, c.pixel[1] - left) for c in seen]
@@ -409,23 +415,34 @@ class SuperpixelPrediction:
         shape = self.process.features.cells.shape
         return whole_image(shape) if box is None else clip_box(box, shape, "box")
 
-    def _on_box(self, box: Box, refine: bool) -> tuple[Floats, Mask]:
-        """Return probability and mask on a box, clicks not yet obeyed."""
+    def _on_box(
+        self,
+        box: Box,
+        refine: bool,
+        regions: NDArray[Any],
+        of_logits: Callable[[NDArray[np.float64]], NDArray[Any]],
+    ) -> NDArray[Any]:
+        """Return values of superpixels on a box, those of single pixels where needed.
+
+        No click is obeyed yet.
+        """
         labels = self.process.labels[slices(box)]
-        values, mask = self.regions[labels], self.inside[labels]
+        values = regions[labels]
         single = self.split | self.unsure if refine else self.split
-        if not single[labels].any():
-            return values, mask
+        if not single.any():
+            return values
         for strip in row_strips(labels.shape):
             rows, cols = np.nonzero(single[labels[strip]])
             if rows.size == 0:
                 continue
             logits = self.process.pixel_logits(
-                rows + strip.start + box[0], cols + box[1], self.clicked, self.weights
+                rows + strip.start + box[0],
+                cols + box[1],
+                self.columns.clicked,
+                self.weights,
             )
-            values[strip][rows, cols] = _sigmoid(logits)
-            mask[strip][rows, cols] = logits > 0
-        return values, mask
+            values[strip][rows, cols] = of_logits(logits)
+        return values
 
 
 def _field(vectors: Tensor) -> Field:

@@ -11,6 +11,7 @@ from gpcis_training.superpixels.metrics import (
     shape_figures,
     tolerance,
 )
+from napari_gpcis.errors import InputError
 
 
 def halves():
@@ -20,7 +21,7 @@ def halves():
 
 def test_superpixels_that_are_the_regions_are_right():
     found = agreement(halves() + 5, halves())
-    assert found == (1, 0, 0, 1, 1)
+    assert found == (1, 0, 0, 1, 1, 1)
 
 
 def test_a_superpixel_across_a_border_counts_by_its_larger_part():
@@ -33,6 +34,37 @@ def test_a_superpixel_across_a_border_counts_by_its_larger_part():
     assert tolerance((8, 8)) == 0
     assert found.br == pytest.approx(0.5)
     assert found.bp == pytest.approx(0.5)
+
+
+def test_objects_count_alone_as_well():
+    superpixels = (np.indices((8, 8))[1] >= 5).astype(int)
+    regions = halves() * 3
+    # of the four columns of the object one goes to the background
+    assert agreement(superpixels, regions).asa_fg == pytest.approx(3 / 4)
+    # and the background's column that an object takes is no pixel of an object
+    assert agreement(superpixels, 3 - regions).asa_fg == pytest.approx(1)
+    assert math.isnan(agreement(superpixels, 0 * regions).asa_fg)
+    found = agreement(superpixels, halves() + 1)  # no background: all are objects
+    assert found.asa_fg == found.asa
+
+
+def test_ignored_pixels_count_nowhere():
+    superpixels = (np.indices((8, 8))[1] >= 5).astype(int)
+    ignored = np.zeros((8, 8), bool)
+    assert agreement(superpixels, halves(), ignored) == agreement(superpixels, halves())
+    ignored[:, 4] = True  # all that is wrong
+    found = agreement(superpixels, halves(), ignored)
+    assert (found.asa, found.ue_np, found.asa_fg) == (1, 0, 1)
+    # regions no longer touch; of the drawn columns 4 and 5 only 5 counts, as false
+    assert (found.br, found.bp) == (1, 0)
+    ignored[:] = False
+    ignored[:4, 4] = True
+    half = agreement(superpixels, halves(), ignored)
+    assert half.asa == pytest.approx(1 - 4 / 60)
+    assert half.asa_fg == pytest.approx(1 - 4 / 28)
+    assert half.br == pytest.approx(0.5)
+    with pytest.raises(InputError, match="a pixel that is not ignored"):
+        agreement(superpixels, halves(), np.ones((8, 8), bool))
 
 
 def test_figures_by_their_definitions():
@@ -62,7 +94,7 @@ def test_boundaries_within_the_tolerance_count():
 
 def test_annotations_and_superpixels_without_boundaries():
     one = np.zeros((8, 8), int)
-    assert agreement(one, one) == (1, 0, 0, 1, 1)
+    assert agreement(one, one)[:5] == (1, 0, 0, 1, 1)
     assert agreement(one, halves()).br == 0
     assert agreement(halves(), one).bp == 0
 

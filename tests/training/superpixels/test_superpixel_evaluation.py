@@ -1,11 +1,14 @@
 """Evaluation of superpixels: samples, files, resuming, stored figures."""
 
 import json
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.draw import disk
+from skimage.io import imsave
 
 from gpcis_training.cli import main
 from gpcis_training.superpixels import evaluation
@@ -45,10 +48,11 @@ def test_agreements_are_averaged_over_pairs_and_shapes_over_images():
     def result(count, rows):
         return ImageResult("m", 9, "i", count, count, 0.5, 0.5, 1.0, rows)
 
-    one = (1.0, 0.0, 0.0, 1.0, 1.0)
-    none = (0.0, 1.0, 1.0, 0.0, 0.0)
+    one = (1.0, 0.0, 0.0, 1.0, 1.0, 0.5)
+    none = (0.0, 1.0, 1.0, 0.0, 0.0, math.nan)  # nothing is labelled
     found = mean_figures([result(10, (one, one, one)), result(20, (none,))])
     assert found["ASA"] == pytest.approx(0.75)
+    assert found["ASA_FG"] == pytest.approx(0.5)
     assert found["K"] == pytest.approx(15)
 
 
@@ -108,10 +112,38 @@ def test_the_command_writes_json_table_and_curves(root, tmp_path, capsys):
     stored = json.loads(out.read_text())["results"]
     assert len(stored) == 2 * 2 * 2
     rows = out.with_suffix(".csv").read_text().splitlines()
-    assert rows[0].startswith("method,n,ASA,UE,UE_NP,BR,BP,CO,EV")
+    assert rows[0].startswith("method,n,ASA,UE,UE_NP,BR,BP,ASA_FG,CO,EV")
     assert len(rows) == 1 + 2 * 3
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert not out.with_suffix(".partial").exists()
+
+
+def test_a_folder_of_instances_with_ignored_pixels(tmp_path):
+    root = tmp_path / "nuclei"
+    for part in ("images", "labels", "ignore"):
+        (root / part).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    labels = np.zeros((96, 96), np.uint8)
+    labels[disk((30, 30), 16)] = 1
+    labels[disk((60, 66), 16)] = 7
+    grey = rng.integers(0, 60, labels.shape, dtype=np.uint8) + 150 * (labels > 0)
+    wrong = labels.copy()
+    wrong[70:] = 9  # beside nothing that is seen, and not to be trusted
+    for name, found in (("a", labels), ("b", wrong), ("c", np.zeros_like(labels))):
+        imsave(root / "images" / f"{name}.png", grey.astype(np.uint8))
+        imsave(root / "labels" / f"{name}.png", found, check_contrast=False)
+    ignored = np.zeros(labels.shape, np.uint8)
+    ignored[70:] = 255
+    imsave(root / "ignore" / "b.png", ignored, check_contrast=False)
+    a, b, c = (r.annotations[0] for r in evaluate(["slic"], root, numbers=[60]))
+    places = evaluation.FIGURES.index
+    for figures in (a, b):
+        assert figures[places("ASA")] > 0.97
+        assert figures[places("ASA_FG")] > 0.93
+        assert figures[places("BR")] > 0.85
+    assert a[places("ASA")] != b[places("ASA")]
+    assert c[places("ASA")] == 1
+    assert math.isnan(c[places("ASA_FG")])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Training of superpixels: resumable, exported, all options."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,3 +249,55 @@ def test_streams_do_not_meet():
     assert len({int(stream) for stream in Stream}) == len(Stream)
     crop, order = (generator(0, s, 1) for s in (Stream.CROP, Stream.ORDER))
     assert crop.integers(1 << 30) != order.integers(1 << 30)
+
+
+ABLATION = Path(__file__).parents[3] / "training/configs/superpixels/ablation.yaml"
+SMALL = (
+    "data=[{path: disks}]",
+    "width=8",
+    "content=4",
+    "crops.size=48",
+    "steps=2",
+    "batch_size=2",
+    "warmup=0",
+    "average=0",
+)
+
+
+def test_variants_are_trained_exported_and_evaluated(data, capsys):
+    assignments = [word for entry in SMALL for word in ("--set", entry)]
+    words = ["superpixels", "ablate", str(ABLATION), "--data", str(data)]
+    words += ["-o", str(data / "runs"), "--evaluate", "disks", "--numbers", "20"]
+    assert main([*words, *assignments]) == 0
+    names = ["full", "no-auxiliary", "no-gate", "no-alignment", "no-information"]
+    saved = {}
+    for name in names:
+        network, info = load_superpixels(data / "runs" / f"{name}.safetensors")
+        assert info.name == f"cds-lite-{name}"
+        assert info.extra["steps"] == "2"
+        assert (network.gate is None) == (name == "no-gate")
+        saved[name] = network.state_dict()
+    for name in names[1:]:  # each part has its share in the gradient
+        encoder = [key for key in saved["full"] if key.startswith("encoder")]
+        assert any(
+            not torch.equal(saved[name][key], saved["full"][key]) for key in encoder
+        ), name
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[-6:]] == ["slic", *names]
+    made = json.loads(next((data / "runs").glob("*disks.json")).read_text())["results"]
+    assert len(made) == 6 * 3
+    assert main([*words, *assignments]) == 0  # all is there already
+    assert "full: from step 2 to 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--variants", "no-decoder"], "variants must be some of full, no-auxiliary"),
+        (["--set", "auxiliary=none"], "must have an auxiliary modality, a gate"),
+    ],
+)
+def test_an_ablation_needs_what_it_leaves_out(data, capsys, words, message):
+    start = ["superpixels", "ablate", str(ABLATION), "--data", str(data)]
+    assert main([*start, "-o", str(data / "runs"), *words]) == 2
+    assert message in capsys.readouterr().err

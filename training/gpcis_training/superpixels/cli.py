@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpcis_training.superpixels.config import VARIANTS
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_fit(commands)
     _add_export(commands)
     _add_evaluate(commands)
+    _add_ablate(commands)
 
 
 def run_fit(arguments: argparse.Namespace) -> int:
@@ -87,6 +89,29 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_ablate(arguments: argparse.Namespace) -> int:
+    """Train the network without one of its parts each, and evaluate all."""
+    from gpcis_training.superpixels.ablation import evaluate_variants, train_variants
+
+    checkpoints = train_variants(
+        arguments.config,
+        arguments.data,
+        arguments.output,
+        variants=arguments.variants,
+        assignments=arguments.set,
+        precision=arguments.precision,
+    )
+    evaluate_variants(
+        checkpoints,
+        [arguments.data / folder for folder in arguments.evaluate],
+        arguments.output,
+        numbers=arguments.numbers,
+        images=arguments.images,
+        workers=arguments.jobs,
+    )
+    return 0
+
+
 def _add_fit(commands: Any) -> None:
     """Describe ``fit``."""
     fit = commands.add_parser("fit", help="train a network, or go on with a run")
@@ -122,6 +147,49 @@ def _add_evaluate(commands: Any) -> None:
         help="cds-lite, cds, slic, slic:C with a compactness, grid, or a checkpoint",
     )
     add("--root", type=Path, required=True, help="folder with images and labels")
+    _add_extent(evaluate)
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        help="write all results as JSON; beside it the table as CSV and the curves as "
+        "PNG. The same command again goes on where one was interrupted",
+    )
+
+
+def _add_ablate(commands: Any) -> None:
+    """Describe ``ablate``."""
+    ablate = commands.add_parser(
+        "ablate",
+        help="train a network without one of its parts each, and evaluate all. The "
+        "same command again goes on where one was interrupted",
+    )
+    ablate.set_defaults(run=run_ablate)
+    add = ablate.add_argument
+    _add_config(ablate)
+    add("--data", type=Path, required=True, help="folder that holds the data sets")
+    add("-o", "--output", type=Path, required=True, help="folder of the runs")
+    add(
+        "--variants",
+        nargs="+",
+        default=list(VARIANTS),
+        metavar="VARIANT",
+        help=f"{', '.join(VARIANTS)}; all by default",
+    )
+    add(
+        "--evaluate",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="folders below DATA with images and labels, as microscopy/dsb2018/val",
+    )
+    _add_extent(ablate)
+    add("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
+
+
+def _add_extent(parser: argparse.ArgumentParser) -> None:
+    """Add how much is evaluated, and by how many processes."""
+    add = parser.add_argument
     add(
         "--numbers",
         type=int,
@@ -132,13 +200,6 @@ def _add_evaluate(commands: Any) -> None:
     )
     add("--images", type=int, help="so many of the images, evenly spaced by name")
     add("-j", "--jobs", type=int, default=1, help="processes, each with one thread")
-    add(
-        "-o",
-        "--output",
-        type=Path,
-        help="write all results as JSON; beside it the table as CSV and the curves as "
-        "PNG. The same command again goes on where one was interrupted",
-    )
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

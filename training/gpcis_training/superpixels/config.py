@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 SCHEDULES = ("poly", "cosine")
 TARGETS = ("labels", "colour")
+VARIANTS = {
+    "full": (),
+    "no-auxiliary": ("auxiliary=none",),
+    "no-gate": ("gate=false",),
+    "no-alignment": ("losses.alignment=0",),
+    "no-information": ("losses.information=0",),
+}
+"""Variants of an ablation, and the entries that each changes."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from gpcis_training.data.folders import find_pairs, read_image, read_labels
+from gpcis_training.data.folders import (
+    find_pairs,
+    read_ignored,
+    read_image,
+    read_labels,
+)
 from gpcis_training.superpixels.metrics import agreement, shape_figures
 from napari_gpcis.checkpoints.download import file_sha256
 from napari_gpcis.errors import InputError
@@ -37,8 +42,8 @@ if TYPE_CHECKING:
 NUMBERS = (384, 486, 600, 726, 864, 1014, 1176)
 """Numbers of superpixels whose curve is integrated, as in the literature."""
 GRID = "grid"
-FIGURES = ("ASA", "UE", "UE_NP", "BR", "BP", "CO", "EV", "components", "K", "seconds")
-_AGREEMENTS = FIGURES[:5]
+_AGREEMENTS = ("ASA", "UE", "UE_NP", "BR", "BP", "ASA_FG")
+FIGURES = (*_AGREEMENTS, "CO", "EV", "components", "K", "seconds")
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,8 @@ def evaluate(
         ``"slic"``, ``"slic:C"`` with a compactness, ``"cds-lite"``, ``"cds"``, the
         path of a checkpoint, or ``"grid"``.
     root
-        Folder with ``images`` and ``labels``.
+        Folder with ``images`` and ``labels``, and ``ignore`` where there are pixels
+        that do not count.
     numbers
         Wanted numbers of superpixels.
     images
@@ -153,7 +159,7 @@ def chosen_pairs(root: Path, images: int | None) -> tuple[Pair, ...]:
 
 def evaluate_image(job: Job) -> ImageResult:
     """Evaluate one method on one image."""
-    image = read_image(job.pair.image)
+    image, ignored = read_image(job.pair.image), read_ignored(job.pair)
     name, _, option = job.method.partition(":")
     began = time.perf_counter()
     if name == GRID:
@@ -173,14 +179,24 @@ def evaluate_image(job: Job) -> ImageResult:
         shape_of.compactness,
         shape_of.variation,
         seconds,
-        tuple(tuple(agreement(labels, read_labels(p))) for p in job.pair.labels),
+        tuple(
+            tuple(agreement(labels, read_labels(path), ignored))
+            for path in job.pair.labels
+        ),
     )
 
 
 def mean_figures(results: Sequence[ImageResult]) -> dict[str, float]:
-    """Return the mean of each figure: agreements over pairs, others over images."""
+    """Return the mean of each figure: agreements over pairs, others over images.
+
+    Pairs without objects have no figure of objects.
+    """
     agreements = np.array([row for r in results for row in r.annotations])
-    means = dict(zip(_AGREEMENTS, agreements.mean(axis=0).tolist(), strict=True))
+    known = ~np.isnan(agreements)
+    sums = np.where(known, agreements, 0).sum(axis=0)
+    counts = known.sum(axis=0)
+    over = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    means = dict(zip(_AGREEMENTS, over.tolist(), strict=True))
     others = [
         (r.compactness, r.variation, r.components, r.count, r.seconds) for r in results
     ]
@@ -295,7 +311,11 @@ def _heading(methods: Sequence[str], root: Path) -> dict[str, Any]:
     """Return what results depend on beside what was asked for."""
     files = [Path(method) for method in methods if method.endswith(SUFFIX)]
     known = {str(file): file_sha256(file) for file in files if file.is_file()}
-    return {"root": str(root.resolve()), "weights": known}
+    return {
+        "root": str(root.resolve()),
+        "weights": known,
+        "figures": list(_AGREEMENTS),
+    }
 
 
 def _read_partial(partial: Path, heading: dict[str, Any]) -> list[ImageResult]:
@@ -339,5 +359,6 @@ def _compactness(text: str) -> float:
 
 def _text(figure: str, value: float) -> str:
     """Return a figure as it stands in a table."""
-    decimals = {"components": 0, "K": 0, "seconds": 3, "ASA": 4, "UE": 4, "UE_NP": 4}
+    decimals = dict.fromkeys(("ASA", "UE", "UE_NP", "ASA_FG"), 4)
+    decimals |= {"components": 0, "K": 0}
     return f"{value:.{decimals.get(figure, 3)}f}"

@@ -14,6 +14,8 @@ import numpy as np
 from scipy import ndimage, sparse
 from skimage.measure import label as connected_parts
 
+from napari_gpcis.errors import InputError
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -40,6 +42,9 @@ class Agreement(NamedTuple):
     bp: float
     """Boundary precision: share of boundary pixels of superpixels that are true; a
     found boundary pixel of the annotation counts once."""
+    asa_fg: float
+    """As ``asa``, the share of the pixels of objects alone, those whose region is not
+    0; NaN without any."""
 
 
 class Shape(NamedTuple):
@@ -56,7 +61,11 @@ class Shape(NamedTuple):
     """Number of 4-connected parts."""
 
 
-def agreement(superpixels: Labels, regions: Labels) -> Agreement:
+def agreement(
+    superpixels: Labels,
+    regions: Labels,
+    ignored: npt.NDArray[np.bool_] | None = None,
+) -> Agreement:
     """Return how superpixels agree with an annotation.
 
     Parameters
@@ -64,21 +73,36 @@ def agreement(superpixels: Labels, regions: Labels) -> Agreement:
     superpixels, regions
         Labels of the same shape ``(H, W)``; each value of the regions is one, 0 as
         well.
+    ignored
+        Pixels that count nowhere; a border between one of them and another is none.
 
     Returns
     -------
     Agreement
         Figures from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If all pixels are ignored.
     """
-    overlap = _overlap(superpixels, regions)
-    pixels = superpixels.size
-    asa = float(overlap.max(axis=1).sum()) / pixels
+    kept = None if ignored is None or not ignored.any() else ~ignored
+    if kept is not None and not kept.any():
+        msg = "an annotation must have a pixel that is not ignored"
+        raise InputError(msg)
+    ids, overlap = _overlap(superpixels, regions, kept)
+    pixels = int(overlap.sum())
+    right = overlap.max(axis=1).toarray().ravel()
+    asa = float(right.sum()) / pixels
+    objects = ids[np.asarray(overlap.argmax(axis=1)).ravel()] != 0
+    foreground = int(overlap[:, ids != 0].sum())
+    asa_fg = float(right[objects].sum()) / foreground if foreground else math.nan
     sizes = np.asarray(overlap.sum(axis=1)).ravel()
     pairs = overlap.tocoo()
     outside = sizes[pairs.row] - pairs.data
     ue_np = float(np.minimum(pairs.data, outside).sum()) / pixels
-    recall, precision = _boundary_agreement(superpixels, regions)
-    return Agreement(asa, 1 - asa, ue_np, recall, precision)
+    recall, precision = _boundary_agreement(superpixels, regions, kept)
+    return Agreement(asa, 1 - asa, ue_np, recall, precision, asa_fg)
 
 
 def shape_figures(
@@ -104,11 +128,24 @@ def shape_figures(
     )
 
 
-def boundaries(labels: Labels) -> npt.NDArray[np.bool_]:
-    """Return the pixels with another label above, below, left or right of them."""
+def boundaries(
+    labels: Labels, kept: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.bool_]:
+    """Return the pixels with another label above, below, left or right of them.
+
+    Parameters
+    ----------
+    labels
+        Shape ``(H, W)``.
+    kept
+        Pixels that count, bool; by default all do.
+    """
     found = np.zeros(labels.shape, bool)
     down = labels[1:] != labels[:-1]
     right = labels[:, 1:] != labels[:, :-1]
+    if kept is not None:
+        down &= kept[1:] & kept[:-1]
+        right &= kept[:, 1:] & kept[:, :-1]
     found[1:] |= down
     found[:-1] |= down
     found[:, 1:] |= right
@@ -121,19 +158,28 @@ def tolerance(shape: tuple[int, ...]) -> int:
     return round(TOLERANCE * math.hypot(*shape))
 
 
-def _overlap(superpixels: Labels, regions: Labels) -> sparse.csr_matrix[Any]:
-    """Return the pixels that each superpixel shares with each region."""
-    rows = np.unique(superpixels, return_inverse=True)[1].ravel()
-    cols = np.unique(regions, return_inverse=True)[1].ravel()
-    ones = np.ones(superpixels.size, np.int64)
-    return sparse.coo_matrix((ones, (rows, cols))).tocsr()
+def _overlap(
+    superpixels: Labels, regions: Labels, kept: npt.NDArray[np.bool_] | None
+) -> tuple[npt.NDArray[Any], sparse.csr_matrix[Any]]:
+    """Return the ids of the regions, and the pixels they share with superpixels."""
+    one, two = superpixels.ravel(), regions.ravel()
+    if kept is not None:
+        one, two = one[kept.ravel()], two[kept.ravel()]
+    rows = np.unique(one, return_inverse=True)[1].ravel()
+    ids, cols = np.unique(two, return_inverse=True)
+    ones = np.ones(one.size, np.int64)
+    return ids, sparse.coo_matrix((ones, (rows, cols.ravel()))).tocsr()
 
 
-def _boundary_agreement(superpixels: Labels, regions: Labels) -> tuple[float, float]:
+def _boundary_agreement(
+    superpixels: Labels, regions: Labels, kept: npt.NDArray[np.bool_] | None
+) -> tuple[float, float]:
     """Return recall and precision of boundaries; 1 where there are none."""
-    drawn, true = boundaries(superpixels), boundaries(regions)
+    drawn, true = boundaries(superpixels), boundaries(regions, kept)
     side = 2 * tolerance(superpixels.shape) + 1
     hits = int((true & ndimage.maximum_filter(drawn, side)).sum())
+    if kept is not None:
+        drawn &= kept
     false = int((drawn & ~ndimage.maximum_filter(true, side)).sum())
     wanted = int(true.sum())
     recall = hits / wanted if wanted else 1.0
