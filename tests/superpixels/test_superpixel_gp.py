@@ -2,15 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 
 from napari_gpcis import Click, Segmenter
+from napari_gpcis.checkpoints import ModelInfo
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.engine import FrameFeatures
 from napari_gpcis.inference.image import prepare_image
 from napari_gpcis.superpixels import SuperpixelGP, superpixels
 from napari_gpcis.superpixels import superpixel_gp as module
+from napari_gpcis.superpixels.cds import CDS, MEAN
 from napari_gpcis.superpixels.connectivity import grid_labels
+from napari_gpcis.superpixels.learned import ContentFeatures
 from napari_gpcis.superpixels.region_features import region_features
+from napari_gpcis.superpixels.weights import save_superpixels
 
 
 class Places:
@@ -114,6 +119,32 @@ def test_features_of_the_model_are_used():
     lengths = np.linalg.norm(found.deep[found.areas > 0], axis=1)
     assert lengths.max() <= 1.001
     assert lengths.min() > 0.3
+
+
+def test_contents_of_a_network_of_superpixels_are_used(tmp_path):
+    torch.manual_seed(0)
+    network = CDS(8, 4).eval()
+    path = tmp_path / "tiny.safetensors"
+    info = ModelInfo("tiny", "cds", {"width": 8, "content": 4})
+    save_superpixels(path, network, info, half=False)
+    source = ContentFeatures(str(path))
+    image = disks((256, 256), ((128, 128),), radius=60)[0]
+    prepared = prepare_image(image)
+    found = source.features(prepared, (0, 0, 256, 256))
+    rgb = torch.from_numpy(prepared.read(slice(None), slice(None)))
+    normalised = (rgb - torch.tensor(MEAN)[:, None, None])[None]
+    with torch.no_grad():
+        # the overview is the plane itself but for its size
+        attention = network.gate(network.encoder(normalised))
+        whole = network.encoder(normalised) * (1 - attention)
+    expected = torch.nn.functional.avg_pool2d(whole, 4)[0].numpy()
+    expected /= np.linalg.norm(expected, axis=0)
+    assert found.deep.shape == (4, 64, 64)
+    assert (found.deep * expected).sum(axis=0).min() > 0.98
+    process = SuperpixelGP(image, source, n=200)
+    assert process.features.deep.shape[1] == 4
+    clicks = [Click(128, 128), Click(30, 30, positive=False)]
+    assert process.predict(clicks).mask()[128, 128]
 
 
 # -- posterior -------------------------------------------------------------------------

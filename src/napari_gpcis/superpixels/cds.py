@@ -145,6 +145,21 @@ class CDS(nn.Module):
         embedding = self.decoder(content)
         return self._associate(embedding), embedding
 
+    def content(self, image: Tensor, attention: Tensor | None = None) -> Tensor:
+        """Return the content of an image, features that are freed of its style.
+
+        Parameters
+        ----------
+        image, attention
+            See :meth:`forward`.
+
+        Returns
+        -------
+        Tensor
+            Shape ``(B, content, H, W)``.
+        """
+        return self._separate(self.encoder(image), attention)[0]
+
     def _separate(
         self, features: Tensor, attention: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:

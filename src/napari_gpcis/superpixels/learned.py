@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate, normalize
 
 from napari_gpcis.geometry import row_strips
+from napari_gpcis.inference.engine import FrameFeatures
 from napari_gpcis.inference.image import to_rgb
+from napari_gpcis.inference.resampling import to_network
 from napari_gpcis.superpixels.association import CELL
 from napari_gpcis.superpixels.cds import MEAN
 from napari_gpcis.superpixels.connectivity import Shrunk, grid_shape
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.superpixels.cds import CDS
 
@@ -38,6 +42,8 @@ MARGIN = 6
 """Cells around a tile that the network sees as well: more than it looks at."""
 _ATTENTION_TILES = 3  # in each direction
 _STRIP = 1 << 21  # pixels of the image that are resized at once
+_FRAME, _FRAME_CELL = 256, 4  # network pixels of a frame of features, and of its cells
+_OVERVIEW = 400  # cells of the overview that the attention comes from
 
 
 class _Tile(NamedTuple):
@@ -73,6 +79,64 @@ def learned_labels(prepared: PreparedImage, count: int, method: str) -> Shrunk:
         for length, size in zip(prepared.shape, labels.shape, strict=True)
     )
     return Shrunk(labels, rows, cols)
+
+
+class ContentFeatures:
+    """Content of a network of superpixels, as features of a plane without clicks.
+
+    It can be given to `napari_gpcis.superpixels.SuperpixelGP` in place of a segmenter.
+
+    Parameters
+    ----------
+    method
+        ``"cds-lite"``, ``"cds"``, or the path of a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are not here.
+    """
+
+    def __init__(self, method: str) -> None:
+        self._network = _load(Path(method) if method.endswith(SUFFIX) else method)
+        self._seen: tuple[int, Tensor | None] | None = None
+
+    @torch.inference_mode()
+    def features(self, prepared: PreparedImage, frame: Box) -> FrameFeatures:
+        """Return the content of a frame on 64 x 64 cells.
+
+        Parameters
+        ----------
+        prepared
+            The plane.
+        frame
+            Half-open box ``(row_min, col_min, row_max, col_max)`` on it.
+
+        Returns
+        -------
+        FrameFeatures
+            Vectors of length 1, and colours less the published mean.
+        """
+        channels = to_network(prepared, frame, _FRAME, half_pixel=True)
+        image = to_rgb(channels) - torch.tensor(MEAN)[:, None, None]
+        content = self._network.content(image[None], self._attention(prepared))
+        cells = avg_pool2d(content, _FRAME_CELL)
+        colour = avg_pool2d(image[None], _FRAME_CELL)
+        deep = normalize(cells, dim=1)
+        return FrameFeatures(deep[0].numpy(), colour[0].numpy())
+
+    def _attention(self, prepared: PreparedImage) -> Tensor | None:
+        """Return the gate's attention for a plane, from an overview of it."""
+        if self._seen is None or self._seen[0] != prepared.token:
+            gate, attention = self._network.gate, None
+            if gate is not None:
+                grid = grid_shape(
+                    prepared.shape, min(_OVERVIEW, math.prod(prepared.shape))
+                )
+                overview = to_network_grid(prepared, grid)[None]
+                attention = gate(self._network.encoder(overview))
+            self._seen = prepared.token, attention
+        return self._seen[1]
 
 
 def to_network_grid(prepared: PreparedImage, grid: tuple[int, int]) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.engine import FrameFeatures
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.resampling import Floats
-    from napari_gpcis.inference.segmenter import Segmenter
 
 CELLS = 4
 """Cells along the side of a mean superpixel."""
@@ -40,6 +39,13 @@ MARGIN = 8
 MOST_CELLS = 1 << 19
 """Planes have at most about so many cells; they are larger otherwise."""
 _STRIP = 1 << 20  # pixels that are pooled at once
+
+
+class FeatureSource(Protocol):
+    """Anything with features without clicks, as `napari_gpcis.Segmenter`."""
+
+    def features(self, prepared: PreparedImage, frame: Box) -> FrameFeatures:
+        """Return the features of a frame of a plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +149,7 @@ class RegionFeatures:
 def region_features(
     prepared: PreparedImage,
     labels: NDArray[np.integer[Any]],
-    segmenter: Segmenter | None = None,
+    source: FeatureSource | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RegionFeatures:
     """Return the features of superpixels.
@@ -154,7 +160,7 @@ def region_features(
         The plane.
     labels
         Superpixels, integers from 0, shape ``(H, W)``.
-    segmenter
+    source
         The model whose features without clicks are pooled; ``None``: colour alone.
     progress
         Called with the frames that the network has seen, and their number.
@@ -174,8 +180,8 @@ def region_features(
     )
     grid = tuple(-(-length // side) for length in prepared.shape)
     deep = np.zeros((*grid, 0), np.float16)
-    if segmenter is not None:
-        deep = _deep_cells(prepared, segmenter, side, (grid[0], grid[1]), progress)
+    if source is not None:
+        deep = _deep_cells(prepared, source, side, (grid[0], grid[1]), progress)
     count = len(areas)
     sums = np.zeros((count, deep.shape[2]), np.float32)
     colours, centres = np.zeros((count, 3)), np.zeros((count, 2))
@@ -204,7 +210,7 @@ def region_features(
 
 def _deep_cells(
     prepared: PreparedImage,
-    segmenter: Segmenter,
+    source: FeatureSource,
     side: int,
     grid: tuple[int, int],
     progress: Callable[[int, int], None] | None,
@@ -217,7 +223,7 @@ def _deep_cells(
     found: NDArray[np.float16] | None = None
     frames = list(_frames(prepared.shape, side))
     for number, (frame, core) in enumerate(frames, 1):
-        features = segmenter.features(prepared, frame)
+        features = source.features(prepared, frame)
         inside = [
             np.flatnonzero((axis >= core[start]) & (axis < core[start + 2]))
             for start, axis in enumerate(centres)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.resampling import Floats
     from napari_gpcis.inference.segmenter import Segmenter
     from napari_gpcis.inference.tiled import TiledPlane
+    from napari_gpcis.superpixels.region_features import FeatureSource
 
     Mask = NDArray[np.bool_]
 
@@ -82,10 +83,10 @@ class SuperpixelGP:
     image
         Shape (H, W) or (H, W, C), any image that `napari_gpcis.Segmenter` takes; or
         one that is prepared already.
-    segmenter
-        The model whose features without clicks are used, those of
-        `napari_gpcis.Segmenter.features`. ``None``: colour and place alone, which
-        takes no network.
+    source
+        The model whose features without clicks are used: a `napari_gpcis.Segmenter`,
+        or a `napari_gpcis.superpixels.learned.ContentFeatures`. ``None``: colour and
+        place alone, which takes no network.
     labels
         Superpixels, integers from 0, shape (H, W), as `superpixels` makes them; by
         default those of ``n`` and ``method``. Objects should have about ten.
@@ -116,7 +117,7 @@ class SuperpixelGP:
     def __init__(
         self,
         image: ArrayLike | TiledPlane | PreparedImage,
-        segmenter: Segmenter | None = None,
+        source: Segmenter | FeatureSource | None = None,
         labels: NDArray[np.integer[Any]] | None = None,
         *,
         n: int = 600,
@@ -129,7 +130,7 @@ class SuperpixelGP:
         if labels is None:
             labels = superpixels(self._prepared, n, method=method)
         self.features = region_features(
-            self._prepared, np.asarray(labels), segmenter, progress
+            self._prepared, np.asarray(labels), source, progress
         )
         self._last: Columns | None = None
 
