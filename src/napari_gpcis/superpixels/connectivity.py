@@ -34,7 +34,7 @@ class Shrunk(NamedTuple):
     def smaller(self) -> bool:
         """True if each pixel of the labels is one of the plane's, or several."""
         height, width = self.labels.shape
-        return height <= len(self.rows) and width <= len(self.cols)
+        return bool(height <= len(self.rows) and width <= len(self.cols))
 
     def enlarged(self) -> NDArray[np.integer[Any]]:
         """Return the labels at the size of the plane."""

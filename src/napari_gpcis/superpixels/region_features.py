@@ -203,7 +203,7 @@ def region_features(
         CellGrid(prepared.shape, side, deep),
         areas,
         centres / some,
-        sums / some.astype(np.float32),
+        np.asarray(sums / some, np.float32),
         (colours / some).astype(np.float32),
     )
 

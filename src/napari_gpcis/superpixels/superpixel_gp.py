@@ -428,7 +428,7 @@ class SuperpixelPrediction:
         No click is obeyed yet.
         """
         labels = self.process.labels[slices(box)]
-        values = regions[labels]
+        values: NDArray[Any] = regions[labels]
         single = self.split | self.unsure if refine else self.split
         if not single.any():
             return values
