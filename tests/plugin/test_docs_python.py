@@ -113,7 +113,9 @@ CHECKS = {
     "troubleshooting": lambda names, folder: not names["viewer"].layers[0].data.any(),
     "folder": lambda names, folder: len(list(folder.glob("my/*_labels.tif"))) == 2,
     "find-similar": lambda names, folder: len(np.unique(names["session"].labels)) == 4,
-    "superpixels": lambda names, folder: np.any(names["snapped"] & names["mask"]),
+    "superpixels": lambda names, folder: (
+        np.any(names["snapped"] & names["mask"]) and names["preview"][20, 30]
+    ),
 }
 """What must be there after the last block of each page."""
 
