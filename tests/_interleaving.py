@@ -14,6 +14,7 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 import _fake_segmenter
+from _fake_search import replace_search
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.background import LatestWins
 from napari_gpcis.plugin.saving.autosave import Autosaver
@@ -26,6 +27,7 @@ from napari_gpcis.plugin.tools.hover import Hover
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.next_click import NextClickGuide
 from napari_gpcis.plugin.tools.picking import Picking
+from napari_gpcis.plugin.tools.similar import SimilarObjects
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
@@ -87,6 +89,7 @@ class User:
         self.mask_view = MaskView(bench.controller)
         self.guide = NextClickGuide(bench.controller)
         self.alternatives = AlternativeMasks(bench.controller)
+        self.similar = SimilarObjects(bench.controller)
         self.watcher = ImageChangeWatcher(bench.controller)
         self.watcher._debouncer.throttle = lambda: None  # it looks when it is told to
         self.propagation = Propagation(bench.controller)
@@ -141,16 +144,37 @@ class User:
         """Each tool has the answer to its own last question."""
         worker, current = self.annotation.worker, self.annotation.current
         tools = self.hover, self.guide, self.watcher, self.picking, self.alternatives
-        for tool in tools:
+        for tool in (*tools, self.similar):
             assert tool.annotation is self.annotation
             assert not worker.busy(tool.key)
         assert not worker.any_busy
         assert not worker._askers
         assert self.hover._waiting is None
+        assert self.similar.progress is None
+        self.check_candidates()
         found = predicted(current) if self.guide.wanted else None
         advice = self.guide.advice
         assert (None if advice is None else advice.prediction) is found
         assert advice is None or advice.plane == current.plane
+
+    def check_candidates(self) -> None:
+        """What was rejected is saved and is no candidate; nor is what was clicked on.
+
+        Candidates are those of the displayed plane, each once.
+        """
+        offered, current = self.similar.candidates, self.annotation.current
+        assert len(set(offered)) == len(offered)
+        rejected = self.annotation.rejected
+        saved = {plane.steps: plane for plane in self.autosaver.record.saved().planes}
+        for plane, gone in rejected.items():
+            known = saved[plane.steps].rejected if gone else ()
+            assert [one.click for one in gone] == [one.click for one in known]
+            assert not set(gone) & set(offered)
+        if offered:
+            assert self.similar._plane == current.plane
+        taken = {one.click for one in self.similar._taken_up}
+        clicked = {one.clicks[0] for one in current.objects.all if one.clicks}
+        assert not taken & clicked & {one.click for one in offered}
 
     def finished(self) -> np.ndarray:
         """Return the labels without the running objects."""
@@ -213,6 +237,27 @@ class User:
         """Go to another mask for the same clicks."""
         which = ("next", "previous", "smaller", "larger")[number]
         self.bench.controller.command(f"alternative_{which}")
+
+    def find_similar(self) -> None:
+        """Search the plane for candidates."""
+        self.bench.controller.command("find_similar")
+
+    def review(self, number: int) -> None:
+        """Decide about candidates, or end the search."""
+        names = "next", "accept", "reject", "accept_all", "cancel"
+        if names[number] == "cancel":
+            self.similar.cancel()
+        else:
+            self.bench.controller.command(f"similar_{names[number]}")
+
+    def click_candidate(self, number: int, sign: int) -> None:
+        """Click on a candidate, or just beside it."""
+        shown = self.similar.shown
+        if shown and self.similar._plane == self.annotation.current.plane:
+            place = shown[number % len(shown)].click
+            layers = self.annotation.layers
+            point = [self.step, place.row, place.col + (0 if sign else 3)]
+            (layers.positive if sign else layers.negative).add(point)
 
     def switch_sign(self, number: int) -> None:
         """Select a click and turn its sign."""
@@ -448,6 +493,7 @@ def make_small(monkeypatch: Any) -> None:
     """Let the fake draw masks that fit the image."""
     monkeypatch.setattr(_fake_segmenter, "RADIUS", RADIUS)
     monkeypatch.setattr(_fake_segmenter, "HOLE", HOLE)
+    replace_search(monkeypatch)
 
 
 COMMANDS = (
@@ -471,6 +517,8 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "brush": (*PLACE, 2),
     "command": (len(COMMANDS),),
     "alternative": (4,),
+    "review": (5,),
+    "click_candidate": (1000, 2),
     "switch_sign": (1000,),
     "box": (*PLACE, 30, 30),
     "lasso": (*PLACE, 30, 30),
@@ -504,6 +552,9 @@ WEIGHTS = {
     "hold": 3,
     "brush": 4,
     "alternative": 5,
+    "find_similar": 4,
+    "review": 14,
+    "click_candidate": 4,
     "switch_sign": 2,
     "box": 3,
     "lasso": 2,

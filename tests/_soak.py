@@ -24,6 +24,7 @@ from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.annotation.edits import StrokeEdit
 from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -161,6 +162,33 @@ class Soak:
         self.press(key, SHIFT)
         self.desk.robot.draw(self.image, [self.place() for _ in range(4)])
         self.press(key, SHIFT)
+
+    def find_similar(self) -> None:
+        self.press(Qt.Key.Key_F, SHIFT)
+
+    def review(self) -> None:
+        """Go to the next candidate, and decide about it, or about all."""
+        self.press(Qt.Key.Key_D)
+        for _ in range(1 + self.below(3)):
+            self.press(self.pick((Qt.Key.Key_D, Qt.Key.Key_T, Qt.Key.Key_R)))
+
+    def accept_candidates(self) -> None:
+        """Accept the few most confident ones together."""
+        slider = self.similar.least
+        slider.setValue(85)
+        self.press(Qt.Key.Key_Enter, SHIFT)
+        slider.setValue(25)
+
+    def cancel_search(self) -> None:
+        QTest.mouseClick(self.similar.stop_button, LEFT)
+
+    def correct_candidate(self) -> None:
+        """Click on a candidate, or just beside it."""
+        shown = self.similar.similar.shown
+        if shown:
+            click = self.pick(shown).click
+            place = self.plane, click.row, click.col + self.pick((0, 3))
+            self.desk.robot.click(self.image, place, self.pick((LEFT, RIGHT)))
 
     def move_mouse(self) -> None:
         for _ in range(5):
@@ -485,6 +513,11 @@ class Soak:
         return next(panel for panel in panels if isinstance(panel, ClickingPanel))
 
     @property
+    def similar(self) -> SimilarPanel:
+        panels = self.desk.widget.panels
+        return next(panel for panel in panels if isinstance(panel, SimilarPanel))
+
+    @property
     def panel(self) -> ObjectsPanel:
         panels = self.desk.widget.panels
         return next(panel for panel in panels if isinstance(panel, ObjectsPanel))
@@ -665,6 +698,11 @@ WEIGHTS = {
     "double_click": 1,
     "draw_box": 2,
     "draw_line": 2,
+    "find_similar": 3,
+    "review": 4,
+    "accept_candidates": 2,
+    "cancel_search": 1,
+    "correct_candidate": 2,
     "move_mouse": 6,
     "pick_object": 4,
     "accept": 14,

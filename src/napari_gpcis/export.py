@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_gpcis.classes import ClassedObjects
+
     Labels = NDArray[np.integer[Any]]
 
 __all__ = [
@@ -393,6 +395,7 @@ def coco(
     calibration: Calibration | None = None,
     category: str = "object",
     file_names: Mapping[PlaneIndex, str] | None = None,
+    classes: ClassedObjects | None = None,
 ) -> dict[str, Any]:
     """Return COCO annotations: one image for each plane, one mask for each object.
 
@@ -413,6 +416,9 @@ def coco(
     file_names
         What the pictures are called, by the index of their plane, where each has a
         file of its own.
+    classes
+        Classes of the objects, each a category; without them, or with one class alone,
+        all are of the one category.
 
     Raises
     ------
@@ -436,13 +442,25 @@ def coco(
             annotation = _annotation(mask, box, image.plane_shape, label, area)
             annotation["id"] = len(annotations) + 1
             annotation["image_id"] = picture["id"]
+            if classes is not None:
+                annotation["category_id"] = 1 + classes.numbers.get(label, 0)
             annotations.append(annotation)
     return {
         "info": {"description": "made with napari-gpcis"},
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": 1, "name": category, "supercategory": ""}],
+        "categories": [
+            {"id": number, "name": name, "supercategory": ""}
+            for number, name in enumerate(_names(classes, category), start=1)
+        ],
     }
+
+
+def _names(classes: ClassedObjects | None, category: str) -> list[str]:
+    """Return the names of the categories."""
+    if classes is None or not classes.used:
+        return [category]
+    return [one.name for one in classes.classes]
 
 
 def write_coco(
@@ -452,6 +470,7 @@ def write_coco(
     calibration: Calibration | None = None,
     category: str = "object",
     file_names: Mapping[PlaneIndex, str] | None = None,
+    classes: ClassedObjects | None = None,
 ) -> None:
     """Write `coco` as JSON.
 
@@ -462,7 +481,7 @@ def write_coco(
     OSError
         If the disk refuses; an older file stays as it was.
     """
-    content = coco(labels, file_name, calibration, category, file_names)
+    content = coco(labels, file_name, calibration, category, file_names, classes)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_gpcis.classes import ClassedObjects
     from napari_gpcis.export import Calibration
     from napari_gpcis.sparse_labels import PlaneIndex, SparseLabels
 
@@ -79,7 +80,9 @@ def polygons(mask: NDArray[np.bool_]) -> list[Polygon]:
 
 
 def geojson(
-    labels: ArrayLike | SparseLabels, calibration: Calibration | None = None
+    labels: ArrayLike | SparseLabels,
+    calibration: Calibration | None = None,
+    classes: ClassedObjects | None = None,
 ) -> dict[str, Any]:
     """Return the objects as GeoJSON that QuPath opens as annotations, in pixels.
 
@@ -90,6 +93,8 @@ def geojson(
         for each plane.
     calibration
         Tells which axes are those of the picture, and which is time or depth.
+    classes
+        Classes of the objects, which QuPath shows; none are written of one class alone.
 
     Raises
     ------
@@ -114,11 +119,16 @@ def geojson(
                 "z": place.get("Z", 0),
                 "t": place.get("T", 0),
             }
-        properties = {
+        properties: dict[str, Any] = {
             "objectType": "annotation",
             "name": str(found.label),
             "object_id": found.label,
         }
+        if classes is not None and classes.used:
+            name, colour = classes.of(found.label)
+            parts = (colour[place : place + 2] for place in (1, 3, 5))
+            red_green_blue = [int(part, 16) for part in parts]
+            properties["classification"] = {"name": name, "color": red_green_blue}
         features.append(
             {"type": "Feature", "geometry": geometry, "properties": properties}
         )
@@ -129,6 +139,7 @@ def write_geojson(
     path: Path,
     labels: ArrayLike | SparseLabels,
     calibration: Calibration | None = None,
+    classes: ClassedObjects | None = None,
 ) -> None:
     """Write `geojson` to a file.
 
@@ -139,7 +150,7 @@ def write_geojson(
     OSError
         If the disk refuses; an older file stays as it was.
     """
-    content = geojson(labels, calibration)
+    content = geojson(labels, calibration, classes)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
 

@@ -8,21 +8,25 @@ again, in a script as well.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.session.saved import (
     FORMAT,
+    SavedCandidate,
     SavedObject,
     SavedSession,
     check_same,
     check_session,
+    parse_candidates,
     parse_session,
+    put_classes,
     read_json,
 )
 
@@ -35,8 +39,9 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.segmenter import Segmenter
 
 STACK_FORMAT = "napari-gpcis-annotation"
-VERSION = 2
-"""Version 1 had no tidying and no sizes; it is written where there are none."""
+VERSION = 3
+"""Version 1 had no tidying and no sizes, version 2 tried closer views of what a search
+had found; they are written where there is nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,15 @@ class SavedPlane:
         last one has as current was being clicked.
     running
         The id under which that one was drawn in the labels, 0 if it was not.
+    rejected
+        Candidates of a search that are no objects.
     """
 
     axes: tuple[int, int]
     steps: tuple[int, ...]
     sessions: tuple[SavedSession, ...]
     running: int = 0
+    rejected: tuple[SavedCandidate, ...] = ()
 
     @property
     def index(self) -> tuple[int | slice, ...]:
@@ -89,12 +97,15 @@ class SavedAnnotation:
         Those with prompts.
     labels_file
         Name of the label image beside the file, if there is one.
+    classes
+        Classes of the objects.
     """
 
     image: str
     shape: tuple[int, ...]
     planes: tuple[SavedPlane, ...]
     labels_file: str | None = None
+    classes: ClassedObjects = field(default_factory=ClassedObjects)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -129,10 +140,14 @@ class SavedAnnotation:
     def to_json(self) -> str:
         """Return the content of the file."""
         sessions = [one for plane in self.planes for one in plane.sessions]
-        version = 1 if all(one.is_plain for one in sessions) else VERSION
+        version = VERSION if any(one.has_found for one in sessions) else VERSION - 1
+        version = 1 if all(one.is_plain for one in sessions) else version
         data = {"format": STACK_FORMAT, "version": version, **asdict(self)}
         for plane, known in zip(data["planes"], self.planes, strict=True):
             plane["sessions"] = [one.to_dict() for one in known.sessions]
+            if not known.rejected:
+                del plane["rejected"]
+        put_classes(data, self.classes)
         return json.dumps(data, indent=1)
 
 
@@ -167,8 +182,11 @@ def read_prompts(path: str | os.PathLike[str]) -> SavedAnnotation:
     kind = data.get("format") if isinstance(data, dict) else None
     if kind == FORMAT:
         session = check_session(data, file)
-        plane = SavedPlane((0, 1), (0, 0), (session,))
-        return SavedAnnotation("", session.shape, (plane,))
+        rejected = session.rejected
+        classes = session.classes
+        session = replace(session, rejected=(), classes=ClassedObjects())
+        plane = SavedPlane((0, 1), (0, 0), (session,), rejected=rejected)
+        return SavedAnnotation("", session.shape, (plane,), classes=classes)
     return parse_annotation(data, str(file))
 
 
@@ -195,6 +213,7 @@ def parse_annotation(data: Any, name: str) -> SavedAnnotation:
             tuple(int(size) for size in data["shape"]),
             tuple(_plane(plane) for plane in data["planes"]),
             None if data["labels_file"] is None else str(data["labels_file"]),
+            ClassedObjects.from_list(data.get("classes", ())),
         )
         for plane in found.planes:
             _check_plane(plane, found.shape)
@@ -209,7 +228,8 @@ def _plane(data: dict[str, Any]) -> SavedPlane:
     rows, cols = (int(axis) for axis in data["axes"])
     steps = tuple(int(step) for step in data["steps"])
     sessions = tuple(parse_session(session) for session in data["sessions"])
-    return SavedPlane((rows, cols), steps, sessions, int(data["running"]))
+    rejected = parse_candidates(data.get("rejected", ()))
+    return SavedPlane((rows, cols), steps, sessions, int(data["running"]), rejected)
 
 
 def _check_plane(plane: SavedPlane, shape: tuple[int, ...]) -> None:
@@ -224,6 +244,11 @@ def _check_plane(plane: SavedPlane, shape: tuple[int, ...]) -> None:
     for session in plane.sessions:
         if session.shape != (shape[rows], shape[cols]):
             msg = f"a session of shape {session.shape} in a plane of {shape}"
+            raise ValueError(msg)
+    for one in plane.rejected:
+        top, left, bottom, right = one.box
+        if not (0 <= top < bottom <= shape[rows] and 0 <= left < right <= shape[cols]):
+            msg = f"a rejected candidate at {one.box} in a plane of {shape}"
             raise ValueError(msg)
 
 

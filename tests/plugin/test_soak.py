@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from _fake_search import replace_search
 from _soak import SHAPE, SlowSegmenter, Soak
 from napari_gpcis.plugin.background import LatestWins
 
@@ -52,7 +53,9 @@ def test_a_restless_user_breaks_nothing(
     open_desk: Callable[..., Any],
     failures: list[BaseException],
     errors: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    replace_search(monkeypatch)
     desk = open_desk(np.zeros(SHAPE, np.uint8), scale=(2, 1, 1))
     soak = Soak(desk, SEED)
     try:

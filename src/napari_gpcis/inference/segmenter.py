@@ -240,7 +240,12 @@ class Segmenter:
                 return ()
             clicks = request.clicks[:number]
             previous = self.step(
-                request.prepared, clicks, previous, request.view, request.typical_size
+                request.prepared,
+                clicks,
+                previous,
+                request.view,
+                request.typical_size,
+                exact_view=request.exact_view,
             )
             found.append(previous)
         return tuple(found)
@@ -254,6 +259,8 @@ class Segmenter:
         previous: Prediction | None = None,
         view: Box | None = None,
         typical_size: float | None = None,
+        *,
+        exact_view: bool = False,
     ) -> Prediction:
         """Predict after one more click: a pure function of its arguments.
 
@@ -271,6 +278,8 @@ class Segmenter:
         typical_size
             Diameter that the object is likely to have, in pixels; a model that tries
             closer frames for a first click tries one that suits it.
+        exact_view
+            A first click is seen in its view alone: no closer frame is tried.
 
         Raises
         ------
@@ -285,7 +294,7 @@ class Segmenter:
             raise InputError(msg)
         roi = region(prepared.shape, checked, previous, view, self.info.inference)
         found = self._infer(prepared, roi, checked, previous)
-        if len(checked) == 1 and previous is None:
+        if len(checked) == 1 and previous is None and not exact_view:
             return self._closer(prepared, found, typical_size)
         return found
 
@@ -513,6 +522,8 @@ class Request:
         The mask before the first click; ``None`` for none.
     typical_size
         Diameter that the object is likely to have, in pixels; ``None``: not known.
+    exact_view
+        Whether the first click is seen in its view alone, see `Segmenter.step`.
     """
 
     prepared: PreparedImage
@@ -521,3 +532,4 @@ class Request:
     view: Box | None = None
     start: StartMask | None = None
     typical_size: float | None = None
+    exact_view: bool = False

@@ -44,6 +44,9 @@ class Prompts:
         depend on it, so prompts that differ in it alone are equal.
     typical_size
         Diameter that the object was likely to have when it got its first click.
+    found
+        Whether its first click is that of a candidate that a search has found: its
+        view suits the examples, and no closer one is tried.
     """
 
     clicks: tuple[Click, ...] = ()
@@ -51,6 +54,7 @@ class Prompts:
     start: StartMask | None = None
     tidy: Tidy | None = field(default=None, compare=False)
     typical_size: float | None = None
+    found: bool = False
 
     def first(self, number: int) -> Prompts:
         """Return the first ``number`` clicks with the same beginning."""
@@ -252,6 +256,19 @@ class CurrentObject:
         settled = checked or start.clicks
         self._push(Prompts(settled, start.view, start, self.default_tidy))
 
+    def begin_with(self, prompts: Prompts) -> None:
+        """Begin with prompts that were made elsewhere, as one step.
+
+        Raises
+        ------
+        InputError
+            If there are clicks already.
+        """
+        if self.clicks:
+            msg = "prompts can only begin an object: the current one has clicks"
+            raise InputError(msg)
+        self._push(prompts)
+
     def choose(self, prediction: Prediction) -> None:
         """Take another mask for the same clicks, as one step.
 
@@ -317,6 +334,7 @@ class CurrentObject:
                     asked.view,
                     asked.start,
                     asked.typical_size,
+                    asked.found,
                 )
             done.append(found)
         return None
@@ -340,6 +358,7 @@ class CurrentObject:
             request.view,
             request.start,
             typical_size=request.typical_size,
+            found=request.exact_view,
         )
         for number, found in enumerate(predictions, start=len(request.done) + 1):
             prompts = asked.first(number)

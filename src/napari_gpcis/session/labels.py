@@ -26,6 +26,7 @@ __all__ = [
     "FinishedObject",
     "LabelChange",
     "ObjectLabels",
+    "Origin",
     "Step",
     "WriteMode",
     "checked_id",
@@ -39,6 +40,8 @@ WriteMode: TypeAlias = Literal["add", "cut", "replace"]
 """Write mode: what a mask does to an object, see `Session.accept`."""
 Step: TypeAlias = Literal["add", "cut", "replace", "delete"]
 """Kind of a step that changes the labels."""
+Origin: TypeAlias = Literal["clicks", "found", "corrected"]
+"""How an object came."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class FinishedObject:
     quality
         IoU with the object meant that the model expects; ``None`` if it tells none. It
         is not saved.
+    found
+        Whether its first click is that of a candidate that a search has found.
     """
 
     id: int
@@ -87,6 +92,14 @@ class FinishedObject:
     typical_size: float | None = None
     area: int = 0
     quality: float | None = None
+    found: bool = False
+
+    @property
+    def origin(self) -> Origin:
+        """How it came: by clicks, found by a search, or corrected by clicks."""
+        if self.how == "replace" or (self.found and len(self.clicks) > 1):
+            return "corrected"
+        return "found" if self.found else "clicks"
 
 
 class ObjectLabels:
@@ -267,6 +280,7 @@ def finished(
         prompts.typical_size,
         int(np.count_nonzero(mask)),
         prediction.quality,
+        prompts.found,
     )
 
 

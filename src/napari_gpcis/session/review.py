@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import clip_box
+from napari_gpcis.session.current import Prompts
 from napari_gpcis.session.labels import FinishedObject, checked_id
 
 if TYPE_CHECKING:
@@ -39,21 +40,28 @@ class CandidateReview:
     ----------
     labels
         The labels into which candidates are written.
+
+    Attributes
+    ----------
+    earlier
+        Candidates that were rejected before, as in a session that was saved.
     """
 
     def __init__(self, labels: ObjectLabels) -> None:
         self._labels = labels
         self._decisions: list[Decision] = []
+        self.earlier: tuple[Candidate, ...] = ()
 
     @property
     def rejected(self) -> tuple[Candidate, ...]:
         """Candidates that are no such objects, in order."""
-        return tuple(
+        now = (
             candidate
             for decision in self._decisions
             if not decision.steps
             for candidate in decision.candidates
         )
+        return (*self.earlier, *now)
 
     def accept(
         self,
@@ -170,4 +178,12 @@ def accepted_step(
         overwrite,
         (candidate.mask.shape[0], candidate.mask.shape[1]),
         tidy=candidate.tidy,
+        area=candidate.area,
+        quality=candidate.quality,
+        found=True,
     )
+
+
+def candidate_prompts(candidate: Candidate) -> Prompts:
+    """Return the prompts of an object that begins with a candidate."""
+    return Prompts((candidate.click,), candidate.view, None, candidate.tidy, found=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
 
+from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
@@ -20,17 +21,20 @@ from napari_gpcis.session.labels import Step
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from napari_gpcis.checkpoints import ModelInfo
     from napari_gpcis.geometry import Box
     from napari_gpcis.session.labels import FinishedObject
+    from napari_gpcis.similar import Candidate
 
 
 FORMAT = "napari-gpcis-prompts"
-VERSION = 3
-"""Version 1 had no starts and no ways but "add", version 2 no tidying and no sizes."""
-PLAIN = 2
-"""Version that is written where there are none: older programs read it."""
+VERSION = 4
+"""Version 1 had no starts and no ways but "add", version 2 no tidying and no sizes,
+version 3 tried closer views of what a search had found."""
+PLAIN, WITHOUT_FOUND = 2, 3
+"""Versions that are written where there are none of these: older programs read them."""
 _MAX_ID = 2**31 - 1
 
 
@@ -62,11 +66,25 @@ class SavedObject:
     start: SavedStart | None = None
     tidy: Tidy | None = None
     typical_size: float | None = None
+    found: bool = False
+
+
+@dataclass(frozen=True)
+class SavedCandidate:
+    """A candidate that was rejected: its box, its runs row after row, its click."""
+
+    box: Box
+    runs: tuple[int, ...]
+    click: Click
 
 
 @dataclass(frozen=True)
 class SavedSession:
-    """All that is needed, beside image and model, to make the same masks again."""
+    """All that is needed, beside image and model, to make the same masks again.
+
+    ``rejected`` holds the candidates that were rejected, ``classes`` the classes of the
+    objects; older programs pass over them.
+    """
 
     shape: tuple[int, int]
     model: str
@@ -76,12 +94,21 @@ class SavedSession:
     initial_labels: str | None
     objects: tuple[SavedObject, ...] = field(default_factory=tuple)
     current: SavedObject = field(default=SavedObject((), None, 0.5))
+    rejected: tuple[SavedCandidate, ...] = ()
+    classes: ClassedObjects = field(default_factory=ClassedObjects)
 
     @property
     def is_plain(self) -> bool:
-        """True if no mask is tidied and no size was known: older programs read it."""
+        """True if no mask is tidied, no size was known, and nothing was found."""
         every = (*self.objects, self.current)
-        return all(one.tidy is None and one.typical_size is None for one in every)
+        return not self.has_found and all(
+            one.tidy is None and one.typical_size is None for one in every
+        )
+
+    @property
+    def has_found(self) -> bool:
+        """True if an object was found by a search."""
+        return any(one.found for one in (*self.objects, self.current))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; as in older files, what there is not is not written."""
@@ -90,6 +117,11 @@ class SavedSession:
             for name in ("tidy", "typical_size"):
                 if one[name] is None:
                     del one[name]
+            if not one["found"]:
+                del one["found"]
+        if not data["rejected"]:
+            del data["rejected"]
+        put_classes(data, self.classes)
         return data
 
 
@@ -101,7 +133,8 @@ def write_session(path: str | os.PathLike[str], saved: SavedSession) -> None:
     OSError
         If the file cannot be written.
     """
-    version = PLAIN if saved.is_plain else VERSION
+    version = VERSION if saved.has_found else WITHOUT_FOUND
+    version = PLAIN if saved.is_plain else version
     data = {"format": FORMAT, "version": version, **saved.to_dict()}
     text = json.dumps(data, indent=1)
     with replacing(Path(path).expanduser()) as temporary:
@@ -181,7 +214,27 @@ def parse_session(data: dict[str, Any]) -> SavedSession:
         initial_labels=_optional(data["initial_labels"], str),
         objects=tuple(_object(item, finished=True) for item in data["objects"]),
         current=_object(data["current"], finished=False),
+        rejected=parse_candidates(data.get("rejected", ())),
+        classes=ClassedObjects.from_list(data.get("classes", ())),
     )
+
+
+def put_classes(data: dict[str, Any], classes: ClassedObjects) -> None:
+    """Put the JSON form of classes into that of a file, if there is more than one."""
+    data["classes"] = classes.to_list()
+    if not data["classes"]:
+        del data["classes"]
+
+
+def parse_candidates(data: Iterable[dict[str, Any]]) -> tuple[SavedCandidate, ...]:
+    """Return candidates from their JSON form; `KeyError` or so if it is damaged."""
+    found = []
+    for one in data:
+        box = _box(one["box"])
+        runs = tuple(_typed(run, int) for run in one["runs"])
+        mask_of_runs(runs, (box[2] - box[0], box[3] - box[1]))
+        found.append(SavedCandidate(box, runs, _click(one["click"])))
+    return tuple(found)
 
 
 def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
@@ -211,6 +264,7 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
         None if start is None else _start(start),
         None if tidy is None else Tidy.from_dict(tidy),
         size,
+        _typed(data.get("found", False), bool),
     )
 
 
@@ -265,7 +319,36 @@ def saved_object(done: FinishedObject) -> SavedObject:
         _saved_start(done.start),
         done.tidy,
         done.typical_size,
+        done.found,
     )
+
+
+def saved_candidate(candidate: Candidate) -> SavedCandidate:
+    """Return the saved form of a candidate; its runs are computed once."""
+    if candidate not in _CANDIDATES:
+        runs = run_lengths(candidate.mask)
+        _CANDIDATES[candidate] = SavedCandidate(candidate.box, runs, candidate.click)
+    return _CANDIDATES[candidate]
+
+
+def candidate_of(saved: SavedCandidate, shape: tuple[int, int]) -> Candidate:
+    """Return a saved candidate, checked against the shape of the image.
+
+    Raises
+    ------
+    InputError
+        If it lies outside the image.
+    """
+    from napari_gpcis.similar import Candidate  # heavy: not needed by a click
+
+    box = clip_box(saved.box, shape, "a rejected candidate")
+    if box != saved.box:
+        msg = f"a rejected candidate must lie inside the image {shape}, got {saved.box}"
+        raise InputError(msg)
+    mask = mask_of_runs(saved.runs, (box[2] - box[0], box[3] - box[1]))
+    mask.flags.writeable = False
+    (click,) = check_clicks((saved.click,), shape)
+    return Candidate(box, mask, click, box, 0.5, 0.0, 0.0, 0.0)
 
 
 def saved_prompts(prompts: Prompts, threshold: float) -> SavedObject:
@@ -278,6 +361,7 @@ def saved_prompts(prompts: Prompts, threshold: float) -> SavedObject:
         start=start,
         tidy=None if prompts.empty else prompts.tidy,
         typical_size=prompts.typical_size,
+        found=prompts.found,
     )
 
 
@@ -293,7 +377,7 @@ def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
     view = None if saved.view is None else clip_box(saved.view, shape)
     found = saved.start
     if found is None:
-        return Prompts(clicks, view, None, saved.tidy, saved.typical_size)
+        return Prompts(clicks, view, None, saved.tidy, saved.typical_size, saved.found)
     row, col, row_end, col_end = found.box
     if not (0 <= row < row_end <= shape[0] and 0 <= col < col_end <= shape[1]):
         msg = f"a starting mask must lie inside the image {shape}, got {found.box}"
@@ -302,7 +386,7 @@ def prompts_of(saved: SavedObject, shape: tuple[int, int]) -> Prompts:
     mask.flags.writeable = False
     settled = check_clicks(found.clicks, shape)
     start = StartMask(shape, found.box, mask, settled, found.label)
-    return Prompts(clicks, view, start, saved.tidy, saved.typical_size)
+    return Prompts(clicks, view, start, saved.tidy, saved.typical_size, saved.found)
 
 
 def _saved_start(start: StartMask | None) -> SavedStart | None:
@@ -316,6 +400,7 @@ def _saved_start(start: StartMask | None) -> SavedStart | None:
 
 
 _SAVED: WeakKeyDictionary[StartMask, SavedStart] = WeakKeyDictionary()
+_CANDIDATES: WeakKeyDictionary[Candidate, SavedCandidate] = WeakKeyDictionary()
 
 
 def check_same(

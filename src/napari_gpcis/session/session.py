@@ -9,20 +9,28 @@ import numpy as np
 
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.alternatives.selection import LIMIT, select
+from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.session.current import CurrentObject, Prompts
-from napari_gpcis.session.labels import FinishedObject, ObjectLabels, finished
+from napari_gpcis.session.labels import (
+    FinishedObject,
+    ObjectLabels,
+    checked_id,
+    finished,
+)
 from napari_gpcis.session.review import CandidateReview
 from napari_gpcis.session.saved import (
     SavedSession,
+    candidate_of,
     check_same,
     fingerprint,
     prompts_of,
     read_session,
+    saved_candidate,
     saved_object,
     saved_prompts,
     write_session,
@@ -71,6 +79,11 @@ class Session:
     tidy
         Rules by which masks are tidied, see `tidy`; ``None``: they are not.
 
+    Attributes
+    ----------
+    classes : ClassedObjects
+        Classes of the objects, see `classify`; all are of one class at first.
+
     Raises
     ------
     InputError
@@ -105,6 +118,7 @@ class Session:
         self._channels = None if channels is None else channel_indices(channels)
         self._labels = ObjectLabels(self.shape, labels)
         self._review = CandidateReview(self._labels)
+        self.classes = ClassedObjects()
         threshold = segmenter.info.inference.mask_threshold
         self.current = CurrentObject(self.shape, threshold=threshold, tidy=tidy)
 
@@ -580,7 +594,14 @@ class Session:
             return label
         last = self._labels.take_back()
         self._current.restart(
-            Prompts(last.clicks, last.view, last.start, last.tidy, last.typical_size)
+            Prompts(
+                last.clicks,
+                last.view,
+                last.start,
+                last.tidy,
+                last.typical_size,
+                last.found,
+            )
         )
         if last.clicks:
             self._current.threshold = last.threshold
@@ -642,6 +663,39 @@ class Session:
             return None
         side = max(MIN_VIEW, round(VIEW_FACTOR * np.median(sizes)))
         return square_around(click, side, self.shape)
+
+    # -- classes ---------------------------------------------------------------
+
+    def classify(
+        self, labels: Iterable[int], name: str, colour: str | None = None
+    ) -> None:
+        """Give objects a class, which is made if there is none of this name.
+
+        Parameters
+        ----------
+        labels
+            Ids of objects.
+        name
+            Name of the class, see `classes`.
+        colour
+            Its colour, such as ``"#e69f00"``; by default it stays, or the next one of
+            a list.
+
+        Raises
+        ------
+        InputError
+            If there is no such object, or the name or colour is none.
+        """
+        chosen = [checked_id(label) for label in labels]
+        there = np.unique(self.labels)
+        for label in chosen:
+            if label not in there:
+                msg = f"labels must be ids of objects, got {label}"
+                raise InputError(msg)
+        names = [one.name for one in self.classes.classes]
+        number = names.index(name) if name in names else len(names)
+        named = self.classes.named(number, name, colour)
+        self.classes = named.assigned(dict.fromkeys(chosen, number))
 
     # -- objects like the accepted ones -----------------------------------------
 
@@ -776,8 +830,16 @@ class Session:
         return self._review.accept(tuple(candidates))
 
     def reject_candidate(self, *candidates: Candidate) -> None:
-        """Make candidates negative examples of the next `find_similar`, as one step."""
+        """Make candidates negative examples of the next `find_similar`, as one step.
+
+        They are saved with the prompts.
+        """
         self._review.reject(candidates)
+
+    @property
+    def rejected(self) -> tuple[Candidate, ...]:
+        """Candidates that are no such objects, those of a saved session first."""
+        return self._review.rejected
 
     def undo_candidates(self) -> tuple[Candidate, ...]:
         """Take the last acceptance or rejection of candidates back.
@@ -818,6 +880,8 @@ class Session:
             initial_labels=self._labels.initial,
             objects=tuple(map(saved_object, self._labels.steps)),
             current=saved_prompts(current.prompts, current.threshold),
+            rejected=tuple(map(saved_candidate, self._review.rejected)),
+            classes=self.classes,
         )
 
     @classmethod
@@ -858,6 +922,10 @@ class Session:
         session = as_seen(segmenter, image, labels=labels)
         model = None if any_model else segmenter.info
         check_same(saved, session.shape, session._labels.initial, model)
+        session.classes = saved.classes
+        session._review.earlier = tuple(
+            candidate_of(one, session.shape) for one in saved.rejected
+        )
         for item in saved.objects:
             session.repeat(item)
         session._replay(saved.current)

@@ -245,7 +245,9 @@ class _Finder:
         return found, frame
 
     def _predict(self, click: Click, frame: Box) -> Prediction:
-        found = self._segmenter.step(self._prepared, (click,), None, frame)
+        found = self._segmenter.step(
+            self._prepared, (click,), None, frame, exact_view=True
+        )
         if self._threshold is not None:
             found = found.with_threshold(self._threshold)
         return found.with_tidy(self._tidy)

@@ -15,9 +15,10 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
 from napari_gpcis.plugin.tools.similar import CURVE, NO_EXAMPLE
+from napari_gpcis.prompts import read_prompts, write_prompts
 from napari_gpcis.similar import Candidate, Found
 
-LEFT = Qt.MouseButton.LeftButton
+LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 PLACES = ((10, 70), (60, 15), (60, 75))
 CONFIDENCE = (0.9, 0.6, 0.1)
@@ -47,7 +48,8 @@ class Search:
         self.labels, self.rejected = labels, rest[-1]
         return "examples"
 
-    def search(self, *_: Any, cancelled: Any, **__: Any) -> Any:
+    def search(self, *given: Any, cancelled: Any, **_: Any) -> Any:
+        self.examples = given[3]
         for number, one in enumerate(zip(PLACES, CONFIDENCE, strict=True), 1):
             if cancelled():
                 return
@@ -219,3 +221,108 @@ def test_stopping_takes_candidates_away(desk) -> None:
     assert panel(desk).similar.candidates == []
     assert not layers.keymap
     np.testing.assert_array_equal(desk.viewer.layers[1].data, before)
+
+
+def test_a_click_on_a_candidate_or_beside_it_corrects_it(desk) -> None:
+    find(desk)
+    tool = panel(desk).similar
+    first, second, _ = tool.candidates
+    desk.robot.press(Qt.Key.Key_D)
+    desk.until(lambda: tool.chosen is first)
+    before = desk.labels.data.copy()
+    desk.robot.click(desk.image, (60, 21), RIGHT)  # its last pixel is 19
+    desk.settled(2)
+    given, added = desk.current.clicks
+    assert (given, added.pixel, added.positive) == (second.click, (60, 21), False)
+    assert desk.current.current.prompts.view == second.view
+    assert second not in tool.candidates
+    assert outlined(desk) == 1
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(1)
+    assert desk.labels.data[60, 15] > 1
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(0)
+    np.testing.assert_array_equal(desk.labels.data, before)
+    assert second in tool.candidates
+    for clicks in (1, 2):
+        desk.robot.press(Qt.Key.Key_U, SHIFT)
+        desk.settled(clicks)
+    assert second not in tool.candidates
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    assert there(desk) == [False, True, False]
+    done = desk.widget.session.objects[-1]
+    assert (done.origin, len(done.clicks)) == ("corrected", 2)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(2)  # it goes on, and is no candidate again
+    assert second not in tool.candidates
+    desk.robot.press(Qt.Key.Key_K)
+    desk.settled(0)
+    assert second in tool.candidates
+    desk.robot.click(desk.image, (40, 75))  # far from all of them
+    desk.settled(1)
+    assert len(tool.candidates) == 3
+
+
+def test_rejections_are_saved_and_what_was_rejected_does_not_return(
+    desk, searching, tmp_path
+) -> None:
+    find(desk)
+    rejected = panel(desk).similar.candidates[0]
+    for key in (Qt.Key.Key_D, Qt.Key.Key_R):
+        desk.robot.press(key)
+    desk.until(lambda: rejected not in panel(desk).similar.candidates)
+    recovery, file = desk.widget.recovery, tmp_path / "work.clicks.json"
+    write_prompts(file, recovery.autosaver.record.saved())
+    desk.robot.press(Qt.Key.Key_U)  # is not in the file any more
+    desk.until(lambda: not recovery.autosaver.record.saved().planes[0].rejected)
+    before = desk.controller.annotation
+    recovery.restorer.open_file(file, desk.image)
+    desk.until(lambda: desk.controller.annotation is not before)
+    desk.settled(0)
+    again = recovery.autosaver.record.saved().planes[0].rejected
+    assert again == read_prompts(file).planes[0].rejected
+    assert [one.box for one in again] == [rejected.box]
+    find(desk, 2)
+    (known,) = searching.rejected
+    np.testing.assert_array_equal(known.mask, rejected.mask)
+    assert (known.box, known.click) == (rejected.box, rejected.click)
+    desk.widget.start_button.click()  # stop, and go on with the same labels
+    assert desk.widget.start()
+    desk.until(lambda: desk.widget.session is not None)
+    find(desk, 2)
+    assert [one.box for one in searching.rejected] == [rejected.box]
+
+
+def test_examples_of_another_image_can_be_used(desk, searching) -> None:
+    find(desk)
+    assert not panel(desk).examples.isVisible()
+    name = desk.image.name
+    other = desk.viewer.add_image(np.zeros((80, 100), np.uint8), name="next")
+    assert desk.controller.start(other)
+    desk.until(lambda: desk.widget.session is not None)
+    searching.labels = None
+    panel(desk).similar.find()
+    assert panel(desk).similar.progress is None  # it has no example of its own
+    combo = panel(desk).examples
+    assert combo.isVisible()
+    combo.setCurrentIndex(combo.findData(name))
+    combo.activated.emit(combo.currentIndex())
+    desk.robot.press(Qt.Key.Key_F, SHIFT)
+    desk.until(lambda: len(panel(desk).similar.candidates) == 3)
+    assert searching.labels is None
+    assert searching.examples == "examples"
+
+
+def test_what_is_found_shows_while_the_search_goes_on(desk, searching) -> None:
+    searching.go_on.clear()
+    desk.robot.press(Qt.Key.Key_F, SHIFT)
+    tool = panel(desk).similar
+    desk.until(lambda: outlined(desk) == 1)
+    assert tool.progress is not None
+    for key in (Qt.Key.Key_D, Qt.Key.Key_T):
+        desk.robot.press(key)
+    desk.until(lambda: there(desk) == [True, False, False])
+    searching.go_on.set()
+    desk.until(lambda: tool.progress is None)
+    assert [one.click.pixel for one in tool.candidates] == [*PLACES[1:]]

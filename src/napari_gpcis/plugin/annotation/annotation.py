@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.annotation.click_layers import ClickLayers
@@ -24,12 +25,13 @@ from napari_gpcis.plugin.viewer.overlays import CurveLayer
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
+    from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import BackgroundThread
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import Prompts
+    from napari_gpcis.similar import Candidate
 
     Pixels = tuple[tuple[NDArray[Any], ...], NDArray[Any]]
     """Indices on each axis of the labels, and a label for each."""
@@ -64,6 +67,15 @@ class Annotation(QObject):
         What the user has chosen about writing masks.
     parent
         Qt parent.
+
+    Attributes
+    ----------
+    rejected
+        Candidates of a search that are no objects, by their plane.
+    classes, active_class
+        Classes of the objects, and the number of that of objects to come.
+    candidate_at : Callable, optional
+        Returns the candidate that a first click on a plane corrects.
     """
 
     message_changed = Signal(str)
@@ -105,7 +117,13 @@ class Annotation(QObject):
             self._say,
             self._is_tiled,
             self._on_drawn,
+            self._offered,
         )
+        self.classes = ClassedObjects()
+        self.active_class = 0
+        self.rejected: dict[Plane, tuple[Candidate, ...]] = {}
+        self.candidate_at: Callable[[Plane, Click], Candidate | None] | None
+        self.candidate_at = None
         self._drawn = False
         self._debouncer = Debouncer(self.enter_plane, parent=self)
         self._connections = Connections()
@@ -167,6 +185,13 @@ class Annotation(QObject):
             self.undo_stack.add_deleted(parts)
         self._say(f"{len(parts)} object{'' if len(parts) == 1 else 's'} deleted.")
         return len(parts)
+
+    def classify(self, numbers: Mapping[int, int]) -> None:
+        """Give objects classes, by the number of the class of each id."""
+        known = self.classes.numbers
+        if any(known.get(label, 0) != number for label, number in numbers.items()):
+            self.classes = self.classes.assigned(numbers)
+            self.events.classes_changed.emit()
 
     def masks(self, plane: Plane, labels: Sequence[int]) -> dict[int, tuple[Box, Mask]]:
         """Return boxes and masks of objects of a plane, of those that are there."""
@@ -272,6 +297,9 @@ class Annotation(QObject):
             open_plane, self._models, data, plane, colour=colour, contrast=contrast
         )
         self._worker.submit(self._opening, work, self._on_opened, self._on_failed)
+
+    def _offered(self, plane: Plane, click: Click) -> Candidate | None:
+        return None if self.candidate_at is None else self.candidate_at(plane, click)
 
     def _is_tiled(self, plane: Plane) -> bool:
         return is_tiled(full_resolution(self.image), plane)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_gpcis.clicks import Click
     from napari_gpcis.plugin.annotation.click_layers import ClickLayers
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
     from napari_gpcis.plugin.annotation.undo import UndoStack
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
+    from napari_gpcis.similar import Candidate
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class AnnotationContext:
         Tells the user something.
     drawn
         Told when an answer for a plane has been drawn.
+    offered
+        Returns the candidate of a search that a first click on a plane corrects.
     """
 
     image: Image
@@ -57,3 +61,4 @@ class AnnotationContext:
     say: Callable[[str], None]
     is_tiled: Callable[[Plane], bool]
     drawn: Callable[[Plane], None]
+    offered: Callable[[Plane, Click], Candidate | None]

@@ -34,6 +34,10 @@ class AnnotationEvents(QObject):
     """On a :class:`.Plane` that is not open the object of this id was deleted."""
     step_withdrawn = Signal(object, int)
     """The last step of a :class:`.Plane` that is not open, on this id, was undone."""
+    classes_changed = Signal()
+    """Classes, or which objects are of them, are not what they were."""
+    rejections_changed = Signal()
+    """Candidates of a search were rejected, or are not any more."""
     edit_redone = Signal(object)
     """An edit of finished objects (a :class:`.ObjectEdit`) was redone."""
     edit_undone = Signal(object)

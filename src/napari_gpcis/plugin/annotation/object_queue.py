@@ -29,7 +29,8 @@ class ObjectQueue:
     make
         Makes a new object.
     begin
-        Called with an object before it gets its first click.
+        Called with an object before it gets its first click, and with that if it is
+        one of the mouse: the object may then begin with other clicks before it.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class ObjectQueue:
         plane: Plane,
         layers: ClickLayers,
         make: Callable[[], CurrentObject],
-        begin: Callable[[CurrentObject], None],
+        begin: Callable[[CurrentObject, Click | None], object],
     ) -> None:
         self._plane = plane
         self._layers = layers
@@ -142,7 +143,7 @@ class ObjectQueue:
     def set_clicks(self, clicks: tuple[Click, ...]) -> None:
         """Make these the clicks of the current object, as one step."""
         if not self.current.clicks:
-            self._begin(self.current)
+            self._begin(self.current, None)
         self.current.set_clicks(clicks)
         self.show()
 
@@ -219,7 +220,9 @@ class ObjectQueue:
         """
         current = self.current
         if added and not kept:
-            self._begin(current)
+            fresh = not current.clicks
+            self._begin(current, added[0] if fresh else None)
+            kept = list(current.clicks) if fresh else kept
         if tuple(kept) != current.clicks:
             current.set_clicks(kept + added)
             return

@@ -22,6 +22,7 @@ from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.session.current import CurrentObject
 from napari_gpcis.session.labels import FinishedObject, LabelChange
+from napari_gpcis.session.review import candidate_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -717,13 +718,17 @@ class PlaneAnnotation:
 
     # Steps ------------------------------------------------------------------------
 
-    def _begin(self, current: CurrentObject) -> None:
+    def _begin(self, current: CurrentObject, click: Click | None) -> None:
         """Take what the first click of an object is seen with, and how it is shown."""
         if not current.clicks:
             self._forget_before(current)
         current.view = self.view
         current.threshold = self._context.writing.threshold
         current.tidy = self._context.writing.tidy
+        offered = None if click is None else self._context.offered(self.plane, click)
+        if offered is not None:  # the click corrects what was found there
+            current.threshold = offered.threshold
+            current.begin_with(candidate_prompts(offered))
 
     def _choose_target(self) -> None:
         """Decide once what the live mask does to the labels."""

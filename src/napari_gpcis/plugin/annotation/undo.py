@@ -156,9 +156,15 @@ class UndoStack:
         undone, redone = f"{count} not accepted any more.", f"{count} accepted again."
         return self._add(ObjectEdit(tuple(parts), undone, redone))
 
-    def add_rejected(self) -> ObjectEdit:
-        """Take note that a candidate was rejected; no pixel has changed."""
-        return self._add(ObjectEdit((), "Not rejected any more.", "Rejected again."))
+    def add_note(self, undone: str, redone: str) -> ObjectEdit:
+        """Take note of an edit that changes no pixel, as when a candidate is rejected.
+
+        Parameters
+        ----------
+        undone, redone
+            Messages for the user; who has made the edit hears of both by the events.
+        """
+        return self._add(ObjectEdit((), undone, redone))
 
     def add_deleted(self, parts: Sequence[PlaneEdit]) -> ObjectEdit:
         """Take note of objects that were deleted together."""

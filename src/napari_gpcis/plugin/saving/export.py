@@ -287,12 +287,18 @@ def _table(record: Record) -> Write:
 def _coco(record: Record) -> Write:
     name = Path(record.source or record.image_name).name
     known = calibration(record, record.axes)
-    files = record.plane_files
-    return partial(write_coco, file_name=name, calibration=known, file_names=files)
+    return partial(
+        write_coco,
+        file_name=name,
+        calibration=known,
+        file_names=record.plane_files,
+        classes=record.classes,
+    )
 
 
 def _geojson(record: Record) -> Write:
-    return partial(write_geojson, calibration=calibration(record, record.axes))
+    known = calibration(record, record.axes)
+    return partial(write_geojson, calibration=known, classes=record.classes)
 
 
 def _imagej(record: Record) -> Write:

@@ -12,12 +12,18 @@ from weakref import ReferenceType, ref
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.viewer.stack_files import plane_files
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane
-from napari_gpcis.session.saved import SavedObject
+from napari_gpcis.session.saved import (
+    SavedCandidate,
+    SavedObject,
+    candidate_of,
+    saved_candidate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -135,6 +141,8 @@ class Record(QObject):
         self._shape = layer_shape(annotation.layers.labels)
         self._planes: dict[Plane, _PlaneRecord] = {}
         self._files: dict[tuple[int, ...], str] = {}
+        self._classes = ClassedObjects()
+        self._rejected: dict[Plane, tuple[SavedCandidate, ...]] = {}
         self._settled = self.version = 0
         self.changed.connect(self._on_changed)
         events = annotation.events
@@ -146,6 +154,8 @@ class Record(QObject):
         events.step_made.connect(self._on_step)
         events.object_deleted.connect(self._on_deleted)
         events.step_withdrawn.connect(self._on_withdrawn)
+        events.rejections_changed.connect(self.changed)
+        events.classes_changed.connect(self.changed)
         self._connections = Connections()
         self._connections.connect(annotation.layers.labels.events.paint, self._on_paint)
 
@@ -197,6 +207,7 @@ class Record(QObject):
         The image is not kept in memory.
         """
         self._about, self._files = self._image, self.plane_files
+        self._rejected, self._classes = self._rejected_now(), self.classes
         self._connections.end()
         self._annotation = None
 
@@ -219,12 +230,21 @@ class Record(QObject):
         clicks
             Whether objects that were not finished go on, too.
         """
+        if self._annotation is not None and saved.classes.used:
+            self._annotation.classes = saved.classes
+            self._annotation.events.classes_changed.emit()
         for plane in saved.planes:
             done = [replace(one, current=_NOTHING) for one in plane.sessions]
             record = _PlaneRecord(tuple(one for one in done if one.objects))
             if clicks and plane.sessions:
                 record.now = replace(plane.sessions[-1], objects=())
-            self._planes[Plane(plane.axes, plane.steps)] = record
+            place = Plane(plane.axes, plane.steps)
+            self._planes[place] = record
+            if self._annotation is not None and plane.rejected:
+                shape = place.shape(self._shape)
+                self._annotation.rejected[place] = tuple(
+                    candidate_of(one, shape) for one in plane.rejected
+                )
 
     @property
     def empty(self) -> bool:
@@ -233,12 +253,28 @@ class Record(QObject):
 
     def saved(self, labels_file: str | None = None) -> SavedAnnotation:
         """Return all prompts, as values that do not change any more."""
+        rejected = self._rejected_now()
+        known = {**{plane: _PlaneRecord() for plane in rejected}, **self._planes}
         planes = (
-            SavedPlane(plane.axes, plane.steps, known.sessions, known.running)
-            for plane, known in self._planes.items()
-            if known.sessions
+            SavedPlane(
+                plane.axes,
+                plane.steps,
+                one.sessions,
+                one.running,
+                rejected.get(plane, ()),
+            )
+            for plane, one in known.items()
+            if one.sessions or plane in rejected
         )
-        return SavedAnnotation(self.image_name, self._shape, tuple(planes), labels_file)
+        return SavedAnnotation(
+            self.image_name, self._shape, tuple(planes), labels_file, self.classes
+        )
+
+    @property
+    def classes(self) -> ClassedObjects:
+        """Classes of the objects."""
+        annotation = self._annotation
+        return self._classes if annotation is None else annotation.classes
 
     def click_counts(self) -> dict[tuple[tuple[int, ...], int], int]:
         """Return the number of clicks of each object, by plane index and id.
@@ -287,6 +323,16 @@ class Record(QObject):
         if self._annotation is None:
             return self._about
         return _ImageName.of(self._annotation.image)
+
+    def _rejected_now(self) -> dict[Plane, tuple[SavedCandidate, ...]]:
+        """Return the candidates that were rejected, by plane."""
+        if self._annotation is None:
+            return self._rejected
+        return {
+            plane: tuple(map(saved_candidate, candidates))
+            for plane, candidates in self._annotation.rejected.items()
+            if candidates
+        }
 
     def _on_changed(self) -> None:
         self.version += 1

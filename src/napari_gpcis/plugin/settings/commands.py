@@ -37,6 +37,9 @@ class Command(NamedTuple):
     held: bool = False
 
 
+CLASS_KEYS = 9
+"""So many classes have keys."""
+
 COMMANDS = (
     Command(
         "accept",
@@ -205,12 +208,63 @@ COMMANDS = (
         button=False,
     ),
     Command(
+        "find_similar",
+        "Find similar objects",
+        "Look for objects like the finished ones of this plane.",
+        "Shift-F",
+        (),
+        button=False,
+    ),
+    Command(
+        "similar_next",
+        "Next candidate",
+        "Go to the next object that Find similar has found.",
+        "",
+        ("D",),
+        button=False,
+    ),
+    Command(
+        "similar_accept",
+        "Accept the candidate",
+        "Make the candidate that is looked at an object, and go to the next one.",
+        "",
+        ("T",),
+        button=False,
+    ),
+    Command(
+        "similar_reject",
+        "Reject the candidate",
+        "It is no such object: learn from it, and go to the next one.",
+        "",
+        ("R",),
+        button=False,
+    ),
+    Command(
+        "similar_accept_all",
+        "Accept all candidates shown",
+        "Make all candidates in sight objects, as one step of undo.",
+        "",
+        ("Shift-Enter",),
+        button=False,
+    ),
+    Command(
         "uncertainty",
         "Uncertainty on, off",
         "Show or hide the maps of what the model is unsure about.",
         "Shift-H",
         (),
         button=False,
+    ),
+    *(
+        Command(
+            f"class_{number}",
+            f"Class {number}",
+            f"Give class {number} to the chosen object, or to all from now on.",
+            f"Control-{number}",
+            (),
+            button=False,
+        )
+        for number in range(1, CLASS_KEYS + 1)
     ),
 )
 

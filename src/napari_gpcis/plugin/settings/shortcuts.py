@@ -96,13 +96,13 @@ def table() -> tuple[Shortcut, ...]:
 
 
 def key_of(name: str) -> str:
-    """Return the key that runs a command from anywhere."""
+    """Return the first key of a command; empty if it has none."""
     return _keys(tuple(PREFERENCES.shortcuts.items()))[name]
 
 
 @lru_cache(maxsize=1)
 def _keys(_preferred: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return the keys from anywhere, which displays ask for at every click.
+    """Return the first keys, which displays ask for at every click.
 
     They are found again when others are preferred, or when napari's keys change.
     """
@@ -110,7 +110,7 @@ def _keys(_preferred: tuple[tuple[str, str], ...]) -> dict[str, str]:
     app = Application.get_app("napari")
     if app is not None:
         app.keybindings.registered.connect(_forget_keys, unique=True)
-    return {row.command.name: row.anywhere for row in table()}
+    return {row.command.name: next(iter(row.keys), "") for row in table()}
 
 
 def _forget_keys(*_: object) -> None:

@@ -20,6 +20,7 @@ from qtpy.QtCore import (
 )
 from qtpy.QtGui import QColor
 
+from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.geometry import Entry, scan
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
@@ -263,7 +264,9 @@ class Flash(Tool):
         self._left -= 1
 
 
-COLUMNS = ("Object", "Area (px)", "Plane", "Quality")
+COLUMNS = ("Object", "Area (px)", "Plane", "Quality", "Class")
+PLANE, QUALITY, CLASS = 2, 3, 4
+"""Columns that are not always shown."""
 _QUALITY = "How well the model expects the mask to fit (IoU)."
 _NOWHERE = QModelIndex()
 
@@ -279,6 +282,7 @@ class ObjectTable(QAbstractTableModel):
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[Found] = []
+        self.classes = ClassedObjects()
         self._labels: Labels | None = None
         self._column, self._descending = 0, False
 
@@ -311,6 +315,19 @@ class ObjectTable(QAbstractTableModel):
             self.endInsertRows()
         self.replaced.emit(first, new)
 
+    def show_classes(self, classes: ClassedObjects) -> None:
+        """Show other classes of the objects."""
+        self.classes = classes
+        if self.rows:
+            last = self.index(len(self.rows) - 1, CLASS)
+            self.dataChanged.emit(self.index(0, CLASS), last)
+        if self._column == CLASS:
+            order = Qt.SortOrder
+            self.sort(
+                CLASS,
+                order.DescendingOrder if self._descending else order.AscendingOrder,
+            )
+
     def sort(
         self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder
     ) -> None:
@@ -326,7 +343,7 @@ class ObjectTable(QAbstractTableModel):
 
     def _in_order(self, rows: list[Found]) -> list[Found]:
         """Return objects in the order of the column; equal ones as they come."""
-        key = _KEYS[self._column]
+        key = self._class_of if self._column == CLASS else _KEYS[self._column]
         return sorted(rows, key=key, reverse=self._descending)
 
     def rowCount(self, parent: Index = _NOWHERE) -> int:
@@ -348,7 +365,7 @@ class ObjectTable(QAbstractTableModel):
             if role == Qt.ItemDataRole.DisplayRole:
                 return COLUMNS[section]
             if role == Qt.ItemDataRole.ToolTipRole:
-                about = _QUALITY if section == 3 else ""
+                about = _QUALITY if section == QUALITY else ""
                 return f"{about} Click to sort.".strip()
         return None
 
@@ -357,15 +374,23 @@ class ObjectTable(QAbstractTableModel):
         found = self.rows[index.row()]
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
             return self._colour(found.label)
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == CLASS:
+            return QColor(self.classes.of(found.label).colour)
         if role == Qt.ItemDataRole.ToolTipRole:
             return "Click to go there."
         if role != Qt.ItemDataRole.DisplayRole:
             return None
+        if index.column() == CLASS:
+            return self.classes.of(found.label).name
         if index.column() == 2:
             return ", ".join(map(str, place_of(found)))
         if index.column() == 3:
             return "" if found.quality is None else f"{found.quality:.2f}"
         return (found.label, found.entry.area)[index.column()]
+
+    def _class_of(self, found: Found) -> int:
+        """Return the number of the class of an object."""
+        return self.classes.numbers.get(found.label, 0)
 
     def _colour(self, label: int) -> QColor | None:
         """Return the colour in which the labels layer shows an object."""

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt, Signal
 
 from napari_gpcis.geometry import EMPTY, moved, slices, union
-from napari_gpcis.plugin.tools.base import TemporaryKeys, Tool
+from napari_gpcis.plugin.settings.shortcuts import key_of
+from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import center_on
 from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_gpcis.clicks import Click
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.edits import ObjectEdit
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.session import Session
-    from napari_gpcis.similar import Candidate
+    from napari_gpcis.similar import Candidate, Examples
 
 CURVE = "similar objects"
 PINK, YELLOW = "#ff8ad8", "#ffd400"
 """Colours of candidates, and of the chosen one."""
 LEAST = 0.25
 """Confidence above which candidates are shown at first."""
-NEXT_KEY, ACCEPT_KEY, REJECT_KEY = "D", "T", "R"
-"""Keys of the click layers while there are candidates."""
+BESIDE, NEAREST = 0.2, 2.0
+"""A click so far beside a candidate corrects it: share of the side of a square of its
+area, and pixels at least."""
+NEWS = 1.0
+"""Seconds between two looks at what a search has found so far."""
+MOST_KEPT = 8
+"""So many sets of examples are kept, the latest."""
+NO_CANDIDATE = "No candidate is shown: {} looks for objects like the finished ones."
 NO_EXAMPLE = "Accept one to five objects first: others like them are looked for."
+NO_EXAMPLE_OF = "Accept one to five objects of the class {!r} first: its examples."
 OPEN_OBJECT = "Accept the object that you click first, or clear its clicks."
 
 
@@ -45,9 +56,17 @@ class Progress(NamedTuple):
     total: int
 
 
-class _Decided(NamedTuple):
-    """Candidates that were accepted or rejected together."""
+class SearchResult(NamedTuple):
+    """Candidates, and the examples of the plane itself, if it has any."""
 
+    candidates: list[Candidate]
+    examples: Examples | None
+
+
+class _Decided(NamedTuple):
+    """Candidates of a plane that were accepted or rejected together."""
+
+    plane: Plane
     candidates: tuple[Candidate, ...]
     rejected: bool
 
@@ -56,7 +75,8 @@ class SimilarObjects(Tool):
     """Looks for objects like the finished ones of the displayed plane.
 
     Nothing is written before it is accepted. A click ends the search: what was found
-    by then is kept.
+    by then is kept. The first click of an object that lies on a candidate that is
+    shown, or just beside it, corrects the candidate: it is the current object then.
 
     Parameters
     ----------
@@ -71,11 +91,16 @@ class SimilarObjects(Tool):
         How far the search is; ``None`` while there is none.
     chosen
         The candidate that is looked at.
+    kept
+        Examples of earlier searches by the name of their plane, the latest last.
+    source
+        Name of the kept examples that are used beside those of the displayed plane;
+        ``None`` for none.
     """
 
     changed = Signal()
     """Emitted when candidates, the chosen one, or the progress has changed."""
-    _searched = Signal(object, object)
+    _searched = Signal(object, object, object)
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
@@ -83,13 +108,25 @@ class SimilarObjects(Tool):
         self.progress: Progress | None = None
         self.chosen: Candidate | None = None
         self._least = LEAST
+        self.kept: dict[str, Examples] = {}
+        self.source: str | None = None
         self._plane: Plane | None = None
-        self._rejected: list[Candidate] = []
-        self._decided: dict[ObjectEdit, _Decided] = {}
+        self._name, self._class = "", 0
+        self._decided: WeakKeyDictionary[ObjectEdit, _Decided] = WeakKeyDictionary()
+        self._taken_up: list[Candidate] = []
+        self._gone: list[Candidate] = []
+        self._outline: tuple[list[Candidate], Segments] | None = None
         self._stop = Event()
-        self._keys = TemporaryKeys()
         queued = Qt.ConnectionType.QueuedConnection
         self._searched.connect(self._on_progress, queued)
+        for name, run in (
+            ("find_similar", self.find),
+            ("similar_next", self.go_to_next),
+            ("similar_accept", self.accept),
+            ("similar_reject", self.reject),
+            ("similar_accept_all", self.accept_all),
+        ):
+            controller.register(name, run)
 
     @property
     def least(self) -> float:
@@ -107,6 +144,22 @@ class SimilarObjects(Tool):
         return [one for one in self.candidates if one.confidence >= self._least]
 
     @property
+    def plane_name(self) -> str:
+        """Name of the displayed plane among the kept examples."""
+        annotation, current = self.annotation, self.current
+        if annotation is None or current is None:
+            return ""
+        plane = current.plane
+        steps = [str(s) for n, s in enumerate(plane.steps) if n not in plane.axes]
+        return " ".join([annotation.image.name, *steps])
+
+    @property
+    def other_examples(self) -> list[str]:
+        """Names of kept examples of other planes and images, the latest first."""
+        own = self.plane_name
+        return [name for name in reversed(self.kept) if name != own]
+
+    @property
     def ending(self) -> bool:
         """True if a search ends as soon as the present tile is done."""
         return self.progress is not None and self._stop.is_set()
@@ -115,7 +168,9 @@ class SimilarObjects(Tool):
         """Follow clicks, the plane, and what is undone."""
         events = annotation.events
         annotation.undo_stack.interrupts.append(self._interrupt)
+        annotation.candidate_at = self._take_up
         self.follow(events.clicks_changed, self._on_clicks)
+        self.follow(events.objects_changed, self._check_taken_up)
         self.follow(events.plane_entered, self._on_plane)
         self.follow(events.edit_undone, self._on_undone)
         self.follow(events.edit_redone, self._on_redone)
@@ -123,10 +178,9 @@ class SimilarObjects(Tool):
     def on_detached(self, annotation: Annotation) -> None:
         """Forget everything."""
         self._stop.set()
-        self._keys.clear()
+        annotation.candidate_at = None
         annotation.curves.clear(CURVE)
         self._forget()
-        self._rejected.clear()
         self._decided.clear()
         self.changed.emit()
 
@@ -145,16 +199,23 @@ class SimilarObjects(Tool):
         current.finish_drawing()
         plane = current.plane
         labels = np.array(plane.take(annotation.layers.labels.data))
-        if not (labels > 0).any():
-            self.say(NO_EXAMPLE)
+        source = self.source if self.source in self.other_examples else None
+        others = None if source is None else self.kept[source]
+        classes, number = annotation.classes, annotation.active_class
+        ids = np.unique(labels[labels > 0]).tolist()
+        if classes.used:
+            ids = classes.members(number, ids)
+        if others is None and not ids:
+            named = NO_EXAMPLE_OF.format(classes.classes[number].name)
+            self.say(named if classes.used else NO_EXAMPLE)
             return
-        if plane != self._plane:
-            self._rejected.clear()
         self._forget()
+        self._class = number
         self._plane, self.progress, self._stop = plane, Progress(0, 1), Event()
+        self._name = self.plane_name
         tell = partial(self._searched.emit, self._stop)
-        rejected = tuple(self._rejected)
-        job = _job(current.session, labels, rejected, self._stop, tell)
+        rejected = annotation.rejected.get(plane, ())
+        job = _job(current.session, labels, ids, rejected, others, self._stop, tell)
         self.ask(job, self._on_found, self._on_failed)
         self._show()
 
@@ -163,10 +224,17 @@ class SimilarObjects(Tool):
         self._stop.set()
         self.changed.emit()
 
-    def _on_progress(self, search: Event, progress: Progress) -> None:
+    def _on_progress(
+        self, search: Event, progress: Progress, found: list[Candidate] | None
+    ) -> None:
+        """Show how far the search is, and now and then what it has found so far."""
         if search is self._stop and self.progress is not None:
             self.progress = progress
-            self.changed.emit()
+            if found is None:
+                self.changed.emit()
+            else:
+                self._offer(found)
+                self._show()
 
     def _on_failed(self, error: Exception) -> None:
         self.progress = None
@@ -174,15 +242,30 @@ class SimilarObjects(Tool):
             self.annotation.worker.report(error)
         self._show()
 
-    def _on_found(self, found: list[Candidate] | None, _seconds: float) -> None:
+    def _on_found(self, found: SearchResult | None, _seconds: float) -> None:
         self.progress = None
         current = self.current
+        if found is not None and found.examples is not None:
+            self.kept.pop(self._name, None)
+            self.kept[self._name] = found.examples
+            for name in [*self.kept][:-MOST_KEPT]:
+                del self.kept[name]
         if found is None or current is None or current.plane != self._plane:
             self._forget()
         else:
-            self.candidates = found
-            self.say(f"{_count(found)} found.")
+            self._offer(found.candidates)
+            self.say(f"{_count(found.candidates)} found.")
         self._show()
+
+    def _offer(self, found: list[Candidate]) -> None:
+        """Offer what a search has found, but for what was decided meanwhile."""
+        if self._gone or self._taken_up:
+            from napari_gpcis.similar import resolved  # heavy
+
+            found = resolved(found, 0.0, [*self._gone, *self._taken_up])
+        self.candidates = found
+        if self.chosen not in found:
+            self.chosen = None
 
     # Decisions --------------------------------------------------------------------
 
@@ -190,6 +273,7 @@ class SimilarObjects(Tool):
         """Look at the next candidate that is shown, after the last at the first."""
         annotation, shown = self.annotation, self.shown
         if annotation is None or self._plane is None or not shown:
+            self._say_none()
             return
         place = shown.index(self.chosen) + 1 if self.chosen in shown else 0
         self.chosen = shown[place % len(shown)]
@@ -205,7 +289,10 @@ class SimilarObjects(Tool):
 
     def accept_all(self) -> None:
         """Accept all candidates that are shown, as one step of undo."""
-        self._decide(self.shown)
+        if self.shown:
+            self._decide(self.shown)
+        else:
+            self._say_none()
 
     def reject(self) -> None:
         """Reject the chosen candidate: it is no such object."""
@@ -214,26 +301,34 @@ class SimilarObjects(Tool):
         else:
             self.go_to_next()
 
+    def _say_none(self) -> None:
+        self.say(NO_CANDIDATE.format(key_of("find_similar")))
+
     def _decide(
         self, candidates: Sequence[Candidate], *, rejected: bool = False
     ) -> None:
         """Write candidates, or reject them, as one step of undo."""
-        annotation, current = self.annotation, self.current
-        if annotation is None or current is None or not candidates:
+        annotation, current, plane = self.annotation, self.current, self._plane
+        if annotation is None or current is None or plane is None:
             return
         stack = annotation.undo_stack
         following = self._after(candidates[-1])
+        decided = _Decided(plane, tuple(candidates), rejected)
+        self._take(decided)
         edit = (
-            stack.add_rejected() if rejected else stack.add_similar(current, candidates)
+            stack.add_note("Not rejected any more.", "Rejected again.")
+            if rejected
+            else stack.add_similar(current, candidates)
         )
-        decided = _Decided(tuple(candidates), rejected)
         if edit is None:
             self.say("Nothing is left of it: its pixels belong to other objects.")
         else:
             self._decided[edit] = decided
+            if annotation.classes.used:
+                made = {part.label: self._class for part in edit.parts}
+                annotation.classify(made)
             done = "rejected" if rejected else "accepted"
             self.say(f"{_count(candidates)} {done}.")
-        self._take(decided)
         self.chosen = following if following in self.shown else None
         self._show()
 
@@ -245,30 +340,84 @@ class SimilarObjects(Tool):
 
     def _take(self, decided: _Decided) -> None:
         """Offer candidates no more."""
-        self.candidates = [
-            one for one in self.candidates if one not in decided.candidates
-        ]
-        if decided.rejected:
-            self._rejected.extend(decided.candidates)
+        if decided.plane == self._plane:
+            gone = set(decided.candidates)
+            self.candidates = [one for one in self.candidates if one not in gone]
+            self._gone += decided.candidates
+        if decided.rejected and self.annotation is not None:
+            rejected = self.annotation.rejected
+            before = rejected.get(decided.plane, ())
+            rejected[decided.plane] = (*before, *decided.candidates)
+            self.annotation.events.rejections_changed.emit()
 
     def _on_undone(self, edit: ObjectEdit) -> None:
         """Offer again what was accepted or rejected."""
-        decided = self._decided.get(edit)
-        if decided is None:
+        decided, annotation = self._decided.get(edit), self.annotation
+        if decided is None or annotation is None:
             return
-        self._rejected = [
-            one for one in self._rejected if one not in decided.candidates
-        ]
-        if self.current is not None and self.current.plane == self._plane:
-            self.candidates += decided.candidates
-            self.candidates.sort(key=lambda one: -one.confidence)
+        back = set(decided.candidates)
+        if decided.rejected:
+            before = annotation.rejected.get(decided.plane, ())
+            rejected = tuple(one for one in before if one not in back)
+            annotation.rejected[decided.plane] = rejected
+            annotation.events.rejections_changed.emit()
+        if decided.plane == self._plane:
+            self._gone = [one for one in self._gone if one not in back]
+            known = set(self.candidates)
+            self._return(one for one in decided.candidates if one not in known)
             self.chosen = decided.candidates[0]
-        self._show()
+            self._show()
+
+    def _return(self, candidates: Iterable[Candidate]) -> None:
+        """Offer candidates again."""
+        self.candidates = sorted(
+            (*self.candidates, *candidates), key=lambda one: -one.confidence
+        )
 
     def _on_redone(self, edit: ObjectEdit) -> None:
         decided = self._decided.get(edit)
         if decided is not None:
             self._take(decided)
+            self._show()
+
+    # Correcting -------------------------------------------------------------------
+
+    def _take_up(self, plane: Plane, click: Click) -> Candidate | None:
+        """Return the candidate that a first click corrects, which is offered no more.
+
+        That is the one it lies on, or just beside; of several the nearest.
+        """
+        if plane != self._plane or not self.candidates:
+            return None
+        near = [
+            (distance, number, one)
+            for number, one in enumerate(self.shown)
+            if (distance := _distance(one, click)) is not None
+        ]
+        if not near:
+            return None
+        taken = min(near)[2]
+        if taken not in self._taken_up:
+            self._taken_up.append(taken)
+        return taken
+
+    def _check_taken_up(self) -> None:
+        """Offer candidates that were taken up and are no objects any more."""
+        current = self.current
+        if not self._taken_up or current is None or current.plane != self._plane:
+            return
+        objects = [one.clicks for one in current.objects.all]
+        if current.session is not None:
+            objects += [step.clicks for step in current.session.steps]
+        used = {clicks[0] for clicks in objects if clicks}
+        known = set(self.candidates)
+        gone = {one for one in self._taken_up if one.click in used}
+        back = [one for one in self._taken_up if one not in gone and one not in known]
+        if back or gone & known:
+            self.candidates = [one for one in self.candidates if one not in gone]
+            self._return(back)
+            if self.chosen in gone:
+                self.chosen = None
             self._show()
 
     # The window -------------------------------------------------------------------
@@ -279,14 +428,14 @@ class SimilarObjects(Tool):
             return
         if self.current is not None and self.current.clicks:
             self.cancel()
+        self._check_taken_up()
 
     def _on_plane(self) -> None:
         """Forget the candidates of another plane."""
         if self.current is None or self.current.plane != self._plane:
             self.cancel()
             self._forget()
-            self._decided.clear()
-            self._show()
+        self._show()
 
     def _interrupt(self) -> bool:
         """End a search; return whether there was one."""
@@ -296,31 +445,40 @@ class SimilarObjects(Tool):
 
     def _forget(self) -> None:
         self.candidates, self.chosen, self.progress = [], None, None
+        self._taken_up, self._gone, self._outline = [], [], None
 
     def _show(self) -> None:
-        """Draw the outlines, and bind the keys while there is something to decide."""
+        """Draw the outlines of the candidates that are confident enough."""
         annotation, shown = self.annotation, self.shown
         if annotation is None:
             return
         if self._plane is None or not shown:
             annotation.curves.clear(CURVE)
-            self._keys.clear()
         else:
-            corner, numbers = _numbered(shown)
-            outline = Segments.of_labels(numbers, corner)
-            colours = {}
+            if self._outline is None or self._outline[0] != shown:
+                corner, numbers = _numbered(shown)
+                self._outline = shown, Segments.of_labels(numbers, corner)
+            outline, colours = self._outline[1], {}
             if self.chosen in shown:
                 colours[shown.index(self.chosen) + 1] = transform_color(YELLOW)[0]
             annotation.curves.show(CURVE, self._plane, outline, PINK, colours)
-            self._keys.bind(
-                annotation,
-                {
-                    NEXT_KEY: self.go_to_next,
-                    ACCEPT_KEY: self.accept,
-                    REJECT_KEY: self.reject,
-                },
-            )
         self.changed.emit()
+
+
+def _distance(candidate: Candidate, click: Click) -> float | None:
+    """Return how far a click lies beside a candidate; ``None`` if it is no part of it.
+
+    0 on the candidate itself.
+    """
+    reach = max(NEAREST, BESIDE * float(np.sqrt(candidate.area)))
+    row, col = click.pixel
+    top, left, bottom, right = candidate.box
+    beside = max(top - row, row - bottom + 1, left - col, col - right + 1)
+    if beside > reach:
+        return None
+    rows, cols = np.nonzero(candidate.mask)
+    found = float(np.hypot(rows + top - row, cols + left - col).min())
+    return found if found <= reach else None
 
 
 def _count(candidates: Sequence[Candidate]) -> str:
@@ -345,19 +503,26 @@ def _numbered(
 def _job(
     session: Session,
     labels: NDArray[np.integer],
+    ids: list[int],
     rejected: tuple[Candidate, ...],
+    others: Examples | None,
     stop: Event,
-    tell: Callable[[Progress], None],
-) -> Callable[[Callable[[], bool]], list[Candidate]]:
+    tell: Callable[[Progress, list[Candidate] | None], None],
+) -> Callable[[Callable[[], bool]], SearchResult]:
     """Return the job for the inference thread."""
     segmenter, prepared = session.segmenter, session.prepared
     threshold, tidy = session.threshold, session.tidy
 
-    def work(cancelled: Callable[[], bool]) -> list[Candidate]:
+    def work(cancelled: Callable[[], bool]) -> SearchResult:
         from napari_gpcis.similar import collect, resolved, search  # heavy
 
-        examples = collect(segmenter, prepared, labels, None, rejected)
+        own = examples = None
+        if ids:
+            own = examples = collect(segmenter, prepared, labels, ids, rejected)
+        if others is not None:
+            examples = others if own is None else others.joined(own)
         found: list[Candidate] = []
+        told = time.monotonic()
         for part in search(
             segmenter,
             prepared,
@@ -368,7 +533,11 @@ def _job(
             cancelled=lambda: cancelled() or stop.is_set(),
         ):
             found += part.candidates
-            tell(Progress(part.done, part.total))
-        return resolved(found, 0.0, rejected)
+            now = time.monotonic()
+            news = None
+            if part.candidates and (now - told > NEWS or found == [*part.candidates]):
+                told, news = now, resolved(found, 0.0, rejected)
+            tell(Progress(part.done, part.total), news)
+        return SearchResult(resolved(found, 0.0, rejected), own)
 
     return work

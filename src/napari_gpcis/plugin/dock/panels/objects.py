@@ -13,21 +13,37 @@ from qtpy.QtCore import (
     Qt,
     Signal,
 )
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QColorDialog,
     QGridLayout,
+    QHBoxLayout,
     QHeaderView,
+    QInputDialog,
     QLabel,
+    QMenu,
     QPushButton,
     QTableView,
+    QToolButton,
 )
 
+from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.icons import with_icon
 from napari_gpcis.plugin.dock.pages import REVIEW
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
+from napari_gpcis.plugin.settings.commands import CLASS_KEYS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.object_list import Flash, ObjectIndex, ObjectTable
+from napari_gpcis.plugin.settings.shortcuts import key_of
+from napari_gpcis.plugin.tools.object_list import (
+    CLASS,
+    PLANE,
+    QUALITY,
+    Flash,
+    ObjectIndex,
+    ObjectTable,
+)
+from napari_gpcis.plugin.tools.objects.classes import ObjectClasses
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.viewer.planes import center_on, zoom_to
 
@@ -58,6 +74,14 @@ DELETE_HELP = (
 SUMMARY_HELP = "How many there are on all planes."
 NOT_STARTED = "Press Start to see the finished objects."
 NO_OBJECT = "No finished object yet: click, then accept."
+CLASS_TEXT, CLASS_WIDTH = "Class", 130
+CLASS_HELP = (
+    "Classes of objects, with names and colours. A class is given to the object that "
+    "you chose by a click, or to those that are selected in the list; without any, to "
+    "the objects to come. Find similar then looks for objects of that class."
+)
+NEW_CLASS, CLASS_NAME = "New class ...", "Name of the class:"
+RENAME, COLOUR = "Rename {} ...", "Colour of {} ..."
 ROWS_SEEN = 5
 
 
@@ -73,9 +97,10 @@ class ObjectsPanel(Panel):
         self.index = ObjectIndex(controller, self)
         self.picking = Picking(controller, self)
         self.flash = Flash(controller, self)
+        self.classes = ObjectClasses(controller, self.labels_chosen, self)
         self.table = ObjectTable()
         self._chosen: set[tuple[int, Plane]] = set()
-        self.summary = QLabel()
+        self.summary, self.class_button = QLabel(), QToolButton()
         self.list = _ObjectView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
         self.delete_button = QPushButton(DELETE)
@@ -84,6 +109,7 @@ class ObjectsPanel(Panel):
         self._show_keys()
         self.show_state()
         self._show_objects()
+        self._show_classes()
 
     def _lay_out(self) -> None:
         self.list.setToolTip(LIST_HELP)
@@ -99,8 +125,16 @@ class ObjectsPanel(Panel):
             (self.next_button, self.refine_button, self.delete_button)
         ):
             buttons.addWidget(button, 0, column)
-        for part in (self.summary, self.list):
-            self.column.addWidget(part)
+        self.class_button.setText(CLASS_TEXT)
+        self.class_button.setToolTip(CLASS_HELP)
+        self.class_button.setAutoRaise(True)
+        self.class_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.class_button.setMenu(QMenu(self.class_button))
+        top = QHBoxLayout()
+        top.addWidget(self.summary, stretch=1)
+        top.addWidget(self.class_button)
+        self.column.addLayout(top)
+        self.column.addWidget(self.list)
         self.column.addLayout(buttons)
 
     def _set_up_list(self) -> None:
@@ -133,6 +167,8 @@ class ObjectsPanel(Panel):
         self.table.replacing.connect(self._on_replacing)
         self.table.replaced.connect(self._on_replaced)
         controller.register("next_object", self.go_to_next)
+        self.class_button.menu().aboutToShow.connect(self._offer_classes)
+        self.classes.changed.connect(self._show_classes)
         self.show_on(controller.started, controller.stopped)
         controller.started.connect(self._on_started)
         controller.stopped.connect(self._show_objects)
@@ -158,13 +194,14 @@ class ObjectsPanel(Panel):
         """Disconnect from the viewer and the preferences; end the thread."""
         self._end()
         self.picking.close()
+        self.classes.close()
         self.flash.close()
         self.index.close()
 
     def _on_started(self, annotation: Any) -> None:
         stack = annotation.image.ndim > 2
-        self.list.setColumnHidden(2, not stack)
-        self.list.setColumnHidden(3, True)
+        self.list.setColumnHidden(PLANE, not stack)
+        self.list.setColumnHidden(QUALITY, True)
 
     def _show_objects(self) -> None:
         """List the finished objects; selected rows stay selected."""
@@ -173,7 +210,7 @@ class ObjectsPanel(Panel):
         rows = self.index.objects()
         self.table.show(rows, labels)
         judged = any(row.quality is not None for row in rows)
-        self.list.setColumnHidden(3, not judged)
+        self.list.setColumnHidden(QUALITY, not judged)
         self.summary.setText(summary(self.table.rows, started=labels is not None))
         self._show_buttons()
 
@@ -182,6 +219,83 @@ class ObjectsPanel(Panel):
         self.next_button.setEnabled(bool(self.table.rows))
         self.refine_button.setEnabled(running)
         self.delete_button.setEnabled(self.list.selectionModel().hasSelection())
+
+    # Classes ----------------------------------------------------------------------
+
+    def labels_chosen(self) -> list[int]:
+        """Return the ids of the objects that a class is given to.
+
+        That is the object that was chosen by a click; or, while no object is being
+        clicked, those that are selected in the list.
+        """
+        annotation, chosen = self.controller.annotation, self.picking.chosen
+        if annotation is None or annotation.current is None:
+            return []
+        if chosen is not None:
+            return [chosen[1]]
+        if annotation.current.current.clicks:
+            return []
+        return [found.label for found in self.selected()]
+
+    def _show_classes(self) -> None:
+        """Show which classes there are, once there is more than one."""
+        known = self.classes.known
+        self.table.show_classes(known)
+        self.list.setColumnHidden(CLASS, not known.used)
+        name = CLASS_TEXT
+        if known.used:
+            name = f"{CLASS_TEXT}: {known.classes[self.classes.active].name}"
+        short = self.class_button.fontMetrics()
+        elided = short.elidedText(name, Qt.TextElideMode.ElideRight, CLASS_WIDTH)
+        self.class_button.setText(elided)
+
+    def _offer_classes(self) -> None:
+        """Fill the menu: the classes, a new one, and how they look."""
+        menu, known, active = self.class_button.menu(), self.classes.known, None
+        menu.clear()
+        for number, (name, colour) in enumerate(known.classes):
+            key = key_of(f"class_{number + 1}") if number < CLASS_KEYS else ""
+            action = menu.addAction(f"{name}\t{key}" if key else name)
+            action.setIcon(_square(colour))
+            action.setCheckable(True)
+            action.setChecked(number == self.classes.active)
+            action.triggered.connect(partial(self._choose_class, number))
+            active = (number, name) if number == self.classes.active else active
+        menu.addSeparator()
+        menu.addAction(NEW_CLASS, self._on_new_class)
+        if active is not None:
+            menu.addAction(RENAME.format(active[1]), partial(self._on_rename, *active))
+            menu.addAction(COLOUR.format(active[1]), partial(self._on_colour, *active))
+
+    def _choose_class(self, number: int, *_: Any) -> None:
+        self.classes.choose(number)
+
+    def _on_new_class(self) -> None:
+        number = len(self.classes.known.classes)
+        name, given = QInputDialog.getText(self, NEW_CLASS, CLASS_NAME)
+        if given and self._named(number, name.strip() or None):
+            self.classes.choose(number)
+
+    def _on_rename(self, number: int, before: str) -> None:
+        title = RENAME.format(before)
+        name, given = QInputDialog.getText(self, title, CLASS_NAME, text=before)
+        if given:
+            self._named(number, name)
+
+    def _on_colour(self, number: int, _name: str) -> None:
+        known = self.classes.known.classes[number]
+        chosen = QColorDialog.getColor(QColor(known.colour), self)
+        if chosen.isValid():
+            self.classes.rename(number, None, chosen.name())
+
+    def _named(self, number: int, name: str | None) -> bool:
+        """Name a class; tell why if that is not possible."""
+        try:
+            self.classes.rename(number, name)
+        except InputError as error:
+            self.classes.say(str(error))
+            return False
+        return True
 
     # The list ---------------------------------------------------------------------
 
@@ -268,6 +382,13 @@ class _ObjectView(QTableView):
                 event.ignore()
                 return False
         return bool(super().event(event))
+
+
+def _square(colour: str) -> QIcon:
+    """Return a small square of a colour."""
+    picture = QPixmap(12, 12)
+    picture.fill(QColor(colour))
+    return QIcon(picture)
 
 
 def summary(rows: Sequence[Found], *, started: bool) -> str:

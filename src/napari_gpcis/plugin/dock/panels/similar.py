@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QSlider
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSlider,
+)
 
 from napari_gpcis.plugin.dock.base import Lines
 from napari_gpcis.plugin.dock.icons import with_icon
 from napari_gpcis.plugin.dock.pages import REVIEW
-from napari_gpcis.plugin.dock.panels.base import Panel
-from napari_gpcis.plugin.tools.similar import (
-    ACCEPT_KEY,
-    NEXT_KEY,
-    REJECT_KEY,
-    SimilarObjects,
-)
+from napari_gpcis.plugin.dock.panels.base import Panel, with_key
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
+from napari_gpcis.plugin.tools.similar import SimilarObjects
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
@@ -29,13 +32,17 @@ FIND_HELP = (
 CANCEL_HELP = "End the search; what was found is kept. A click ends it as well."
 LEAST = "Confidence at least {:.2f}"
 LEAST_HELP = "Hide candidates about which the model is less sure."
-NEXT, ACCEPT, REJECT = (
-    f"Next ({NEXT_KEY})",
-    f"Accept ({ACCEPT_KEY})",
-    f"Reject ({REJECT_KEY})",
+EXAMPLES, HERE = "Examples", "those of this plane"
+EXAMPLES_HELP = (
+    "Objects of an earlier search, on another plane or image, can be examples as well "
+    "as the finished ones of this plane."
 )
+NEXT, ACCEPT, REJECT = "Next", "Accept", "Reject"
 NEXT_HELP = "Go to the next candidate, outlined in yellow."
-ACCEPT_HELP = "Make the candidate in yellow an object. Undo takes it back."
+ACCEPT_HELP = (
+    "Make the candidate in yellow an object. Undo takes it back. Or click on a "
+    "candidate to correct it first."
+)
 REJECT_HELP = "It is no such object; the next search learns from it. Undo is possible."
 ACCEPT_ALL = "Accept all shown ({})"
 ACCEPT_ALL_HELP = "Make all candidates in sight objects, as one step of undo."
@@ -63,9 +70,11 @@ class SimilarPanel(Panel):
         self.bar, self.message = QProgressBar(), Lines(1)
         self.least_label = QLabel()
         self.least = QSlider(Qt.Orientation.Horizontal)
-        self.next_button, self.accept_button = QPushButton(NEXT), QPushButton(ACCEPT)
-        self.reject_button, self.accept_all_button = QPushButton(REJECT), QPushButton()
+        self.examples_label, self.examples = QLabel(EXAMPLES), QComboBox()
+        self.next_button, self.accept_button = QPushButton(), QPushButton()
+        self.reject_button, self.accept_all_button = QPushButton(), QPushButton()
         self._lay_out()
+        self._show_keys()
         similar = self.similar
         for button, run in (
             (self.find_button, similar.find),
@@ -77,6 +86,8 @@ class SimilarPanel(Panel):
         ):
             button.clicked.connect(lambda *_, run=run: run())
         self.least.valueChanged.connect(self._on_least)
+        self.examples.activated.connect(self._on_examples)
+        self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
         self.show_on(controller.started, controller.stopped, controller.plane_changed)
         self.show_on(similar.changed)
         self.show_state()
@@ -104,6 +115,13 @@ class SimilarPanel(Panel):
         grid.addWidget(self.find_button, 0, 0, 1, 3)
         grid.addWidget(self.bar, 0, 0, 1, 2)
         grid.addWidget(self.stop_button, 0, 2)
+        self.examples.setToolTip(EXAMPLES_HELP)
+        self.examples.setAccessibleName(EXAMPLES)
+        short = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.examples.setSizeAdjustPolicy(short)
+        self.examples.setMinimumContentsLength(8)
+        grid.addWidget(self.examples_label, 5, 0)
+        grid.addWidget(self.examples, 5, 1, 1, 2)
         grid.addWidget(self.message, 1, 0, 1, 3)
         grid.addWidget(self.least_label, 2, 0, 1, 2)
         grid.addWidget(self.least, 2, 2)
@@ -131,6 +149,7 @@ class SimilarPanel(Panel):
         count = COUNT.format(len(shown), len(similar.candidates))
         idle = SEARCHING if searching else IDLE
         self.message.setText(count if similar.candidates else idle)
+        self._show_examples()
         with QSignalBlocker(self.least):
             self.least.setValue(round(similar.least * 100))
         self.least_label.setText(LEAST.format(similar.least))
@@ -139,6 +158,35 @@ class SimilarPanel(Panel):
             button.setEnabled(bool(shown))
         for button in (self.accept_button, self.reject_button):
             button.setEnabled(similar.chosen in shown)
+
+    def _show_keys(self, *_: Any) -> None:
+        for button, text, command in (
+            (self.find_button, FIND, "find_similar"),
+            (self.next_button, NEXT, "similar_next"),
+            (self.accept_button, ACCEPT, "similar_accept"),
+            (self.reject_button, REJECT, "similar_reject"),
+        ):
+            button.setText(with_key(text, command))
+
+    def _show_examples(self) -> None:
+        """Offer the examples of other planes, if there are any."""
+        names = self.similar.other_examples
+        for part in (self.examples_label, self.examples):
+            part.setVisible(bool(names))
+        texts = [HERE, *(f"and {name}" for name in names)]
+        if [self.examples.itemText(n) for n in range(self.examples.count())] != texts:
+            self.examples.clear()
+            for text, name in zip(texts, [None, *names], strict=True):
+                self.examples.addItem(text, name)
+        chosen = self.examples.findData(self.similar.source)
+        self.examples.setCurrentIndex(max(0, chosen))
+
+    def close_links(self) -> None:
+        """Disconnect from the preferences."""
+        self._end()
+
+    def _on_examples(self, place: int) -> None:
+        self.similar.source = self.examples.itemData(place)
 
     def _on_least(self, value: int) -> None:
         self.similar.least = value / 100

@@ -1,0 +1,1 @@
+"""Tools that tell of finished objects: classes, features of the labels layer."""

@@ -1,0 +1,139 @@
+"""Classes of objects in the window: keys, the list, undo, files, find similar."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QInputDialog
+
+from _fake_search import replace_search
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
+from napari_gpcis.plugin.saving import export
+from napari_gpcis.plugin.tools.object_list import CLASS
+from napari_gpcis.prompts import read_prompts, write_prompts
+
+CONTROL = Qt.KeyboardModifier.ControlModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+def panel(desk: Any, kind: type = ObjectsPanel) -> Any:
+    return next(p for p in desk.widget.panels if isinstance(p, kind))
+
+
+def accept_at(desk: Any, place: tuple[int, int]) -> None:
+    desk.robot.click(desk.image, place)
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+
+
+def names(desk: Any) -> dict[int, str]:
+    """Class of each row of the list."""
+    table = panel(desk).table
+    return {
+        found.label: table.data(table.index(row, CLASS))
+        for row, found in enumerate(table.rows)
+    }
+
+
+def is_shown(desk: Any) -> bool:
+    return not panel(desk).list.isColumnHidden(CLASS)
+
+
+@pytest.fixture
+def desk(open_desk: Any) -> Any:
+    """A window with two objects."""
+    opened = open_desk()
+    for place in ((20, 20), (20, 75)):
+        accept_at(opened, place)
+    opened.until(lambda: len(panel(opened).table.rows) == 2)
+    return opened
+
+
+def test_a_key_gives_a_class_to_what_is_chosen_or_to_what_comes(desk) -> None:
+    assert not is_shown(desk)
+    desk.robot.click(desk.image, (20, 20))  # chooses it
+    desk.until(lambda: panel(desk).picking.chosen is not None)
+    desk.robot.press(Qt.Key.Key_2, CONTROL)
+    desk.until(lambda: names(desk) == {1: "class 2", 2: "object"})
+    assert is_shown(desk)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.until(lambda: not is_shown(desk))
+    desk.robot.press(Qt.Key.Key_U, SHIFT)
+    desk.until(lambda: names(desk) == {1: "class 2", 2: "object"})
+    panel(desk).picking.choose_none()
+    desk.robot.press(Qt.Key.Key_3, CONTROL)
+    accept_at(desk, (60, 20))
+    desk.until(lambda: names(desk).get(3) == "class 3")
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_2, CONTROL)  # another class for the current object
+    desk.robot.press(Qt.Key.Key_N)
+    desk.until(lambda: names(desk).get(3) == "class 2")
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_U, SHIFT)
+    desk.until(lambda: names(desk).get(3) == "class 2")
+    assert names(desk) == {1: "class 2", 2: "object", 3: "class 2"}
+
+
+def test_the_list_gives_a_new_class_that_files_keep(
+    desk, tmp_path, monkeypatch
+) -> None:
+    found = panel(desk)
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("nucleus", True))
+    found.list.selectRow(1)
+    menu = found.class_button.menu()
+    menu.aboutToShow.emit()
+    next(one for one in menu.actions() if one.text().startswith("New")).trigger()
+    desk.until(lambda: names(desk) == {1: "object", 2: "nucleus"})
+    record = desk.widget.recovery.autosaver.record
+    file = tmp_path / "work.clicks.json"
+    write_prompts(file, record.saved())
+    coco, geojson = tmp_path / "a.json", tmp_path / "b.geojson"
+    export._coco(record)(coco, desk.labels.data)
+    export._geojson(record)(geojson, desk.labels.data)
+    content = json.loads(coco.read_text())
+    assert [one["name"] for one in content["categories"]] == ["object", "nucleus"]
+    assert [one["category_id"] for one in content["annotations"]] == [1, 2]
+    features = json.loads(geojson.read_text())["features"]
+    kinds = [one["properties"]["classification"] for one in features]
+    assert kinds[1] == {"name": "nucleus", "color": [230, 159, 0]}
+    before = desk.controller.annotation
+    desk.widget.recovery.restorer.open_file(file, desk.image)
+    desk.until(lambda: desk.controller.annotation is not before)
+    desk.until(lambda: names(desk) == {1: "object", 2: "nucleus"})
+    assert is_shown(desk)
+    assert read_prompts(file).classes == desk.controller.annotation.classes
+
+
+def test_find_similar_looks_for_the_class_that_is_active(desk, monkeypatch) -> None:
+    asked: list[list[int]] = []
+    replace_search(monkeypatch)
+
+    def collect(*given: Any) -> str:
+        asked.append(given[3])
+        return "examples"
+
+    monkeypatch.setattr("napari_gpcis.similar.collect", collect)
+    panel(desk).list.selectRow(1)
+    desk.robot.press(Qt.Key.Key_4, CONTROL)
+    panel(desk).list.clearSelection()
+    desk.robot.press(Qt.Key.Key_4, CONTROL)
+    desk.robot.press(Qt.Key.Key_F, SHIFT)
+    tool = panel(desk, SimilarPanel).similar
+    desk.until(lambda: tool.candidates and tool.progress is None)
+    assert asked == [[2]]
+    desk.robot.press(Qt.Key.Key_D)
+    desk.robot.press(Qt.Key.Key_T)
+    desk.until(lambda: names(desk).get(3) == "class 4")
+    desk.robot.press(Qt.Key.Key_2, CONTROL)
+    desk.robot.press(Qt.Key.Key_F, SHIFT)
+    assert "'class 2'" in desk.widget.status.text()
+    assert len(asked) == 1
+    assert np.any(desk.labels.data == 3)
