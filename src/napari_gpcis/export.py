@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis import geometry
+from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
+from napari_gpcis.measures import equivalent_diameter, mean_intensities
 from napari_gpcis.sparse_labels import PlaneIndex, SparseLabels, checked
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis.classes import ClassedObjects
+    from napari_gpcis.session.labels import ObjectNote
 
     Labels = NDArray[np.integer[Any]]
 
@@ -58,8 +60,18 @@ COLUMNS = (
     "row_max",
     "column_max",
     "clicks",
+    "class",
+    "equivalent_diameter",
+    "mean_intensity",
+    "origin",
+    "quality",
 )
-"""Columns of the table. Boxes are half-open; ``area_units`` is in ``unit`` squared."""
+"""Columns of the table.
+
+Boxes are half-open; ``area_units`` is in ``unit`` squared, ``equivalent_diameter`` in
+``unit``. ``origin`` is how an object came: ``clicks``, ``found``, ``corrected``. What
+is not known is empty.
+"""
 OME_UNITS = {
     "kilometer": "km",
     "meter": "m",
@@ -238,6 +250,10 @@ def object_table(
     labels: ArrayLike | SparseLabels,
     clicks: Mapping[tuple[PlaneIndex, int], int] | None = None,
     calibration: Calibration | None = None,
+    *,
+    classes: ClassedObjects | None = None,
+    notes: Mapping[tuple[PlaneIndex, int], ObjectNote] | None = None,
+    image: Any = None,
 ) -> list[dict[str, Any]]:
     """Return one row for each object of each plane, see :data:`COLUMNS`.
 
@@ -250,6 +266,13 @@ def object_table(
         an empty entry (it was not made by clicks).
     calibration
         Size and unit of a pixel; a square of side 1 by default.
+    classes
+        Classes of the objects; by default all are of the class ``object``.
+    notes
+        How an object came, by plane and id.
+    image
+        The image, of the shape of the labels, with colours on a further axis or
+        without; for the mean intensity.
 
     Raises
     ------
@@ -257,13 +280,21 @@ def object_table(
         If the labels cannot be used.
     """
     known = calibrated(labels, calibration)
-    image = by_planes(labels, known.axes)
+    objects, named = by_planes(labels, known.axes), classes or ClassedObjects()
     height, width = (known.scale[axis] for axis in known.axes)
     unit = known.units[known.axes[0]]
     rows = []
-    for index in image.planes():
-        for label, (area, box) in image.objects(index).items():
-            mask = image.read(index, box) == label
+    for index in objects.planes():
+        entries = objects.objects(index)
+        means: dict[int, float] = {}
+        if image is not None and entries:
+            place = _plane_of(index, known.axes, len(objects.shape))
+            boxes = [(label, box) for label, (_, box) in entries.items()]
+            means = mean_intensities(_Pixels(objects, index), image[place], boxes)
+        for label, (area, box) in entries.items():
+            mask = objects.read(index, box) == label
+            note = (notes or {}).get((index, label))
+            quality = None if note is None else note.quality
             in_rows, in_cols = mask.sum(axis=1), mask.sum(axis=0)
             values = (
                 label,
@@ -275,9 +306,35 @@ def object_table(
                 float(in_cols @ np.arange(box[1], box[3]) / area),
                 *box,
                 (clicks or {}).get((index, label), ""),
+                named.of(label).name,
+                equivalent_diameter(area, height, width),
+                means.get(label, ""),
+                "" if note is None else note.origin,
+                "" if quality is None else quality,
             )
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
+
+
+class _Pixels:
+    """One plane of labels, of which boxes are read."""
+
+    def __init__(self, labels: SparseLabels, index: PlaneIndex) -> None:
+        self._labels, self._index = labels, index
+
+    def __getitem__(self, place: tuple[slice, slice]) -> Any:
+        """Return the labels of a box."""
+        rows, cols = place
+        box = rows.start, cols.start, rows.stop, cols.stop
+        return self._labels.read(self._index, box)
+
+
+def _plane_of(
+    index: PlaneIndex, axes: tuple[int, int], ndim: int
+) -> tuple[int | slice, ...]:
+    """Return the index of a plane in an array."""
+    steps = iter(index)
+    return tuple(slice(None) if n in axes else next(steps) for n in range(ndim))
 
 
 def write_table(
@@ -285,6 +342,10 @@ def write_table(
     labels: ArrayLike | SparseLabels,
     clicks: Mapping[tuple[PlaneIndex, int], int] | None = None,
     calibration: Calibration | None = None,
+    *,
+    classes: ClassedObjects | None = None,
+    notes: Mapping[tuple[PlaneIndex, int], ObjectNote] | None = None,
+    image: Any = None,
 ) -> None:
     """Write `object_table` as CSV, one row for each object of each plane.
 
@@ -295,7 +356,9 @@ def write_table(
     OSError
         If the disk refuses; an older file stays as it was.
     """
-    rows = object_table(labels, clicks, calibration)
+    rows = object_table(
+        labels, clicks, calibration, classes=classes, notes=notes, image=image
+    )
     with (
         replacing(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as stream,

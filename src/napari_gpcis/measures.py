@@ -56,12 +56,36 @@ def mean_intensities(
         Asked before each object; if true, what is done so far is returned.
     """
     found: dict[int, float] = {}
-    for label, box in boxes:
+    band = _Band(image)
+    for label, box in sorted(boxes, key=lambda item: item[1][0]):
         if cancelled():
             break
-        part = slices(box)
-        mask = np.asarray(labels[part]) == label
-        values: NDArray[Any] = np.asarray(image[part])[mask]
+        mask = np.asarray(labels[slices(box)]) == label
+        values = band.read(box)[mask]
         if values.size:
             found[label] = float(values.mean(dtype=np.float64))
     return found
+
+
+class _Band:
+    """Rows of an image that is read from disk: those of many boxes are read at once."""
+
+    ROWS = 256
+
+    def __init__(self, image: Any) -> None:
+        self._image = image
+        self._rows, self._top, self._bottom = image, 0, int(image.shape[0])
+        if not isinstance(image, np.ndarray):
+            self._bottom = 0
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Return the pixels of a box; boxes come by falling height of their top."""
+        top, left, bottom, right = box
+        if not self._top <= top < bottom <= self._bottom:
+            self._top, self._bottom = (
+                top,
+                min(max(bottom, top + self.ROWS), int(self._image.shape[0])),
+            )
+            self._rows = np.asarray(self._image[self._top : self._bottom])
+        part = self._rows[top - self._top : bottom - self._top, left:right]
+        return np.asarray(part)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    get_args,
+)
 
 import numpy as np
 
@@ -26,11 +34,13 @@ __all__ = [
     "FinishedObject",
     "LabelChange",
     "ObjectLabels",
+    "ObjectNote",
     "Origin",
     "Step",
     "WriteMode",
     "checked_id",
     "finished",
+    "noted",
 ]
 
 
@@ -94,12 +104,61 @@ class FinishedObject:
     quality: float | None = None
     found: bool = False
 
+
+class ObjectNote(NamedTuple):
+    """How an object came.
+
+    Attributes
+    ----------
+    origin
+        By clicks, found by a search, or corrected.
+    clicks
+        Number of its clicks.
+    quality
+        IoU with the object meant that the model expects; ``None`` if it tells none.
+    """
+
+    origin: Origin
+    clicks: int
+    quality: float | None = None
+
+
+class ClickedStep(Protocol):
+    """A step, or its saved form, as far as it tells how an object came."""
+
     @property
-    def origin(self) -> Origin:
-        """How it came: by clicks, found by a search, or corrected by clicks."""
-        if self.how == "replace" or (self.found and len(self.clicks) > 1):
-            return "corrected"
-        return "found" if self.found else "clicks"
+    def how(self) -> Step:
+        """What was done."""
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """Its clicks."""
+
+    @property
+    def found(self) -> bool:
+        """Whether it began with a candidate."""
+
+
+def noted(before: ObjectNote | None, step: ClickedStep) -> ObjectNote | None:
+    """Return the note of an object after a step; ``None`` once it was deleted.
+
+    Parameters
+    ----------
+    before
+        Its note before; ``None`` if it was not there.
+    step
+        What was done to it.
+    """
+    quality, count = getattr(step, "quality", None), len(step.clicks)
+    if step.how == "delete":
+        return None
+    if step.how == "replace":
+        return ObjectNote("corrected", count, quality)
+    if before is not None:
+        return ObjectNote("corrected", before.clicks + count)
+    if step.found:
+        return ObjectNote("found" if count == 1 else "corrected", count, quality)
+    return ObjectNote("clicks", count, quality)
 
 
 class ObjectLabels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,15 @@ from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.saving import export
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.tools.object_list import FLASH
+from napari_gpcis.plugin.tools.object_list import (
+    CLICKS,
+    DIAMETER,
+    FLASH,
+    MEAN,
+    ORIGIN,
+)
 
 LEFT = Qt.MouseButton.LeftButton
 RIGHT = Qt.MouseButton.RightButton
@@ -368,3 +376,37 @@ def test_the_expected_quality_is_a_column_where_the_model_tells_it(
     desk.until(lambda: not panel.list.isColumnHidden(3))
     shown = [panel.table.data(panel.table.index(row, 3)) for row in (0, 1)]
     assert shown == ["", "0.88"]
+
+
+def test_the_list_the_features_and_the_csv_tell_the_same_measures(
+    open_desk, tmp_path
+) -> None:
+    data = np.add.outer(np.arange(80), np.arange(100)).astype(np.float32)
+    desk = open_desk(data, scale=(0.5, 0.5))
+    accept(desk, 30, 40)
+    listed(desk, 1)
+    panel = panel_of(desk)
+    desk.until(lambda: panel.table.rows[0].mean is not None)
+    mask = desk.labels.data == 1
+    area, mean = np.count_nonzero(mask), data[mask].mean()
+    diameter = np.sqrt(4 * area / np.pi) * 0.5
+    cells = [
+        panel.table.data(panel.table.index(0, column))
+        for column in (DIAMETER, MEAN, ORIGIN, CLICKS)
+    ]
+    assert cells == [f"{diameter:.3g}", f"{mean:.4g}", "clicks", 1]
+    desk.until(lambda: len(desk.labels.features) == 1)
+    row = desk.labels.features.iloc[0].to_dict()
+    assert (row["index"], row["class"], row["area"]) == (1, "object", area)
+    assert row["equivalent_diameter"] == pytest.approx(diameter)
+    assert row["mean_intensity"] == pytest.approx(mean)
+    assert (row["origin"], row["clicks"]) == ("clicks", 1)
+    file = tmp_path / "objects.csv"
+    export._table(desk.widget.recovery.autosaver.record)(file, desk.labels.data)
+    with file.open(newline="") as stream:
+        (written,) = csv.DictReader(stream)
+    assert float(written["mean_intensity"]) == pytest.approx(mean)
+    assert float(written["equivalent_diameter"]) == pytest.approx(diameter)
+    assert (written["origin"], written["clicks"]) == ("clicks", "1")
+    desk.image.data = data + 7
+    desk.until(lambda: panel.table.rows[0].mean == pytest.approx(mean + 7))

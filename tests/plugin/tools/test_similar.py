@@ -251,8 +251,9 @@ def test_a_click_on_a_candidate_or_beside_it_corrects_it(desk) -> None:
     desk.robot.press(Qt.Key.Key_N)
     desk.settled(0)
     assert there(desk) == [False, True, False]
-    done = desk.widget.session.objects[-1]
-    assert (done.origin, len(done.clicks)) == ("corrected", 2)
+    label = desk.widget.session.objects[-1].id
+    note = desk.controller.annotation.notes.of(desk.current.plane)[label]
+    assert (note.origin, note.clicks) == ("corrected", 2)
     desk.robot.press(Qt.Key.Key_U)
     desk.settled(2)  # it goes on, and is no candidate again
     assert second not in tool.candidates

@@ -15,6 +15,7 @@ from napari_gpcis.plugin.annotation.click_layers import ClickLayers
 from napari_gpcis.plugin.annotation.context import AnnotationContext
 from napari_gpcis.plugin.annotation.events import AnnotationEvents
 from napari_gpcis.plugin.annotation.jobs import is_tiled, open_plane
+from napari_gpcis.plugin.annotation.notes import ObjectNotes
 from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 from napari_gpcis.plugin.annotation.undo import UndoStack
 from napari_gpcis.plugin.connections import Connections
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import Prompts
+    from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.similar import Candidate
 
     Pixels = tuple[tuple[NDArray[Any], ...], NDArray[Any]]
@@ -74,6 +76,8 @@ class Annotation(QObject):
         Candidates of a search that are no objects, by their plane.
     classes, active_class
         Classes of the objects, and the number of that of objects to come.
+    notes
+        How the objects came.
     candidate_at : Callable, optional
         Returns the candidate that a first click on a plane corrects.
     """
@@ -119,6 +123,7 @@ class Annotation(QObject):
             self._on_drawn,
             self._offered,
         )
+        self.notes = ObjectNotes(self._planes.get)
         self.classes = ClassedObjects()
         self.active_class = 0
         self.rejected: dict[Plane, tuple[Candidate, ...]] = {}
@@ -130,6 +135,7 @@ class Annotation(QObject):
         self.click_layers.changed.connect(self._on_points)
         self.click_layers.refused.connect(self._say)
         self.events.planes_written.connect(self._on_written)
+        self.events.step_made.connect(self._on_step_made)
         self.events.current_changed.connect(self.clear_message)
         for name in DIMS_EVENTS:
             self._connections.connect(viewer.dims.events[name], self._on_dims)
@@ -338,6 +344,9 @@ class Annotation(QObject):
         current = self.current
         if current is not None and current.session is None:
             self.enter_plane()
+
+    def _on_step_made(self, plane: Plane, made: SavedSession) -> None:
+        self.notes.add(plane, made.objects)
 
     def _on_painted(self, event: Any) -> None:
         """Take note of what the user has drawn by hand."""

@@ -281,7 +281,15 @@ def _tiff(record: Record) -> Write:
 
 def _table(record: Record) -> Write:
     known = calibration(record, record.axes)
-    return partial(write_table, clicks=record.click_counts(), calibration=known)
+    notes = record.notes()
+    return partial(
+        write_table,
+        clicks={key: note.clicks for key, note in notes.items()},
+        calibration=known,
+        classes=record.classes,
+        notes=notes,
+        image=record.image,
+    )
 
 
 def _coco(record: Record) -> Write:

@@ -7,7 +7,7 @@ with them the list of what was done. The record outlives them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ReferenceType, ref
 
 from qtpy.QtCore import QObject, Signal
@@ -18,6 +18,7 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.viewer.stack_files import plane_files
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane
+from napari_gpcis.session.labels import noted
 from napari_gpcis.session.saved import (
     SavedCandidate,
     SavedObject,
@@ -26,12 +27,13 @@ from napari_gpcis.session.saved import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from napari.layers import Image, Labels
 
     from napari_gpcis.plugin.annotation.annotation import Annotation, Pixels
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.session.labels import ObjectNote
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
 
@@ -240,6 +242,8 @@ class Record(QObject):
                 record.now = replace(plane.sessions[-1], objects=())
             place = Plane(plane.axes, plane.steps)
             self._planes[place] = record
+            if self._annotation is not None:
+                self._annotation.notes.add(place, plane.objects)
             if self._annotation is not None and plane.rejected:
                 shape = place.shape(self._shape)
                 self._annotation.rejected[place] = tuple(
@@ -276,25 +280,41 @@ class Record(QObject):
         annotation = self._annotation
         return self._classes if annotation is None else annotation.classes
 
-    def click_counts(self) -> dict[tuple[tuple[int, ...], int], int]:
-        """Return the number of clicks of each object, by plane index and id.
+    def notes(self) -> dict[tuple[tuple[int, ...], int], ObjectNote]:
+        """Return how each object came, by plane index and id.
 
         Planes are those along :attr:`axes`.
         """
-        counts: dict[tuple[tuple[int, ...], int], int] = {}
+        found: dict[tuple[tuple[int, ...], int], ObjectNote] = {}
         for plane in self.saved().planes:
             if plane.axes != self.axes:
                 continue
             index = tuple(
                 step for axis, step in enumerate(plane.steps) if axis not in plane.axes
             )
+            notes: dict[int, ObjectNote | None] = {}
             for done in plane.objects:
-                key = index, done.id or 0
-                if done.how in ("replace", "delete"):
-                    counts.pop(key, None)
-                if done.how != "delete":
-                    counts[key] = counts.get(key, 0) + len(done.clicks)
-        return counts
+                notes[done.id or 0] = noted(notes.get(done.id or 0), done)
+            known = {} if self._annotation is None else self._judged(plane)
+            for label, note in notes.items():
+                if note is not None:
+                    found[index, label] = known.get(label, note)
+        return found
+
+    def _judged(self, plane: SavedPlane) -> Mapping[int, ObjectNote]:
+        """Return the notes of a plane with what the model expects, which is not saved.
+
+        Planes without an open session have none.
+        """
+        annotation = self._annotation
+        place = Plane(plane.axes, plane.steps)
+        return {} if annotation is None else annotation.notes.of(place)
+
+    @property
+    def image(self) -> Any:
+        """Pixels of the image at full resolution; ``None`` after the annotation."""
+        annotation = self._annotation
+        return None if annotation is None else full_resolution(annotation.image)
 
     @property
     def axes(self) -> tuple[int, int]:

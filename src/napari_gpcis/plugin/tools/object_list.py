@@ -22,21 +22,22 @@ from qtpy.QtGui import QColor
 
 from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.geometry import Entry, scan
+from napari_gpcis.measures import equivalent_diameter, mean_intensities
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.tools.base import Tool
-from napari_gpcis.plugin.viewer.planes import Plane, layer_shape
+from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari.layers import Labels
     from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
-    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.session.labels import ObjectNote
 
     Index = QModelIndex | QPersistentModelIndex
 
@@ -55,12 +56,18 @@ NEWS = 30
 
 
 class Found(NamedTuple):
-    """One object on one plane, with its expected IoU where the model tells it."""
+    """One object on one plane, how it came, and its mean intensity, where known."""
 
     label: int
     plane: Plane
     entry: Entry
-    quality: float | None = None
+    note: ObjectNote | None = None
+    mean: float | None = None
+
+    @property
+    def quality(self) -> float | None:
+        """Expected IoU, where the model tells it."""
+        return None if self.note is None else self.note.quality
 
     @property
     def place(self) -> tuple[int, Plane]:
@@ -86,7 +93,7 @@ class ObjectIndex(Tool):
         super().__init__(controller, parent)
         self._planes: dict[Plane, dict[int, Entry]] = {}
         self._found: dict[Plane, list[Found]] = {}
-        self._qualities: dict[tuple[int, Plane], float | None] = {}
+        self._means: dict[Plane, dict[int, float]] = {}
         self._axes: tuple[int, int] | None = None
         self._waiting: set[Plane] = set()
         self._thread = BackgroundThread(self, "object index")
@@ -127,7 +134,7 @@ class ObjectIndex(Tool):
         self.follow(events.objects_changed, self._on_plane_changed)
         self.follow(events.planes_written, self.look_up)
         self.follow(events.clicks_changed, self._on_running)
-        self.follow(events.accepted, self._on_accepted)
+        self.follow(annotation.image.events.data, self._on_image)
         self.follow(events.drawn_by_others, self._on_plane_changed)
         self.follow(labels.events.data, self._on_data)
 
@@ -139,7 +146,7 @@ class ObjectIndex(Tool):
         self._waiting.clear()
         self._planes.clear()
         self._found.clear()
-        self._qualities.clear()
+        self._means.clear()
         self._axes = None
         self.changed.emit()
 
@@ -159,12 +166,10 @@ class ObjectIndex(Tool):
         if self.current is not None:
             self.look_up([self.current.plane])
 
-    def _on_accepted(self, plane: PlaneAnnotation, label: int) -> None:
-        """Take note of how good the model thinks that an object is."""
-        session = plane.session
-        if session is not None and session.steps:
-            self._qualities[label, plane.plane] = session.steps[-1].quality
-            self._planes.pop(plane.plane, None)
+    def _on_image(self, *_: Any) -> None:
+        """Measure all objects anew."""
+        self._means.clear()
+        self.look_up(self._planes)
 
     def _on_running(self, *_: Any) -> None:
         self._telling.throttle()
@@ -186,28 +191,77 @@ class ObjectIndex(Tool):
         annotation = self.annotation
         if annotation is None:
             return
-        data = annotation.layers.labels.data
+        data, image = annotation.layers.labels.data, full_resolution(annotation.image)
         for plane in sorted(self._waiting, key=lambda plane: plane.steps):
-            job = partial(scan, plane.take(data))
+            job = partial(
+                _measured,
+                plane.take(data),
+                plane.take(image),
+                self._planes.get(plane, {}),
+                self._means.get(plane, {}),
+            )
             found = partial(self._on_found, plane)
             self._thread.submit(plane, job, found, partial(self._on_failed, plane))
 
     def _on_found(
-        self, plane: Plane, entries: dict[int, Entry] | None, _seconds: float
+        self, plane: Plane, measured: _Measured | None, _seconds: float
     ) -> None:
         self._waiting.discard(plane)
-        if entries is None or plane.axes != self._axes:
+        if measured is None or self.annotation is None or plane.axes != self._axes:
             return
-        if self._planes.get(plane, {}) != entries:
-            self._planes[plane] = entries
-            self._found[plane] = [
-                Found(label, plane, entry, self._qualities.get((label, plane)))
-                for label, entry in entries.items()
-            ]
+        self._planes[plane], self._means[plane] = measured
+        notes, means = self.annotation.notes.of(plane), measured.means
+        self._found[plane] = [
+            Found(label, plane, entry, notes.get(label), means.get(label))
+            for label, entry in measured.entries.items()
+        ]
         self._telling.throttle()
 
     def _on_failed(self, plane: Plane, _error: Exception) -> None:
         self._waiting.discard(plane)
+
+
+FEW = 500
+"""So many objects of a plane are measured anew whenever one of them has changed."""
+
+
+class _Measured(NamedTuple):
+    """Sizes and places of the objects of a plane, and their mean intensities."""
+
+    entries: dict[int, Entry]
+    means: dict[int, float]
+
+
+def _measured(
+    labels: Any,
+    image: Any,
+    entries: Mapping[int, Entry],
+    means: Mapping[int, float],
+    cancelled: Callable[[], bool],
+) -> _Measured | None:
+    """Look up the objects of a plane, and measure those that have changed.
+
+    Parameters
+    ----------
+    labels, image
+        The plane.
+    entries, means
+        What was found before.
+    cancelled
+        Asked now and then; if true the answer is ``None``.
+    """
+    now = scan(labels, cancelled)
+    if now is None:
+        return None
+    few = len(now) <= FEW
+    changed = [
+        (label, entry.box)
+        for label, entry in now.items()
+        if few or label not in means or entries.get(label) != entry
+    ]
+    again = mean_intensities(labels, image, changed, cancelled)
+    kept = {label: means[label] for label in now if label in means}
+    return None if cancelled() else _Measured(now, {**kept, **again})
 
 
 def planes_of(shape: tuple[int, ...], axes: tuple[int, int]) -> list[Plane]:
@@ -264,15 +318,34 @@ class Flash(Tool):
         self._left -= 1
 
 
-COLUMNS = ("Object", "Area (px)", "Plane", "Quality", "Class")
-PLANE, QUALITY, CLASS = 2, 3, 4
-"""Columns that are not always shown."""
-_QUALITY = "How well the model expects the mask to fit (IoU)."
+COLUMNS = (
+    "Object",
+    "Area (px)",
+    "Plane",
+    "Quality",
+    "Class",
+    "Mean",
+    "\u00d8 ({})",
+    "From",
+    "Clicks",
+)
+PLANE, QUALITY, CLASS, MEAN, DIAMETER, ORIGIN, CLICKS = range(2, 9)
+ORDER = (0, CLASS, 1, DIAMETER, MEAN, ORIGIN, CLICKS, QUALITY, PLANE)
+"""Columns from left to right."""
+_ABOUT = {
+    QUALITY: "How well the model expects the mask to fit (IoU).",
+    MEAN: "Mean of the image on the object, of all its channels.",
+    DIAMETER: "Diameter of a disk of the same area.",
+    ORIGIN: "By clicks, found by Find similar, or corrected.",
+    CLICKS: "Number of clicks.",
+}
+UNITS = {"micrometer": "\u00b5m", "nanometer": "nm", "millimeter": "mm", "pixel": "px"}
+"""Short names of units."""
 _NOWHERE = QModelIndex()
 
 
 class ObjectTable(QAbstractTableModel):
-    """Table of finished objects: id with its colour, area, plane."""
+    """Table of finished objects: id with its colour, measures, how it came."""
 
     replacing = Signal(int, int)
     """Emitted with the first of some rows and the one after them, before they go."""
@@ -283,6 +356,7 @@ class ObjectTable(QAbstractTableModel):
         super().__init__()
         self.rows: list[Found] = []
         self.classes = ClassedObjects()
+        self._pixel, self._unit = (1.0, 1.0), "px"
         self._labels: Labels | None = None
         self._column, self._descending = 0, False
 
@@ -300,6 +374,7 @@ class ObjectTable(QAbstractTableModel):
             The layer whose colours they have.
         """
         self._labels = labels
+        self._know_pixel(rows)
         rows = self._in_order(rows)
         first, old, new = _differing(self.rows, rows)
         if first == old and first == new:
@@ -314,6 +389,19 @@ class ObjectTable(QAbstractTableModel):
             self.rows = rows
             self.endInsertRows()
         self.replaced.emit(first, new)
+
+    def _know_pixel(self, rows: list[Found]) -> None:
+        """Take the size and unit of a pixel from the layer."""
+        if self._labels is None or not rows:
+            return
+        axes = rows[0].plane.axes
+        height, width = (abs(float(self._labels.scale[axis])) for axis in axes)
+        unit = str(getattr(self._labels, "units", ["pixel"] * 9)[axes[0]])
+        now = (height, width), UNITS.get(unit, unit)
+        if now != (self._pixel, self._unit):
+            self._pixel, self._unit = now
+            horizontal = Qt.Orientation.Horizontal
+            self.headerDataChanged.emit(horizontal, DIAMETER, DIAMETER)
 
     def show_classes(self, classes: ClassedObjects) -> None:
         """Show other classes of the objects."""
@@ -363,10 +451,9 @@ class ObjectTable(QAbstractTableModel):
         """Return the heading of a column."""
         if orientation is Qt.Orientation.Horizontal:
             if role == Qt.ItemDataRole.DisplayRole:
-                return COLUMNS[section]
+                return COLUMNS[section].format(self._unit)
             if role == Qt.ItemDataRole.ToolTipRole:
-                about = _QUALITY if section == QUALITY else ""
-                return f"{about} Click to sort.".strip()
+                return f"{_ABOUT.get(section, '')} Click to sort.".strip()
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -382,11 +469,23 @@ class ObjectTable(QAbstractTableModel):
             return None
         if index.column() == CLASS:
             return self.classes.of(found.label).name
-        if index.column() == 2:
+        return self._text(found, index.column())
+
+    def _text(self, found: Found, column: int) -> Any:
+        """Return the content of one cell."""
+        note, mean = found.note, found.mean
+        if column == PLANE:
             return ", ".join(map(str, place_of(found)))
-        if index.column() == 3:
+        if column == QUALITY:
             return "" if found.quality is None else f"{found.quality:.2f}"
-        return (found.label, found.entry.area)[index.column()]
+        if column == MEAN:
+            return "" if mean is None else f"{mean:.4g}"
+        if column == DIAMETER:
+            return f"{equivalent_diameter(found.entry.area, *self._pixel):.3g}"
+        if column in (ORIGIN, CLICKS):
+            known = ("", "") if note is None else (note.origin, note.clicks)
+            return known[column - ORIGIN]
+        return (found.label, found.entry.area)[column]
 
     def _class_of(self, found: Found) -> int:
         """Return the number of the class of an object."""
@@ -411,6 +510,11 @@ _KEYS: tuple[Callable[[Found], Any], ...] = (
     lambda found: found.entry.area,
     place_of,
     lambda found: -1.0 if found.quality is None else found.quality,
+    lambda found: found.label,  # of the class: the table knows it
+    lambda found: -np.inf if found.mean is None else found.mean,
+    lambda found: found.entry.area,
+    lambda found: "" if found.note is None else found.note.origin,
+    lambda found: -1 if found.note is None else found.note.clicks,
 )
 """What the columns are sorted by."""
 

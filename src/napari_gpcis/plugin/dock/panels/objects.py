@@ -37,6 +37,7 @@ from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.object_list import (
     CLASS,
+    ORDER,
     PLANE,
     QUALITY,
     Flash,
@@ -44,6 +45,7 @@ from napari_gpcis.plugin.tools.object_list import (
     ObjectTable,
 )
 from napari_gpcis.plugin.tools.objects.classes import ObjectClasses
+from napari_gpcis.plugin.tools.objects.features import LabelFeatures
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.viewer.planes import center_on, zoom_to
 
@@ -74,7 +76,9 @@ DELETE_HELP = (
 SUMMARY_HELP = "How many there are on all planes."
 NOT_STARTED = "Press Start to see the finished objects."
 NO_OBJECT = "No finished object yet: click, then accept."
-CLASS_TEXT, CLASS_WIDTH = "Class", 130
+CLASS_TEXT, CLASS_WIDTH, ARROW = "Class", 130, "\u25be"
+NO_INDICATOR = "QToolButton::menu-indicator { image: none; }"
+"""Napari's style draws the arrow of a menu over the text: it is part of the text."""
 CLASS_HELP = (
     "Classes of objects, with names and colours. A class is given to the object that "
     "you chose by a click, or to those that are selected in the list; without any, to "
@@ -97,6 +101,7 @@ class ObjectsPanel(Panel):
         self.index = ObjectIndex(controller, self)
         self.picking = Picking(controller, self)
         self.flash = Flash(controller, self)
+        self.features = LabelFeatures(controller, self.index, self)
         self.classes = ObjectClasses(controller, self.labels_chosen, self)
         self.table = ObjectTable()
         self._chosen: set[tuple[int, Plane]] = set()
@@ -125,9 +130,10 @@ class ObjectsPanel(Panel):
             (self.next_button, self.refine_button, self.delete_button)
         ):
             buttons.addWidget(button, 0, column)
-        self.class_button.setText(CLASS_TEXT)
+        self.class_button.setText(f"{CLASS_TEXT} {ARROW}")
         self.class_button.setToolTip(CLASS_HELP)
         self.class_button.setAutoRaise(True)
+        self.class_button.setStyleSheet(NO_INDICATOR)
         self.class_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.class_button.setMenu(QMenu(self.class_button))
         top = QHBoxLayout()
@@ -149,7 +155,11 @@ class ObjectsPanel(Panel):
         rows.hide()
         height = view.fontMetrics().height() + 6
         rows.setDefaultSectionSize(height)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setResizeContentsPrecision(0)  # of the rows in sight
+        header.setStretchLastSection(True)
+        for place, column in enumerate(ORDER):
+            header.moveSection(header.visualIndex(column), place)
         header.setHighlightSections(False)
         context = header.sizeHint().height() + 2 * view.frameWidth()
         view.setMinimumHeight(height * ROWS_SEEN + context)
@@ -173,7 +183,8 @@ class ObjectsPanel(Panel):
         controller.started.connect(self._on_started)
         controller.stopped.connect(self._show_objects)
         self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
-        self.destroyed.connect(partial(_end, self.index.end_thread))
+        for thread in (self.index, self.features):
+            self.destroyed.connect(partial(_end, thread.end_thread))
 
     @property
     def sorted(self) -> ObjectTable:
@@ -196,6 +207,7 @@ class ObjectsPanel(Panel):
         self.picking.close()
         self.classes.close()
         self.flash.close()
+        self.features.close()
         self.index.close()
 
     def _on_started(self, annotation: Any) -> None:
@@ -247,7 +259,7 @@ class ObjectsPanel(Panel):
             name = f"{CLASS_TEXT}: {known.classes[self.classes.active].name}"
         short = self.class_button.fontMetrics()
         elided = short.elidedText(name, Qt.TextElideMode.ElideRight, CLASS_WIDTH)
-        self.class_button.setText(elided)
+        self.class_button.setText(f"{elided} {ARROW}")
 
     def _offer_classes(self) -> None:
         """Fill the menu: the classes, a new one, and how they look."""
