@@ -20,7 +20,7 @@ from napari_gpcis import geometry
 from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
-from napari_gpcis.measures import equivalent_diameter, mean_intensities
+from napari_gpcis.measures import PlanePixels, equivalent_diameter, mean_intensities
 from napari_gpcis.sparse_labels import PlaneIndex, SparseLabels, checked
 
 if TYPE_CHECKING:
@@ -290,7 +290,8 @@ def object_table(
         if image is not None and entries:
             place = _plane_of(index, known.axes, len(objects.shape))
             boxes = [(label, box) for label, (_, box) in entries.items()]
-            means = mean_intensities(_Pixels(objects, index), image[place], boxes)
+            pixels = PlanePixels(image, place)
+            means = mean_intensities(_Pixels(objects, index), pixels, boxes)
         for label, (area, box) in entries.items():
             mask = objects.read(index, box) == label
             note = (notes or {}).get((index, label))

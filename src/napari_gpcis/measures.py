@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.geometry import Box
 
-__all__ = ["equivalent_diameter", "mean_intensities"]
+__all__ = ["PlanePixels", "equivalent_diameter", "mean_intensities"]
 
 
 def equivalent_diameter(area: int, height: float = 1.0, width: float = 1.0) -> float:
@@ -56,8 +56,9 @@ def mean_intensities(
         Asked before each object; if true, what is done so far is returned.
     """
     found: dict[int, float] = {}
-    band = _Band(image)
-    for label, box in sorted(boxes, key=lambda item: item[1][0]):
+    ordered = sorted(boxes, key=lambda item: item[1][0])
+    band = _Band(image, len(ordered))
+    for label, box in ordered:
         if cancelled():
             break
         mask = np.asarray(labels[slices(box)]) == label
@@ -67,25 +68,50 @@ def mean_intensities(
     return found
 
 
+class PlanePixels:
+    """Plane of an array, on disk perhaps, of which parts are read when asked for.
+
+    Parameters
+    ----------
+    data
+        The array, of any number of axes.
+    index
+        Index of the plane: a number, or the whole axis for rows and for columns.
+    """
+
+    def __init__(self, data: Any, index: tuple[int | slice, ...]) -> None:
+        self._data, self._index = data, index
+        self.in_memory = isinstance(data, np.ndarray)
+        whole = (n for n, one in enumerate(index) if isinstance(one, slice))
+        self.shape = tuple(int(data.shape[axis]) for axis in whole)
+
+    def __getitem__(self, place: tuple[slice, slice]) -> NDArray[Any]:
+        """Return the pixels of some rows and columns."""
+        parts = iter(place)
+        index = (next(parts) if isinstance(n, slice) else n for n in self._index)
+        return np.asarray(self._data[tuple(index)])
+
+
 class _Band:
-    """Rows of an image that is read from disk: those of many boxes are read at once."""
+    """Rows of an image: of one on disk those of many boxes are read at once."""
 
-    ROWS = 256
+    ROWS, FEW = 256, 16
 
-    def __init__(self, image: Any) -> None:
-        self._image = image
-        self._rows, self._top, self._bottom = image, 0, int(image.shape[0])
-        if not isinstance(image, np.ndarray):
-            self._bottom = 0
+    def __init__(self, image: Any, count: int) -> None:
+        self._image, self._pixels = image, image
+        self._top, self._bottom = 0, 0
+        in_memory = getattr(image, "in_memory", isinstance(image, np.ndarray))
+        self._one_by_one = in_memory or count <= self.FEW
 
     def read(self, box: Box) -> NDArray[Any]:
-        """Return the pixels of a box; boxes come by falling height of their top."""
+        """Return the pixels of a box; boxes come from the top to the bottom."""
         top, left, bottom, right = box
+        if self._one_by_one:
+            return np.asarray(self._image[slices(box)])
         if not self._top <= top < bottom <= self._bottom:
-            self._top, self._bottom = (
-                top,
-                min(max(bottom, top + self.ROWS), int(self._image.shape[0])),
-            )
-            self._rows = np.asarray(self._image[self._top : self._bottom])
-        part = self._rows[top - self._top : bottom - self._top, left:right]
+            lowest = max(bottom, top + self.ROWS)
+            self._top, self._bottom = top, min(lowest, int(self._image.shape[0]))
+            rows = slice(self._top, self._bottom)
+            self._pixels = np.asarray(self._image[rows, slice(0, None)])
+        part = self._pixels[top - self._top : bottom - self._top, left:right]
         return np.asarray(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -18,6 +19,7 @@ from napari_gpcis.geometry import slices
 from napari_gpcis.inference.engine import FrameFeatures
 from napari_gpcis.inference.tiled import TiledPlane
 from napari_gpcis.model.gpcis import build_model
+from napari_gpcis.prompts import read_prompts
 from napari_gpcis.similar import Candidate, Examples, resolved
 from napari_gpcis.similar.examples import Points, _points, farthest_points
 from napari_gpcis.similar.similarity import (
@@ -285,6 +287,57 @@ def test_a_real_network_replays_candidates_as_well(tmp_path):
     session.save(tmp_path / "clicks.json")
     again = Session.load(tmp_path / "clicks.json", segmenter, IMAGE, labels=labels)
     assert_array_equal(again.labels, session.labels)
+
+
+def test_what_was_found_replays_in_its_view_and_older_files_as_they_did(
+    session, tmp_path, monkeypatch
+):
+    session.accept_candidates(session.find_similar()[:2])
+    session.save(tmp_path / "clicks.json")
+    asked, step = [], Segmenter.step
+
+    def spy(self, *given, exact_view=False):
+        asked.append(exact_view)
+        return step(self, *given, exact_view=exact_view)
+
+    monkeypatch.setattr(Segmenter, "step", spy)
+    segmenter, labels = blob_segmenter(), np.where(TRUTH == 6, 6, 0)
+    again = Session.load(tmp_path / "clicks.json", segmenter, IMAGE, labels=labels)
+    assert asked == [True, True]
+    assert [one.found for one in again.objects] == [True, True]
+    data = json.loads((tmp_path / "clicks.json").read_text())
+    assert data["version"] == 4
+    data["version"] = 3
+    for one in data["objects"]:
+        assert one.pop("found")
+    (tmp_path / "older.json").write_text(json.dumps(data))
+    Session.load(tmp_path / "older.json", segmenter, IMAGE, labels=labels)
+    assert asked[2:] == [False, False]
+
+
+def test_rejections_and_classes_are_saved(session, tmp_path):
+    found = session.find_similar()
+    session.accept_candidates(found[4:6])
+    session.reject_candidate(*found[:2])
+    session.classify([7], "cell", "#00ff00")
+    with pytest.raises(InputError, match="got 99"):
+        session.classify([99], "cell")
+    session.save(tmp_path / "clicks.json")
+    labels = np.where(TRUTH == 6, 6, 0)
+    again = Session.load(
+        tmp_path / "clicks.json", blob_segmenter(), IMAGE, labels=labels
+    )
+    for one, other in zip(again.rejected, found, strict=False):
+        assert (one.box, one.click) == (other.box, other.click)
+        assert_array_equal(one.mask, other.mask)
+    assert len(again.rejected) == 2
+    assert not {one.click for one in again.find_similar(least=0)} & {
+        one.click for one in found[:2]
+    }
+    assert again.classes.of(7) == ("cell", "#00ff00")
+    assert again.classes.of(8).name == "object"
+    saved = read_prompts(tmp_path / "clicks.json")
+    assert (saved.classes, len(saved.planes[0].rejected)) == (again.classes, 2)
 
 
 def test_what_was_rejected_does_not_return_until_that_is_taken_back(session):

@@ -22,7 +22,7 @@ from qtpy.QtGui import QColor
 
 from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.geometry import Entry, scan
-from napari_gpcis.measures import equivalent_diameter, mean_intensities
+from napari_gpcis.measures import PlanePixels, equivalent_diameter, mean_intensities
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.tools.base import Tool
@@ -196,7 +196,7 @@ class ObjectIndex(Tool):
             job = partial(
                 _measured,
                 plane.take(data),
-                plane.take(image),
+                PlanePixels(image, plane.index),
                 self._planes.get(plane, {}),
                 self._means.get(plane, {}),
             )
@@ -222,7 +222,7 @@ class ObjectIndex(Tool):
 
 
 FEW = 500
-"""So many objects of a plane are measured anew whenever one of them has changed."""
+"""So many objects of a plane in memory are measured anew whenever one has changed."""
 
 
 class _Measured(NamedTuple):
@@ -234,7 +234,7 @@ class _Measured(NamedTuple):
 
 def _measured(
     labels: Any,
-    image: Any,
+    image: PlanePixels,
     entries: Mapping[int, Entry],
     means: Mapping[int, float],
     cancelled: Callable[[], bool],
@@ -253,7 +253,7 @@ def _measured(
     now = scan(labels, cancelled)
     if now is None:
         return None
-    few = len(now) <= FEW
+    few = len(now) <= FEW and image.in_memory
     changed = [
         (label, entry.box)
         for label, entry in now.items()

@@ -215,7 +215,8 @@ class SimilarObjects(Tool):
         self._name = self.plane_name
         tell = partial(self._searched.emit, self._stop)
         rejected = annotation.rejected.get(plane, ())
-        job = _job(current.session, labels, ids, rejected, others, self._stop, tell)
+        only = ids if classes.used or not ids else None
+        job = _job(current.session, labels, only, rejected, others, self._stop, tell)
         self.ask(job, self._on_found, self._on_failed)
         self._show()
 
@@ -503,7 +504,7 @@ def _numbered(
 def _job(
     session: Session,
     labels: NDArray[np.integer],
-    ids: list[int],
+    ids: list[int] | None,
     rejected: tuple[Candidate, ...],
     others: Examples | None,
     stop: Event,
@@ -517,7 +518,7 @@ def _job(
         from napari_gpcis.similar import collect, resolved, search  # heavy
 
         own = examples = None
-        if ids:
+        if ids is None or ids:
             own = examples = collect(segmenter, prepared, labels, ids, rejected)
         if others is not None:
             examples = others if own is None else others.joined(own)
