@@ -424,12 +424,11 @@ class SimilarObjects(Tool):
     # The window -------------------------------------------------------------------
 
     def _on_clicks(self, *_: object) -> None:
-        """Let clicks go first."""
-        if self.progress is None:
-            return
-        if self.current is not None and self.current.clicks:
+        """Let clicks go first; offer again what is not clicked on any more."""
+        if self.progress is not None and self.current and self.current.clicks:
             self.cancel()
-        self._check_taken_up()
+        if self._taken_up:
+            self._check_taken_up()
 
     def _on_plane(self) -> None:
         """Forget the candidates of another plane."""
