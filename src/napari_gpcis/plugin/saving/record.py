@@ -295,7 +295,7 @@ class Record(QObject):
             notes: dict[int, ObjectNote | None] = {}
             for done in plane.objects:
                 notes[done.id or 0] = noted(notes.get(done.id or 0), done)
-            known = {} if self._annotation is None else self._judged(plane)
+            known = self._judged(plane)
             for label, note in notes.items():
                 if note is not None:
                     found[index, label] = known.get(label, note)

@@ -263,21 +263,22 @@ class ObjectsPanel(Panel):
 
     def _offer_classes(self) -> None:
         """Fill the menu: the classes, a new one, and how they look."""
-        menu, known, active = self.class_button.menu(), self.classes.known, None
+        menu, known = self.class_button.menu(), self.classes.known
+        active = self.classes.active
+        chosen = known.classes[active].name
         menu.clear()
         for number, (name, colour) in enumerate(known.classes):
             key = key_of(f"class_{number + 1}") if number < CLASS_KEYS else ""
             action = menu.addAction(f"{name}\t{key}" if key else name)
             action.setIcon(_square(colour))
             action.setCheckable(True)
-            action.setChecked(number == self.classes.active)
+            action.setChecked(number == active)
             action.triggered.connect(partial(self._choose_class, number))
-            active = (number, name) if number == self.classes.active else active
         menu.addSeparator()
         menu.addAction(NEW_CLASS, self._on_new_class)
-        if active is not None:
-            menu.addAction(RENAME.format(active[1]), partial(self._on_rename, *active))
-            menu.addAction(COLOUR.format(active[1]), partial(self._on_colour, *active))
+        rename = partial(self._on_rename, active, chosen)
+        menu.addAction(RENAME.format(chosen), rename)
+        menu.addAction(COLOUR.format(chosen), partial(self._on_colour, active))
 
     def _choose_class(self, number: int, *_: Any) -> None:
         self.classes.choose(number)
@@ -294,7 +295,7 @@ class ObjectsPanel(Panel):
         if given:
             self._named(number, name)
 
-    def _on_colour(self, number: int, _name: str) -> None:
+    def _on_colour(self, number: int) -> None:
         known = self.classes.known.classes[number]
         chosen = QColorDialog.getColor(QColor(known.colour), self)
         if chosen.isValid():
