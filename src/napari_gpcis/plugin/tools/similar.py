@@ -516,11 +516,13 @@ def _job(
     def work(cancelled: Callable[[], bool]) -> SearchResult:
         from napari_gpcis.similar import collect, resolved, search  # heavy
 
-        own = examples = None
-        if ids is None or ids:
+        own: Examples | None = None
+        if others is None or ids is None or ids:
             own = examples = collect(segmenter, prepared, labels, ids, rejected)
-        if others is not None:
-            examples = others if own is None else others.joined(own)
+            if others is not None:
+                examples = others.joined(own)
+        else:
+            examples = others
         found: list[Candidate] = []
         told = time.monotonic()
         for part in search(

@@ -30,7 +30,7 @@ class _Given(NamedTuple):
 
     before: dict[int, int]
     after: dict[int, int]
-    count: int
+    classes: int
 
 
 class ObjectClasses(Tool):
@@ -81,7 +81,7 @@ class ObjectClasses(Tool):
         self.follow(events.accepted, self._on_accepted)
         self.follow(events.edit_undone, self._on_undone)
         self.follow(events.edit_redone, self._on_redone)
-        self.follow(events.classes_changed, self.changed)
+        self.follow(events.classes_changed, self._on_classes)
         self.changed.emit()
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
@@ -145,6 +145,9 @@ class ObjectClasses(Tool):
             annotation.classes = classes
             annotation.events.classes_changed.emit()
 
+    def _on_classes(self) -> None:
+        self.changed.emit()
+
     def _on_accepted(self, plane: PlaneAnnotation, label: int) -> None:
         """Give a new object the active class; one that is redone keeps its own."""
         session, annotation = plane.session, self.annotation
@@ -160,7 +163,7 @@ class ObjectClasses(Tool):
         given = self._edits.get(edit)
         if given is not None:
             known = self.known.assigned(given.before)
-            self._set(known.without_unused(max(given.count, self.active + 1)))
+            self._set(known.without_unused(max(given.classes, self.active + 1)))
 
     def _on_redone(self, edit: ObjectEdit) -> None:
         given = self._edits.get(edit)
