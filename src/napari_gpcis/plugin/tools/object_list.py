@@ -88,6 +88,8 @@ class ObjectIndex(Tool):
 
     changed = Signal()
     """Emitted when objects were added, changed or deleted."""
+    looked_up = Signal()
+    """Emitted when a plane was looked up anew; not at a click."""
 
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(controller, parent)
@@ -216,6 +218,7 @@ class ObjectIndex(Tool):
             for label, entry in measured.entries.items()
         ]
         self._telling.throttle()
+        self.looked_up.emit()
 
     def _on_failed(self, plane: Plane, _error: Exception) -> None:
         self._waiting.discard(plane)

@@ -63,7 +63,7 @@ class LabelFeatures(Tool):
         self._thread = BackgroundThread(self, "features of objects")
         self._debouncer = Debouncer(self._make, DELAY, self)
         self._shown: pd.DataFrame | None = None
-        index.changed.connect(self._on_change)
+        index.looked_up.connect(self._on_change)
 
     def close(self) -> None:
         """Let go of the annotation, and end the thread."""
