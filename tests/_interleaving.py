@@ -26,6 +26,7 @@ from napari_gpcis.plugin.tools.drawing import DrawingTool
 from napari_gpcis.plugin.tools.hover import Hover
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.next_click import NextClickGuide
+from napari_gpcis.plugin.tools.objects.regrouping import Regrouping
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.tools.similar import SimilarObjects
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
@@ -83,6 +84,7 @@ class User:
         self.done: list[tuple[str, tuple[int, ...]]] = []
         self.autosaver = Autosaver(bench.controller)
         self.picking = Picking(bench.controller)
+        self.regrouping = Regrouping(bench.controller, self.picking)
         self.boxes = DrawingTool(bench.controller)
         self.hover = Hover(bench.controller)
         self.outline = CurrentOutline(bench.controller)
@@ -144,7 +146,10 @@ class User:
         """Each tool has the answer to its own last question."""
         worker, current = self.annotation.worker, self.annotation.current
         tools = self.hover, self.guide, self.watcher, self.picking, self.alternatives
-        for tool in (*tools, self.similar):
+        assert (self.regrouping.task is None) == (
+            self.annotation.click_layers.taker is None
+        )
+        for tool in (*tools, self.similar, self.regrouping):
             assert tool.annotation is self.annotation
             assert not worker.busy(tool.key)
         assert not worker.any_busy
@@ -212,6 +217,23 @@ class User:
         clicks = self.annotation.click_layers
         clicks.settle()
         clicks.doubled.emit(np.array(self._place(row, col), float))
+
+    def regroup(self, row: int, col: int, splits: int) -> None:
+        """Begin to split or to merge, with a click or two as the mouse makes them."""
+        name = "split_object" if splits else "merge_objects"
+        self.bench.controller.command(name)
+        clicks = self.annotation.click_layers
+        for at in ((row, col), (row + 4, col + 3)):
+            if clicks.taker is not None:
+                clicks._pressed, clicks._instead = True, "take"
+                self.annotation.layers.positive.add(self._place(*at))
+                self.turn()
+
+    def merge(self, one: int, other: int) -> None:
+        """Merge two objects, on any planes."""
+        there = self._objects()
+        chosen = {there[number % len(there)] for number in (one, other) if there}
+        self.annotation.merge(sorted(chosen, key=str))
 
     def with_the_chosen(self, number: int) -> None:
         """Press a button of the banner."""
@@ -513,6 +535,8 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "click_as_the_mouse": PLACE,
     "double_click": PLACE,
     "with_the_chosen": (3,),
+    "regroup": (*PLACE, 2),
+    "merge": (1000, 1000),
     "hold": (4,),
     "brush": (*PLACE, 2),
     "command": (len(COMMANDS),),
@@ -549,6 +573,8 @@ WEIGHTS = {
     "click_as_the_mouse": 8,
     "double_click": 2,
     "with_the_chosen": 3,
+    "regroup": 8,
+    "merge": 4,
     "hold": 3,
     "brush": 4,
     "alternative": 5,

@@ -197,6 +197,31 @@ class Soak:
     def pick_object(self) -> None:
         self.desk.robot.click(self.image, self.place(), LEFT, ALT)
 
+    def split(self) -> None:
+        """Split an object, or click somewhere else and stop."""
+        self._regroup(Qt.Key.Key_X)
+
+    def merge(self) -> None:
+        """Merge two objects, or click somewhere else and stop."""
+        self._regroup(Qt.Key.Key_V)
+
+    def _regroup(self, key: Any) -> None:
+        there = np.argwhere(self.finished()[self.plane] > 0)
+        self.press(key, SHIFT)
+        for _ in range(2):
+            place = self.place()
+            if len(there) and self.random.random() < 0.9:
+                place = (self.plane, *there[self.below(len(there))])
+            self.desk.robot.click(self.image, place)
+            self.wait(0.02)
+        if self.random.random() < 0.7:
+            self.settle()
+        self.press(Qt.Key.Key_Escape)
+        for edit in self.desk.controller.annotation.undo_stack._edits():
+            if edit.chained:
+                self.touched |= {part.label for part in edit.parts}
+            break
+
     def accept(self) -> None:
         self.press(Qt.Key.Key_N)
 
@@ -705,6 +730,8 @@ WEIGHTS = {
     "correct_candidate": 2,
     "move_mouse": 6,
     "pick_object": 4,
+    "split": 2,
+    "merge": 1,
     "accept": 14,
     "accept_next_plane": 2,
     "undo": 8,

@@ -141,8 +141,12 @@ class GPCISWidget(Docked):
         self.recovery = RecoveryManager(viewer, self.controller, self)
         self.panels = tuple(panel(self.controller) for panel in PANELS)
         self.recovery.serve(self.panels, lambda: self.image_combo.layer)
-        picking = next(p.picking for p in self.panels if isinstance(p, ObjectsPanel))
-        self.notices = Notices(self.controller, picking, self._annotate, self)
+        objects = next(
+            panel for panel in self.panels if isinstance(panel, ObjectsPanel)
+        )
+        self.notices = Notices(
+            self.controller, objects.picking, objects.regrouping, self._annotate, self
+        )
         self.status = Lines(2)
         self.help = _help_text()
         self._lay_out()

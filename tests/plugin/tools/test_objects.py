@@ -97,15 +97,33 @@ def test_finished_objects_are_listed_and_gone_to(desk) -> None:
     areas = [int((desk.labels.data == label).sum()) for label in (1, 2)]
     assert listed(desk, 2) == [(1, areas[0]), (2, areas[1])]
     assert panel_of(desk).summary.text() == "2 finished objects"
-    desk.robot.press(Qt.Key.Key_J)
     camera = desk.viewer.scene.camera
-    assert np.abs(np.array(camera.center[-2:]) - (20, 20)).max() < 2
+    desk.robot.look_at(desk.image, (0, 0), (45, 45), 0.9)
+    desk.robot.press(Qt.Key.Key_J)
+    assert desk.labels.selected_label == 1
+    assert np.abs(np.array(camera.center[-2:]) - (22.5, 22.5)).max() < 1, "it is seen"
     desk.robot.press(Qt.Key.Key_J)
     assert np.abs(np.array(camera.center[-2:]) - (60, 80)).max() < 2
+    assert desk.labels.selected_label == 2
+    desk.robot.press(Qt.Key.Key_J, SHIFT)
+    assert np.abs(np.array(camera.center[-2:]) - (20, 20)).max() < 2
+    assert [found.label for found in panel_of(desk).selected()] == [1]
+    desk.robot.press(Qt.Key.Key_J, SHIFT)  # before the first is the last
     assert desk.labels.selected_label == 2
     press_row(desk, 0)
     assert np.abs(np.array(camera.center[-2:]) - (20, 20)).max() < 2
     assert desk.viewer.layers.selection.active == desk.positive
+
+
+def test_the_list_follows_what_is_chosen_on_the_canvas(desk) -> None:
+    for point in ((20, 20), (20, 80), (60, 80)):
+        accept(desk, *point)
+    listed(desk, 3)
+    desk.robot.click(desk.image, (20, 80))
+    desk.until(lambda: panel_of(desk).picking.chosen is not None)
+    assert [found.label for found in panel_of(desk).selected()] == [2]
+    desk.robot.press(Qt.Key.Key_J)
+    assert desk.labels.selected_label == 3
 
 
 def test_deleting_is_one_step_and_one_undo_brings_all_back(desk) -> None:

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 DIMS_EVENTS = ("current_step", "order", "ndisplay")
 
+CLICKED = "Accept or clear the current object first."
+
 KEPT_SESSIONS = 4
 """Planes whose image stays prepared in memory."""
 
@@ -198,6 +200,77 @@ class Annotation(QObject):
         if any(known.get(label, 0) != number for label, number in numbers.items()):
             self.classes = self.classes.assigned(numbers)
             self.events.classes_changed.emit()
+
+    def split(
+        self,
+        label: int,
+        box: Box,
+        parts: tuple[Mask, Mask],
+        clicks: tuple[Click, Click],
+    ) -> int:
+        """Make two objects of one of the displayed plane, as one undo step.
+
+        Parameters
+        ----------
+        label
+            Its id, which the larger part keeps.
+        box, parts
+            Its box, and the masks of both parts there.
+        clicks
+            A click on either part.
+
+        Returns
+        -------
+        int
+            The id of the smaller part; 0 if the object is not what it was, or one is
+            being clicked.
+        """
+        current, whole = self.current, parts[0] | parts[1]
+        if current is None or current.session is None or current.clicks:
+            return 0
+        now = current.plane.take(self.layers.labels.data) == label
+        same = np.array_equal(now[slices(box)], whole)
+        if not same or np.count_nonzero(now) != np.count_nonzero(whole):
+            return 0
+        sizes = [np.count_nonzero(part) for part in parts]
+        large, small = (0, 1) if sizes[0] >= sizes[1] else (1, 0)
+        kept = label, parts[large], clicks[large]
+        new = self.undo_stack.add_split(
+            current, box, kept, (parts[small], clicks[small])
+        )
+        self._say(f"Object {label} is split: its smaller part is object {new}.")
+        return new
+
+    def merge(self, objects: Iterable[tuple[Plane, int]]) -> int:
+        """Make finished objects one, as one undo step of the labels layer.
+
+        Parameters
+        ----------
+        objects
+            Plane and id of each; one on several planes is named for each of them.
+
+        Returns
+        -------
+        int
+            Their id, that of the largest; 0 if they cannot be merged.
+        """
+        chosen: dict[Plane, set[int]] = {}
+        sizes: dict[int, int] = {}
+        for plane, label in objects:
+            chosen.setdefault(plane, set()).add(label)
+        if any(known.clicks for plane in chosen if (known := self.known(plane))):
+            self._say(CLICKED)
+            return 0
+        for plane, labels in chosen.items():
+            for label, (_, mask) in self.masks(plane, [*labels]).items():
+                sizes[label] = sizes.get(label, 0) + int(np.count_nonzero(mask))
+        if len(sizes) < 2:
+            self._say("It takes two finished objects to merge.")
+            return 0
+        largest = max(sizes, key=lambda label: (sizes[label], -label))
+        self.undo_stack.add_merged(largest, chosen)
+        self._say(f"{len(sizes)} objects are merged: they are object {largest} now.")
+        return largest
 
     def masks(self, plane: Plane, labels: Sequence[int]) -> dict[int, tuple[Box, Mask]]:
         """Return boxes and masks of objects of a plane, of those that are there."""

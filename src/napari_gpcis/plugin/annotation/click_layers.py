@@ -34,7 +34,7 @@ Shape: TypeAlias = Literal["box", "lasso", "scribble"]
 BOX: Shape = "box"
 LASSO: Shape = "lasso"
 SCRIBBLE: Shape = "scribble"
-_Instead: TypeAlias = Literal["pick", "choose", "draw"]
+_Instead: TypeAlias = Literal["pick", "choose", "draw", "take"]
 """What a click does instead of making a point: correct or choose what is there.
 
 A line that ends where it began ("draw") is a click to napari.
@@ -86,6 +86,8 @@ class ClickLayers(QObject):
         Shift held it draws a box in any case.
     clickable : bool
         Whether a click makes a point: there is a plane that it lies on.
+    taker : Callable, optional
+        Called with the point of the image of each click, which then is nothing else.
     claims : Callable
         Returns whether a left click at a point of the image is no click on a new
         object but chooses a finished one. With Shift held it is not asked.
@@ -118,6 +120,7 @@ class ClickLayers(QObject):
         self.layers = {True: positive, False: negative}
         self.drawing: Shape | None = None
         self.clickable = True
+        self.taker: Callable[[Any], None] | None = None
         self.claims: Callable[[Any], bool] = _claims_nothing
         self._invalid = 0
         self._pressed: bool | None = None
@@ -336,6 +339,8 @@ class ClickLayers(QObject):
 
     def _meant(self, event: Any, place: Any) -> _Instead | None:
         """Return what a press asks for instead of a click."""
+        if self.taker is not None:
+            return "take"
         if "Alt" in event.modifiers:
             return "pick"
         plain = self._pressed and "Shift" not in event.modifiers
@@ -343,14 +348,15 @@ class ClickLayers(QObject):
 
     def _on_double_click(self, layer: Points, event: Any) -> None:
         """Tell of a double click of the left button."""
-        if str(layer.mode) == "add" and event.button == LEFT_BUTTON:
+        plain = str(layer.mode) == "add" and self.taker is None
+        if plain and event.button == LEFT_BUTTON:
             self.settle()
             if self.clickable:
                 self.doubled.emit(self._in_image(event))
 
     def _drawn_by(self, event: Any) -> Shape | None:
         """Return what a press draws, if the mouse is moved."""
-        if event.button == RIGHT_BUTTON or not self.clickable:
+        if event.button == RIGHT_BUTTON or not self.clickable or self.taker:
             return None
         return BOX if "Shift" in event.modifiers else self.drawing
 
@@ -404,9 +410,11 @@ class ClickLayers(QObject):
         self.changed.emit()
         self._tell_invalid()
         for positive, point, instead in unwanted if self.clickable else ():
-            if instead != "draw":
-                signal = self.chosen if instead == "choose" else self.picked
-                signal.emit(np.asarray(self._to_image(positive, point)))
+            place = np.asarray(self._to_image(positive, point))
+            if instead == "take" and self.taker is not None:
+                self.taker(place)
+            elif instead in ("choose", "pick"):
+                (self.chosen if instead == "choose" else self.picked).emit(place)
 
     def _tell_invalid(self) -> None:
         """Tell how many points were removed that cannot be clicks."""

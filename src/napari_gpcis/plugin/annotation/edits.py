@@ -129,6 +129,9 @@ class ObjectEdit:
     left_out
         An object that was to be accepted and could not: undo makes it the current one
         again, and nothing else is changed.
+    chained
+        Whether changes on a plane build on those before them: what was done there is
+        taken back as a whole.
     """
 
     parts: tuple[PlaneEdit, ...]
@@ -137,6 +140,7 @@ class ObjectEdit:
     accepted: bool = False
     alone: bool = False
     left_out: CurrentObject | None = None
+    chained: bool = False
 
     @property
     def planes(self) -> frozenset[Plane]:

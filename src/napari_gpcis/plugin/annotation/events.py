@@ -30,6 +30,8 @@ class AnnotationEvents(QObject):
     """Finished objects of these planes (:class:`.Plane`) were changed at once."""
     step_made = Signal(object, object)
     """On a :class:`.Plane` that is not open a step was made: a `SavedSession` of it."""
+    object_changed = Signal(object, object)
+    """On a :class:`.Plane` that is not open a step was made: a `SavedObject` of it."""
     object_deleted = Signal(object, int)
     """On a :class:`.Plane` that is not open the object of this id was deleted."""
     step_withdrawn = Signal(object, int)

@@ -31,13 +31,22 @@ from napari_gpcis.plugin.annotation.edits import (
 from napari_gpcis.plugin.labels.multi_plane import take_back, write, write_new
 from napari_gpcis.plugin.labels.strokes import Stroke
 from napari_gpcis.session.labels import FinishedObject, LabelChange
+from napari_gpcis.session.regrouping import merge_steps, split_steps
 from napari_gpcis.session.review import accepted_step
-from napari_gpcis.session.saved import prompts_of
+from napari_gpcis.session.saved import prompts_of, saved_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
-    from napari_gpcis.geometry import Mask
+    from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.annotation.edits import PlaneOfHistory
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
     from napari_gpcis.plugin.labels.writer import LabelsWriter
@@ -45,6 +54,7 @@ if TYPE_CHECKING:
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.current import CurrentObject
     from napari_gpcis.session.labels import WriteMode
+    from napari_gpcis.session.regrouping import Regrouped
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
     from napari_gpcis.similar import Candidate
@@ -165,6 +175,101 @@ class UndoStack:
             Messages for the user; who has made the edit hears of both by the events.
         """
         return self._add(ObjectEdit((), undone, redone))
+
+    def add_split(
+        self,
+        current: PlaneOfHistory,
+        box: Box,
+        kept: tuple[int, Mask, Click],
+        other: tuple[Mask, Click],
+    ) -> int:
+        """Give a part of an object of the displayed plane a new id, as one undo step.
+
+        Parameters
+        ----------
+        current
+            The plane, whose session is open; nothing is being clicked there.
+        box
+            Box of the object.
+        kept, other
+            See `split_steps`.
+
+        Returns
+        -------
+        int
+            The new id.
+        """
+        new, label = self._writer.new_label(current.plane), kept[0]
+        shape = current.plane.shape(self._labels.data.shape)
+        steps = split_steps(shape, box, kept, (new, *other))
+        with self._written([current.plane]):
+            parts = self._regroup(current.plane, steps)
+        undone, redone = f"Object {label} is whole again.", f"Object {label} is split."
+        self._add(ObjectEdit(tuple(parts), undone, redone, chained=True))
+        return new
+
+    def add_merged(
+        self, label: int, objects: Mapping[Plane, Collection[int]]
+    ) -> ObjectEdit | None:
+        """Give objects of some planes one id, as one undo step.
+
+        Parameters
+        ----------
+        label
+            The id.
+        objects
+            Ids of the objects, plane by plane.
+
+        Returns
+        -------
+        ObjectEdit or None
+            ``None`` if they have the id already, or are not there.
+        """
+        parts: list[PlaneEdit] = []
+        with self._written(objects):
+            for plane, labels in objects.items():
+                masks = self._writer.masks(plane, [*{*labels, label}])
+                shape = plane.shape(self._labels.data.shape)
+                parts += self._regroup(plane, merge_steps(shape, label, masks))
+        if not parts:
+            return None
+        undone = "The merged objects are apart again."
+        redone = f"Object {label} is merged again."
+        return self._add(ObjectEdit(tuple(parts), undone, redone, chained=True))
+
+    def _regroup(self, plane: Plane, steps: Sequence[Regrouped]) -> list[PlaneEdit]:
+        """Write steps whose changes build on each other, and note them."""
+        known = self._known(plane)
+        session = None if known is None else known.session
+        self._exchange([(plane, change.reversed) for _, change in steps])
+        parts = []
+        for step, change in steps:
+            part = PlaneEdit(plane, step.id, change, step=step)
+            if session is not None:
+                part = replace(part, session=ref(session))
+                session.note(step, change)
+            else:
+                self._events.object_changed.emit(plane, saved_object(step))
+            parts.append(part)
+        return parts
+
+    def _exchange(
+        self, changes: Iterable[tuple[Plane, LabelChange]]
+    ) -> tuple[LabelChange, ...]:
+        """Take back changes one after the other, as one undo step of the layer.
+
+        Returns
+        -------
+        tuple of LabelChange
+            The changes, of the pixels that were still as they had been left.
+        """
+        found = []
+        with self._labels.block_history():
+            for plane, change in changes:
+                now = change.standing(plane.take(self._labels.data)[slices(change.box)])
+                take_back(self._labels, [(plane, now)])
+                found.append(now)
+        return tuple(found)
 
     def add_deleted(self, parts: Sequence[PlaneEdit]) -> ObjectEdit:
         """Take note of objects that were deleted together."""
@@ -386,7 +491,7 @@ class UndoStack:
         if session.steps[-1] is not here[-1].step:
             return None
         self._done[self._done.index(edit)] = replace(edit, parts=rest)
-        return edit_of(here)
+        return replace(edit, parts=here) if edit.chained else edit_of(here)
 
     def take_back_stroke(self, current: PlaneOfHistory | None) -> bool:
         """Take back what was drawn by hand, if that was done last.
@@ -524,9 +629,13 @@ class UndoStack:
         self._drop(edit)
         undone = [part for part in reversed(edit.parts) if self._withdraw(part)]
         with self._written(part.plane for part in undone):
-            changes = self._standing(undone)
-            planes = (part.plane for part in undone)
-            take_back(self._labels, [*zip(planes, changes, strict=True)])
+            if edit.chained:
+                pairs = ((part.plane, part.change) for part in undone)
+                changes = self._exchange(pairs)
+            else:
+                changes = self._standing(undone)
+                planes = (part.plane for part in undone)
+                take_back(self._labels, [*zip(planes, changes, strict=True)])
         if len(undone) == len(edit.parts):
             self._undone.append(UndoneStep(edit.planes, edit, changes=changes[::-1]))
         else:
@@ -665,13 +774,19 @@ class UndoStack:
         with self._written(edit.planes):
             planes = [part.plane for part in edit.parts]
             again = [change.reversed for change in changes]
-            take_back(self._labels, [*zip(planes, again, strict=True)])
+            pairs = [*zip(planes, again, strict=True)]
+            if edit.chained:
+                self._exchange(pairs)
+            else:
+                take_back(self._labels, pairs)
         for part in edit.parts:
             session = self._open_session(part)
             if session is not None and part.step is not None:
                 session.note(part.step, part.change)
             elif part.made is not None:
                 self._events.step_made.emit(part.plane, part.made)
+            elif part.step is not None:
+                self._events.object_changed.emit(part.plane, saved_object(part.step))
             else:
                 self._events.object_deleted.emit(part.plane, part.label)
         self._done.append(edit)

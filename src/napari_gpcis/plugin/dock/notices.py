@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QEvent
 
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.tools.objects.regrouping import Regrouping
     from napari_gpcis.plugin.tools.picking import Picking
 
 OFF = "Clicks are off: another layer or tool is active."
@@ -36,6 +37,11 @@ CHOSEN = "Object {}. Shift-click begins a new one here."
 CORRECT, DELETE = "Correct", "Delete"
 CORRECT_HELP = "Go on with this object by clicks. A double click does the same."
 DELETE_HELP = "Delete this object; undo brings it back."
+SPLIT_FIRST = "Split: click on one part of the object."
+SPLIT_SECOND = "Split object {}: click on its other part."
+MERGE_FIRST = "Merge: click on the first object."
+MERGE_SECOND = "Merge object {}: click on the other one."
+CANCEL, CANCEL_HELP = "Cancel", "Let clicks be clicks again. Escape does the same."
 AMBER, BLUE = ("#f2b134", "#1b1b1b"), ("#2d6cb5", "#ffffff")
 """Colours of ground and text: attention, and a question."""
 _STYLE = (
@@ -124,6 +130,8 @@ class Notices(QObject):
         The annotation.
     picking
         Knows which object is chosen.
+    regrouping
+        Knows what is to be split or merged.
     annotate
         Goes over to another image.
     parent
@@ -134,12 +142,14 @@ class Notices(QObject):
         self,
         controller: Controller,
         picking: Picking,
+        regrouping: Regrouping,
         annotate: Callable[[Image], None],
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self.banner = Banner()
         self._controller, self._picking = controller, picking
+        self._regrouping = regrouping
         self._annotate = annotate
         self._added: Image | None = None
         self._connections = Connections()
@@ -150,6 +160,7 @@ class Notices(QObject):
         controller.stopped.connect(self._on_stopped)
         controller.plane_changed.connect(self.show_state)
         picking.changed.connect(self.show_state)
+        regrouping.changed.connect(self.show_state)
         self._end = follow(PREFERENCES.events.shortcuts, self._on_keys, self)
 
     def close(self) -> None:
@@ -173,6 +184,9 @@ class Notices(QObject):
             title = f"{CLICK_AGAIN} ({key})" if key else CLICK_AGAIN
             action = Action(title, CLICK_AGAIN_HELP, self._controller.ready)
             banner.show_notice(OFF, [action], AMBER)
+        elif self._regrouping.task is not None:
+            action = Action(CANCEL, CANCEL_HELP, self._regrouping.stop)
+            banner.show_notice(self._regrouping_text(), [action], BLUE)
         elif self._picking.chosen is not None:
             actions = (
                 Action(CORRECT, CORRECT_HELP, self._picking.correct_chosen),
@@ -182,6 +196,14 @@ class Notices(QObject):
             banner.show_notice(text, actions, BLUE)
         else:
             banner.hide()
+
+    def _regrouping_text(self) -> str:
+        """Return what the next click does, and to which object."""
+        tool = self._regrouping
+        splits = tool.task == "split"
+        if tool.first is None:
+            return SPLIT_FIRST if splits else MERGE_FIRST
+        return (SPLIT_SECOND if splits else MERGE_SECOND).format(tool.first.label)
 
     def _on_started(self, annotation: Any) -> None:
         self._added = None

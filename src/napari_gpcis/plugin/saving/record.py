@@ -85,11 +85,10 @@ class _PlaneRecord:
             self.now, self._session = replace(now, objects=()), None
         self.earlier = (*self.earlier, made)
 
-    def add_deleted(self, label: int) -> None:
-        """Note that an object was deleted while no session was open."""
+    def add_object(self, done: SavedObject) -> None:
+        """Note a step that needs no model, made while no session was open."""
         if self.sessions:
-            gone = replace(_NOTHING, id=label, how="delete")
-            last = replace(self.sessions[-1], objects=(gone,), current=_NOTHING)
+            last = replace(self.sessions[-1], objects=(done,), current=_NOTHING)
             self.add(last)
 
     def withdraw(self, label: int) -> None:
@@ -154,6 +153,7 @@ class Record(QObject):
         events.objects_changed.connect(self._on_objects)
         events.planes_written.connect(self._on_written)
         events.step_made.connect(self._on_step)
+        events.object_changed.connect(self._on_object)
         events.object_deleted.connect(self._on_deleted)
         events.step_withdrawn.connect(self._on_withdrawn)
         events.rejections_changed.connect(self.changed)
@@ -377,10 +377,13 @@ class Record(QObject):
         self._planes.setdefault(plane, _PlaneRecord()).add(made)
         self.changed.emit()
 
-    def _on_deleted(self, plane: Plane, label: int) -> None:
+    def _on_object(self, plane: Plane, done: SavedObject) -> None:
         if plane in self._planes:
-            self._planes[plane].add_deleted(label)
+            self._planes[plane].add_object(done)
             self.changed.emit()
+
+    def _on_deleted(self, plane: Plane, label: int) -> None:
+        self._on_object(plane, replace(_NOTHING, id=label, how="delete"))
 
     def _on_withdrawn(self, plane: Plane, label: int) -> None:
         if plane in self._planes:

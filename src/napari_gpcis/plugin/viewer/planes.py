@@ -186,6 +186,48 @@ def zoom_to(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:
         camera.zoom = GOOD * min(size) / side
 
 
+def bring_into_view(
+    viewer: ViewerModel,
+    layer: Layer,
+    seen: Layer,
+    plane: Plane,
+    box: Box,
+    *,
+    centred: bool,
+) -> None:
+    """Show a plane with a box of it; the camera moves only if it is not seen well.
+
+    Parameters
+    ----------
+    viewer, layer
+        The viewer, and the layer that the plane belongs to.
+    seen
+        A single-scale layer that lies on it, and knows what is visible.
+    plane, box
+        The plane, and a half-open box of its pixels.
+    centred
+        Whether the box comes into the middle even if it is seen well.
+    """
+    shape = plane.shape(layer_shape(seen))
+    visible = visible_box(seen, plane, shape)
+    camera = camera_of(viewer)
+    zoom = float(camera.zoom)
+    inside = (
+        not centred
+        and seen.visible
+        and visible is not None
+        and all(
+            visible[side] <= box[side] and box[side + 2] <= visible[side + 2]
+            for side in (0, 1)
+        )
+    )
+    center = tuple(camera.center)
+    center_on(viewer, layer, plane, box)
+    zoom_to(viewer, layer, plane, box)
+    if inside and float(camera.zoom) == zoom:
+        camera.center = center
+
+
 def center_on(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None:
     """Show a plane with a box of it in the middle; the zoom stays.
 

@@ -46,8 +46,9 @@ from napari_gpcis.plugin.tools.object_list import (
 )
 from napari_gpcis.plugin.tools.objects.classes import ObjectClasses
 from napari_gpcis.plugin.tools.objects.features import LabelFeatures
+from napari_gpcis.plugin.tools.objects.regrouping import Regrouping
 from napari_gpcis.plugin.tools.picking import Picking
-from napari_gpcis.plugin.viewer.planes import center_on, zoom_to
+from napari_gpcis.plugin.viewer.planes import bring_into_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,17 @@ LIST_HELP = (
     "key deletes all rows that are selected."
 )
 NEXT, REFINE, DELETE = "Next", "Correct", "Delete"
-NEXT_HELP = "Go to the next object of the list."
+SPLIT, MERGE = "Split", "Merge"
+SPLIT_HELP = (
+    "Make two objects of one: click on its first part, then on its second. The larger "
+    "part keeps the id."
+)
+MERGE_HELP = (
+    "Make one object of those that are selected in the list, or of two that you click "
+    "on. It has the id of the largest."
+)
+NEXT_HELP = "Go to the next object of the list{}."
+BEFORE = "; {} goes to the one before"
 REFINE_HELP = (
     "Correct a finished object by clicks, beginning with its mask: the object under "
     "the mouse, or else the selected one. Alt-click on an object does the same.\n"
@@ -100,6 +111,7 @@ class ObjectsPanel(Panel):
         super().__init__(controller)
         self.index = ObjectIndex(controller, self)
         self.picking = Picking(controller, self)
+        self.regrouping = Regrouping(controller, self.picking, self._in_sight, self)
         self.flash = Flash(controller, self)
         self.features = LabelFeatures(controller, self.index, self)
         self.classes = ObjectClasses(controller, self.labels_chosen, self)
@@ -109,6 +121,7 @@ class ObjectsPanel(Panel):
         self.list = _ObjectView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
         self.delete_button = QPushButton(DELETE)
+        self.split_button, self.merge_button = QPushButton(), QPushButton()
         self._lay_out()
         self._connect()
         self._show_keys()
@@ -120,7 +133,6 @@ class ObjectsPanel(Panel):
         self.list.setToolTip(LIST_HELP)
         self.list.setAccessibleName("Finished objects")
         self.summary.setToolTip(SUMMARY_HELP)
-        self.next_button.setToolTip(NEXT_HELP)
         self.refine_button.setToolTip(REFINE_HELP)
         self.delete_button.setToolTip(DELETE_HELP)
         with_icon(self.delete_button, "delete")
@@ -141,7 +153,16 @@ class ObjectsPanel(Panel):
         top.addWidget(self.class_button)
         self.column.addLayout(top)
         self.column.addWidget(self.list)
+        apart = QHBoxLayout()
+        for button, about in (
+            (self.split_button, SPLIT_HELP),
+            (self.merge_button, MERGE_HELP),
+        ):
+            button.setToolTip(about)
+            button.setCheckable(True)
+            apart.addWidget(button)
         self.column.addLayout(buttons)
+        self.column.addLayout(apart)
 
     def _set_up_list(self) -> None:
         view = self.list
@@ -171,6 +192,12 @@ class ObjectsPanel(Panel):
         self.next_button.clicked.connect(self.go_to_next)
         self.refine_button.clicked.connect(self._on_refine)
         self.delete_button.clicked.connect(self.delete_selected)
+        for button, name in (
+            (self.split_button, "split_object"),
+            (self.merge_button, "merge_objects"),
+        ):
+            button.clicked.connect(partial(self._command, name))
+        self.regrouping.changed.connect(self._show_buttons)
         self.list.delete_pressed.connect(self.delete_selected)
         self.index.changed.connect(self._show_objects)
         self.list.selectionModel().selectionChanged.connect(self._show_buttons)
@@ -179,6 +206,8 @@ class ObjectsPanel(Panel):
         controller.register("next_object", self.go_to_next)
         self.class_button.menu().aboutToShow.connect(self._offer_classes)
         self.classes.changed.connect(self._show_classes)
+        controller.register("previous_object", self.go_to_previous)
+        self.picking.changed.connect(self._on_chosen)
         self.show_on(controller.started, controller.stopped)
         controller.started.connect(self._on_started)
         controller.stopped.connect(self._show_objects)
@@ -199,11 +228,17 @@ class ObjectsPanel(Panel):
 
     def _show_keys(self, *_: Any) -> None:
         self.next_button.setText(with_key(NEXT, "next_object"))
+        before = key_of("previous_object")
+        about = NEXT_HELP.format(BEFORE.format(before) if before else "")
+        self.next_button.setToolTip(about)
         self.refine_button.setText(with_key(REFINE, "refine"))
+        self.split_button.setText(with_key(SPLIT, "split_object"))
+        self.merge_button.setText(with_key(MERGE, "merge_objects"))
 
     def close_links(self) -> None:
         """Disconnect from the viewer and the preferences; end the thread."""
         self._end()
+        self.regrouping.close()
         self.picking.close()
         self.classes.close()
         self.flash.close()
@@ -230,6 +265,12 @@ class ObjectsPanel(Panel):
         running = self.controller.annotation is not None
         self.next_button.setEnabled(bool(self.table.rows))
         self.refine_button.setEnabled(running)
+        for button, task in (
+            (self.split_button, "split"),
+            (self.merge_button, "merge"),
+        ):
+            button.setEnabled(running)
+            button.setChecked(self.regrouping.task == task)
         self.delete_button.setEnabled(self.list.selectionModel().hasSelection())
 
     # Classes ----------------------------------------------------------------------
@@ -314,18 +355,48 @@ class ObjectsPanel(Panel):
 
     def selected(self) -> list[Found]:
         """Return the objects whose rows are selected."""
-        places = self.list.selectionModel().selectedRows()
-        return [self.table.rows[place.row()] for place in places]
+        return [self.table.rows[row] for row in self._selected_rows()]
+
+    def _in_sight(self) -> list[tuple[Plane, int]]:
+        """Return planes and ids of the selected rows, if the list is to be seen."""
+        rows = self.selected() if self.list.isVisible() else []
+        return [(found.plane, found.label) for found in rows]
+
+    def _command(self, name: str, *_: object) -> None:
+        self.controller.command(name)
+        self._show_buttons()
 
     def go_to_next(self) -> None:
         """Go to the object after the selected one; after the last, to the first."""
+        rows = self._selected_rows()
+        self._go_to(max(rows, default=-1) + 1)
+
+    def go_to_previous(self) -> None:
+        """Go to the object before the selected one; before the first, to the last."""
+        rows = self._selected_rows()
+        self._go_to(min(rows, default=0) - 1)
+
+    def _go_to(self, row: int) -> None:
+        """Select a row and go to its object; rows beyond the last are the first."""
         count = self.table.rowCount()
-        if count == 0:
+        if count:
+            place = self.table.index(row % count, 0)
+            self.list.selectRow(place.row())
+            self._show(self.table.rows[place.row()])
+
+    def _selected_rows(self) -> list[int]:
+        return [place.row() for place in self.list.selectionModel().selectedRows()]
+
+    def _on_chosen(self) -> None:
+        """Select the row of an object that was chosen on the canvas."""
+        known = self.picking.chosen
+        if known is None:
             return
-        rows = [place.row() for place in self.list.selectionModel().selectedRows()]
-        place = self.table.index((max(rows, default=-1) + 1) % count, 0)
-        self.list.selectRow(place.row())
-        self._on_row(place)
+        plane, label = known
+        rows = (n for n, row in enumerate(self.table.rows) if row.label == label)
+        row = next((n for n in rows if self.table.rows[n].plane == plane), None)
+        if row is not None:
+            self.list.selectRow(row)
 
     def delete_selected(self) -> None:
         """Delete the selected objects, as one undo step of the labels layer."""
@@ -360,15 +431,24 @@ class ObjectsPanel(Panel):
 
     def _on_row(self, place: QModelIndex) -> None:
         """Go to an object, and select its label."""
+        if self.controller.annotation is not None:
+            self.list.setFocus()  # for the Delete key
+            self._show(self.table.rows[place.row()], centred=True)
+
+    def _show(self, found: Found, *, centred: bool = False) -> None:
+        """Show an object, in the middle or anywhere, and select its label."""
         annotation = self.controller.annotation
         if annotation is None:
             return
-        self.list.setFocus()  # for the Delete key
-        found = self.table.rows[place.row()]
         annotation.layers.labels.selected_label = found.label
-        box = found.entry.box
-        center_on(annotation.viewer, annotation.image, found.plane, box)
-        zoom_to(annotation.viewer, annotation.image, found.plane, box)
+        bring_into_view(
+            annotation.viewer,
+            annotation.image,
+            annotation.layers.labels,
+            found.plane,
+            found.entry.box,
+            centred=centred,
+        )
         self.flash.show(found.plane, [one.label for one in self.selected()])
 
     def _on_refine(self) -> None:

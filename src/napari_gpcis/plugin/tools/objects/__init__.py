@@ -1,1 +1,1 @@
-"""Tools that tell of finished objects: classes, features of the labels layer."""
+"""Tools for finished objects: regrouping, classes, features of the labels layer."""
