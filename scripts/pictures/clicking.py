@@ -99,6 +99,7 @@ def uncertainty() -> None:
         panel = next(p for p in stage.widget.panels if p.title == "Uncertainty")
         stage.unfold(panel.title)
         stage.push(panel.boxes["doubt"])
+        stage.push(panel.advanced.header)
         stage.push(panel.ring)
         stage.robot.press(Qt.Key.Key_H)
         stage.picture("uncertainty")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.inference.prediction import GridMaps, Prediction
@@ -14,6 +15,8 @@ from napari_gpcis.next_click import doubt, next_click
 from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
 from napari_gpcis.plugin.tools.display.uncertainty import FADED, MAPS
 from napari_gpcis.plugin.viewer.overlays import is_display
+
+LEFT = Qt.MouseButton.LeftButton
 
 
 class Unsure(FakeSegmenter):
@@ -175,6 +178,29 @@ def test_the_ring_marks_the_next_click(bench, panel) -> None:
     assert not shown(bench)
     bench.controller.stop()
     assert not any(is_display(layer) for layer in bench.viewer.layers)
+
+
+def test_the_ring_is_under_advanced_and_off_until_asked_for(open_desk) -> None:
+    desk = open_desk()
+    found = next(p for p in desk.widget.panels if isinstance(p, UncertaintyPanel))
+    section = next(s for s in desk.widget.sections if s.content is found)
+    QTest.mouseClick(section.header, LEFT)
+    assert found.boxes["doubt"].isVisible()
+    assert not found.ring.isVisible()
+    assert not found.guide.wanted
+    desk.robot.click(desk.image, (30, 30))
+    desk.settled(1)
+    assert not displays(desk)
+    QTest.mouseClick(found.advanced.header, LEFT)
+    assert found.ring.isVisible()
+    assert not found.ring.isChecked()
+    QTest.mouseClick(found.advanced.header, LEFT)
+    desk.robot.press(Qt.Key.Key_H)  # who asks for it by the key sees what it says
+    assert found.ring.isVisible()
+    assert found.ring.isChecked()
+    QTest.mouseClick(found.advanced.header, LEFT)
+    desk.robot.press(Qt.Key.Key_H)
+    assert not found.ring.isVisible(), "it was folded by hand"
 
 
 def test_the_ring_goes_with_its_object(bench, panel) -> None:

@@ -1,4 +1,4 @@
-"""Section "Uncertainty": maps with legends, and the next click."""
+"""Section "Uncertainty": maps with legends; under "Advanced" the next click."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_gpcis.plugin.dock.base import Lines
+from napari_gpcis.plugin.dock.base import Lines, Section
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import key_of
@@ -20,11 +27,12 @@ if TYPE_CHECKING:
 
 RING_HELP = (
     "Marks, with a ring, the place where your next click would help most: a wide "
-    "spot where the mask may well be wrong.\nThe model can be wrong where it feels "
-    "sure, so look for yourself as well."
+    "spot where the mask may well be wrong.\nIt was hardly better than any uncertain "
+    "pixel when it was measured, and far from a click on a mistake that you see."
 )
 
-IDLE = "Tick what you want to see of the current object."
+ADVANCED = "Advanced"
+IDLE = "A click on a mistake that you see helps more than a click in the ring."
 RING = "Where to click next ({}: go there)"
 NOT_STARTED = "Press Start and click on an object: then look here."
 
@@ -44,15 +52,21 @@ class UncertaintyPanel(Panel):
         super().__init__(controller)
         self.maps = UncertaintyMaps(controller)
         self.guide = NextClickGuide(controller)
+        self._was_wanted = False
         self.ring = QCheckBox()
         self.ring.setToolTip(RING_HELP)
         self.message = Lines(3)
-        self.column.addWidget(self.ring)
-        self.column.addWidget(self.message)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(8, 0, 0, 0)
+        column.addWidget(self.ring)
+        column.addWidget(self.message)
+        self.advanced = Section(ADVANCED, content)
         self.boxes: dict[str, QCheckBox] = {}
         self.legends: dict[str, QWidget] = {}
         for name in MAPS:
             self._add_map(name)
+        self.column.addWidget(self.advanced)
         self.ring.toggled.connect(self._on_ring)
         self.show_on(controller.started, controller.stopped)
         self.show_on(self.guide.changed, self.maps.changed)
@@ -64,6 +78,9 @@ class UncertaintyPanel(Panel):
         running = self.controller.annotation is not None
         self.ring.setText(RING.format(key_of("next_click")))
         self._set(self.ring, self.guide.wanted, running)
+        if self.guide.wanted and not self._was_wanted:
+            self.advanced.unfolded = True  # the key has asked for it
+        self._was_wanted = self.guide.wanted
         for name, box in self.boxes.items():
             self._set(box, name in self.maps.shown, running)
             self.legends[name].setVisible(box.isChecked())
