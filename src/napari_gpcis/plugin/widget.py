@@ -49,7 +49,11 @@ from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.scripting import ViewerSession
 from napari_gpcis.plugin.viewer.gl_context import ContextKeeper
-from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+from napari_gpcis.plugin.viewer.layers import (
+    NEGATIVE_COLOUR,
+    POSITIVE_COLOUR,
+    new_labels,
+)
 from napari_gpcis.plugin.viewer.overlays import is_display
 
 if TYPE_CHECKING:
@@ -88,7 +92,8 @@ STATUS_HELP = (
 )
 LABELS_HELP = (
     "Where objects are written. An existing layer of the same shape goes on: its "
-    "objects are kept and new ones are added."
+    "objects are kept and new ones are added.\nNew layer, chosen during work, begins "
+    "another one beside it: for nuclei inside of cells."
 )
 IMAGE, LABELS, MODEL = "Image", "Labels layer", "Model"
 NEW_LAYER = "New layer"
@@ -319,6 +324,9 @@ class GPCISWidget(Docked):
             self.labels_combo.layer = None
             self.start()
         elif self.labels_combo.layer != annotation.layers.labels:
+            if self.labels_combo.layer is None:  # beside the one that there is
+                another = new_labels(self.viewer, annotation.image)
+                self.labels_combo.layer = another
             self.start()
 
     def _show_layers(self, *_: object) -> None:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_gpcis.plugin.dock.closing import ask
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
+from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.saving.recovery_file import Recovered, unsaved_work
 from napari_gpcis.plugin.saving.restore import Restorer
@@ -122,6 +123,8 @@ class RecoveryManager(QObject):
             if isinstance(panel, FilesPanel):
                 self._files = panel
                 panel.follow(self.autosaver, self.restorer, image)
+            elif isinstance(panel, FolderPanel):
+                panel.follow(self._viewer, self.autosaver, self.restorer)
 
     def may_close(self) -> bool:
         """Ask for all unsaved work what is to become of it; ``False`` to go on."""

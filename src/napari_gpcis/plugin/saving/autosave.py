@@ -252,6 +252,16 @@ class Autosaver(QObject):
         """Records with work that was neither saved nor discarded."""
         return [work.record for work in self._works if work.record.unsaved]
 
+    def has_siblings(self, record: Record) -> bool:
+        """Return whether another labels layer of the same image has work as well."""
+        return any(
+            work.record is not record
+            and not work.record.empty
+            and (work.record.image_name, work.record.source)
+            == (record.image_name, record.source)
+            for work in self._works
+        )
+
     @property
     def end(self) -> Callable[..., None]:
         """Function that ends autosaving, even after Qt has deleted this object.

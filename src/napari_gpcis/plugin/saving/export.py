@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.export import Calibration, write_coco, write_table, write_tiff
+from napari_gpcis.imagefiles.folder import CLICKS, LABELS
 from napari_gpcis.outlines import write_geojson, write_imagej
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.prompts import SavedAnnotation, write_prompts
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     Write = Callable[[Path, SparseLabels], None]
 
-CLICKS = ".clicks.json"
-LABELS = ".labels.tif"
 TRIES = 4
 """Copies on the thread before the window waits for one: work went on during each."""
 SAVED = "Saved {} and {}."

@@ -53,9 +53,13 @@ class _ImageName(NamedTuple):
         return cls(image.name, source_of(image))
 
 
+FILE = "napari-gpcis-file"
+"""Metadata of an image that was read here: its file."""
+
+
 def source_of(image: Image) -> str:
     """Return the file that an image came from; empty if it came from none."""
-    return str(getattr(image.source, "path", "") or "")
+    return str(getattr(image.source, "path", "") or image.metadata.get(FILE, ""))
 
 
 class _PlaneRecord:
@@ -184,6 +188,11 @@ class Record(QObject):
     def source(self) -> str:
         """File of the image; empty if it came from none."""
         return self._image.source
+
+    @property
+    def touched(self) -> bool:
+        """True if anything was done since it was saved, with clicks or by hand."""
+        return self.version != self._settled
 
     def is_of(self, labels: Labels) -> bool:
         """Return whether it is the record of a labels layer."""

@@ -110,17 +110,30 @@ class Restorer(QObject):
         image, recovered = self._image, self._recovered
         self._image = self._recovered = None
         if image is not None and found is not None:
-            if not self._show(found.saved, found.labels, image):
+            if not self.show(found, image, from_file=self._from_file):
                 return
             self.said.emit(found.note)
             if recovered is not None:
                 self.recovered.emit(recovered)
 
-    def _show(self, saved: SavedAnnotation, labels: LabelArray, image: Image) -> bool:
-        """Show the labels in a layer of their own; go on with unfinished objects.
+    def show(self, found: Restored, image: Image, *, from_file: bool) -> bool:
+        """Show restored labels in a layer of their own; go on with unfinished objects.
 
         It takes the place of the layer that was annotated.
+
+        Parameters
+        ----------
+        found, image
+            What was restored, and for which image.
+        from_file
+            Whether it is saved already: nothing of it is new.
+
+        Returns
+        -------
+        bool
+            ``False`` if that was not possible.
         """
+        saved, labels = found.saved, found.labels
         if image not in self._viewer.layers:
             self.said.emit(f"The image {image.name!r} is no longer in the viewer.")
             return False
@@ -148,7 +161,7 @@ class Restorer(QObject):
                 annotation.recall(place, prompts, running.threshold)
         annotation.enter_plane()
         self._autosaver.record.changed.emit()
-        if self._from_file:  # nothing is new
+        if from_file:
             self._autosaver.record.settle(self._autosaver.record.version)
         return True
 
@@ -246,12 +259,23 @@ def restore_unsaved(
 
 
 def restore_file(
-    file: Path, models: Models, image: Target, cancelled: Callable[[], bool]
+    file: Path,
+    models: Models,
+    image: Target,
+    cancelled: Callable[[], bool],
+    *,
+    compare: bool = True,
 ) -> Restored | None:
-    """Read saved prompts and replay their masks (on the thread)."""
+    """Read saved prompts and replay their masks (on the thread).
+
+    Without ``compare`` nothing is replayed where the labels were saved as well.
+    """
     saved = read_prompts(file)
     _check_shape(saved, image)
     labels = None if saved.labels_file is None else file.parent / saved.labels_file
+    if not compare and labels is not None and labels.is_file():
+        kept = without_unfinished(saved, _read_labels(labels, saved.shape))
+        return Restored(saved, kept, "")
     return _replay_file(saved, labels, models, image, cancelled)
 
 

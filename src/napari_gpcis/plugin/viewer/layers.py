@@ -278,6 +278,12 @@ def replace_layer(viewer: ViewerModel, old: Labels, new: Labels) -> None:
         viewer.layers.selection.active = active
 
 
+def is_made_for(layer: Layer, image: Layer) -> bool:
+    """Return whether a layer of labels or clicks was made here for an image."""
+    mark = layer.metadata.get(MARK)
+    return isinstance(mark, dict) and mark.get("image") == str(image.unique_id)
+
+
 def _own(viewer: ViewerModel, role: str, image: Layer) -> Any:
     """Return the layer made earlier for this role on this image, if it still fits."""
     mark = {"role": role, "image": str(image.unique_id)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_gpcis.plugin.dock.panels.clicking import ClickingPanel
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
+from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.dock.panels.image import ChannelsPanel, ContrastPanel
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
@@ -26,6 +27,7 @@ PANELS: tuple[type[Panel], ...] = (
     ObjectsPanel,
     SimilarPanel,
     FilesPanel,
+    FolderPanel,
     ChannelsPanel,
     ContrastPanel,
     ModelPanel,

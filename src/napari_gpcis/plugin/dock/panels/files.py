@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -13,9 +14,10 @@ from qtpy.QtWidgets import (
     QPushButton,
 )
 
+from napari_gpcis.imagefiles.folder import CLICKS
 from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
-from napari_gpcis.plugin.saving.export import CLICKS, Saver, file_names
+from napari_gpcis.plugin.saving.export import Saver, file_names
 from napari_gpcis.plugin.saving.record import source_of
 
 if TYPE_CHECKING:
@@ -93,6 +95,9 @@ REPLACED_FILES = "These files exist already and would be replaced:"
 NOT_KEPT = "Unsaved work is not kept for recovery: {}"
 NOT_COPIED = "The clicks are not autosaved beside the image: {}"
 
+_NOT_IN_NAMES = r'[<>:"/\\|?*\s]+'
+"""Characters of layer names that file names had better not have."""
+
 COLUMNS = 2
 """Buttons beside each other: with more of them the dock would take from the image."""
 
@@ -119,6 +124,8 @@ class FilesPanel(Panel):
         self.saver = Saver(self)
         self.message = QLabel()
         self.message.setWordWrap(True)
+        self.message.setMinimumWidth(1)  # a long path must not widen the page
+        self.message.hide()
         self.buttons: dict[str, QPushButton] = {}
         grid = QGridLayout()
         grid.setVerticalSpacing(2)
@@ -216,7 +223,7 @@ class FilesPanel(Panel):
     def _write_as(self, entry: _Button) -> bool:
         """Ask where to write a file, and before another one is replaced."""
         image = self._image()
-        proposed = f"{Path(image.name).stem if image else 'objects'}{entry.ending}"
+        proposed = f"{self._stem(image)}{entry.ending}"
         name, _ = QFileDialog.getSaveFileName(
             self,
             entry.title,
@@ -232,6 +239,18 @@ class FilesPanel(Panel):
             return False
         self.write(entry.name, path)
         return True
+
+    def _stem(self, image: Image | None) -> str:
+        """Return the name of a file without its ending.
+
+        Where an image has several labels layers with work, it tells which.
+        """
+        stem, record = Path(image.name).stem if image else "objects", self.record
+        if self._autosaver is None or record is None or record.released:
+            return stem
+        if not self._autosaver.has_siblings(record):
+            return stem
+        return f"{stem}-{re.sub(_NOT_IN_NAMES, '_', record.labels.name)}"
 
     def _begin_in(self, name: str) -> str:
         """Return a file name in the folder used last, or else that of the image."""
@@ -258,6 +277,7 @@ class FilesPanel(Panel):
     def _say(self, words: str) -> None:
         """Show a message; a long path can be read in its tooltip as well."""
         self.message.setText(words)
+        self.message.setVisible(bool(words))
         self.message.setToolTip(words)
 
 

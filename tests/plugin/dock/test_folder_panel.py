@@ -1,0 +1,165 @@
+"""A folder of images by mouse: saved when one goes on, odd files are skipped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QFileDialog
+from skimage.io import imsave
+from tifffile import imread, imwrite
+
+from napari_gpcis.imagefiles.folder import PROGRESS
+from napari_gpcis.plugin.dock.pages import FILES, PAGES
+from napari_gpcis.plugin.dock.panels.folder import IDLE, FolderPanel
+from napari_gpcis.plugin.saving.record import source_of
+from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+def open_folder(desk: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderPanel:
+    """Press the button, and choose a folder."""
+    panel = next(p for p in desk.widget.panels if isinstance(p, FolderPanel))
+    section = next(s for s in desk.widget.sections if s.content is panel)
+    desk.widget.pages.setCurrentIndex([*PAGES].index(FILES))
+    if not section.unfolded:
+        QTest.mouseClick(section.header, LEFT)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(path))
+    QTest.mouseClick(panel.open_button, LEFT)
+    opened(desk, panel)
+    return panel
+
+
+def opened(desk: Any, panel: FolderPanel) -> None:
+    """Wait until an image is open."""
+    desk.until(lambda: not panel.navigator.busy and desk.widget.session is not None)
+    annotation = desk.controller.annotation
+    assert annotation is not None
+    desk.image = annotation.image
+    desk.viewer.reset_view()
+
+
+def go(desk: Any, panel: FolderPanel, button: Any) -> None:
+    QTest.mouseClick(button, LEFT)
+    opened(desk, panel)
+
+
+def shown(desk: Any) -> list[str]:
+    return [one.name for one in desk.viewer.layers if not is_ours_to_show(one)]
+
+
+def write_gray(path: Path) -> None:
+    imsave(path, np.full((80, 100), 9, np.uint8), check_contrast=False)
+
+
+def test_work_is_saved_beside_each_image_and_goes_on(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a1.png", "a2.png", "a10.png"):
+        write_gray(tmp_path / name)
+    desk = open_desk()
+    before = desk.image
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    assert before in desk.viewer.layers, "what was open stays"
+    assert panel.list.item(1).text().endswith("a2.png")
+    assert source_of(desk.image) == str(tmp_path / "a1.png")
+    desk.robot.click(desk.image, (20, 30))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    desk.robot.click(desk.image, (60, 80))  # is being clicked when one goes on
+    desk.settled(1)
+    labels = np.array(desk.labels.data)
+    QTest.mouseClick(panel.done, LEFT, pos=QPoint(8, panel.done.height() // 2))
+    assert panel.bar.value() == 1
+
+    go(desk, panel, panel.next_button)
+    assert desk.image.name == "a2.png"
+    assert not any("a1.png" in name for name in shown(desk))
+    np.testing.assert_array_equal(imread(tmp_path / "a1.labels.tif"), labels)
+    assert (tmp_path / "a1.clicks.json").is_file()
+    assert not desk.labels.data.any()
+    go(desk, panel, panel.next_button)
+    assert not (tmp_path / "a2.labels.tif").exists(), "nothing was done there"
+    assert not panel.next_button.isEnabled()
+
+    desk.labels.data_setitem((np.array([5, 5]), np.array([6, 7])), 4)  # by hand alone
+    go(desk, panel, panel.previous_button)
+    assert imread(tmp_path / "a10.labels.tif").max() == 4
+    go(desk, panel, panel.previous_button)
+    desk.settled(1)
+    np.testing.assert_array_equal(desk.labels.data, labels)
+    assert panel.done.isChecked()
+    assert panel.bar.value() == 1
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    go(desk, panel, panel.next_button)
+    again = open_folder(desk, tmp_path, monkeypatch)
+    assert desk.image.name == "a2.png", "it opens where it was left"
+    assert again.bar.value() == 1
+
+
+def test_odd_files_are_named_and_skipped(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    imwrite(tmp_path / "b.tif", np.full((70, 90), 40_000, np.uint16))
+    imsave(tmp_path / "c.png", np.zeros((60, 50, 3), np.uint8), check_contrast=False)
+    stack = np.zeros((3, 40, 50), np.uint8)
+    imwrite(tmp_path / "d.tif", stack, photometric="minisblack")
+    np.save(tmp_path / "e.npy", np.zeros(7))
+    imwrite(tmp_path / "f.tif", np.zeros((40, 50), np.uint8))
+    imwrite(tmp_path / "f.labels.tif", np.ones((7, 7), np.uint8))
+    imwrite(tmp_path / "g.tif", np.zeros((40, 50), np.uint8))
+    (tmp_path / "g.clicks.json").write_text("damaged")
+    imwrite(tmp_path / "h.tif", np.zeros((40, 50), np.uint8))
+    imwrite(tmp_path / "h.labels.tif", np.eye(50, dtype=np.uint16)[:40] * 700)
+    desk = open_desk()
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    assert desk.image.name == "b.tif"
+    assert "a.png was skipped" in panel.message.text()
+    assert panel.list.item(0).text().startswith("!")
+    assert desk.image.data.dtype == np.uint16
+    go(desk, panel, panel.next_button)
+    assert (desk.image.name, desk.image.rgb) == ("c.png", True)
+    assert panel.message.text() == IDLE
+    go(desk, panel, panel.next_button)
+    assert (desk.image.name, desk.image.ndim) == ("d.tif", 3)
+    go(desk, panel, panel.next_button)
+    assert desk.image.name == "h.tif"
+    assert desk.labels.data[3, 3] == 700
+    for name, why in (("e.npy", "no rows"), ("f.tif", "shape"), ("g.tif", "no JSON")):
+        line = next(t for t in panel.message.text().split("\n") if name in t)
+        assert why in line
+    assert (tmp_path / "g.clicks.json").read_text() == "damaged"
+    assert imread(tmp_path / "f.labels.tif").shape == (7, 7)
+
+
+def test_what_cannot_be_saved_stays_open(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png"):
+        write_gray(tmp_path / name)
+    (tmp_path / PROGRESS).mkdir()  # and how far it is cannot be written either
+    desk = open_desk()
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    assert "could not be written" in panel.message.text()
+    desk.robot.click(desk.image, (20, 30))
+    desk.settled(1)
+    (tmp_path / "a.labels.tif").mkdir()
+    QTest.mouseClick(panel.next_button, LEFT)
+    desk.until(lambda: "It stays open." in panel.message.text())
+    assert desk.image.name == "a.png"
+    assert desk.labels.data.any()
+    (tmp_path / "a.labels.tif").rmdir()
+    go(desk, panel, panel.next_button)
+    assert desk.image.name == "b.png"
+    assert imread(tmp_path / "a.labels.tif").any()
