@@ -173,4 +173,4 @@ def split_mask(
         if not answer:
             return None
         found.append(answer[-1].probability[slices(box)])
-    return divide(mask, *pixels, found[0] - found[1])
+    return divide(mask, pixels[0], pixels[1], found[0] - found[1])

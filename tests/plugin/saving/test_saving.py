@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QFileDialog
 from roifile import roiread
 from tifffile import TiffFile, imread, imwrite
 
+from _fake_segmenter import FakeSegmenter
 from napari_gpcis import Segmenter
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
@@ -36,7 +38,8 @@ from napari_gpcis.plugin.saving.recovery_file import (
     unsaved_work,
 )
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.prompts import read_prompts
+from napari_gpcis.plugin.widget import NEW_LAYER
+from napari_gpcis.prompts import read_prompts, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -729,3 +732,53 @@ def test_a_damaged_recovery_file_is_left_alone(killed: np.ndarray) -> None:
     file.write_bytes(file.read_bytes()[:100])
     assert unsaved_work() == []
     assert file.is_file()
+
+
+def test_nested_objects_have_two_layers_that_are_saved_apart(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells and nuclei of one image: either layer keeps its objects and its clicks."""
+    desk = open_desk()
+    combo, proposed = desk.widget.labels_combo, []
+    files = next(p for p in desk.widget.panels if isinstance(p, FilesPanel))
+
+    def choose(_parent: Any, _title: str, name: str, **_: Any) -> tuple[str, str]:
+        proposed.append(name)
+        return str(tmp_path / name), ""
+
+    def pick(row: int) -> None:
+        combo.setCurrentIndex(row)
+        combo.activated.emit(row)
+        desk.until(lambda: desk.widget.session is not None)
+
+    def accept(*point: int) -> None:
+        desk.robot.click(desk.image, point)
+        desk.settled(1)
+        desk.robot.press(Qt.Key.Key_N)
+        desk.settled(0)
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    accept(40, 40)
+    cells = desk.labels
+    cells.name = "cells"
+    pick(combo.findText(NEW_LAYER))
+    nuclei = desk.labels
+    nuclei.name = "nuclei"
+    assert nuclei is not cells
+    accept(40, 42)  # inside of the cell
+    accept(40, 80)
+    pick(combo.findText("cells"))
+    assert desk.labels == cells
+    accept(15, 15)
+    assert [*np.unique(cells.data)] == [*np.unique(nuclei.data)] == [0, 1, 2]
+    assert (cells.data[nuclei.data == 1] == 1).mean() > 0.8
+    for name in ("cells", "nuclei"):
+        pick(combo.findText(name))
+        files.buttons["save"].click()
+        desk.until(lambda: not files.saver.busy)
+        desk.until(lambda: not files.record.unsaved)
+    assert proposed == ["Image-cells.clicks.json", "Image-nuclei.clicks.json"]
+    for layer in (cells, nuclei):
+        saved = read_prompts(tmp_path / f"Image-{layer.name}.clicks.json")
+        made = replay(saved, FakeSegmenter(), desk.image.data, any_model=True)
+        np.testing.assert_array_equal(made, layer.data)
