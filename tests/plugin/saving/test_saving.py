@@ -777,8 +777,9 @@ def test_nested_objects_have_two_layers_that_are_saved_apart(
         files.buttons["save"].click()
         desk.until(lambda: not files.saver.busy)
         desk.until(lambda: not files.record.unsaved)
-    assert proposed == ["Image-cells.clicks.json", "Image-nuclei.clicks.json"]
+    stem = desk.image.name
+    assert proposed == [f"{stem}-{name}.clicks.json" for name in ("cells", "nuclei")]
     for layer in (cells, nuclei):
-        saved = read_prompts(tmp_path / f"Image-{layer.name}.clicks.json")
+        saved = read_prompts(tmp_path / f"{stem}-{layer.name}.clicks.json")
         made = replay(saved, FakeSegmenter(), desk.image.data, any_model=True)
         np.testing.assert_array_equal(made, layer.data)

@@ -105,6 +105,7 @@ def test_finished_objects_are_listed_and_gone_to(desk) -> None:
     desk.robot.press(Qt.Key.Key_J)
     assert np.abs(np.array(camera.center[-2:]) - (60, 80)).max() < 2
     assert desk.labels.selected_label == 2
+    desk.until(lambda: desk.labels.corner_pixels[0][0] > 20)  # it is drawn
     desk.robot.press(Qt.Key.Key_J, SHIFT)
     assert np.abs(np.array(camera.center[-2:]) - (20, 20)).max() < 2
     assert [found.label for found in panel_of(desk).selected()] == [1]

@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal
 from napari_gpcis.clicks import Click
 from napari_gpcis.division import split_mask
 from napari_gpcis.plugin.annotation.annotation import CLICKED
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.segments import Segments
 
@@ -92,21 +93,16 @@ class Regrouping(Tool):
         self.first: Place | None = None
         self._picking, self._selected = picking, selected
         self._computing = False
+        self._while_on = Connections()  # no click calls a tool that is off
         controller.register("split_object", self.split)
         controller.register("merge_objects", self.merge)
         controller.cancels.insert(0, self.stop)
-
-    def on_attached(self, annotation: Annotation) -> None:
-        """Stop when something else is done."""
-        events = annotation.events
-        for signal in (events.plane_entered, events.objects_changed):
-            self.follow(signal, self._start_over)
-        self.follow(events.clicks_changed, self._on_clicks)
 
     def on_detached(self, annotation: Annotation) -> None:
         """Wait for no click any more."""
         annotation.click_layers.taker = None
         annotation.curves.clear(CURVE)
+        self._while_on.end()
         self._set(None)
 
     def split(self) -> None:
@@ -132,6 +128,7 @@ class Regrouping(Tool):
     def stop(self) -> bool:
         """Wait for no click any more; return whether any was waited for."""
         was = self.task is not None
+        self._while_on.end()
         if self.annotation is not None:
             self.annotation.click_layers.taker = None
             self.annotation.curves.clear(CURVE)
@@ -155,6 +152,10 @@ class Regrouping(Tool):
         if not annotation.clicking:
             self.controller.ready()
         annotation.click_layers.taker = self._take
+        events = annotation.events
+        for signal in (events.plane_entered, events.objects_changed):
+            self._while_on.connect(signal, self._start_over)
+        self._while_on.connect(events.clicks_changed, self._on_clicks)
         self._set(task)
         return True
 
