@@ -778,7 +778,8 @@ def test_nested_objects_have_two_layers_that_are_saved_apart(
         desk.until(lambda: not files.saver.busy)
         desk.until(lambda: not files.record.unsaved)
     stem = desk.image.name
-    assert proposed == [f"{stem}-{name}.clicks.json" for name in ("cells", "nuclei")]
+    names = [Path(name).name for name in proposed]
+    assert names == [f"{stem}-{name}.clicks.json" for name in ("cells", "nuclei")]
     for layer in (cells, nuclei):
         saved = read_prompts(tmp_path / f"{stem}-{layer.name}.clicks.json")
         made = replay(saved, FakeSegmenter(), desk.image.data, any_model=True)

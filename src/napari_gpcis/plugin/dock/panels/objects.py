@@ -380,9 +380,8 @@ class ObjectsPanel(Panel):
         """Select a row and go to its object; rows beyond the last are the first."""
         count = self.table.rowCount()
         if count:
-            place = self.table.index(row % count, 0)
-            self.list.selectRow(place.row())
-            self._show(self.table.rows[place.row()])
+            self._select(row % count)
+            self._show(self.table.rows[row % count])
 
     def _selected_rows(self) -> list[int]:
         return [place.row() for place in self.list.selectionModel().selectedRows()]
@@ -396,7 +395,15 @@ class ObjectsPanel(Panel):
         rows = (n for n, row in enumerate(self.table.rows) if row.label == label)
         row = next((n for n in rows if self.table.rows[n].plane == plane), None)
         if row is not None:
-            self.list.selectRow(row)
+            self._select(row)
+
+    def _select(self, row: int) -> None:
+        """Select one row alone, whatever keys are held, and bring it into sight."""
+        model, place = self.list.selectionModel(), self.table.index(row, 0)
+        flags = QItemSelectionModel.SelectionFlag
+        model.select(place, flags.ClearAndSelect | flags.Rows)
+        model.setCurrentIndex(place, flags.NoUpdate)
+        self.list.scrollTo(place)
 
     def delete_selected(self) -> None:
         """Delete the selected objects, as one undo step of the labels layer."""
