@@ -88,6 +88,8 @@ def raw_superpixels(
     n: int,
     method: str,
     compactness: float | None = None,
+    *,
+    exact: bool = True,
 ) -> NDArray[Any]:
     """Return superpixels as the method makes them: they may be in parts.
 
@@ -95,6 +97,8 @@ def raw_superpixels(
     ----------
     image, n, method, compactness
         See :func:`superpixels`.
+    exact
+        Whether SLIC is asked again while their number is not the wanted one.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def raw_superpixels(
     prepared = prepared_plane(image, None, None)
     count = _checked_count(n, prepared.shape)
     chosen = _checked_method(method, compactness)
-    return _raw_labels(prepared, count, chosen, compactness).enlarged()
+    return _raw_labels(prepared, count, chosen, compactness, exact=exact).enlarged()
 
 
 def connected(labels: NDArray[np.integer[Any]], n: int) -> NDArray[np.int32]:
@@ -140,7 +144,12 @@ def prepared_plane(
 
 
 def _raw_labels(
-    prepared: PreparedImage, count: int, method: str, compactness: float | None
+    prepared: PreparedImage,
+    count: int,
+    method: str,
+    compactness: float | None,
+    *,
+    exact: bool = True,
 ) -> Shrunk:
     """Return the labels of a method, not connected yet."""
     if count == 1:
@@ -148,7 +157,7 @@ def _raw_labels(
         return Shrunk(np.zeros((1, 1), np.int32), rows, cols)
     if method == "slic":
         chosen = COMPACTNESS if compactness is None else float(compactness)
-        return slic_of_plane(prepared, count, chosen)
+        return slic_of_plane(prepared, count, chosen, *(() if exact else (1,)))
     from napari_gpcis.superpixels.learned import learned_labels
 
     return learned_labels(prepared, count, method)

@@ -30,7 +30,10 @@ _STRIP = 1 << 21  # pixels that are shrunk at once
 
 
 def slic_of_plane(
-    prepared: PreparedImage, count: int, compactness: float = COMPACTNESS
+    prepared: PreparedImage,
+    count: int,
+    compactness: float = COMPACTNESS,
+    tries: int = _TRIES,
 ) -> Shrunk:
     """Return superpixels of a plane of any size by SLIC.
 
@@ -42,7 +45,7 @@ def slic_of_plane(
     ----------
     prepared
         The plane.
-    count, compactness
+    count, compactness, tries
         See :func:`slic_labels`.
 
     Returns
@@ -54,7 +57,7 @@ def slic_of_plane(
     factor = math.ceil(math.sqrt(height * width / LARGEST))
     most = math.isqrt(height * width // (ENOUGH * count))
     factor = max(min(factor, most), 1)
-    labels = slic_labels(_shrunk(prepared, factor), count, compactness)
+    labels = slic_labels(_shrunk(prepared, factor), count, compactness, tries)
     rows, cols = np.arange(height) // factor, np.arange(width) // factor
     return Shrunk(labels.astype(np.int32, copy=False), rows, cols)
 
@@ -78,12 +81,15 @@ def _shrunk(prepared: PreparedImage, factor: int) -> NDArray[np.float32]:
 
 
 def slic_labels(
-    image: NDArray[np.float32], count: int, compactness: float = COMPACTNESS
+    image: NDArray[np.float32],
+    count: int,
+    compactness: float = COMPACTNESS,
+    tries: int = _TRIES,
 ) -> NDArray[Any]:
     """Return superpixels by SLIC.
 
-    scikit-image returns fewer than it is asked for. It is asked again, up to five
-    times, until the number is right within 3 %.
+    scikit-image returns fewer than it is asked for. It is asked again, by default up
+    to five times, until the number is right within 3 %.
 
     Parameters
     ----------
@@ -93,6 +99,8 @@ def slic_labels(
         Wanted number.
     compactness
         Weight of positions against colours.
+    tries
+        How often it is asked at most.
 
     Returns
     -------
@@ -103,7 +111,7 @@ def slic_labels(
     if height * width < _PIXELS_EACH * count:
         return grid_labels((height, width), grid_shape((height, width), count))
     asked, best, distance = float(count), None, np.inf
-    for _ in range(_TRIES):
+    for _ in range(tries):
         labels = _slic(image, max(round(asked), 1), compactness)
         found = np.unique(labels).size
         if abs(found - count) < distance:
