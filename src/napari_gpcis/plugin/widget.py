@@ -39,6 +39,7 @@ from napari_gpcis.plugin.dock.pages import HELP_PAGE, PAGES, Pages
 from napari_gpcis.plugin.dock.panels import PANELS
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
@@ -149,6 +150,9 @@ class GPCISWidget(Docked):
         objects = next(
             panel for panel in self.panels if isinstance(panel, ObjectsPanel)
         )
+        for panel in self.panels:
+            if isinstance(panel, SuperpixelsPanel):
+                panel.painting.picking = objects.picking
         self.notices = Notices(
             self.controller, objects.picking, objects.regrouping, self._annotate, self
         )

@@ -10,7 +10,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import check_clicks, clip_box, contains, square_around
 from napari_gpcis.inference.prediction import check_threshold
 from napari_gpcis.inference.segmenter import Request
-from napari_gpcis.inference.start_mask import chosen_mask
+from napari_gpcis.inference.start_mask import chosen_mask, inner_click
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
@@ -268,6 +268,28 @@ class CurrentObject:
             msg = "prompts can only begin an object: the current one has clicks"
             raise InputError(msg)
         self._push(prompts)
+
+    @property
+    def begun_only(self) -> bool:
+        """True if there are no clicks but the one placed in the start mask."""
+        start = self.start
+        if start is None or len(self.clicks) != 1 or self.clicks != start.clicks:
+            return False
+        return self.clicks[0] == inner_click(start.mask, start.box[:2])
+
+    def begin_instead(self, start: StartMask) -> None:
+        """Begin with another mask than before, as one step, see `begun_only`.
+
+        Raises
+        ------
+        InputError
+            If there are other clicks.
+        """
+        if not self.begun_only:
+            msg = "another mask can only begin an object that has no other clicks"
+            raise InputError(msg)
+        now = self.prompts
+        self._push(replace(now, clicks=start.clicks, view=start.view, start=start))
 
     def choose(self, prediction: Prediction) -> None:
         """Take another mask for the same clicks, as one step.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -17,9 +17,19 @@ from typing import (
 import numpy as np
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import EMPTY, box_of_value, placed, slices, union
+from napari_gpcis.geometry import (
+    EMPTY,
+    box_of_value,
+    contains,
+    placed,
+    slices,
+    union,
+)
+from napari_gpcis.inference.start_mask import make_start_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike, NDArray
 
     from napari_gpcis.clicks import Click
@@ -41,6 +51,8 @@ __all__ = [
     "checked_id",
     "finished",
     "noted",
+    "obeys",
+    "redrawn",
 ]
 
 
@@ -341,6 +353,59 @@ def finished(
         prediction.quality,
         prompts.found,
     )
+
+
+def redrawn(
+    label: int,
+    box: Box,
+    mask: Mask,
+    shape: tuple[int, int],
+    clicks: Iterable[Click],
+    *,
+    overwrite: bool,
+) -> FinishedObject:
+    """Return the step that a finished object becomes when its mask is drawn anew.
+
+    Replaying it gives this mask.
+
+    Parameters
+    ----------
+    label
+        Its id.
+    box, mask
+        Its pixels now, at least one.
+    shape
+        Height and width of the image.
+    clicks
+        Its clicks, as far as they are known: those that the mask obeys are kept.
+    overwrite
+        Whether it takes pixels of other objects.
+    """
+    kept = tuple(one for one in clicks if obeys(box, mask, one))
+    whole = any(one.positive for one in kept)
+    start = make_start_mask(
+        mask, shape, corner=box[:2], place_click=not whole, label=label
+    )
+    if whole:
+        start = replace(start, clicks=kept)
+    return FinishedObject(
+        label,
+        start.clicks,
+        start.view,
+        0.5,
+        overwrite,
+        start.mask.shape,
+        "replace",
+        start,
+        area=int(np.count_nonzero(mask)),
+    )
+
+
+def obeys(box: Box, mask: Mask, click: Click) -> bool:
+    """Return whether a mask of a box obeys a click."""
+    row, col = click.pixel
+    inside = contains(box, click) and bool(mask[row - box[0], col - box[1]])
+    return click.positive == inside
 
 
 def _nothing(way: Step, number: int, any_mask: bool) -> str:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 FLAT = 0.02
 """Difference of colours that counts even where there is none: then small regions merge
 first, so that those of a flat area grow evenly."""
-FINER, COARSER = 4, 16
-"""There are up to so many times more superpixels than wanted, and so many times fewer."""
+FINER, COARSER = 2, 4
+"""Up to so many doublings of the wanted number are there, and so many halvings."""
 STEPS = 2
 """Levels between a number of superpixels and twice as many."""
 LEAST_PIXELS = 16
@@ -140,8 +140,8 @@ def divide(
         See :func:`~napari_gpcis.superpixels.superpixels`.
     """
     pixels = image.shape[0] * image.shape[1]
-    finest = min(FINER * n, max(n, pixels // LEAST_PIXELS))
-    levels = range(-round(STEPS * math.log2(FINER)), STEPS * 4 + 1)
+    finest = min(n << FINER, max(n, pixels // LEAST_PIXELS))
+    levels = range(-STEPS * FINER, STEPS * COARSER + 1)
     counts = [max(round(n / 2 ** (level / STEPS)), 1) for level in levels]
     stages = [
         lambda _: raw_superpixels(image, finest, method, compactness, exact=False),
@@ -207,7 +207,9 @@ def merge(
         msg = f"counts must be numbers from 1 on, got {counts!r}"
         raise InputError(msg)
     merges = _merges(fine, colours, total - wanted[-1], cancelled)
-    return Hierarchy(fine, tuple(_table(merges[: total - one], total) for one in wanted))
+    return Hierarchy(
+        fine, tuple(_table(merges[: total - one], total) for one in wanted)
+    )
 
 
 def _merges(

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
     Key = tuple[float, ...]
 
-Shape: TypeAlias = Literal["box", "lasso", "scribble"]
+Shape: TypeAlias = Literal["box", "lasso", "scribble", "superpixels"]
 """Shapes that a drag draws."""
 BOX: Shape = "box"
 LASSO: Shape = "lasso"
 SCRIBBLE: Shape = "scribble"
+SUPERPIXELS: Shape = "superpixels"
+"""Superpixels that a stroke crosses: a press alone is one, too, with any button."""
 _Instead: TypeAlias = Literal["pick", "choose", "draw", "take"]
 """What a click does instead of making a point: correct or choose what is there.
 
@@ -82,8 +84,8 @@ class ClickLayers(QObject):
     Attributes
     ----------
     drawing : str, optional
-        Shape that a drag of the left button draws: "box", "lasso" or "scribble". With
-        Shift held it draws a box in any case.
+        Shape that a drag of the left button draws: "box", "lasso", "scribble",
+        "superpixels". With Shift held it draws a box in any case.
     clickable : bool
         Whether a click makes a point: there is a plane that it lies on.
     taker : Callable, optional
@@ -107,6 +109,8 @@ class ClickLayers(QObject):
     """Emitted while a shape is drawn: which, its points in the image, its sign."""
     drawn = Signal(str, object, bool)
     """Emitted with the same when a shape was drawn."""
+    drawing_changed = Signal()
+    """Emitted when drags draw another shape, or none."""
 
     def __init__(
         self,
@@ -118,7 +122,7 @@ class ClickLayers(QObject):
         super().__init__(parent)
         self._image = image
         self.layers = {True: positive, False: negative}
-        self.drawing: Shape | None = None
+        self._drawing: Shape | None = None
         self.clickable = True
         self.taker: Callable[[Any], None] | None = None
         self.claims: Callable[[Any], bool] = _claims_nothing
@@ -147,6 +151,17 @@ class ClickLayers(QObject):
                 layer.mouse_drag_callbacks.remove(self._on_press)
             if self._on_double_click in layer.mouse_double_click_callbacks:
                 layer.mouse_double_click_callbacks.remove(self._on_double_click)
+
+    @property
+    def drawing(self) -> Shape | None:
+        """Shape that a drag draws; may be set."""
+        return self._drawing
+
+    @drawing.setter
+    def drawing(self, shape: Shape | None) -> None:
+        if shape != self._drawing:
+            self._drawing = shape
+            self.drawing_changed.emit()
 
     def settle(self) -> None:
         """Report changes now that would be reported at the next turn of the loop."""
@@ -319,9 +334,12 @@ class ClickLayers(QObject):
         shape = self._drawn_by(event) if adding else None
         start, place = np.asarray(event.pos, dtype=float), self._in_image(event)
         self._instead = self._meant(event, place) if adding else None
-        path, draws = [place], False
+        path, draws = [place], shape == SUPERPIXELS
         if shape is not None:
             layer.mouse_pan = False
+        if draws:
+            self._instead, positive = "draw", positive and "Alt" not in event.modifiers
+            self.dragged.emit(shape, path, positive)
         yield
         while event.type == "mouse_move":
             if shape is not None:
@@ -348,15 +366,19 @@ class ClickLayers(QObject):
 
     def _on_double_click(self, layer: Points, event: Any) -> None:
         """Tell of a double click of the left button."""
-        plain = str(layer.mode) == "add" and self.taker is None
-        if plain and event.button == LEFT_BUTTON:
+        painting = self.drawing == SUPERPIXELS or self.taker is not None
+        if str(layer.mode) == "add" and event.button == LEFT_BUTTON and not painting:
             self.settle()
             if self.clickable:
                 self.doubled.emit(self._in_image(event))
 
     def _drawn_by(self, event: Any) -> Shape | None:
         """Return what a press draws, if the mouse is moved."""
-        if event.button == RIGHT_BUTTON or not self.clickable or self.taker:
+        if not self.clickable or self.taker:
+            return None
+        if self.drawing == SUPERPIXELS and "Shift" not in event.modifiers:
+            return SUPERPIXELS
+        if event.button == RIGHT_BUTTON:
             return None
         return BOX if "Shift" in event.modifiers else self.drawing
 

@@ -70,6 +70,9 @@ class PlaneOfHistory(Protocol):
     def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
         """Take over other edits by hand, whose pixels are there already."""
 
+    def draw_with_hand_edits(self, edits: HandEdits) -> None:
+        """Draw the mask anew with other edits by hand."""
+
     def accept_again(
         self, label: int, change: LabelChange, following: CurrentObject | None
     ) -> None:
@@ -166,6 +169,8 @@ class StrokeEdit:
         Id of the live mask, if no other object had it; else 0.
     by_hand
         Edits by hand of the object before and after, if the stroke is part of them.
+    redrawn
+        Whether the mask is drawn anew with these: the stroke itself has no pixels.
     """
 
     stroke: Stroke
@@ -175,6 +180,7 @@ class StrokeEdit:
     clicks: int = 0
     label: int = 0
     by_hand: tuple[HandEdits, HandEdits] | None = None
+    redrawn: bool = False
 
     @classmethod
     def of(cls, stroke: Stroke, current: PlaneOfHistory | None) -> StrokeEdit:
@@ -190,6 +196,29 @@ class StrokeEdit:
             clicks,
             live.label if live.alone else 0,
             current.note_stroke(stroke),
+        )
+
+    @classmethod
+    def redrawing(
+        cls, stroke: Stroke, current: PlaneOfHistory, before: HandEdits
+    ) -> StrokeEdit:
+        """Return other edits by hand of the current object, which is drawn with them.
+
+        Parameters
+        ----------
+        stroke
+            A stroke without pixels.
+        current, before
+            The plane, and the edits by hand before.
+        """
+        return cls(
+            stroke,
+            frozenset({current.plane}),
+            current.current,
+            current.current.steps,
+            len(current.objects.clicks),
+            by_hand=(before, current.hand_edits),
+            redrawn=True,
         )
 
     def belongs_to(self, current: PlaneOfHistory, *, undone: bool = False) -> bool:

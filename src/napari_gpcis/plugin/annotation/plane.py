@@ -12,7 +12,8 @@ from napari.utils.notifications import show_warning
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import moved, slices
+from napari_gpcis.geometry import moved, placed, slices, union
+from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.plugin.annotation.edits import PlaneEdit
 from napari_gpcis.plugin.annotation.jobs import Found, infer
@@ -21,7 +22,7 @@ from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.session.current import CurrentObject
-from napari_gpcis.session.labels import FinishedObject, LabelChange
+from napari_gpcis.session.labels import FinishedObject, LabelChange, obeys, redrawn
 from napari_gpcis.session.review import candidate_prompts
 
 if TYPE_CHECKING:
@@ -330,6 +331,115 @@ class PlaneAnnotation:
             now = self.plane.take(self._context.layers.labels.data)[slices(box)]
             inner = slices(moved(box, (-live.box[0], -live.box[1])))
             live.mask[inner][where] = (now == live.value)[where]
+
+    def draw_by_hand(self, box: Box, drawn: Mask, erased: Mask) -> bool:
+        """Add pixels to the mask of the current object, and take others from it.
+
+        It is one step of undo. An object that began with a mask, and has no clicks of
+        its own, begins with the changed mask instead. Any other keeps what is drawn
+        and erased through further clicks.
+
+        Parameters
+        ----------
+        box, drawn, erased
+            A box of the plane, and pixels of it.
+
+        Returns
+        -------
+        bool
+            ``False`` if nothing is changed: there is no current object, one waits for
+            its mask, or nothing would be left of it.
+        """
+        self._context.click_layers.settle()
+        current = self.current
+        if self.accepting or not current.clicks:
+            return False
+        if current.start is not None and current.begun_only and self.hand_edits is NONE:
+            return self._begin_instead(box, drawn, erased)
+        before = after = self.hand_edits
+        for mask, is_drawn in ((drawn, True), (erased, False)):
+            rows, cols = np.nonzero(mask)
+            after = after.with_stroke(rows + box[0], cols + box[1], drawn=is_drawn)
+        if after is before:
+            return False
+        self._set_hand_edits(after)
+        self._context.undo_stack.add_hand_edits(self, before)
+        self._draw_known()
+        return True
+
+    def _begin_instead(self, box: Box, drawn: Mask, erased: Mask) -> bool:
+        """Begin the current object with its mask as it is after an edit by hand."""
+        start = self.current.start
+        assert start is not None
+        both = union(start.box, box)
+        mask = placed(start.mask, start.box, both) | placed(drawn, box, both)
+        mask &= ~placed(erased, box, both)
+        if not mask.any():
+            return False
+        self.current.begin_instead(
+            make_start_mask(mask, self.shape, corner=both[:2], label=start.label)
+        )
+        self._context.undo_stack.forget_undone()
+        self._show_known()
+        return True
+
+    def draw_with_hand_edits(self, edits: HandEdits) -> None:
+        """Draw the mask anew with other edits by hand."""
+        self._set_hand_edits(edits)
+        self._draw_known()
+
+    def _draw_known(self) -> None:
+        """Draw the mask of the first object, if it is known: else it comes later."""
+        known = None if self.session is None else self.first.prediction
+        if known is not None:
+            self.found(Found(None, (), *known.trimmed), self.seconds or 0.0)
+
+    def redraw_finished(self, label: int, box: Box, drawn: Mask, erased: Mask) -> bool:
+        """Add pixels to a finished object, and take others from it; one undo step.
+
+        Other objects are protected as they are from masks.
+
+        Parameters
+        ----------
+        label
+            The object.
+        box, drawn, erased
+            A box of the plane, and pixels of it.
+
+        Returns
+        -------
+        bool
+            ``False`` if nothing is changed: the plane is not open, an object is
+            clicked, or nothing would be left of the object.
+        """
+        self._context.click_layers.settle()
+        session, writer = self.session, self._context.writer
+        found = writer.masks(self.plane, [label]).get(label)
+        if session is None or self.clicks or found is None:
+            return False
+        overwrite = self._context.writing.overwrite
+        now = self.plane.take(self._context.layers.labels.data)[slices(box)]
+        taken = drawn & ((now != label) if overwrite else (now <= 0))
+        where = taken | (erased & (now == label))
+        both = union(found[0], box)
+        mask = placed(found[1], found[0], both) | placed(taken, box, both)
+        mask &= ~placed(erased, box, both)
+        if not where.any() or not mask.any():
+            return False
+        clicks = self.clicks_of(label)
+        step = redrawn(label, both, mask, self.shape, clicks, overwrite=overwrite)
+        values = np.where(taken, label, 0)[where].astype(now.dtype)
+        change = LabelChange(box, where, now[where], values)
+        return self._context.undo_stack.add_redrawn(self, step, change) is not None
+
+    def clicks_of(self, label: int) -> tuple[Click, ...]:
+        """Return the clicks of a finished object that are known, and that it obeys."""
+        found = self._context.writer.masks(self.plane, [label]).get(label)
+        if self.session is None or found is None:
+            return ()
+        steps = [one for one in self.session.objects if one.id == label]
+        clicks = [click for one in steps if one.how != "cut" for click in one.clicks]
+        return tuple(click for click in clicks if obeys(*found, click))
 
     def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """Return a mask as it is with what was drawn and erased by hand."""

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.annotation.edits import PlaneOfHistory
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
+    from napari_gpcis.plugin.labels.hand_edits import HandEdits
     from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import PlaneResult
@@ -301,10 +302,64 @@ class UndoStack:
         """
         if self._writing:
             return
+        self._forget_strokes()
+        self._done.append(StrokeEdit.of(Stroke.of(self._labels, item), current))
+
+    def add_hand_edits(self, current: PlaneOfHistory, before: HandEdits) -> None:
+        """Take note of other edits by hand of the current object, see `add_stroke`.
+
+        Parameters
+        ----------
+        current
+            The displayed plane, which has them already.
+        before
+            The edits before.
+        """
+        self._forget_strokes()
+        self._done.append(
+            StrokeEdit.redrawing(Stroke(self._labels, ()), current, before)
+        )
+
+    def add_redrawn(
+        self,
+        current: PlaneOfHistory,
+        step: FinishedObject,
+        change: LabelChange,
+    ) -> ObjectEdit | None:
+        """Change pixels of a finished object by hand, as one undo step.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+        step
+            What the object is then.
+        change
+            The pixels.
+
+        Returns
+        -------
+        ObjectEdit or None
+            ``None`` if the plane is not open.
+        """
+        session, plane = current.session, current.plane
+        if session is None:
+            return None
+        with self._written([plane]):
+            take_back(self._labels, [(plane, change.reversed)])
+        session.note(step, change)
+        part = PlaneEdit(plane, step.id, change, ref(session), step)
+        undone, redone = (
+            f"Object {step.id} is as it was before.",
+            f"Object {step.id} is changed again.",
+        )
+        return self._add(ObjectEdit((part,), undone, redone))
+
+    def _forget_strokes(self) -> None:
+        """Take note that no stroke can be redone any more."""
         self._undone = [
             step for step in self._undone if not isinstance(step.edit, StrokeEdit)
         ]
-        self._done.append(StrokeEdit.of(Stroke.of(self._labels, item), current))
 
     def forget_undone(self) -> None:
         """Take note of a new edit: what was undone can be redone no more."""
@@ -509,6 +564,8 @@ class UndoStack:
         edit = self._last_stroke(current)
         if edit is None:
             return False
+        if edit.redrawn:
+            return self._draw_without(edit, current)
         self._done.remove(edit)
         there = None
         if current is not None and edit.label:
@@ -520,6 +577,16 @@ class UndoStack:
         if current is not None and there is not None:
             self._remove_ghosts(edit.label, current, there)
         self._undone.append(UndoneStep(edit.planes, again))
+        self._events.objects_changed.emit()
+        return True
+
+    def _draw_without(self, edit: StrokeEdit, current: PlaneOfHistory | None) -> bool:
+        """Take back edits by hand with which the current object is drawn."""
+        if current is None or edit.by_hand is None or not edit.belongs_to(current):
+            return False
+        self._done.remove(edit)
+        self._undone.append(UndoneStep(edit.planes, edit))
+        current.draw_with_hand_edits(edit.by_hand[0])
         self._events.objects_changed.emit()
         return True
 
@@ -732,6 +799,13 @@ class UndoStack:
         if isinstance(edit, StrokeEdit):
             if not edit.planes <= {current.plane}:
                 return None
+            if edit.redrawn and edit.by_hand is not None:
+                if not edit.belongs_to(current, undone=True):
+                    return None
+                self._done.append(edit)
+                current.draw_with_hand_edits(edit.by_hand[1])
+                self._events.objects_changed.emit()
+                return _DRAWN_AGAIN
             self._done.append(replace(edit, stroke=edit.stroke.repeated()))
             if edit.by_hand and edit.belongs_to(current, undone=True):
                 current.take_hand_edits(*edit.by_hand)

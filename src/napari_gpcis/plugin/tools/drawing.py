@@ -9,7 +9,12 @@ import numpy as np
 from qtpy.QtCore import Signal
 
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.annotation.click_layers import BOX, LASSO, SCRIBBLE
+from napari_gpcis.plugin.annotation.click_layers import (
+    BOX,
+    LASSO,
+    SCRIBBLE,
+    SUPERPIXELS,
+)
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.segments import Segments
 
@@ -36,6 +41,9 @@ APART = 4.0
 class DrawingTool(Tool):
     """Draws boxes (with Shift held, too), lassos and scribbles by drags.
 
+    What superpixels do that are drawn over is told in
+    :mod:`.tools.superpixels.painting`.
+
     Parameters
     ----------
     controller
@@ -50,13 +58,13 @@ class DrawingTool(Tool):
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(controller, parent)
         self._shape: Shape | None = None
-        for shape in (BOX, LASSO, SCRIBBLE):
+        for shape in (BOX, LASSO, SCRIBBLE, SUPERPIXELS):
             controller.register(f"{shape}_tool", partial(self.toggle, shape))
         controller.cancels.append(self._cancel)
 
     @property
     def shape(self) -> Shape | None:
-        """Shape that every drag draws: "box", "lasso", "scribble"; may be set."""
+        """Shape that every drag draws, see :data:`.Shape`; may be set."""
         return self._shape
 
     @shape.setter
@@ -101,9 +109,9 @@ class DrawingTool(Tool):
     def _on_dragged(self, shape: Shape, path: Sequence[Any], positive: bool) -> None:
         """Draw the line while the mouse moves."""
         annotation, current = self.annotation, self.current
-        if annotation is None or current is None:
+        if annotation is None or current is None or shape == SUPERPIXELS:
             return
-        line = _on_plane(path, current.plane)
+        line = on_plane(path, current.plane)
         if shape == BOX:
             (top, left), (bottom, right) = line.min(axis=0), line.max(axis=0)
             corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
@@ -117,12 +125,14 @@ class DrawingTool(Tool):
     def _on_drawn(self, shape: Shape, path: Sequence[Any], positive: bool) -> None:
         """Do what was drawn."""
         current = self.current
+        if shape == SUPERPIXELS:
+            return
         if self.annotation is not None:
             self.annotation.curves.clear(_CURVE)
             self.annotation.click_layers.settle()
         if current is None:
             return
-        line = _on_plane(path, current.plane)
+        line = on_plane(path, current.plane)
         if shape == BOX:
             self._draw_box(current, line)
         elif shape == LASSO:
@@ -233,7 +243,7 @@ def places_on_line(
     return np.stack([np.interp(wanted, reached, axis) for axis in line.T], axis=1)
 
 
-def _on_plane(path: Sequence[Any], plane: Plane) -> NDArray[np.float64]:
+def on_plane(path: Sequence[Any], plane: Plane) -> NDArray[np.float64]:
     """Return points of the image as rows and columns of a plane, shape (n, 2)."""
     found: NDArray[np.float64] = np.asarray(path, dtype=float)[:, list(plane.axes)]
     return found

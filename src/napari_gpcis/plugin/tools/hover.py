@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from superqt.utils import QSignalThrottler
 
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.annotation.jobs import Answers, Contour, Question
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.base import Tool
@@ -118,6 +119,9 @@ class Hover(Tool):
         annotation, current = self.annotation, self.current
         wanted = PREFERENCES.hover_preview and not event.is_dragging
         if annotation is None or current is None or not wanted:
+            return
+        if annotation.click_layers.drawing == SUPERPIXELS:
+            self.clear()  # a click there is none
             return
         place = annotation.image.world_to_data(event.position)
         pixel = current.plane.pixel(place)

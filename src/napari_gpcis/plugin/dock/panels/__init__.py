@@ -14,6 +14,7 @@ from napari_gpcis.plugin.dock.panels.other_masks import OtherMasksPanel
 from napari_gpcis.plugin.dock.panels.shortcuts import ShortcutsPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
+from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 PANELS: tuple[type[Panel], ...] = (
     ClickingPanel,
     OtherMasksPanel,
+    SuperpixelsPanel,
     UncertaintyPanel,
     StackPanel,
     ObjectsPanel,

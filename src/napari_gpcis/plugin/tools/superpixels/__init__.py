@@ -1,0 +1,1 @@
+"""Superpixels in the window: computed and outlined, painted with, snapped to."""

@@ -1,0 +1,446 @@
+"""Painting with superpixels, and snapping a mask to them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_gpcis.clicks import Click
+from napari_gpcis.geometry import contains, placed, slices
+from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
+from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.tools.drawing import on_plane
+from napari_gpcis.plugin.viewer.segments import Segments
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from numpy.typing import NDArray
+    from qtpy.QtCore import QObject
+
+    from napari_gpcis.geometry import Box, Mask
+    from napari_gpcis.plugin.annotation.annotation import Annotation
+    from napari_gpcis.plugin.annotation.click_layers import Shape
+    from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.plugin.tools.picking import Picking
+    from napari_gpcis.plugin.tools.superpixels.outlined import Divided, Superpixels
+    from napari_gpcis.plugin.viewer.planes import Plane
+
+CURVE = "superpixels"
+"""Name of the outline under the mouse, or of what a stroke has crossed."""
+APART = 0.5
+"""Pixels between the places at which a stroke is looked at."""
+NOT_READY = "The superpixels are not there yet: paint when their outlines are."
+BESIDE = "There are no superpixels: press Compute again with this part in view."
+NO_OBJECT = "Nothing to take away from: choose an object, or paint one first."
+AGAINST = "A click holds that superpixel: delete the click to change it."
+NOTHING = "Nothing is changed: press Escape or delete the object to remove all of it."
+NOTHING_TO_SNAP = "Nothing to snap: click on an object, or choose a finished one."
+NOT_SNAPPED = "The border agrees with the superpixels already, or with none of them."
+SNAPPED = "The border follows the superpixels. Undo takes it back."
+
+
+class Stroke(NamedTuple):
+    """Pixels to be painted as soon as the object before has its mask."""
+
+    plane: Plane
+    box: Box
+    mask: Mask
+    positive: bool
+
+
+class SuperpixelPainting(Tool):
+    """Adds the superpixels that strokes cross to an object, or takes them from it.
+
+    The object is the current one, or else the chosen finished one; without either, a
+    stroke begins an object.
+
+    Parameters
+    ----------
+    controller
+        Its annotations are followed.
+    superpixels
+        The superpixels.
+    parent
+        Qt parent.
+
+    Attributes
+    ----------
+    picking
+        Knows the chosen finished object.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        superpixels: Superpixels,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(controller, parent)
+        self.picking: Picking | None = None
+        self._superpixels = superpixels
+        self._crossed: set[int] = set()
+        self._path = 0  # points of the stroke that were looked at
+        self._hovered: tuple[int, bool] | None = None
+        self._waiting: list[Stroke] = []
+        self._mouse, self._news = Connections(), Connections()
+        self._soon = Debouncer(self._paint_waiting, parent=self)
+        self._snaps = self._shows = False
+        superpixels.ready.connect(self._on_ready)
+        superpixels.changed.connect(self._on_changed)
+        controller.register("snap", self.snap)
+
+    @property
+    def on(self) -> bool:
+        """True while strokes paint."""
+        annotation = self.annotation
+        return annotation is not None and annotation.click_layers.drawing == SUPERPIXELS
+
+    # Following --------------------------------------------------------------------
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow strokes over the clicks' layers, and whether they paint."""
+        clicks = annotation.click_layers
+        self.follow(clicks.drawing_changed, self._arm)
+        self.follow(clicks.dragged, self._on_dragged)
+        self.follow(clicks.drawn, self._on_drawn)
+        annotation.undo_stack.interrupts.append(self._interrupt)
+        self._arm()
+
+    def on_detached(self, annotation: Annotation) -> None:
+        """Paint no more."""
+        self._ignore_mouse(annotation)
+        self._drop_waiting()
+        self._snaps = self._shows = False
+        self._superpixels.needed = False
+        annotation.curves.clear(CURVE)
+
+    def _arm(self) -> None:
+        """Watch the mouse while strokes paint; have superpixels computed for that."""
+        annotation = self.annotation
+        if annotation is None:
+            return
+        self._ignore_mouse(annotation)
+        if self.on:
+            annotation.curves.prepare()
+            for layer in annotation.click_layers.layers.values():
+                layer.mouse_move_callbacks.append(self._on_move)
+            over = annotation.viewer.events.mouse_over_canvas
+            self._mouse.connect(over, self._on_over)
+            self._mouse.connect(annotation.events.plane_entered, self._clear)
+        self._clear()
+        superpixels = self._superpixels
+        if self.on and not superpixels.shown:
+            self._shows = superpixels.shown = True
+        elif self._shows and not self.on:
+            self._shows = superpixels.shown = False
+        superpixels.needed = self.on or self._snaps
+
+    def _ignore_mouse(self, annotation: Annotation) -> None:
+        self._mouse.end()
+        for layer in annotation.click_layers.layers.values():
+            if self._on_move in layer.mouse_move_callbacks:
+                layer.mouse_move_callbacks.remove(self._on_move)
+
+    def _on_over(self, *_: Any) -> None:
+        if self.annotation and not self.annotation.viewer.mouse_over_canvas:
+            self._clear()
+
+    def _clear(self, *_: Any) -> None:
+        """Outline nothing."""
+        self._crossed.clear()
+        self._path, self._hovered = 0, None
+        if self.annotation is not None:
+            self.annotation.curves.clear(CURVE)
+
+    def _on_changed(self) -> None:
+        if self._hovered is not None:
+            self._clear()
+
+    @property
+    def _divided(self) -> Divided | None:
+        """The superpixels of the displayed plane, if they are there."""
+        known = self._superpixels.divided
+        current = self.current
+        here = known is not None and current is not None
+        return known if here and known.plane == current.plane else None
+
+    # The mouse --------------------------------------------------------------------
+
+    def _on_move(self, _layer: Any, event: Any) -> None:
+        """Outline the superpixel under the mouse."""
+        annotation, current, divided = self.annotation, self.current, self._divided
+        if annotation is None or current is None or divided is None:
+            return
+        if event.is_dragging or self._crossed:
+            return
+        place = annotation.image.world_to_data(event.position)
+        found = divided.at(self._superpixels.level, on_plane([place], current.plane))
+        if not found:
+            self._clear()
+            return
+        hovered = found[0], "Alt" not in event.modifiers
+        if hovered != self._hovered:
+            self._hovered = hovered
+            self._outline(divided, found, hovered[1])
+
+    def _on_dragged(self, shape: Shape, path: Sequence[Any], positive: bool) -> None:
+        """Outline what the stroke has crossed so far."""
+        current, divided = self.current, self._divided
+        if shape != SUPERPIXELS or current is None or divided is None:
+            return
+        before = len(self._crossed)
+        self._cross(divided, path, current.plane)
+        if len(self._crossed) > before:
+            self._outline(divided, self._crossed, positive)
+
+    def _cross(self, divided: Divided, path: Sequence[Any], plane: Plane) -> None:
+        """Take note of the superpixels that the rest of a stroke crosses."""
+        if len(path) <= self._path:  # another stroke
+            self._path = 0
+        line = on_plane(path[max(self._path - 1, 0) :], plane)
+        self._path = len(path)
+        found = divided.at(self._superpixels.level, densely(line))
+        self._crossed.update(found)
+
+    def _outline(self, divided: Divided, ids: Collection[int], positive: bool) -> None:
+        annotation = self.annotation
+        if annotation is None:
+            return
+        box, mask = divided.region(self._superpixels.level, ids)
+        colour = (
+            PREFERENCES.positive_colour if positive else PREFERENCES.negative_colour
+        )
+        outline = Segments.of_labels(mask, box[:2])
+        annotation.curves.show(CURVE, divided.plane, outline, colour)
+
+    def _on_drawn(self, shape: Shape, path: Sequence[Any], positive: bool) -> None:
+        """Paint what the stroke has crossed."""
+        annotation, current, divided = self.annotation, self.current, self._divided
+        if shape != SUPERPIXELS or annotation is None or current is None:
+            return
+        if divided is not None:
+            self._cross(divided, path, current.plane)
+        crossed = {*self._crossed}
+        self._clear()
+        annotation.click_layers.settle()
+        if divided is None:
+            self.say(self._superpixels.problem or NOT_READY)
+        elif not crossed:
+            self.say(BESIDE)
+        else:
+            box, mask = divided.region(self._superpixels.level, crossed)
+            self.paint(current, box, mask, positive, divided)
+
+    # Painting ---------------------------------------------------------------------
+
+    def paint(
+        self,
+        current: PlaneAnnotation,
+        box: Box,
+        mask: Mask,
+        positive: bool,
+        divided: Divided | None = None,
+    ) -> None:
+        """Add pixels to the object that is painted, or take them from it.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+        box, mask
+            The pixels.
+        positive
+            Whether they are added.
+        divided
+            The superpixels that they are made of: those with a click against the
+            stroke stay as they are.
+        """
+        if current.accepting:  # the object before waits for its mask
+            self._wait(Stroke(current.plane, box, mask, positive))
+            return
+        label = self._chosen(current)
+        if current.current.clicks and not current.current.begun_only:
+            mask = self._without(divided, box, mask, current.current.clicks, positive)
+        elif label:
+            mask = self._without(divided, box, mask, current.clicks_of(label), positive)
+        if not mask.any():
+            self.say(AGAINST)
+            return
+        none = np.zeros_like(mask)
+        edits = (mask, none) if positive else (none, mask)
+        if current.current.clicks:
+            done = current.draw_by_hand(box, *edits)
+        elif label:
+            done = current.redraw_finished(label, box, *edits)
+        elif positive:
+            current.begin_with(mask, box[:2])  # it tells what is in its way
+            return
+        else:
+            self.say(NO_OBJECT)
+            return
+        if not done:
+            self.say(NOTHING)
+
+    def _chosen(self, current: PlaneAnnotation) -> int:
+        """Return the chosen finished object of the plane; 0 if there is none."""
+        chosen = None if self.picking is None else self.picking.chosen
+        if chosen is None or chosen[0] != current.plane or current.clicks:
+            return 0
+        return chosen[1]
+
+    def _without(
+        self,
+        divided: Divided | None,
+        box: Box,
+        mask: Mask,
+        clicks: Iterable[Click],
+        positive: bool,
+    ) -> Mask:
+        """Return a mask without superpixels that have a click against it."""
+        against = [one.pixel for one in clicks if one.positive is not positive]
+        if not against or divided is None:
+            return mask
+        ids = divided.at(self._superpixels.level, np.array(against, float))
+        if not ids:
+            return mask
+        held, pixels = divided.region(self._superpixels.level, ids)
+        return mask & ~_within(pixels, held, box)
+
+    # Strokes that wait ------------------------------------------------------------
+
+    def _wait(self, stroke: Stroke) -> None:
+        """Paint a stroke once the object that was accepted before has its mask."""
+        annotation = self.annotation
+        if annotation is None:
+            return
+        if not self._waiting:
+            for signal in (annotation.events.accepted, annotation.events.predicted):
+                self._news.connect(signal, self._on_news)
+        self._waiting.append(stroke)
+
+    def _on_news(self, *_: Any) -> None:
+        self._soon.throttle()
+
+    def _paint_waiting(self) -> None:
+        """Paint what waits, in order."""
+        current = self.current
+        while self._waiting and current is not None and not current.accepting:
+            stroke = self._waiting.pop(0)
+            if stroke.plane == current.plane:
+                self.paint(
+                    current, stroke.box, stroke.mask, stroke.positive, self._divided
+                )
+        if not self._waiting:
+            self._news.end()
+
+    def _drop_waiting(self) -> None:
+        self._soon.cancel()
+        self._news.end()
+        self._waiting.clear()
+
+    def _interrupt(self) -> bool:
+        """Give up strokes that wait; return whether there were some."""
+        waited = bool(self._waiting)
+        self._drop_waiting()
+        return waited
+
+    # Snapping ---------------------------------------------------------------------
+
+    def snap(self) -> None:
+        """Move the border of the current object, or the chosen one, to superpixels.
+
+        They are computed first if need be.
+        """
+        current = self.current
+        if current is None:
+            return
+        if not (current.current.clicks or self._chosen(current)):
+            self.say(NOTHING_TO_SNAP)
+            return
+        if self._divided is None:
+            self._snaps = True
+            self._superpixels.needed = True
+            self.say("The superpixels are being computed ...")
+            return
+        self._snap(current, self._divided)
+
+    def _on_ready(self) -> None:
+        """Snap, if that was asked for before superpixels were there."""
+        if not self._snaps:
+            return
+        self._snaps = False
+        current, divided = self.current, self._divided
+        if current is not None and divided is not None:
+            self._snap(current, divided)
+        self._superpixels.needed = self.on
+
+    def _snap(self, current: PlaneAnnotation, divided: Divided) -> None:
+        from napari_gpcis.superpixels import snap  # slow to import
+
+        annotation, label = self.annotation, self._chosen(current)
+        if annotation is None or current.accepting:
+            self.say(NOTHING_TO_SNAP)
+            return
+        current.finish_drawing()
+        if label:
+            found = annotation.masks(current.plane, [label]).get(label)
+            clicks = current.clicks_of(label)
+        else:
+            found, clicks = current.seen, current.current.clicks
+        if found is None or not found[1].any():
+            self.say(NOTHING_TO_SNAP)
+            return
+        frame = divided.box
+        mask = _within(found[1], found[0], frame)
+        inside = [
+            Click(one.row - frame[0], one.col - frame[1], one.positive)
+            for one in clicks
+            if contains(frame, one)
+        ]
+        snapped = snap(mask, divided.hierarchy.labels(self._superpixels.level), inside)
+        drawn, erased = snapped & ~mask, mask & ~snapped
+        if not (drawn.any() or erased.any()):
+            self.say(NOT_SNAPPED)
+        elif label:
+            done = current.redraw_finished(label, frame, drawn, erased)
+            self.say(SNAPPED if done else NOT_SNAPPED)
+        else:
+            done = current.draw_by_hand(frame, drawn, erased)
+            self.say(SNAPPED if done else NOT_SNAPPED)
+
+
+def densely(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return places along a line that leave out no pixel of any size.
+
+    Parameters
+    ----------
+    line
+        Shape (n, 2): rows and columns.
+    """
+    if len(line) < 2:
+        return line
+    parts = [line[:1]]
+    for start, end in pairwise(line):
+        count = max(int(np.ceil(np.hypot(*(end - start)) / APART)), 1)
+        parts.append(start + np.arange(1, count + 1)[:, None] / count * (end - start))
+    return np.concatenate(parts)
+
+
+def _within(mask: Mask, box: Box, frame: Box) -> Mask:
+    """Return the part of a mask that lies in a frame, of the size of the frame."""
+    low = max(box[0], frame[0]), max(box[1], frame[1])
+    high = min(box[2], frame[2]), min(box[3], frame[3])
+    if low[0] >= high[0] or low[1] >= high[1]:
+        return np.zeros((frame[2] - frame[0], frame[3] - frame[1]), bool)
+    common = (*low, *high)
+    inner = slices(
+        (low[0] - box[0], low[1] - box[1], high[0] - box[0], high[1] - box[1])
+    )
+    return placed(mask[inner], common, frame)
