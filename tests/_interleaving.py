@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication
 import _fake_segmenter
 from _fake_search import replace_search
 from _fake_segmenter import FakeSegmenter
+from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.background import LatestWins
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -30,6 +31,8 @@ from napari_gpcis.plugin.tools.objects.regrouping import Regrouping
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.tools.similar import SimilarObjects
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
+from napari_gpcis.plugin.tools.superpixels.outlined import Settings, Superpixels
+from napari_gpcis.plugin.tools.superpixels.painting import SuperpixelPainting
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
 
@@ -92,6 +95,10 @@ class User:
         self.guide = NextClickGuide(bench.controller)
         self.alternatives = AlternativeMasks(bench.controller)
         self.similar = SimilarObjects(bench.controller)
+        self.superpixels = Superpixels(bench.controller)
+        self.superpixels.settings = Settings(40)
+        self.painting = SuperpixelPainting(bench.controller, self.superpixels)
+        self.painting.picking = self.picking
         self.watcher = ImageChangeWatcher(bench.controller)
         self.watcher._debouncer.throttle = lambda: None  # it looks when it is told to
         self.propagation = Propagation(bench.controller)
@@ -114,6 +121,7 @@ class User:
             getattr(self, name)(*numbers)
             if number % BETWEEN_CHECKS == 0:
                 self.settle()
+                self._note_hand_edits()
                 self.check()
 
     # What must hold -------------------------------------------------------------------
@@ -157,6 +165,7 @@ class User:
         assert self.hover._waiting is None
         assert self.similar.progress is None
         self.check_candidates()
+        assert not self.painting._waiting
         found = predicted(current) if self.guide.wanted else None
         advice = self.guide.advice
         assert (None if advice is None else advice.prediction) is found
@@ -304,6 +313,39 @@ class User:
         """Draw a line, which may lie outside in part."""
         path = [(self.step, row, col), (self.step, row + 2, col + along - 6)]
         self.annotation.click_layers.drawn.emit("scribble", path, bool(sign))
+
+    def paint_superpixels(self, row: int, col: int, along: int, sign: int) -> None:
+        """Draw a stroke with the tool for superpixels in hand."""
+        clicks = self.annotation.click_layers
+        clicks.drawing = "superpixels"
+        self._compute_superpixels()
+        path = [(self.step, row, col), (self.step, row + 2, col + along - 6)]
+        clicks.drawn.emit("superpixels", path, bool(sign))
+        clicks.drawing = None
+        self._note_hand_edits()
+
+    def snap(self) -> None:
+        """Snap the mask to superpixels, which are computed for that."""
+        self.bench.controller.command("snap")
+        self._compute_superpixels()
+        self._note_hand_edits()
+
+    def larger_superpixels(self, number: int) -> None:
+        """Go to larger superpixels, or to smaller ones."""
+        self.superpixels.step(number - 2)
+
+    def _compute_superpixels(self) -> None:
+        while self.superpixels._thread._queue.work():
+            self.turn()
+
+    def _note_hand_edits(self) -> None:
+        """What is kept by hand on clicked objects is not among the saved clicks."""
+        for plane, known in self.annotation._planes.items():
+            kept = [one for each in known._by_hand.values() for one in each.values()]
+            kept += [edits for _, edits in known._by_hand_of_step.values()]
+            for edits in kept:
+                part = plane.take(self.by_hand)[slices(edits.box)]
+                part |= edits.drawn | edits.erased
 
     def threshold(self, number: int) -> None:
         """Move the slider, as the panel does."""
@@ -462,7 +504,11 @@ class User:
         """Wait until nothing is on its way."""
         for _ in range(1000):
             self.turn()
-            waits = self.annotation._debouncer, self.annotation.click_layers._debouncer
+            waits = (
+                self.annotation._debouncer,
+                self.annotation.click_layers._debouncer,
+                self.painting._soon,
+            )
             busy = self.queue.work() or any(one.pending for one in waits)
             if not busy:
                 self.turn()
@@ -547,6 +593,8 @@ NUMBERS: dict[str, tuple[int, ...]] = {
     "box": (*PLACE, 30, 30),
     "lasso": (*PLACE, 30, 30),
     "scribble": (*PLACE, 30, 2),
+    "paint_superpixels": (*PLACE, 30, 2),
+    "larger_superpixels": (5,),
     "threshold": (9,),
     "change_plane": SHAPE[:1],
     "way": (len(WAYS),),
@@ -585,6 +633,9 @@ WEIGHTS = {
     "box": 3,
     "lasso": 2,
     "scribble": 2,
+    "paint_superpixels": 5,
+    "snap": 2,
+    "larger_superpixels": 1,
     "threshold": 3,
     "change_plane": 7,
     "way": 5,

@@ -21,10 +21,12 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
+from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.annotation.edits import StrokeEdit
 from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
+from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -189,6 +191,35 @@ class Soak:
             click = self.pick(shown).click
             place = self.plane, click.row, click.col + self.pick((0, 3))
             self.desk.robot.click(self.image, place, self.pick((LEFT, RIGHT)))
+
+    def paint_superpixels(self) -> None:
+        """Paint with superpixels, or take some away, and stop that."""
+        self.press(Qt.Key.Key_P, SHIFT)
+        tool = self.superpixels.superpixels
+        self.until(lambda: tool.part is None)
+        taking = self.pick((Qt.KeyboardModifier.NoModifier, ALT))
+        with self._hand():
+            path = [self.place() for _ in range(3)]
+            self.desk.robot.draw(self.image, path, LEFT, taking)
+        self.press(self.pick((Qt.Key.Key_BracketLeft, Qt.Key.Key_BracketRight)))
+        self.press(Qt.Key.Key_P, SHIFT)
+        self._note_hand_edits()
+
+    def snap(self) -> None:
+        """Snap the mask to superpixels, which are computed for that."""
+        with self._hand():
+            self.press(Qt.Key.Key_G, SHIFT)
+            tool = self.superpixels.superpixels
+            self.until(lambda: tool.part is None)
+        self._note_hand_edits()
+
+    def _note_hand_edits(self) -> None:
+        """What is kept by hand on clicked objects is not among the saved clicks."""
+        annotation = self.desk.controller.annotation
+        for plane, known in annotation._planes.items():
+            edits = known.hand_edits
+            part = plane.take(self.by_hand)[slices(edits.box)]
+            part |= edits.drawn | edits.erased
 
     def move_mouse(self) -> None:
         for _ in range(5):
@@ -543,6 +574,11 @@ class Soak:
         return next(panel for panel in panels if isinstance(panel, SimilarPanel))
 
     @property
+    def superpixels(self) -> SuperpixelsPanel:
+        panels = self.desk.widget.panels
+        return next(panel for panel in panels if isinstance(panel, SuperpixelsPanel))
+
+    @property
     def panel(self) -> ObjectsPanel:
         panels = self.desk.widget.panels
         return next(panel for panel in panels if isinstance(panel, ObjectsPanel))
@@ -728,6 +764,8 @@ WEIGHTS = {
     "accept_candidates": 2,
     "cancel_search": 1,
     "correct_candidate": 2,
+    "paint_superpixels": 2,
+    "snap": 1,
     "move_mouse": 6,
     "pick_object": 4,
     "split": 2,

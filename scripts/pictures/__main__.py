@@ -34,6 +34,7 @@ SCENES = {
     "preview": "clicking",
     "objects": "clicking",
     "uncertainty": "clicking",
+    "superpixels_window": "clicking",
     "press_g": "clicking",
     "shortcuts": "clicking",
     "cellpose": "working",

@@ -105,6 +105,30 @@ def uncertainty() -> None:
         stage.picture("uncertainty")
 
 
+def superpixels_window() -> None:
+    """Paint a nucleus with superpixels; the one under the mouse is outlined."""
+    known = known_labels()
+    with Stage() as stage:
+        stage.sample(NUCLEI)
+        stage.open_widget()
+        stage.start()
+        one, other = (known == number for number in neighbours(known))
+        stage.look_at(one | other, 0.5)
+        stage.unfold("Superpixels")
+        panel = next(p for p in stage.widget.panels if p.title == "Superpixels")
+        stage.push(panel.paint_button)
+        tool = panel.superpixels
+        stage.until(lambda: tool.divided is not None and tool.part is None)
+        (row, col), cols = _middle(one), one.nonzero()[1]
+        ends = [(row, (cols.min() + col) / 2), (row, (cols.max() + col) / 2)]
+        stage.robot.draw(stage.image, ends)
+        stage.until(lambda: stage.plane_labels().any())
+        place = _middle(other)
+        stage.robot.move(stage.image, place)
+        settle()
+        stage.picture("superpixels-window", pointer=place)
+
+
 def _middle(mask) -> tuple[float, float]:
     """Return the middle of a mask."""
     rows, cols = mask.nonzero()
