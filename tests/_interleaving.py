@@ -317,11 +317,11 @@ class User:
     def paint_superpixels(self, row: int, col: int, along: int, sign: int) -> None:
         """Draw a stroke with the tool for superpixels in hand."""
         clicks = self.annotation.click_layers
-        clicks.drawing = "superpixels"
+        clicks.draw("superpixels")
         self._compute_superpixels()
         path = [(self.step, row, col), (self.step, row + 2, col + along - 6)]
         clicks.drawn.emit("superpixels", path, bool(sign))
-        clicks.drawing = None
+        clicks.draw(None)
         self._note_hand_edits()
 
     def snap(self) -> None:

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.dock.panels import superpixels as texts
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.superpixels import outlined
@@ -25,6 +26,7 @@ from napari_gpcis.plugin.tools.superpixels.painting import (
 )
 from napari_gpcis.prompts import replay
 from napari_gpcis.superpixels import snap
+from napari_gpcis.superpixels.slic import COMPACTNESS
 
 ALT = Qt.KeyboardModifier.AltModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -182,6 +184,9 @@ def test_a_chosen_finished_object_is_painted(desk: Any) -> None:
     shows(desk, other, 2)
     assert picking.chosen is not None
     assert picking.chosen[1] == 1
+    outline = desk.controller.annotation.curves._curves["chosen object"].segments
+    rows, cols = np.nonzero(more)
+    assert (outline.ends.max(axis=0) - 0.5).tolist() == [rows.max(), cols.max()]
     away = crossed(desk, (30, 30))
     (click,) = desk.current.clicks_of(1)
     if away[click.pixel]:  # the one that was placed in it holds its superpixel
@@ -360,6 +365,7 @@ def test_computing_is_cancelled_and_errors_are_told(open_desk: Any) -> None:
     panel.show_box.click()
     assert panel.stop_button.isVisibleTo(panel)
     panel.stop_button.click()
+    assert texts.COMPACTNESS == COMPACTNESS
     assert panel.superpixels.part is None
     assert panel.message.text() == "Cancelled."
     panel.superpixels.settings = Settings(20, method="cds")

@@ -85,7 +85,7 @@ class ClickLayers(QObject):
     ----------
     drawing : str, optional
         Shape that a drag of the left button draws: "box", "lasso", "scribble",
-        "superpixels". With Shift held it draws a box in any case.
+        "superpixels", see `draw`. With Shift held it draws a box in any case.
     clickable : bool
         Whether a click makes a point: there is a plane that it lies on.
     taker : Callable, optional
@@ -122,7 +122,7 @@ class ClickLayers(QObject):
         super().__init__(parent)
         self._image = image
         self.layers = {True: positive, False: negative}
-        self._drawing: Shape | None = None
+        self.drawing: Shape | None = None
         self.clickable = True
         self.taker: Callable[[Any], None] | None = None
         self.claims: Callable[[Any], bool] = _claims_nothing
@@ -152,15 +152,10 @@ class ClickLayers(QObject):
             if self._on_double_click in layer.mouse_double_click_callbacks:
                 layer.mouse_double_click_callbacks.remove(self._on_double_click)
 
-    @property
-    def drawing(self) -> Shape | None:
-        """Shape that a drag draws; may be set."""
-        return self._drawing
-
-    @drawing.setter
-    def drawing(self, shape: Shape | None) -> None:
-        if shape != self._drawing:
-            self._drawing = shape
+    def draw(self, shape: Shape | None) -> None:
+        """Let drags draw a shape, or none."""
+        if shape != self.drawing:
+            self.drawing = shape
             self.drawing_changed.emit()
 
     def settle(self) -> None:

@@ -101,7 +101,7 @@ class DrawingTool(Tool):
         """Let a drag draw instead of moving the image, while a shape is chosen."""
         if self.annotation is None:
             return
-        self.annotation.click_layers.drawing = self._shape
+        self.annotation.click_layers.draw(self._shape)
         for layer in self.annotation.click_layers.layers.values():
             if str(layer.mode) == "add":
                 layer.mouse_pan = self._shape is None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtCore import QObject
 
-    from napari_gpcis.geometry import Mask
+    from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.viewer.planes import Plane
@@ -114,10 +114,14 @@ class Picking(Tool):
         if found is None:
             self.choose_none()
             return
-        box, mask = found
-        outline = Segments.of_labels(mask, box[:2])
-        annotation.curves.show(CHOSEN, current.plane, outline, YELLOW)
+        self._outline(annotation, current.plane, *found)
         self.changed.emit()
+
+    @staticmethod
+    def _outline(annotation: Annotation, plane: Plane, box: Box, mask: Mask) -> None:
+        """Draw the outline of the chosen object."""
+        outline = Segments.of_labels(mask, box[:2])
+        annotation.curves.show(CHOSEN, plane, outline, YELLOW)
 
     def choose_none(self) -> bool:
         """Choose nothing; return whether something was chosen."""
@@ -195,8 +199,11 @@ class Picking(Tool):
             return
         plane, label = known
         begun = current is None or current.plane != plane or current.current.clicks
-        if begun or label not in annotation.masks(plane, [label]):
+        found = None if begun else annotation.masks(plane, [label]).get(label)
+        if found is None:
             self.choose_none()
+        else:  # it may have been painted
+            self._outline(annotation, plane, *found)
 
     # Correcting -------------------------------------------------------------------
 

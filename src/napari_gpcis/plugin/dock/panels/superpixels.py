@@ -23,7 +23,6 @@ from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.superpixels.outlined import PARTS, Superpixels
 from napari_gpcis.plugin.tools.superpixels.painting import SuperpixelPainting
-from napari_gpcis.superpixels.slic import COMPACTNESS
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
@@ -67,6 +66,8 @@ METHODS = (
     ("cds-lite", "CDS-lite"),
     ("cds", "CDS"),
 )
+COMPACTNESS = 20.0
+"""That of the library, whose import is slow."""
 _TAKES_COMPACTNESS = ("auto", "slic")
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 

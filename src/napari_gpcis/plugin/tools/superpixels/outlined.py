@@ -191,6 +191,7 @@ class Superpixels(Tool):
         self.level = 0
         self.part: int | None = None
         self.problem = ""
+        self._larger = 0  # levels away from the wanted number
         self._settings = Settings()
         self._shown = self._needed = False
         self._layer: Image | None = None
@@ -246,7 +247,7 @@ class Superpixels(Tool):
     def settings(self, settings: Settings) -> None:
         if settings != self._settings:
             self._settings = settings
-            self.problem = ""
+            self._larger, self.problem = 0, ""
             self._soon.throttle()
             self.changed.emit()
 
@@ -281,8 +282,9 @@ class Superpixels(Tool):
         if self.divided is None:
             self.say("There are no superpixels: show them first.")
             return
-        last = len(self.divided.hierarchy.counts) - 1
-        self.level = min(max(self.level + by, 0), last)
+        before, last = self.level, len(self.divided.hierarchy.counts) - 1
+        self.level = min(max(before + by, 0), last)
+        self._larger += self.level - before
         self.say(f"{self.count} superpixels")
         self._draw()
         self.changed.emit()
@@ -420,7 +422,9 @@ class Superpixels(Tool):
         self.part = self._asked = None
         if found is not None and self._fits(found[0]):
             self.divided, count = found
-            self.level = self.divided.hierarchy.nearest(count)
+            last = len(self.divided.hierarchy.counts) - 1
+            level = self.divided.hierarchy.nearest(count) + self._larger
+            self.level = min(max(level, 0), last)
             self.problem = ""
         self._draw()
         self.changed.emit()
