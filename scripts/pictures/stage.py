@@ -228,7 +228,7 @@ class Stage:
         annotation = None if controller is None else controller.annotation
         if annotation is not None and annotation.current is not None:
             annotation.current.seconds = None
-            annotation.changed.emit()
+            annotation.events.current_changed.emit()
 
     def _drawn(self, count: int) -> bool:
         session, current = self.widget.session, self.current
