@@ -119,6 +119,7 @@ class SuperpixelsPanel(Panel):
         ):
             button.clicked.connect(lambda *_, name=name: self._on_command(name))
         self.show_on(controller.started, controller.stopped, superpixels.changed)
+        self.show_on(controller.plane_changed)
         self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
         self._show_keys()
         self.show_state()
