@@ -321,7 +321,7 @@ def test_planes_and_images_have_superpixels_of_their_own(open_desk: Any) -> None
     desk.viewer.dims.set_current_step(0, 1)
     desk.until(lambda: tool.divided is not None and tool.divided.plane.steps[0] == 1)
     second = tool.divided.hierarchy
-    assert not np.array_equal(first.fine, second.fine)
+    assert not np.array_equal(first.labels(6), second.labels(6))
     (layer,) = [one for one in desk.viewer.layers if "superpixels" in one.name]
     assert layer.data_to_world((0, 0, 0)) == pytest.approx((3, 0, 0))
     desk.viewer.dims.set_current_step(0, 0)
@@ -329,7 +329,7 @@ def test_planes_and_images_have_superpixels_of_their_own(open_desk: Any) -> None
     assert tool.divided.hierarchy is first, "it was remembered"
     desk.image.data = data + np.arange(100) ** 2
     desk.until(lambda: tool.divided is not None and tool.divided.hierarchy is not first)
-    assert not np.array_equal(tool.divided.hierarchy.fine, first.fine)
+    assert not np.array_equal(tool.divided.hierarchy.labels(6), first.labels(6))
 
 
 def test_of_large_planes_the_part_in_sight_is_divided(
