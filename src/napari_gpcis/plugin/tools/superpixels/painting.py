@@ -110,7 +110,6 @@ class SuperpixelPainting(Tool):
         self.follow(clicks.drawing_changed, self._arm)
         self.follow(clicks.dragged, self._on_dragged)
         self.follow(clicks.drawn, self._on_drawn)
-        annotation.undo_stack.interrupts.append(self._interrupt)
         self._arm()
 
     def on_detached(self, annotation: Annotation) -> None:
@@ -323,6 +322,7 @@ class SuperpixelPainting(Tool):
         if not self._waiting:
             for signal in (annotation.events.accepted, annotation.events.predicted):
                 self._news.connect(signal, self._on_news)
+            annotation.undo_stack.interrupts.append(self._interrupt)
         self._waiting.append(stroke)
 
     def _on_news(self, *_: Any) -> None:
@@ -338,12 +338,17 @@ class SuperpixelPainting(Tool):
                     current, stroke.box, stroke.mask, stroke.positive, self._divided
                 )
         if not self._waiting:
-            self._news.end()
+            self._drop_waiting()
 
     def _drop_waiting(self) -> None:
+        """Wait for nothing any more."""
         self._soon.cancel()
         self._news.end()
         self._waiting.clear()
+        if self.annotation is not None:  # an undo asks as few as possible
+            interrupts = self.annotation.undo_stack.interrupts
+            if self._interrupt in interrupts:
+                interrupts.remove(self._interrupt)
 
     def _interrupt(self) -> bool:
         """Give up strokes that wait; return whether there were some."""
