@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis import geometry
-from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
-from napari_gpcis.measures import PlanePixels, equivalent_diameter, mean_intensities
+from napari_gpcis.objects.classes import ClassedObjects
+from napari_gpcis.objects.measures import (
+    PlanePixels,
+    equivalent_diameter,
+    mean_intensities,
+)
 from napari_gpcis.sparse_labels import PlaneIndex, SparseLabels, checked
 
 if TYPE_CHECKING:

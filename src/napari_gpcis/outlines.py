@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_gpcis.classes import ClassedObjects
     from napari_gpcis.export import Calibration
+    from napari_gpcis.objects.classes import ClassedObjects
     from napari_gpcis.sparse_labels import PlaneIndex, SparseLabels
 
     Ring = list[tuple[int, int]]

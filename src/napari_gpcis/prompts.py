@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
+from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.session.saved import (
     FORMAT,
     SavedCandidate,

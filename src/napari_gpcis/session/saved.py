@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
 
-from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.geometry import check_clicks, clip_box, mask_of_runs, run_lengths
 from napari_gpcis.inference.start_mask import StartMask
 from napari_gpcis.inference.tidy import Tidy
+from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.session.current import Prompts
 from napari_gpcis.session.labels import Step
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.alternatives.selection import LIMIT, select
-from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
+from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.session.current import CurrentObject, Prompts
 from napari_gpcis.session.labels import (
     FinishedObject,

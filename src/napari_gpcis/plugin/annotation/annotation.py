@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import slices
+from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.plugin.annotation.click_layers import ClickLayers
 from napari_gpcis.plugin.annotation.context import AnnotationContext
 from napari_gpcis.plugin.annotation.events import AnnotationEvents

@@ -12,8 +12,8 @@ from weakref import ReferenceType, ref
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
+from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.viewer.stack_files import plane_files

@@ -20,9 +20,13 @@ from qtpy.QtCore import (
 )
 from qtpy.QtGui import QColor
 
-from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.geometry import Entry, scan
-from napari_gpcis.measures import PlanePixels, equivalent_diameter, mean_intensities
+from napari_gpcis.objects.classes import ClassedObjects
+from napari_gpcis.objects.measures import (
+    PlanePixels,
+    equivalent_diameter,
+    mean_intensities,
+)
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.tools.base import Tool

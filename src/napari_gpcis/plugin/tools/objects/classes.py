@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import Signal
 
-from napari_gpcis.classes import ClassedObjects
+from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.plugin.settings.commands import CLASS_KEYS
 from napari_gpcis.plugin.tools.base import Tool
 

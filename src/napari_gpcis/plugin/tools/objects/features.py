@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_gpcis.measures import equivalent_diameter
+from napari_gpcis.objects.measures import equivalent_diameter
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.tools.base import Tool
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from qtpy.QtCore import QObject
 
-    from napari_gpcis.classes import ClassedObjects
+    from napari_gpcis.objects.classes import ClassedObjects
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.tools.object_list import Found, ObjectIndex

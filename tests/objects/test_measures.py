@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from napari_gpcis.classes import ClassedObjects
 from napari_gpcis.errors import InputError
 from napari_gpcis.export import Calibration, coco, object_table
 from napari_gpcis.geometry import scan
-from napari_gpcis.measures import equivalent_diameter, mean_intensities
+from napari_gpcis.objects.classes import ClassedObjects
+from napari_gpcis.objects.measures import equivalent_diameter, mean_intensities
 from napari_gpcis.outlines import geojson
 from napari_gpcis.session.labels import ObjectNote
 

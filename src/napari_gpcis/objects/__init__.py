@@ -1,0 +1,1 @@
+"""Objects of labels: their classes, their measures."""
