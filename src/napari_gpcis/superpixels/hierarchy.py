@@ -12,8 +12,7 @@ import numpy as np
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.image import to_rgb
-from napari_gpcis.superpixels.connectivity import SMALLEST, connect
-from napari_gpcis.superpixels.methods import raw_superpixels
+from napari_gpcis.superpixels.methods import connected, raw_superpixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -143,9 +142,9 @@ def divide(
     finest = min(n << FINER, max(n, pixels // LEAST_PIXELS))
     levels = range(-STEPS * FINER, STEPS * COARSER + 1)
     counts = [max(round(n / 2 ** (level / STEPS)), 1) for level in levels]
-    stages = [
+    stages: list[Callable[[Any], Any]] = [
         lambda _: raw_superpixels(image, finest, method, compactness, exact=False),
-        lambda raw: connect(raw, SMALLEST * pixels / finest),
+        lambda raw: connected(raw, finest),
         lambda fine: merge(fine, _colours(image), counts, cancelled),
     ]
     made: Any = None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.tiled import TiledPlane
 
 METHODS = ("cds-lite", "cds", "slic")
-BEST = "slic"
+BEST = "cds-lite"
 """What ``"auto"`` stands for: the method with the best figures."""
 
 
@@ -165,7 +165,8 @@ def _raw_labels(
 
 def _checked_method(method: str, compactness: float | None) -> str:
     """Return the name of a method, or raise `InputError`."""
-    chosen = BEST if method == "auto" else method
+    best = BEST if compactness is None else "slic"
+    chosen = best if method == "auto" else method
     if chosen not in METHODS and not str(chosen).endswith(".safetensors"):
         known = ", ".join(("auto", *METHODS))
         msg = f"method must be one of {known}, got {method!r}"

@@ -312,7 +312,7 @@ def test_planes_and_images_have_superpixels_of_their_own(open_desk: Any) -> None
     panel.unit.setCurrentIndex(panel.unit.findData("world"))
     panel.unit.activated.emit(0)
     assert panel.unit.currentText().endswith("m)"), "the unit of the image"
-    panel.size.setValue(6)
+    panel.amount.setValue(6)
     desk.viewer.dims.set_current_step(0, 0)  # napari begins in the middle
     desk.until(lambda: desk.current.plane.steps[0] == 0 and desk.current.session)
     panel.show_box.click()

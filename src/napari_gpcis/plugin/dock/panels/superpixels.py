@@ -61,14 +61,14 @@ IDLE = "For masks that follow visible edges. Show them, or paint."
 NOT_STARTED = "Press Start first."
 COUNT = "{} superpixels, mean diameter {}."
 METHODS = (
-    ("auto", "Automatic (SLIC)"),
+    ("auto", "Automatic (CDS-lite)"),
     ("slic", "SLIC"),
     ("cds-lite", "CDS-lite"),
     ("cds", "CDS"),
 )
 COMPACTNESS = 20.0
 """That of the library, whose import is slow."""
-_TAKES_COMPACTNESS = ("auto", "slic")
+_TAKES_COMPACTNESS = ("slic",)
 _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
@@ -87,7 +87,7 @@ class SuperpixelsPanel(Panel):
         super().__init__(controller)
         self.superpixels = Superpixels(controller, self)
         self.painting = SuperpixelPainting(controller, self.superpixels, self)
-        self.unit, self.size = QComboBox(), QDoubleSpinBox()
+        self.unit, self.amount = QComboBox(), QDoubleSpinBox()
         self.method, self.compactness = QComboBox(), QDoubleSpinBox()
         self.show_box = QCheckBox(SHOW)
         self.compute_button, self.stop_button = (
@@ -102,7 +102,7 @@ class SuperpixelsPanel(Panel):
         self._lay_out()
         superpixels = self.superpixels
         self.unit.activated.connect(self._on_unit)
-        self.size.valueChanged.connect(self._on_settings)
+        self.amount.valueChanged.connect(self._on_settings)
         self.method.activated.connect(self._on_settings)
         self.compactness.valueChanged.connect(self._on_settings)
         self.show_box.toggled.connect(self._on_shown)
@@ -126,7 +126,7 @@ class SuperpixelsPanel(Panel):
 
     def _lay_out(self) -> None:
         for part, name, text in (
-            (self.size, SIZE, SIZE_HELP),
+            (self.amount, SIZE, SIZE_HELP),
             (self.unit, f"{SIZE} in", SIZE_HELP),
             (self.method, METHOD, METHOD_HELP),
             (self.compactness, REGULAR, REGULAR_HELP.format(COMPACTNESS)),
@@ -134,14 +134,14 @@ class SuperpixelsPanel(Panel):
         ):
             part.setAccessibleName(name)
             part.setToolTip(text)
-        for part, text in (
+        for button, text in (
             (self.show_box, SHOW_HELP),
             (self.compute_button, COMPUTE_HELP),
             (self.stop_button, CANCEL_HELP),
             (self.smaller_button, SMALLER_HELP),
             (self.larger_button, LARGER_HELP),
         ):
-            part.setToolTip(text)
+            button.setToolTip(text)
         self.compactness.setRange(0.1, 1000)
         self.compactness.setDecimals(1)
         self.compactness.setValue(COMPACTNESS)
@@ -158,7 +158,7 @@ class SuperpixelsPanel(Panel):
         grid.setVerticalSpacing(2)
         for row, (text, help_text, parts) in enumerate(
             (
-                (SIZE, SIZE_HELP, (self.unit, self.size)),
+                (SIZE, SIZE_HELP, (self.unit, self.amount)),
                 (METHOD, METHOD_HELP, (self.method, self.compactness)),
             )
         ):
@@ -259,12 +259,12 @@ class SuperpixelsPanel(Panel):
 
     def _show_size(self) -> None:
         settings = self.superpixels.settings
-        with QSignalBlocker(self.size):
+        with QSignalBlocker(self.amount):
             whole = settings.unit == "number"
-            self.size.setDecimals(0 if whole else 2)
-            self.size.setRange(1 if whole else 0.01, 1_000_000)
-            self.size.setSingleStep(50 if whole else 1)
-            self.size.setValue(settings.size)
+            self.amount.setDecimals(0 if whole else 2)
+            self.amount.setRange(1 if whole else 0.01, 1_000_000)
+            self.amount.setSingleStep(50 if whole else 1)
+            self.amount.setValue(settings.size)
 
     def _show_keys(self, *_: Any) -> None:
         self.paint_button.setText(with_key(PAINT_TITLE, PAINT))
@@ -287,7 +287,7 @@ class SuperpixelsPanel(Panel):
         value = self.compactness.value()
         own = method in _TAKES_COMPACTNESS and value != COMPACTNESS
         self.superpixels.settings = self.superpixels.settings._replace(
-            size=self.size.value(), method=method, compactness=value if own else None
+            size=self.amount.value(), method=method, compactness=value if own else None
         )
 
     def _on_shown(self, shown: bool) -> None:

@@ -76,7 +76,7 @@ class Settings(NamedTuple):
     method: str = "auto"
     compactness: float | None = None
 
-    def count(self, shape: tuple[int, int], pixel_area: float) -> int:
+    def number_on(self, shape: tuple[int, int], pixel_area: float) -> int:
         """Return how many there are to be on so many rows and columns.
 
         A diameter is that of a disk of the same area.
@@ -259,7 +259,7 @@ class Superpixels(Tool):
             return settings._replace(unit=unit, size=size)
         shape = current.shape
         area = self._pixel_area(self.annotation, current.plane)
-        count = settings.count(shape, area)
+        count = settings.number_on(shape, area)
         size = float(count)
         if unit != "number":
             each = shape[0] * shape[1] / count * (area if unit == "world" else 1)
@@ -388,7 +388,7 @@ class Superpixels(Tool):
             return
         shape = box[2] - box[0], box[3] - box[1]
         area = self._pixel_area(annotation, current.plane)
-        count = self._settings.count(shape, area)
+        count = self._settings.number_on(shape, area)
         self._asked, self.part = object(), 0
         job = _job(
             session.prepared,

@@ -165,10 +165,10 @@ class SuperpixelPainting(Tool):
     @property
     def _divided(self) -> Divided | None:
         """The superpixels of the displayed plane, if they are there."""
-        known = self._superpixels.divided
-        current = self.current
-        here = known is not None and current is not None
-        return known if here and known.plane == current.plane else None
+        known, current = self._superpixels.divided, self.current
+        if known is None or current is None or known.plane != current.plane:
+            return None
+        return known
 
     # The mouse --------------------------------------------------------------------
 
