@@ -43,7 +43,7 @@ AGAINST = "A click holds that superpixel: delete the click to change it."
 NOTHING = "Nothing is changed: press Escape or delete the object to remove all of it."
 NOTHING_TO_SNAP = "Nothing to snap: click on an object, or choose a finished one."
 NOT_SNAPPED = "The border agrees with the superpixels already, or with none of them."
-SNAPPED = "The border follows the superpixels. Undo takes it back."
+SNAPPED = "The border goes along superpixels now. Undo takes it back."
 
 
 class Stroke(NamedTuple):
