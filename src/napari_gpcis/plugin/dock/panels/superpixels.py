@@ -34,8 +34,8 @@ SIZE_HELP = (
     "Of planes above four million pixels, the part in sight is divided."
 )
 METHOD_HELP = (
-    "SLIC needs nothing else. CDS and CDS-lite are networks, whose weights have to be "
-    "there: see the page about superpixels."
+    "CDS-lite is a small network that comes with the package. CDS is a larger one, whose "
+    "weights are converted first: see the page about superpixels. SLIC is no network."
 )
 REGULAR_HELP = "Of SLIC: the higher, the more regular. The default is {:.0f}."
 SHOW, COMPUTE, CANCEL = "Show outlines", "Compute again", "Cancel"
