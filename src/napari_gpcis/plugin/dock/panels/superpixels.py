@@ -34,7 +34,7 @@ SIZE_HELP = (
     "Of planes above four million pixels, the part in sight is divided."
 )
 METHOD_HELP = (
-    "CDS-lite is a small network that comes with the package. CDS is a larger one, whose "
+    "CDS-lite is a small network that comes with the package. CDS is larger, and its "
     "weights are converted first: see the page about superpixels. SLIC is no network."
 )
 REGULAR_HELP = "Of SLIC: the higher, the more regular. The default is {:.0f}."
