@@ -61,7 +61,7 @@ IDLE = "For masks on visible edges. Show them, or paint."
 NOT_STARTED = "Press Start first."
 COUNT = "{} superpixels, mean diameter {}."
 METHODS = (
-    ("auto", "Automatic (CDS-lite)"),
+    ("auto", "Automatic"),
     ("slic", "SLIC"),
     ("cds-lite", "CDS-lite"),
     ("cds", "CDS"),
