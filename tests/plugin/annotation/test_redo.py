@@ -16,7 +16,7 @@ from napari_gpcis.plugin import background
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.base import Tool
 
-SEEDS = range(int(os.environ.get("GPCIS_HISTORIES", "12")))
+SEEDS = range(int(os.environ.get("GPCIS_HISTORIES", "6")))
 ACTIONS = 30
 CLICKS = ("click",) * 8 + ("click_background",) * 3 + ("accept",) * 6
 CHOICES = "box", "way", "overwrite", "select_label"

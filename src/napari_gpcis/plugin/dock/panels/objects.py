@@ -86,7 +86,7 @@ DELETE_HELP = (
 )
 SUMMARY_HELP = "How many there are on all planes."
 NOT_STARTED = "Press Start to see the finished objects."
-NO_OBJECT = "No finished object yet: click, then accept."
+NO_OBJECT = "No object yet: click, then accept."
 CLASS_TEXT, CLASS_WIDTH, ARROW = "Class", 130, "\u25be"
 NO_INDICATOR = "QToolButton::menu-indicator { image: none; }"
 """Napari's style draws the arrow of a menu over the text: it is part of the text."""
