@@ -12,6 +12,7 @@ import gc
 import os
 import time
 from collections import Counter, deque
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.prompts import replay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import Request
@@ -170,16 +171,28 @@ class Soak:
 
     def review(self) -> None:
         """Go to the next candidate, and decide about it, or about all."""
-        self.press(Qt.Key.Key_D)
-        for _ in range(1 + self.below(3)):
-            self.press(self.pick((Qt.Key.Key_D, Qt.Key.Key_T, Qt.Key.Key_R)))
+        with self._new_edits():
+            self.press(Qt.Key.Key_D)
+            for _ in range(1 + self.below(3)):
+                self.press(self.pick((Qt.Key.Key_D, Qt.Key.Key_T, Qt.Key.Key_R)))
 
     def accept_candidates(self) -> None:
         """Accept the few most confident ones together."""
         slider = self.similar.least
         slider.setValue(85)
-        self.press(Qt.Key.Key_Enter, SHIFT)
+        with self._new_edits():
+            self.press(Qt.Key.Key_Enter, SHIFT)
         slider.setValue(25)
+
+    @contextmanager
+    def _new_edits(self) -> Iterator[None]:
+        """Expect the objects of the edits that are made meanwhile."""
+        stack = self.desk.controller.annotation.undo_stack
+        known = [*stack._edits()]
+        yield
+        for edit in stack._edits():
+            if all(edit is not one for one in known):
+                self.touched |= {part.label for part in edit.parts}
 
     def cancel_search(self) -> None:
         QTest.mouseClick(self.similar.stop_button, LEFT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from _published_sets import write_davis, write_sbd
 from gpcis_training.cli import main
 from gpcis_training.evaluation import load_results
@@ -40,5 +42,7 @@ def write_tiny(folder):
     path = folder / "tiny.safetensors"
     settings = InferenceSettings(infer_size=64)
     info = ModelInfo("tiny", "mobilenet_v2", inference=settings)
-    save_checkpoint(path, build_model("mobilenet_v2"), info)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_checkpoint(path, build_model("mobilenet_v2"), info)
     return path

@@ -238,6 +238,7 @@ class Annotation(QObject):
         new = self.undo_stack.add_split(
             current, box, kept, (parts[small], clicks[small])
         )
+        self.classify({new: self.classes.numbers.get(label, 0)})
         self._say(f"Object {label} is split: its smaller part is object {new}.")
         return new
 

@@ -101,7 +101,8 @@ class ObjectIndex(Tool):
         self._found: dict[Plane, list[Found]] = {}
         self._means: dict[Plane, dict[int, float]] = {}
         self._axes: tuple[int, int] | None = None
-        self._waiting: set[Plane] = set()
+        self._waiting: set[Plane] = set()  # to be asked for soon
+        self._asked: set[Plane] = set()
         self._thread = BackgroundThread(self, "object index")
         self._looking = Debouncer(self._look, DELAY, self)
         self._telling = Debouncer(self._tell, NEWS, self)
@@ -119,7 +120,7 @@ class ObjectIndex(Tool):
     @property
     def busy(self) -> bool:
         """True if planes are being looked up, or will be soon."""
-        return bool(self._waiting) or self._telling.pending
+        return bool(self._waiting or self._asked) or self._telling.pending
 
     def objects(self) -> list[Found]:
         """Return all finished objects, plane by plane, by ascending id."""
@@ -147,9 +148,10 @@ class ObjectIndex(Tool):
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
         """Forget its objects."""
         self._looking.cancel()
-        for plane in self._waiting:
+        for plane in self._asked:
             self._thread.cancel(plane)
         self._waiting.clear()
+        self._asked.clear()
         self._planes.clear()
         self._found.clear()
         self._means.clear()
@@ -198,7 +200,10 @@ class ObjectIndex(Tool):
         if annotation is None:
             return
         data, image = annotation.layers.labels.data, full_resolution(annotation.image)
-        for plane in sorted(self._waiting, key=lambda plane: plane.steps):
+        planes = sorted(self._waiting, key=lambda plane: plane.steps)
+        self._asked.update(planes)
+        self._waiting.clear()  # now: what changes from here on is looked up again
+        for plane in planes:
             job = partial(
                 _measured,
                 plane.take(data),
@@ -212,7 +217,7 @@ class ObjectIndex(Tool):
     def _on_found(
         self, plane: Plane, measured: _Measured | None, _seconds: float
     ) -> None:
-        self._waiting.discard(plane)
+        self._asked.discard(plane)
         if measured is None or self.annotation is None or plane.axes != self._axes:
             return
         self._planes[plane], self._means[plane] = measured
@@ -225,7 +230,7 @@ class ObjectIndex(Tool):
         self.looked_up.emit()
 
     def _on_failed(self, plane: Plane, _error: Exception) -> None:
-        self._waiting.discard(plane)
+        self._asked.discard(plane)
 
 
 FEW = 500

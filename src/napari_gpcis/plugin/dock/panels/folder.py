@@ -72,6 +72,7 @@ class FolderPanel(Panel):
         off = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         self.list.setHorizontalScrollBarPolicy(off)
         self.bar = QProgressBar()
+        self.bar.setAccessibleName("Images done")
         self.bar.setFormat(COUNT)
         self.previous_button, self.next_button = (
             QPushButton(PREVIOUS),

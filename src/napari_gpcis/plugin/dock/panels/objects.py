@@ -117,6 +117,7 @@ class ObjectsPanel(Panel):
         self.classes = ObjectClasses(controller, self.labels_chosen, self)
         self.table = ObjectTable()
         self._chosen: set[tuple[int, Plane]] = set()
+        self._followed: tuple[Plane, int] | None = None
         self.summary, self.class_button = QLabel(), QToolButton()
         self.list = _ObjectView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
@@ -387,9 +388,12 @@ class ObjectsPanel(Panel):
         return [place.row() for place in self.list.selectionModel().selectedRows()]
 
     def _on_chosen(self) -> None:
-        """Select the row of an object that was chosen on the canvas."""
-        known = self.picking.chosen
+        """Select the row of an object while it is chosen on the canvas."""
+        known, before = self.picking.chosen, self._followed
+        self._followed = known
         if known is None:
+            if [(one.plane, one.label) for one in self.selected()] == [before]:
+                self.list.clearSelection()
             return
         plane, label = known
         rows = (n for n, row in enumerate(self.table.rows) if row.label == label)

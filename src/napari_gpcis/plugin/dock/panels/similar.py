@@ -115,6 +115,7 @@ class SimilarPanel(Panel):
         grid.addWidget(self.find_button, 0, 0, 1, 3)
         grid.addWidget(self.bar, 0, 0, 1, 2)
         grid.addWidget(self.stop_button, 0, 2)
+        self.examples_label.setToolTip(EXAMPLES_HELP)
         self.examples.setToolTip(EXAMPLES_HELP)
         self.examples.setAccessibleName(EXAMPLES)
         short = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
