@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QScrollBar,
+    QTableView,
     QWidget,
 )
 
@@ -187,8 +188,10 @@ def check_shown(widget: QWidget) -> None:
 
 
 def _sideways(widget: QWidget) -> bool:
-    """Whether anything would have to be scrolled aside."""
+    """Whether anything would have to be scrolled aside, but for a table's columns."""
+    tables = widget.findChildren(QTableView)
     return any(
         bar.maximum() > 0 and bar.orientation() == Qt.Orientation.Horizontal
         for bar in widget.findChildren(QScrollBar)
+        if not any(table.isAncestorOf(bar) for table in tables)
     )
