@@ -101,7 +101,7 @@ OME_TIMES = {
 }
 """Names of units of time in napari, and what OME calls them."""
 UNKNOWN_UNIT = "reference frame"
-"""What OME calls a unit that it does not know."""
+"""Unit of OME for one that it does not know."""
 LETTERS = {
     "T": ("t", "time", "times", "timepoint", "timepoints", "frame", "frames"),
     "Z": ("z", "depth", "slice", "slices"),

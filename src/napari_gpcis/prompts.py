@@ -130,7 +130,7 @@ class SavedAnnotation:
 
     @property
     def amount(self) -> str:
-        """How much there is, in words: objects, and clicks of unfinished ones."""
+        """Contents in words: objects, and clicks of unfinished ones."""
         objects, clicks = len(self.ids), self.unfinished_clicks
         parts = [_counted(objects, "object")] if objects or not clicks else []
         if clicks:

@@ -116,4 +116,4 @@ def test_an_image_is_divided_on_levels() -> None:
 def test_few_pixels_are_divided_as_well(n: int, method: str) -> None:
     made = divide(prepare_image(np.arange(24).reshape(4, 6)), n, method=method)
     assert made is not None
-    assert abs(made.counts[made.nearest(n)] - n) <= 0.1 * n
+    assert made.counts[made.nearest(n)] == n

@@ -144,7 +144,7 @@ class Ambiguity:
 
     @property
     def first_right(self) -> tuple[int, int]:
-        """How often the first alternative is right, and how often one is needed."""
+        """Numbers of cases: the first alternative is right, and one is needed."""
         firsts = [one.offers[0].ious for one in self.outcomes]
         asked = [ious for ious in firsts if ious[0] < RIGHT <= max(ious)]
         return sum(ious[1] >= RIGHT for ious in asked), len(asked)

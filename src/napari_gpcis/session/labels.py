@@ -63,7 +63,7 @@ WriteMode: TypeAlias = Literal["add", "cut", "replace"]
 Step: TypeAlias = Literal["add", "cut", "replace", "delete"]
 """Kind of a step that changes the labels."""
 Origin: TypeAlias = Literal["clicks", "found", "corrected"]
-"""How an object came."""
+"""Origin of an object."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class FinishedObject:
 
 
 class ObjectNote(NamedTuple):
-    """How an object came.
+    """Note of how an object came.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class ClickedStep(Protocol):
 
     @property
     def how(self) -> Step:
-        """What was done."""
+        """Deed of the step."""
 
     @property
     def clicks(self) -> tuple[Click, ...]:
@@ -148,7 +148,7 @@ class ClickedStep(Protocol):
 
     @property
     def found(self) -> bool:
-        """Whether it began with a candidate."""
+        """True if it began with a candidate."""
 
 
 def noted(before: ObjectNote | None, step: ClickedStep) -> ObjectNote | None:

@@ -32,7 +32,7 @@ MAX_POINTS = 600
 MAX_EXAMPLES = 100
 """More examples than this are thinned out evenly."""
 RIM, RING = 0.08, 0.6
-"""Where the surroundings of an object begin and end, in its longer sides."""
+"""Begin and end of the surroundings of an object, in its longer sides."""
 
 
 class Points(NamedTuple):
@@ -52,7 +52,7 @@ NOISE_INSIDE, NOISE_AROUND, NOISE_REJECTED = 1.5, 1.5, 0.3
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """What objects to look for: their features and sizes; goes with one model.
+    """Examples of the objects to look for: features and sizes; goes with one model.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ MARGIN_FACTOR = 0.75
 
 
 class Tile(NamedTuple):
-    """What the network sees at once, and the part of it that no other tile has."""
+    """Frame that the network sees at once, and its part that no other tile has."""
 
     frame: Box
     core: Box

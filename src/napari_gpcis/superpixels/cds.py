@@ -35,7 +35,7 @@ class PairOutput(NamedTuple):
     style: Tensor
     """Of the image, shape ``(B, C)``."""
     embedding: Tensor
-    """What the head sees of the image, shape ``(B, C, H, W)``."""
+    """Features of the image for the head, shape ``(B, C, H, W)``."""
     auxiliary_association: Tensor
     auxiliary_content: Tensor
     auxiliary_style: Tensor

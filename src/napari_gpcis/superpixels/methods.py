@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 METHODS = ("cds-lite", "cds", "slic")
 BEST = "cds-lite"
-"""What ``"auto"`` stands for: the method with the best figures."""
+"""Method that ``"auto"`` stands for, the one with the best figures."""
 
 
 def superpixels(

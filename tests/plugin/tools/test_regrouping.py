@@ -100,6 +100,17 @@ def test_two_clicks_split_an_object_and_undo_makes_it_whole(open_desk: Any) -> N
     assert desk.current.live.label == 2
 
 
+def test_both_parts_of_a_split_object_are_of_its_class(open_desk: Any) -> None:
+    desk = open_desk()
+    accept(desk, *TWO)
+    annotation = desk.controller.annotation
+    annotation.classes = annotation.classes.with_class(1)
+    annotation.classify({1: 1})
+    split(desk, *TWO)
+    desk.until(lambda: len(np.unique(desk.labels.data)) == 3)
+    assert dict(annotation.classes.numbers) == {1: 1, 2: 1}
+
+
 def test_what_was_split_can_be_corrected_and_saved(open_desk: Any) -> None:
     desk = open_desk()
     accept(desk, *TWO)

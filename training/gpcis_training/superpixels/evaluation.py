@@ -84,7 +84,7 @@ class Job(NamedTuple):
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """What the job is known by in a file of results."""
+        """Name of the job in a file of results."""
         return self.method, self.number, self.pair.image.name
 
 

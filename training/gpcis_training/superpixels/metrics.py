@@ -26,7 +26,7 @@ TOLERANCE = 0.0025
 
 
 class Agreement(NamedTuple):
-    """How superpixels agree with one annotation."""
+    """Agreement of superpixels with one annotation."""
 
     asa: float
     """Achievable segmentation accuracy: share of the pixels that are right if each

@@ -37,7 +37,7 @@ SCRIBBLE: Shape = "scribble"
 SUPERPIXELS: Shape = "superpixels"
 """Superpixels that a stroke crosses: a press alone is one, too, with any button."""
 _Instead: TypeAlias = Literal["pick", "choose", "draw", "take"]
-"""What a click does instead of making a point: correct or choose what is there.
+"""Deed of a click that makes no point: to correct or choose what is there.
 
 A line that ends where it began ("draw") is a click to napari.
 """

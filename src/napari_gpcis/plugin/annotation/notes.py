@@ -1,4 +1,4 @@
-"""How the objects of an annotation came, plane by plane."""
+"""Notes of how the objects of an annotation came, plane by plane."""
 
 from __future__ import annotations
 

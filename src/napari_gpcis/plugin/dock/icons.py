@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NAME = "napari-gpcis icon"
 """Property of a button that holds the name of its icon."""
 _FILE = "theme_{}:/{}.svg"
-"""Where napari has its icons, for each theme, in the search paths of Qt."""
+"""Folder of napari's icons, for each theme, in the search paths of Qt."""
 
 
 def with_icon(button: QAbstractButton, name: str) -> None:

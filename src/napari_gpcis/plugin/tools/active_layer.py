@@ -23,7 +23,7 @@ DRAWS_ON = "Brush and eraser change object {}: accept it when it is right."
 QUIET = 400
 """Milliseconds without a change, with the mouse over the canvas."""
 _LOOKS = ("contrast_limits", "gamma", "colormap", "visible")
-"""What is changed of an image to see it better; of other layers only the last."""
+"""Changes of an image to see it better; of other layers only the last."""
 
 
 class ReturnToClicks(Tool):
@@ -119,7 +119,7 @@ class ReturnToClicks(Tool):
 
 
 class _Before(NamedTuple):
-    """What the labels layer had chosen before, and the label that it has now."""
+    """Label that was chosen in the labels layer before, and the one that is now."""
 
     selected: int
     preserved: bool

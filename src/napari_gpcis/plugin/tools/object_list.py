@@ -528,7 +528,7 @@ _KEYS: tuple[Callable[[Found], Any], ...] = (
     lambda found: "" if found.note is None else found.note.origin,
     lambda found: -1 if found.note is None else found.note.clicks,
 )
-"""What the columns are sorted by."""
+"""Values that the columns are sorted by."""
 
 
 def _differing(old: list[Found], new: list[Found]) -> tuple[int, int, int]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Objects = Sequence[tuple[Plane, int]]
 
 Task: TypeAlias = Literal["split", "merge"]
-"""What the next clicks do."""
+"""Task of the next clicks."""
 
 CURVE, YELLOW = "regrouping", "#ffd400"
 """Name and colour of the outline of the object that was clicked first."""

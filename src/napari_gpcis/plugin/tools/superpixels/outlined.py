@@ -215,7 +215,7 @@ class Superpixels(Tool):
 
     @property
     def shown(self) -> bool:
-        """Whether outlines are shown; may be set."""
+        """True if outlines are shown; may be set."""
         return self._shown
 
     @shown.setter
@@ -225,7 +225,7 @@ class Superpixels(Tool):
 
     @property
     def needed(self) -> bool:
-        """Whether a tool needs them; may be set."""
+        """True if a tool needs them; may be set."""
         return self._needed
 
     @needed.setter
