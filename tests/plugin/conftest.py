@@ -141,17 +141,16 @@ def manifests_read_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def garbage_without_modules() -> Iterator[None]:
-    """Leave what was imported out of garbage collection.
+@pytest.fixture(scope="module", autouse=True)
+def garbage_of_the_module_alone() -> None:
+    """Leave what was there before a file of tests out of garbage collection.
 
-    napari's fixture collects four times for each viewer, to find what was not closed;
-    a second each time went into functions and classes, which stay.
+    napari collects for each layer that goes, and its fixture to find what was not
+    closed, ten times a test; each time took up to half a second to look at modules and
+    at what other tests have left, which stays.
     """
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture

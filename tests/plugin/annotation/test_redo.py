@@ -181,6 +181,37 @@ def test_strokes_and_clicks_come_back_in_their_order(quiet: Any) -> None:
     assert user.travel("redo") == 0
 
 
+def test_finished_objects_are_edited_among_clicks(quiet: Any) -> None:
+    """What was done last is taken back first, also after the clicks were cleared."""
+    user = Historian(quiet, 0)
+    command, annotation = user.bench.controller.command, user.annotation
+    pictures = [user.labels.data.copy()]
+    for action in (
+        lambda: user.click(8, 8),
+        lambda: command("accept"),
+        lambda: user.click(8, 30),
+        lambda: command("accept"),
+        lambda: user.click(30, 10),
+        lambda: annotation.delete([(annotation.current.plane, 1)]),
+        lambda: user.click(33, 14),
+        lambda: command("clear"),
+        lambda: annotation.delete([(annotation.current.plane, 2)]),
+    ):
+        action()
+        user.settle()
+        pictures.append(user.labels.data.copy())
+    assert not pictures[-1].any()
+    for picture in pictures[-2::-1]:
+        command("undo")
+        user.settle()
+        np.testing.assert_array_equal(user.labels.data, picture)
+    for picture in pictures[1:]:
+        command("redo")
+        user.settle()
+        np.testing.assert_array_equal(user.labels.data, picture)
+    user.check()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
     """Each answer has come before the next action, on one plane or two."""

@@ -110,7 +110,7 @@ class Annotation(QObject):
         self._models = models
         self._writer = LabelsWriter(layers.labels, self.events.drawn_by_others.emit)
         self._planes: dict[Plane, PlaneAnnotation] = {}
-        self.undo_stack = UndoStack(self._writer, self.events, self._planes.get)
+        self.undo_stack = UndoStack(self._writer, self.events, self._planes)
         self._context = AnnotationContext(
             image,
             layers,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -135,6 +136,9 @@ class ObjectEdit:
     chained
         Whether changes on a plane build on those before them: what was done there is
         taken back as a whole.
+    steps
+        The objects that were current, and how many steps of their clicks could be
+        undone then: those that came later are undone first.
     """
 
     parts: tuple[PlaneEdit, ...]
@@ -144,11 +148,19 @@ class ObjectEdit:
     alone: bool = False
     left_out: CurrentObject | None = None
     chained: bool = False
+    steps: WeakKeyDictionary[CurrentObject, int] = field(
+        default_factory=WeakKeyDictionary
+    )
 
     @property
     def planes(self) -> frozenset[Plane]:
         """All planes concerned."""
         return frozenset(part.plane for part in self.parts)
+
+    def is_newer(self, current: CurrentObject) -> bool:
+        """Return whether no step of an object's clicks was made after the edit."""
+        steps = self.steps.get(current)
+        return steps is not None and current.steps <= steps
 
 
 @dataclass(frozen=True, eq=False)

@@ -526,23 +526,32 @@ class PlaneAnnotation:
         if self.current.clicks or self.objects.waiting:
             self.clear()
             self._context.say(_CANCELLED)
-        elif self.current.start is not None:
+        elif self.current.start is not None and not self._undo_click():
             self.undo()
 
     def undo(self) -> None:
-        """Take back the last change; without clicks, the last object or deletion."""
+        """Take back the last change: of the clicks, or of finished objects."""
         context = self._context
-        if self.current.undo():
-            context.undo_stack.note_undone_click(self)
-            self._show_clicks()
+        if context.undo_stack.last_is_newer(self):
+            context.say(context.undo_stack.undo(self) or _NOTHING)
+        elif self._undo_click():
+            return
         elif (following := self.objects.withdraw()) is not None:
             context.undo_stack.note_withdrawn(self, following)
             context.events.current_changed.emit()
             context.say("Not accepted: the object goes on.")
         elif self.current.clicks or not (words := context.undo_stack.undo(self)):
-            context.say("Nothing to undo.")
+            context.say(_NOTHING)
         else:
             context.say(words)
+
+    def _undo_click(self) -> bool:
+        """Take back a step of the current object's clicks; ``False`` without any."""
+        undone = self.current.undo()
+        if undone:
+            self._context.undo_stack.note_undone_click(self)
+            self._show_clicks()
+        return undone
 
     def redo(self) -> None:
         """Repeat what was undone last."""
@@ -1013,6 +1022,7 @@ class _Target(NamedTuple):
 
 
 _OUTSIDE = "That click was outside the image and has been removed."
+_NOTHING = "Nothing to undo."
 _CANCELLED = "Cancelled: undo brings the clicks back."
 _NOTHING = {
     "add": "There is no mask to accept: click on the object once more.",

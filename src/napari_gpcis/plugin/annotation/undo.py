@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from napari_gpcis.session.session import Session
     from napari_gpcis.similar import Candidate
 
-    Known = Callable[[Plane], "PlaneOfHistory | None"]
+    Planes = Mapping[Plane, PlaneOfHistory]
 
 
 MAX_UNDO = 200
@@ -76,8 +76,8 @@ class UndoStack:
         The writer of the labels layer.
     events
         Where edits are told, and accepted objects heard of.
-    known
-        Returns a plane that was visited.
+    planes
+        The planes that were visited.
 
     Attributes
     ----------
@@ -87,12 +87,12 @@ class UndoStack:
     """
 
     def __init__(
-        self, writer: LabelsWriter, events: AnnotationEvents, known: Known
+        self, writer: LabelsWriter, events: AnnotationEvents, planes: Planes
     ) -> None:
         self._writer = writer
         self._labels = writer.labels
         self._events = events
-        self._known = known
+        self._planes = planes
         self.interrupts: list[Callable[[], bool]] = []
         self._writing = False
         self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
@@ -240,7 +240,7 @@ class UndoStack:
 
     def _regroup(self, plane: Plane, steps: Sequence[Regrouped]) -> list[PlaneEdit]:
         """Write steps whose changes build on each other, and note them."""
-        known = self._known(plane)
+        known = self._planes.get(plane)
         session = None if known is None else known.session
         self._exchange([(plane, change.reversed) for _, change in steps])
         parts = []
@@ -367,9 +367,17 @@ class UndoStack:
 
     def _add(self, edit: ObjectEdit) -> ObjectEdit:
         self.forget_undone()
-        self._done.append(edit)
+        self._append(edit)
         self._tell(edit)
         return edit
+
+    def _append(self, edit: ObjectEdit) -> None:
+        """Take note of an edit, and of the clicks that there were before it."""
+        self._done.append(edit)
+        for plane in edit.planes or self._planes:
+            known = self._planes.get(plane)
+            if known is not None:
+                edit.steps[known.current] = known.current.steps
 
     def _on_accepted(self, plane: PlaneOfHistory, label: int) -> None:
         """Take note of an object that a session has accepted."""
@@ -405,7 +413,7 @@ class UndoStack:
         self._writer.end_step()
         with ExitStack() as running:
             for plane in dict.fromkeys(planes):
-                known = self._known(plane)
+                known = self._planes.get(plane)
                 if known is not None:
                     running.enter_context(known.temporarily_removed())
             self._writing = True
@@ -476,7 +484,7 @@ class UndoStack:
 
     def _session_like(self, plane: Plane, saved: SavedSession) -> Session | None:
         """Return the plane's session; one of another model or contrast is closed."""
-        known = self._known(plane)
+        known = self._planes.get(plane)
         if known is None or known.session is None:
             return None
         open_now = known.session.saved()
@@ -486,6 +494,19 @@ class UndoStack:
         return None
 
     # Undo -------------------------------------------------------------------------
+
+    def last_is_newer(self, current: PlaneOfHistory) -> bool:
+        """Return whether finished objects were edited after the last click.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+        """
+        for edit in self._edits():
+            if current.plane in edit.planes or not edit.planes:
+                return edit.is_newer(current.current)
+        return False
 
     def undo(self, current: PlaneOfHistory) -> str:
         """Take back the last edit that can be, on whatever planes it was done.
@@ -725,7 +746,7 @@ class UndoStack:
     def _open_session(self, part: PlaneEdit) -> Session | None:
         """Return the session that has a step, if it is still that of the plane."""
         session = None if part.session is None else part.session()
-        known = self._known(part.plane)
+        known = self._planes.get(part.plane)
         here = known is not None and known.session is session
         return session if here else None
 
@@ -863,7 +884,7 @@ class UndoStack:
                 self._events.object_changed.emit(part.plane, saved_object(part.step))
             else:
                 self._events.object_deleted.emit(part.plane, part.label)
-        self._done.append(edit)
+        self._append(edit)
         self._events.planes_written.emit(edit.planes)
 
     def _tell(self, edit: ObjectEdit) -> None:
