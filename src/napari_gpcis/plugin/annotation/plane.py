@@ -533,7 +533,7 @@ class PlaneAnnotation:
         """Take back the last change: of the clicks, or of finished objects."""
         context = self._context
         if context.undo_stack.last_is_newer(self):
-            context.say(context.undo_stack.undo(self) or _NOTHING)
+            context.say(context.undo_stack.undo(self) or _NO_UNDO)
         elif self._undo_click():
             return
         elif (following := self.objects.withdraw()) is not None:
@@ -541,7 +541,7 @@ class PlaneAnnotation:
             context.events.current_changed.emit()
             context.say("Not accepted: the object goes on.")
         elif self.current.clicks or not (words := context.undo_stack.undo(self)):
-            context.say(_NOTHING)
+            context.say(_NO_UNDO)
         else:
             context.say(words)
 
@@ -1022,7 +1022,7 @@ class _Target(NamedTuple):
 
 
 _OUTSIDE = "That click was outside the image and has been removed."
-_NOTHING = "Nothing to undo."
+_NO_UNDO = "Nothing to undo."
 _CANCELLED = "Cancelled: undo brings the clicks back."
 _NOTHING = {
     "add": "There is no mask to accept: click on the object once more.",
