@@ -97,6 +97,10 @@ class Annotator:
         (panel,) = (p for p in self.widget.panels if isinstance(p, SuperpixelsPanel))
         return panel.superpixels
 
+    def has_superpixels(self) -> bool:
+        """Return whether the superpixels of the plane are there."""
+        return self.superpixels.divided is not None and self.superpixels.part is None
+
     def mask(self) -> Mask:
         """Return the mask of the current object."""
         current = self.annotation.current
@@ -253,13 +257,8 @@ def main() -> None:
             if name == "strokes":
                 user.superpixels.settings = Settings(given.side, "pixels")
                 user.robot.press(Qt.Key.Key_P, Qt.KeyboardModifier.ShiftModifier)
-                assert wait_for(
-                    lambda user=user: (
-                        user.superpixels.divided is not None
-                        and user.superpixels.part is None
-                    ),
-                    PATIENCE,
-                )
+                ready = wait_for(user.has_superpixels, PATIENCE)
+                assert ready, user.superpixels.problem or "no superpixels"
             for ident in ids:
                 truth = labels == ident
                 way = user.paint if name == "strokes" else user.click
