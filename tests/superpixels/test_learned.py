@@ -1,5 +1,7 @@
 """Superpixels by a network: tiles without seams, files, kinds of images."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from napari_gpcis.errors import CheckpointError
 from napari_gpcis.inference.image import prepare_image
 from napari_gpcis.superpixels import learned, methods, superpixels
 from napari_gpcis.superpixels.association import hard_labels
-from napari_gpcis.superpixels.cds import CDS, MEAN, Gate
+from napari_gpcis.superpixels.cds import CDS, MEAN, Gate, fused
 from napari_gpcis.superpixels.methods import connected
 from napari_gpcis.superpixels.weights import (
     find_weights,
@@ -62,6 +64,16 @@ def test_one_tile_is_the_network(monkeypatch):
     with torch.no_grad():
         whole = hard_labels(made(image[None]))[0]
     assert np.array_equal(learned.network_labels(made, image), whole.numpy())
+
+
+def test_a_fused_network_is_the_same():
+    made, image = network(), torch.randn(1, 3, 64, 96) / 4
+    faster = fused(copy.deepcopy(made))
+    assert not any(
+        isinstance(one, torch.nn.BatchNorm2d) for one in faster.encoder.modules()
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(faster(image), made(image), atol=1e-5, rtol=1e-4)
 
 
 def test_the_attention_of_tiles_is_that_of_the_whole(monkeypatch):

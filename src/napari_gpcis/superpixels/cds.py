@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_gpcis.superpixels.association import CELL, mask_outside
 
@@ -285,6 +286,27 @@ def _block(inputs: int, outputs: int, *, bias: bool = False) -> nn.Sequential:
         nn.BatchNorm2d(outputs),
         nn.LeakyReLU(_SLOPE),
     )
+
+
+def fused(network: CDS) -> CDS:
+    """Return a network with batch norms that are part of the convolutions before them.
+
+    It computes the same, in half the time on a CPU.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode; it is changed.
+    """
+    for block in network.modules():
+        if not (isinstance(block, nn.Sequential) and len(block) == 3):
+            continue
+        convolution, norm, activation = block
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            block[0], block[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+            activation.inplace = True
+    # PyTorch's own annotation of Module.to() does not know this argument
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _initialise(module: nn.Module) -> None:

@@ -23,7 +23,7 @@ from napari_gpcis.inference.engine import FrameFeatures
 from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.inference.resampling import to_network
 from napari_gpcis.superpixels.association import CELL
-from napari_gpcis.superpixels.cds import MEAN
+from napari_gpcis.superpixels.cds import MEAN, fused
 from napari_gpcis.superpixels.connectivity import Shrunk, grid_shape
 from napari_gpcis.superpixels.weights import SUFFIX, find_weights, load_superpixels
 
@@ -40,6 +40,8 @@ TILE = 32
 """Side of a tile, cells."""
 MARGIN = 6
 """Cells around a tile that the network sees as well: more than it looks at."""
+WHOLE = 2.5
+"""A plane of no more cells than so many tiles is computed at once."""
 _ATTENTION_TILES = 3  # in each direction
 _STRIP = 1 << 21  # pixels of the image that are resized at once
 _FRAME, _FRAME_CELL = 256, 4  # network pixels of a frame of features, and of its cells
@@ -119,7 +121,7 @@ class ContentFeatures:
         """
         channels = to_network(prepared, frame, _FRAME, half_pixel=True)
         image = to_rgb(channels) - torch.tensor(MEAN)[:, None, None]
-        content = self._network.content(image[None], self._attention(prepared))
+        content = self._network.content(_batch(image), self._attention(prepared))
         cells = avg_pool2d(content, _FRAME_CELL)
         colour = avg_pool2d(image[None], _FRAME_CELL)
         deep = normalize(cells, dim=1)
@@ -133,7 +135,7 @@ class ContentFeatures:
                 grid = grid_shape(
                     prepared.shape, min(_OVERVIEW, math.prod(prepared.shape))
                 )
-                overview = to_network_grid(prepared, grid)[None]
+                overview = _batch(to_network_grid(prepared, grid))
                 attention = gate(self._network.encoder(overview))
             self._seen = prepared.token, attention
         return self._seen[1]
@@ -183,7 +185,7 @@ def network_labels(network: CDS, image: Tensor) -> NDArray[np.int32]:
     attention = None if len(tiles) == 1 else _attention(network, image, tiles)
     labels = np.empty(image.shape[1:], np.int32)
     for tile in tiles:
-        seen = image[(slice(None), *map(_pixels, tile.seen))][None]
+        seen = _batch(image[(slice(None), *map(_pixels, tile.seen))])
         choice = network(seen, attention=attention).argmax(dim=1)[0]
         chosen = choice[_inside(tile)].numpy()
         row = np.arange(tile.core[0].start, tile.core[0].stop).repeat(CELL)
@@ -205,7 +207,7 @@ def _attention(network: CDS, image: Tensor, tiles: list[_Tile]) -> Tensor | None
     for tile in tiles:
         if (tile.core[0].start, tile.core[1].start) not in chosen:
             continue
-        seen = image[(slice(None), *map(_pixels, tile.seen))][None]
+        seen = _batch(image[(slice(None), *map(_pixels, tile.seen))])
         features = network.encoder(seen)[(..., *_inside(tile))]
         sums = sums + features.sum(dim=(2, 3))
         pixels += features.shape[2] * features.shape[3]
@@ -221,8 +223,9 @@ def _spread(starts: list[int]) -> list[int]:
 def _tiles(grid: tuple[int, int]) -> Iterator[_Tile]:
     """Yield the tiles of a grid of cells."""
     along = []
+    at_once = grid[0] * grid[1] <= WHOLE * TILE**2
     for cells in grid:
-        parts = max(round(cells / TILE), 1)
+        parts = 1 if at_once else max(round(cells / TILE), 1)
         edges = [cells * part // parts for part in range(parts + 1)]
         along.append(
             [
@@ -260,7 +263,12 @@ def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @functools.lru_cache(maxsize=2)
+def _batch(image: Tensor) -> Tensor:
+    """Return an image as a batch of one, in the order that convolutions like best."""
+    return image[None].contiguous(memory_format=torch.channels_last)
+
+
 def _load(method: str | Path) -> CDS:
-    """Return the network of a method or of a checkpoint."""
+    """Return the network of a method or of a checkpoint, as fast as it can be."""
     file = method if isinstance(method, Path) else find_weights(method)
-    return load_superpixels(file)[0]
+    return fused(load_superpixels(file)[0])
