@@ -25,6 +25,7 @@ from gpcis_training.data.folders import find_pairs, read_image, read_labels
 from gpcis_training.evaluation.metrics import iou
 from napari_gpcis import Segmenter
 from napari_gpcis.geometry import deepest_pixel, depth
+from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.robot import Robot, wait_for
 from napari_gpcis.plugin.tools.superpixels.outlined import Settings
@@ -100,6 +101,11 @@ class Annotator:
     def has_superpixels(self) -> bool:
         """Return whether the superpixels of the plane are there."""
         return self.superpixels.divided is not None and self.superpixels.part is None
+
+    def paints(self, wanted: bool) -> None:
+        """Take the tool that paints, or put it back."""
+        if (self.annotation.click_layers.drawing == SUPERPIXELS) is not wanted:
+            self.robot.press(Qt.Key.Key_P, Qt.KeyboardModifier.ShiftModifier)
 
     def mask(self) -> Mask:
         """Return the mask of the current object."""
@@ -256,9 +262,11 @@ def main() -> None:
             assert wait_for(lambda: widget.session is not None, PATIENCE)
             if name == "strokes":
                 user.superpixels.settings = Settings(given.side, "pixels")
-                user.robot.press(Qt.Key.Key_P, Qt.KeyboardModifier.ShiftModifier)
+                user.paints(True)
                 ready = wait_for(user.has_superpixels, PATIENCE)
                 assert ready, user.superpixels.problem or "no superpixels"
+            else:
+                user.paints(False)
             for ident in ids:
                 truth = labels == ident
                 way = user.paint if name == "strokes" else user.click

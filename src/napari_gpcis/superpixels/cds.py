@@ -302,9 +302,13 @@ def fused(network: CDS) -> CDS:
         if not (isinstance(block, nn.Sequential) and len(block) == 3):
             continue
         convolution, norm, activation = block
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        if (
+            isinstance(convolution, nn.Conv2d)
+            and isinstance(norm, nn.BatchNorm2d)
+            and isinstance(activation, nn.LeakyReLU)
+        ):
             block[0], block[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
-            activation.inplace = True
+            block[2] = nn.LeakyReLU(activation.negative_slope, inplace=True)
     # PyTorch's own annotation of Module.to() does not know this argument
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
