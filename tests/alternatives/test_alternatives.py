@@ -17,6 +17,8 @@ from napari_gpcis.alternatives import alternatives, select
 from napari_gpcis.alternatives.proposals import HIGH, LENGTH_SCALES, LOW, propose
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.segmenter import Request
+from napari_gpcis.inference.tidy import DEFAULT_TIDY
+from napari_gpcis.model import ProposalHead
 from napari_gpcis.next_click import expected_iou
 
 SHAPE = (60, 80)
@@ -264,3 +266,87 @@ def test_a_place_that_is_not_there(image, index):
         session.choose(index)
     assert session.prediction is before
     assert not session.can_redo
+
+
+# -- learned ones ------------------------------------------------------------------
+
+
+def learned_segmenter(**settings) -> Segmenter:
+    torch.manual_seed(2)
+    head = ProposalHead(6, (6,), width=8, fine_width=8, dilations=(1,))
+    with torch.no_grad():
+        head.residuals.weight.normal_(std=3)
+    settings = {"infer_size": 64, "gp_stride": 4, **settings}
+    model = make_toy_model(gp_stride=4)
+    return Segmenter(model, toy_info(**settings), proposals=head)
+
+
+def test_learned_proposals_take_the_place_of_others(image):
+    segmenter = learned_segmenter()
+    prepared = segmenter.prepare(image)
+    found = segmenter.run(Request(prepared, CLICKS))[-1].with_tidy(DEFAULT_TIDY)
+    proposals = segmenter.propose(prepared, found)
+    assert len(proposals) == 5
+    offered = propose(segmenter, prepared, found)
+    assert 2 <= len(offered) <= 5
+    for one in offered:
+        assert one.tidy == found.tidy
+        assert one.threshold == found.threshold
+        assert one.seen is found.seen
+    kept = [p.maps.probability for p in proposals]
+    assert all(
+        any(np.array_equal(one.maps.probability, each) for each in kept)
+        for one in offered
+    )
+    again = segmenter.propose(prepared, found)
+    for one, other in zip(proposals, again, strict=True):
+        assert_array_equal(one.maps.probability, other.maps.probability)
+
+
+def test_learned_proposals_obey_thousands_of_clicks():
+    segmenter, rng = learned_segmenter(), np.random.default_rng(3)
+    obeyed = 0
+    for _ in range(60):
+        image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        count = int(rng.integers(1, 16))
+        rows, cols = rng.integers(0, 40, count), rng.integers(0, 50, count)
+        signs = [True, *(rng.random(count - 1) < 0.5).tolist()]
+        clicks = [
+            Click(*c) for c in zip(rows.tolist(), cols.tolist(), signs, strict=True)
+        ]
+        wanted = {click.pixel: click.positive for click in clicks}
+        for one in alternatives(segmenter, image, clicks):
+            mask = one.mask
+            assert all(mask[place] == sign for place, sign in wanted.items())
+            obeyed += len(wanted)
+    assert obeyed > 2000
+
+
+def test_the_quality_of_a_proposal_is_measured_against_the_mask(image):
+    segmenter = learned_segmenter()
+    prepared = segmenter.prepare(image)
+    found = segmenter.run(Request(prepared, CLICKS))[-1]
+    gains = [one.quality for one in segmenter.propose(prepared, found)]
+    object.__setattr__(found, "quality", 0.8)
+    for gain, one in zip(gains, segmenter.propose(prepared, found), strict=True):
+        odds = 0.8 / 0.2 * gain / (1 - gain)
+        assert one.quality == pytest.approx(odds / (1 + odds))
+        assert (one.quality > 0.8) == (gain > 0.5)
+
+
+def test_a_mirrored_model_has_no_learned_proposals(image):
+    segmenter = learned_segmenter(mirror=True)
+    prepared = segmenter.prepare(image)
+    found = segmenter.run(Request(prepared, CLICKS))[-1]
+    assert segmenter.propose(prepared, found) == []
+    assert propose(segmenter, prepared, found)  # those without weights
+
+
+def test_a_learned_choice_is_saved_with_its_mask(image, tmp_path):
+    session = Session(learned_segmenter(), image)
+    session.add_click(30, 40)
+    chosen = session.choose(1)
+    file = tmp_path / "prompts.json"
+    session.save(file)
+    again = Session.load(file, gp_segmenter(), image)  # without what was learned
+    assert_array_equal(again.prediction.mask, chosen.mask)

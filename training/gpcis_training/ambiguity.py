@@ -28,6 +28,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gpcis_training.evaluation.cli import (
+    NO_ALTERNATIVES,
     add_set_arguments,
     chosen_sets,
     load_segmenter,
@@ -317,6 +318,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", help="name of a model, or path of a checkpoint")
     add_set_arguments(parser)
+    add(
+        "--alternatives",
+        metavar="FILE",
+        help="learned ones, a file of gpcis-train alternatives fit; "
+        f"{NO_ALTERNATIVES!r}: only other length-scales and thresholds. By default "
+        "what the model has",
+    )
     add("--clicks", choices=LAWS, default=LAW, help="where the robot clicks")
     add("--max-clicks", type=int, default=MAX_CLICKS, help="clicks an object at most")
     add("--target", type=float, default=TARGET, help="IoU to reach by actions")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpcis_training import ambiguity, calibration, similar
+from gpcis_training.alternatives import cli as alternatives_cli
 from gpcis_training.diversity import cli as diversity_cli
 from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
@@ -209,6 +210,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     ambiguity.add_arguments(ambiguous)
     ambiguous.set_defaults(run=ambiguity.run)
+    learned = commands.add_parser(
+        "alternatives", help="learn other masks for the clicks of a model"
+    )
+    alternatives_cli.add_arguments(learned)
+    learned.set_defaults(run=alternatives_cli.run)
     diverse = commands.add_parser(
         "diversity", help="latent diversity: several masks and a selector"
     )

@@ -23,6 +23,7 @@ class Stream(IntEnum):
     CROP = 8
     CLICK_SETS = 9
     PERMUTATION = 10
+    SCENE = 11
 
 
 def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:

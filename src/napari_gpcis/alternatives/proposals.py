@@ -1,11 +1,15 @@
-"""Proposals without weights of their own: what another kernel or threshold gives.
+"""Proposals: what was learned for a model, or what another kernel or threshold gives.
 
-The features of the last pass of the network are conditioned on the same clicks with
-longer and shorter length-scales of the deep kernel: a short one keeps a click to what
-looks like its very place (a part), a long one spreads it to all that is like it (a
-group). And the probability is cut at other thresholds. Every proposal is a
-:class:`.Prediction` and obeys every click, as the mask itself does.
+A model may have a head that learned what else clicks mean, see
+:class:`napari_gpcis.model.ProposalHead`. Its proposals are larger and smaller in turn;
+each is conditioned on the clicks.
 
+Of other models the features of the last pass of the network are conditioned on the same
+clicks with longer and shorter length-scales of the deep kernel: a short one keeps a
+click to what looks like its very place (a part), a long one spreads it to all that is
+like it (a group). And the probability is cut at other thresholds.
+
+Every proposal is a :class:`.Prediction` and obeys every click, as the mask itself does.
 Their order is always the same, so that a person can learn it: a larger mask and a
 smaller one come first. On clicks anywhere inside garments and persons, cells and nuclei
 these two were right more often, where the mask itself was wrong, than the mask with the
@@ -48,9 +52,10 @@ def propose(
     Returns
     -------
     list of Prediction
-        Without the prediction itself: the low threshold, half the length-scale, twice,
-        the high threshold, four times. Some may be as good as equal. One that leaves
-        nothing but the clicks themselves is left out.
+        Without the prediction itself. Learned ones in the order of their kinds;
+        otherwise the low threshold, half the length-scale, twice, the high threshold,
+        four times. Some may be as good as equal. One that leaves nothing but the
+        clicks themselves is left out.
 
     Raises
     ------
@@ -62,15 +67,31 @@ def propose(
         raise InputError(msg)
     if prediction.seen is None:
         return []
-    scaled = [
-        replace(
-            one,
-            threshold=prediction.threshold,
-            tidy=prediction.tidy,
-            kept=prediction.kept,
-        )
-        for one in segmenter.rescaled(prepared, prediction, LENGTH_SCALES)
-    ]  # none of a model without a kernel
-    low, high = prediction.with_threshold(LOW), prediction.with_threshold(HIGH)
-    ordered = low, *scaled[:2], high, *scaled[2:]
+    learned = segmenter.propose(prepared, prediction)
+    ordered = [_cut_like(prediction, one) for one in learned]
+    if not learned:
+        ordered = _without_weights(segmenter, prepared, prediction)
     return [one for one in ordered if one.extent(one.threshold) is not None]
+
+
+def _without_weights(
+    segmenter: Segmenter, prepared: PreparedImage, prediction: Prediction
+) -> list[Prediction]:
+    """Return what other length-scales and thresholds give."""
+    # none of a model without a kernel
+    scaled = [
+        _cut_like(prediction, one)
+        for one in segmenter.rescaled(prepared, prediction, LENGTH_SCALES)
+    ]
+    low, high = prediction.with_threshold(LOW), prediction.with_threshold(HIGH)
+    return [low, *scaled[:2], high, *scaled[2:]]
+
+
+def _cut_like(prediction: Prediction, other: Prediction) -> Prediction:
+    """Return an answer of a model with the threshold and tidying of another."""
+    return replace(
+        other,
+        threshold=prediction.threshold,
+        tidy=prediction.tidy,
+        kept=prediction.kept,
+    )

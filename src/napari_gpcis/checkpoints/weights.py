@@ -17,7 +17,7 @@ from napari_gpcis.model.gpcis import build_model
 if TYPE_CHECKING:
     import os
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from napari_gpcis.checkpoints.info import ModelInfo
     from napari_gpcis.model.base import ClickNetwork
@@ -135,7 +135,7 @@ def build_network(info: ModelInfo, file: Path) -> ClickNetwork:
         raise CheckpointError(msg) from error
 
 
-def fill_network(model: ClickNetwork, state: dict[str, Tensor], file: Path) -> None:
+def fill_network(model: nn.Module, state: dict[str, Tensor], file: Path) -> None:
     """Copy the weights into the network, all of them or none.
 
     Parameters

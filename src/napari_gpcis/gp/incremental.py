@@ -59,6 +59,11 @@ class Field:
     rgb_weight: Tensor
     epsilon2: float
 
+    @property
+    def diagonal(self) -> float:
+        """``k(x, x)``, the prior variance of a pixel."""
+        return 1 + float(self.rgb_weight)
+
     def against_all(self, clicked: Tensor) -> Tensor:
         """Return ``K_nm`` of observed vectors and all pixels, shape ``(n, m)``."""
         left = self._scale(clicked)
@@ -214,8 +219,18 @@ class Columns:
         residual
             ``r = f_n - Phi(X_n) w`` of the observations, float64, shape ``(n,)``.
         """
-        weights = torch.cholesky_solve(residual[:, None], self.cholesky)[:, 0]
-        return weights @ self.k_nm
+        return self.updates(residual[None])[0]
+
+    def updates(self, residuals: Tensor) -> Tensor:
+        """Return the update of each of several residuals, float64, shape ``(k, m)``.
+
+        Parameters
+        ----------
+        residuals
+            Float64, shape ``(k, n)``; gradients go through.
+        """
+        weights = torch.cholesky_solve(residuals.T, self.cholesky)
+        return weights.T @ self.k_nm
 
     def variance(self) -> Tensor:
         """Return the posterior variance of equation 10, float64, shape ``(m,)``."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.resampling import Floats
+    from napari_gpcis.model.click_posterior import Proposals
+    from napari_gpcis.model.proposal_head import ProposalHead
 
 KEPT_ENCODINGS = 4
 """Encoded crops that a segmenter keeps."""
@@ -204,6 +206,36 @@ class Engine:
             others = [posterior.with_length_scale(factor) for factor in factors]
             return [self._maps(one, network_input.roi, clicks) for one in others]
 
+    def propose(
+        self,
+        prepared: PreparedImage,
+        network_input: NetworkInput,
+        clicks: tuple[Click, ...],
+        head: ProposalHead,
+    ) -> list[Answer]:
+        """Return other answers to the clicks, by a head on the features of an input.
+
+        Parameters
+        ----------
+        prepared, network_input, clicks
+            See :meth:`recondition`.
+        head
+            Trained on this model. The quality of its answers is measured against
+            that of the mask itself: 0.5 means as good. A model that also sees the
+            mirror image has no answers.
+        """
+        with torch.inference_mode():
+            posterior = self._kept_posterior(prepared, network_input, None)
+            if not isinstance(posterior, ProposingPosterior):
+                return []
+            points = self._points(clicks, network_input.roi)
+            found = posterior.proposals(head, points)
+            gains = found.ratings[1:] - found.ratings[0]
+            return [
+                _answer(one, found.variance, gain[None], self._temperature)
+                for one, gain in zip(found.scores, gains, strict=True)
+            ]
+
     def _kept_posterior(
         self,
         prepared: PreparedImage,
@@ -348,6 +380,14 @@ class ScalablePosterior(Posterior, Protocol):
 
     def with_length_scale(self, factor: float) -> Posterior:
         """Return the posterior with length-scales multiplied by a factor."""
+
+
+@runtime_checkable
+class ProposingPosterior(Posterior, Protocol):
+    """A posterior from whose features a head proposes other masks."""
+
+    def proposals(self, head: ProposalHead, points: Tensor) -> Proposals:
+        """Return other masks for the clicks."""
 
 
 class _RerunPosterior:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.engine import Answer, ClickModel, FrameFeatures
     from napari_gpcis.inference.start_mask import StartMask
     from napari_gpcis.inference.tidy import Tidy
+    from napari_gpcis.model.proposal_head import ProposalHead
 
 __all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
 
@@ -56,6 +57,9 @@ class Segmenter:
         What runs that form: ``"openvino"`` (extra ``fast``), ``"torch"``, or
         ``"auto"`` for the first of these that is installed, unless the environment
         variable ``NAPARI_GPCIS_BACKEND`` names one.
+    proposals
+        What proposes other masks, trained on the features of this model; ``None``:
+        nothing does.
 
     Raises
     ------
@@ -88,6 +92,7 @@ class Segmenter:
         *,
         exact: bool = True,
         backend: Backend = "auto",
+        proposals: ProposalHead | None = None,
     ) -> None:
         from napari_gpcis.inference.engine import (  # heavy: imports PyTorch
             Engine,
@@ -101,6 +106,7 @@ class Segmenter:
         chosen = accelerated(model, asked) if fast else model
         self._info = info
         self._engine = Engine(chosen, info.inference, found)
+        self._proposals = None if proposals is None else proposals.to(found).eval()
 
     @classmethod
     def from_pretrained(
@@ -136,9 +142,13 @@ class Segmenter:
             If the device or the backend is unknown or not there.
         """
         from napari_gpcis.checkpoints import load_checkpoint
+        from napari_gpcis.checkpoints.proposals import matching_proposals
 
         model, info = load_checkpoint(name_or_path)
-        return cls(model, info, device, exact=exact, backend=backend)
+        proposals = matching_proposals(name_or_path, info)
+        return cls(
+            model, info, device, exact=exact, backend=backend, proposals=proposals
+        )
 
     @property
     def info(self) -> ModelInfo:
@@ -483,6 +493,52 @@ class Segmenter:
             for answer in answers
         ]
 
+    def propose(
+        self, prepared: PreparedImage, prediction: Prediction
+    ) -> list[Prediction]:
+        """Predict other masks for the same clicks, by what was learned of them.
+
+        Like `rescaled`, it needs no pass of the network if its features are kept.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        prediction
+            The prediction, made by a network.
+
+        Returns
+        -------
+        list of Prediction
+            One for each kind of proposal, always in the same order; each has the
+            value of the prediction at the clicks, on the network's grid. None if
+            nothing was learned for this model.
+
+        Raises
+        ------
+        InputError
+            If no network made the prediction.
+        GPCISError
+            If the network returns NaN.
+        """
+        if prediction.seen is None:
+            msg = "a mask that no network made has no features for other masks"
+            raise InputError(msg)
+        if self._proposals is None:
+            return []
+        answers = self._engine.propose(
+            prepared, prediction.seen, prediction.clicks, self._proposals
+        )
+        return [
+            self._prediction(
+                prepared,
+                prediction.clicks,
+                answer._replace(quality=_risen(prediction.quality, answer.quality)),
+                prediction.seen,
+            )
+            for answer in answers
+        ]
+
     def _prediction(
         self,
         prepared: PreparedImage,
@@ -502,6 +558,22 @@ class Segmenter:
             seen=network_input,
             quality=answer.quality,
         )
+
+
+def _risen(quality: float | None, gain: float | None) -> float | None:
+    """Return a quality whose odds are changed by those of a gain.
+
+    Parameters
+    ----------
+    quality
+        Of the mask itself; ``None``: not known, the gain stands alone.
+    gain
+        0.5 for a mask as good.
+    """
+    if quality is None or gain is None:
+        return gain
+    better, worse = quality * gain, (1 - quality) * (1 - gain)
+    return better / (better + worse) if better + worse > 0 else quality
 
 
 @dataclass(frozen=True, eq=False)

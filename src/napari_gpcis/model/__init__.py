@@ -11,6 +11,7 @@ from napari_gpcis.model.base import (
 from napari_gpcis.model.gpcis import GPCIS, build_model, model_options
 from napari_gpcis.model.grid import GPScores
 from napari_gpcis.model.linear import LinearNetwork
+from napari_gpcis.model.proposal_head import ProposalHead
 
 __all__ = [
     "GPCIS",
@@ -22,6 +23,7 @@ __all__ = [
     "GPScores",
     "Learned",
     "LinearNetwork",
+    "ProposalHead",
     "build_model",
     "model_options",
 ]

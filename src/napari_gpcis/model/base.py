@@ -207,6 +207,15 @@ class Encoded(NamedTuple):
     """From the backbone's ``encode``."""
 
 
+class FeatureSource(NamedTuple):
+    """Features of one network input, for what proposes other masks."""
+
+    raw: Tensor
+    """From :meth:`ClickNetwork.features`, shape ``(1, d, h, w)``."""
+    context: Callable[[Tensor], tuple[Tensor, ...]]
+    """From clicks ``(1, 2 N, 3)`` to the encoding with what depends on them."""
+
+
 class Learned(NamedTuple):
     """Answer of a network in training."""
 

@@ -19,7 +19,7 @@ from napari_gpcis.backbones.base import create_backbone, initialise
 from napari_gpcis.errors import InputError
 from napari_gpcis.gp.kernel import RGB_CHANNELS
 from napari_gpcis.gp.variational import CLICK_STD
-from napari_gpcis.model.base import ClickNetwork, Learned
+from napari_gpcis.model.base import ClickNetwork, FeatureSource, Learned
 from napari_gpcis.model.click_posterior import ClickPosterior, ResidualObservations
 from napari_gpcis.model.grid import (
     Observations,
@@ -234,7 +234,8 @@ class GPCIS(ClickNetwork):
             )
 
         rate = None if self.quality is None else partial(self.quality, raw)
-        return ClickPosterior(grid, prior, field, encoded.rgb, observe, rate)
+        source = FeatureSource(raw, partial(self.model.attend, encoded.features))
+        return ClickPosterior(grid, prior, field, encoded.rgb, observe, source, rate)
 
     surface = click_posterior  # the former name
 

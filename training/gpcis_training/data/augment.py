@@ -20,6 +20,8 @@ from torch.nn import functional
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
     from torch import Tensor
 
@@ -135,10 +137,8 @@ def augment(
     box
         Region to cut; drawn by default.
     """
-    if box is None and rng.random() < options.zoom:
-        box = _box_around(target.mask, options, rng)
-    elif box is None:
-        box = random_box(target.mask.shape, options, rng)
+    if box is None:
+        box = draw_box(target.mask, options, rng)
     image = _resized(target.image.transpose(2, 0, 1), box, options.size)
     planes = [target.mask, target.others]
     planes += [] if target.part is None else [target.part]
@@ -155,6 +155,91 @@ def augment(
     if target.ignore is not None:
         ignore = resized[-1] & ~resized[0] & ~others
     return Crop(np.ascontiguousarray(image), mask, others, part, ignore)
+
+
+class Scene(NamedTuple):
+    """A network input with whole label images, before a target is chosen."""
+
+    image: npt.NDArray[np.float32]
+    """Shape ``(3, S, S)``, in [0, 1]."""
+    labels: tuple[npt.NDArray[np.integer], ...]
+    """One of each annotator, shape ``(S, S)``; 0 where nothing is labelled."""
+    ignore: npt.NDArray[np.bool_]
+    """Pixels that are neither object nor background, shape ``(S, S)``."""
+
+
+def augment_scene(
+    image: npt.NDArray[np.uint8],
+    labels: Sequence[npt.NDArray[np.integer]],
+    ignore: npt.NDArray[np.bool_] | None,
+    mask: npt.NDArray[np.bool_],
+    options: AugmentOptions,
+    rng: np.random.Generator,
+) -> Scene:
+    """Cut, resize, flip and colour an image with all its labels.
+
+    Labels are resampled to the nearest pixel, so that ids are never mixed.
+
+    Parameters
+    ----------
+    image
+        Shape ``(H, W, 3)``.
+    labels
+        Shape ``(H, W)`` each.
+    ignore
+        Pixels that are neither object nor background; ``None``: none are.
+    mask
+        The object that a crop around an object is drawn about.
+    options
+        Of the augmentation.
+    rng
+        Source of randomness.
+    """
+    box = draw_box(mask, options, rng)
+    resized = _resized(image.transpose(2, 0, 1), box, options.size)
+    flips = _draw_flips(options, rng)
+    colours = _colour(_flip(resized, flips) / 255, options, rng)
+    planes = [*labels]
+    planes += [] if ignore is None else [ignore.astype(np.uint8)]
+    found = [_nearest(plane, box, options.size) for plane in planes]
+    found = [np.ascontiguousarray(_flip(plane[None], flips)[0]) for plane in found]
+    unknown = np.zeros((options.size, options.size), dtype=bool)
+    if ignore is not None:
+        unknown = found.pop() > 0
+    return Scene(np.ascontiguousarray(colours), tuple(found), unknown)
+
+
+def draw_box(
+    mask: npt.NDArray[np.bool_], options: AugmentOptions, rng: np.random.Generator
+) -> Box:
+    """Draw a crop: around an object, or anywhere.
+
+    Parameters
+    ----------
+    mask
+        The object.
+    options
+        Of the augmentation.
+    rng
+        Source of randomness.
+    """
+    if rng.random() < options.zoom:
+        return _box_around(mask, options, rng)
+    return random_box(mask.shape, options, rng)
+
+
+def _nearest(
+    plane: npt.NDArray[np.integer], box: Box, size: int
+) -> npt.NDArray[np.integer]:
+    """Cut ``(H, W)`` to a box, zero outside, and take the nearest pixels."""
+    top, bottom, left, right = box
+    places = (np.arange(size) + 0.5) / size
+    rows = np.floor(top + places * (bottom - top)).astype(int)
+    cols = np.floor(left + places * (right - left)).astype(int)
+    height, width = plane.shape
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((cols >= 0) & (cols < width))
+    cut = plane[rows.clip(0, height - 1)[:, None], cols.clip(0, width - 1)]
+    return np.where(inside, cut, 0).astype(plane.dtype)
 
 
 def _large_parts(mask: npt.NDArray[np.bool_], smallest: int) -> npt.NDArray[np.bool_]:

@@ -37,7 +37,7 @@ from gpcis_training.evaluation.tables import (
     table,
     view_table,
 )
-from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.errors import CheckpointError, GPCISError, InputError
 from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
@@ -48,7 +48,11 @@ if TYPE_CHECKING:
     from gpcis_training.evaluation.results import EvaluationResult
     from napari_gpcis.inference.segmenter import Segmenter
 
+NO_ALTERNATIVES = "none"
+"""In place of a file of learned alternatives: none."""
+
 __all__ = [
+    "NO_ALTERNATIVES",
     "add_arguments",
     "add_set_arguments",
     "chosen_sets",
@@ -239,16 +243,42 @@ def load_segmenter(arguments: argparse.Namespace) -> Segmenter:
     Parameters
     ----------
     arguments
-        With ``model``, ``device`` and ``fast``.
+        With ``model``, ``device`` and ``fast``, perhaps ``alternatives``: a file of
+        learned ones, or `NO_ALTERNATIVES`; by default those that the model has.
+
+    Raises
+    ------
+    CheckpointError
+        If a file cannot be used, or the alternatives are those of another model.
     """
     import torch
 
     from napari_gpcis.checkpoints import load_checkpoint
+    from napari_gpcis.checkpoints.proposals import (
+        belongs,
+        load_proposals,
+        matching_proposals,
+    )
     from napari_gpcis.inference.segmenter import Segmenter
 
     torch.set_num_threads(1)
     model, info = load_checkpoint(arguments.model)
-    return Segmenter(model, info, arguments.device, exact=not arguments.fast)
+    asked: str | None = getattr(arguments, "alternatives", None)
+    proposals = None
+    if asked is None:
+        proposals = matching_proposals(arguments.model, info)
+    elif asked != NO_ALTERNATIVES:
+        proposals, notes = load_proposals(asked)
+        if not belongs(notes, info):
+            msg = f"the alternatives {asked} were trained on another model"
+            raise CheckpointError(msg)
+    return Segmenter(
+        model,
+        info,
+        arguments.device,
+        exact=not arguments.fast,
+        proposals=proposals,
+    )
 
 
 def _sets(arguments: argparse.Namespace) -> Iterator[ObjectSet]:

@@ -1,0 +1,1 @@
+"""Training of learned alternatives: other masks that the same clicks may mean."""
