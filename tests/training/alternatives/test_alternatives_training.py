@@ -322,10 +322,11 @@ def test_a_run_resumes_bit_by_bit_and_learns(root, model, tmp_path):
 
 
 def test_the_loss_falls(root, model, tmp_path):
-    learner = trainer(root, model, tmp_path, steps=40, batch_size=6)
+    two = DrawOptions(scenes=2, visits=100, more_clicks=0)
+    learner = trainer(root, model, tmp_path, steps=40, draw=two)
     found = [learner.make_step() for _ in range(40)]
     losses = [each["loss"] for each in found]
-    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5])
+    assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:5])
     assert all(each["best"] >= max(each["plain"], each["selected"]) for each in found)
 
 
