@@ -156,7 +156,7 @@ class ProposalHead(nn.Module):
         regions = torch.stack([inside, border, 1 - inside], dim=2).flatten(3)
         flat = wide.flatten(2).transpose(1, 2)
         sums = regions.sum(3, keepdim=True)
-        means = (regions.flatten(1, 2) @ flat).unflatten(1, regions.shape[1:3])
+        means = (regions.flatten(1, 2) @ flat).reshape(*regions.shape[:3], -1)
         means = (means / (sums + _EPS)).flatten(2)
         area = regions.mean(3)
         plain = inside[:, :1]
@@ -179,10 +179,11 @@ class ProposalHead(nn.Module):
         """Start from shifted copies of the mask itself, one of a kind stronger."""
         nn.init.normal_(self.residuals.weight, std=0.02)
         seen: dict[str, int] = {}
-        with torch.no_grad():
-            for slot, kind in enumerate(self.kinds):
-                seen[kind] = seen.get(kind, 0) + 1
-                self.residuals.bias[slot] = _SHIFTS[kind] * seen[kind]
+        shifts = []
+        for kind in self.kinds:
+            seen[kind] = seen.get(kind, 0) + 1
+            shifts.append(_SHIFTS[kind] * seen[kind])
+        self.residuals.bias = nn.Parameter(torch.tensor(shifts))
 
 
 class _Joined(nn.Module):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 from tqdm import tqdm
 
 from gpcis_training.alternatives.losses import alternatives_loss
@@ -264,14 +265,12 @@ class AlternativesTrainer:
         given = self._answer(samples, previous)
         if rng.random() < config.draw.more_clicks:
             size = previous.shape[-2:]
-            logits = [one.prior + one.update for one in given[0]]
-            larger = torch.nn.functional.interpolate(
-                torch.cat(logits), size=size, mode="bilinear"
-            )
-            previous = larger.sigmoid()
+            before = torch.cat([one.prior + one.update for one in given[0]])
+            before = functional.interpolate(before, size=size, mode="bilinear")
+            previous = before.sigmoid()
             samples = [
-                click_again(sample, before.numpy(), rng)
-                for sample, before in zip(samples, previous[:, 0], strict=True)
+                click_again(sample, mask.numpy(), rng)
+                for sample, mask in zip(samples, previous[:, 0], strict=True)
             ]
             given = self._answer(samples, previous)
         grids, inputs = given
