@@ -106,6 +106,7 @@ class ProposalHead(nn.Module):
         self.hidden = nn.Linear(rated, _HIDDEN)
         self.score = nn.Linear(_HIDDEN, 1)
         self._start()
+        self.to(memory_format=torch.channels_last)  # faster on a CPU
 
     def forward(self, given: ProposalInput) -> tuple[Tensor, Tensor]:
         """Return residuals of the logit and the features that rate masks.
@@ -124,17 +125,19 @@ class ProposalHead(nn.Module):
         """
         height, width = given.guides.shape[-2:]
         half = -(-height // 2), -(-width // 2)
-        raw = given.raw.float()
-        context = tuple(maps.float() for maps in given.context)
-        maps = self.wide((raw, given.guides, *context), half)
-        inside = functional.interpolate(given.guides[:, 1:2], size=half, mode="area")
+        raw, guides, *context = (
+            maps.float().contiguous(memory_format=torch.channels_last)
+            for maps in (given.raw, given.guides, *given.context)
+        )
+        maps = self.wide((raw, guides, *context), half)
+        inside = functional.interpolate(guides[:, 1:2], size=half, mode="area")
         maps = self.before(self.regions[0](maps, inside))
         quarter = functional.avg_pool2d(maps, 2, ceil_mode=True)
         for block in self.blocks:
             quarter = block(quarter)
         back = functional.interpolate(quarter, size=half, mode="bilinear")
         maps = self.after(self.regions[1](maps + back, inside))
-        fine = self.fine((raw, given.guides, *context[:1], maps), (height, width))
+        fine = self.fine((raw, guides, *context[:1], maps), (height, width))
         residuals: Tensor = self.residuals(self.last(fine))
         return residuals, maps
 
