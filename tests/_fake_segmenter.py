@@ -131,6 +131,12 @@ class FakeSegmenter:
             found.append(replace(prediction, maps=maps))
         return found
 
+    def propose(
+        self, prepared: PreparedImage, prediction: Prediction
+    ) -> list[Prediction]:
+        """Nothing was learned."""
+        return []
+
     def _predict(self, request: Request, clicks: tuple[Click, ...]) -> Prediction:
         before = None if request.start is None else request.start.prediction
         return _prediction(request.prepared.shape, clicks, before, soft=self.soft)
