@@ -106,7 +106,8 @@ class ProposalHead(nn.Module):
         self.hidden = nn.Linear(rated, _HIDDEN)
         self.score = nn.Linear(_HIDDEN, 1)
         self._start()
-        self.to(memory_format=torch.channels_last)  # faster on a CPU
+        # faster on a CPU
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, given: ProposalInput) -> tuple[Tensor, Tensor]:
         """Return residuals of the logit and the features that rate masks.
