@@ -19,7 +19,15 @@ from napari_gpcis.files import replacing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_FOLDER_OPTIONS = ("weight", "union", "merge", "form", "split", "min_fill")
+_FOLDER_OPTIONS = (
+    "weight",
+    "union",
+    "merge",
+    "form",
+    "split",
+    "min_fill",
+    "never_alone",
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class FolderConfig:
     ----------
     path
         Relative to the data root given when running.
-    weight, union, merge, form, split, min_fill
+    weight, union, merge, form, split, min_fill, never_alone
         See :class:`gpcis_training.data.DataFolder`.
     """
 
@@ -41,6 +49,7 @@ class FolderConfig:
     form: str = "folder"
     split: str = "train"
     min_fill: float = 0.0
+    never_alone: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the form."""

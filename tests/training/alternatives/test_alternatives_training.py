@@ -129,6 +129,20 @@ def test_a_click_means_what_any_annotator_labelled_there():
     assert (both == (coarse > 0)).all()
 
 
+def test_a_part_is_meant_with_the_whole_alone():
+    drawn = nested()
+    object.__setattr__(drawn.folder, "union", 1.0)
+    object.__setattr__(drawn.folder, "never_alone", (1,))
+    fine, coarse = drawn.scene.labels
+    found = objects_at(drawn, (24, 10))
+    assert [mask.sum() for mask in found] == [(fine > 0).sum(), *2 * [coarse.sum()]]
+    object.__setattr__(drawn.folder, "union", 0.0)
+    drawn = drawn._replace(scene=drawn.scene._replace(labels=(fine,)))
+    for seed in range(40):
+        first, *_ = draw_click(drawn, np.random.default_rng(seed), 0.3, 4).objects
+        assert not first[fine == 1].any()
+
+
 def test_what_was_meant_is_first_and_holds_the_click():
     drawn = nested()
     object.__setattr__(drawn.folder, "union", 0.4)

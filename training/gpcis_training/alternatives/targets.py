@@ -81,7 +81,8 @@ def draw_scene(
         labels = [folder.labels(path) for path in pair.labels]
         chosen = labels[rng.integers(len(labels))]
         areas = np.bincount(chosen.ravel())
-        ids = np.flatnonzero(areas[1:] >= MIN_OBJECT) + 1
+        areas[0] = 0
+        ids = np.flatnonzero(folder.without_parts(areas) >= MIN_OBJECT)
         if len(ids) == 0:
             continue
         mask = chosen == rng.choice(ids)
@@ -91,7 +92,7 @@ def draw_scene(
             read_image(pair.image), labels, read_ignored(pair), mask, options, rng
         )
         known = tuple(np.where(scene.ignore, 0, plane) for plane in scene.labels)
-        if any(len(_usable_ids(plane)) for plane in known):
+        if any(len(_usable_ids(plane, folder)) for plane in known):
             return DrawnScene(scene._replace(labels=known), folder)
     roots = ", ".join(str(folder.root) for folder in folders)
     msg = f"no crop with a usable object in {MAX_TRIES} tries: {roots}"
@@ -115,9 +116,9 @@ def draw_click(
         Most objects.
     """
     scene, folder = drawn
-    planes = [plane for plane in scene.labels if len(_usable_ids(plane))]
+    planes = [plane for plane in scene.labels if len(_usable_ids(plane, folder))]
     plane = planes[rng.integers(len(planes))]
-    region = meant = plane == rng.choice(_usable_ids(plane))
+    region = meant = plane == rng.choice(_usable_ids(plane, folder))
     kind = rng.random()
     if kind < folder.union:
         meant = plane > 0
@@ -149,7 +150,8 @@ def objects_at(drawn: DrawnScene, pixel: tuple[int, int]) -> list[Mask]:
         if ident == 0:
             continue
         region = plane == ident
-        found.append(region)
+        if ident not in folder.never_alone:
+            found.append(region)
         if folder.union > 0:
             found.append(plane > 0)
         if folder.merge > 0:
@@ -157,10 +159,13 @@ def objects_at(drawn: DrawnScene, pixel: tuple[int, int]) -> list[Mask]:
     return [mask for mask in found if _usable(mask)]
 
 
-def _usable_ids(plane: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+def _usable_ids(
+    plane: npt.NDArray[np.integer], folder: DataFolder
+) -> npt.NDArray[np.intp]:
     """Return the ids of objects neither too small nor nearly the whole crop."""
     areas = np.bincount(plane.ravel(), minlength=1)
     areas[0] = 0
+    areas = folder.without_parts(areas)
     return np.flatnonzero((areas > MIN_AREA) & (areas <= MAX_SHARE * plane.size))
 
 

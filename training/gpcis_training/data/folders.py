@@ -83,6 +83,9 @@ class DataFolder:
     min_fill
         Objects that fill a smaller share of their bounding box are left out (0.08
         in the published code).
+    never_alone
+        Ids that are no object but part of one, and targets in the union only (the
+        cytoplasm around a nucleus).
     """
 
     root: Path
@@ -92,6 +95,7 @@ class DataFolder:
     form: str = "folder"
     split: str = "train"
     min_fill: float = 0.0
+    never_alone: tuple[int, ...] = ()
     pairs: tuple[Pair, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,6 +113,20 @@ class DataFolder:
             return read_labels(path)
         key = (path, self.min_fill)
         return _labels.get(key, lambda: _compact(read_labels(path), self.min_fill))
+
+    def without_parts(
+        self, areas: npt.NDArray[np.integer | np.floating]
+    ) -> npt.NDArray[np.integer | np.floating]:
+        """Return the areas of ids, 0 for those that are no object alone.
+
+        Parameters
+        ----------
+        areas
+            Pixels of each id, from 0 on.
+        """
+        areas = areas.copy()
+        areas[[one for one in self.never_alone if one < len(areas)]] = 0
+        return areas
 
 
 def find_pairs(root: Path) -> tuple[Pair, ...]:
@@ -210,6 +228,7 @@ def draw_ids(
     if rng.random() < folder.union:
         ids = np.flatnonzero(areas)
         return ids if areas.sum() >= MIN_OBJECT else None
+    areas = folder.without_parts(areas)
     ids = np.flatnonzero(areas >= MIN_OBJECT)
     if len(ids) == 0:
         return None
