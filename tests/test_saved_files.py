@@ -360,6 +360,9 @@ def known_part(values: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
     for name, value in saved.items():
         if isinstance(value, dict):
             found[name] = known_part(values[name], value)
+        elif name == "data":
+            sets = zip(values[name], value, strict=True)
+            found[name] = [known_part(one, known) for one, known in sets]
     return found
 
 
