@@ -165,8 +165,8 @@ def _usable_ids(
     """Return the ids of objects neither too small nor nearly the whole crop."""
     areas = np.bincount(plane.ravel(), minlength=1)
     areas[0] = 0
-    areas = folder.without_parts(areas)
-    return np.flatnonzero((areas > MIN_AREA) & (areas <= MAX_SHARE * plane.size))
+    alone = folder.without_parts(areas)
+    return np.flatnonzero((alone > MIN_AREA) & (alone <= MAX_SHARE * plane.size))
 
 
 def _usable(mask: Mask) -> bool:
