@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from _toy import toy_segmenter
+from gpcis_training import ambiguity as module
 from gpcis_training.ambiguity import (
     Ambiguity,
     Offer,
@@ -17,6 +20,7 @@ from gpcis_training.ambiguity import (
 )
 from gpcis_training.cli import main
 from gpcis_training.evaluation.datasets import EvaluationObject, folder_objects
+from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from training._evaluating import rows_of, write_sets, write_tiny
 from training._folders import write_disks
@@ -80,6 +84,54 @@ def test_thresholds_of_a_toy_model_are_judged(tmp_path):
     rows = rows_of(ambiguity_table([one], 1.0))
     assert rows[0]["Objects"] == str(len(chosen.objects))
     assert np.isfinite(float(rows[0]["Plain"].split()[0]))
+
+
+def test_a_robot_goes_on_from_other_masks(tmp_path, monkeypatch):
+    """What two keys gain must be worth them; what is clicked next belongs to it."""
+    offered = iter(
+        [
+            offer(0.3, 0.35, 0.7),  # the second other: 0.4 for two keys
+            offer(0.75, 0.8),  # 0.05 for a key
+            offer(0.8, 0.83, 0.9),  # reached by two keys
+        ]
+    )
+    chosen = []
+
+    class Clicked:
+        def __init__(self, *_):
+            self.view = None
+
+        def add_click(self, *_):
+            return SimpleNamespace(mask=np.zeros((20, 20), bool))
+
+        def alternatives(self, count):
+            return count
+
+        def choose(self, place):
+            chosen.append(place)
+            return SimpleNamespace(mask=np.ones((20, 20), bool))
+
+    monkeypatch.setattr(module, "Session", Clicked)
+    monkeypatch.setattr(module, "_offer", lambda *_: next(offered))
+    seen = []
+
+    def clicker(gt, mask, free):
+        seen.append(bool(mask.any()))
+        return Click(3, len(seen))
+
+    robot = module._Robot(None, None, np.ones((20, 20), int), clicker, None)
+    assert robot.go_on(20, 0.85) == (1 + 2) + 1 + (1 + 2)
+    assert chosen == [2]
+    assert seen == [False, True, False]
+
+
+def test_wrong_first_masks_are_counted_apart():
+    one = found([offer(0.5), offer(0.9)], [offer(0.9)], [offer(0.6)])
+    outcomes = [each._replace(going_on=k) for k, each in enumerate(one.outcomes, 3)]
+    one = replace(one, outcomes=tuple(outcomes))
+    assert one.wrong_first(0.85) == ((2 + 20) / 2, (3 + 5) / 2, 2)
+    assert one.going_on.mean == 4
+    assert np.isnan(found([offer(0.9)]).wrong_first(0.85)[0])
 
 
 def test_numbers_out_of_range(tmp_path):

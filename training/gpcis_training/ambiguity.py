@@ -12,6 +12,10 @@ with the object:
 - *Distinct*: 1 - IoU of two masks, averaged over all pairs.
 - *Actions* to IoU 0.85: a click is one, and so is each key that goes to the next
   alternative. The robot goes on with the mask itself until a mask is good enough.
+- *Going on*: actions of a robot that also takes another mask that is not good enough
+  yet, wherever each key to it gains 0.1 of IoU, and clicks on from it.
+- *Wrong first*: clicks without alternatives and actions going on where the mask after
+  one click is wrong.
 """
 
 from __future__ import annotations
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
 
     from gpcis_training.evaluation.datasets import EvaluationObject, ObjectSet
     from napari_gpcis.alternatives import Alternative
+    from napari_gpcis.clicks import Click
     from napari_gpcis.inference.segmenter import Segmenter
 
 COUNTS = (3, 6)
@@ -63,6 +68,8 @@ RIGHT = 0.7
 TARGET = 0.85
 """IoU to reach by actions."""
 MAX_CLICKS = 20
+GAIN = 0.1
+"""IoU that each key to another mask must gain for a robot that goes on from it."""
 LAW = "inside"
 TERMS = (
     "IoU after one click, ± standard error over images. Plain: the mask itself; "
@@ -71,7 +78,9 @@ TERMS = (
     "the share in which the first other one is, and their number; Distinct: mean "
     "1 - IoU of two masks; "
     "Clicks, Actions: to IoU {target}, at most {most}, without alternatives and with "
-    "them (a key to the next one is an action)."
+    "them (a key to the next one is an action); Going on: actions where a robot also "
+    "goes on from other masks; Wrong first: clicks and actions going on where the mask "
+    "is wrong, and their number."
 )
 
 
@@ -97,6 +106,8 @@ class Outcome(NamedTuple):
     """One object: the masks after each click."""
 
     offers: tuple[Offer, ...]
+    going_on: int = MAX_CLICKS
+    """Actions of a robot that goes on from other masks."""
 
     def clicks(self, target: float) -> int:
         """Return the clicks without alternatives, `MAX_CLICKS` if they do not do."""
@@ -165,6 +176,19 @@ class Ambiguity:
         """Return the mean number of clicks and keys with alternatives."""
         return self._mean([float(one.actions(target)) for one in self.outcomes])
 
+    @property
+    def going_on(self) -> Estimate:
+        """Mean number of actions of a robot that goes on from other masks."""
+        return self._mean([float(one.going_on) for one in self.outcomes])
+
+    def wrong_first(self, target: float) -> tuple[float, float, int]:
+        """Return mean clicks, mean actions going on, and the number of wrong masks."""
+        wrong = [one for one in self.outcomes if one.offers[0].ious[0] < RIGHT]
+        if not wrong:
+            return math.nan, math.nan, 0
+        clicks = float(np.mean([one.clicks(target) for one in wrong]))
+        return clicks, float(np.mean([one.going_on for one in wrong])), len(wrong)
+
     def to_dict(self, target: float) -> dict[str, Any]:
         """Return the JSON form: figures, and the masks of each object."""
         figures = {
@@ -173,10 +197,15 @@ class Ambiguity:
             "selected": self.selected,
             "clicks": self.clicks(target),
             "actions": self.actions(target),
+            "going_on": self.going_on,
         }
         right, asked = self.first_right
         results = [
-            {**asdict(item), "offers": [offer._asdict() for offer in one.offers]}
+            {
+                **asdict(item),
+                "offers": [offer._asdict() for offer in one.offers],
+                "going_on": one.going_on,
+            }
             for item, one in zip(self.items, self.outcomes, strict=True)
         ]
         return {
@@ -246,28 +275,71 @@ def ambiguity(
         if image.shape[:2] != gt.shape:
             msg = f"{item.label} must have the size of {item.image}, {image.shape[:2]}"
             raise InputError(msg)
-        next_click = make_clicker(law, item, seed)
-        session = Session(segmenter, image)
-        mask, free = np.zeros(gt.shape, dtype=bool), np.ones(gt.shape, dtype=bool)
-        offers: list[Offer] = []
-        while len(offers) < clicks:
-            click = next_click(gt, mask, free)
-            if click is None:
+        window = chosen.rule.window
+        robot = _Robot(segmenter, image, gt, make_clicker(law, item, seed), window)
+        while len(robot.offers) < clicks and robot.click():
+            if robot.offers[-1].ious[0] >= target:
                 break
-            if not offers:
-                session.view = first_view(gt.shape, click.pixel, chosen.rule.window)
-            mask = session.add_click(click.row, click.col, click.positive).mask
-            free[click.pixel] = False
-            offers.append(_offer(session.alternatives(max(COUNTS)), gt))
-            if offers[-1].ious[0] >= target:
-                break
-        if not offers:
+        if not robot.offers:
             msg = f"{item.label} has no pixel to click in {item.image}"
             raise InputError(msg)
-        outcomes.append(Outcome(tuple(offers)))
+        other = _Robot(segmenter, image, gt, make_clicker(law, item, seed), window)
+        outcomes.append(Outcome(tuple(robot.offers), other.go_on(clicks, target)))
         if report is not None:
             report(1)
     return Ambiguity(chosen.name, chosen.objects, tuple(outcomes))
+
+
+class _Robot:
+    """A robot user at one object."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        image: NDArray[Any],
+        gt: NDArray[np.integer],
+        next_click: Callable[..., Click | None],
+        window: int | None,
+    ) -> None:
+        self.offers: list[Offer] = []
+        self._session = Session(segmenter, image)
+        self._gt, self._next_click, self._window = gt, next_click, window
+        self._mask = np.zeros(gt.shape, dtype=bool)
+        self._free = np.ones(gt.shape, dtype=bool)
+
+    def click(self) -> bool:
+        """Click, and note what is offered; ``False`` if nothing is to be clicked."""
+        session, gt = self._session, self._gt
+        click = self._next_click(gt, self._mask, self._free)
+        if click is None:
+            return False
+        if not self.offers:
+            session.view = first_view(gt.shape, click.pixel, self._window)
+        self._mask = session.add_click(click.row, click.col, click.positive).mask
+        self._free[click.pixel] = False
+        self.offers.append(_offer(session.alternatives(max(COUNTS)), gt))
+        return True
+
+    def go_on(self, clicks: int, target: float) -> int:
+        """Return the actions to the target, `MAX_CLICKS` if it is not reached.
+
+        A mask is taken if each key to it gains `GAIN`, or it reaches the target.
+        """
+        actions = 0
+        while len(self.offers) < clicks and self.click():
+            actions += 1
+            ious = self.offers[-1].ious
+            done = [place for place, value in enumerate(ious) if value >= target]
+            if done:
+                return min(actions + done[0], MAX_CLICKS)
+            worth = [value - GAIN * place for place, value in enumerate(ious)]
+            place = int(np.argmax(worth))
+            if place:
+                actions += place
+                taken = self._session.choose(place)
+                assert taken is not None
+                self._mask = taken.mask
+        return MAX_CLICKS
 
 
 def _offer(found: Sequence[Alternative], gt: NDArray[np.integer]) -> Offer:
@@ -289,6 +361,7 @@ def ambiguity_table(found: Sequence[Ambiguity], target: float = TARGET) -> str:
     rows = []
     for one in found:
         right, asked = one.first_right
+        clicks, actions, wrong = one.wrong_first(target)
         rows.append(
             {
                 "Set": one.objects,
@@ -300,6 +373,10 @@ def ambiguity_table(found: Sequence[Ambiguity], target: float = TARGET) -> str:
                 "Distinct": "" if one.distinct is None else f"{one.distinct:.2f}",
                 "Clicks": str(one.clicks(target)),
                 "Actions": str(one.actions(target)),
+                "Going on": str(one.going_on),
+                "Wrong first": f"{clicks:.2f}, {actions:.2f} ({wrong})"
+                if wrong
+                else "",
             }
         )
     terms = TERMS.format(right=RIGHT, target=target, most=MAX_CLICKS)
