@@ -148,6 +148,22 @@ def test_files_that_cannot_be_used(
         read_prompts(file)
 
 
+def test_the_expected_quality_is_kept(tmp_path: Path) -> None:
+    saved, _ = annotate(FakeSegmenter())
+    (session,) = saved.planes[0].sessions
+    first, *others = session.objects
+    judged = replace(session, objects=(replace(first, quality=0.875), *others))
+    saved = replace(saved, planes=(replace(saved.planes[0], sessions=(judged,)),))
+    file = tmp_path / "clicks.json"
+    write_prompts(file, saved)
+    assert read_prompts(file) == saved
+    known = [one.quality for one in read_prompts(file).planes[0].objects]
+    assert known == [0.875, None]
+    file.write_text(file.read_text().replace("0.875", "1.875"))
+    with pytest.raises(InputError, match="quality must be a number from 0 to 1"):
+        read_prompts(file)
+
+
 def test_what_there_is_is_told_in_words() -> None:
     """Clicks of an object that is not finished are no objects, but not nothing."""
     clicks = (Click(1, 2), Click(3, 4, False))

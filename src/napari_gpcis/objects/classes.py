@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["DEFAULT_CLASS", "ClassedObjects", "ObjectClass"]
 
@@ -105,6 +105,20 @@ class ClassedObjects:
             known.add(name)
             found.append(ObjectClass(name, COLOURS[place % len(COLOURS)]))
         return replace(self, classes=tuple(found))
+
+    def with_classes(self, classes: Sequence[ObjectClass]) -> ClassedObjects:
+        """Return these with further classes, of names that are not there yet.
+
+        Parameters
+        ----------
+        classes
+            The classes; the first is taken only where there is none yet.
+        """
+        if self == ClassedObjects():
+            return replace(self, classes=tuple(classes) or self.classes)
+        names = {one.name for one in self.classes}
+        more = [one for one in classes[1:] if one.name not in names]
+        return replace(self, classes=(*self.classes, *more))
 
     def named(
         self, number: int, name: str | None = None, colour: str | None = None

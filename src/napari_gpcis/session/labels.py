@@ -96,8 +96,7 @@ class FinishedObject:
     area
         Pixels of its mask.
     quality
-        IoU with the object meant that the model expects; ``None`` if it tells none. It
-        is not saved.
+        IoU with the object meant that the model expects; ``None`` if it tells none.
     found
         Whether its first click is that of a candidate that a search has found.
     """
@@ -150,6 +149,10 @@ class ClickedStep(Protocol):
     def found(self) -> bool:
         """True if it began with a candidate."""
 
+    @property
+    def quality(self) -> float | None:
+        """Expected IoU, where it is known."""
+
 
 def noted(before: ObjectNote | None, step: ClickedStep) -> ObjectNote | None:
     """Return the note of an object after a step; ``None`` once it was deleted.
@@ -161,7 +164,7 @@ def noted(before: ObjectNote | None, step: ClickedStep) -> ObjectNote | None:
     step
         What was done to it.
     """
-    quality, count = getattr(step, "quality", None), len(step.clicks)
+    quality, count = step.quality, len(step.clicks)
     if step.how == "delete":
         return None
     if step.how == "replace":

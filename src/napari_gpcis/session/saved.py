@@ -53,8 +53,9 @@ class SavedObject:
     """The prompts of one object; ``id`` is ``None`` while it is not finished.
 
     ``how`` says what was done with its mask, see `Session.accept`; with ``"delete"``
-    there is none. ``tidy`` is ``None`` where it is not tidied, and ``typical_size``
-    where it was not known.
+    there is none. ``tidy`` is ``None`` where it is not tidied, ``typical_size`` and
+    ``quality`` (the IoU that the model expected) where they were not known; older
+    programs pass over the last.
     """
 
     clicks: tuple[Click, ...]
@@ -67,6 +68,7 @@ class SavedObject:
     tidy: Tidy | None = None
     typical_size: float | None = None
     found: bool = False
+    quality: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class SavedSession:
         """Return the JSON form; as in older files, what there is not is not written."""
         data = asdict(self)
         for one in (*data["objects"], data["current"]):
-            for name in ("tidy", "typical_size"):
+            for name in ("tidy", "typical_size", "quality"):
                 if one[name] is None:
                     del one[name]
             if not one["found"]:
@@ -254,6 +256,10 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
     if size is not None and not 0 < _typed(size, float) < math.inf:
         msg = f"typical_size must be a number above 0, got {size!r}"
         raise ValueError(msg)
+    quality = data.get("quality")
+    if quality is not None and not 0 <= _typed(quality, float) <= 1:
+        msg = f"quality must be a number from 0 to 1, got {quality!r}"
+        raise ValueError(msg)
     return SavedObject(
         clicks,
         None if data["view"] is None else _box(data["view"]),
@@ -265,6 +271,7 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
         None if tidy is None else Tidy.from_dict(tidy),
         size,
         _typed(data.get("found", False), bool),
+        quality,
     )
 
 
@@ -320,6 +327,7 @@ def saved_object(done: FinishedObject) -> SavedObject:
         done.tidy,
         done.typical_size,
         done.found,
+        None if done.quality is None or math.isnan(done.quality) else done.quality,
     )
 
 

@@ -14,6 +14,7 @@ from tifffile import imread, imwrite
 from napari_gpcis.imagefiles.folder import PROGRESS
 from napari_gpcis.plugin.dock.pages import FILES, PAGES
 from napari_gpcis.plugin.dock.panels.folder import IDLE, FolderPanel
+from napari_gpcis.plugin.saving.folder import UNACCEPTED
 from napari_gpcis.plugin.saving.record import source_of
 from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
 
@@ -69,6 +70,10 @@ def test_work_is_saved_beside_each_image_and_goes_on(
     before = desk.image
     panel = open_folder(desk, tmp_path, monkeypatch)
     assert before in desk.viewer.layers, "what was open stays"
+    desk.viewer.window.resize(1280, 800)
+    desk.qtbot.wait(50)
+    for part in (panel.previous_button, panel.next_button, panel.done):
+        assert part.visibleRegion().boundingRect().height() == part.height()
     assert panel.list.item(1).text().endswith("a2.png")
     assert source_of(desk.image) == str(tmp_path / "a1.png")
     desk.robot.click(desk.image, (20, 30))
@@ -78,13 +83,15 @@ def test_work_is_saved_beside_each_image_and_goes_on(
     desk.robot.click(desk.image, (60, 80))  # is being clicked when one goes on
     desk.settled(1)
     labels = np.array(desk.labels.data)
+    accepted = np.where(labels == 2, 0, labels)
     QTest.mouseClick(panel.done, LEFT, pos=QPoint(8, panel.done.height() // 2))
     assert panel.bar.value() == 1
 
     go(desk, panel, panel.next_button)
     assert desk.image.name == "a2.png"
     assert not any("a1.png" in name for name in shown(desk))
-    np.testing.assert_array_equal(imread(tmp_path / "a1.labels.tif"), labels)
+    np.testing.assert_array_equal(imread(tmp_path / "a1.labels.tif"), accepted)
+    assert panel.message.text() == UNACCEPTED.format("a1.png")
     assert (tmp_path / "a1.clicks.json").is_file()
     assert not desk.labels.data.any()
     go(desk, panel, panel.next_button)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,12 @@ from qtpy.QtWidgets import QFileDialog
 from roifile import roiread
 from tifffile import TiffFile, imread, imwrite
 
+import _fake_segmenter
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis import Segmenter
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.annotation.annotation import ALL_ACCEPTED, NOT_ACCEPTED
 from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
 from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
@@ -98,7 +101,10 @@ def test_saved_clicks_give_the_same_masks_and_work_goes_on(
     bench.panel.write("save", tmp_path / "work")
     clicks, labels = file_names(tmp_path / "work")
     bench.until(lambda: "Saved" in bench.panel.message.text())
-    np.testing.assert_array_equal(imread(labels), shown)
+    np.testing.assert_array_equal(imread(labels), np.where(shown == 4, 0, shown))
+    assert bench.panel.message.text() == saving.CLICKS_ALONE.format(
+        saving.SAVED.format(clicks, labels)
+    )
     saved = read_prompts(clicks)
     assert (saved.labels_file, saved.models) == ("work.labels.tif", ("fake",))
     assert saved.planes[1].running == 4
@@ -480,6 +486,64 @@ def test_opened_clicks_take_the_place_of_their_layer(
     assert np.unique(bench.labels.data).tolist() == [0, 1]
     assert not kept.autosaver.record.unsaved
     assert bench.viewer.layers.selection.active == bench.positive
+
+
+def test_the_expected_quality_comes_back(
+    bench: Any, kept: RecoveryManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _fake_segmenter._prediction
+    monkeypatch.setattr(
+        _fake_segmenter,
+        "_prediction",
+        lambda *args, **options: replace(made(*args, **options), quality=0.875),
+    )
+    bench.start()
+    finish(bench, (30, 40))
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    bench.controller.stop()
+    bench.panel.open_file(file_names(tmp_path / "work")[0])
+    bench.until(lambda: "Opened" in bench.panel.message.text())
+    annotation = bench.controller.annotation
+    assert annotation.notes.of(bench.current.plane)[1].quality == 0.875
+    record = kept.autosaver.record
+    assert {key: note.quality for key, note in record.notes().items()} == {
+        ((), 1): 0.875
+    }
+
+
+def test_what_is_clicked_is_accepted_in_the_layer_that_is_left(
+    bench: Any, kept: RecoveryManager
+) -> None:
+    image = bench.start(np.zeros((2, 80, 100), np.uint8))
+    go_to(bench, 0)
+    finish(bench, (0, 30, 40))
+    click(bench, 0, 60, 80)
+    bench.settled(1)
+    go_to(bench, 1)
+    click(bench, 1, 20, 20)
+    bench.settled(1)
+    cells, shown, before = bench.labels, bench.labels.data.copy(), kept.autosaver.record
+    nuclei = bench.viewer.add_labels(np.zeros((2, 80, 100), np.int32))
+    assert bench.controller.start(image, nuclei)
+    words = ALL_ACCEPTED.format("2, 3", cells.name)
+    bench.until(lambda: bench.controller.status == words)
+    np.testing.assert_array_equal(cells.data, shown)
+    assert not nuclei.data.any()
+    assert len(bench.positive.data) == 0
+    saved = before.saved()
+    assert saved.ids == (1, 2, 3)
+    assert saved.unfinished_clicks == 0
+    made = replay(saved, FakeSegmenter(), image.data, any_model=True)
+    np.testing.assert_array_equal(made, shown)
+    bench.segmenter.gate.clear()
+    click(bench, 1, 50, 50)
+    bench.until(lambda: bench.segmenter.runs[-1].clicks == (Click(50, 50),))
+    assert bench.controller.start(image, cells)
+    bench.segmenter.gate.set()
+    bench.until(lambda: bench.controller.status == NOT_ACCEPTED.format(1))
+    np.testing.assert_array_equal(cells.data, shown)
+    assert not nuclei.data.any()
 
 
 def test_opened_clicks_hide_a_layer_of_the_users(

@@ -14,7 +14,19 @@ from napari_gpcis import similar as search_package
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
-from napari_gpcis.plugin.tools.similar import CURVE, NO_EXAMPLE
+from napari_gpcis.plugin.tools.objects.regrouping import (
+    SEARCH_ENDED,
+    SPLITTING,
+    Regrouping,
+)
+from napari_gpcis.plugin.tools.picking import Picking
+from napari_gpcis.plugin.tools.similar import (
+    COUNT,
+    CURVE,
+    ENDED,
+    NO_EXAMPLE,
+    SimilarObjects,
+)
 from napari_gpcis.prompts import read_prompts, write_prompts
 from napari_gpcis.similar import Candidate, Found
 
@@ -105,7 +117,8 @@ def test_candidates_are_outlines_until_they_are_accepted(desk, searching) -> Non
     np.testing.assert_array_equal(desk.labels.data, before)
     np.testing.assert_array_equal(searching.labels, before)
     assert outlined(desk) == 2  # the third is doubtful
-    assert "2 of 3" in panel(desk).message.text()
+    words = COUNT.format(2, 3)
+    assert panel(desk).message.text() == desk.controller.status == words
     panel(desk).least.setValue(70)
     assert outlined(desk) == 1
     panel(desk).least.setValue(0)
@@ -160,11 +173,19 @@ def test_keys_go_through_candidates_and_each_is_a_step(desk, searching) -> None:
     find(desk)
     tool = panel(desk).similar
     first, second, _ = tool.candidates
+    camera = desk.viewer.scene.camera
+    view = camera.center, camera.zoom
     desk.robot.press(Qt.Key.Key_D)
     desk.until(lambda: tool.chosen is first)
+    assert (camera.center, camera.zoom) == view  # it is in sight
+    desk.robot.look_at(desk.image, (0, 50), (30, 90), 0.9)
+    desk.until(lambda: desk.labels.corner_pixels[0][1] > 20)
+    zoom = camera.zoom
     desk.robot.press(Qt.Key.Key_T)
     desk.until(lambda: there(desk) == [True, False, False])
     assert tool.chosen is second
+    assert np.abs(np.array(camera.center[-2:]) - PLACES[1]).max() < 2  # it was not
+    assert camera.zoom == zoom
     desk.robot.press(Qt.Key.Key_R)
     desk.until(lambda: second not in tool.candidates)
     assert there(desk) == [True, False, False]
@@ -198,6 +219,32 @@ def test_the_search_can_be_cancelled_and_gives_way_to_clicks(desk, searching) ->
         desk.until(lambda: tool.progress is None)
         assert (searching.tiles, len(tool.candidates)) == (1, 1)
     desk.settled(1)
+
+
+def test_a_split_does_not_wait_for_a_search(bench: Any, searching: Search) -> None:
+    controller = bench.controller
+    tool = SimilarObjects(controller)
+    regrouping = Regrouping(controller, Picking(controller))
+    bench.start()
+    for number, place in enumerate(((30, 40), (30, 56)), 1):
+        bench.positive.add(place)
+        bench.settled(number)
+    controller.command("accept")
+    bench.settled(0)
+    searching.go_on.clear()
+    controller.command("find_similar")
+    bench.until(lambda: tool.progress is not None and tool.progress.done == 1)
+    controller.command("split_object")
+    told: list[str] = []
+    controller.status_changed.connect(told.append)
+    for place in ((30.0, 36.0), (30.0, 60.0)):
+        regrouping._take(np.array(place))
+    assert controller.status == f"{SEARCH_ENDED} {SPLITTING}"
+    searching.go_on.set()
+    bench.until(lambda: regrouping.task is None)
+    assert (searching.tiles, len(tool.candidates)) == (1, 1)
+    assert f"{ENDED} {COUNT.format(1, 1)}" in told
+    assert np.unique(bench.labels.data).tolist() == [0, 1, 2]
 
 
 def test_it_says_what_is_missing(open_desk, searching) -> None:

@@ -50,6 +50,10 @@ DIMS_EVENTS = ("current_step", "order", "ndisplay")
 
 CLICKED = "Accept or clear the current object first."
 
+ACCEPTED = "Object {} was accepted in {!r}."
+ALL_ACCEPTED = "Objects {} were accepted in {!r}."
+NOT_ACCEPTED = "Clicks that had no mask yet are gone: {}."
+
 KEPT_SESSIONS = 4
 """Planes whose image stays prepared in memory."""
 
@@ -82,6 +86,9 @@ class Annotation(QObject):
         How the objects came.
     candidate_at : Callable, optional
         Returns the candidate that a first click on a plane corrects.
+    give_way
+        Functions that end long work on the inference thread for what the user does
+        now, and return whether there was some.
     """
 
     message_changed = Signal(str)
@@ -101,7 +108,7 @@ class Annotation(QObject):
         self.image = image
         self.layers = layers
         self.current: PlaneAnnotation | None = None
-        self.message = ""
+        self.message = self._first_words = ""
         self.events = AnnotationEvents(self)
         self.click_layers = ClickLayers(image, layers.positive, layers.negative, self)
         self.curves = CurveLayer(viewer, image, layers.negative)
@@ -131,6 +138,7 @@ class Annotation(QObject):
         self.rejected: dict[Plane, tuple[Candidate, ...]] = {}
         self.candidate_at: Callable[[Plane, Click], Candidate | None] | None
         self.candidate_at = None
+        self.give_way: list[Callable[[], bool]] = []
         self._drawn = False
         self._debouncer = Debouncer(self.enter_plane, parent=self)
         self._connections = Connections()
@@ -162,6 +170,35 @@ class Annotation(QObject):
     def say(self, message: str) -> None:
         """Tell the user something, in the status line."""
         self._say(message)
+
+    def say_once_open(self, message: str) -> None:
+        """Tell the user something as soon as the displayed plane is open."""
+        self._first_words = message
+
+    def leave(self) -> str:
+        """Accept the objects being clicked, to go over to other layers.
+
+        Returns
+        -------
+        str
+            What has become of them, for the user; empty if there are none.
+        """
+        self.click_layers.settle()
+        done, left = [], 0
+        for plane in [*self._planes.values()]:
+            label = plane.live.label
+            known = plane.first.prediction is not None and not plane.busy
+            if plane.current.clicks and known:
+                plane.accept()
+            if label and not plane.clicks:
+                done.append(str(label))
+            left += len(plane.clicks)
+        words, which = [], ACCEPTED if len(done) == 1 else ALL_ACCEPTED
+        if done:
+            words.append(which.format(", ".join(done), self.layers.labels.name))
+        if left:
+            words.append(NOT_ACCEPTED.format(left))
+        return " ".join(words)
 
     def clear_message(self) -> None:
         """Clear the message: it is out of date."""
@@ -200,6 +237,23 @@ class Annotation(QObject):
         if any(known.get(label, 0) != number for label, number in numbers.items()):
             self.classes = self.classes.assigned(numbers)
             self.events.classes_changed.emit()
+
+    def take_classes(self, classes: ClassedObjects, active: str | None = None) -> None:
+        """Take over classes of objects; those there were stay, and the active one.
+
+        Nothing is told.
+
+        Parameters
+        ----------
+        classes
+            The classes, and the objects of each.
+        active
+            Name of the class that is active from now on; by default as before.
+        """
+        name = active or self.classes.classes[self.active_class].name
+        self.classes = classes.with_classes(self.classes.classes)
+        names = [one.name for one in self.classes.classes]
+        self.active_class = names.index(name) if name in names else 0
 
     def split(
         self,
@@ -319,7 +373,7 @@ class Annotation(QObject):
         self.click_layers.settle()
         if not self.undo_stack.take_back_stroke(self.current):
             return False
-        self._say("What was drawn by hand is taken back.")
+        self._say("The last change of the mask is taken back.")
         return True
 
     @property
@@ -390,6 +444,9 @@ class Annotation(QObject):
             plane.opened(opened)
             plane.synchronise()
             self.events.plane_changed.emit()
+            words, self._first_words = self._first_words, ""
+            if words:
+                self._say(words)
 
     def _on_failed(self, error: Exception) -> None:
         """Report that a plane cannot be opened: labels and clicks stay."""

@@ -103,10 +103,13 @@ class Controller(QObject):
 
     # What the user can do ---------------------------------------------------------
 
-    def start(self, image: Image, labels: Labels | None = None) -> bool:
+    def start(
+        self, image: Image, labels: Labels | None = None, *, accepts: bool = True
+    ) -> bool:
         """Annotate an image; return whether that was possible.
 
-        If it was not, one notification says why and what ran before goes on.
+        If it was not, one notification says why and what ran before goes on. If it
+        was, objects being clicked are accepted where they are, and the status says so.
 
         Parameters
         ----------
@@ -115,6 +118,8 @@ class Controller(QObject):
         labels
             The labels layer to write into; ``None`` takes the image's earlier one or
             makes a new one.
+        accepts
+            Whether objects being clicked are accepted.
         """
         try:
             note = "" if labels is None else fit_labels(labels, image)
@@ -125,10 +130,13 @@ class Controller(QObject):
             return False
         if note:
             show_info(note)
+        before = self.annotation
+        words = before.leave() if before is not None and accepts else ""
         self.stop()
         self.annotation = Annotation(
             self.viewer, image, layers, self._worker, self._models, self.writing, self
         )
+        self.annotation.say_once_open(words)
         self._watch(self.annotation)
         self._keys.bind(layers)
         self.annotation.click_layers.select(self.viewer)

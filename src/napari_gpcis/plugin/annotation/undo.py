@@ -893,4 +893,4 @@ class UndoStack:
         self._events.objects_changed.emit()
 
 
-_DRAWN_AGAIN = "What was drawn by hand is there again."
+_DRAWN_AGAIN = "The change of the mask is there again."

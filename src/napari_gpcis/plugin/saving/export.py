@@ -33,6 +33,7 @@ SAVED_CLICKS = "Saved {}. The labels were not written: {}"
 SAVED_LABELS = "Saved {}. The clicks were not written: {}"
 EXPORTED = "Exported {}."
 NOT_WRITTEN = "{} was not written: {}"
+CLICKS_ALONE = "{} Of the object being clicked the clicks alone: it is not accepted."
 LEFT_OUT = "{} The object being clicked is left out: accept it first to have it there."
 
 
@@ -54,7 +55,8 @@ class _Request:
     ----------
     write, version, saved, unfinished
         That function, the version of the record, its prompts, and the pixels of what is
-        being clicked, which is left out of all files but those that keep its clicks.
+        being clicked, which is left out of the labels and of all exports. Its clicks
+        are among the prompts.
     """
 
     def __init__(
@@ -68,8 +70,6 @@ class _Request:
         self.path, self.record, self.left = path, record, left
         self._make, self._labels_file = make, labels_file
         self.unfinished: list[Pixels] = record.unfinished()  # it draws the rest, too
-        if labels_file is not None:
-            self.unfinished = []
         self.write, self.version = make(record), record.version
         self.saved = record.saved(labels_file)
 
@@ -209,7 +209,8 @@ class Saver(QObject):
             self.failed.emit(SAVED_CLICKS.format(clicks, _why(no_labels)))
             return
         request.record.settle(request.version)
-        self.saved.emit(SAVED.format(clicks, labels))
+        words = SAVED.format(clicks, labels)
+        self.saved.emit(CLICKS_ALONE.format(words) if request.unfinished else words)
 
     def _on_no_clicks(
         self, request: _Request, no_labels: Exception | None, error: Exception

@@ -42,6 +42,9 @@ OTHERS = (
     "Another labels layer of this image has work that is not saved: choose it, and "
     "press Save clicks and labels."
 )
+UNACCEPTED = (
+    "{}: the object being clicked is not in the labels. It goes on when you come back."
+)
 SKIPPED = "{} was skipped: {}"
 NO_MORE = "No further image can be opened."
 NOT_NOTED = "How far the folder is could not be written: {}"
@@ -206,8 +209,13 @@ class FolderNavigator(QObject):
     def _on_saved(self, _words: str) -> None:
         then, self._then = self._then, None
         self.busy = False
-        if self.entry is not None:
-            self.entry.begun = True
+        entry, record = self.entry, self._record
+        if entry is not None:
+            entry.begun = True
+            words = UNACCEPTED.format(shortened(entry.name))
+            open_object = record is not None and bool(record.unfinished())
+            if open_object and words not in self._problems:
+                self._problems.append(words)
         if then is not None:
             self._leave(then)  # work may have gone on meanwhile
 

@@ -27,7 +27,7 @@ from napari_gpcis.session.saved import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from napari.layers import Image, Labels
 
@@ -242,7 +242,7 @@ class Record(QObject):
             Whether objects that were not finished go on, too.
         """
         if self._annotation is not None and saved.classes.used:
-            self._annotation.classes = saved.classes
+            self._annotation.take_classes(saved.classes)
             self._annotation.events.classes_changed.emit()
         for plane in saved.planes:
             done = [replace(one, current=_NOTHING) for one in plane.sessions]
@@ -304,20 +304,12 @@ class Record(QObject):
             notes: dict[int, ObjectNote | None] = {}
             for done in plane.objects:
                 notes[done.id or 0] = noted(notes.get(done.id or 0), done)
-            known = self._judged(plane)
-            for label, note in notes.items():
-                if note is not None:
-                    found[index, label] = known.get(label, note)
+            found |= {
+                (index, label): note
+                for label, note in notes.items()
+                if note is not None
+            }
         return found
-
-    def _judged(self, plane: SavedPlane) -> Mapping[int, ObjectNote]:
-        """Return the notes of a plane with what the model expects, which is not saved.
-
-        Planes without an open session have none.
-        """
-        annotation = self._annotation
-        place = Plane(plane.axes, plane.steps)
-        return {} if annotation is None else annotation.notes.of(place)
 
     @property
     def image(self) -> Any:

@@ -142,7 +142,8 @@ class Restorer(QObject):
         if now is not None and now.image == image:
             before = now.layers.labels
         layer = new_labels(self._viewer, image, labels)
-        if not self._controller.start(image, layer):
+        others = now is None or now.image != image  # whose layers stay
+        if not self._controller.start(image, layer, accepts=others):
             self._viewer.layers.remove(layer)
             return False
         self._put_below_clicks(layer)

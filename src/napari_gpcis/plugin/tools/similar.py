@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt, Signal
 from napari_gpcis.geometry import EMPTY, moved, slices, union
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
-from napari_gpcis.plugin.viewer.planes import center_on
+from napari_gpcis.plugin.viewer.planes import bring_into_view
 from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ NEWS = 1.0
 """Seconds between two looks at what a search has found so far."""
 MOST_KEPT = 8
 """So many sets of examples are kept, the latest."""
+COUNT = "{} of {} candidates shown."
+NOTHING_FOUND = "No candidate was found."
+ENDED = "The search was ended."
 NO_CANDIDATE = "No candidate is shown: {} looks for objects like the finished ones."
 NO_EXAMPLE = "Accept one to five objects first: others like them are looked for."
 NO_EXAMPLE_OF = "Accept one to five objects of the class {!r} first: its examples."
@@ -144,6 +147,13 @@ class SimilarObjects(Tool):
         return [one for one in self.candidates if one.confidence >= self._least]
 
     @property
+    def summary(self) -> str:
+        """How many candidates are shown, in words; empty if there are none."""
+        if not self.candidates:
+            return ""
+        return COUNT.format(len(self.shown), len(self.candidates))
+
+    @property
     def plane_name(self) -> str:
         """Name of the displayed plane among the kept examples."""
         annotation, current = self.annotation, self.current
@@ -169,6 +179,7 @@ class SimilarObjects(Tool):
         events = annotation.events
         annotation.undo_stack.interrupts.append(self._interrupt)
         annotation.candidate_at = self._take_up
+        annotation.give_way.append(self._interrupt)
         self.follow(events.clicks_changed, self._on_clicks)
         self.follow(events.objects_changed, self._check_taken_up)
         self.follow(events.plane_entered, self._on_plane)
@@ -255,7 +266,8 @@ class SimilarObjects(Tool):
             self._forget()
         else:
             self._offer(found.candidates)
-            self.say(f"{_count(found.candidates)} found.")
+            ended = f"{ENDED} " if self._stop.is_set() else ""
+            self.say(ended + (self.summary or NOTHING_FOUND))
         self._show()
 
     def _offer(self, found: list[Candidate]) -> None:
@@ -272,14 +284,27 @@ class SimilarObjects(Tool):
 
     def go_to_next(self) -> None:
         """Look at the next candidate that is shown, after the last at the first."""
-        annotation, shown = self.annotation, self.shown
-        if annotation is None or self._plane is None or not shown:
+        shown = self.shown
+        if self.annotation is None or self._plane is None or not shown:
             self._say_none()
             return
         place = shown.index(self.chosen) + 1 if self.chosen in shown else 0
-        self.chosen = shown[place % len(shown)]
-        center_on(annotation.viewer, annotation.image, self._plane, self.chosen.box)
+        self._look_at(shown[place % len(shown)])
         self._show()
+
+    def _look_at(self, candidate: Candidate | None) -> None:
+        """Choose a candidate; the view moves if it is not in sight."""
+        annotation, self.chosen = self.annotation, candidate
+        if annotation is not None and self._plane is not None and candidate is not None:
+            bring_into_view(
+                annotation.viewer,
+                annotation.image,
+                annotation.layers.labels,
+                self._plane,
+                candidate.box,
+                centred=False,
+                zooms=False,
+            )
 
     def accept(self) -> None:
         """Accept the chosen candidate, and look at the next one."""
@@ -330,7 +355,7 @@ class SimilarObjects(Tool):
                 annotation.classify(made)
             done = "rejected" if rejected else "accepted"
             self.say(f"{_count(candidates)} {done}.")
-        self.chosen = following if following in self.shown else None
+        self._look_at(following if following in self.shown else None)
         self._show()
 
     def _after(self, candidate: Candidate) -> Candidate | None:

@@ -194,6 +194,7 @@ def bring_into_view(
     box: Box,
     *,
     centred: bool,
+    zooms: bool = True,
 ) -> None:
     """Show a plane with a box of it; the camera moves only if it is not seen well.
 
@@ -207,6 +208,8 @@ def bring_into_view(
         The plane, and a half-open box of its pixels.
     centred
         Whether the box comes into the middle even if it is seen well.
+    zooms
+        Whether a box that is too small or too large to be seen well is zoomed to.
     """
     shape = plane.shape(layer_shape(seen))
     visible = visible_box(seen, plane, shape)
@@ -223,7 +226,8 @@ def bring_into_view(
     )
     center = tuple(camera.center)
     center_on(viewer, layer, plane, box)
-    zoom_to(viewer, layer, plane, box)
+    if zooms:
+        zoom_to(viewer, layer, plane, box)
     if inside and float(camera.zoom) == zoom:
         camera.center = center
 

@@ -48,7 +48,6 @@ ACCEPT_ALL = "Accept all shown ({})"
 ACCEPT_ALL_HELP = "Make all candidates in sight objects, as one step of undo."
 IDLE = "Accept some objects, then have others like them found."
 SEARCHING = "Searching ..."
-COUNT = "{} of {} candidates shown."
 
 
 class SimilarPanel(Panel):
@@ -147,9 +146,8 @@ class SimilarPanel(Panel):
             self.bar.setValue(progress.done)
         self.stop_button.setEnabled(not similar.ending)
         self.find_button.setEnabled(self.controller.session is not None)
-        count = COUNT.format(len(shown), len(similar.candidates))
         idle = SEARCHING if searching else IDLE
-        self.message.setText(count if similar.candidates else idle)
+        self.message.setText(similar.summary or idle)
         self._show_examples()
         with QSignalBlocker(self.least):
             self.least.setValue(round(similar.least * 100))

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import Signal
 
-from napari_gpcis.objects.classes import ClassedObjects
+from napari_gpcis.objects.classes import ClassedObjects, ObjectClass
 from napari_gpcis.plugin.settings.commands import CLASS_KEYS
 from napari_gpcis.plugin.tools.base import Tool
 
@@ -36,6 +36,8 @@ class _Given(NamedTuple):
 class ObjectClasses(Tool):
     """Gives classes to objects, each time as one step of undo.
 
+    The classes of one image, without its objects, go along to the next.
+
     Parameters
     ----------
     controller
@@ -60,6 +62,7 @@ class ObjectClasses(Tool):
         self._chosen = chosen
         self._edits: WeakKeyDictionary[ObjectEdit, _Given] = WeakKeyDictionary()
         self._accepted: dict[tuple[int, object], int] = {}
+        self._before: tuple[tuple[ObjectClass, ...], str] | None = None
         for number in range(CLASS_KEYS):
             controller.register(f"class_{number + 1}", partial(self.choose, number))
 
@@ -82,10 +85,16 @@ class ObjectClasses(Tool):
         self.follow(events.edit_undone, self._on_undone)
         self.follow(events.edit_redone, self._on_redone)
         self.follow(events.classes_changed, self._on_classes)
+        if self._before is not None:
+            classes, active = self._before
+            known = annotation.classes.with_classes(classes)
+            annotation.take_classes(known, active)
         self.changed.emit()
 
-    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
-        """Know of no class any more."""
+    def on_detached(self, annotation: Annotation) -> None:
+        """Know of no class any more; the next image begins with the same ones."""
+        classes = annotation.classes.classes
+        self._before = classes, classes[annotation.active_class].name
         self._edits.clear()
         self._accepted.clear()
         self.changed.emit()

@@ -37,6 +37,8 @@ CURVE, YELLOW = "regrouping", "#ffd400"
 """Name and colour of the outline of the object that was clicked first."""
 RING = 3.0
 """Radius of the ring around the first click, in pixels, at most."""
+SPLITTING = "Splitting ..."
+SEARCH_ENDED = "The search ends here; what it has found is kept."
 NOT_OPEN = "Not open yet: try again."
 NOTHING_THERE = "There is no finished object."
 ANOTHER = "That is another object: click on object {} again, or cancel."
@@ -258,7 +260,8 @@ class Regrouping(Tool):
             _divide, session.segmenter, session.prepared, box, mask, first, second
         )
         self._computing = True
-        self.say("Splitting ...")
+        ended = [end() for end in annotation.give_way]  # of those that would take long
+        self.say(f"{SEARCH_ENDED} {SPLITTING}" if any(ended) else SPLITTING)
         self.ask(job, partial(self._on_divided, box, first, second), self._on_failed)
 
     def _on_divided(
