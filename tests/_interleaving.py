@@ -509,7 +509,9 @@ class User:
                 self.annotation.click_layers._debouncer,
                 self.painting._soon,
             )
-            busy = self.queue.work() or any(one.pending for one in waits)
+            works = self.queue, self.superpixels._thread._queue  # strokes wait for them
+            busy = sum(one.work() for one in works) > 0
+            busy = busy or any(one.pending for one in waits)
             if not busy:
                 self.turn()
                 if not self.queue.any_busy:

@@ -11,11 +11,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QInputDialog
 
 from _fake_search import replace_search
+from napari_gpcis.objects.classes import ClassedObjects
+from napari_gpcis.plugin.dock.pages import PAGES, REVIEW
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
 from napari_gpcis.plugin.saving import export
+from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.tools.object_list import CLASS
-from napari_gpcis.prompts import read_prompts, write_prompts
+from napari_gpcis.plugin.tools.objects.classes import ObjectClasses
+from napari_gpcis.prompts import SavedAnnotation, read_prompts, write_prompts
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -86,6 +90,7 @@ def test_the_list_gives_a_new_class_that_files_keep(
     desk, tmp_path, monkeypatch
 ) -> None:
     found = panel(desk)
+    desk.widget.pages.setCurrentIndex([*PAGES].index(REVIEW))
     monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("nucleus", True))
     found.list.selectRow(1)
     menu = found.class_button.menu()
@@ -112,6 +117,39 @@ def test_the_list_gives_a_new_class_that_files_keep(
     assert read_prompts(file).classes == desk.controller.annotation.classes
 
 
+def test_classes_go_along_to_the_next_image(bench: Any) -> None:
+    autosaver = Autosaver(bench.controller)
+    tool = ObjectClasses(bench.controller, list)
+    bench.start()
+    tool.rename(0, "cell")
+    tool.rename(1, "glia", "#0072b2")
+    tool.activate(2)
+    bench.start(np.ones((80, 100), np.uint8))
+    names = [one.name for one in tool.known.classes]
+    assert (names, tool.active) == (["cell", "glia", "class 3"], 2)
+    assert tool.known.classes[1].colour == "#0072b2"
+    assert not tool.known.numbers
+    assert not autosaver.record.touched  # nothing was done here: no files for it
+    bench.positive.add((30, 40))
+    bench.settled(1)
+    bench.controller.command("accept")
+    bench.settled(0)
+    assert tool.known.of(1).name == "class 3"
+    saved = SavedAnnotation(
+        "next",
+        (80, 100),
+        (),
+        None,
+        ClassedObjects().named(1, "class 3").assigned({7: 1}),
+    )
+    bench.start(np.zeros((80, 100), np.uint8))
+    autosaver.record.add_earlier(saved)  # an image with classes of its own
+    names = [one.name for one in tool.known.classes]
+    assert (names, tool.active) == (["object", "class 3", "glia"], 1)
+    assert tool.known.of(7).name == "class 3"
+    autosaver.end()
+
+
 def test_find_similar_looks_for_the_class_that_is_active(desk, monkeypatch) -> None:
     asked: list[list[int]] = []
     replace_search(monkeypatch)
@@ -121,7 +159,12 @@ def test_find_similar_looks_for_the_class_that_is_active(desk, monkeypatch) -> N
         return "examples"
 
     monkeypatch.setattr("napari_gpcis.similar.collect", collect)
+    assert not panel(desk).list.isVisible()
     panel(desk).list.selectRow(1)
+    desk.robot.press(Qt.Key.Key_4, CONTROL)
+    desk.until(lambda: is_shown(desk))
+    assert names(desk) == {1: "object", 2: "object"}  # nobody sees that it is selected
+    desk.widget.pages.setCurrentIndex([*PAGES].index(REVIEW))
     desk.robot.press(Qt.Key.Key_4, CONTROL)
     panel(desk).list.clearSelection()
     desk.robot.press(Qt.Key.Key_4, CONTROL)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -24,6 +25,7 @@ from napari_gpcis.plugin.tools.object_list import (
     MEAN,
     ORIGIN,
 )
+from napari_gpcis.plugin.tools.picking import CHOSEN as OUTLINE
 
 LEFT = Qt.MouseButton.LeftButton
 RIGHT = Qt.MouseButton.RightButton
@@ -125,6 +127,30 @@ def test_the_list_follows_what_is_chosen_on_the_canvas(desk) -> None:
     assert [found.label for found in panel_of(desk).selected()] == [2]
     desk.robot.press(Qt.Key.Key_J)
     assert desk.labels.selected_label == 3
+    picking, plane = panel_of(desk).picking, desk.current.plane
+    assert picking.chosen == (plane, 3)
+    assert desk.controller.annotation.curves.shows(OUTLINE)
+    desk.robot.press(Qt.Key.Key_Escape)
+    assert not panel_of(desk).selected()
+    desk.robot.press(Qt.Key.Key_J, SHIFT)  # goes on from where it was
+    assert picking.chosen == (plane, 2)
+    desk.robot.move(desk.image, (20, 20))
+    desk.robot.press(Qt.Key.Key_R, SHIFT)  # is about the chosen one, not that one
+    desk.until(lambda: desk.current.live.label == 2)
+    assert picking.chosen is None
+    desk.robot.press(Qt.Key.Key_J)  # another one is being clicked
+    assert picking.chosen is None
+    desk.robot.press(Qt.Key.Key_Escape)
+    desk.until(lambda: not desk.current.clicks)
+    press_row(desk, 0)
+    assert picking.chosen == (plane, 1)
+    panel_of(desk).list.selectAll()
+    assert picking.chosen is None
+    press_row(desk, 0)
+    desk.robot.press(Qt.Key.Key_Delete)
+    assert [found for found, _ in listed(desk, 2)] == [2, 3]
+    assert not (desk.labels.data == 1).any()
+    assert coerce_keybinding("Delete") not in desk.positive.keymap
 
 
 def test_deleting_is_one_step_and_one_undo_brings_all_back(desk) -> None:
@@ -170,6 +196,7 @@ def test_planes_of_a_stack_are_listed_and_gone_to(open_desk) -> None:
     desk.until(lambda: desk.current.plane.steps == (0, 0, 0))
     desk.robot.press(Qt.Key.Key_J)
     desk.until(lambda: desk.current.plane.steps == (2, 0, 0))
+    desk.until(lambda: panel.picking.chosen == (desk.current.plane, 1))
     panel.delete_button.click()
     assert not desk.labels.data.any()
 

@@ -68,7 +68,7 @@ class PlaneAnnotation:
     live
         What the first object shows in the labels layer.
     seconds
-        How long the last answer took to compute.
+        How long the last answer took to compute; ``None`` if nothing was computed.
     """
 
     def __init__(self, plane: Plane, context: AnnotationContext) -> None:
@@ -229,7 +229,7 @@ class PlaneAnnotation:
             context.worker.submit(self.key, work, self._on_found, self._on_failed)
         context.events.current_changed.emit()
 
-    def found(self, found: Found, seconds: float) -> None:
+    def found(self, found: Found, seconds: float | None) -> None:
         """Draw the mask that was found, unless the clicks have changed since."""
         session, request = self.session, found.request
         if session is None:
@@ -250,11 +250,13 @@ class PlaneAnnotation:
             self._finish(session)
         else:
             self._context.events.current_changed.emit()
+            if mask.any() and not (self.live.mask.any() or self.live.how == "cut"):
+                self._context.say(COVERED)
 
     def _on_found(self, found: Found | None, seconds: float) -> None:
         """Take an answer of the inference thread."""
         if found is not None:
-            self.found(found, seconds)
+            self.found(found, seconds if found.predictions else None)
             self._context.drawn(self.plane)
 
     def _on_failed(self, error: Exception) -> None:
@@ -314,8 +316,13 @@ class PlaneAnnotation:
             live.draw(rows[gained], cols[gained], before[gained])
             if lost.any():
                 live.mask[rows[lost] - live.box[0], cols[lost] - live.box[1]] = False
-            edits = edits.with_stroke(rows[gained], cols[gained], drawn=True)
-            edits = edits.with_stroke(rows[lost], cols[lost], drawn=False)
+            for where, is_drawn in ((gained, True), (lost, False)):
+                edits = edits.with_stroke(
+                    rows[where],
+                    cols[where],
+                    drawn=is_drawn,
+                    clicks=self.first.clicks,
+                )
         if edits is known:
             return None
         self._set_hand_edits(edits)
@@ -359,7 +366,9 @@ class PlaneAnnotation:
         before = after = self.hand_edits
         for mask, is_drawn in ((drawn, True), (erased, False)):
             rows, cols = np.nonzero(mask)
-            after = after.with_stroke(rows + box[0], cols + box[1], drawn=is_drawn)
+            after = after.with_stroke(
+                rows + box[0], cols + box[1], drawn=is_drawn, clicks=current.clicks
+            )
         if after is before:
             return False
         self._set_hand_edits(after)
@@ -392,7 +401,7 @@ class PlaneAnnotation:
         """Draw the mask of the first object, if it is known: else it comes later."""
         known = None if self.session is None else self.first.prediction
         if known is not None:
-            self.found(Found(None, (), *known.trimmed), self.seconds or 0.0)
+            self.found(Found(None, (), *known.trimmed), None)
 
     def redraw_finished(self, label: int, box: Box, drawn: Mask, erased: Mask) -> bool:
         """Add pixels to a finished object, and take others from it; one undo step.
@@ -444,7 +453,9 @@ class PlaneAnnotation:
     def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """Return a mask as it is with what was drawn and erased by hand."""
         edits = self.hand_edits
-        return (box, mask) if edits is NONE else edits.applied(box, mask)
+        if edits is NONE:
+            return box, mask
+        return edits.applied(box, mask, self.first.clicks)
 
     @property
     def hand_edits(self) -> HandEdits:
@@ -655,6 +666,20 @@ class PlaneAnnotation:
         session.push_mask(mask, clicks, corner=corner, label=label)
         self._changed()
         return True
+
+    def has_room(self, box: Box, mask: Mask) -> bool:
+        """Return whether a new object with these pixels would show any of them.
+
+        Parameters
+        ----------
+        box, mask
+            A box of the plane, and pixels of it.
+        """
+        label, _, overwrite = self._context.writing.target(self._context.writer)
+        if label or overwrite:
+            return True
+        now = self.plane.take(self._context.layers.labels.data)[slices(box)]
+        return bool(np.any(mask & (now <= 0)))
 
     def set_threshold(self, threshold: float) -> None:
         """Draw the live mask anew with another threshold; nothing is predicted.
@@ -970,7 +995,7 @@ class PlaneAnnotation:
         if session is None or session.prediction is None:
             self.predict()
         else:
-            self.found(Found(None, (), *session.prediction.trimmed), 0.0)
+            self.found(Found(None, (), *session.prediction.trimmed), None)
 
     def _show_clicks(self) -> None:
         """Show the clicks there are now, and ask for the mask of the first object.
@@ -1021,6 +1046,11 @@ class _Target(NamedTuple):
         return LiveMask(self.label, self.how, self.overwrite)
 
 
+TAKEN = "That belongs to finished objects, which are protected."
+COVERED = (
+    "Nothing to show: finished objects are protected, and all of the mask is on them. "
+    "Undo goes back."
+)
 _OUTSIDE = "That click was outside the image and has been removed."
 _NO_UNDO = "Nothing to undo."
 _CANCELLED = "Cancelled: undo brings the clicks back."

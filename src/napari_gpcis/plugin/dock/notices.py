@@ -12,6 +12,12 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
 
+from napari_gpcis.plugin.annotation.click_layers import (
+    BOX,
+    LASSO,
+    SCRIBBLE,
+    SUPERPIXELS,
+)
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import key_of
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtCore import QEvent
 
+    from napari_gpcis.plugin.annotation.click_layers import Shape
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.tools.objects.regrouping import Regrouping
     from napari_gpcis.plugin.tools.picking import Picking
@@ -42,6 +49,16 @@ SPLIT_SECOND = "Split object {}: click on its other part."
 MERGE_FIRST = "Merge: click on the first object."
 MERGE_SECOND = "Merge object {}: click on the other one."
 CANCEL, CANCEL_HELP = "Cancel", "Let clicks be clicks again. Escape does the same."
+DRAWING = {
+    BOX: "Box: each drag begins an object.",
+    LASSO: "Lasso: each drag begins an object.",
+    SCRIBBLE: "Scribble: each drag makes clicks.",
+    SUPERPIXELS: "Paint: clicks and strokes add superpixels.",
+}
+PAINTING_ON = "Paint: strokes change object {}."
+STOP, LET_GO = "Stop", "Let go"
+STOP_HELP = "Let clicks be clicks again. Escape does the same."
+LET_GO_HELP = "Choose this object no more: strokes begin new ones then."
 AMBER, BLUE = ("#f2b134", "#1b1b1b"), ("#2d6cb5", "#ffffff")
 """Colours of ground and text: attention, and a question."""
 _STYLE = (
@@ -122,7 +139,7 @@ class Banner(QFrame):
 
 
 class Notices(QObject):
-    """Says where clicks go: a new image, a chosen object, or that they are off.
+    """Says where clicks go: a new image, a chosen object, a tool, or that they are off.
 
     Parameters
     ----------
@@ -187,6 +204,8 @@ class Notices(QObject):
         elif self._regrouping.task is not None:
             action = Action(CANCEL, CANCEL_HELP, self._regrouping.stop)
             banner.show_notice(self._regrouping_text(), [action], BLUE)
+        elif annotation.click_layers.drawing == SUPERPIXELS:
+            self._show_drawing(SUPERPIXELS)
         elif self._picking.chosen is not None:
             actions = (
                 Action(CORRECT, CORRECT_HELP, self._picking.correct_chosen),
@@ -194,8 +213,21 @@ class Notices(QObject):
             )
             text = CHOSEN.format(self._picking.chosen[1])
             banner.show_notice(text, actions, BLUE)
+        elif annotation.click_layers.drawing is not None:
+            self._show_drawing(annotation.click_layers.drawing)
         else:
             banner.hide()
+
+    def _show_drawing(self, shape: Shape) -> None:
+        """Show what drags do, which stays so until it is stopped."""
+        name, chosen = f"{shape}_tool", self._picking.chosen
+        text, key = DRAWING[shape], key_of(name)
+        about = f"{STOP_HELP}\nKey: {key}" if key else STOP_HELP
+        actions = [Action(STOP, about, partial(self._controller.command, name))]
+        if chosen is not None and shape == SUPERPIXELS:
+            text = PAINTING_ON.format(chosen[1])
+            actions.insert(0, Action(LET_GO, LET_GO_HELP, self._picking.choose_none))
+        self.banner.show_notice(text, actions, BLUE)
 
     def _regrouping_text(self) -> str:
         """Return what the next click does, and to which object."""
@@ -208,6 +240,7 @@ class Notices(QObject):
     def _on_started(self, annotation: Any) -> None:
         self._added = None
         annotation.events.clicking_changed.connect(self.show_state)
+        annotation.click_layers.drawing_changed.connect(self.show_state)
         self.show_state()
 
     def _on_stopped(self) -> None:

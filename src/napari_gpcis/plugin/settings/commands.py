@@ -210,7 +210,7 @@ COMMANDS = (
     Command(
         "refine",
         "Correct an object",
-        "Correct the finished object under the mouse, or the selected one, by clicks.",
+        "Correct the chosen object, or the one under the mouse, or the selected one.",
         "Shift-R",
         (),
         button=False,

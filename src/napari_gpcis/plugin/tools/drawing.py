@@ -15,6 +15,7 @@ from napari_gpcis.plugin.annotation.click_layers import (
     SCRIBBLE,
     SUPERPIXELS,
 )
+from napari_gpcis.plugin.annotation.plane import TAKEN
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.segments import Segments
 
@@ -36,6 +37,12 @@ MOST_CLICKS = 5
 """Clicks of a scribble: the Gaussian process gains nothing from more on one line."""
 APART = 4.0
 """Pixels that the clicks of a scribble are apart, at least."""
+
+
+FINISHED = (
+    "A finished object is chosen, as by a click: correct it, or begin beside it for a "
+    "new one."
+)
 
 
 class DrawingTool(Tool):
@@ -137,8 +144,20 @@ class DrawingTool(Tool):
             self._draw_box(current, line)
         elif shape == LASSO:
             self._draw_lasso(current, line)
+        elif positive and self._claimed(path[0]):
+            self.say(FINISHED)
         else:
             self._draw_scribble(current, line, positive)
+
+    def _claimed(self, place: Any) -> bool:
+        """Choose the finished object at a point where a click would; return whether."""
+        if self.annotation is None:
+            return False
+        clicks = self.annotation.click_layers
+        if not clicks.claims(place):
+            return False
+        clicks.chosen.emit(place)
+        return True
 
     def _draw_box(self, current: PlaneAnnotation, line: NDArray[np.float64]) -> None:
         """Begin an object with a box."""
@@ -155,7 +174,11 @@ class DrawingTool(Tool):
             self.say("That lasso is too small: draw it along the object's border.")
         else:
             corner, mask = found
-            current.begin_with(mask, corner)
+            box = (*corner, corner[0] + mask.shape[0], corner[1] + mask.shape[1])
+            if not current.clicks and not current.has_room(box, mask):
+                self.say(TAKEN)
+            else:
+                current.begin_with(mask, corner)
 
     def _draw_scribble(
         self, current: PlaneAnnotation, line: NDArray[np.float64], positive: bool

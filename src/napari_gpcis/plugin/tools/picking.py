@@ -16,7 +16,7 @@ from qtpy.QtCore import Signal
 
 from napari_gpcis.geometry import box_of, slices
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.tools.base import TemporaryKeys, Tool
 from napari_gpcis.plugin.viewer.layers import is_unplaced
 from napari_gpcis.plugin.viewer.planes import (
     displayed_plane,
@@ -48,6 +48,8 @@ class Picked:
 
 CHOSEN, YELLOW = "chosen object", "#ffd400"
 """Name and colour of the outline of the chosen object."""
+DELETE_KEYS = ("Delete", "Backspace")
+"""Keys that delete the chosen object while the clicks' layer is active."""
 NEAR = 3.0
 """Pixels between the two clicks of a double click, at most."""
 
@@ -56,7 +58,8 @@ class Picking(Tool):
     """Chooses an existing object, or makes it the current one, by the mouse or a key.
 
     A left click on a finished object chooses it, as long as no object is being clicked;
-    a double click, an Alt-click, a key or a button makes it the current one.
+    a double click, an Alt-click, a key or a button makes it the current one. Keys and
+    buttons of finished objects are about the chosen one.
 
     Parameters
     ----------
@@ -77,6 +80,8 @@ class Picking(Tool):
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(controller, parent)
         self.chosen: tuple[Plane, int] | None = None
+        self._coming: tuple[Plane, int] | None = None
+        self._keys = TemporaryKeys()
         controller.register("refine", self.refine_at_cursor)
         controller.cancels.append(self.choose_none)
 
@@ -87,16 +92,15 @@ class Picking(Tool):
         self.follow(clicks.picked, self._on_picked)
         self.follow(clicks.chosen, self._on_chosen)
         self.follow(clicks.doubled, self._on_doubled)
-        for signal in (
-            events.clicks_changed,
-            events.plane_entered,
-            events.objects_changed,
-        ):
+        for signal in (events.clicks_changed, events.objects_changed):
             self.follow(signal, self._check_chosen)
+        self.follow(events.plane_entered, self._on_entered)
 
     def on_detached(self, annotation: Annotation) -> None:
         """Choose nothing any more."""
         annotation.curves.clear(CHOSEN)
+        self._keys.clear()
+        self._coming = None
         if self.chosen is not None:
             self.chosen = None
             self.changed.emit()
@@ -109,13 +113,41 @@ class Picking(Tool):
         if annotation is None or current is None:
             return
         annotation.layers.labels.selected_label = label
-        self.chosen = current.plane, label
+        self.chosen, self._coming = (current.plane, label), None
         found = annotation.masks(current.plane, [label]).get(label)
         if found is None:
             self.choose_none()
             return
         self._outline(annotation, current.plane, *found)
+        self._keys.bind(annotation, dict.fromkeys(DELETE_KEYS, self._on_delete))
         self.changed.emit()
+
+    def choose_on(self, plane: Plane, label: int) -> None:
+        """Choose an object of a plane as soon as that is displayed.
+
+        While an object is being clicked there, nothing is chosen.
+        """
+        current, self._coming = self.current, None
+        if current is not None and current.plane != plane:
+            self._coming = plane, label
+        elif current is not None and not current.clicks:
+            self.choose(label)
+
+    def _on_entered(self) -> None:
+        """Choose what was to be chosen on this plane, and nothing of another one."""
+        self._check_chosen()
+        coming, current = self._coming, self.current
+        if coming is not None and current is not None and current.plane == coming[0]:
+            self.choose_on(*coming)
+
+    def _on_delete(self) -> None:
+        """Delete the chosen object; points where the user selects points."""
+        annotation = self.annotation
+        if annotation is not None and not annotation.clicking:
+            for layer in annotation.click_layers.layers.values():
+                layer.remove_selected()
+        else:
+            self.delete_chosen()
 
     @staticmethod
     def _outline(annotation: Annotation, plane: Plane, box: Box, mask: Mask) -> None:
@@ -125,8 +157,9 @@ class Picking(Tool):
 
     def choose_none(self) -> bool:
         """Choose nothing; return whether something was chosen."""
-        known, self.chosen = self.chosen, None
+        known, self.chosen, self._coming = self.chosen, None, None
         if known is not None:
+            self._keys.clear()
             if self.annotation is not None:
                 self.annotation.curves.clear(CHOSEN)
             self.changed.emit()
@@ -158,9 +191,9 @@ class Picking(Tool):
         begun = current.current.clicks or current.current.start is not None
         if begun or self.controller.writing.mode != "new":
             return False
-        return self._finished_at(place) > 0
+        return self.finished_at(place) > 0
 
-    def _finished_at(self, place: Any) -> int:
+    def finished_at(self, place: Any) -> int:
         """Return the id of the finished object at a point of the image; 0 for none."""
         annotation, current = self.annotation, self.current
         if annotation is None or current is None:
@@ -176,14 +209,14 @@ class Picking(Tool):
         return 0 if label == current.live.label else max(0, label)
 
     def _on_chosen(self, place: Any) -> None:
-        label = self._finished_at(place)
+        label = self.finished_at(place)
         if label:
             self.choose(label)
 
     def _on_doubled(self, place: Any) -> None:
         """Correct the object under a double click; its first click was none."""
         current = self.current
-        if current is None or not self._finished_at(place):
+        if current is None or not self.finished_at(place):
             return
         pixel, clicks = current.plane.pixel(place), current.current.clicks
         if pixel is not None and clicks:
@@ -208,9 +241,12 @@ class Picking(Tool):
     # Correcting -------------------------------------------------------------------
 
     def refine_at_cursor(self) -> None:
-        """Refine the object under the mouse; over none, the selected label."""
+        """Refine the chosen object, the one under the mouse, or the selected label."""
         annotation = self.annotation
         if annotation is None or annotation.current is None:
+            return
+        if self.chosen is not None:
+            self.correct_chosen()
             return
         place = annotation.image.world_to_data(annotation.viewer.cursor.position)
         found = next(self._under(annotation, np.asarray(place)), None)

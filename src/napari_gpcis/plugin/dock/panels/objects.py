@@ -91,9 +91,9 @@ CLASS_TEXT, CLASS_WIDTH, ARROW = "Class", 130, "\u25be"
 NO_INDICATOR = "QToolButton::menu-indicator { image: none; }"
 """Napari's style draws the arrow of a menu over the text: it is part of the text."""
 CLASS_HELP = (
-    "Classes of objects, with names and colours. A class is given to the object that "
-    "you chose by a click, or to those that are selected in the list; without any, to "
-    "the objects to come. Find similar then looks for objects of that class."
+    "Classes of objects, with names and colours. A class is given to the chosen "
+    "object, or to those that are selected in this list; without any, to the objects "
+    "to come. Find similar then looks for objects of that class."
 )
 NEW_CLASS, CLASS_NAME = "New class ...", "Name of the class:"
 RENAME, COLOUR = "Rename {} ...", "Colour of {} ..."
@@ -118,6 +118,7 @@ class ObjectsPanel(Panel):
         self.table = ObjectTable()
         self._chosen: set[tuple[int, Plane]] = set()
         self._followed: tuple[Plane, int] | None = None
+        self._visited: tuple[int, Plane] | None = None
         self.summary, self.class_button = QLabel(), QToolButton()
         self.list = _ObjectView()
         self.next_button, self.refine_button = QPushButton(), QPushButton()
@@ -201,7 +202,7 @@ class ObjectsPanel(Panel):
         self.regrouping.changed.connect(self._show_buttons)
         self.list.delete_pressed.connect(self.delete_selected)
         self.index.changed.connect(self._show_objects)
-        self.list.selectionModel().selectionChanged.connect(self._show_buttons)
+        self.list.selectionModel().selectionChanged.connect(self._on_selected)
         self.table.replacing.connect(self._on_replacing)
         self.table.replaced.connect(self._on_replaced)
         controller.register("next_object", self.go_to_next)
@@ -279,8 +280,8 @@ class ObjectsPanel(Panel):
     def labels_chosen(self) -> list[int]:
         """Return the ids of the objects that a class is given to.
 
-        That is the object that was chosen by a click; or, while no object is being
-        clicked, those that are selected in the list.
+        That is the chosen object; or, while no object is being clicked, those that are
+        selected in the list, if it is to be seen.
         """
         annotation, chosen = self.controller.annotation, self.picking.chosen
         if annotation is None or annotation.current is None:
@@ -289,7 +290,7 @@ class ObjectsPanel(Panel):
             return [chosen[1]]
         if annotation.current.current.clicks:
             return []
-        return [found.label for found in self.selected()]
+        return [label for _, label in self._in_sight()]
 
     def _show_classes(self) -> None:
         """Show which classes there are, once there is more than one."""
@@ -369,20 +370,42 @@ class ObjectsPanel(Panel):
 
     def go_to_next(self) -> None:
         """Go to the object after the selected one; after the last, to the first."""
-        rows = self._selected_rows()
-        self._go_to(max(rows, default=-1) + 1)
+        self._go_to(max(self._rows_here(), default=-1) + 1)
 
     def go_to_previous(self) -> None:
         """Go to the object before the selected one; before the first, to the last."""
-        rows = self._selected_rows()
-        self._go_to(min(rows, default=0) - 1)
+        self._go_to(min(self._rows_here(), default=0) - 1)
 
     def _go_to(self, row: int) -> None:
-        """Select a row and go to its object; rows beyond the last are the first."""
+        """Choose the object of a row and go to it; beyond the last is the first."""
         count = self.table.rowCount()
         if count:
+            found = self.table.rows[row % count]
             self._select(row % count)
-            self._show(self.table.rows[row % count])
+            self._show(found)
+            self.picking.choose_on(found.plane, found.label)
+
+    def _rows_here(self) -> list[int]:
+        """Return the selected rows, or else the one that was gone to last."""
+        rows = self._selected_rows()
+        if rows or self._visited is None:
+            return rows
+        return [
+            n for n, one in enumerate(self.table.rows) if one.place == self._visited
+        ]
+
+    def _on_selected(self, *_: Any) -> None:
+        """Let go of the chosen object once other rows are selected."""
+        known = self.picking.chosen
+        if known is not None:
+            places = self._selected_places()
+            if places and places != {(known[1], known[0])}:
+                self.picking.choose_none()
+        self._show_buttons()
+
+    def _selected_places(self) -> set[tuple[int, Plane]]:
+        """Return what tells the selected objects from others."""
+        return {found.place for found in self.selected()}
 
     def _selected_rows(self) -> list[int]:
         return [place.row() for place in self.list.selectionModel().selectedRows()]
@@ -392,14 +415,25 @@ class ObjectsPanel(Panel):
         known, before = self.picking.chosen, self._followed
         self._followed = known
         if known is None:
-            if [(one.plane, one.label) for one in self.selected()] == [before]:
-                self.list.clearSelection()
+            if before is not None and self._is_displayed(before[0]):
+                self._deselect(before)
             return
         plane, label = known
+        self._visited = label, plane
         rows = (n for n, row in enumerate(self.table.rows) if row.label == label)
         row = next((n for n in rows if self.table.rows[n].plane == plane), None)
         if row is not None:
             self._select(row)
+
+    def _deselect(self, known: tuple[Plane, int]) -> None:
+        """Deselect the row of an object, if it alone is selected."""
+        if self._selected_places() == {(known[1], known[0])}:
+            self.list.clearSelection()
+
+    def _is_displayed(self, plane: Plane) -> bool:
+        annotation = self.controller.annotation
+        current = None if annotation is None else annotation.current
+        return current is not None and current.plane == plane
 
     def _select(self, row: int) -> None:
         """Select one row alone, whatever keys are held, and bring it into sight."""
@@ -441,16 +475,20 @@ class ObjectsPanel(Panel):
     # Reactions --------------------------------------------------------------------
 
     def _on_row(self, place: QModelIndex) -> None:
-        """Go to an object, and select its label."""
+        """Go to an object; it is chosen if its row alone is selected."""
         if self.controller.annotation is not None:
             self.list.setFocus()  # for the Delete key
-            self._show(self.table.rows[place.row()], centred=True)
+            found = self.table.rows[place.row()]
+            self._show(found, centred=True)
+            if self._selected_places() == {found.place}:
+                self.picking.choose_on(found.plane, found.label)
 
     def _show(self, found: Found, *, centred: bool = False) -> None:
         """Show an object, in the middle or anywhere, and select its label."""
         annotation = self.controller.annotation
         if annotation is None:
             return
+        self._visited = found.place
         annotation.layers.labels.selected_label = found.label
         bring_into_view(
             annotation.viewer,

@@ -10,6 +10,7 @@ import numpy as np
 from napari_gpcis.clicks import Click
 from napari_gpcis.geometry import contains, placed, slices
 from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
+from napari_gpcis.plugin.annotation.plane import TAKEN
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -36,30 +37,54 @@ CURVE = "superpixels"
 """Name of the outline under the mouse, or of what a stroke has crossed."""
 APART = 0.5
 """Pixels between the places at which a stroke is looked at."""
-NOT_READY = "The superpixels are not there yet: paint when their outlines are."
+COMING = (
+    "The superpixels are being computed: the stroke is painted once they are there."
+)
+MISSING = "There are no superpixels to paint with. {}"
+LEFT = "Strokes that waited were given up, since another plane is shown."
+GIVEN_UP = "The strokes that waited are given up."
 BESIDE = "There are no superpixels: press Compute again with this part in view."
 NO_OBJECT = "Nothing to take away from: choose an object, or paint one first."
 AGAINST = "A click holds that superpixel: delete the click to change it."
-NOTHING = "Nothing is changed: press Escape or delete the object to remove all of it."
+ALREADY = "Nothing to add: the object has all of that already."
+NOT_ITS = "Nothing to take away: no part of the object is there."
+NOTHING = (
+    "Nothing would be left: press Escape or delete the object to remove all of it."
+)
+NOT_OPEN = "Not open yet: try again."
+CHOSEN = "Object {} is changed. Strokes go on with it while it is chosen."
 NOTHING_TO_SNAP = "Nothing to snap: click on an object, or choose a finished one."
 NOT_SNAPPED = "The border agrees with the superpixels already, or with none of them."
 SNAPPED = "The border goes along superpixels now. Undo takes it back."
 
 
 class Stroke(NamedTuple):
-    """Pixels to be painted as soon as the object before has its mask."""
+    """Stroke on a plane.
+
+    Attributes
+    ----------
+    plane
+        The plane.
+    path
+        Its points in the image.
+    positive
+        Whether pixels are added.
+    pixels
+        Box and mask of the superpixels that it crosses; ``None`` until these are there.
+    """
 
     plane: Plane
-    box: Box
-    mask: Mask
+    path: tuple[Any, ...]
     positive: bool
+    pixels: tuple[Box, Mask] | None
 
 
 class SuperpixelPainting(Tool):
     """Adds the superpixels that strokes cross to an object, or takes them from it.
 
-    The object is the current one, or else the chosen finished one; without either, a
-    stroke begins an object.
+    The object is the current one, or else the chosen finished one. Without either, a
+    stroke that begins on a finished object chooses it, where a click would; any other
+    begins an object. Strokes that come before the superpixels wait for them.
 
     Parameters
     ----------
@@ -139,7 +164,13 @@ class SuperpixelPainting(Tool):
             self._shows = superpixels.shown = True
         elif self._shows and not self.on:
             self._shows = superpixels.shown = False
-        superpixels.needed = self.on or self._snaps
+        superpixels.needed = self._needs
+
+    @property
+    def _needs(self) -> bool:
+        """True if superpixels are to be there."""
+        unpainted = any(stroke.pixels is None for stroke in self._waiting)
+        return self.on or self._snaps or unpainted
 
     def _ignore_mouse(self, annotation: Annotation) -> None:
         self._mouse.end()
@@ -229,48 +260,58 @@ class SuperpixelPainting(Tool):
         crossed = {*self._crossed}
         self._clear()
         annotation.click_layers.settle()
-        if divided is None:
-            self.say(self._superpixels.problem or NOT_READY)
-        elif not crossed:
+        if divided is None and self._superpixels.problem:
+            self.say(MISSING.format(self._superpixels.problem))
+        elif divided is not None and not crossed:
             self.say(BESIDE)
         else:
-            box, mask = divided.region(self._superpixels.level, crossed)
-            self.paint(current, box, mask, positive, divided)
+            pixels = None
+            if divided is not None:
+                pixels = divided.region(self._superpixels.level, crossed)
+            self._take(Stroke(current.plane, tuple(path), positive, pixels))
 
     # Painting ---------------------------------------------------------------------
 
-    def paint(
-        self,
-        current: PlaneAnnotation,
-        box: Box,
-        mask: Mask,
-        positive: bool,
-        divided: Divided | None = None,
+    def _take(self, stroke: Stroke) -> None:
+        """Paint a stroke, now or as soon as that is possible."""
+        current = self.current
+        if current is None:
+            return
+        if self._waiting or current.accepting or stroke.pixels is None:
+            self._wait(stroke)
+        else:
+            self._paint(current, stroke, *stroke.pixels)
+
+    def _paint(
+        self, current: PlaneAnnotation, stroke: Stroke, box: Box, mask: Mask
     ) -> None:
         """Add pixels to the object that is painted, or take them from it.
+
+        Superpixels with a click against the stroke stay as they are.
 
         Parameters
         ----------
         current
             The displayed plane.
+        stroke
+            The stroke.
         box, mask
-            The pixels.
-        positive
-            Whether they are added.
-        divided
-            The superpixels that they are made of: those with a click against the
-            stroke stay as they are.
+            Its pixels.
         """
-        if current.accepting:  # the object before waits for its mask
-            self._wait(Stroke(current.plane, box, mask, positive))
-            return
-        label = self._chosen(current)
+        positive, label = stroke.positive, self._chosen(current)
+        fresh = 0 if label else self._choose_under(current, stroke)
+        label = label or fresh
         if current.current.clicks and not current.current.begun_only:
-            mask = self._without(divided, box, mask, current.current.clicks, positive)
+            mask = self._without(box, mask, current.current.clicks, positive)
         elif label:
-            mask = self._without(divided, box, mask, current.clicks_of(label), positive)
+            mask = self._without(box, mask, current.clicks_of(label), positive)
         if not mask.any():
             self.say(AGAINST)
+            return
+        painted = label or (current.live.label if current.current.clicks else 0)
+        why = self._why_nothing(current, painted, box, mask, positive=positive)
+        if why:
+            self.say(why)
             return
         none = np.zeros_like(mask)
         edits = (mask, none) if positive else (none, mask)
@@ -278,14 +319,13 @@ class SuperpixelPainting(Tool):
             done = current.draw_by_hand(box, *edits)
         elif label:
             done = current.redraw_finished(label, box, *edits)
-        elif positive:
-            current.begin_with(mask, box[:2])  # it tells what is in its way
-            return
         else:
-            self.say(NO_OBJECT)
+            current.begin_with(mask, box[:2])  # it tells what is in its way
             return
         if not done:
             self.say(NOTHING)
+        elif fresh:
+            self.say(CHOSEN.format(label))
 
     def _chosen(self, current: PlaneAnnotation) -> int:
         """Return the chosen finished object of the plane; 0 if there is none."""
@@ -294,15 +334,70 @@ class SuperpixelPainting(Tool):
             return 0
         return chosen[1]
 
-    def _without(
+    def _choose_under(self, current: PlaneAnnotation, stroke: Stroke) -> int:
+        """Choose the finished object on which a stroke begins; return its id, or 0.
+
+        Where a click would begin an object all the same, so does a stroke that adds.
+        """
+        annotation, picking, place = self.annotation, self.picking, stroke.path[0]
+        if annotation is None or picking is None or current.clicks:
+            return 0
+        if stroke.positive and not annotation.click_layers.claims(place):
+            return 0
+        label = picking.finished_at(place)
+        if label:
+            picking.choose(label)
+        return label
+
+    def _why_nothing(
         self,
-        divided: Divided | None,
+        current: PlaneAnnotation,
+        label: int,
         box: Box,
         mask: Mask,
-        clicks: Iterable[Click],
+        *,
         positive: bool,
+    ) -> str:
+        """Return why a stroke would change nothing; empty if it changes something.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+        label
+            Id of the object that is painted, 0 for a new one.
+        box, mask
+            Pixels of the stroke.
+        positive
+            Whether they are to be added.
+        """
+        annotation, live = self.annotation, current.live
+        if annotation is None or (current.current.clicks and current.busy):
+            return ""  # nobody knows yet what it is going to be
+        if current.session is None:
+            return NOT_OPEN
+        if not label and not current.current.clicks:
+            if not positive:
+                return NO_OBJECT
+            return "" if current.has_room(box, mask) else TAKEN
+        if not label or (current.current.clicks and live.how == "cut"):
+            return ""
+        current.finish_drawing()
+        now = current.plane.take(annotation.layers.labels.data)[slices(box)]
+        its = mask & (now == label)
+        if not positive:
+            return "" if its.any() else NOT_ITS
+        missing = mask & ~its
+        if not missing.any():
+            return ALREADY
+        free = missing if self.controller.writing.overwrite else missing & (now <= 0)
+        return "" if free.any() else TAKEN
+
+    def _without(
+        self, box: Box, mask: Mask, clicks: Iterable[Click], positive: bool
     ) -> Mask:
         """Return a mask without superpixels that have a click against it."""
+        divided = self._divided
         against = [one.pixel for one in clicks if one.positive is not positive]
         if not against or divided is None:
             return mask
@@ -315,30 +410,56 @@ class SuperpixelPainting(Tool):
     # Strokes that wait ------------------------------------------------------------
 
     def _wait(self, stroke: Stroke) -> None:
-        """Paint a stroke once the object that was accepted before has its mask."""
+        """Paint a stroke once superpixels, and the mask before, are there."""
         annotation = self.annotation
         if annotation is None:
             return
         if not self._waiting:
-            for signal in (annotation.events.accepted, annotation.events.predicted):
+            events = annotation.events
+            for signal in (events.accepted, events.predicted, events.plane_entered):
                 self._news.connect(signal, self._on_news)
             annotation.undo_stack.interrupts.append(self._interrupt)
         self._waiting.append(stroke)
+        if stroke.pixels is None:
+            self.say(COMING)
 
     def _on_news(self, *_: Any) -> None:
         self._soon.throttle()
 
     def _paint_waiting(self) -> None:
         """Paint what waits, in order."""
-        current = self.current
-        while self._waiting and current is not None and not current.accepting:
-            stroke = self._waiting.pop(0)
-            if stroke.plane == current.plane:
-                self.paint(
-                    current, stroke.box, stroke.mask, stroke.positive, self._divided
-                )
-        if not self._waiting:
-            self._drop_waiting()
+        while self._waiting:
+            current, stroke = self.current, self._waiting[0]
+            if current is None or current.accepting:
+                return
+            if stroke.plane != current.plane:
+                self._drop_waiting()
+                self.say(LEFT)
+                return
+            pixels = stroke.pixels or self._crossed_by(stroke)
+            if pixels is None:
+                return
+            self._waiting.pop(0)
+            self._paint(current, stroke, *pixels)
+        self._drop_waiting()
+
+    def _crossed_by(self, stroke: Stroke) -> tuple[Box, Mask] | None:
+        """Return the superpixels that a stroke crosses; ``None`` if there are none.
+
+        If none will come, strokes that wait for them are given up.
+        """
+        divided = self._divided
+        if divided is not None:
+            line = densely(on_plane(stroke.path, stroke.plane))
+            ids = divided.at(self._superpixels.level, line)
+            if ids:
+                return divided.region(self._superpixels.level, ids)
+        elif not self._superpixels.problem:
+            return None  # they are being computed
+        why = self._superpixels.problem
+        self._drop_waiting()
+        self.say(MISSING.format(why) if why else BESIDE)
+        return None
 
     def _drop_waiting(self) -> None:
         """Wait for nothing any more."""
@@ -349,11 +470,15 @@ class SuperpixelPainting(Tool):
             interrupts = self.annotation.undo_stack.interrupts
             if self._interrupt in interrupts:
                 interrupts.remove(self._interrupt)
+            if self._superpixels.needed != self._needs:
+                self._superpixels.needed = self._needs
 
     def _interrupt(self) -> bool:
         """Give up strokes that wait; return whether there were some."""
         waited = bool(self._waiting)
         self._drop_waiting()
+        if waited:
+            self.say(GIVEN_UP)
         return waited
 
     # Snapping ---------------------------------------------------------------------
@@ -377,14 +502,16 @@ class SuperpixelPainting(Tool):
         self._snap(current, self._divided)
 
     def _on_ready(self) -> None:
-        """Snap, if that was asked for before superpixels were there."""
+        """Do what was asked for before superpixels were there."""
+        if self._waiting:
+            self._soon.throttle()
         if not self._snaps:
             return
         self._snaps = False
         current, divided = self.current, self._divided
         if current is not None and divided is not None:
             self._snap(current, divided)
-        self._superpixels.needed = self.on
+        self._superpixels.needed = self._needs
 
     def _snap(self, current: PlaneAnnotation, divided: Divided) -> None:
         from napari_gpcis.superpixels import snap  # slow to import
