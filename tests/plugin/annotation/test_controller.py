@@ -42,6 +42,7 @@ def test_undo_and_redo_bring_points_and_masks_back(bench) -> None:
     bench.until(lambda: not bench.current.busy)
     assert len(bench.negative.data) == 0
     np.testing.assert_array_equal(bench.labels.data == 1, masks((30, 40)))
+    assert bench.controller.status == "1 click \u00b7 object 1"  # nothing is computed
     bench.controller.command("undo")
     assert len(bench.positive.data) == 0
     assert not bench.labels.data.any()

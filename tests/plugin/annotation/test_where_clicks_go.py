@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.dock.notices import ADDED, CHOSEN, OFF
+from napari_gpcis.plugin.dock.notices import ADDED, CHOSEN, DRAWING, OFF
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.picking import CHOSEN as OUTLINE
@@ -203,7 +203,9 @@ def test_escape_cancels_the_latest_thing(desk) -> None:
     desk.robot.click(desk.image, (10, 80))
     desk.settled(1)
     desk.robot.press(Qt.Key.Key_B, SHIFT)
+    assert notice(desk) == DRAWING["box"]
     desk.robot.press(Qt.Key.Key_Escape)  # the box tool first
+    assert notice(desk) == ""
     assert points(desk) == 1
     desk.robot.press(Qt.Key.Key_Escape)
     desk.settled(0)

@@ -168,3 +168,32 @@ def test_other_shapes_begin_nothing_on_finished_objects(work) -> None:
     work.draw([(38, 38), (42, 42)], "box")  # the user wants a new one there
     work.bench.settled(1)
     assert work.status == COVERED
+
+
+def test_a_later_click_is_obeyed_where_it_was_drawn_or_erased_against_it(work) -> None:
+    ready(work)
+    click = work.bench.positive.add, work.bench.negative.add
+    click[0]((0, 40, 40))
+    work.bench.settled(1)
+    around = (40, 29), (40, 51), (51, 40), (29, 40)
+    place = next(one for one in around if not work.crossed([one])[40, 40])
+    work.draw([place], positive=False)
+    disk = work.bench.labels.data[0] == 1
+    work.draw([(40, 70), (40, 90)])
+    drawn = work.bench.labels.data[0] == 1
+    assert not disk[place]
+    assert drawn[40, 80]
+    click[0]((0, *place))
+    work.bench.settled(2)
+    assert work.bench.labels.data[0][place] == 1
+    click[1]((0, 40, 80))
+    work.bench.settled(3)
+    now = work.bench.labels.data[0]
+    assert now[40, 80] == 0
+    assert now[40, 70] == 1  # farther away what was drawn stays
+    work.draw([(40, 80)])  # the click holds its superpixel
+    assert work.status == painting.AGAINST
+    for _ in range(2):
+        work.bench.controller.command("undo")
+    work.bench.settled(1)
+    work.is_mask(1, drawn)

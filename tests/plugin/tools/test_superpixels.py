@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from scipy.ndimage import gaussian_filter
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.dock.notices import DRAWING, LET_GO, PAINTING_ON, STOP
 from napari_gpcis.plugin.dock.panels import superpixels as texts
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -185,6 +187,9 @@ def test_a_chosen_finished_object_is_painted(desk: Any) -> None:
     shows(desk, other, 2)
     assert picking.chosen is not None
     assert picking.chosen[1] == 1
+    banner = desk.widget.notices.banner
+    assert banner.text.text() == PAINTING_ON.format(1)
+    assert [one.text() for one in banner.buttons] == [LET_GO, STOP]
     outline = desk.controller.annotation.curves._curves["chosen object"].segments
     rows, cols = np.nonzero(more)
     assert (outline.ends.max(axis=0) - 0.5).tolist() == [rows.max(), cols.max()]
@@ -206,6 +211,15 @@ def test_a_chosen_finished_object_is_painted(desk: Any) -> None:
         desk.controller.command("redo")
         shows(desk, state)
     assert not desk.current.clicks
+    QTest.mouseClick(banner.buttons[0], Qt.MouseButton.LeftButton)
+    assert banner.text.text() == DRAWING["superpixels"]
+    other = desk.viewer.add_image(picture())
+    desk.controller.start(other)  # strokes paint there as well, and that is said
+    assert panel_of(desk).painting.on
+    assert banner.text.text() == DRAWING["superpixels"]
+    QTest.mouseClick(banner.buttons[0], Qt.MouseButton.LeftButton)
+    assert not panel_of(desk).painting.on
+    assert banner.isHidden()
 
 
 def test_nothing_is_taken_from_nothing(desk: Any) -> None:
