@@ -17,6 +17,7 @@ from napari_gpcis.plugin.dock.panels.folder import IDLE, FolderPanel
 from napari_gpcis.plugin.saving.folder import UNACCEPTED
 from napari_gpcis.plugin.saving.record import source_of
 from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
+from napari_gpcis.prompts import read_prompts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,4 +170,5 @@ def test_what_cannot_be_saved_stays_open(
     (tmp_path / "a.labels.tif").rmdir()
     go(desk, panel, panel.next_button)
     assert desk.image.name == "b.png"
-    assert imread(tmp_path / "a.labels.tif").any()
+    assert imread(tmp_path / "a.labels.tif").shape == (80, 100)
+    assert read_prompts(tmp_path / "a.clicks.json").unfinished_clicks == 1
