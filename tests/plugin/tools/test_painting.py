@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -88,9 +89,15 @@ def test_strokes_before_the_superpixels_are_painted_when_they_come(work) -> None
     work.bench.controller.command("undo")
     assert work.status == painting.GIVEN_UP
     assert not work.painting._waiting
+    gate = threading.Event()
+    work.superpixels._thread.submit("gate", lambda _cancelled: gate.wait(10))
+    work.superpixels.compute()
     work.draw(FAR)
     work.bench.viewer.dims.set_current_step(0, 1)
+    work.bench.until(lambda: work.bench.current.plane.steps[0] == 1)
+    work.bench.until(lambda: work.bench.current.session is not None)
     work.bench.until(lambda: work.status == painting.LEFT)
+    gate.set()
     work.superpixels.settings = Settings(30, method="cds")  # its weights are not here
     work.bench.viewer.dims.set_current_step(0, 0)
     work.bench.until(lambda: work.bench.current.plane.steps[0] == 0)

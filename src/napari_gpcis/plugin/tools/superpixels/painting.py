@@ -435,6 +435,8 @@ class SuperpixelPainting(Tool):
             if stroke.plane != current.plane:
                 self._drop_waiting()
                 self.say(LEFT)
+                if self.annotation is not None and current.session is None:
+                    self.annotation.say_once_open(LEFT)
                 return
             pixels = stroke.pixels or self._crossed_by(stroke)
             if pixels is None:
