@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import os
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from napari import settings
+from napari._vispy import canvas
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
@@ -141,13 +143,24 @@ def manifests_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def layers_without_garbage_collection() -> Iterator[None]:
+    """Let layers go without the collection by which napari spares drivers of Windows.
+
+    It takes a tenth of a second for each layer of each test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "gc", SimpleNamespace(collect=lambda: 0))
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def garbage_of_the_module_alone() -> None:
     """Leave what was there before a file of tests out of garbage collection.
 
-    napari collects for each layer that goes, and its fixture to find what was not
-    closed, ten times a test; each time took up to half a second to look at modules and
-    at what other tests have left, which stays.
+    napari's fixture collects twice a test, to find what was not closed; each time took
+    up to half a second to look at modules and at what other tests have left, which
+    stays.
     """
     gc.collect()
     gc.freeze()
