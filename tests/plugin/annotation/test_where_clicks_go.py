@@ -123,16 +123,17 @@ def test_shift_click_begins_an_object_on_a_finished_one(desk) -> None:
     assert picking(desk).chosen is None
 
 
-@pytest.mark.parametrize("mode", ["overwrite", "add", "cut", "replace"])
-def test_whoever_wants_to_write_there_begins_an_object(desk, mode) -> None:
-    if mode == "overwrite":
-        PREFERENCES.protect = False
-    else:
-        desk.labels.selected_label = 2
-        desk.controller.writing.mode = mode
-    desk.robot.click(desk.image, FIRST)
-    desk.settled(1)
-    assert picking(desk).chosen is None
+def test_whoever_wants_to_write_there_begins_an_object(desk) -> None:
+    for mode in ("overwrite", "add", "cut", "replace"):
+        PREFERENCES.protect = mode != "overwrite"
+        if PREFERENCES.protect:
+            desk.labels.selected_label = 2
+            desk.controller.writing.mode = mode
+        desk.robot.click(desk.image, FIRST)
+        desk.settled(1)
+        assert picking(desk).chosen is None, mode
+        desk.robot.press(Qt.Key.Key_K)
+        desk.settled(0)
 
 
 def test_while_an_object_is_clicked_further_clicks_are_its_own(desk) -> None:
@@ -275,30 +276,32 @@ def test_after_zooming_and_hiding_layers_clicking_goes_on(desk) -> None:
     assert desk.controller.annotation.clicking
 
 
-@pytest.mark.parametrize(
-    "who", ["brush", "labels", "select", "no change", "preference"]
-)
-def test_whoever_does_something_else_is_left_alone(desk, who) -> None:
-    leave_canvas(desk)
-    desk.viewer.layers.selection.active = {
-        "brush": desk.labels,
-        "labels": desk.labels,
-        "select": desk.positive,
-    }.get(who, desk.image)
-    if who == "brush":
-        desk.labels.mode = "paint"
-    if who == "select":
-        desk.positive.mode = "select"
-    PREFERENCES.return_to_clicks = who != "preference"
-    if who == "preference":
-        desk.image.contrast_limits = (0, 100)
-    elif who != "no change":
-        desk.viewer.scene.camera.zoom *= 1.5
-        if who != "labels":
-            desk.image.visible = False
-    come_back(desk)
-    desk.qtbot.wait(500)
-    assert not desk.controller.annotation.clicking
+def test_whoever_does_something_else_is_left_alone(desk) -> None:
+    for who in ("brush", "labels", "select", "no change", "preference"):
+        leave_canvas(desk)
+        desk.viewer.layers.selection.active = {
+            "brush": desk.labels,
+            "labels": desk.labels,
+            "select": desk.positive,
+        }.get(who, desk.image)
+        if who == "brush":
+            desk.labels.mode = "paint"
+        if who == "select":
+            desk.positive.mode = "select"
+        PREFERENCES.return_to_clicks = who != "preference"
+        if who == "preference":
+            desk.image.contrast_limits = (0, 100)
+        elif who != "no change":
+            desk.viewer.scene.camera.zoom *= 1.5
+            if who != "labels":
+                desk.image.visible = False
+        come_back(desk)
+        desk.qtbot.wait(500)
+        assert not desk.controller.annotation.clicking, who
+        desk.image.visible = True
+        desk.labels.mode = "pan_zoom"
+        desk.robot.press(Qt.Key.Key_G)
+        desk.until(lambda: desk.controller.annotation.clicking)
 
 
 # -- another image ---------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,10 @@ class Answers:
         self._timer = QTimer()
         self._timer.timeout.connect(self._answer)
         self._timer.start(20)
+
+    def end(self) -> None:
+        """Answer no more."""
+        self._timer.stop()
 
     def _answer(self) -> None:
         box = QApplication.activeModalWidget()
@@ -183,48 +188,49 @@ def test_what_is_saved_is_not_asked_for(
 # Save dialogs -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("button", "typed", "there"),
-    [
-        ("save", "work", ["work.clicks.json"]),
-        ("save", "work.CLICKS.json", ["work.labels.tif"]),
-        ("save", "work.labels.tif", ["work.clicks.json", "work.labels.tif"]),
-        ("labels", "work", ["work.ome.tif"]),
-        ("labels", "work.tiff", ["work.tiff"]),
-        ("table", "work", ["work.csv"]),
-        ("table", "work.v2", ["work.v2.csv"]),
-        ("coco", "work", ["work.coco.json"]),
-    ],
+FILES = (
+    ("save", "work", ["work.clicks.json"]),
+    ("save", "work.CLICKS.json", ["work.labels.tif"]),
+    ("save", "work.labels.tif", ["work.clicks.json", "work.labels.tif"]),
+    ("labels", "work", ["work.ome.tif"]),
+    ("labels", "work.tiff", ["work.tiff"]),
+    ("table", "work", ["work.csv"]),
+    ("table", "work.v2", ["work.v2.csv"]),
+    ("coco", "work", ["work.coco.json"]),
 )
-@pytest.mark.parametrize("yes", [False, True])
+
+
 def test_no_file_is_replaced_unasked(
-    desk: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    button: str,
-    typed: str,
-    there: list[str],
-    yes: bool,
+    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in there:
-        (tmp_path / name).write_text("precious")
-    kinds = QMessageBox.StandardButton
-    answers, panel = Answers(kinds.Yes if yes else kinds.No), panel_of(desk)
-    monkeypatch.setattr(
-        QFileDialog, "getSaveFileName", lambda *_, **__: (str(tmp_path / typed), "")
-    )
-    panel.buttons[button].click()
-    desk.until(lambda: not panel.saver.busy)
-    (text,) = answers.asked
-    for name in there:
-        assert str(tmp_path / name) in text
-        kept = (tmp_path / name).read_bytes() == b"precious"
-        assert kept is not yes
-    assert len(list(tmp_path.glob("work*"))) == (
-        2 if yes and button == "save" else len(there)
-    )
-    if yes:
-        desk.until(lambda: str(tmp_path / there[0]) in panel.message.text())
+    kinds, panel = QMessageBox.StandardButton, panel_of(desk)
+    for number, (yes, (button, typed, there)) in enumerate(
+        product((False, True), FILES)
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name in there:
+            (folder / name).write_text("precious")
+        answers = Answers(kinds.Yes if yes else kinds.No)
+        monkeypatch.setattr(
+            QFileDialog,
+            "getSaveFileName",
+            lambda *_, path=folder / typed, **__: (str(path), ""),
+        )
+        panel.buttons[button].click()
+        desk.until(lambda: not panel.saver.busy)
+        answers.end()
+        (text,) = answers.asked
+        for name in there:
+            assert str(folder / name) in text
+            kept = (folder / name).read_bytes() == b"precious"
+            assert kept is not yes, typed
+        assert len(list(folder.glob("work*"))) == (
+            2 if yes and button == "save" else len(there)
+        )
+        if yes:
+            path = str(folder / there[0])
+            desk.until(lambda path=path: path in panel.message.text())
 
 
 def test_dialogs_begin_in_the_folder_of_the_image(
