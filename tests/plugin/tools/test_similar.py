@@ -247,6 +247,31 @@ def test_a_split_does_not_wait_for_a_search(bench: Any, searching: Search) -> No
     assert np.unique(bench.labels.data).tolist() == [0, 1, 2]
 
 
+def test_candidates_come_back_on_their_own_plane_alone(
+    bench: Any, searching: Search
+) -> None:
+    """A rejection is undone on another plane, which has no candidates."""
+    controller = bench.controller
+    tool = SimilarObjects(controller)
+    bench.start(np.zeros((2, 80, 100), np.uint8))
+    bench.positive.add((0, 30, 40))
+    bench.settled(1)
+    controller.command("accept")
+    bench.settled(0)
+    controller.command("find_similar")
+    bench.until(lambda: tool.progress is None and tool.candidates)
+    tool.chosen = tool.candidates[0]
+    controller.command("similar_reject")
+    plane = bench.current.plane
+    assert len(controller.annotation.rejected[plane]) == 1
+    bench.viewer.dims.set_current_step(0, 1)
+    bench.until(lambda: controller.session and bench.current.plane != plane)
+    controller.command("undo")
+    assert not controller.annotation.rejected[plane]
+    assert tool.candidates == []
+    assert tool.chosen is None
+
+
 def test_it_says_what_is_missing(open_desk, searching) -> None:
     desk = open_desk()
     desk.controller.ready()

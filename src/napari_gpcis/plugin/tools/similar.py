@@ -469,7 +469,9 @@ class SimilarObjects(Tool):
         return running
 
     def _forget(self) -> None:
+        """Offer nothing, on no plane."""
         self.candidates, self.chosen, self.progress = [], None, None
+        self._plane = None
         self._taken_up, self._gone, self._outline = [], [], None
 
     def _show(self) -> None:
