@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from gpcis_training.data.folders import find_pairs, read_image, read_labels
 from gpcis_training.evaluation.metrics import iou
@@ -47,6 +48,7 @@ SMALLEST = 64
 """Pixels of an object."""
 MOST_ACTIONS = 10
 PATIENCE = 120.0
+_TURNS = 5  # of the loop of events, after which what was done is on its way
 SHARE = 0.5
 """Share of a superpixel in the object from which on it belongs to it."""
 
@@ -114,12 +116,20 @@ class Annotator:
             return np.zeros(self.image.data.shape[:2], bool)
         return np.asarray(self.annotation.layers.labels.data == current.live.label)
 
-    def settle(self) -> None:
-        """Wait until the window shows what was done."""
+    def settle(self, clicks: int | None = None) -> None:
+        """Wait until the window shows what was done.
+
+        Parameters
+        ----------
+        clicks
+            Number of clicks of the object; ``None``: any.
+        """
+        for _ in range(_TURNS):
+            QApplication.processEvents()
 
         def drawn() -> bool:
             current = self.annotation.current
-            return not (
+            return (clicks is None or len(current.clicks) == clicks) and not (
                 current.busy
                 or current.accepting
                 or self.annotation.click_layers._debouncer.pending
@@ -129,13 +139,14 @@ class Annotator:
         assert wait_for(drawn, PATIENCE), "the window does not come to rest"
         self.annotation.current.finish_drawing()
 
-    def outline(self, truth: Mask, actions: Iterator[bool], tally: Tally) -> None:
+    def outline(self, truth: Mask, way: str, tally: Tally) -> None:
         """Outline an object by actions that end when there is nothing to be done."""
+        actions = self.paint(truth) if way == "strokes" else self.click(truth)
         began, count = time.perf_counter(), 0
         reached = 0.0
         for _ in actions:
             count += 1
-            self.settle()
+            self.settle(count if way == "clicks" else None)
             reached = iou(self.mask(), truth)
             if reached >= self.wanted or count >= MOST_ACTIONS:
                 break
@@ -143,7 +154,7 @@ class Annotator:
         tally.actions.append(count)
         tally.ious.append(reached)
         self.robot.press(Qt.Key.Key_N)
-        self.settle()
+        self.settle(0)
 
     # Clicks -----------------------------------------------------------------------
 
@@ -151,11 +162,10 @@ class Annotator:
         """Click into the middle of the largest mistake, again and again."""
         while True:
             mask = self.mask()
-            missing, extra = truth & ~mask, mask & ~truth
-            depths = [depth(np.pad(one, 1)).max() for one in (missing, extra)]
-            if max(depths) <= 0:
+            missing, extra = depths(truth & ~mask), depths(mask & ~truth)
+            if max(missing.max(), extra.max()) <= 0:
                 return
-            positive = depths[0] >= depths[1]
+            positive = bool(missing.max() >= extra.max())
             place = deepest_pixel(missing if positive else extra)
             button = Qt.MouseButton.LeftButton
             if not positive:
@@ -191,6 +201,11 @@ class Annotator:
             self.robot.draw(self.image, path, modifier=modifier)
 
 
+def depths(mask: Mask) -> Mask:
+    """Return how deep each pixel lies in a mask; the plane's border is one, too."""
+    return np.asarray(depth(np.pad(mask, 1))[1:-1, 1:-1])
+
+
 def strokes(labels: Mask, wanted: set[int]) -> Iterator[list[Place]]:
     """Yield lines through superpixels that cross no others.
 
@@ -201,7 +216,7 @@ def strokes(labels: Mask, wanted: set[int]) -> Iterator[list[Place]]:
     wanted
         Those to be crossed.
     """
-    left = {one: deepest_pixel(labels == one) for one in sorted(wanted)}
+    left = {one: deepest_pixel(depths(labels == one)) for one in sorted(wanted)}
     while left:
         path = [left.pop(next(iter(left)))]
         while left:
@@ -269,8 +284,7 @@ def main() -> None:
                 user.paints(False)
             for ident in ids:
                 truth = labels == ident
-                way = user.paint if name == "strokes" else user.click
-                user.outline(truth, way(truth), tally)
+                user.outline(truth, name, tally)
             if name == "strokes" and given.picture is not None:
                 viewer.window.screenshot(str(given.picture), canvas_only=False)
             widget.controller.stop()
