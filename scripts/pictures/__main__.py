@@ -7,6 +7,7 @@ models are left alone.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from importlib import import_module
@@ -26,6 +27,8 @@ def main(wanted: list[str]) -> int:
         for name in wanted or SCENES:
             module = import_module(SCENES[name])  # reads the environment
             getattr(module, name)()
+            # no scene is offered the unsaved work of another
+            shutil.rmtree(Path(home) / "recovery", ignore_errors=True)
     return 0
 
 
@@ -34,6 +37,7 @@ SCENES = {
     "preview": "clicking",
     "objects": "clicking",
     "uncertainty": "clicking",
+    "other_masks": "clicking",
     "superpixels_window": "clicking",
     "press_g": "clicking",
     "shortcuts": "clicking",

@@ -105,6 +105,27 @@ def uncertainty() -> None:
         stage.picture("uncertainty")
 
 
+def other_masks() -> None:
+    """Click once, and unfold the masks that the click may mean."""
+    known = known_labels()
+    with Stage() as stage:
+        stage.sample(NUCLEI)
+        stage.open_widget()
+        stage.start()
+        one, other = (known == number for number in neighbours(known))
+        stage.look_at(one | other, 0.5)
+        stage.unfold("Other masks")
+        stage.robot.click(stage.image, _middle(one))
+        stage.until(lambda: stage.plane_labels().any())
+        panel = next(p for p in stage.widget.panels if p.title == "Other masks")
+        known_masks = panel.alternatives
+        stage.until(
+            lambda: known_masks.offer is not None and len(known_masks.offer.found) > 1
+        )
+        settle()
+        stage.picture("other-masks")
+
+
 def superpixels_window() -> None:
     """Paint a nucleus with superpixels; the one under the mouse is outlined."""
     known = known_labels()
