@@ -24,8 +24,9 @@ from qtpy.QtWidgets import QApplication
 
 from gpcis_training.data.folders import find_pairs, read_image, read_labels
 from gpcis_training.evaluation.metrics import iou
+from gpcis_training.evaluation.robot import depth_map, next_click
 from napari_gpcis import Segmenter
-from napari_gpcis.geometry import deepest_pixel, depth
+from napari_gpcis.geometry import deepest_pixel
 from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.robot import Robot, wait_for
@@ -160,18 +161,14 @@ class Annotator:
 
     def click(self, truth: Mask) -> Iterator[bool]:
         """Click into the middle of the largest mistake, again and again."""
-        while True:
-            mask = self.mask()
-            missing, extra = depths(truth & ~mask), depths(mask & ~truth)
-            if max(missing.max(), extra.max()) <= 0:
-                return
-            positive = bool(missing.max() >= extra.max())
-            place = deepest_pixel(missing if positive else extra)
+        free = np.ones(truth.shape, bool)
+        while (click := next_click(truth, self.mask(), free)) is not None:
             button = Qt.MouseButton.LeftButton
-            if not positive:
+            if not click.positive:
                 button = Qt.MouseButton.RightButton
-            self.robot.click(self.image, place, button)
-            yield positive
+            self.robot.click(self.image, click.pixel, button)
+            free[click.pixel] = False
+            yield click.positive
 
     # Strokes ----------------------------------------------------------------------
 
@@ -201,11 +198,6 @@ class Annotator:
             self.robot.draw(self.image, path, modifier=modifier)
 
 
-def depths(mask: Mask) -> Mask:
-    """Return how deep each pixel lies in a mask; the plane's border is one, too."""
-    return np.asarray(depth(np.pad(mask, 1))[1:-1, 1:-1])
-
-
 def strokes(labels: Mask, wanted: set[int]) -> Iterator[list[Place]]:
     """Yield lines through superpixels that cross no others.
 
@@ -216,7 +208,7 @@ def strokes(labels: Mask, wanted: set[int]) -> Iterator[list[Place]]:
     wanted
         Those to be crossed.
     """
-    left = {one: deepest_pixel(depths(labels == one)) for one in sorted(wanted)}
+    left = {one: deepest_pixel(depth_map(labels == one)) for one in sorted(wanted)}
     while left:
         path = [left.pop(next(iter(left)))]
         while left:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from material import known_labels, neighbours, whole
 from qtpy.QtCore import Qt
 from stage import Stage, settle
@@ -88,14 +90,9 @@ def shortcuts() -> None:
 
 def uncertainty() -> None:
     """Show a map of what the model is unsure about, and the ring."""
-    known = known_labels()
-    one, other = neighbours(known)
     with Stage() as stage:
-        stage.sample(NUCLEI)
-        stage.open_widget()
-        stage.start()
-        stage.look_at((known == one) | (known == other), 0.5)
-        stage.segment(known == one, 1)
+        one, _ = _two_nuclei(stage)
+        stage.segment(one, 1)
         panel = next(p for p in stage.widget.panels if p.title == "Uncertainty")
         stage.unfold(panel.title)
         stage.push(panel.boxes["doubt"])
@@ -107,34 +104,21 @@ def uncertainty() -> None:
 
 def other_masks() -> None:
     """Click once, and unfold the masks that the click may mean."""
-    known = known_labels()
     with Stage() as stage:
-        stage.sample(NUCLEI)
-        stage.open_widget()
-        stage.start()
-        one, other = (known == number for number in neighbours(known))
-        stage.look_at(one | other, 0.5)
+        one, _ = _two_nuclei(stage)
         stage.unfold("Other masks")
         stage.robot.click(stage.image, _middle(one))
         stage.until(lambda: stage.plane_labels().any())
         panel = next(p for p in stage.widget.panels if p.title == "Other masks")
-        known_masks = panel.alternatives
-        stage.until(
-            lambda: known_masks.offer is not None and len(known_masks.offer.found) > 1
-        )
+        stage.until(lambda: panel.buttons[1].isVisible())
         settle()
         stage.picture("other-masks")
 
 
 def superpixels_window() -> None:
     """Paint a nucleus with superpixels; the one under the mouse is outlined."""
-    known = known_labels()
     with Stage() as stage:
-        stage.sample(NUCLEI)
-        stage.open_widget()
-        stage.start()
-        one, other = (known == number for number in neighbours(known))
-        stage.look_at(one | other, 0.5)
+        one, other = _two_nuclei(stage)
         stage.unfold("Superpixels")
         panel = next(p for p in stage.widget.panels if p.title == "Superpixels")
         stage.push(panel.paint_button)
@@ -148,6 +132,17 @@ def superpixels_window() -> None:
         stage.robot.move(stage.image, place)
         settle()
         stage.picture("superpixels-window", pointer=place)
+
+
+def _two_nuclei(stage: Stage) -> tuple[Any, Any]:
+    """Begin on the sample with two neighbours in view; return their masks."""
+    known = known_labels()
+    stage.sample(NUCLEI)
+    stage.open_widget()
+    stage.start()
+    one, other = (known == number for number in neighbours(known))
+    stage.look_at(one | other, 0.5)
+    return one, other
 
 
 def _middle(mask) -> tuple[float, float]:

@@ -114,15 +114,14 @@ def test_what_leaves_only_the_clicks_is_left_out(image):
     assert found.with_threshold(HIGH).mask.any()  # the click itself
 
 
-def test_every_alternative_obeys_every_click():
-    segmenter = gp_segmenter()
-    rng = np.random.default_rng(1)
+def obeyed_clicks(segmenter, rng, most):
+    """Check that all alternatives obey up to `most` clicks; return how many did."""
     obeyed = 0
     for _ in range(60):
         image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-        count = int(rng.integers(1, 9))
+        count = int(rng.integers(1, most + 1))
         rows, cols = rng.integers(0, 40, count), rng.integers(0, 50, count)
-        signs = [True, *(rng.random(count - 1) < 0.5)]
+        signs = [True, *(rng.random(count - 1) < 0.5).tolist()]
         clicks = [
             Click(*c) for c in zip(rows.tolist(), cols.tolist(), signs, strict=True)
         ]
@@ -131,7 +130,11 @@ def test_every_alternative_obeys_every_click():
             mask = one.mask
             assert all(mask[place] == sign for place, sign in wanted.items())
             obeyed += len(wanted)
-    assert obeyed > 500
+    return obeyed
+
+
+def test_every_alternative_obeys_every_click():
+    assert obeyed_clicks(gp_segmenter(), np.random.default_rng(1), 8) > 500
 
 
 # -- selection ---------------------------------------------------------------------
@@ -304,22 +307,7 @@ def test_learned_proposals_take_the_place_of_others(image):
 
 
 def test_learned_proposals_obey_thousands_of_clicks():
-    segmenter, rng = learned_segmenter(), np.random.default_rng(3)
-    obeyed = 0
-    for _ in range(60):
-        image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-        count = int(rng.integers(1, 16))
-        rows, cols = rng.integers(0, 40, count), rng.integers(0, 50, count)
-        signs = [True, *(rng.random(count - 1) < 0.5).tolist()]
-        clicks = [
-            Click(*c) for c in zip(rows.tolist(), cols.tolist(), signs, strict=True)
-        ]
-        wanted = {click.pixel: click.positive for click in clicks}
-        for one in alternatives(segmenter, image, clicks):
-            mask = one.mask
-            assert all(mask[place] == sign for place, sign in wanted.items())
-            obeyed += len(wanted)
-    assert obeyed > 2000
+    assert obeyed_clicks(learned_segmenter(), np.random.default_rng(3), 15) > 2000
 
 
 def test_the_quality_of_a_proposal_is_measured_against_the_mask(image):
