@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -88,6 +90,35 @@ def test_only_the_latest_of_a_key_is_answered(desk: Desk) -> None:
     assert desk.wait().value == "new"
     assert [answer.value for answer in desk.answers] == ["new"]
     assert ran == []
+
+
+def test_a_program_that_ends_while_pytorch_computes_ends_well() -> None:
+    code = """
+import threading
+
+import torch
+
+from napari_gpcis.plugin.background import LatestWins
+
+begun = threading.Event()
+
+
+def compute(cancelled):
+    begun.set()
+    layer = torch.nn.Conv2d(32, 32, 3)
+    image = torch.rand(4, 32, 96, 96)
+    while not cancelled():
+        layer(image)
+
+
+queue = LatestWins(print)
+queue.submit("long", compute)
+assert begun.wait(60)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_running_work_is_told_that_it_is_not_wanted(desk: Desk) -> None:

@@ -7,6 +7,7 @@ latest of its key is dropped on the way back.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import OrderedDict
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import ismethod
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod
+from weakref import WeakMethod, WeakSet
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt, Signal
@@ -50,6 +51,10 @@ class Answer:
     seconds: float
 
 
+PATIENCE = 15.0
+"""Seconds that the end of the program waits for jobs that run."""
+
+
 class LatestWins:
     """One persistent thread that runs the latest job of each key, in turn.
 
@@ -59,6 +64,12 @@ class LatestWins:
         Called on the thread with each :class:`Answer` that is still wanted.
     use
         What the thread is for, in its name.
+
+    Notes
+    -----
+    The thread does not keep a program alive. At its end jobs are given up and the
+    threads waited for, :data:`PATIENCE` in all: one that computed in PyTorch while
+    Python goes would abort the program.
     """
 
     def __init__(
@@ -84,6 +95,7 @@ class LatestWins:
                     target=self._serve, name=self._name, daemon=True
                 )
                 self._thread.start()
+                _SERVED.add(self)
             self._condition.notify()
             return self._tickets
 
@@ -164,6 +176,21 @@ class LatestWins:
         except Exception as exc:  # the thread must outlive a model that raises
             error = exc
         return Answer(key, ticket, value, error, time.perf_counter() - start)
+
+
+_SERVED: WeakSet[LatestWins] = WeakSet()
+"""Those with a thread."""
+
+
+@atexit.register
+def _end_threads() -> None:
+    """Give up all jobs and wait for their threads, at the end of the program."""
+    served = list(_SERVED)
+    for queue in served:  # all are told before one is waited for
+        queue.close(timeout=0)
+    until = time.monotonic() + PATIENCE
+    for queue in served:
+        queue.close(timeout=max(0.0, until - time.monotonic()))
 
 
 class BackgroundThread(QObject):
