@@ -221,6 +221,9 @@ class ClickTower(nn.Module):
         guide8 = self.guide8(guidance)
         guide16 = self.guide16(guide8)
         similar = similar.to(guidance.dtype)
+        if guidance.is_contiguous(memory_format=torch.channels_last):
+            # so that what is joined with them, and all after it, is laid out as well
+            similar = similar.contiguous(memory_format=torch.channels_last)
         joined = [coarse, guide16, _resize(similar, coarse)]
         maps = self.blocks16(self.join16(torch.cat(joined, dim=1)))
         joined = [middle, guide8, similar, _resize(maps, middle)]
