@@ -11,6 +11,7 @@ import torch
 
 from napari_gpcis import Click, Segmenter, Session
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ ACTIONS = (
 )
 _PUBLISHED = InferenceSettings(infer_size=384, gp_stride=1, antialias=False)
 _FEATURE_GRID = InferenceSettings(infer_size=384, gp_stride=4)
-_TOWERS = InferenceSettings(infer_size=256, gp_stride=4, frames="stay", expansion=1.6)
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,12 @@ def ways(backends: tuple[str, ...]) -> list[Setup]:
             ("resnet50", _PUBLISHED),
             ("hrnet18s", _FEATURE_GRID),
             ("segformer_b0", _FEATURE_GRID),
-            ("efficientnet_lite0", _TOWERS),
             ("gpcis-mobilenet-v2", None),
+            (DEFAULT_MODEL, None),
         ):
             label = f"{network}, {backend}"
             found.append(Setup(label, network, settings, exact=False, backend=backend))
-    shipped = "gpcis-mobilenet-v2"
-    found.append(Setup(f"{shipped}, exact", shipped, None, exact=True))
+    found.append(Setup(f"{DEFAULT_MODEL}, exact", DEFAULT_MODEL, None, exact=True))
     return found
 
 

@@ -24,6 +24,7 @@ from gpcis_training.evaluation.datasets import (
 from gpcis_training.evaluation.robot import next_click
 from napari_gpcis import Segmenter
 from napari_gpcis.checkpoints import load_checkpoint
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.inference import openvino
 from napari_gpcis.inference.torch_cpu import TorchCPUModel
 
@@ -35,8 +36,8 @@ TARGET = 0.9
 
 
 def ways() -> dict[str, Segmenter]:
-    """Return the faster ways of the shipped model."""
-    model, info = load_checkpoint("gpcis-mobilenet-v2")
+    """Return the faster ways of the default model."""
+    model, info = load_checkpoint(DEFAULT_MODEL)
     low = TorchCPUModel(model, torch.bfloat16)
     found = {
         "float32": Segmenter(model, info, exact=False, backend="torch"),
@@ -56,7 +57,7 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def main(root: Path, name: str, count: int) -> None:
     """Print one line for each way."""
     torch.set_num_threads(1)
-    exact, faster = Segmenter(*load_checkpoint("gpcis-mobilenet-v2")), ways()
+    exact, faster = Segmenter(*load_checkpoint(DEFAULT_MODEL)), ways()
     chosen = load_objects(name)
     step = max(1, len(chosen.objects) // count)
     agreed: dict[str, list[float]] = {key: [] for key in faster}

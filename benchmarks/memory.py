@@ -27,11 +27,12 @@ def peak() -> float:
     return used / (MEBI if sys.platform == "darwin" else 1024)
 
 
-def main(size: int, model: str = "gpcis-mobilenet-v2") -> None:
+def main(size: int, model: str = "") -> None:
     """Make an image, click three times, write the mask, and print the peak."""
     import numpy as np
 
     from napari_gpcis import Segmenter, Session
+    from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 
     image = np.random.default_rng(0).random((size, size, 3), dtype=np.float32)
     image *= 0.3
@@ -39,7 +40,7 @@ def main(size: int, model: str = "gpcis-mobilenet-v2") -> None:
     image[low:high, low:high] += 0.6
     limit = 1.5 * image.nbytes / MEBI + 600
     before = peak()
-    session = Session(Segmenter.from_pretrained(model, "cpu"), image)
+    session = Session(Segmenter.from_pretrained(model or DEFAULT_MODEL, "cpu"), image)
     session.add_click(size / 2, size / 2)
     session.add_click(size / 4, size / 4, positive=False)
     found = session.add_click(size / 2, size / 2 + size / 16)

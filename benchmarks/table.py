@@ -23,11 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _cases import ACTIONS, REFERENCE, SIZES, Setup, action, ways
 from _interleaved import measure, ratio
 
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.inference import openvino
 
 START, END = "<!-- benchmark: start -->", "<!-- benchmark: end -->"
-SHIPPED = "gpcis-mobilenet-v2"
-
 
 Case = tuple[Setup, str, int]
 
@@ -36,7 +35,7 @@ def timings(chosen: list[Setup], rounds: int, *, cpu: bool) -> dict[Case, float]
     """Return seconds of every case, all measured in turn."""
     cases = {(REFERENCE, name, 384): 0 for name in ACTIONS}
     for way in chosen:
-        sizes = SIZES if way.network == SHIPPED and not way.exact else (384,)
+        sizes = SIZES if way.network == DEFAULT_MODEL and not way.exact else (384,)
         cases |= {(way, name, size): 0 for size in sizes for name in ACTIONS}
     runs = {case: action(case[0], case[1], case[2]) for case in cases}
     return measure(runs, rounds, cpu=cpu)

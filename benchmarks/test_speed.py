@@ -14,10 +14,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from _cases import ACTIONS, REFERENCE, SIZES, Setup, action, ways
 
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.inference import openvino
 
 BACKENDS = ("torch", "openvino") if openvino.available() else ("torch",)
-SHIPPED = [way for way in ways(BACKENDS) if way.network == "gpcis-mobilenet-v2"]
+SHIPPED = [way for way in ways(BACKENDS) if way.network == DEFAULT_MODEL]
 
 
 @pytest.mark.parametrize("name", ACTIONS)
