@@ -46,6 +46,8 @@ FINE = 2
 """Places to click are looked for on a grid so many times as fine as the map."""
 SHALLOW = 0.2
 """A place less deep than this share of the examples' smaller half is not clicked."""
+BESIDE = 0.25
+"""Nor is one so close beside a candidate, in radii of a disk of the candidate's area."""
 SIZES = 5.0
 """Candidates are at most so many times as large or small as all examples."""
 SPREAD = 0.6
@@ -216,7 +218,7 @@ class _Finder:
             found, view = self._segment(click, frame)
             candidate = self._candidate(found, view, grid)
             if candidate is not None:
-                free &= ~grid.on_cells(candidate.box, candidate.mask)
+                free &= ~grid.about(candidate.box, candidate.mask)
                 yield candidate
             free &= ~grid.near(click, SHALLOW * 2 * self._radius)
 
@@ -316,6 +318,13 @@ class _Grid:
         row, col = click.pixel
         squared = (self.rows[:, None] - row) ** 2 + (self.cols - col) ** 2
         found: Mask = squared <= max(reach, *self.cell) ** 2
+        return found
+
+    def about(self, box: Box, mask: Mask) -> Mask:
+        """Return the cells whose centres lie on a candidate's mask or close beside."""
+        outside = np.pad(~self.on_cells(box, mask), 1, constant_values=True)
+        reach = BESIDE * float(np.sqrt(np.count_nonzero(mask) / np.pi))
+        found: Mask = depth(outside, self.cell)[1:-1, 1:-1] <= reach
         return found
 
     def on_cells(self, box: Box, mask: Mask) -> Mask:
