@@ -176,6 +176,38 @@ def test_objects_of_a_tile_share_its_encoding():
     assert segmenter._engine._model.encoded <= tiles + 1 < 15
 
 
+def test_a_blurred_rim_is_not_clicked_again(monkeypatch):
+    rims, _ = blobs(SHAPE, CENTRES, radius=11)
+    small, ids = blobs(SHAPE, [(80, 98)], radius=4)  # so a rim is deep enough
+    image = np.maximum(np.where(rims > 100, 60, rims), np.maximum(IMAGE, small))
+    examples = np.where(TRUTH == 6, 2, ids)
+    clicks = counted_clicks(monkeypatch)
+    found = Session(blob_segmenter(), image, labels=examples).find_similar()
+    assert len({label_under(candidate) for candidate in found} - {0}) == 15
+    assert len(clicks) <= 20  # 85 when rims were clicked
+
+
+def test_what_gives_no_candidate_is_not_clicked_over_and_over(monkeypatch):
+    small, ids = blobs(SHAPE, [(80, 98)], radius=3)
+    clicks = counted_clicks(monkeypatch)
+    session = Session(blob_segmenter(), np.maximum(IMAGE, small), labels=ids)
+    assert not session.find_similar()  # all others are too large
+    assert 16 <= len(clicks) <= 400  # 1,988 when the same places were tried
+
+
+def counted_clicks(monkeypatch) -> list[Click]:
+    """First clicks of the steps of all segmenters from now on."""
+    clicks = []
+    step = Segmenter.step
+
+    def count(self, prepared, clicked, *rest, **options):
+        clicks.append(clicked[0])
+        return step(self, prepared, clicked, *rest, **options)
+
+    monkeypatch.setattr(Segmenter, "step", count)
+    return clicks
+
+
 def test_objects_of_other_sizes_are_less_confident():
     image, labels = blobs((120, 300), [(60, 40), (60, 100)])
     image[52:69, 150:290] = 200  # bright, and eight times as large

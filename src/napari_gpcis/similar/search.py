@@ -47,7 +47,7 @@ FINE = 2
 SHALLOW = 0.2
 """A place less deep than this share of the examples' smaller half is not clicked."""
 BESIDE = 0.25
-"""Nor is one so close beside a candidate, in radii of a disk of the candidate's area."""
+"""Nor is one so close beside a candidate, in radii of a disk of its area."""
 SIZES = 5.0
 """Candidates are at most so many times as large or small as all examples."""
 SPREAD = 0.6
@@ -217,10 +217,13 @@ class _Finder:
             click = Click(int(grid.rows[place[0]]), int(grid.cols[place[1]]))
             found, view = self._segment(click, frame)
             candidate = self._candidate(found, view, grid)
+            reach = SHALLOW * 2 * self._radius
             if candidate is not None:
                 free &= ~grid.about(candidate.box, candidate.mask)
                 yield candidate
-            free &= ~grid.near(click, SHALLOW * 2 * self._radius)
+            else:
+                reach = max(reach, min(self._side, _radius(found.trimmed[1]) / 2))
+            free &= ~grid.near(click, reach)
 
     def _deepest(self, grid: _Grid, free: Mask, core: Box) -> tuple[int, int] | None:
         """Return the cell to click next; ``None`` if nothing is left."""
@@ -283,6 +286,11 @@ class _Finder:
         )
 
 
+def _radius(mask: Mask) -> float:
+    """Return the radius of a disk of the same area."""
+    return float(np.sqrt(np.count_nonzero(mask) / np.pi))
+
+
 def _likeness(mean: Any) -> Any:
     """Return the map's mean as a number in (0, 1); 0.5 at `SHOWN`."""
     return 1 / (1 + np.exp(-STEEPNESS * (mean - SHOWN)))
@@ -323,7 +331,7 @@ class _Grid:
     def about(self, box: Box, mask: Mask) -> Mask:
         """Return the cells whose centres lie on a candidate's mask or close beside."""
         outside = np.pad(~self.on_cells(box, mask), 1, constant_values=True)
-        reach = BESIDE * float(np.sqrt(np.count_nonzero(mask) / np.pi))
+        reach = BESIDE * _radius(mask)
         found: Mask = depth(outside, self.cell)[1:-1, 1:-1] <= reach
         return found
 
