@@ -13,10 +13,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from _toy import ToyModel, toy_info, toy_segmenter
 from _toy_backbone import make_toy_model
 from napari_gpcis import Click, Segmenter, Session
-from napari_gpcis.alternatives import alternatives, select
+from napari_gpcis.alternatives import Choices, alternatives, select
 from napari_gpcis.alternatives.proposals import HIGH, LENGTH_SCALES, LOW, propose
 from napari_gpcis.errors import InputError
 from napari_gpcis.inference.segmenter import Request
+from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.model import ProposalHead
 from napari_gpcis.next_click import expected_iou
@@ -109,8 +110,10 @@ def test_what_leaves_only_the_clicks_is_left_out(image):
     found = segmenter.run(Request(prepared, CLICKS))[-1]
     faint = found.maps._replace(probability=0.6 * found.maps.probability)
     object.__setattr__(found, "maps", faint)
-    thresholds = [one.threshold for one in propose(segmenter, prepared, found)]
-    assert HIGH not in thresholds
+    low, *_, high, _ = propose(segmenter, prepared, found)
+    assert low.threshold == LOW
+    assert high is None  # and the others keep their slots
+    assert HIGH not in [one.prediction.threshold for one in select(found, [low, high])]
     assert found.with_threshold(HIGH).mask.any()  # the click itself
 
 
@@ -260,6 +263,42 @@ def test_a_refined_object_keeps_its_id(image):
     assert_array_equal(session.labels == number, chosen.mask)
 
 
+def test_what_was_accepted_comes_first(image):
+    session = Session(gp_segmenter(), image)
+    session.add_click(30, 40)
+    usual = [one.slot for one in session.alternatives()]
+    assert usual == sorted(usual)
+    assert len(usual) >= 3
+    session.choose(len(usual) - 1)
+    session.undo()  # not taken in the end
+    session.choose(2)
+    session.accept(overwrite=True)
+    assert session.choices.preferred == (usual[2],)
+    session.add_click(30, 40)
+    found = session.alternatives()
+    assert found[0].slot == 0  # the mask itself stays the first
+    assert found[1].slot == usual[2]
+    assert [one.slot for one in found[2:]] == [k for k in usual[1:] if k != usual[2]]
+    session.choices.forget()
+    assert [one.slot for one in session.alternatives()] == usual
+
+
+def test_choices_fade():
+    choices = Choices()
+    choices.finish(None)
+    assert choices.preferred == ()
+    starts = [make_start_mask(np.ones((3, 3), bool), (3, 3)) for _ in range(3)]
+    for start, slot in zip(starts, (4, 4, 1), strict=True):
+        choices.take(start, slot)
+        choices.finish(start)
+    assert choices.preferred == (4, 1)  # twice, once
+    choices.finish(starts[2])
+    assert choices.preferred == (1, 4)  # of late
+    for _ in range(12):
+        choices.finish(None)
+    assert choices.preferred == ()
+
+
 @pytest.mark.parametrize("index", [-1, 7])
 def test_a_place_that_is_not_there(image, index):
     session = Session(gp_segmenter(), image)
@@ -291,7 +330,9 @@ def test_learned_proposals_take_the_place_of_others(image):
     proposals = segmenter.propose(prepared, found)
     assert len(proposals) == 5
     offered = propose(segmenter, prepared, found)
-    assert 2 <= len(offered) <= 5
+    assert len(offered) == 5
+    offered = [one for one in offered if one is not None]
+    assert len(offered) >= 2
     for one in offered:
         assert one.tidy == found.tidy
         assert one.threshold == found.threshold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_gpcis.alternatives.choices import Choices
 from napari_gpcis.alternatives.selection import Alternative, alternatives, select
 
-__all__ = ["Alternative", "alternatives", "select"]
+__all__ = ["Alternative", "Choices", "alternatives", "select"]

@@ -36,7 +36,7 @@ LOW, HIGH = 0.2, 0.8
 
 def propose(
     segmenter: Segmenter, prepared: PreparedImage, prediction: Prediction
-) -> list[Prediction]:
+) -> list[Prediction | None]:
     """Return other answers to the clicks of a prediction.
 
     Parameters
@@ -52,10 +52,10 @@ def propose(
     Returns
     -------
     list of Prediction
-        Without the prediction itself. Learned ones in the order of their kinds;
-        otherwise the low threshold, half the length-scale, twice, the high threshold,
-        four times. Some may be as good as equal. One that leaves nothing but the
-        clicks themselves is left out.
+        One for each slot, without the prediction itself. Learned ones in the order of
+        their kinds; otherwise the low threshold, half the length-scale, twice, the high
+        threshold, four times. Some may be as good as equal. ``None`` stands for one
+        that leaves nothing but the clicks themselves.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def propose(
     ordered = [_cut_like(prediction, one) for one in learned]
     if not learned:
         ordered = _without_weights(segmenter, prepared, prediction)
-    return [one for one in ordered if one.extent(one.threshold) is not None]
+    return [one if one.extent(one.threshold) is not None else None for one in ordered]
 
 
 def _without_weights(

@@ -1,4 +1,4 @@
-"""Selection among proposals: distinct ones, in their order."""
+"""Selection among proposals: distinct ones, preferred slots first."""
 
 from __future__ import annotations
 
@@ -41,10 +41,14 @@ class Alternative:
         The mask with its maps.
     score
         The IoU with the object meant that the model expects, in [0, 1].
+    slot
+        Where the model proposes it: 0 is the mask itself, 1 the first of `propose`.
+        Of all objects the masks of one slot are of one kind.
     """
 
     prediction: Prediction
     score: float
+    slot: int = 0
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -110,7 +114,10 @@ def alternatives(
 
 
 def select(
-    prediction: Prediction, proposals: Sequence[Prediction], limit: int = LIMIT
+    prediction: Prediction,
+    proposals: Sequence[Prediction | None],
+    limit: int = LIMIT,
+    preferred: Sequence[int] = (),
 ) -> tuple[Alternative, ...]:
     """Return a mask and those of its proposals that differ.
 
@@ -119,15 +126,18 @@ def select(
     prediction
         The mask that is there; it stays the first.
     proposals
-        Other answers to the same clicks.
+        Other answers to the same clicks, from `propose`.
     limit
         At most so many, the mask itself among them.
+    preferred
+        Slots that come before the others, from `Choices.preferred`.
 
     Returns
     -------
     tuple of Alternative
-        No two of them have an IoU above `SAME`; of such, the earlier one is kept. Empty
-        masks are left out, but for the first.
+        The mask itself, the preferred slots, then the others in their order. No two of
+        them have an IoU above `SAME`; of such, the earlier one is kept. Empty masks are
+        left out, but for the first.
 
     Raises
     ------
@@ -139,10 +149,15 @@ def select(
         raise InputError(msg)
     usual = prediction.threshold
     kept = [Alternative(prediction, score(prediction, usual))]
-    for proposal in proposals:
+    slots = {
+        slot: one for slot, one in enumerate(proposals, start=1) if one is not None
+    }
+    for slot in dict.fromkeys([*preferred, *slots]):
         if len(kept) == limit:
             break
-        one = Alternative(proposal, score(proposal, usual))
+        if slot not in slots:
+            continue
+        one = Alternative(slots[slot], score(slots[slot], usual), slot)
         if one.area and all(_iou(one, other) <= SAME for other in kept):
             kept.append(one)
     return tuple(kept)

@@ -291,15 +291,18 @@ class CurrentObject:
         now = self.prompts
         self._push(replace(now, clicks=start.clicks, view=start.view, start=start))
 
-    def choose(self, prediction: Prediction) -> None:
+    def choose(self, prediction: Prediction) -> StartMask:
         """Take another mask for the same clicks, as one step.
-
-        The next click goes on from it.
 
         Parameters
         ----------
         prediction
             The mask, which obeys the clicks.
+
+        Returns
+        -------
+        StartMask
+            What the next click goes on from.
 
         Raises
         ------
@@ -313,6 +316,7 @@ class CurrentObject:
         label = None if now.start is None else now.start.label
         start = chosen_mask(prediction, label)
         self._push(replace(now, start=start))
+        return start
 
     def undo(self) -> bool:
         """Go one step back; ``False`` if there was none."""

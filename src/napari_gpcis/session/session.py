@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_gpcis.alternatives.choices import Choices
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.alternatives.selection import LIMIT, select
 from napari_gpcis.errors import InputError
@@ -83,6 +84,8 @@ class Session:
     ----------
     classes : ClassedObjects
         Classes of the objects, see `classify`; all are of one class at first.
+    choices : Choices
+        Which `alternatives` were accepted; sessions of one model may share it.
 
     Raises
     ------
@@ -119,6 +122,7 @@ class Session:
         self._labels = ObjectLabels(self.shape, labels)
         self._review = CandidateReview(self._labels)
         self.classes = ClassedObjects()
+        self.choices = Choices()
         threshold = segmenter.info.inference.mask_threshold
         self.current = CurrentObject(self.shape, threshold=threshold, tidy=tidy)
 
@@ -387,7 +391,8 @@ class Session:
         Returns
         -------
         tuple of Alternative
-            The present mask first, then the others, a larger and a smaller one before
+            The present mask first, then those of the slots that were accepted for the
+            last objects (`choices`), then the others, a larger and a smaller one before
             the rest. All obey every click. A mask that no network made, such as one
             that was chosen or is being refined, is the only one until the next click.
 
@@ -401,7 +406,7 @@ class Session:
             msg = "alternatives need at least one click, got none"
             raise InputError(msg)
         proposals = propose(self._segmenter, self._prepared, prediction)
-        return select(prediction, proposals, limit)
+        return select(prediction, proposals, limit, self.choices.preferred)
 
     def choose(self, index: int) -> Prediction | None:
         """Make an alternative the mask of the current object, as one step.
@@ -423,7 +428,8 @@ class Session:
             msg = f"index must be one of 0 to {len(found) - 1}, got {index}"
             raise InputError(msg)
         if index:
-            self._current.choose(found[index].prediction)
+            start = self._current.choose(found[index].prediction)
+            self.choices.take(start, found[index].slot)
         return self.prediction
 
     def _complete(self) -> Prediction | None:
@@ -538,6 +544,7 @@ class Session:
         """
         prediction, prompts = self._acceptable(), self._current.prompts
         number = self._labels.write(prediction, prompts, label, how, overwrite)
+        self.choices.finish(prompts.start)
         self._current.restart()
         return number
 
@@ -560,6 +567,7 @@ class Session:
         """
         prediction, prompts = self._acceptable(), self._current.prompts
         self.note(finished(prediction, prompts, label, how, overwrite), change)
+        self.choices.finish(prompts.start)
         self._current.restart()
 
     def undo_accept(self) -> Prediction | None:

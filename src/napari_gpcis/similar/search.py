@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_gpcis.similar.examples import Examples
     from napari_gpcis.similar.tiles import Tile
 
-LEAST_CONFIDENCE = 0.25
+LEAST_CONFIDENCE = 0.2
 """Candidates of less confidence are left out by default."""
 SHOWN = -0.3
 """The map's mean above which a cell resembles the examples."""

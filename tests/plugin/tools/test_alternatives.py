@@ -137,6 +137,36 @@ def test_what_was_chosen_is_accepted_and_returns(bench, tool):
     assert (drawn(bench) == disk(RADIUS * 2)).all()
 
 
+def test_what_was_accepted_comes_first_on_other_planes_too(bench, tool):
+    bench.start(np.zeros((3, 80, 100), dtype=np.uint8))
+    first = bench.viewer.dims.current_step[0]
+    click(bench, (first, *PLACE))
+    tool.show()
+    bench.until(lambda: tool.offer is not None)
+    usual = [one.slot for one in tool.offer.found]
+    tool.choose(3)
+    bench.until(lambda: not bench.current.busy)
+    size = int(drawn(bench).sum())
+    bench.controller.command("accept")
+    bench.until(lambda: bench.current.clicks == ())
+    bench.viewer.dims.set_current_step(0, 2)
+    bench.until(lambda: bench.current.session is not None)
+    click(bench, (2, *PLACE))
+    go(bench, tool, "alternative_next")
+    assert int((np.asarray(bench.labels.data[2]) > 0).sum()) == size
+    assert [one.slot for one in tool.offer.found] == [
+        usual[0],
+        usual[3],
+        *usual[1:3],
+    ]
+    bench.controller.command("undo")
+    bench.until(lambda: not bench.current.busy)
+    tool.forget_choices()
+    assert tool.offer is None
+    go(bench, tool, "alternative_next")
+    assert [one.slot for one in tool.offer.found] == usual
+
+
 def test_without_a_mask_nothing_changes(bench, tool, segmenter):
     bench.controller.command("alternative_next")
     bench.start()

@@ -604,13 +604,17 @@ class PlaneAnnotation:
         self.objects.set_clicks(tuple(clicks))
         self._changed()
 
-    def choose(self, prediction: Prediction | None, *, instead: bool = False) -> None:
+    def choose(
+        self, prediction: Prediction | None, slot: int = 0, *, instead: bool = False
+    ) -> None:
         """Draw another mask for the same clicks, as one step of undo.
 
         Parameters
         ----------
         prediction
             The mask; ``None`` for the one before the last choice.
+        slot
+            See `Alternative`.
         instead
             Whether it takes the place of the choice made last, which must be the last
             step.
@@ -618,7 +622,9 @@ class PlaneAnnotation:
         if instead:
             self.current.undo()
         if prediction is not None:
-            self.current.choose(prediction)
+            start = self.current.choose(prediction)
+            if self.session is not None:
+                self.session.choices.take(start, slot)
         self._context.undo_stack.forget_undone()
         self._show_known()
 

@@ -14,7 +14,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from scipy import ndimage
 
-from napari_gpcis.alternatives import select
+from napari_gpcis.alternatives import Choices, select
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.plugin.settings.shortcuts import key_of
@@ -96,6 +96,12 @@ class AlternativeMasks(Tool):
     ----------
     controller
         Its annotations are followed.
+
+    Attributes
+    ----------
+    choices : Choices
+        What was accepted for the last objects, of all planes and images; another model
+        begins anew.
     """
 
     changed = Signal()
@@ -103,6 +109,8 @@ class AlternativeMasks(Tool):
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
+        self.choices = Choices()
+        self._model = ""
         self._offer: Offer | None = None
         self._asked: Prompts | None = None
         self._wanted = False
@@ -137,9 +145,18 @@ class AlternativeMasks(Tool):
         """Draw one of the alternatives, by its place."""
         self._go(lambda offer: place if 0 <= place < len(offer.found) else None)
 
+    def forget_choices(self) -> None:
+        """Offer masks in the usual order again, from the next ones on."""
+        self.choices.forget()
+        self._offer = self._asked = None
+        self._prepare()
+        self.changed.emit()
+
     def on_attached(self, annotation: Annotation) -> None:
         """Follow the clicks and the plane."""
         events = annotation.events
+        self._share_choices()
+        self.follow(events.plane_changed, self._share_choices)
         for signal in (events.clicks_changed, events.accepted, events.plane_entered):
             self.follow(signal, self._on_change)
         self.follow(events.predicted, self._prepare)
@@ -148,6 +165,16 @@ class AlternativeMasks(Tool):
         """Know of no alternatives any more."""
         self._offer = self._asked = None
         self.changed.emit()
+
+    def _share_choices(self) -> None:
+        """Have the session of the displayed plane count what is accepted."""
+        session = None if self.current is None else self.current.session
+        if session is None or session.choices is self.choices:
+            return
+        if session.segmenter.info.name != self._model:
+            self._model = session.segmenter.info.name
+            self.choices = session.choices
+        session.choices = self.choices
 
     def _bind_numbers(self) -> None:
         """Have number keys choose while there is a choice; else they are napari's."""
@@ -232,8 +259,9 @@ class AlternativeMasks(Tool):
         elif chosen is None:
             self.say("There is no such mask.")
         elif chosen != offer.place:
-            one = offer.found[chosen].prediction if chosen else None
-            current.choose(one, instead=offer.place > 0)
+            other = offer.found[chosen]
+            one = other.prediction if chosen else None
+            current.choose(one, other.slot, instead=offer.place > 0)
             offer.place, offer.chosen = (
                 chosen,
                 current.current.start if chosen else None,
@@ -353,10 +381,12 @@ def _job(
 ) -> Callable[[Callable[[], bool]], tuple[Alternative, ...] | None]:
     """Return the job for the inference thread."""
     segmenter, prepared = session.segmenter, session.prepared
+    preferred = session.choices.preferred
 
     def work(cancelled: Callable[[], bool]) -> tuple[Alternative, ...] | None:
         if cancelled():
             return None
-        return select(prediction, propose(segmenter, prepared, prediction))
+        proposals = propose(segmenter, prepared, prediction)
+        return select(prediction, proposals, preferred=preferred)
 
     return work

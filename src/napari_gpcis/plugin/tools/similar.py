@@ -17,6 +17,7 @@ from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import bring_into_view
 from napari_gpcis.plugin.viewer.segments import Segments
+from napari_gpcis.similar import LEAST_CONFIDENCE, collect, resolved, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 CURVE = "similar objects"
 PINK, YELLOW = "#ff8ad8", "#ffd400"
 """Colours of candidates, and of the chosen one."""
-LEAST = 0.25
-"""Confidence above which candidates are shown at first."""
 BESIDE, NEAREST = 0.2, 2.0
 """A click so far beside a candidate corrects it: share of the side of a square of its
 area, and pixels at least."""
@@ -110,7 +109,7 @@ class SimilarObjects(Tool):
         self.candidates: list[Candidate] = []
         self.progress: Progress | None = None
         self.chosen: Candidate | None = None
-        self._least = LEAST
+        self._least = LEAST_CONFIDENCE
         self.kept: dict[str, Examples] = {}
         self.source: str | None = None
         self._plane: Plane | None = None
@@ -273,8 +272,6 @@ class SimilarObjects(Tool):
     def _offer(self, found: list[Candidate]) -> None:
         """Offer what a search has found, but for what was decided meanwhile."""
         if self._gone or self._taken_up:
-            from napari_gpcis.similar import resolved  # heavy
-
             found = resolved(found, 0.0, [*self._gone, *self._taken_up])
         self.candidates = found
         if self.chosen not in found:
@@ -541,8 +538,6 @@ def _job(
     threshold, tidy = session.threshold, session.tidy
 
     def work(cancelled: Callable[[], bool]) -> SearchResult:
-        from napari_gpcis.similar import collect, resolved, search  # heavy
-
         own: Examples | None = None
         if others is None or ids is None or ids:
             own = examples = collect(segmenter, prepared, labels, ids, rejected)

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 IDLE = "Click on an object: other masks that the clicks may mean are shown here."
 ONLY_ONE = "The clicks leave no other mask."
 CHOOSE = "Click on a mask, or press its number"
+FORGET = "Usual order"
+FORGET_HELP = (
+    "Masks of the kind that you took for the last objects come first.\n"
+    "Press to have them in the usual order again."
+)
 PICTURE_HELP = "Take this mask: {:,} pixels. Undo goes back."
 LARGEST, ROW, FRAME = 76, 320, 8
 """Pixels: longer side of a picture at most, length of the row, and space of a frame.
@@ -71,7 +76,14 @@ class OtherMasksPanel(Panel):
             button.clicked.connect(partial(self._on_clicked, place))
             row.addWidget(button)
         row.addStretch()
-        self.column.addWidget(self.message)
+        self.forget = QToolButton()
+        self.forget.setText(FORGET)
+        self.forget.setToolTip(FORGET_HELP)
+        self.forget.clicked.connect(self.alternatives.forget_choices)
+        top = QHBoxLayout()
+        top.addWidget(self.message, 1)
+        top.addWidget(self.forget)
+        self.column.addLayout(top)
         self.column.addWidget(room)
         self.show_on(controller.started, controller.stopped, self.alternatives.changed)
         self._end = follow(PREFERENCES.events.shortcuts, self._on_news, self)
@@ -89,6 +101,8 @@ class OtherMasksPanel(Panel):
             if offer is not self._shown:
                 self._show_pictures(offer, session.prepared)
         self._shown = offer
+        learned = bool(self.alternatives.choices.preferred)
+        self.forget.setVisible(learned and len(found) > 1)
         for place, button in enumerate(self.buttons):
             button.setVisible(1 < len(found) > place)
             button.setChecked(offer is not None and offer.place == place)
