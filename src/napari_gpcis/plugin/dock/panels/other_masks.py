@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
-from qtpy.QtWidgets import QHBoxLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QToolButton, QWidget
 
 from napari_gpcis.alternatives.selection import LIMIT
 from napari_gpcis.plugin.dock.base import Lines
@@ -76,8 +76,7 @@ class OtherMasksPanel(Panel):
             button.clicked.connect(partial(self._on_clicked, place))
             row.addWidget(button)
         row.addStretch()
-        self.forget = QToolButton()
-        self.forget.setText(FORGET)
+        self.forget = QPushButton(FORGET)
         self.forget.setToolTip(FORGET_HELP)
         self.forget.clicked.connect(self.alternatives.forget_choices)
         top = QHBoxLayout()
