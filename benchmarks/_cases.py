@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from napari_gpcis import Click, Segmenter, Session
+from napari_gpcis.alternatives import select
+from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.model.gpcis import build_model
@@ -28,6 +30,7 @@ ACTIONS = (
     "following 20",
     "undo",
     "preview",
+    "other masks",
 )
 _PUBLISHED = InferenceSettings(infer_size=384, gp_stride=1, antialias=False)
 _FEATURE_GRID = InferenceSettings(infer_size=384, gp_stride=4)
@@ -129,6 +132,9 @@ def action(way: Setup, name: str, size: int) -> Callable[[], object]:
     previous: Prediction | None = None
     if count > 1:
         previous = segmenter.step(prepared, clicks[:-1])
+    if name == "other masks":
+        answer = segmenter.step(prepared, clicks, previous)
+        return lambda: select(answer, propose(segmenter, prepared, answer))
     if name == "preview":
         return lambda: segmenter.preview(prepared, clicks[-1], previous)
     return lambda: segmenter.step(prepared, clicks, previous)

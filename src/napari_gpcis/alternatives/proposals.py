@@ -18,8 +18,11 @@ best expected IoU.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_gpcis.errors import InputError
 
@@ -71,7 +74,21 @@ def propose(
     ordered = [_cut_like(prediction, one) for one in learned]
     if not learned:
         ordered = _without_weights(segmenter, prepared, prediction)
-    return [one if one.extent(one.threshold) is not None else None for one in ordered]
+    return [one if _shows_more(one) else None for one in ordered]
+
+
+def _shows_more(prediction: Prediction) -> bool:
+    """Return whether there is more than the clicks themselves.
+
+    A mask that is larger than they can be is not looked at a second time.
+    """
+    top, left, bottom, right = prediction.roi
+    rows, cols = prediction.maps.probability.shape
+    reach = math.ceil((bottom - top) / rows / 2), math.ceil((right - left) / cols / 2)
+    forced = len(prediction.clicks) * (2 * reach[0] + 1) * (2 * reach[1] + 1)
+    if np.count_nonzero(prediction.trimmed[1]) > forced:
+        return True
+    return prediction.extent(prediction.threshold) is not None
 
 
 def _without_weights(
