@@ -8,6 +8,11 @@ VENV=.venv
 EVERYTHING=all,training,test,lint,docs
 TORCH=$(grep '^torch==' constraints.txt)
 
+# What Python compiles is kept, in .venv: where PYTHONDONTWRITEBYTECODE is set, each of the
+# many processes of the tests would compile PyTorch and napari anew, for seconds.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX=$PWD/$VENV/bytecode
+
 say() { printf '== %s\n' "$*" >&2; }
 fail() {
     printf '!! %s\n' "$@" >&2
