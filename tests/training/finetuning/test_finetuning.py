@@ -17,6 +17,7 @@ from PIL import Image
 
 import gpcis_training
 from gpcis_training.cli import main
+from gpcis_training.finetuning import training
 from gpcis_training.finetuning.output import output_files
 from gpcis_training.finetuning.plan import choose_precision, read_plan
 from gpcis_training.finetuning.report import EventLog, card_text, draw_curves
@@ -37,6 +38,15 @@ TINY = {
     "precision": "32-true",
     "keep": "trained",
 }
+SOON = """
+import sys
+from gpcis_training.cli import main
+from gpcis_training.finetuning import training
+training._MIN_PAUSE_MINUTES = 0.01
+sys.exit(main(sys.argv[1:]))
+"""
+"""The program, which validates for the first time soon."""
+
 ARGUMENTS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
 
 
@@ -184,12 +194,13 @@ def test_files_of_no_use_are_refused_or_left_out(root, start, tmp_path):
     assert all(reason in card_text(result.record) for reason in reasons)
 
 
-def test_stopping_keeps_the_best_so_far(root, start, tmp_path):
+def test_stopping_keeps_the_best_so_far(root, start, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_MIN_PAUSE_MINUTES", 0.01)
     asked = []
 
     def listener(event):
-        if event["event"] == "validation":
-            asked.append(True)
+        if event["event"] == "validation" and event["best"]:
+            asked.append(event["step"])
 
     result = run(
         root,
@@ -199,7 +210,7 @@ def test_stopping_keeps_the_best_so_far(root, start, tmp_path):
         listener=listener,
         stop=lambda: bool(asked),
         max_minutes=30,
-        patience=1,
+        patience=1000,
     )
     assert result.record["training"]["ended_by"] == "a request to stop"
     assert 0 < result.record["training"]["steps"] < 10_000
@@ -208,8 +219,6 @@ def test_stopping_keeps_the_best_so_far(root, start, tmp_path):
 
 def test_the_best_state_is_kept_and_patience_ends_training(root, tmp_path, monkeypatch):
     """Scores 5, 3, 3.03, 4: the third ties the second, the fourth ends it."""
-    from gpcis_training.finetuning import training
-
     clicks = iter((5.0, 3.0, 3.03, 4.0))
     monkeypatch.setattr(training, "figures_of", lambda _: figures(next(clicks)))
     monkeypatch.setattr(EarlyStopping, "_due", lambda *_: True)
@@ -289,7 +298,7 @@ def test_a_killed_run_resumes_where_it_was(root, start, tmp_path):
     files = output_files(output)
     folders = [f"--images={root / 'images'}", f"--labels={root / 'labels'}"]
     arguments = ["finetune", str(start), *folders, "-o", str(output), *ARGUMENTS]
-    program = [sys.executable, "-m", "gpcis_training.cli", *arguments, "--events"]
+    program = [sys.executable, "-c", SOON, *arguments, "--events"]
     child = subprocess.Popen(
         [*program, "--steps=100000"],
         stdin=subprocess.PIPE,
