@@ -268,6 +268,7 @@ def test_variants_are_trained_exported_and_evaluated(data, capsys):
     assignments = [word for entry in SMALL for word in ("--set", entry)]
     words = ["superpixels", "ablate", str(ABLATION), "--data", str(data)]
     words += ["-o", str(data / "runs"), "--evaluate", "disks", "--numbers", "20"]
+    words += ["--images", "9"]  # it has three
     assert main([*words, *assignments]) == 0
     names = ["full", "no-auxiliary", "no-gate", "no-alignment", "no-information"]
     saved = {}
@@ -295,6 +296,7 @@ def test_variants_are_trained_exported_and_evaluated(data, capsys):
     [
         (["--variants", "no-decoder"], "variants must be some of full, no-auxiliary"),
         (["--set", "auxiliary=none"], "must have an auxiliary modality, a gate"),
+        (["--evaluate", "disks", "circles"], "circles"),
     ],
 )
 def test_an_ablation_needs_what_it_leaves_out(data, capsys, words, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpcis_training.data.folders import find_pairs
 from gpcis_training.superpixels.config import VARIANTS, load_superpixel_config
 from gpcis_training.superpixels.evaluation import (
     NUMBERS,
@@ -104,8 +105,10 @@ def evaluate_variants(
     output
         Folder that gets a file of results for each, which an interrupted evaluation
         goes on with.
-    numbers, images, workers
+    numbers, workers
         See `gpcis_training.superpixels.evaluation.evaluate`.
+    images
+        So many of each folder, evenly spaced by name; all of one that has fewer.
 
     Returns
     -------
@@ -117,11 +120,12 @@ def evaluate_variants(
     output.mkdir(parents=True, exist_ok=True)
     for root in roots:
         file = output / f"{'_'.join(root.parts[-3:]).strip('/')}.json"
+        several = images is not None and images < len(find_pairs(root))
         results = evaluate(
             methods,
             root,
             numbers=numbers,
-            images=images,
+            images=images if several else None,
             workers=workers,
             partial=file.with_suffix(".partial"),
         )

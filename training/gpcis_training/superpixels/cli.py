@@ -91,8 +91,12 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 def run_ablate(arguments: argparse.Namespace) -> int:
     """Train the network without one of its parts each, and evaluate all."""
+    from gpcis_training.data.folders import find_pairs
     from gpcis_training.superpixels.ablation import evaluate_variants, train_variants
 
+    roots = [arguments.data / folder for folder in arguments.evaluate]
+    for root in roots:  # a mistake is told before hours of training
+        find_pairs(root)
     checkpoints = train_variants(
         arguments.config,
         arguments.data,
@@ -103,7 +107,7 @@ def run_ablate(arguments: argparse.Namespace) -> int:
     )
     evaluate_variants(
         checkpoints,
-        [arguments.data / folder for folder in arguments.evaluate],
+        roots,
         arguments.output,
         numbers=arguments.numbers,
         images=arguments.images,
