@@ -9,10 +9,10 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from napari_gpcis import similar
 from napari_gpcis.clicks import Click
 from napari_gpcis.geometry import slices
 from napari_gpcis.inference.segmenter import Request
+from napari_gpcis.plugin.tools import similar
 from napari_gpcis.similar import Candidate, Found
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_gpcis import similar as search_package
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
+from napari_gpcis.plugin.tools import similar as search_tool
 from napari_gpcis.plugin.tools.objects.regrouping import (
     SEARCH_ENDED,
     SPLITTING,
@@ -73,8 +73,8 @@ class Search:
 @pytest.fixture
 def searching(monkeypatch: pytest.MonkeyPatch) -> Search:
     made = Search()
-    monkeypatch.setattr(search_package, "collect", made.collect)
-    monkeypatch.setattr(search_package, "search", made.search)
+    monkeypatch.setattr(search_tool, "collect", made.collect)
+    monkeypatch.setattr(search_tool, "search", made.search)
     return made
 
 
