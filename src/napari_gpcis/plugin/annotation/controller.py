@@ -17,7 +17,13 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.write_mode import WriteOptions
 from napari_gpcis.plugin.settings.shortcuts import Keys
-from napari_gpcis.plugin.viewer.layers import claim_layers, fit_labels, lies_on
+from napari_gpcis.plugin.viewer.layers import (
+    claim_layers,
+    fit_labels,
+    lies_on,
+    unwrapped,
+)
+from napari_gpcis.plugin.viewer.overlays import answering_layer_event
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
@@ -121,6 +127,7 @@ class Controller(QObject):
         accepts
             Whether objects being clicked are accepted.
         """
+        image = unwrapped(image)
         try:
             note = "" if labels is None else fit_labels(labels, image)
             layers = claim_layers(self.viewer, image, labels)
@@ -321,7 +328,8 @@ class Controller(QObject):
         names = {"image": annotation.image, **annotation.layers._asdict()}
         for role, layer in names.items():
             if layer == event.value:
-                self.stop(_GONE[role])
+                with answering_layer_event():
+                    self.stop(_GONE[role])
                 return
 
     def _check_unused(self, points: Points) -> None:

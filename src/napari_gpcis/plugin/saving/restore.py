@@ -146,7 +146,6 @@ class Restorer(QObject):
         if not self._controller.start(image, layer, accepts=others):
             self._viewer.layers.remove(layer)
             return False
-        self._put_below_clicks(layer)
         if before is not None:
             replace_layer(self._viewer, before, layer)
         annotation = self._controller.annotation
@@ -165,15 +164,6 @@ class Restorer(QObject):
         if from_file:
             self._autosaver.record.settle(self._autosaver.record.version)
         return True
-
-    def _put_below_clicks(self, layer: Labels) -> None:
-        """Move the labels below the clicks, which they would hide."""
-        annotation, layers = self._controller.annotation, self._viewer.layers
-        if annotation is not None:
-            clicks = annotation.layers.positive, annotation.layers.negative
-            lowest = min(layers.index(points) for points in clicks)
-            if layers.index(layer) > lowest:
-                layers.move(layers.index(layer), lowest)
 
 
 def _target(image: Image) -> Target:

@@ -7,12 +7,14 @@ when the annotation stops.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Vectors
 from napari.settings import get_settings
 from napari.utils.colormaps.standardize_color import transform_color
+from qtpy.QtCore import QTimer
 
 from napari_gpcis.inference.resampling import from_grid
 from napari_gpcis.plugin.connections import Connections
@@ -58,11 +60,34 @@ def put(viewer: ViewerModel, layer: Layer, below: Layer) -> None:
         viewer.layers.insert(viewer.layers.index(below), layer)
 
 
+_LATER: list[bool] = []
+"""As many entries as events of layer lists are being answered."""
+
+
+@contextmanager
+def answering_layer_event() -> Iterator[None]:
+    """Let layers that are taken away meanwhile go at the next turn of the event loop.
+
+    While napari removes layers it counts on that nobody else removes one: whoever
+    selects all layers and deletes them would end with an error, a slice that is deleted
+    would take other layers with it.
+    """
+    _LATER.append(True)
+    try:
+        yield
+    finally:
+        _LATER.pop()
+
+
 def take_away(viewer: ViewerModel, layer: Layer) -> None:
     """Remove a layer if it is still there; what is active stays active."""
-    if layer in viewer.layers:
-        with _same_selection(viewer):
-            viewer.layers.remove(layer)
+    if layer not in viewer.layers:
+        return
+    if _LATER:
+        QTimer.singleShot(0, partial(take_away, viewer, layer))
+        return
+    with _same_selection(viewer):
+        viewer.layers.remove(layer)
 
 
 def same_place(image: Layer) -> dict[str, Any]:

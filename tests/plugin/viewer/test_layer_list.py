@@ -1,0 +1,88 @@
+"""The layer list while an annotation goes on: layers that come, go and come back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Points
+
+
+def test_layers_that_a_script_takes_away_and_puts_back(open_desk, errors) -> None:
+    """A proxy of napari's in the layer list makes Qt crash, with all of napari."""
+    desk = open_desk()
+    layers, annotation = desk.viewer.layers, desk.controller.annotation
+    rows = desk.viewer.window._qt_viewer.layers.model()
+    for role in ("labels", "negative", "positive", "image"):
+        names = [layer.name for layer in layers]
+        annotation = desk.controller.annotation
+        layer = annotation.image if role == "image" else getattr(desk, role)
+        assert any(layer is one for one in layers), role  # itself, no proxy
+        layers.remove(layer)
+        assert desk.controller.annotation is None
+        layers.append(layer)
+        desk.qtbot.wait(50)
+        assert rows.rowCount() == len(layers) == len(names) - 1  # without outlines
+        assert desk.widget.start()
+        desk.until(lambda: desk.widget.session is not None)
+        assert sorted(layer.name for layer in layers) == sorted(names)
+    both = [desk.positive, desk.labels]
+    for layer in both:
+        layers.remove(layer)
+    for layer in both:
+        layers.append(layer)
+    desk.qtbot.wait(50)
+    everything = [*layers]
+    layers.clear()
+    desk.qtbot.wait(50)
+    layers.extend(everything)
+    desk.qtbot.wait(50)
+    assert rows.rowCount() == len(layers) == len(everything) == 4
+    assert desk.widget.start()
+    desk.until(lambda: desk.widget.session is not None)
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    assert not errors
+
+
+def test_all_layers_selected_and_deleted(open_desk, errors) -> None:
+    desk = open_desk()
+    layers = desk.viewer.layers
+    layers.select_all()
+    layers.remove_selected()
+    desk.qtbot.wait(50)
+    assert not layers
+    assert desk.controller.annotation is None
+    assert not errors
+
+
+@pytest.mark.parametrize("first", range(4))
+def test_several_layers_deleted_at_once(bench, first: int) -> None:
+    """Whatever of an annotation goes, a layer of somebody else's stays."""
+    bench.start()
+    mine = Points(np.zeros((1, 2)), name="mine")
+    bench.viewer.layers.insert(0, mine)
+    curves = bench.controller.annotation.curves.prepare()
+    names = [layer.name for layer in bench.viewer.layers]
+    gone = names[1 + first : 3 + first]  # of image, labels, outlines and clicks
+    del bench.viewer.layers[1 + first : 3 + first]
+    assert bench.controller.annotation is None
+    bench.until(lambda: curves not in bench.viewer.layers)
+    left = [name for name in names if name not in (*gone, curves.name)]
+    assert [layer.name for layer in bench.viewer.layers] == left
+    assert mine in bench.viewer.layers
+
+
+@pytest.mark.parametrize("gone", [("labels",), ("negative",), ("positive", "labels")])
+def test_layers_made_anew_lie_where_they_lay(bench, gone) -> None:
+    image = bench.start()
+    bench.controller.annotation.curves.prepare()
+    before = [layer.name for layer in bench.viewer.layers]
+    layers = [getattr(bench, role) for role in gone]
+    for layer in layers:
+        bench.viewer.layers.remove(layer)
+    bench.qtbot.wait(10)
+    assert bench.controller.start(image)
+    bench.controller.annotation.curves.prepare()
+    bench.qtbot.wait(10)
+    assert [layer.name for layer in bench.viewer.layers] == before
+    assert bench.viewer.layers.selection.active == bench.positive
