@@ -156,6 +156,9 @@ class GPCISWidget(Docked):
         self.notices = Notices(
             self.controller, objects.picking, objects.regrouping, self._annotate, self
         )
+        for panel in self.panels:
+            if isinstance(panel, SuperpixelsPanel):
+                self.notices.follow(panel.superpixels)
         self.status = Lines(2)
         self.help = _help_text()
         self._lay_out()
