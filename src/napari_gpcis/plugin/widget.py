@@ -351,9 +351,11 @@ class GPCISWidget(Docked):
         for row in table():
             button = self.buttons.get(row.command.name)
             if button is not None:
-                key = f" ({row.anywhere})" if row.anywhere else ""
+                refused = row.command.name in self.controller.refused_keys
+                anywhere = "" if refused else row.anywhere
+                key = f" ({anywhere})" if anywhere else ""
                 button.setText(f"{row.command.title}{key}")
-                keys = " or ".join(row.keys)
+                keys = " or ".join(filter(None, (anywhere, *row.on_points)))
                 button.setToolTip(KEYS.format(row.command.help, keys))
         back = BACK_TO_CLICKING.format(key_of("ready"))
         self.help.setText(f"{HELP}<br>{back}")

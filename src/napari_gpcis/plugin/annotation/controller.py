@@ -145,7 +145,8 @@ class Controller(QObject):
         )
         self.annotation.say_once_open(words)
         self._watch(self.annotation)
-        self._keys.bind(layers)
+        self._keys.bind(layers, image)
+        self._keys.use()
         self.annotation.click_layers.select(self.viewer)
         self.started.emit(self.annotation)
         self.annotation.enter_plane()
@@ -262,8 +263,8 @@ class Controller(QObject):
         return None if current is None else current.session
 
     @property
-    def refused_keys(self) -> list[str]:
-        """Keys that somebody else has bound in this viewer, in words."""
+    def refused_keys(self) -> dict[str, str]:
+        """Keys that somebody else has bound in this viewer, by command, in words."""
         return self._keys.refused
 
     @property
@@ -343,12 +344,17 @@ class Controller(QObject):
         """Watch image and labels, and pass on the news."""
         events = annotation.events
         annotation.message_changed.connect(self._tell)
+        events.clicking_changed.connect(self._on_clicking)
         events.plane_changed.connect(self.plane_changed)
         events.current_changed.connect(self.current_changed)
         for layer in (annotation.image, annotation.layers.labels):
             self._watched.connect(layer.events.data, self._on_new_data)
             for name in _PLACE_EVENTS:
                 self._watched.connect(layer.events[name], self._on_moved)
+
+    def _on_clicking(self, clicking: bool) -> None:
+        if clicking:
+            self._keys.use()
 
     def _on_new_data(self, event: Any) -> None:
         """Read a changed image anew, and replay the running clicks on it."""

@@ -249,7 +249,7 @@ def claim_layers(
 
 
 def unwrapped(layer: Any) -> Any:
-    """Return a layer without the proxy through which napari gives it to plugins.
+    """Return a layer or viewer without the proxy through which plugins get it.
 
     A script that puts a proxy back into the layer list, after its layer was removed,
     makes Qt crash. So proxies are not handed on.
