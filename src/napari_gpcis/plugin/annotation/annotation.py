@@ -20,13 +20,21 @@ from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 from napari_gpcis.plugin.annotation.undo import UndoStack
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.labels.pixels import PAINTING
 from napari_gpcis.plugin.labels.writer import LabelsWriter
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.overlays import CurveLayer
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Hashable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from napari.components import ViewerModel
     from napari.layers import Image, Points
@@ -139,7 +147,7 @@ class Annotation(QObject):
         self.candidate_at: Callable[[Plane, Click], Candidate | None] | None
         self.candidate_at = None
         self.give_way: list[Callable[[], bool]] = []
-        self._drawn = False
+        self._drawn = self._pressed = False
         self._debouncer = Debouncer(self.enter_plane, parent=self)
         self._connections = Connections()
         self.click_layers.changed.connect(self._on_points)
@@ -154,10 +162,13 @@ class Annotation(QObject):
         for points in self._points:
             self._connections.connect(points.events.mode, self._on_active)
         self._connections.connect(layers.labels.events.paint, self._on_painted)
+        viewer.mouse_drag_callbacks.append(self._on_press)
 
     def close(self) -> None:
         """Stop; what is drawn in the labels layer stays, current objects as well."""
         self._connections.end()
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self._debouncer.cancel()
         self._worker.cancel(self._opening)
         for plane in self._planes.values():
@@ -377,6 +388,16 @@ class Annotation(QObject):
         return True
 
     @property
+    def stroking(self) -> bool:
+        """True while the mouse button is down to draw: by hand, or with a tool."""
+        if not self._pressed:
+            return False
+        labels, active = self.layers.labels, self._viewer.layers.selection.active
+        if active is not None and active == labels:
+            return str(labels.mode) in PAINTING
+        return self.click_layers.drawing is not None and self.clicking
+
+    @property
     def clicking(self) -> bool:
         """True if a click on the canvas is a click on an object."""
         active = self._viewer.layers.selection.active
@@ -478,6 +499,14 @@ class Annotation(QObject):
 
     def _on_step_made(self, plane: Plane, made: SavedSession) -> None:
         self.notes.add(plane, made.objects)
+
+    def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
+        """Take note that a mouse button is down, whatever layer is active."""
+        self._pressed = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._pressed = False
 
     def _on_painted(self, event: Any) -> None:
         """Take note of what the user has drawn by hand."""

@@ -176,10 +176,16 @@ class Controller(QObject):
     def command(self, name: str) -> None:
         """Run a command by its name, see :data:`.COMMANDS`.
 
+        None is run while a stroke is being drawn: it would change the object below.
+
         Commands that no other part has registered are methods of the displayed
         plane's :class:`.PlaneAnnotation`.
         """
         annotation = self.annotation
+        self._keys.use()
+        if annotation is not None and annotation.stroking:
+            annotation.say(STROKING)
+            return
         if annotation is not None:
             annotation.click_layers.settle()  # what was clicked before comes first
             if self.session is not None:
@@ -221,7 +227,9 @@ class Controller(QObject):
         annotation = self.annotation
         if annotation is None:
             return
-        if annotation.untouched:  # what was drawn before it began
+        if annotation.stroking:
+            annotation.say(STROKING)
+        elif annotation.untouched:  # what was drawn before it began
             getattr(annotation.layers.labels, direction)()
         elif direction == "redo" or not annotation.take_back_stroke():
             self.command(direction)
@@ -395,6 +403,7 @@ class _Held:
         self.set(not self._on)
 
 
+STROKING = "Release the mouse button first: a stroke is being drawn."
 _PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine")
 _NO_FIT = (
     "Image and labels no longer have the same shape and place. Masks are kept; press "
