@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from napari.layers import Points
 
+from napari_gpcis.plugin.viewer.segments import Segments
+
 
 def test_layers_that_a_script_takes_away_and_puts_back(open_desk, errors) -> None:
     """A proxy of napari's in the layer list makes Qt crash, with all of napari."""
@@ -86,3 +88,45 @@ def test_layers_made_anew_lie_where_they_lay(bench, gone) -> None:
     bench.qtbot.wait(10)
     assert [layer.name for layer in bench.viewer.layers] == before
     assert bench.viewer.layers.selection.active == bench.positive
+
+
+@pytest.mark.parametrize("shape", [(1, 100), (80, 1)])
+def test_accepting_is_told_in_images_of_one_row_or_column(bench, shape) -> None:
+    """The sliders changed with the outlines, and the plane was entered anew."""
+    bench.start(np.zeros(shape, np.uint8))
+    bench.positive.add(tuple(size // 2 for size in shape))
+    bench.settled(1)
+    annotation = bench.controller.annotation
+    pieces = Segments.of_labels(np.ones(shape, bool), (0, 0))
+    annotation.curves.show("all", annotation.current.plane, pieces, "#ffffff")
+    bench.controller.command("accept")
+    bench.settled(0)
+    bench.qtbot.wait(100)
+    assert bench.controller.status == "Object 1 is done. Click on the next one."
+    assert bench.viewer.dims.nsteps == shape
+
+
+def test_sliders_keep_their_steps_in_rolled_views(bench) -> None:
+    """A slider had a step more than there are planes, from outlines at the edge."""
+    stack = np.zeros((16, 60, 60), np.uint8)
+    bench.start(stack, scale=(0.29, 0.52, 0.52), translate=(5, -20, 30))
+    dims = bench.viewer.dims
+    dims.roll()
+    bench.until(lambda: bench.current.plane.axes == (0, 1) and bench.current.session)
+    step = bench.current.plane.steps[2]
+    bench.positive.add((8, 30, step))
+    bench.settled(1)
+    plane = np.ones((16, 60), bool)
+    pieces = Segments.of_labels(plane, (0, 0))
+    curves = bench.controller.annotation.curves
+    curves.show("all", bench.current.plane, pieces, "#ffffff")
+    bench.controller.command("accept")
+    bench.settled(0)
+    bench.qtbot.wait(50)
+    assert dims.nsteps == stack.shape
+    assert bench.controller.status == "Object 1 is done. Click on the next one."
+    dims.roll()
+    dims.roll()
+    for plane in (0, 9, 15):
+        dims.set_current_step(0, plane)
+        bench.until(lambda plane=plane: bench.current.plane.steps == (plane, 0, 0))

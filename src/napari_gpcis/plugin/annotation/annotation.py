@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,7 @@ class Annotation(QObject):
         self.candidate_at = None
         self.give_way: list[Callable[[], bool]] = []
         self._drawn = self._pressed = False
-        self._debouncer = Debouncer(self.enter_plane, parent=self)
+        self._debouncer = Debouncer(self._on_displayed, parent=self)
         self._connections = Connections()
         self.click_layers.changed.connect(self._on_points)
         self.click_layers.refused.connect(self._say)
@@ -427,6 +428,18 @@ class Annotation(QObject):
         self.current.synchronise()
         self.events.plane_entered.emit()
         self.events.plane_changed.emit()
+
+    def _on_displayed(self) -> None:
+        """Turn to the displayed plane, unless it is the one that was displayed.
+
+        The range of a slider changes with the layers, also of one without a plane.
+        """
+        current = self.current
+        if current is not None and current.session is not None:
+            with suppress(InputError):  # it is told on entering
+                if displayed_plane(self._viewer, self.image) == current.plane:
+                    return
+        self.enter_plane()
 
     def recall(self, plane: Plane, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts on a plane, at once or when it is displayed."""

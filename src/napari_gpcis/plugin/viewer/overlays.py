@@ -19,7 +19,7 @@ from qtpy.QtCore import QTimer
 from napari_gpcis.inference.resampling import from_grid
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.viewer.layers import MARK, geometry
-from napari_gpcis.plugin.viewer.planes import camera_of
+from napari_gpcis.plugin.viewer.planes import camera_of, layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -274,8 +274,9 @@ class CurveLayer:
         if layer is None or layer not in self._viewer.layers:
             return
         width, curves = self._width(), [*self._curves.values()]
-        lines = [_lines(one, width, 1) for one in curves]
-        lines += [_lines(one, width, -1) for one in curves]
+        shape = layer_shape(self._image)
+        lines = [_lines(one, width, 1, shape) for one in curves]
+        lines += [_lines(one, width, -1, shape) for one in curves]
         inner = [_colours(one) for one in curves]
         steps = np.concatenate(lines or [np.zeros((0, 2, self._image.ndim))])
         self._drawn = width
@@ -306,20 +307,31 @@ class CurveLayer:
         return WIDTH / max(1e-9, float(camera.zoom) * scale)
 
 
-def _lines(curve: _Curve, width: float, side: int) -> NDArray[Any]:
+INSIDE = 0.49
+"""Pixels from the centres of the outermost pixels within which curves are drawn."""
+
+
+def _lines(
+    curve: _Curve, width: float, side: int, shape: tuple[int, ...]
+) -> NDArray[Any]:
     """Return starts and directions of one line of a curve, (n, 2, ndim).
 
     The pieces are a little longer than they are, so that there are no gaps between.
+    They end inside an image of this shape: from what lies beside it napari would make
+    further steps of its sliders, on which there is no plane.
     """
     plane, pieces = curve.plane, curve.segments
     along = pieces.ends - pieces.starts
     length = np.maximum(np.hypot(*along.T), 1e-9)[:, None]
     more = along / length * width / 2
     starts = pieces.starts + pieces.outward * (side * width / 2) - more
+    low, high = -INSIDE, np.array(plane.shape(shape)) - 1 + INSIDE
+    ends = np.clip(starts + along + 2 * more, low, high)
+    starts = np.clip(starts, low, high)
     data = np.zeros((len(starts), 2, len(plane.steps)))
     data[:, 0] = plane.steps
     data[:, 0, list(plane.axes)] = starts
-    data[:, 1, list(plane.axes)] = along + 2 * more
+    data[:, 1, list(plane.axes)] = ends - starts
     return data
 
 
