@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 from scipy.ndimage import gaussian_filter
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.annotation.controller import STROKING
 from napari_gpcis.plugin.dock.notices import (
     DRAWING,
     LET_GO,
@@ -146,6 +148,26 @@ def test_strokes_on_a_clicked_object_stay_through_further_clicks(desk: Any) -> N
     for state in (disk, disk | added, (disk | added) & ~gone):
         desk.controller.command("redo")
         shows(desk, state)
+
+
+def test_nothing_is_undone_while_a_stroke_is_drawn(desk: Any) -> None:
+    first = crossed(desk, (20, 20))
+    desk.robot.click(desk.image, (20, 20))
+    shows(desk, first)
+    canvas = desk.robot._canvas
+    start, end = (desk.robot.position(desk.image, at) for at in ((60, 20), (60, 70)))
+    QTest.mouseMove(canvas, start)
+    QApplication.processEvents()
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
+    QTest.mouseMove(canvas, end)
+    QApplication.processEvents()
+    for key in (Qt.Key.Key_U, Qt.Key.Key_N):
+        desk.robot.press(key)
+        assert desk.controller.status == STROKING
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=end)
+    shows(desk, first | crossed(desk, (60, 20), (60, 70)))
+    desk.robot.press(Qt.Key.Key_U)
+    shows(desk, first)
 
 
 def test_clicks_stay_obeyed(desk: Any) -> None:

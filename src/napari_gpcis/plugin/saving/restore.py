@@ -125,7 +125,7 @@ class Restorer(QObject):
             if annotation is not None:
                 annotation.say_once_open(words)
             if recovered is not None:
-                show_info(words)  # whatever page of the widget is seen
+                show_info(found.note)  # whatever page of the widget is seen
                 self.recovered.emit(recovered)
 
     def show(self, found: Restored, image: Image, *, from_file: bool) -> bool:
