@@ -303,6 +303,7 @@ class GPCISWidget(Docked):
     # Reactions --------------------------------------------------------------------
 
     def _on_button(self, name: str) -> None:
+        self.controller.use_keys()
         self.controller.command(name)
 
     def _on_start(self) -> None:

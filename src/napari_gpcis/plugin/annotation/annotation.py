@@ -93,6 +93,8 @@ class Annotation(QObject):
         Classes of the objects, and the number of that of objects to come.
     notes
         How the objects came.
+    pressed
+        Whether a mouse button is down on the canvas.
     candidate_at : Callable, optional
         Returns the candidate that a first click on a plane corrects.
     give_way
@@ -148,7 +150,7 @@ class Annotation(QObject):
         self.candidate_at: Callable[[Plane, Click], Candidate | None] | None
         self.candidate_at = None
         self.give_way: list[Callable[[], bool]] = []
-        self._drawn = self._pressed = False
+        self._drawn = self.pressed = False
         self._debouncer = Debouncer(self._on_displayed, parent=self)
         self._connections = Connections()
         self.click_layers.changed.connect(self._on_points)
@@ -391,7 +393,7 @@ class Annotation(QObject):
     @property
     def stroking(self) -> bool:
         """True while the mouse button is down to draw: by hand, or with a tool."""
-        if not self._pressed:
+        if not self.pressed:
             return False
         labels, active = self.layers.labels, self._viewer.layers.selection.active
         if active is not None and active == labels:
@@ -515,11 +517,11 @@ class Annotation(QObject):
 
     def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
         """Take note that a mouse button is down, whatever layer is active."""
-        self._pressed = True
+        self.pressed = True
         yield
         while event.type == "mouse_move":
             yield
-        self._pressed = False
+        self.pressed = False
 
     def _on_painted(self, event: Any) -> None:
         """Take note of what the user has drawn by hand."""

@@ -182,8 +182,7 @@ class Controller(QObject):
         plane's :class:`.PlaneAnnotation`.
         """
         annotation = self.annotation
-        self._keys.use()
-        if annotation is not None and annotation.stroking:
+        if annotation is not None and annotation.pressed and annotation.stroking:
             annotation.say(STROKING)
             return
         if annotation is not None:
@@ -194,6 +193,10 @@ class Controller(QObject):
             self._commands[name]()
         elif annotation is not None and annotation.current is not None:
             getattr(annotation.current, name)()
+
+    def use_keys(self) -> None:
+        """Take note that this is the widget in use, for keys that several share."""
+        self._keys.use()
 
     def register(self, name: str, run: Callable[[], None]) -> None:
         """Let ``run`` carry out the command of this name."""

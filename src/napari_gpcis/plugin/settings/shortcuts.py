@@ -367,7 +367,10 @@ class Keys:
         """Return what a key of the viewer runs: the command of the widget in use."""
         if command.held:
             return self._holder(command.name)
-        return lambda *_: self._addressed._runner(command)()
+        if command.name == READY.name:
+            return lambda *_: self._addressed._ready()
+        name = command.name  # an undo needs few calls
+        return lambda *_: (self if len(_KEYS) == 1 else self._addressed)._run(name)
 
     def _runner(self, command: Command) -> Callable[..., Any]:
         """Return what runs a command of this widget."""

@@ -173,6 +173,7 @@ class CurveLayer:
     def __init__(self, viewer: ViewerModel, image: Image, below: Layer) -> None:
         self._viewer = viewer
         self._image = image
+        self._shape = np.array(layer_shape(image))
         self._below = below
         self._layer: Vectors | None = None
         self._curves: dict[str, _Curve] = {}
@@ -274,9 +275,8 @@ class CurveLayer:
         if layer is None or layer not in self._viewer.layers:
             return
         width, curves = self._width(), [*self._curves.values()]
-        shape = layer_shape(self._image)
-        lines = [_lines(one, width, 1, shape) for one in curves]
-        lines += [_lines(one, width, -1, shape) for one in curves]
+        lines = [_lines(one, width, 1, self._shape) for one in curves]
+        lines += [_lines(one, width, -1, self._shape) for one in curves]
         inner = [_colours(one) for one in curves]
         steps = np.concatenate(lines or [np.zeros((0, 2, self._image.ndim))])
         self._drawn = width
@@ -312,7 +312,7 @@ INSIDE = 0.49
 
 
 def _lines(
-    curve: _Curve, width: float, side: int, shape: tuple[int, ...]
+    curve: _Curve, width: float, side: int, shape: NDArray[np.intp]
 ) -> NDArray[Any]:
     """Return starts and directions of one line of a curve, (n, 2, ndim).
 
@@ -325,7 +325,7 @@ def _lines(
     length = np.maximum(np.hypot(*along.T), 1e-9)[:, None]
     more = along / length * width / 2
     starts = pieces.starts + pieces.outward * (side * width / 2) - more
-    low, high = -INSIDE, np.array(plane.shape(shape)) - 1 + INSIDE
+    low, high = -INSIDE, shape[list(plane.axes)] - 1 + INSIDE
     ends = np.clip(starts + along + 2 * more, low, high)
     starts = np.clip(starts, low, high)
     data = np.zeros((len(starts), 2, len(plane.steps)))
