@@ -331,7 +331,9 @@ class Keys:
         active = self._viewer.layers.selection.active
         working = [one for one in beside if active is not None and one._has(active)]
         started = [one for one in beside if one._layers is not None]
-        return max(working or started or beside, key=lambda one: one._turn)
+        found = max(working or started or beside, key=lambda one: one._turn)
+        found.use()
+        return found
 
     def _has(self, layer: Layer) -> bool:
         """Return whether a layer is one of those that are annotated."""
