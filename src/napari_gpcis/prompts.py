@@ -32,7 +32,7 @@ from napari_gpcis.session.saved import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -123,15 +123,36 @@ class SavedAnnotation:
         return tuple(sorted(number for number in found if number is not None))
 
     @property
+    def unfinished(self) -> tuple[SavedPlane, ...]:
+        """Planes with an object that is not finished."""
+        known = (plane for plane in self.planes if plane.sessions)
+        return tuple(one for one in known if one.sessions[-1].current.clicks)
+
+    @property
     def unfinished_clicks(self) -> int:
         """Number of clicks of objects that are not finished."""
-        last = (plane.sessions[-1] for plane in self.planes if plane.sessions)
-        return sum(len(session.current.clicks) for session in last)
+        return sum(len(one.sessions[-1].current.clicks) for one in self.unfinished)
 
     @property
     def amount(self) -> str:
         """Contents in words: objects, and clicks of unfinished ones."""
-        objects, clicks = len(self.ids), self.unfinished_clicks
+        return self.in_words(len(self.ids))
+
+    def count_objects(self, labels: Iterable[int]) -> int:
+        """Return how many objects are finished, those without clicks included.
+
+        Parameters
+        ----------
+        labels
+            The ids in the labels, unfinished ones and 0 as well.
+        """
+        unfinished = {plane.running for plane in self.planes}
+        drawn = {int(label) for label in labels if label > 0}
+        return len((drawn - unfinished) | {*self.ids})
+
+    def in_words(self, objects: int) -> str:
+        """Return the contents in words, with so many finished objects."""
+        clicks = self.unfinished_clicks
         parts = [_counted(objects, "object")] if objects or not clicks else []
         if clicks:
             parts.append(_counted(clicks, "click" if not objects else "further click"))

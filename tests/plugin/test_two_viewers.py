@@ -146,12 +146,10 @@ def test_two_widgets_in_one_viewer(second, errors) -> None:
     desk.until(lambda: (drawn.data == 1).any())
     assert len(desk.current.clicks) == 1
     np.testing.assert_array_equal(drawn.data > 0, disks(SHAPE, (Click(50, 60),)))
-    desk.robot.press(Qt.Key.Key_N)  # the key is that of the widget opened first
-    desk.settled(0)
-    assert widget.session.clicks
-    assert widget.controller.refused_keys
-    widget.buttons["accept"].click()
-    assert [done.id for done in widget.session.objects] == [1]
+    desk.robot.press(Qt.Key.Key_N)  # the key is for the widget whose clicks are active
+    desk.until(lambda: [done.id for done in widget.session.objects] == [1])
+    assert len(desk.current.clicks) == 1
+    assert not widget.controller.refused_keys
     desk.viewer.window.remove_dock_widget(desk.widget)
     desk.robot.click(image, (20, 20))
     desk.until(lambda: (drawn.data == 2).any())
@@ -184,3 +182,47 @@ def brightness(desk) -> int:
     window = desk.viewer.window._qt_window
     corner = QRect(desk.widget.mapTo(window, QPoint(2, 2)), QSize(2, 2))
     return window.grab(corner).toImage().pixelColor(0, 0).lightness()
+
+
+def test_two_widgets_in_a_viewer_share_its_keys(open_desk, errors) -> None:
+    """A key is for the widget on whose layers one works, or for the last used one."""
+    desk = open_desk(name="left")
+    image = desk.viewer.add_image(np.zeros(SHAPE, np.uint8), name="right")
+    proxy = desk.widget.viewer
+    other = GPCISWidget(proxy, lambda name: FakeSegmenter("b"))
+    desk.viewer.window.add_dock_widget(other, name="second")
+    assert other.controller.start(image)
+    desk.until(lambda: other.session is not None)
+    first, second = desk.controller.annotation, other.controller.annotation
+    labels = second.layers.labels.data
+    desk.robot.click(image, (30, 40))
+    desk.until(lambda: second.current.clicks and not second.current.busy)
+    assert not first.current.clicks
+    desk.robot.press(Qt.Key.Key_N)
+    desk.until(lambda: not second.current.clicks)
+    assert set(np.unique(labels)) == {0, 1}
+    desk.viewer.layers.selection.active = first.layers.positive
+    desk.robot.click(desk.image, (50, 60))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.settled(0)
+    assert set(np.unique(labels)) == {0, 1}
+    desk.viewer.layers.selection.active = image
+    desk.robot.press(Qt.Key.Key_U)
+    desk.until(lambda: len(second.current.clicks) == 1)
+    mine = desk.viewer.add_shapes(name="mine")
+    assert desk.viewer.layers.selection.active == mine
+    desk.robot.press(Qt.Key.Key_U)  # for the second, which was used last
+    desk.until(lambda: not second.current.clicks)
+    for widget in (desk.widget, other):
+        assert "(N)" in widget.buttons["accept"].text()
+        assert not widget.controller.refused_keys
+    desk.widget.shut_down()
+    desk.viewer.layers.selection.active = second.layers.positive
+    desk.robot.click(image, (30, 40))
+    desk.until(lambda: second.current.clicks and not second.current.busy)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.until(lambda: not second.current.clicks)
+    other.shut_down()
+    assert not desk.viewer.keymap
+    assert not errors

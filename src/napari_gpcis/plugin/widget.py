@@ -156,6 +156,9 @@ class GPCISWidget(Docked):
         self.notices = Notices(
             self.controller, objects.picking, objects.regrouping, self._annotate, self
         )
+        for panel in self.panels:
+            if isinstance(panel, SuperpixelsPanel):
+                self.notices.follow(panel.superpixels)
         self.status = Lines(2)
         self.help = _help_text()
         self._lay_out()
@@ -300,6 +303,7 @@ class GPCISWidget(Docked):
     # Reactions --------------------------------------------------------------------
 
     def _on_button(self, name: str) -> None:
+        self.controller.use_keys()
         self.controller.command(name)
 
     def _on_start(self) -> None:
@@ -348,9 +352,11 @@ class GPCISWidget(Docked):
         for row in table():
             button = self.buttons.get(row.command.name)
             if button is not None:
-                key = f" ({row.anywhere})" if row.anywhere else ""
+                refused = row.command.name in self.controller.refused_keys
+                anywhere = "" if refused else row.anywhere
+                key = f" ({anywhere})" if anywhere else ""
                 button.setText(f"{row.command.title}{key}")
-                keys = " or ".join(row.keys)
+                keys = " or ".join(filter(None, (anywhere, *row.on_points)))
                 button.setToolTip(KEYS.format(row.command.help, keys))
         back = BACK_TO_CLICKING.format(key_of("ready"))
         self.help.setText(f"{HELP}<br>{back}")

@@ -41,7 +41,7 @@ from napari_gpcis.plugin.saving.recovery_file import (
     unsaved_work,
 )
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.widget import NEW_LAYER
+from napari_gpcis.plugin.widget import NEW_LAYER, GPCISWidget
 from napari_gpcis.prompts import read_prompts, replay
 
 if TYPE_CHECKING:
@@ -674,8 +674,9 @@ def test_only_planes_that_changed_are_compressed_again(
             stack[changed, 4, 5] += 1
         packed = [packer.pack(place, stack[place]) for place in range(3)]
         for place in range(3):
-            made = unpack(packed[place], stack.dtype.str, (20, 30))
+            made = unpack(packed[place].pixels, stack.dtype.str, (20, 30))
             np.testing.assert_array_equal(made, stack[place])
+            assert packed[place].ids == {*np.unique(stack[place]).tolist()}
     assert compressed == [1200] * 4
 
 
@@ -789,6 +790,43 @@ def test_work_left_behind_waits_for_its_image_or_is_discarded(
     assert unsaved_work() == []
     assert keeping.banner.isHidden()
     keeping.end()
+
+
+def test_unsaved_work_of_a_stack_is_told_and_shown(
+    open_desk: Callable[..., Any],
+) -> None:
+    """Objects without clicks are work as well, and what is unfinished is gone to."""
+    desk = open_desk(np.zeros((9, 80, 100), np.uint8), name="stack")
+    desk.viewer.dims.set_current_step(0, 7)
+    desk.until(lambda: desk.current.plane.steps[0] == 7 and desk.current.session)
+    desk.labels.brush_size = 9
+    for label in (1, 2, 3):
+        desk.labels.paint((label, 10, 10), label)
+    desk.robot.click(desk.image, (7, 40, 50))
+    desk.settled(1)
+    mask = np.array(desk.labels.data[7])
+    autosaver = desk.widget.recovery.autosaver
+    amount = "3 objects, 1 further click"
+    assert autosaver.record.amount == amount
+    desk.widget.shut_down()
+    (found,) = unsaved_work()
+    assert found.amount == amount
+    widget = GPCISWidget(desk.widget.viewer, lambda name: FakeSegmenter())
+    desk.viewer.window.add_dock_widget(widget, name="again")
+    assert f"({amount}, " in widget.recovery.banner.text.text()
+    desk.viewer.dims.set_current_step(0, 2)
+    said: list[str] = []
+    widget.controller.status_changed.connect(said.append)
+    widget.recovery.banner.restore.click()
+    desk.until(lambda: unsaved_work() == [])
+    assert desk.viewer.dims.current_step[0] == 7
+    words = f"Restored: {amount}. An object is unfinished on plane 7."
+    desk.until(lambda: widget.session is not None and len(widget.session.clicks) == 1)
+    labels = widget.controller.annotation.layers.labels.data
+    desk.until(lambda: np.array_equal(labels[7] > 0, mask > 0))
+    assert [int(labels[plane].max()) for plane in (1, 2, 3)] == [1, 2, 3]
+    assert words in said
+    widget.shut_down()
 
 
 def test_a_damaged_recovery_file_is_left_alone(killed: np.ndarray) -> None:

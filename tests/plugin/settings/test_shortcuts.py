@@ -159,5 +159,8 @@ def test_keys_bound_by_others_are_told(
     qtbot.addWidget(widget)
     (panel,) = (one for one in widget.panels if isinstance(one, ShortcutsPanel))
     assert panel.message.text() == "Accept, next object: N is bound already."
+    button = widget.buttons["accept"]
+    assert button.text() == "Accept, next object"
+    assert button.toolTip().endswith("Key: Enter")
     assert set(panel.fields) == {command.name for command in COMMANDS} | {"ready"}
     widget.shut_down()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.annotation.controller import STROKING
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
-RIGHT = Qt.MouseButton.RightButton
+LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 SHAPE = (80, 100)
 
 
@@ -100,6 +103,37 @@ def test_each_stroke_is_one_step_of_undo(desk) -> None:
     desk.settled(2)
     assert desk.labels.data[50, 30] == 2
     assert desk.labels.data[24, 30] == 2  # it was erased, and that was undone
+
+
+@pytest.mark.parametrize("mode", ["paint", "erase"])
+def test_nothing_changes_below_a_stroke_that_is_being_drawn(desk, mode: str) -> None:
+    """Control-Z took the click back, and left the stroke as an object without one."""
+    desk.labels.mode = mode
+    before = desk.labels.data.copy()
+    canvas, robot = desk.robot._canvas, desk.robot
+    places = [robot.position(desk.image, point) for point in ((30, 20), (30, 45))]
+    QTest.mouseMove(canvas, places[0])
+    QApplication.processEvents()
+    QTest.mousePress(canvas, LEFT, pos=places[0])
+    QTest.mouseMove(canvas, places[1])
+    QApplication.processEvents()
+    drawn = desk.labels.data.copy()
+    assert (drawn != before).any()
+    for key in (Qt.Key.Key_U, Qt.Key.Key_N):
+        robot.press(key)
+        assert desk.controller.status == STROKING
+    robot.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert desk.controller.status == STROKING
+    desk.qtbot.wait(20)
+    np.testing.assert_array_equal(desk.labels.data, drawn)
+    assert len(desk.current.clicks) == 1
+    QTest.mouseRelease(canvas, LEFT, pos=places[1])
+    robot.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    np.testing.assert_array_equal(desk.labels.data, before)
+    assert len(desk.current.clicks) == 1
+    robot.press(Qt.Key.Key_U)
+    desk.settled(0)
+    assert not (desk.labels.data == 2).any()
 
 
 def test_clear_takes_it_away_and_undo_brings_it_back(desk) -> None:

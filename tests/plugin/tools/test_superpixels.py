@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 from scipy.ndimage import gaussian_filter
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.dock.notices import DRAWING, LET_GO, PAINTING_ON, STOP
+from napari_gpcis.plugin.annotation.controller import STROKING
+from napari_gpcis.plugin.dock.notices import (
+    DRAWING,
+    LET_GO,
+    PAINTING_ON,
+    PAINTING_SOON,
+    STOP,
+)
 from napari_gpcis.plugin.dock.panels import superpixels as texts
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -20,14 +29,19 @@ from napari_gpcis.plugin.tools.superpixels import outlined
 from napari_gpcis.plugin.tools.superpixels.outlined import Settings
 from napari_gpcis.plugin.tools.superpixels.painting import (
     AGAINST,
+    GIVEN_UP,
+    LEFT,
     NO_OBJECT,
     NOTHING,
     NOTHING_TO_SNAP,
+    SNAP_COMING,
+    SNAP_LEFT,
     SNAPPED,
     densely,
 )
+from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
-from napari_gpcis.superpixels import snap
+from napari_gpcis.superpixels import hierarchy, snap
 from napari_gpcis.superpixels.slic import COMPACTNESS
 
 ALT = Qt.KeyboardModifier.AltModifier
@@ -134,6 +148,26 @@ def test_strokes_on_a_clicked_object_stay_through_further_clicks(desk: Any) -> N
     for state in (disk, disk | added, (disk | added) & ~gone):
         desk.controller.command("redo")
         shows(desk, state)
+
+
+def test_nothing_is_undone_while_a_stroke_is_drawn(desk: Any) -> None:
+    first = crossed(desk, (20, 20))
+    desk.robot.click(desk.image, (20, 20))
+    shows(desk, first)
+    canvas = desk.robot._canvas
+    start, end = (desk.robot.position(desk.image, at) for at in ((60, 20), (60, 70)))
+    QTest.mouseMove(canvas, start)
+    QApplication.processEvents()
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
+    QTest.mouseMove(canvas, end)
+    QApplication.processEvents()
+    for key in (Qt.Key.Key_U, Qt.Key.Key_N):
+        desk.robot.press(key)
+        assert desk.controller.status == STROKING
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=end)
+    shows(desk, first | crossed(desk, (60, 20), (60, 70)))
+    desk.robot.press(Qt.Key.Key_U)
+    shows(desk, first)
 
 
 def test_clicks_stay_obeyed(desk: Any) -> None:
@@ -316,6 +350,83 @@ def test_snapping_has_superpixels_computed(open_desk: Any) -> None:
     desk.robot.press(Qt.Key.Key_G, SHIFT)
     desk.until(lambda: desk.controller.status == SNAPPED)
     assert not [one for one in desk.viewer.layers if "superpixels" in one.name]
+
+
+@pytest.fixture
+def slow(monkeypatch: Any) -> Any:
+    """Superpixels are computed once this event is set."""
+    gate, compute = threading.Event(), hierarchy.divide
+
+    def divide(*args: Any, **options: Any) -> Any:
+        assert gate.wait(60)
+        return compute(*args, **options)
+
+    monkeypatch.setattr("napari_gpcis.superpixels.hierarchy.divide", divide)
+    yield gate
+    gate.set()
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        (Qt.Key.Key_N, SNAP_LEFT),
+        (Qt.Key.Key_U, GIVEN_UP),
+        (Qt.Key.Key_Escape, GIVEN_UP),
+        (None, LEFT),
+    ],
+)
+def test_snapping_is_for_the_object_it_was_asked_for(
+    open_desk: Any, slow: Any, key: Any, words: str
+) -> None:
+    """It came to whatever was clicked when superpixels were there."""
+    desk = open_desk(np.stack([picture()] * 2))
+    said: list[str] = []
+    desk.controller.status_changed.connect(said.append)
+    tool = panel_of(desk).superpixels
+    desk.viewer.dims.set_current_step(0, 0)
+    desk.until(lambda: desk.current.plane.steps[0] == 0 and desk.current.session)
+    desk.robot.click(desk.image, (0, 40, 30))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_G, SHIFT)
+    assert desk.controller.status == SNAP_COMING
+    desk.robot.press(Qt.Key.Key_BracketLeft)
+    assert desk.controller.status == outlined.COMPUTING
+    step = 0
+    if key is None:
+        step = 1
+        desk.viewer.dims.set_current_step(0, 1)
+        desk.until(lambda: desk.current.plane.steps[0] == 1 and desk.current.session)
+    else:
+        desk.robot.press(key)
+    desk.until(lambda: words in said)
+    if key != Qt.Key.Key_N:  # the request went, not the object
+        known = desk.controller.annotation.known(Plane((1, 2), (0, 0, 0)))
+        assert len(known.clicks) == 1
+    desk.robot.click(desk.image, (step, 40, 75))
+    desk.settled(2 if words == GIVEN_UP else 1)
+    masks = np.array(desk.labels.data)
+    slow.set()
+    tool.shown = True
+    desk.until(lambda: tool.divided is not None)
+    desk.qtbot.wait(50)
+    np.testing.assert_array_equal(desk.labels.data, masks)
+    assert SNAPPED not in said
+
+
+def test_painting_says_that_superpixels_are_being_computed(
+    open_desk: Any, slow: Any
+) -> None:
+    desk = open_desk(picture())
+    banner = desk.widget.notices.banner
+    desk.robot.press(Qt.Key.Key_P, SHIFT)
+    assert banner.text.text() == PAINTING_SOON
+    desk.robot.click(desk.image, (40, 50))
+    desk.robot.press(Qt.Key.Key_G, SHIFT)  # there is no object yet
+    assert desk.controller.status == NOTHING_TO_SNAP
+    slow.set()
+    wait(desk)
+    assert banner.text.text() == DRAWING["superpixels"]
+    shows(desk, crossed(desk, (40, 50)))
 
 
 def test_planes_and_images_have_superpixels_of_their_own(open_desk: Any) -> None:

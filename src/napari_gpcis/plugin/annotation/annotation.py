@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,21 @@ from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
 from napari_gpcis.plugin.annotation.undo import UndoStack
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.labels.pixels import PAINTING
 from napari_gpcis.plugin.labels.writer import LabelsWriter
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.overlays import CurveLayer
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Hashable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from napari.components import ViewerModel
     from napari.layers import Image, Points
@@ -84,6 +93,8 @@ class Annotation(QObject):
         Classes of the objects, and the number of that of objects to come.
     notes
         How the objects came.
+    pressed
+        Whether a mouse button is down on the canvas.
     candidate_at : Callable, optional
         Returns the candidate that a first click on a plane corrects.
     give_way
@@ -139,8 +150,8 @@ class Annotation(QObject):
         self.candidate_at: Callable[[Plane, Click], Candidate | None] | None
         self.candidate_at = None
         self.give_way: list[Callable[[], bool]] = []
-        self._drawn = False
-        self._debouncer = Debouncer(self.enter_plane, parent=self)
+        self._drawn = self.pressed = False
+        self._debouncer = Debouncer(self._on_displayed, parent=self)
         self._connections = Connections()
         self.click_layers.changed.connect(self._on_points)
         self.click_layers.refused.connect(self._say)
@@ -154,10 +165,13 @@ class Annotation(QObject):
         for points in self._points:
             self._connections.connect(points.events.mode, self._on_active)
         self._connections.connect(layers.labels.events.paint, self._on_painted)
+        viewer.mouse_drag_callbacks.append(self._on_press)
 
     def close(self) -> None:
         """Stop; what is drawn in the labels layer stays, current objects as well."""
         self._connections.end()
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self._debouncer.cancel()
         self._worker.cancel(self._opening)
         for plane in self._planes.values():
@@ -377,6 +391,16 @@ class Annotation(QObject):
         return True
 
     @property
+    def stroking(self) -> bool:
+        """True while the mouse button is down to draw: by hand, or with a tool."""
+        if not self.pressed:
+            return False
+        labels, active = self.layers.labels, self._viewer.layers.selection.active
+        if active is not None and active == labels:
+            return str(labels.mode) in PAINTING
+        return self.click_layers.drawing is not None and self.clicking
+
+    @property
     def clicking(self) -> bool:
         """True if a click on the canvas is a click on an object."""
         active = self._viewer.layers.selection.active
@@ -406,6 +430,18 @@ class Annotation(QObject):
         self.current.synchronise()
         self.events.plane_entered.emit()
         self.events.plane_changed.emit()
+
+    def _on_displayed(self) -> None:
+        """Turn to the displayed plane, unless it is the one that was displayed.
+
+        The range of a slider changes with the layers, also of one without a plane.
+        """
+        current = self.current
+        if current is not None and current.session is not None:
+            with suppress(InputError):  # it is told on entering
+                if displayed_plane(self._viewer, self.image) == current.plane:
+                    return
+        self.enter_plane()
 
     def recall(self, plane: Plane, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts on a plane, at once or when it is displayed."""
@@ -478,6 +514,14 @@ class Annotation(QObject):
 
     def _on_step_made(self, plane: Plane, made: SavedSession) -> None:
         self.notes.add(plane, made.objects)
+
+    def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
+        """Take note that a mouse button is down, whatever layer is active."""
+        self.pressed = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self.pressed = False
 
     def _on_painted(self, event: Any) -> None:
         """Take note of what the user has drawn by hand."""

@@ -17,7 +17,13 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.write_mode import WriteOptions
 from napari_gpcis.plugin.settings.shortcuts import Keys
-from napari_gpcis.plugin.viewer.layers import claim_layers, fit_labels, lies_on
+from napari_gpcis.plugin.viewer.layers import (
+    claim_layers,
+    fit_labels,
+    lies_on,
+    unwrapped,
+)
+from napari_gpcis.plugin.viewer.overlays import answering_layer_event
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
@@ -121,6 +127,7 @@ class Controller(QObject):
         accepts
             Whether objects being clicked are accepted.
         """
+        image = unwrapped(image)
         try:
             note = "" if labels is None else fit_labels(labels, image)
             layers = claim_layers(self.viewer, image, labels)
@@ -138,7 +145,8 @@ class Controller(QObject):
         )
         self.annotation.say_once_open(words)
         self._watch(self.annotation)
-        self._keys.bind(layers)
+        self._keys.bind(layers, image)
+        self._keys.use()
         self.annotation.click_layers.select(self.viewer)
         self.started.emit(self.annotation)
         self.annotation.enter_plane()
@@ -168,10 +176,15 @@ class Controller(QObject):
     def command(self, name: str) -> None:
         """Run a command by its name, see :data:`.COMMANDS`.
 
+        None is run while a stroke is being drawn: it would change the object below.
+
         Commands that no other part has registered are methods of the displayed
         plane's :class:`.PlaneAnnotation`.
         """
         annotation = self.annotation
+        if annotation is not None and annotation.pressed and annotation.stroking:
+            annotation.say(STROKING)
+            return
         if annotation is not None:
             annotation.click_layers.settle()  # what was clicked before comes first
             if self.session is not None:
@@ -180,6 +193,10 @@ class Controller(QObject):
             self._commands[name]()
         elif annotation is not None and annotation.current is not None:
             getattr(annotation.current, name)()
+
+    def use_keys(self) -> None:
+        """Take note that this is the widget in use, for keys that several share."""
+        self._keys.use()
 
     def register(self, name: str, run: Callable[[], None]) -> None:
         """Let ``run`` carry out the command of this name."""
@@ -213,7 +230,9 @@ class Controller(QObject):
         annotation = self.annotation
         if annotation is None:
             return
-        if annotation.untouched:  # what was drawn before it began
+        if annotation.stroking:
+            annotation.say(STROKING)
+        elif annotation.untouched:  # what was drawn before it began
             getattr(annotation.layers.labels, direction)()
         elif direction == "redo" or not annotation.take_back_stroke():
             self.command(direction)
@@ -255,8 +274,8 @@ class Controller(QObject):
         return None if current is None else current.session
 
     @property
-    def refused_keys(self) -> list[str]:
-        """Keys that somebody else has bound in this viewer, in words."""
+    def refused_keys(self) -> dict[str, str]:
+        """Keys that somebody else has bound in this viewer, by command, in words."""
         return self._keys.refused
 
     @property
@@ -321,7 +340,8 @@ class Controller(QObject):
         names = {"image": annotation.image, **annotation.layers._asdict()}
         for role, layer in names.items():
             if layer == event.value:
-                self.stop(_GONE[role])
+                with answering_layer_event():
+                    self.stop(_GONE[role])
                 return
 
     def _check_unused(self, points: Points) -> None:
@@ -335,12 +355,17 @@ class Controller(QObject):
         """Watch image and labels, and pass on the news."""
         events = annotation.events
         annotation.message_changed.connect(self._tell)
+        events.clicking_changed.connect(self._on_clicking)
         events.plane_changed.connect(self.plane_changed)
         events.current_changed.connect(self.current_changed)
         for layer in (annotation.image, annotation.layers.labels):
             self._watched.connect(layer.events.data, self._on_new_data)
             for name in _PLACE_EVENTS:
                 self._watched.connect(layer.events[name], self._on_moved)
+
+    def _on_clicking(self, clicking: bool) -> None:
+        if clicking:
+            self._keys.use()
 
     def _on_new_data(self, event: Any) -> None:
         """Read a changed image anew, and replay the running clicks on it."""
@@ -381,6 +406,7 @@ class _Held:
         self.set(not self._on)
 
 
+STROKING = "Release the mouse button first: a stroke is being drawn."
 _PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine")
 _NO_FIT = (
     "Image and labels no longer have the same shape and place. Masks are kept; press "

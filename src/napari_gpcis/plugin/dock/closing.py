@@ -133,7 +133,7 @@ def ask(record: Record, panel: FilesPanel) -> bool:
     box = QMessageBox(panel)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle(TITLE)
-    box.setText(QUESTION.format(record.image_name, record.saved().amount))
+    box.setText(QUESTION.format(record.image_name, record.amount))
     box.setInformativeText(KEPT)
     kinds = QMessageBox.StandardButton
     box.setStandardButtons(kinds.Save | kinds.Discard | kinds.Cancel)

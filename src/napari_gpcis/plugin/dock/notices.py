@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.tools.objects.regrouping import Regrouping
     from napari_gpcis.plugin.tools.picking import Picking
+    from napari_gpcis.plugin.tools.superpixels.outlined import Superpixels
 
 OFF = "Clicks are off: another layer or tool is active."
 CLICK_AGAIN = "Click again"
@@ -56,6 +57,7 @@ DRAWING = {
     SUPERPIXELS: "Paint: clicks and strokes add superpixels.",
 }
 PAINTING_ON = "Paint: strokes change object {}."
+PAINTING_SOON = "Paint: the superpixels are being computed. Strokes wait for them."
 STOP, LET_GO = "Stop", "Let go"
 STOP_HELP = "Let clicks be clicks again. Escape does the same."
 LET_GO_HELP = "Choose this object no more: strokes begin new ones then."
@@ -168,6 +170,7 @@ class Notices(QObject):
         self._controller, self._picking = controller, picking
         self._regrouping = regrouping
         self._annotate = annotate
+        self._superpixels: Superpixels | None = None
         self._added: Image | None = None
         self._connections = Connections()
         layers = controller.viewer.layers.events
@@ -179,6 +182,11 @@ class Notices(QObject):
         picking.changed.connect(self.show_state)
         regrouping.changed.connect(self.show_state)
         self._end = follow(PREFERENCES.events.shortcuts, self._on_keys, self)
+
+    def follow(self, superpixels: Superpixels) -> None:
+        """Say while one paints whether superpixels are being computed."""
+        self._superpixels = superpixels
+        superpixels.changed.connect(self.show_state)
 
     def close(self) -> None:
         """Disconnect from the viewer and the preferences."""
@@ -227,6 +235,9 @@ class Notices(QObject):
         if chosen is not None and shape == SUPERPIXELS:
             text = PAINTING_ON.format(chosen[1])
             actions.insert(0, Action(LET_GO, LET_GO_HELP, self._picking.choose_none))
+        computed = self._superpixels
+        if shape == SUPERPIXELS and computed is not None and computed.part is not None:
+            text = PAINTING_SOON
         self.banner.show_notice(text, actions, BLUE)
 
     def _regrouping_text(self) -> str:

@@ -86,9 +86,9 @@ class RecoveryBanner(QWidget):
         self.say("")
         if not self.found:
             return
-        saved = self.found[0].saved
-        day = time.strftime("%d %B, %H:%M", time.localtime(self.found[0].when))
-        self.text.setText(FOUND.format(saved.image, saved.amount, day))
+        found = self.found[0]
+        day = time.strftime("%d %B, %H:%M", time.localtime(found.when))
+        self.text.setText(FOUND.format(found.saved.image, found.amount, day))
 
 
 class RecoveryManager(QObject):

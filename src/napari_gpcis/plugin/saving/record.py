@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ReferenceType, ref
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
@@ -53,6 +54,8 @@ class _ImageName(NamedTuple):
         return cls(image.name, source_of(image))
 
 
+MOST_COUNTED = 1 << 28
+"""Bytes of labels whose objects are counted at once."""
 FILE = "napari-gpcis-file"
 """Metadata of an image that was read here: its file."""
 
@@ -282,6 +285,17 @@ class Record(QObject):
         return SavedAnnotation(
             self.image_name, self._shape, tuple(planes), labels_file, self.classes
         )
+
+    @property
+    def amount(self) -> str:
+        """Contents in words: objects, drawn by hand as well, and further clicks.
+
+        In labels that take long to look through, objects without clicks do not count.
+        """
+        saved = self.saved()
+        if self._labels is None or self._labels.data.nbytes > MOST_COUNTED:
+            return saved.amount
+        return saved.in_words(saved.count_objects(np.unique(self._labels.data)))
 
     @property
     def classes(self) -> ClassedObjects:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -60,6 +60,8 @@ class Recovered:
         File of the image, if it came from one.
     when
         Seconds since 1970 at which it was written.
+    objects
+        Number of finished objects, those without clicks included.
     """
 
     file: Path
@@ -68,6 +70,12 @@ class Recovered:
     dtype: str
     source: str
     when: float
+    objects: int
+
+    @property
+    def amount(self) -> str:
+        """Contents in words: objects, and clicks of unfinished ones."""
+        return self.saved.in_words(self.objects)
 
     def labels(self) -> NDArray[np.int32]:
         """Return the labels of the whole image; planes that were not kept are empty.
@@ -162,7 +170,8 @@ def read_recovery(file: Path) -> Recovered:
         planes = tuple(_place(axes, steps) for axes, steps in data["planes"])
         source, when = str(data["source"]), float(data["when"])
         dtype = np.dtype(str(data["dtype"])).str
-        return Recovered(file, saved, planes, dtype, source, when)
+        objects = int(data.get("objects", len(saved.ids)))
+        return Recovered(file, saved, planes, dtype, source, when, objects)
 
 
 @contextmanager
@@ -196,16 +205,18 @@ def write_recovery(
     The user may draw meanwhile: then a pixel is kept as it was, or as it is now.
     """
     places = _places(saved, labels, axes)
+    packed = [
+        packer.pack(place, labels[SavedPlane(*place, ()).index]) for place in places
+    ]
+    arrays = {f"plane_{number}": one.pixels for number, one in enumerate(packed)}
+    ids: set[int] = set().union(*(one.ids for one in packed))
     head = {
         "saved": json.loads(saved.to_json()),
         "planes": places,
         "dtype": labels.dtype.str,
         "source": source,
         "when": time.time(),
-    }
-    arrays = {
-        f"plane_{number}": packer.pack(place, labels[SavedPlane(*place, ()).index])
-        for number, place in enumerate(places)
+        "objects": saved.count_objects(ids),
     }
     arrays[_HEAD] = np.array(json.dumps(head))
     with suppress(_GivenUpError), replacing(file) as temporary:
@@ -260,14 +271,21 @@ _FAST = 1
 """Level of zlib: labels shrink to less than a hundredth with the least effort too."""
 
 
+class Packed(NamedTuple):
+    """Pixels of a plane in row-major order, compressed with zlib, and its ids."""
+
+    pixels: NDArray[np.uint8]
+    ids: frozenset[int]
+
+
 class Packer:
     """Compressor of planes that remembers its results."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, tuple[_Sums, NDArray[np.uint8]]] = {}
+        self._known: dict[Hashable, tuple[_Sums, Packed]] = {}
 
-    def pack(self, place: Hashable, plane: NDArray[Any]) -> NDArray[np.uint8]:
-        """Return the pixels of a plane in row-major order, compressed with zlib.
+    def pack(self, place: Hashable, plane: NDArray[Any]) -> Packed:
+        """Return the pixels of a plane, compressed.
 
         Parameters
         ----------
@@ -280,8 +298,9 @@ class Packer:
         sums = zlib.crc32(copy.data), zlib.adler32(copy.data)
         known = self._known.get(place)
         if known is None or known[0] != sums:
-            packed = np.frombuffer(zlib.compress(copy.data, _FAST), np.uint8)
-            known = self._known[place] = sums, packed
+            pixels = np.frombuffer(zlib.compress(copy.data, _FAST), np.uint8)
+            ids = frozenset(np.unique(copy).tolist())
+            known = self._known[place] = sums, Packed(pixels, ids)
         return known[1]
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.checkpoints import find_checkpoint
@@ -17,7 +18,13 @@ from napari_gpcis.plugin.viewer.layers import (
     new_labels,
     replace_layer,
 )
-from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
+from napari_gpcis.plugin.viewer.planes import (
+    Plane,
+    bring_into_view,
+    displayed_plane,
+    full_resolution,
+    layer_shape,
+)
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay
 from napari_gpcis.session.saved import fingerprint, prompts_of
 
@@ -112,8 +119,13 @@ class Restorer(QObject):
         if image is not None and found is not None:
             if not self.show(found, image, from_file=self._from_file):
                 return
-            self.said.emit(found.note)
+            words = " ".join(filter(None, (found.note, _unfinished_on(found.saved))))
+            self.said.emit(words)
+            annotation = self._controller.annotation
+            if annotation is not None:
+                annotation.say_once_open(words)
             if recovered is not None:
+                show_info(found.note)  # whatever page of the widget is seen
                 self.recovered.emit(recovered)
 
     def show(self, found: Restored, image: Image, *, from_file: bool) -> bool:
@@ -146,34 +158,58 @@ class Restorer(QObject):
         if not self._controller.start(image, layer, accepts=others):
             self._viewer.layers.remove(layer)
             return False
-        self._put_below_clicks(layer)
         if before is not None:
             replace_layer(self._viewer, before, layer)
         annotation = self._controller.annotation
         if annotation is None or self._autosaver.record is None:
             return False
         self._autosaver.record.add_earlier(saved, clicks=True)
-        for plane in saved.planes:
-            running = plane.sessions[-1].current if plane.sessions else None
-            if running is not None and running.clicks:
-                shape = plane.sessions[-1].shape
-                prompts = prompts_of(running, shape)
-                place = Plane(plane.axes, plane.steps)
-                annotation.recall(place, prompts, running.threshold)
+        for plane in saved.unfinished:
+            running, shape = plane.sessions[-1].current, plane.sessions[-1].shape
+            prompts = prompts_of(running, shape)
+            place = Plane(plane.axes, plane.steps)
+            annotation.recall(place, prompts, running.threshold)
+        self._show_unfinished(saved, layer, image)
         annotation.enter_plane()
         self._autosaver.record.changed.emit()
         if from_file:
             self._autosaver.record.settle(self._autosaver.record.version)
         return True
 
-    def _put_below_clicks(self, layer: Labels) -> None:
-        """Move the labels below the clicks, which they would hide."""
-        annotation, layers = self._controller.annotation, self._viewer.layers
-        if annotation is not None:
-            clicks = annotation.layers.positive, annotation.layers.negative
-            lowest = min(layers.index(points) for points in clicks)
-            if layers.index(layer) > lowest:
-                layers.move(layers.index(layer), lowest)
+    def _show_unfinished(
+        self, saved: SavedAnnotation, labels: Labels, image: Image
+    ) -> None:
+        """Show a plane with an unfinished object, unless one is shown already."""
+        planes = [Plane(one.axes, one.steps) for one in saved.unfinished]
+        try:
+            shown = displayed_plane(self._viewer, image)
+        except InputError:  # in 3-D
+            return
+        there = [one for one in planes if one.axes == shown.axes]
+        if there and shown not in planes:
+            place = planes.index(there[0])
+            clicks = saved.unfinished[place].sessions[-1].current.clicks
+            rows, cols = zip(*(click.pixel for click in clicks), strict=True)
+            box = min(rows), min(cols), max(rows) + 1, max(cols) + 1
+            bring_into_view(
+                self._viewer, image, labels, there[0], box, centred=False, zooms=False
+            )
+
+
+def _unfinished_on(saved: SavedAnnotation) -> str:
+    """Return on which planes of a stack unfinished objects are; else nothing."""
+    found = saved.unfinished
+    if len(saved.shape) < 3 or not found:
+        return ""
+    names = [
+        ", ".join(
+            str(step) for axis, step in enumerate(one.steps) if axis not in one.axes
+        )
+        for one in found
+    ]
+    if len(names) == 1:
+        return UNFINISHED_ON.format(names[0])
+    return UNFINISHED_ON_ALL.format("; ".join(names))
 
 
 def _target(image: Image) -> Target:
@@ -183,6 +219,9 @@ def _target(image: Image) -> Target:
 
 
 SHOWN_IDS = 8
+RESTORED = "Restored: {}."
+UNFINISHED_ON = "An object is unfinished on plane {}."
+UNFINISHED_ON_ALL = "Objects are unfinished on the planes {}."
 
 
 class Target(NamedTuple):
@@ -256,7 +295,7 @@ def restore_unsaved(
     """Read unsaved work from its recovery file (on the thread)."""
     _check_shape(recovered.saved, image)
     labels = without_unfinished(recovered.saved, recovered.labels())
-    return Restored(recovered.saved, labels, "")
+    return Restored(recovered.saved, labels, RESTORED.format(recovered.amount))
 
 
 def restore_file(
@@ -336,6 +375,10 @@ def _note(
     """Return a message that compares replayed masks with the saved ones."""
     count = len(saved.ids)
     opened = f"Opened the clicks of {count} object{'' if count == 1 else 's'}"
+    if finished is not None:
+        drawn = saved.count_objects(np.unique(finished)) - count
+        if drawn:
+            opened += f", and {drawn} more without clicks"
     others = _other_models(saved, model)
     if others:
         opened += f", made with {others}; {model.name} is in use and may differ"

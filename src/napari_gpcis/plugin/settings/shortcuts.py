@@ -9,7 +9,9 @@ keys stay.
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
 
 from app_model import Application
 from app_model.types import KeyCode
@@ -20,11 +22,13 @@ from napari.utils.key_bindings import coerce_keybinding
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.settings.commands import COMMANDS, READY_KEY, Command
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
+from napari_gpcis.plugin.viewer.layers import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from napari.components import ViewerModel
+    from napari.layers import Layer
     from qtpy.QtCore import QObject
 
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
@@ -231,8 +235,15 @@ def _is_changed(row: Shortcut) -> bool:
     )
 
 
+_KEYS: WeakSet[Keys] = WeakSet()
+_TURNS = count(1)
+
+
 class Keys:
-    """Key bindings of all commands in one viewer.
+    """Key bindings of all commands of one widget in a viewer.
+
+    Widgets in one viewer share its keys: they are for the widget on whose layers the
+    user works, that is, one of them is active, or else for the one that was used last.
 
     Parameters
     ----------
@@ -247,7 +258,7 @@ class Keys:
     Attributes
     ----------
     refused
-        Messages about keys that were bound already.
+        Messages about keys that were bound already, by the name of their command.
     hold
         Begins and ends a command that lasts as long as its key is held.
     """
@@ -261,19 +272,33 @@ class Keys:
         parent: QObject,
     ) -> None:
         self._viewer = viewer
+        self._own = unwrapped(viewer)  # the same for all widgets in it
+        self._turn = 0
         self._run = run
         self._ready = ready
         self._run_in_labels = run_in_labels
         self.hold: Callable[[str, bool], None] = lambda *_: None
         self._layers: AnnotationLayers | None = None
+        self._image: Image | None = None
         self._taken: list[tuple[Any, str]] = []
-        self.refused: list[str] = []
+        self.refused: dict[str, str] = {}
         self._bind_all()
+        _KEYS.add(self)
         self._end = follow(PREFERENCES.events.shortcuts, self._on_changed, parent)
 
-    def bind(self, layers: AnnotationLayers) -> None:
-        """Bind the keys of the points layers, and undo on the labels layer."""
-        self._layers = layers
+    def use(self) -> None:
+        """Take note that the widget is used now."""
+        self._turn = next(_TURNS)
+
+    def bind(self, layers: AnnotationLayers, image: Image) -> None:
+        """Bind the keys of the points layers, and undo on the labels layer.
+
+        Parameters
+        ----------
+        layers, image
+            Layers on which the keys of the viewer are for this widget.
+        """
+        self._layers, self._image = layers, image
         for row in table():
             for key in row.on_points:
                 for layer in (layers.positive, layers.negative):
@@ -283,34 +308,74 @@ class Keys:
 
     def unbind(self) -> None:
         """Give back the keys of the layers."""
-        self._layers = None
+        self._layers = self._image = None
         self._give_back(self._on_viewer)
 
     def close(self) -> None:
-        """Give back all keys."""
+        """Give back all keys; other widgets in the viewer take theirs."""
         self._end()
         self._give_back(0)
+        _KEYS.discard(self)
+        for other in self._beside:
+            other._on_changed()
+
+    @property
+    def _beside(self) -> list[Keys]:
+        """The keys of all widgets in the viewer."""
+        return [one for one in _KEYS if one._own is self._own]
+
+    @property
+    def _addressed(self) -> Keys:
+        """The keys of the widget that a key of the viewer is for."""
+        beside = self._beside
+        active = self._viewer.layers.selection.active
+        working = [one for one in beside if active is not None and one._has(active)]
+        started = [one for one in beside if one._layers is not None]
+        found = max(working or started or beside, key=lambda one: one._turn)
+        found.use()
+        return found
+
+    def _has(self, layer: Layer) -> bool:
+        """Return whether a layer is one of those that are annotated."""
+        layers = self._layers
+        return layers is not None and layer in (*layers, self._image)
 
     def _bind_all(self) -> None:
         """Bind the keys of the viewer."""
         self.refused.clear()
+        shared = {
+            spelt(key)
+            for other in self._beside
+            for owner, key in other._taken
+            if owner is other._viewer
+        }
         for row in table():
-            if row.anywhere:
-                run = self._runner(row.command)
+            if row.anywhere and spelt(row.anywhere) not in shared:
+                run = self._shared_runner(row.command)
                 if not self._take(self._viewer, row.anywhere, run):
                     message = f"{row.command.title}: {row.anywhere} is bound already."
-                    self.refused.append(message)
+                    self.refused[row.command.name] = message
         self._on_viewer = len(self._taken)
 
     def _on_changed(self, *_: Any) -> None:
         """Bind other keys, at once."""
-        layers = self._layers
+        layers, image = self._layers, self._image
         self._give_back(0)
         self._bind_all()
-        if layers is not None:
-            self.bind(layers)
+        if layers is not None and image is not None:
+            self.bind(layers, image)
+
+    def _shared_runner(self, command: Command) -> Callable[..., Any]:
+        """Return what a key of the viewer runs: the command of the widget in use."""
+        if command.held:
+            return self._holder(command.name)
+        if command.name == READY.name:
+            return lambda *_: self._addressed._ready()
+        name = command.name  # an undo needs few calls
+        return lambda *_: (self if len(_KEYS) == 1 else self._addressed)._run(name)
 
     def _runner(self, command: Command) -> Callable[..., Any]:
+        """Return what runs a command of this widget."""
         name = command.name
         if command.held:
             return self._holder(name)
@@ -322,9 +387,10 @@ class Keys:
         """Return what napari runs as a key is pressed, and goes on with at its end."""
 
         def held(*_: Any) -> Iterator[None]:
-            self.hold(name, True)
+            addressed = self._addressed
+            addressed.hold(name, True)
             yield
-            self.hold(name, False)
+            addressed.hold(name, False)
 
         return held
 

@@ -6,9 +6,10 @@ the user may rename and reorder them at will.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+from napari.layers import Labels, Points
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.viewer.palette import colormap_of, colours_for
@@ -17,8 +18,10 @@ from napari_gpcis.session.labels import MAX_ID
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Layer, Points
+    from napari.layers import Image, Layer
     from numpy.typing import NDArray
+
+_Layer = TypeVar("_Layer", Labels, Points)
 
 MARK = "napari-gpcis"
 """Key in a layer's metadata under which its role is noted."""
@@ -242,7 +245,16 @@ def claim_layers(
         check_room(labels, int(labels.data.max(initial=0)))
     negative = _own(viewer, "negative", image) or _new_points(viewer, image, False)
     positive = _own(viewer, "positive", image) or _new_points(viewer, image, True)
-    return AnnotationLayers(positive, negative, labels)
+    return AnnotationLayers(positive, negative, unwrapped(labels))
+
+
+def unwrapped(layer: Any) -> Any:
+    """Return a layer or viewer without the proxy through which plugins get it.
+
+    A script that puts a proxy back into the layer list, after its layer was removed,
+    makes Qt crash. So proxies are not handed on.
+    """
+    return getattr(layer, "__wrapped__", layer)
 
 
 def annotated_labels(viewer: ViewerModel, image: Layer) -> Labels | None:
@@ -302,9 +314,10 @@ def new_labels(
 ) -> Labels:
     """Add an int32 labels layer of the image's shape (never its world extent).
 
-    It takes over ``data``, without copying it, or is empty.
+    It takes over ``data``, without copying it, or is empty. It lies below the clicks on
+    the image, which it would hide.
     """
-    return viewer.add_labels(
+    layer = Labels(
         np.zeros(layer_shape(image), dtype=np.int32) if data is None else data,
         name=f"{image.name} objects",
         metadata=_mark("labels", image),
@@ -312,13 +325,14 @@ def new_labels(
         opacity=OBJECT_OPACITY,
         **geometry(image),
     )
+    return _added(viewer, layer, ("positive", "negative"), image)
 
 
 def _new_points(viewer: ViewerModel, image: Layer, positive: bool) -> Points:
     """Add an empty points layer; its points keep their size on the screen."""
     sign = "positive" if positive else "negative"
     colour = POSITIVE_COLOUR if positive else NEGATIVE_COLOUR
-    return viewer.add_points(
+    layer = Points(
         np.empty((0, image.ndim)),
         ndim=image.ndim,
         name=f"{sign} clicks on {image.name}",
@@ -331,3 +345,14 @@ def _new_points(viewer: ViewerModel, image: Layer, positive: bool) -> Points:
         canvas_size_limits=ON_SCREEN,
         **geometry(image),
     )
+    return _added(viewer, layer, () if positive else ("positive",), image)
+
+
+def _added(
+    viewer: ViewerModel, layer: _Layer, above: tuple[str, ...], image: Layer
+) -> _Layer:
+    """Add a layer on top of all, but below the image's layers of some roles."""
+    others = [other for role in above if (other := _own(viewer, role, image))]
+    places = [viewer.layers.index(other) for other in others]
+    viewer.layers.insert(min(places, default=len(viewer.layers)), layer)
+    return layer

@@ -7,17 +7,19 @@ when the annotation stops.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Vectors
 from napari.settings import get_settings
 from napari.utils.colormaps.standardize_color import transform_color
+from qtpy.QtCore import QTimer
 
 from napari_gpcis.inference.resampling import from_grid
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.viewer.layers import MARK, geometry
-from napari_gpcis.plugin.viewer.planes import camera_of
+from napari_gpcis.plugin.viewer.planes import camera_of, layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,11 +60,34 @@ def put(viewer: ViewerModel, layer: Layer, below: Layer) -> None:
         viewer.layers.insert(viewer.layers.index(below), layer)
 
 
+_LATER: list[bool] = []
+"""As many entries as events of layer lists are being answered."""
+
+
+@contextmanager
+def answering_layer_event() -> Iterator[None]:
+    """Let layers that are taken away meanwhile go at the next turn of the event loop.
+
+    While napari removes layers it counts on that nobody else removes one: whoever
+    selects all layers and deletes them would end with an error, a slice that is deleted
+    would take other layers with it.
+    """
+    _LATER.append(True)
+    try:
+        yield
+    finally:
+        _LATER.pop()
+
+
 def take_away(viewer: ViewerModel, layer: Layer) -> None:
     """Remove a layer if it is still there; what is active stays active."""
-    if layer in viewer.layers:
-        with _same_selection(viewer):
-            viewer.layers.remove(layer)
+    if layer not in viewer.layers:
+        return
+    if _LATER:
+        QTimer.singleShot(0, partial(take_away, viewer, layer))
+        return
+    with _same_selection(viewer):
+        viewer.layers.remove(layer)
 
 
 def same_place(image: Layer) -> dict[str, Any]:
@@ -148,6 +173,7 @@ class CurveLayer:
     def __init__(self, viewer: ViewerModel, image: Image, below: Layer) -> None:
         self._viewer = viewer
         self._image = image
+        self._shape = np.array(layer_shape(image))
         self._below = below
         self._layer: Vectors | None = None
         self._curves: dict[str, _Curve] = {}
@@ -249,8 +275,8 @@ class CurveLayer:
         if layer is None or layer not in self._viewer.layers:
             return
         width, curves = self._width(), [*self._curves.values()]
-        lines = [_lines(one, width, 1) for one in curves]
-        lines += [_lines(one, width, -1) for one in curves]
+        lines = [_lines(one, width, 1, self._shape) for one in curves]
+        lines += [_lines(one, width, -1, self._shape) for one in curves]
         inner = [_colours(one) for one in curves]
         steps = np.concatenate(lines or [np.zeros((0, 2, self._image.ndim))])
         self._drawn = width
@@ -281,20 +307,31 @@ class CurveLayer:
         return WIDTH / max(1e-9, float(camera.zoom) * scale)
 
 
-def _lines(curve: _Curve, width: float, side: int) -> NDArray[Any]:
+INSIDE = 0.49
+"""Pixels from the centres of the outermost pixels within which curves are drawn."""
+
+
+def _lines(
+    curve: _Curve, width: float, side: int, shape: NDArray[np.intp]
+) -> NDArray[Any]:
     """Return starts and directions of one line of a curve, (n, 2, ndim).
 
     The pieces are a little longer than they are, so that there are no gaps between.
+    They end inside an image of this shape: from what lies beside it napari would make
+    further steps of its sliders, on which there is no plane.
     """
     plane, pieces = curve.plane, curve.segments
     along = pieces.ends - pieces.starts
     length = np.maximum(np.hypot(*along.T), 1e-9)[:, None]
     more = along / length * width / 2
     starts = pieces.starts + pieces.outward * (side * width / 2) - more
+    low, high = -INSIDE, shape[list(plane.axes)] - 1 + INSIDE
+    ends = np.clip(starts + along + 2 * more, low, high)
+    starts = np.clip(starts, low, high)
     data = np.zeros((len(starts), 2, len(plane.steps)))
     data[:, 0] = plane.steps
     data[:, 0, list(plane.axes)] = starts
-    data[:, 1, list(plane.axes)] = along + 2 * more
+    data[:, 1, list(plane.axes)] = ends - starts
     return data
 
 

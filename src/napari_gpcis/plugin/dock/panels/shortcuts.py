@@ -106,7 +106,8 @@ class ShortcutsPanel(Panel):
             keys = " ".join((row.anywhere or "-", *row.on_points))
             self.fields[row.command.name].setText(keys)
         problems = [row.problem for row in rows if row.problem]
-        self.message.setText("\n".join([*problems, *self.controller.refused_keys]))
+        refused = self.controller.refused_keys.values()
+        self.message.setText("\n".join([*problems, *refused]))
 
 
 class _KeyEdit(QLineEdit):

@@ -55,6 +55,8 @@ WAIT = 400
 """Milliseconds after a change of the settings: further ones may follow."""
 COLOUR, OPACITY = "#00e5ff", 0.5
 """Colour of the outlines."""
+NONE = "There are no superpixels: show them first."
+COMPUTING = "The superpixels are being computed: try again once they are there."
 ZOOM_IN = (
     "Zoom in first: superpixels are computed for up to four million pixels at once."
 )
@@ -280,7 +282,7 @@ class Superpixels(Tool):
     def step(self, by: int) -> None:
         """Go to larger superpixels, or to smaller ones, at once."""
         if self.divided is None:
-            self.say("There are no superpixels: show them first.")
+            self.say(NONE if self.part is None else COMPUTING)
             return
         before, last = self.level, len(self.divided.hierarchy.counts) - 1
         self.level = min(max(before + by, 0), last)

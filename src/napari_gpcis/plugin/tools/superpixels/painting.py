@@ -41,8 +41,13 @@ COMING = (
     "The superpixels are being computed: the stroke is painted once they are there."
 )
 MISSING = "There are no superpixels to paint with. {}"
-LEFT = "Strokes that waited were given up, since another plane is shown."
-GIVEN_UP = "The strokes that waited are given up."
+NO_SUPERPIXELS = "There are no superpixels to snap to. {}"
+LEFT = "What waited for superpixels was given up, since another plane is shown."
+GIVEN_UP = "What waited for superpixels is given up."
+SNAP_COMING = (
+    "The superpixels are being computed: the border is moved once they are there."
+)
+SNAP_LEFT = "Snap was given up: its object is no longer the one you work on."
 BESIDE = "There are no superpixels: press Compute again with this part in view."
 NO_OBJECT = "Nothing to take away from: choose an object, or paint one first."
 AGAINST = "A click holds that superpixel: delete the click to change it."
@@ -79,12 +84,28 @@ class Stroke(NamedTuple):
     pixels: tuple[Box, Mask] | None
 
 
+class SnapRequest(NamedTuple):
+    """Wish to move the border of an object, once superpixels are there.
+
+    Attributes
+    ----------
+    plane
+        The plane.
+    target
+        The object: see `_target`.
+    """
+
+    plane: Plane
+    target: object
+
+
 class SuperpixelPainting(Tool):
     """Adds the superpixels that strokes cross to an object, or takes them from it.
 
     The object is the current one, or else the chosen finished one. Without either, a
     stroke that begins on a finished object chooses it, where a click would; any other
-    begins an object. Strokes that come before the superpixels wait for them.
+    begins an object. Strokes, and wishes to snap, that come before the superpixels wait
+    for them, in order.
 
     Parameters
     ----------
@@ -113,10 +134,10 @@ class SuperpixelPainting(Tool):
         self._crossed: set[int] = set()
         self._path = 0  # points of the stroke that were looked at
         self._hovered: tuple[int, bool] | None = None
-        self._waiting: list[Stroke] = []
+        self._waiting: list[Stroke | SnapRequest] = []
         self._mouse, self._news = Connections(), Connections()
-        self._soon = Debouncer(self._paint_waiting, parent=self)
-        self._snaps = self._shows = False
+        self._soon = Debouncer(self._do_waiting, parent=self)
+        self._shows = False
         superpixels.ready.connect(self._on_ready)
         superpixels.changed.connect(self._on_changed)
         controller.register("snap", self.snap)
@@ -141,7 +162,7 @@ class SuperpixelPainting(Tool):
         """Paint no more."""
         self._ignore_mouse(annotation)
         self._drop_waiting()
-        self._snaps = self._shows = False
+        self._shows = False
         self._superpixels.needed = False
         annotation.curves.clear(CURVE)
 
@@ -169,8 +190,9 @@ class SuperpixelPainting(Tool):
     @property
     def _needs(self) -> bool:
         """True if superpixels are to be there."""
-        unpainted = any(stroke.pixels is None for stroke in self._waiting)
-        return self.on or self._snaps or unpainted
+        return self.on or any(
+            isinstance(one, SnapRequest) or one.pixels is None for one in self._waiting
+        )
 
     def _ignore_mouse(self, annotation: Annotation) -> None:
         self._mouse.end()
@@ -407,10 +429,10 @@ class SuperpixelPainting(Tool):
         held, pixels = divided.region(self._superpixels.level, ids)
         return mask & ~_within(pixels, held, box)
 
-    # Strokes that wait ------------------------------------------------------------
+    # What waits -------------------------------------------------------------------
 
-    def _wait(self, stroke: Stroke) -> None:
-        """Paint a stroke once superpixels, and the mask before, are there."""
+    def _wait(self, wish: Stroke | SnapRequest) -> None:
+        """Paint or snap once superpixels, and the mask before, are there."""
         annotation = self.annotation
         if annotation is None:
             return
@@ -418,32 +440,76 @@ class SuperpixelPainting(Tool):
             events = annotation.events
             for signal in (events.accepted, events.predicted, events.plane_entered):
                 self._news.connect(signal, self._on_news)
+            for signal in (events.clicks_changed, events.objects_changed):
+                self._news.connect(signal, self._on_news)
+            if self.picking is not None:
+                self._news.connect(self.picking.changed, self._on_news)
             annotation.undo_stack.interrupts.append(self._interrupt)
-        self._waiting.append(stroke)
-        if stroke.pixels is None:
+        self._waiting.append(wish)
+        if isinstance(wish, SnapRequest) and self._divided is None:
+            self.say(SNAP_COMING)
+        elif isinstance(wish, Stroke) and wish.pixels is None:
             self.say(COMING)
 
     def _on_news(self, *_: Any) -> None:
         self._soon.throttle()
 
-    def _paint_waiting(self) -> None:
-        """Paint what waits, in order."""
+    def _do_waiting(self) -> None:
+        """Do what waits, in order."""
+        current = self.current
+        self._drop_lost_snaps(current)
         while self._waiting:
-            current, stroke = self.current, self._waiting[0]
+            current, wish = self.current, self._waiting[0]
             if current is None or current.accepting:
                 return
-            if stroke.plane != current.plane:
+            if wish.plane != current.plane:
                 self._drop_waiting()
-                self.say(LEFT)
-                if self.annotation is not None and current.session is None:
-                    self.annotation.say_once_open(LEFT)
+                self._say_left(current, LEFT)
                 return
-            pixels = stroke.pixels or self._crossed_by(stroke)
+            if isinstance(wish, SnapRequest):
+                if self._divided is None and not self._superpixels.problem:
+                    return
+                self._waiting.pop(0)
+                self._snap_now(current)
+                continue
+            pixels = wish.pixels or self._crossed_by(wish)
             if pixels is None:
                 return
             self._waiting.pop(0)
-            self._paint(current, stroke, *pixels)
+            self._paint(current, wish, *pixels)
         self._drop_waiting()
+
+    def _drop_lost_snaps(self, current: PlaneAnnotation | None) -> None:
+        """Forget wishes for objects of the displayed plane that are not worked on."""
+        if current is None:
+            return
+        target = self._target(current)
+        kept = [
+            one
+            for one in self._waiting
+            if isinstance(one, Stroke)
+            or one.plane != current.plane
+            or one.target == target
+        ]
+        if len(kept) < len(self._waiting):
+            self._waiting[:] = kept
+            self._say_left(current, SNAP_LEFT)
+
+    def _say_left(self, current: PlaneAnnotation, words: str) -> None:
+        """Tell what was given up, also once the plane is open."""
+        self.say(words)
+        if self.annotation is not None and current.session is None:
+            self.annotation.say_once_open(words)
+
+    def _target(self, current: PlaneAnnotation) -> object:
+        """Return what tells the current object from others, or else the chosen one.
+
+        ``None`` if there is neither.
+        """
+        running = current.current
+        if running.clicks:
+            return running, running.began
+        return self._chosen(current) or None
 
     def _crossed_by(self, stroke: Stroke) -> tuple[Box, Mask] | None:
         """Return the superpixels that a stroke crosses; ``None`` if there are none.
@@ -476,7 +542,7 @@ class SuperpixelPainting(Tool):
                 self._superpixels.needed = self._needs
 
     def _interrupt(self) -> bool:
-        """Give up strokes that wait; return whether there were some."""
+        """Give up what waits; return whether there was something."""
         waited = bool(self._waiting)
         self._drop_waiting()
         if waited:
@@ -488,32 +554,33 @@ class SuperpixelPainting(Tool):
     def snap(self) -> None:
         """Move the border of the current object, or the chosen one, to superpixels.
 
-        They are computed first if need be.
+        They are computed first if need be. The wish holds for this object alone: it is
+        given up if that is accepted, taken back, cancelled or left meanwhile.
         """
         current = self.current
         if current is None:
             return
-        if not (current.current.clicks or self._chosen(current)):
+        target = self._target(current)
+        if target is None:
             self.say(NOTHING_TO_SNAP)
-            return
-        if self._divided is None:
-            self._snaps = True
-            self._superpixels.needed = True
-            self.say("The superpixels are being computed ...")
-            return
-        self._snap(current, self._divided)
+        elif self._divided is None or self._waiting:
+            self._wait(SnapRequest(current.plane, target))
+            if self._divided is None and self._superpixels.part is None:
+                self._superpixels.needed = True
+        else:
+            self._snap(current, self._divided)
 
     def _on_ready(self) -> None:
         """Do what was asked for before superpixels were there."""
         if self._waiting:
             self._soon.throttle()
-        if not self._snaps:
-            return
-        self._snaps = False
-        current, divided = self.current, self._divided
-        if current is not None and divided is not None:
-            self._snap(current, divided)
-        self._superpixels.needed = self._needs
+
+    def _snap_now(self, current: PlaneAnnotation) -> None:
+        """Snap, or tell why there are no superpixels for it."""
+        if self._divided is None:
+            self.say(NO_SUPERPIXELS.format(self._superpixels.problem))
+        else:
+            self._snap(current, self._divided)
 
     def _snap(self, current: PlaneAnnotation, divided: Divided) -> None:
         from napari_gpcis.superpixels import snap  # slow to import
