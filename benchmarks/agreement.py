@@ -1,6 +1,6 @@
 """How far the masks of faster ways agree with the exact ones, on validation objects.
 
-    python benchmarks/agreement.py DATA_ROOT bsds500_val 24
+    python benchmarks/agreement.py DATA_ROOT bsds500_val 24 [MODEL]
 
 The robot user clicks on the exact masks. Every way predicts after each click, from the
 exact prediction of the click before; the table says the IoU with the exact mask.
@@ -35,9 +35,9 @@ CLICKS = 6
 TARGET = 0.9
 
 
-def ways() -> dict[str, Segmenter]:
-    """Return the faster ways of the default model."""
-    model, info = load_checkpoint(DEFAULT_MODEL)
+def ways(name: str) -> dict[str, Segmenter]:
+    """Return the faster ways of a model."""
+    model, info = load_checkpoint(name)
     low = TorchCPUModel(model, torch.bfloat16)
     found = {
         "float32": Segmenter(model, info, exact=False, backend="torch"),
@@ -54,10 +54,10 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return float((one & other).sum() / union) if union else 1.0
 
 
-def main(root: Path, name: str, count: int) -> None:
+def main(root: Path, name: str, count: int, model: str = DEFAULT_MODEL) -> None:
     """Print one line for each way."""
     torch.set_num_threads(1)
-    exact, faster = Segmenter(*load_checkpoint(DEFAULT_MODEL)), ways()
+    exact, faster = Segmenter(*load_checkpoint(model)), ways(model)
     chosen = load_objects(name)
     step = max(1, len(chosen.objects) // count)
     agreed: dict[str, list[float]] = {key: [] for key in faster}
@@ -87,4 +87,4 @@ def main(root: Path, name: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
