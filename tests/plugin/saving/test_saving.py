@@ -829,6 +829,29 @@ def test_unsaved_work_of_a_stack_is_told_and_shown(
     widget.shut_down()
 
 
+def test_work_drawn_by_hand_alone_is_kept(open_desk: Callable[..., Any]) -> None:
+    desk = open_desk(name="cells")
+    autosaver = desk.widget.recovery.autosaver
+    assert not autosaver.record.unsaved
+    desk.labels.brush_size = 9
+    desk.labels.paint((30, 40), 5)
+    layer, drawn = desk.labels, np.array(desk.labels.data)
+    assert autosaver.unsaved == [autosaver.record]
+    desk.widget.shut_down()
+    desk.viewer.layers.remove(layer)
+    widget = GPCISWidget(desk.widget.viewer, lambda name: FakeSegmenter())
+    desk.viewer.window.add_dock_widget(widget, name="again")
+    banner = widget.recovery.banner
+    assert "(1 object, " in banner.text.text()
+    banner.restore.click()
+    desk.until(lambda: widget.session is not None and unsaved_work() == [])
+    labels = widget.controller.annotation.layers.labels.data
+    np.testing.assert_array_equal(labels, drawn)
+    assert widget.recovery.autosaver.record.unsaved  # until it is saved
+    widget.shut_down()
+    assert len(unsaved_work()) == 1
+
+
 def test_a_damaged_recovery_file_is_left_alone(killed: np.ndarray) -> None:
     (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
     file.write_bytes(file.read_bytes()[:100])

@@ -152,6 +152,7 @@ class Record(QObject):
         self._classes = ClassedObjects()
         self._rejected: dict[Plane, tuple[SavedCandidate, ...]] = {}
         self._settled = self.version = 0
+        self._drawn = False
         self.changed.connect(self._on_changed)
         events = annotation.events
         events.clicks_changed.connect(self._note)
@@ -210,6 +211,12 @@ class Record(QObject):
         """Go on with the work of an earlier record of the same labels."""
         self.add_earlier(earlier.saved())
         self.version, self._settled = earlier.version, earlier._settled
+        self._drawn |= earlier._drawn
+
+    def note_drawing(self) -> None:
+        """Take note that labels were drawn by hand: they are work without clicks."""
+        self._drawn = True
+        self.changed.emit()
 
     def settle(self, version: int) -> None:
         """Take note that the work of a version was saved, or is not wanted."""
@@ -264,8 +271,9 @@ class Record(QObject):
 
     @property
     def empty(self) -> bool:
-        """True if there are no clicks and no objects."""
-        return not any(plane.sessions for plane in self._planes.values())
+        """True if there are no clicks and no objects, and nothing was drawn by hand."""
+        clicked = any(plane.sessions for plane in self._planes.values())
+        return not (clicked or self._drawn)
 
     def saved(self, labels_file: str | None = None) -> SavedAnnotation:
         """Return all prompts, as values that do not change any more."""
@@ -375,7 +383,7 @@ class Record(QObject):
     def _on_paint(self) -> None:
         """Take note of an edit by hand."""
         if self._annotation is not None and not self._annotation.ending_step:
-            self.changed.emit()
+            self.note_drawing()
 
     def _note(self, plane: PlaneAnnotation) -> None:
         if plane.session is not None:

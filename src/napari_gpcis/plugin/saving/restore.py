@@ -171,7 +171,7 @@ class Restorer(QObject):
             annotation.recall(place, prompts, running.threshold)
         self._show_unfinished(saved, layer, image)
         annotation.enter_plane()
-        self._autosaver.record.changed.emit()
+        self._autosaver.record.note_drawing()
         if from_file:
             self._autosaver.record.settle(self._autosaver.record.version)
         return True

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 IDLE = "Click on an object: other masks that the clicks may mean are shown here."
 ONLY_ONE = "The clicks leave no other mask."
 CHOOSE = "Click on a mask, or press its number"
-FORGET = "Usual order"
+FORGET = "Reset order"
 FORGET_HELP = (
     "Masks of the kind that you took for the last objects come first.\n"
-    "Press to have them in the usual order again."
+    "Press to reset the order."
 )
 PICTURE_HELP = "Take this mask: {:,} pixels. Undo goes back."
 LARGEST, ROW, FRAME = 76, 320, 8
