@@ -202,7 +202,7 @@ class _Finder:
         self._areas = min(examples.areas) / SIZES, max(examples.areas) * SIZES
         self._usual = float(np.median(logs)), max(SPREAD, 1.5 * float(np.std(logs)))
         # of a disk of the smallest example's area
-        self._radius = float(np.sqrt(min(examples.areas) / np.pi))
+        self._radius = _radius(min(examples.areas))
 
     def candidates(self, tile: Tile) -> Iterator[Candidate]:
         """Yield the candidates whose clicks lie in the core of a tile."""
@@ -222,7 +222,8 @@ class _Finder:
                 free &= ~grid.about(candidate.box, candidate.mask)
                 yield candidate
             else:
-                reach = max(reach, min(self._side, _radius(found.trimmed[1]) / 2))
+                area = int(np.count_nonzero(found.trimmed[1]))
+                reach = max(reach, min(self._side, _radius(area) / 2))
             free &= ~grid.near(click, reach)
 
     def _deepest(self, grid: _Grid, free: Mask, core: Box) -> tuple[int, int] | None:
@@ -286,9 +287,9 @@ class _Finder:
         )
 
 
-def _radius(mask: Mask) -> float:
-    """Return the radius of a disk of the same area."""
-    return float(np.sqrt(np.count_nonzero(mask) / np.pi))
+def _radius(area: float) -> float:
+    """Return the radius of a disk of an area."""
+    return float(np.sqrt(area / np.pi))
 
 
 def _likeness(mean: Any) -> Any:
@@ -331,7 +332,7 @@ class _Grid:
     def about(self, box: Box, mask: Mask) -> Mask:
         """Return the cells whose centres lie on a candidate's mask or close beside."""
         outside = np.pad(~self.on_cells(box, mask), 1, constant_values=True)
-        reach = BESIDE * _radius(mask)
+        reach = BESIDE * _radius(int(np.count_nonzero(mask)))
         found: Mask = depth(outside, self.cell)[1:-1, 1:-1] <= reach
         return found
 
