@@ -242,3 +242,28 @@ def test_outlines_close_at_the_border_of_the_region():
     assert_array_equal(curve[0], curve[-1])
     assert_allclose(curve.min(axis=0), (9.5, 9.5), atol=1)
     assert_allclose(curve.max(axis=0), (41.5, 57.5), atol=1)
+
+
+@pytest.mark.parametrize("half_pixel", [True, False])
+@pytest.mark.parametrize("size", [(24, 24), (7, 90), (1, 40), (333, 3)])
+def test_the_mask_is_made_where_it_can_be_and_misses_nothing(size, half_pixel):
+    rng = np.random.default_rng(5)
+    for threshold in (0.2, 0.5, 0.8):
+        for place in [(0, 0), (15, 15), (7, 3), (0, 15), None]:
+            grid = np.float32(rng.uniform(0, threshold, (16, 16)))
+            if place is not None:
+                grid[place] = 0.97
+                grid[max(0, place[0] - 2), place[1]] = 0.9
+            maps = GridMaps(grid, grid, grid, grid)
+            found = Prediction(size, (0, 0, *size), (), threshold, maps, half_pixel)
+            assert_array_equal(found.mask, found.probability > threshold)
+
+
+def test_maps_of_a_coarser_grid_are_stretched_alike():
+    fine = np.float32(np.linspace(0, 1, 16))[None].repeat(16, 0)
+    coarse = np.float32(np.linspace(0, 1, 4))[None].repeat(4, 0)
+    maps = GridMaps(fine, coarse, coarse, coarse)
+    found = Prediction((32, 32), (0, 0, 32, 32), (), 0.5, maps, True)
+    assert found.prior.shape == found.variance.shape == (32, 32)
+    assert_allclose(found.prior[:, [0, 31]], [[0, 1]] * 32)
+    assert np.abs(found.prior - found.probability).max() < 0.2

@@ -131,3 +131,26 @@ def test_ratings_follow_their_masks_not_their_neighbours():
     again = head.rate(wide, other)[0]
     assert torch.equal(rated[:2], again[:2])
     assert rated[2] != again[2]
+
+
+@torch.no_grad()
+def test_folded_it_gives_the_same_and_stays_itself():
+    head = make_head(width=16)
+    for part in head.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+            part.weight.uniform_(0.5, 2)
+            part.bias.normal_()
+    before = {name: values.clone() for name, values in head.state_dict().items()}
+    given = ProposalInput(
+        torch.rand(1, 6, 12, 14), (torch.rand(1, 6, 6, 7),), torch.rand(1, 9, 12, 14)
+    )
+    folded = head.folded()
+    kinds = {type(part) for part in folded.modules()}
+    assert torch.nn.BatchNorm2d not in kinds
+    for ours, theirs in zip(folded(given), head(given), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    twice = folded.folded()
+    assert all(map(torch.equal, twice(given), folded(given)))
+    assert all(map(torch.equal, head.state_dict().values(), before.values()))

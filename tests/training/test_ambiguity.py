@@ -63,8 +63,24 @@ def test_keys_count_as_actions():
     one = found([offer(0.1, 0.2, 0.9), offer(0.1, 0.9), offer(0.9)])
     assert one.outcomes[0].actions(0.85) == 3
     assert one.outcomes[0].clicks(0.85) == 3
+    assert one.outcomes[0].by_number(0.85) == 2
     late = found([offer(0.1), offer(0.1), offer(0.1), offer(0.1, 0.9)])
-    assert late.outcomes[0].actions(0.85) == 5
+    assert late.outcomes[0].actions(0.85) == late.outcomes[0].by_number(0.85) == 5
+
+
+def test_ambiguous_clicks_are_counted_apart():
+    one = found(
+        [offer(0.5, 0.6, 0.9), offer(0.9)],  # a key, or a second click
+        [offer(0.6, 0.75), offer(0.8), offer(0.9)],  # right, yet below the target
+        [offer(0.6, 0.65), offer(0.9)],  # no mask is right
+        [offer(0.9, 0.1)],
+    )
+    assert one.ambiguous(0.85) == ((2 + 3) / 2, (2 + 3) / 2, 2)
+    assert one.ambiguous(0.75) == ((2 + 2) / 2, (2 + 2) / 2, 2)
+    assert one.by_number(0.75).mean == pytest.approx((2 + 2 + 2 + 1) / 4)
+    four = found([offer(0.1, 0.2, 0.1, 0.9), *[offer(0.2)] * 5, offer(0.9)])
+    assert four.ambiguous(0.85) == (7, 2, 1)
+    assert np.isnan(found([offer(0.9)]).ambiguous(0.85)[0])
 
 
 def test_thresholds_of_a_toy_model_are_judged(tmp_path):

@@ -12,6 +12,9 @@ with the object:
 - *Distinct*: 1 - IoU of two masks, averaged over all pairs.
 - *Actions* to IoU 0.85: a click is one, and so is each key that goes to the next
   alternative. The robot goes on with the mask itself until a mask is good enough.
+- *By number*: the same where one key shows any of them, as the number keys do.
+- *Ambiguous*: clicks without alternatives and actions by number where the first mask
+  is wrong and another is right.
 - *Going on*: actions of a robot that also takes another mask that is not good enough
   yet, wherever each key to it gains 0.1 of IoU, and clicks on from it.
 - *Wrong first*: clicks without alternatives and actions going on where the mask after
@@ -78,9 +81,11 @@ TERMS = (
     "the share in which the first other one is, and their number; Distinct: mean "
     "1 - IoU of two masks; "
     "Clicks, Actions: to IoU {target}, at most {most}, without alternatives and with "
-    "them (a key to the next one is an action); Going on: actions where a robot also "
-    "goes on from other masks; Wrong first: clicks and actions going on where the mask "
-    "is wrong, and their number."
+    "them (a key to the next one is an action); By number: the same where one key "
+    "shows any of them; Ambiguous: clicks and actions by number where the mask is "
+    "wrong and another is right, and their number; Going on: actions where a robot "
+    "also goes on from other masks; Wrong first: clicks and actions going on where "
+    "the mask is wrong, and their number."
 )
 
 
@@ -121,6 +126,19 @@ class Outcome(NamedTuple):
                 return min(count + good[0], MAX_CLICKS)
         return MAX_CLICKS
 
+    def by_number(self, target: float) -> int:
+        """Return the actions where one key shows any other mask."""
+        for count, offer in enumerate(self.offers, start=1):
+            if offer.best(len(offer.ious)) >= target:
+                return min(count + (offer.ious[0] < target), MAX_CLICKS)
+        return MAX_CLICKS
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether the first mask is wrong and another is right."""
+        ious = self.offers[0].ious
+        return ious[0] < RIGHT <= max(ious)
+
 
 @dataclass(frozen=True)
 class Ambiguity:
@@ -157,8 +175,7 @@ class Ambiguity:
     @property
     def first_right(self) -> tuple[int, int]:
         """Numbers of cases: the first alternative is right, and one is needed."""
-        firsts = [one.offers[0].ious for one in self.outcomes]
-        asked = [ious for ious in firsts if ious[0] < RIGHT <= max(ious)]
+        asked = [one.offers[0].ious for one in self.outcomes if one.ambiguous]
         return sum(ious[1] >= RIGHT for ious in asked), len(asked)
 
     @property
@@ -176,6 +193,15 @@ class Ambiguity:
         """Return the mean number of clicks and keys with alternatives."""
         return self._mean([float(one.actions(target)) for one in self.outcomes])
 
+    def by_number(self, target: float) -> Estimate:
+        """Return the mean number of actions where one key shows any other mask."""
+        return self._mean([float(one.by_number(target)) for one in self.outcomes])
+
+    def ambiguous(self, target: float) -> tuple[float, float, int]:
+        """Return mean clicks, mean actions by number, and the number of such cases."""
+        asked = [one for one in self.outcomes if one.ambiguous]
+        return _means(asked, [one.by_number(target) for one in asked], target)
+
     @property
     def going_on(self) -> Estimate:
         """Mean number of actions of a robot that goes on from other masks."""
@@ -184,10 +210,7 @@ class Ambiguity:
     def wrong_first(self, target: float) -> tuple[float, float, int]:
         """Return mean clicks, mean actions going on, and the number of wrong masks."""
         wrong = [one for one in self.outcomes if one.offers[0].ious[0] < RIGHT]
-        if not wrong:
-            return math.nan, math.nan, 0
-        clicks = float(np.mean([one.clicks(target) for one in wrong]))
-        return clicks, float(np.mean([one.going_on for one in wrong])), len(wrong)
+        return _means(wrong, [one.going_on for one in wrong], target)
 
     def to_dict(self, target: float) -> dict[str, Any]:
         """Return the JSON form: figures, and the masks of each object."""
@@ -197,6 +220,7 @@ class Ambiguity:
             "selected": self.selected,
             "clicks": self.clicks(target),
             "actions": self.actions(target),
+            "by_number": self.by_number(target),
             "going_on": self.going_on,
         }
         right, asked = self.first_right
@@ -356,12 +380,21 @@ def _offer(found: Sequence[Alternative], gt: NDArray[np.integer]) -> Offer:
     )
 
 
+def _means(
+    outcomes: Sequence[Outcome], actions: Sequence[int], target: float
+) -> tuple[float, float, int]:
+    """Return mean clicks, mean actions, and the number of objects."""
+    if not outcomes:
+        return math.nan, math.nan, 0
+    clicks = [one.clicks(target) for one in outcomes]
+    return float(np.mean(clicks)), float(np.mean(actions)), len(outcomes)
+
+
 def ambiguity_table(found: Sequence[Ambiguity], target: float = TARGET) -> str:
     """Return a Markdown table, a row for each set."""
     rows = []
     for one in found:
         right, asked = one.first_right
-        clicks, actions, wrong = one.wrong_first(target)
         rows.append(
             {
                 "Set": one.objects,
@@ -373,10 +406,10 @@ def ambiguity_table(found: Sequence[Ambiguity], target: float = TARGET) -> str:
                 "Distinct": "" if one.distinct is None else f"{one.distinct:.2f}",
                 "Clicks": str(one.clicks(target)),
                 "Actions": str(one.actions(target)),
+                "By number": str(one.by_number(target)),
+                "Ambiguous": _both(one.ambiguous(target)),
                 "Going on": str(one.going_on),
-                "Wrong first": f"{clicks:.2f}, {actions:.2f} ({wrong})"
-                if wrong
-                else "",
+                "Wrong first": _both(one.wrong_first(target)),
             }
         )
     terms = TERMS.format(right=RIGHT, target=target, most=MAX_CLICKS)
@@ -385,6 +418,12 @@ def ambiguity_table(found: Sequence[Ambiguity], target: float = TARGET) -> str:
 
 def _shown(value: Estimate) -> str:
     return f"{value.mean:.3f} ± {value.error:.3f}"
+
+
+def _both(found: tuple[float, float, int]) -> str:
+    """Return clicks, actions and the number of cases as text."""
+    clicks, actions, cases = found
+    return f"{clicks:.2f}, {actions:.2f} ({cases})" if cases else ""
 
 
 # -- the command -----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_gpcis.backbones._efficientnet_lite import EfficientNetLite
 from napari_gpcis.backbones._inverted_residual import DepthwiseConv
@@ -248,14 +249,23 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
         self.depthwise = DepthwiseConv(channels, 1, dilation, kernel=5)
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm: nn.Module = nn.BatchNorm2d(channels)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.norm2: nn.Module = nn.BatchNorm2d(channels)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps of the same shape."""
         hidden = functional.relu(self.norm(self.depthwise(maps)))
         return functional.relu(maps + self.norm2(self.pointwise(hidden)))
+
+    def fold(self) -> None:
+        """Multiply the batch norms into the convolutions, not to be trained again."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.depthwise = fuse_conv_bn_eval(self.depthwise, self.norm)
+            self.norm = nn.Identity()
+        if isinstance(self.norm2, nn.BatchNorm2d):
+            self.pointwise = fuse_conv_bn_eval(self.pointwise, self.norm2)
+            self.norm2 = nn.Identity()
 
 
 def similarity_maps(keys: Tensor, points: Tensor, stride: int) -> Tensor:

@@ -231,10 +231,7 @@ class Engine:
             points = self._points(clicks, network_input.roi)
             found = posterior.proposals(head, points)
             gains = found.ratings[1:] - found.ratings[0]
-            return [
-                _answer(one, found.variance, gain[None], self._temperature)
-                for one, gain in zip(found.scores, gains, strict=True)
-            ]
+            return _answers(found.scores, found.variance, gains, self._temperature)
 
     def _kept_posterior(
         self,
@@ -481,18 +478,34 @@ def _mean(plain: Tensor, mirror: Tensor) -> Tensor:
 def _answer(
     scores: Any, variance: Tensor | None, quality: Tensor | None, temperature: float
 ) -> Answer:
-    """Return the scores of a model as NumPy arrays."""
-    probability = (scores.logits / temperature).sigmoid()
-    maps = (probability, scores.prior, scores.update, variance)
-    arrays = [m[0, 0].float().cpu().numpy().copy() for m in maps if m is not None]
-    if len(arrays) < len(maps) or not all(np.isfinite(a).all() for a in arrays):
+    """Return the scores of a model for one image as NumPy arrays."""
+    return _answers(scores, variance, quality, temperature)[0]
+
+
+def _answers(
+    scores: Any, variance: Tensor | None, qualities: Tensor | None, temperature: float
+) -> list[Answer]:
+    """Return the scores of ``K`` masks of an image, which share their variance."""
+    probable = (scores.logits / temperature).sigmoid_()
+    arrays = [probable[:, 0].float().cpu().numpy()]  # of nobody else
+    maps = (scores.prior, scores.update, variance)
+    arrays += [m[:, 0].float().cpu().numpy().copy() for m in maps if m is not None]
+    if len(arrays) < 4 or not all(np.isfinite(a).all() for a in arrays):
         msg = (
             "the model did not return finite scores and variances; its weights "
             "are damaged or were trained badly"
         )
         raise GPCISError(msg)
-    rated = None if quality is None else float(quality.float().sigmoid()[0])
-    return Answer(GridMaps(*arrays), rated)
+    probabilities, priors, updates, (spread,) = arrays
+    rated: list[float | None] = [None] * len(probable)
+    if qualities is not None:
+        rated = list(qualities.float().sigmoid().tolist())
+    return [
+        Answer(GridMaps(probability, prior, update, spread), quality)
+        for probability, prior, update, quality in zip(
+            probabilities, priors, updates, rated, strict=True
+        )
+    ]
 
 
 def _array(maps: Tensor) -> Floats:

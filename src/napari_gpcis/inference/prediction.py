@@ -15,6 +15,7 @@ from napari_gpcis.inference.resampling import (
     from_grid,
     interpolate_columns,
     interpolate_rows,
+    samples_between,
     strips,
 )
 from napari_gpcis.inference.tidy import smooth, tidy_pieces
@@ -268,9 +269,26 @@ class Prediction:
 
     def _scored_mask(self) -> NDArray[np.bool_]:
         """Return where the probability is above the threshold, on the roi."""
-        mask = np.empty(self._size, dtype=bool)
-        for rows, strip in self._strips("probability"):
-            np.greater(strip, self.threshold, out=mask[rows])
+        mask = np.zeros(self._size, dtype=bool)
+        box = box_of(self.maps.probability > self.threshold)
+        if box is None:
+            return mask
+        # what is interpolated between lower values is lower
+        rows, cols = (
+            samples_between(
+                box[axis] - 1,
+                box[axis + 2],
+                length,
+                self.maps.probability.shape[axis],
+                half_pixel=self.half_pixel,
+            )
+            for axis, length in enumerate(self._size)
+        )
+        across = self._across("probability", np.arange(cols.start, cols.stop))
+        for part in strips(rows.stop - rows.start, cols.stop - cols.start):
+            place = slice(rows.start + part.start, rows.start + part.stop)
+            strip = self._down(across, np.arange(place.start, place.stop))
+            np.greater(strip, self.threshold, out=mask[place, cols])
         return mask
 
     def _mask_crop(self) -> NDArray[np.bool_]:
@@ -330,7 +348,10 @@ class Prediction:
 
 
 class GridMaps(NamedTuple):
-    """Maps on the grid of the network: four arrays (h, w), float32."""
+    """Maps on the grid of the network: four arrays (h, w), float32.
+
+    Those after the first may have a coarser grid.
+    """
 
     probability: Floats
     prior: Floats

@@ -112,6 +112,29 @@ def _sources(
     return targets.astype(np.float64) * ((size - 1) / max(1, length - 1))
 
 
+def samples_between(
+    low: int, high: int, length: int, size: int, *, half_pixel: bool
+) -> slice:
+    """Return the pixels that lie between two places of a grid, both excluded.
+
+    Parameters
+    ----------
+    low, high
+        Indices into the grid; beyond it there is no limit.
+    length
+        Pixels of the box that the grid covers, along this axis.
+    size
+        That of the grid.
+    half_pixel
+        Convention, see the module.
+    """
+    places = _sources(np.arange(length), length, size, half_pixel)
+    return slice(
+        int(np.searchsorted(places, low, side="right")) if low >= 0 else 0,
+        int(np.searchsorted(places, high, side="left")) if high < size else length,
+    )
+
+
 def from_grid(
     places: NDArray[np.float64], length: int, size: int, *, half_pixel: bool
 ) -> NDArray[np.float64]:

@@ -106,7 +106,7 @@ class Segmenter:
         chosen = accelerated(model, asked) if fast else model
         self._info = info
         self._engine = Engine(chosen, info.inference, found)
-        self._proposals = None if proposals is None else proposals.to(found).eval()
+        self._proposals = None if proposals is None else proposals.folded().to(found)
 
     @classmethod
     def from_pretrained(

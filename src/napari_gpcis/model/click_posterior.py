@@ -155,17 +155,12 @@ class ClickPosterior:
         residuals, wide = head(self.proposal_input(grid, points))
         prior = grid.prior + residuals
         update = grid.update - grid.correction(residuals)
-        logits = torch.cat([grid.prior + grid.update, prior + update], dim=1)
+        both = (prior + update).contiguous()  # enlarged faster than channels last
+        logits = torch.cat([grid.prior + grid.update, both], dim=1)
         ratings = head.rate(wide, logits)[0]
-        priors, updates = (
-            to_network_size(maps, self._like)[0][:, None, None]
-            for maps in (prior, update)
-        )
-        scores = [
-            GPScores(one + other, one, other)
-            for one, other in zip(priors, updates, strict=True)
-        ]
-        return Proposals(scores, self._spread(grid.columns), ratings)
+        large = to_network_size(both, self._like)
+        scores = GPScores(*(maps.transpose(0, 1) for maps in (large, prior, update)))
+        return Proposals(scores, self._variance(grid.columns), ratings)
 
     def _condition(self, points: Tensor) -> tuple[Columns, Tensor, ClickedCells]:
         """Return the columns of clicks, the update of all pixels, and the places."""
@@ -195,8 +190,12 @@ class ClickPosterior:
 
     def _spread(self, columns: Columns) -> Tensor:
         """Return the posterior variance at the size of the network input."""
+        return to_network_size(self._variance(columns), self._like)
+
+    def _variance(self, columns: Columns) -> Tensor:
+        """Return the posterior variance, shape ``(1, 1, h, w)``."""
         spread = columns.variance().float().to(self._like)
-        return to_network_size(spread.reshape(1, 1, *self._grid.shape), self._like)
+        return spread.reshape(1, 1, *self._grid.shape)
 
 
 class ClickedCells(NamedTuple):
@@ -283,10 +282,11 @@ class GridPosterior(NamedTuple):
 class Proposals(NamedTuple):
     """Other masks for the same clicks."""
 
-    scores: list[GPScores]
-    """One for each proposal, at the size of the network input."""
+    scores: GPScores
+    """Of ``K`` proposals: logits at the size of the network input, ``(K, 1, H, W)``;
+    prior and update, which are seldom looked at, on the grid, ``(K, 1, h, w)``."""
     variance: Tensor
-    """That of all, shape ``(1, 1, H, W)``."""
+    """That of all, shape ``(1, 1, h, w)``."""
     ratings: Tensor
     """Logits of the expected IoU of the mask itself and the proposals, ``(1 + K,)``."""
 

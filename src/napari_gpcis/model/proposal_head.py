@@ -18,11 +18,13 @@ References
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_gpcis.backbones.efficientnet_lite import ResidualBlock
 from napari_gpcis.errors import InputError
@@ -108,6 +110,17 @@ class ProposalHead(nn.Module):
         self._start()
         # faster on a CPU
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def folded(self) -> ProposalHead:
+        """Return a copy that is faster and cannot be trained.
+
+        Its batch norms are multiplied into the convolutions before them.
+        """
+        other = copy.deepcopy(self).eval().requires_grad_(False)
+        for part in list(other.modules()):
+            if isinstance(part, ResidualBlock | _Joined):
+                part.fold()
+        return other.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def forward(self, given: ProposalInput) -> tuple[Tensor, Tensor]:
         """Return residuals of the logit and the features that rate masks.
@@ -201,7 +214,7 @@ class _Joined(nn.Module):
         self.projections = nn.ModuleList(
             nn.Conv2d(channels, width, 1, bias=False) for channels in inputs
         )
-        self.norm = nn.BatchNorm2d(width)
+        self.norm: nn.Module = nn.BatchNorm2d(width)
 
     def forward(self, inputs: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         total: Tensor | None = None
@@ -214,6 +227,17 @@ class _Joined(nn.Module):
                 part = functional.interpolate(part, size=size, mode="bilinear")
             total = part if total is None else total + part
         return functional.relu(self.norm(total))
+
+    def fold(self) -> None:
+        """Multiply the batch norm into the projections, whose sum it takes."""
+        if not isinstance(self.norm, nn.BatchNorm2d):
+            return
+        for k, project in enumerate(self.projections):
+            if isinstance(project, nn.Conv2d):
+                self.projections[k] = fused = fuse_conv_bn_eval(project, self.norm)
+                if k:  # the first alone gets what the norm adds
+                    fused.bias = None
+        self.norm = nn.Identity()
 
 
 class _RegionMeans(nn.Module):
