@@ -195,6 +195,25 @@ def test_what_gives_no_candidate_is_not_clicked_over_and_over(monkeypatch):
     assert 16 <= len(clicks) <= 400  # 1,988 when the same places were tried
 
 
+def test_an_object_between_two_tiles_is_clicked_once(monkeypatch):
+    centres = [(row, col) for row in range(20, 400, 40) for col in range(25, 400, 41)]
+    image, ids = blobs((400, 410), centres)
+    tiles = lay_tiles(image.shape, 17)
+    cut = sum(
+        len({tile_at(tiles, Click(row + y, col + x)) for y in (-6, 6) for x in (-6, 6)})
+        > 1
+        for row, col in centres
+    )
+    clicks = counted_clicks(monkeypatch)
+    session = Session(blob_segmenter(), image, labels=np.where(ids == 6, 6, 0))
+    found = session.find_similar()
+    assert sorted(label_under(one, ids) for one in found) == sorted(
+        set(range(1, len(centres) + 1)) - {6}
+    )
+    assert cut >= 20
+    assert len(clicks) <= len(found) + cut  # 157 when its flanks were clicked
+
+
 def counted_clicks(monkeypatch) -> list[Click]:
     """First clicks of the steps of all segmenters from now on."""
     clicks = []

@@ -8,6 +8,7 @@ objects come apart as clicks take them apart. All clicks of a tile share one enc
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -56,6 +57,8 @@ TAKEN = 0.5
 """A candidate is no new object if so much of it belongs to finished ones."""
 SAME = 0.35
 """Of two candidates that share so much of the smaller one, the better stays."""
+OVERLAP = 2
+"""Cells by which the maps of two tiles may differ about the middle of an object."""
 MOST_IN_TILE = 400
 """Most clicks in one tile."""
 
@@ -211,10 +214,14 @@ class _Finder:
         grid = _Grid(frame, coarse)
         free = np.asarray(self._labels[grid.index]) <= 0
         for _ in range(MOST_IN_TILE):
-            place = self._deepest(grid, free, tile.core)
+            value = self._worth(grid, free)
+            place = _largest(np.where(grid.inside(tile.core), value, 0))
             if place is None:
                 return
             click = Click(int(grid.rows[place[0]]), int(grid.cols[place[1]]))
+            if self._belongs_beyond(click, value, value[place], grid, tile.core):
+                free &= ~grid.near(click, SHALLOW * self._radius)
+                continue
             found, view = self._segment(click, frame)
             candidate = self._candidate(found, view, grid)
             reach = SHALLOW * 2 * self._radius
@@ -226,15 +233,27 @@ class _Finder:
                 reach = max(reach, min(self._side, _radius(area) / 2))
             free &= ~grid.near(click, reach)
 
-    def _deepest(self, grid: _Grid, free: Mask, core: Box) -> tuple[int, int] | None:
-        """Return the cell to click next; ``None`` if nothing is left."""
+    def _worth(self, grid: _Grid, free: Mask) -> Floats:
+        """Return what each cell is worth as the place of a click, 0 for nothing."""
         left = (grid.mean > SHOWN) & free
         depths = depth(left, grid.cell)
         least = max(SHALLOW * self._radius, min(grid.cell))
-        value = np.minimum(depths, self._radius) * grid.smooth
-        value[(depths < least) | ~grid.inside(core)] = 0
-        row, col = divmod(int(value.argmax()), value.shape[1])
-        return (row, col) if value[row, col] > 0 else None
+        value: Floats = np.minimum(depths, self._radius) * grid.smooth
+        value[depths < least] = 0
+        return value
+
+    def _belongs_beyond(
+        self, click: Click, value: Floats, own: float, grid: _Grid, core: Box
+    ) -> bool:
+        """Return whether a place is the flank of an object of a neighbouring tile.
+
+        Its middle, worth more, is then near and surely beyond the core: the map of
+        that tile may differ by a cell or two.
+        """
+        high, wide = (math.ceil(OVERLAP * side) for side in grid.cell)
+        wider = core[0] - high, core[1] - wide, core[2] + high, core[3] + wide
+        beyond = grid.near(click, self._radius) & ~grid.inside(wider)
+        return bool((value[beyond] > own).any())
 
     def _segment(self, click: Click, frame: Box) -> tuple[Prediction, Box]:
         """Segment the object of a click; return the view it was zoomed to as well.
@@ -285,6 +304,12 @@ class _Finder:
             similarity,
             self._tidy,
         )
+
+
+def _largest(value: Floats) -> tuple[int, int] | None:
+    """Return the cell of the largest value; ``None`` if all are 0."""
+    row, col = divmod(int(value.argmax()), value.shape[1])
+    return (row, col) if value[row, col] > 0 else None
 
 
 def _radius(area: float) -> float:
