@@ -153,10 +153,11 @@ class Record(QObject):
         self._rejected: dict[Plane, tuple[SavedCandidate, ...]] = {}
         self._settled = self.version = 0
         self._drawn = False
+        self._opened: set[Plane] = set()  # with an object whose mask is to come
         self.changed.connect(self._on_changed)
         events = annotation.events
         events.clicks_changed.connect(self._note)
-        events.predicted.connect(self._note)
+        events.predicted.connect(self._on_predicted)
         events.accepted.connect(self._on_accepted)
         events.objects_changed.connect(self._on_objects)
         events.planes_written.connect(self._on_written)
@@ -221,6 +222,16 @@ class Record(QObject):
     def settle(self, version: int) -> None:
         """Take note that the work of a version was saved, or is not wanted."""
         self._settled = version
+
+    def settle_opened(self, unfinished: Iterable[Plane]) -> None:
+        """Take note that all comes from a file, unfinished objects too.
+
+        Parameters
+        ----------
+        unfinished
+            Their planes. That their masks are drawn again is no change.
+        """
+        self._settled, self._opened = self.version, set(unfinished)
 
     def end(self) -> None:
         """End with the annotation; the record stays.
@@ -384,6 +395,13 @@ class Record(QObject):
         """Take note of an edit by hand."""
         if self._annotation is not None and not self._annotation.ending_step:
             self.note_drawing()
+
+    def _on_predicted(self, plane: PlaneAnnotation) -> None:
+        as_saved = plane.plane in self._opened and not self.touched
+        self._opened.discard(plane.plane)
+        self._note(plane)
+        if as_saved:
+            self._settled = self.version
 
     def _note(self, plane: PlaneAnnotation) -> None:
         if plane.session is not None:

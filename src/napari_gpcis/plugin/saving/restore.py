@@ -173,7 +173,8 @@ class Restorer(QObject):
         annotation.enter_plane()
         self._autosaver.record.note_drawing()
         if from_file:
-            self._autosaver.record.settle(self._autosaver.record.version)
+            planes = [Plane(one.axes, one.steps) for one in saved.unfinished]
+            self._autosaver.record.settle_opened(planes)
         return True
 
     def _show_unfinished(

@@ -29,9 +29,10 @@ _LOOKS = ("contrast_limits", "gamma", "colormap", "visible")
 class ReturnToClicks(Tool):
     """Makes the clicks' layer active again once the mouse is back on the canvas.
 
-    It does so after contrast, zoom or visibility were changed, if the active layer is
-    one on which a click does nothing: an image, or the clicks' own in another mode.
-    Whoever draws in a layer, or selects points, is left alone.
+    It does so after contrast, zoom or visibility were changed, or the 3-D display was
+    left, if the active layer is one on which a click does nothing: an image, or the
+    clicks' own in another mode. Whoever draws in a layer, or selects points, is left
+    alone.
 
     Parameters
     ----------
@@ -49,6 +50,7 @@ class ReturnToClicks(Tool):
         viewer, camera = annotation.viewer, camera_of(annotation.viewer).events
         self.follow(viewer.events.mouse_over_canvas, self._on_over)
         self.follow(viewer.layers.events.inserted, self._on_inserted)
+        self.follow(viewer.dims.events.ndisplay, self._on_display)
         self.follow(annotation.events.clicking_changed, self._on_clicking)
         for event in (camera.zoom, camera.center):
             self.follow(event, self._on_camera)
@@ -75,6 +77,11 @@ class ReturnToClicks(Tool):
         if clicking:
             self._soon.cancel()
 
+    def _on_display(self, event: Any) -> None:
+        """Return after the 3-D display, in which napari ends the mode of clicks."""
+        if event.value == 2 and PREFERENCES.return_to_clicks:
+            self._make_due()
+
     def _on_look(self, _event: Any = None) -> None:
         self._note(camera=False)
 
@@ -88,8 +95,11 @@ class ReturnToClicks(Tool):
             return
         if annotation.clicking or not self._idle(annotation, camera=camera):
             return
+        self._make_due()
+
+    def _make_due(self) -> None:
         self._due = True
-        if annotation.viewer.mouse_over_canvas:
+        if self.annotation is not None and self.annotation.viewer.mouse_over_canvas:
             self._soon.throttle()
 
     def _idle(self, annotation: Annotation, *, camera: bool) -> bool:

@@ -245,9 +245,10 @@ class CurveLayer:
             take_away(self._viewer, layer)
 
     def _make(self) -> Vectors:
-        """Return a layer without curves."""
+        """Return a layer without curves: never empty, see `_draw`."""
         return Vectors(
-            np.zeros((0, 2, self._image.ndim)),
+            np.zeros((1, 2, self._image.ndim)),
+            edge_color=np.zeros((1, 4)),
             ndim=self._image.ndim,
             name=f"outlines on {self._image.name}",
             metadata={MARK: {"role": "curves", "image": str(self._image.unique_id)}},
@@ -269,7 +270,9 @@ class CurveLayer:
         """Draw all curves: the dark lines first, the others on top.
 
         They lie inside the image, so the viewer need not compute the range of all
-        layers again, which takes longer than the drawing.
+        layers again, which takes longer than the drawing. Without curves one vector
+        without length and colour is left: napari ends with a segmentation fault when
+        it shows an empty layer of a 2-D image in the 3-D display.
         """
         layer = self._layer
         if layer is None or layer not in self._viewer.layers:
@@ -281,18 +284,19 @@ class CurveLayer:
         steps = np.concatenate(lines or [np.zeros((0, 2, self._image.ndim))])
         self._drawn = width
         dark = np.tile(transform_color(DARK), (len(steps) // 2, 1))
-        fewer = len(layer.data) - len(steps)
-        if fewer > 0 and get_settings().experimental.async_:
+        fewer = 0 if len(steps) else 1
+        if get_settings().experimental.async_:
             # napari looks up in the new vectors those that were in view among the old
             # ones, so there must be as many; they are drawn without colour
+            fewer = max(fewer, len(layer.data) - len(steps))
+        if fewer:
             steps = np.concatenate([steps, np.zeros((fewer, 2, layer.ndim))])
             inner.append(np.zeros((fewer, 4)))
         with layer.events.data.blocker(), layer.events.edge_width.blocker():
             if layer.edge_width != width:  # to set it draws all of them once more
                 layer.edge_width = width
             layer.data = steps
-        if len(steps):
-            layer.edge_color = np.concatenate([dark, *inner])
+        layer.edge_color = np.concatenate([dark, *inner])
 
     def _on_zoom(self, _event: Any = None) -> None:
         """Keep the width on the screen."""
