@@ -276,6 +276,22 @@ def test_after_zooming_and_hiding_layers_clicking_goes_on(desk) -> None:
     assert desk.controller.annotation.clicking
 
 
+def test_after_the_3d_display_clicking_goes_on(desk) -> None:
+    """The curves' layer is never empty: of such a one napari's canvas would crash."""
+    desk.robot.press(Qt.Key.Key_K)
+    curves = desk.controller.annotation.curves
+    curves.clear(OUTLINE)
+    assert len(curves.prepare().data) == 1
+    come_back(desk)
+    desk.viewer.dims.ndisplay = 3
+    desk.qtbot.wait(200)
+    assert not desk.controller.annotation.clicking
+    desk.viewer.dims.ndisplay = 2
+    desk.until(lambda: desk.controller.annotation.clicking)
+    desk.robot.click(desk.image, (10, 80))
+    desk.settled(1)
+
+
 def test_whoever_does_something_else_is_left_alone(desk) -> None:
     for who in ("brush", "labels", "select", "no change", "preference"):
         leave_canvas(desk)

@@ -116,8 +116,10 @@ def test_saved_clicks_give_the_same_masks_and_work_goes_on(
     bench.settled(3)
     np.testing.assert_array_equal(bench.labels.data, shown)
     assert bench.current.session.clicks == order
+    assert not kept.autosaver.record.unsaved  # not asked about on closing
     bench.controller.command("accept")
     bench.settled(0)
+    assert kept.autosaver.record.unsaved
     again = kept.autosaver.record.saved()
     assert [len(plane.objects) for plane in again.planes] == [2, 2]
 
