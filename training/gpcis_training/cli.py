@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpcis_training import ambiguity, calibration, similar
+from gpcis_training import ambiguity, calibration, memory, similar
 from gpcis_training.alternatives import cli as alternatives_cli
 from gpcis_training.diversity import cli as diversity_cli
 from gpcis_training.engine import average as averaging
@@ -205,6 +205,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     similar.add_arguments(alike)
     alike.set_defaults(run=similar.run)
+    remembering = commands.add_parser(
+        "memory", help="what accepted objects teach about those after them"
+    )
+    memory.add_arguments(remembering)
+    remembering.set_defaults(run=memory.run)
     ambiguous = commands.add_parser(
         "ambiguity", help="what alternatives are worth where a click is ambiguous"
     )
