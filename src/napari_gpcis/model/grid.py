@@ -123,6 +123,27 @@ def patch_mean(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:
     Tensor
         Shape ``(B, n, c)``.
     """
+    picked, counts = _patches(values, grid, cells, size)
+    return picked.sum(2) / counts
+
+
+def _patches(
+    values: Tensor, grid: Grid, cells: Cells, size: int
+) -> tuple[Tensor, Tensor]:
+    """Return the vectors about each click, and how many there are.
+
+    Parameters
+    ----------
+    values, grid, cells, size
+        See :func:`patch_mean`.
+
+    Returns
+    -------
+    picked : Tensor
+        Shape ``(B, n, size ** 2, c)``, 0 outside the grid.
+    counts : Tensor
+        Shape ``(B, n, 1)``.
+    """
     height, width = grid.shape
     reach = torch.arange(size, device=values.device) - size // 2
     down, right = torch.meshgrid(reach, reach, indexing="ij")
@@ -132,8 +153,7 @@ def patch_mean(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:
     index = ((rows * width + cols) * inside).flatten(1)
     picked = values.gather(1, index.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
     picked = picked.reshape(*inside.shape, -1) * inside.unsqueeze(-1)
-    total: Tensor = picked.sum(2)
-    return total / inside.sum(2).unsqueeze(-1)
+    return picked, inside.sum(2).unsqueeze(-1)
 
 
 def patch_spread(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:
@@ -149,9 +169,9 @@ def patch_spread(values: Tensor, grid: Grid, cells: Cells, size: int) -> Tensor:
     Tensor
         Shape ``(B, n)``, at least 0: small within a region, large on its border.
     """
-    mean = patch_mean(values, grid, cells, size)
-    squares = values.square().sum(-1, keepdim=True)
-    power = patch_mean(squares, grid, cells, size).squeeze(-1)
+    picked, counts = _patches(values, grid, cells, size)
+    mean = picked.sum(2) / counts
+    power = picked.square().sum((2, 3)) / counts.squeeze(-1)
     return (power - mean.square().sum(-1)).clamp(min=0)
 
 
