@@ -22,6 +22,7 @@ from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.prompts import read_prompts
 from napari_gpcis.similar import Candidate, Examples, resolved
 from napari_gpcis.similar.examples import Points, _points, farthest_points
+from napari_gpcis.similar.search import _Grid
 from napari_gpcis.similar.similarity import (
     COLOUR_LENGTH,
     COLOUR_WEIGHT,
@@ -453,3 +454,16 @@ def test_mistakes_are_told(session):
     with pytest.raises(InputError, match="label must"):
         session.accept_candidate(last, label=0)
     assert session.steps == ()
+
+
+def test_cells_about_a_candidate_are_near_it_and_no_others():
+    grid = _Grid((0, 0, 64, 64), np.zeros((32, 32), np.float32))
+    mask = np.ones((20, 20), dtype=bool)
+    for top, left in ((22, 22), (0, 40)):
+        about = grid.about((top, left, top + 20, left + 20), mask)
+        rows, cols = np.nonzero(about)
+        reach = 0.25 * np.sqrt(400 / np.pi)
+        assert rows.min() == max(0, top - int(reach))
+        assert (rows.max(), cols.min()) == (top + 19 + int(reach), left - int(reach))
+        assert not about[-1].any()
+        assert not about[:, 0].any()

@@ -15,7 +15,14 @@ import numpy as np
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import contains, depth, overlap, slices, square_around
+from napari_gpcis.geometry import (
+    box_of,
+    contains,
+    depth,
+    overlap,
+    slices,
+    square_around,
+)
 from napari_gpcis.inference.region import frame_around, reaches_beyond
 from napari_gpcis.next_click import expected_agreement
 from napari_gpcis.similar.candidate import Candidate
@@ -356,9 +363,17 @@ class _Grid:
 
     def about(self, box: Box, mask: Mask) -> Mask:
         """Return the cells whose centres lie on a candidate's mask or close beside."""
-        outside = np.pad(~self.on_cells(box, mask), 1, constant_values=True)
+        from scipy.ndimage import distance_transform_edt
+
+        found = self.on_cells(box, mask)
+        inside = box_of(found)
+        if inside is None:
+            return found
         reach = BESIDE * _radius(int(np.count_nonzero(mask)))
-        found: Mask = depth(outside, self.cell)[1:-1, 1:-1] <= reach
+        high, wide = (math.ceil(reach / side) for side in self.cell)
+        top, left = max(0, inside[0] - high), max(0, inside[1] - wide)
+        window = found[top : inside[2] + high, left : inside[3] + wide]
+        window[:] = distance_transform_edt(~window, self.cell) <= reach
         return found
 
     def on_cells(self, box: Box, mask: Mask) -> Mask:

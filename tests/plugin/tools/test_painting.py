@@ -163,6 +163,16 @@ def test_a_stroke_that_changes_nothing_says_why_and_is_no_step(work) -> None:
         work.is_mask(2, work.crossed(LINE))
 
 
+def test_a_stroke_over_what_a_click_holds_and_background_names_the_click(work) -> None:
+    ready(work)
+    work.draw([(40, 40)])
+    work.finish()
+    work.picking.choose(1)
+    work.draw([(40, 40), (40, 70)], positive=False)
+    assert work.status == painting.AGAINST
+    work.is_mask(1, work.crossed([(40, 40)]))
+
+
 def test_other_shapes_begin_nothing_on_finished_objects(work) -> None:
     work.bench.positive.add((0, 40, 40))
     work.finish()

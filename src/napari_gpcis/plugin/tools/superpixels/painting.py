@@ -323,6 +323,7 @@ class SuperpixelPainting(Tool):
         positive, label = stroke.positive, self._chosen(current)
         fresh = 0 if label else self._choose_under(current, stroke)
         label = label or fresh
+        whole = mask
         if current.current.clicks and not current.current.begun_only:
             mask = self._without(box, mask, current.current.clicks, positive)
         elif label:
@@ -333,7 +334,8 @@ class SuperpixelPainting(Tool):
         painted = label or (current.live.label if current.current.clicks else 0)
         why = self._why_nothing(current, painted, box, mask, positive=positive)
         if why:
-            self.say(why)
+            spared = why in (NOT_ITS, ALREADY) and bool((whole & ~mask).any())
+            self.say(AGAINST if spared else why)
             return
         none = np.zeros_like(mask)
         edits = (mask, none) if positive else (none, mask)
