@@ -157,7 +157,7 @@ class Record(QObject):
         self.changed.connect(self._on_changed)
         events = annotation.events
         events.clicks_changed.connect(self._note)
-        events.predicted.connect(self._on_predicted)
+        events.predicted.connect(self._note)
         events.accepted.connect(self._on_accepted)
         events.objects_changed.connect(self._on_objects)
         events.planes_written.connect(self._on_written)
@@ -232,6 +232,8 @@ class Record(QObject):
             Their planes. That their masks are drawn again is no change.
         """
         self._settled, self._opened = self.version, set(unfinished)
+        if self._opened and self._annotation is not None:
+            self._annotation.events.predicted.connect(self._on_drawn_again)
 
     def end(self) -> None:
         """End with the annotation; the record stays.
@@ -396,12 +398,11 @@ class Record(QObject):
         if self._annotation is not None and not self._annotation.ending_step:
             self.note_drawing()
 
-    def _on_predicted(self, plane: PlaneAnnotation) -> None:
-        as_saved = plane.plane in self._opened and not self.touched
-        self._opened.discard(plane.plane)
-        self._note(plane)
-        if as_saved:
+    def _on_drawn_again(self, plane: PlaneAnnotation) -> None:
+        """Do not count the first mask of a plane, which was just noted."""
+        if plane.plane in self._opened and self.version == self._settled + 1:
             self._settled = self.version
+        self._opened.discard(plane.plane)
 
     def _note(self, plane: PlaneAnnotation) -> None:
         if plane.session is not None:
