@@ -34,12 +34,16 @@ from scipy.optimize import minimize
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
+from gpcis_training.evaluation.cli import (
+    add_image_arguments,
+    check_output,
+    named_sets,
+)
 from gpcis_training.evaluation.datasets import (
     FORMS,
     all_objects,
     evenly_spread,
     first_view,
-    grouped_sets,
 )
 from gpcis_training.evaluation.jobs import one_thread
 from gpcis_training.evaluation.metrics import iou
@@ -537,17 +541,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``gpcis-train memory``."""
     add = parser.add_argument
     add("model", help="name of a model, or path of a checkpoint")
-    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
-    add(
-        "--dataset",
-        "--set",
-        dest="sets",
-        nargs="+",
-        required=True,
-        metavar="SET",
-        help="object lists or data folders, as for `gpcis-train evaluate`",
-    )
-    add("--images", type=int, help="use so many images of each set, evenly spread")
+    add_image_arguments(parser)
     add("--first", type=int, default=10, help="number of the first object that counts")
     add("--last", type=int, default=20, help="number of the last object")
     add(
@@ -575,9 +569,7 @@ def run(arguments: argparse.Namespace) -> int:
         msg = f"--images must be at least 1, got {arguments.images}"
         raise InputError(msg)
     output: Path | None = arguments.output
-    if output is not None and (output.suffix != ".json" or not output.parent.is_dir()):
-        msg = f"--output must be a .json file in a folder that exists, got {output}"
-        raise InputError(msg)
+    check_output(output)
     network, info = load_checkpoint(arguments.model)
     if not isinstance(network, GPCIS):
         msg = f"model must have a Gaussian process; {info.name} has none"
@@ -586,8 +578,7 @@ def run(arguments: argparse.Namespace) -> int:
     segmenter = Segmenter(model, info)
     report: dict[str, Any] = {"model": arguments.model, "sets": {}}
     print(f"| set | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 1)}|")
-    named = [name for given in arguments.sets for name in grouped_sets(given)]
-    for name in dict.fromkeys(named):
+    for name in named_sets(arguments.sets):
         objects = find_objects(name, arguments.root)
         items = list({item.image: item for item in objects.objects}.values())
         chosen = evenly_spread(items, arguments.images or len(items))

@@ -29,13 +29,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from gpcis_training.evaluation.cli import (
+    add_image_arguments,
+    check_output,
+    named_sets,
+)
 from gpcis_training.evaluation.datasets import (
     FORMS,
     EvaluationObject,
     all_objects,
     evenly_spread,
     first_view,
-    grouped_sets,
 )
 from gpcis_training.evaluation.jobs import one_thread
 from gpcis_training.evaluation.metrics import iou
@@ -412,17 +416,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``gpcis-train similar``."""
     add = parser.add_argument
     add("model", help="name of a model, or path of a checkpoint")
-    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
-    add(
-        "--dataset",
-        "--set",
-        dest="sets",
-        nargs="+",
-        required=True,
-        metavar="SET",
-        help="object lists or data folders, as for `gpcis-train evaluate`",
-    )
-    add("--images", type=int, help="use so many images of each set, evenly spread")
+    add_image_arguments(parser)
     add(
         "--examples",
         type=int,
@@ -472,12 +466,9 @@ def run(arguments: argparse.Namespace) -> int:
         msg = f"--examples must be at least 1, got {min(arguments.examples)}"
         raise InputError(msg)
     output: Path | None = arguments.output
-    if output is not None and (output.suffix != ".json" or not output.parent.is_dir()):
-        msg = f"--output must be a .json file in a folder that exists, got {output}"
-        raise InputError(msg)
+    check_output(output)
     report: dict[str, Any] = {"model": arguments.model, "sets": {}}
-    named = [name for given in arguments.sets for name in grouped_sets(given)]
-    for name in dict.fromkeys(named):
+    for name in named_sets(arguments.sets):
         jobs = image_jobs(
             find_objects(name, arguments.root),
             arguments.root,

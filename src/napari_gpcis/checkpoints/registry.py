@@ -274,7 +274,7 @@ def facts(entry: ModelEntry) -> Facts:
     info = entry.info
     return Facts(
         name=entry.name,
-        purpose=info.description.strip() or UNKNOWN,
+        purpose=info.description or UNKNOWN,
         size=megabytes(entry.size),
         here="yes" if entry.is_here else "no",
         licence=info.licence or UNKNOWN,

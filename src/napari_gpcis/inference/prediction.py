@@ -261,11 +261,16 @@ class Prediction:
         """Return some rows of the roi."""
         return interpolate_rows(across, self._size[0], rows, half_pixel=self.half_pixel)
 
-    def _strips(self, name: str) -> Iterator[tuple[slice, Floats]]:
-        """Return one map on the roi in strips of rows."""
-        across = self._across(name, np.arange(self._size[1]))
-        for rows in strips(*self._size):
-            yield rows, self._down(across, np.arange(rows.start, rows.stop))
+    def _strips(
+        self, name: str, rows: slice | None = None, cols: slice | None = None
+    ) -> Iterator[tuple[slice, Floats]]:
+        """Return one map on the roi, or some of its rows and columns, in strips."""
+        height, width = self._size
+        first, last, _ = (rows or slice(None)).indices(height)
+        across = self._across(name, np.arange(width)[cols or slice(None)])
+        for part in strips(last - first, across.shape[1]):
+            place = slice(first + part.start, first + part.stop)
+            yield place, self._down(across, np.arange(place.start, place.stop))
 
     def _scored_mask(self) -> NDArray[np.bool_]:
         """Return where the probability is above the threshold, on the roi."""
@@ -284,10 +289,7 @@ class Prediction:
             )
             for axis, length in enumerate(self._size)
         )
-        across = self._across("probability", np.arange(cols.start, cols.stop))
-        for part in strips(rows.stop - rows.start, cols.stop - cols.start):
-            place = slice(rows.start + part.start, rows.start + part.stop)
-            strip = self._down(across, np.arange(place.start, place.stop))
+        for place, strip in self._strips("probability", rows, cols):
             np.greater(strip, self.threshold, out=mask[place, cols])
         return mask
 

@@ -41,7 +41,7 @@ from napari_gpcis.errors import CheckpointError, GPCISError, InputError
 from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from gpcis_training.evaluation.datasets import ObjectSet
     from gpcis_training.evaluation.metrics import ClickRun, Estimate
@@ -54,10 +54,13 @@ NO_ALTERNATIVES = "none"
 __all__ = [
     "NO_ALTERNATIVES",
     "add_arguments",
+    "add_image_arguments",
     "add_set_arguments",
+    "check_output",
     "chosen_sets",
     "comparisons",
     "load_segmenter",
+    "named_sets",
     "run",
 ]
 
@@ -169,10 +172,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.repeats < 1:
         msg = f"--repeats must be at least 1, got {arguments.repeats}"
         raise InputError(msg)
-    output: Path | None = arguments.output
-    if output is not None and (output.suffix != ".json" or not output.parent.is_dir()):
-        msg = f"--output must be a .json file in a folder that exists, got {output}"
-        raise InputError(msg)
+    check_output(arguments.output)
 
 
 def _methods(arguments: argparse.Namespace) -> list[str]:
@@ -195,6 +195,34 @@ def _plans(arguments: argparse.Namespace) -> Iterator[_Plan]:
                 _overrides(arguments, method, objects), _draws(arguments)
             ):
                 yield _Plan(method, objects, given, view, clicks, repeat)
+
+
+def check_output(output: Path | None) -> None:
+    """Raise InputError if results cannot be written to a file that was asked for."""
+    if output is not None and (output.suffix != ".json" or not output.parent.is_dir()):
+        msg = f"--output must be a .json file in a folder that exists, got {output}"
+        raise InputError(msg)
+
+
+def named_sets(given: Iterable[str]) -> list[str]:
+    """Return the names of sets, those of a group one by one, each once."""
+    return list(dict.fromkeys(name for one in given for name in grouped_sets(one)))
+
+
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of measurements of whole images: root, sets and images."""
+    add = parser.add_argument
+    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
+    add(
+        "--dataset",
+        "--set",
+        dest="sets",
+        nargs="+",
+        required=True,
+        metavar="SET",
+        help="object lists or data folders, as for `gpcis-train evaluate`",
+    )
+    add("--images", type=int, help="use so many images of each set, evenly spread")
 
 
 def add_set_arguments(parser: argparse.ArgumentParser) -> None:
@@ -231,8 +259,7 @@ def chosen_sets(
     InputError
         If a set cannot be used.
     """
-    named = [name for given in arguments.objects for name in grouped_sets(given)]
-    for name in dict.fromkeys(named):
+    for name in named_sets(arguments.objects):
         found = find_objects(name, arguments.root, rule, arguments.limit)
         yield found.subset(arguments.subset)
 

@@ -164,24 +164,22 @@ class Restorer(QObject):
         if annotation is None or self._autosaver.record is None:
             return False
         self._autosaver.record.add_earlier(saved, clicks=True)
-        for plane in saved.unfinished:
+        planes = [Plane(one.axes, one.steps) for one in saved.unfinished]
+        for place, plane in zip(planes, saved.unfinished, strict=True):
             running, shape = plane.sessions[-1].current, plane.sessions[-1].shape
             prompts = prompts_of(running, shape)
-            place = Plane(plane.axes, plane.steps)
             annotation.recall(place, prompts, running.threshold)
-        self._show_unfinished(saved, layer, image)
+        self._show_unfinished(saved, planes, layer, image)
         annotation.enter_plane()
         self._autosaver.record.note_drawing()
         if from_file:
-            planes = [Plane(one.axes, one.steps) for one in saved.unfinished]
             self._autosaver.record.settle_opened(planes)
         return True
 
     def _show_unfinished(
-        self, saved: SavedAnnotation, labels: Labels, image: Image
+        self, saved: SavedAnnotation, planes: list[Plane], labels: Labels, image: Image
     ) -> None:
         """Show a plane with an unfinished object, unless one is shown already."""
-        planes = [Plane(one.axes, one.steps) for one in saved.unfinished]
         try:
             shown = displayed_plane(self._viewer, image)
         except InputError:  # in 3-D
