@@ -486,7 +486,8 @@ def _answers(
     scores: Any, variance: Tensor | None, qualities: Tensor | None, temperature: float
 ) -> list[Answer]:
     """Return the scores of ``K`` masks of an image, which share their variance."""
-    probable = (scores.logits / temperature).sigmoid_()
+    logits = scores.logits
+    probable = (logits if temperature == 1 else logits / temperature).sigmoid()
     arrays = [probable[:, 0].float().cpu().numpy()]  # of nobody else
     maps = (scores.prior, scores.update, variance)
     arrays += [m[:, 0].float().cpu().numpy().copy() for m in maps if m is not None]

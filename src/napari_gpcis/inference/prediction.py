@@ -15,6 +15,7 @@ from napari_gpcis.inference.resampling import (
     from_grid,
     interpolate_columns,
     interpolate_rows,
+    lines_of,
     samples_between,
     strips,
 )
@@ -267,10 +268,28 @@ class Prediction:
         """Return one map on the roi, or some of its rows and columns, in strips."""
         height, width = self._size
         first, last, _ = (rows or slice(None)).indices(height)
-        across = self._across(name, np.arange(width)[cols or slice(None)])
-        for part in strips(last - first, across.shape[1]):
-            place = slice(first + part.start, first + part.stop)
-            yield place, self._down(across, np.arange(place.start, place.stop))
+        if first >= last:
+            return
+        grid: Floats = getattr(self.maps, name)
+        size, half_pixel = len(grid), self.half_pixel
+        part = lines_of(first, last, height, size, half_pixel=half_pixel)
+        across = interpolate_columns(
+            grid[part],
+            width,
+            np.arange(width)[cols or slice(None)],
+            half_pixel=half_pixel,
+        )
+        for strip in strips(last - first, across.shape[1]):
+            place = slice(first + strip.start, first + strip.stop)
+            values = interpolate_rows(
+                across,
+                height,
+                np.arange(place.start, place.stop),
+                half_pixel=half_pixel,
+                part=part,
+                size=size,
+            )
+            yield place, values
 
     def _scored_mask(self) -> NDArray[np.bool_]:
         """Return where the probability is above the threshold, on the roi."""

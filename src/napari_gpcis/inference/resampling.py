@@ -79,7 +79,13 @@ def interpolate_columns(
 
 
 def interpolate_rows(
-    across: Floats, height: int, rows: NDArray[np.intp], *, half_pixel: bool
+    across: Floats,
+    height: int,
+    rows: NDArray[np.intp],
+    *,
+    half_pixel: bool,
+    part: slice | None = None,
+    size: int | None = None,
 ) -> Floats:
     """Return values, stretched to ``height`` rows, at some of them.
 
@@ -93,13 +99,38 @@ def interpolate_rows(
         Rows of that box, counted from its first.
     half_pixel
         Convention, see the module.
+    part, size
+        Rows of the grid that ``across`` holds, of so many: at least `lines_of` the
+        rows. All of them by default.
 
     Returns
     -------
     ndarray
         Shape ``(len(rows), w)``, float32.
     """
-    return _interpolate(across, _sources(rows, height, len(across), half_pixel))
+    whole = len(across) if size is None else size
+    first = 0 if part is None else part.start
+    return _interpolate(across, _sources(rows, height, whole, half_pixel) - first)
+
+
+def lines_of(
+    first: int, last: int, length: int, size: int, *, half_pixel: bool
+) -> slice:
+    """Return the rows of a grid that some pixels are interpolated from.
+
+    Parameters
+    ----------
+    first, last
+        The pixels, the last excluded; at least one.
+    length
+        Pixels of the box that the grid covers.
+    size
+        Rows of the grid.
+    half_pixel
+        Convention, see the module.
+    """
+    ends = _sources(np.array([first, last - 1]), length, size, half_pixel)
+    return slice(int(ends[0]), min(int(ends[1]) + 2, size))
 
 
 def _sources(
