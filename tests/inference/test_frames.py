@@ -17,6 +17,7 @@ from napari_gpcis.inference.prediction import GridMaps, NetworkInput, Prediction
 from napari_gpcis.inference.region import (
     closer_frames,
     frame_around,
+    network_size,
     reaches_beyond,
     region,
 )
@@ -179,6 +180,48 @@ def test_eight_clicks_on_one_object_make_two_encodings_and_undo_none():
     for _ in range(8):
         session.redo()
     assert len(model.encoded) == before
+
+
+def test_many_clicks_on_a_large_frame_are_seen_finer():
+    settings = replace(STAY, fine_size=96, fine_clicks=4)
+    clicks = tuple(Click(30, col) for col in range(6))
+    large, exact = (0, 0, 40, 65), (0, 0, 64, 64)
+    sizes = [network_size(large, clicks[:k], settings) for k in range(1, 7)]
+    assert sizes == [64, 64, 64, 96, 96, 96]
+    assert network_size(exact, clicks, settings) == 64, "there is nothing finer"
+    assert network_size(large, clicks, STAY) == 64
+    assert network_size(large, clicks, replace(settings, frames="zoom")) == 64
+    for wrong in ({"fine_size": 63}, {"fine_size": -1}, {"fine_clicks": 1}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            replace(settings, **wrong)
+
+
+def test_fine_inputs_have_an_encoding_of_their_own_and_obey_their_clicks():
+    segmenter, model = rated(fine_size=96, fine_clicks=3)
+    session = Session(segmenter, np.full((300, 300), 128, np.uint8))
+    for col in (150, 160, 170, 180):
+        session.add_click(150, col)
+        shape = session.prediction.maps.probability.shape
+        assert shape == ((64, 64) if len(session.clicks) < 3 else (96, 96))
+        assert session.prediction.mask[150, col]
+    encoded = len(model.encoded)
+    assert [one.shape[-1] for one in model.encoded].count(96) == 1
+    found = session.prediction
+    again = segmenter._engine.recondition(
+        session.prepared, found.seen, session.clicks, None
+    )
+    assert_array_equal(again.maps.probability, found.maps.probability)
+    segmenter._engine._posteriors = type(segmenter._engine._posteriors)(4)
+    again = segmenter._engine.recondition(
+        session.prepared, found.seen, session.clicks, None
+    )
+    assert_array_equal(again.maps.probability, found.maps.probability)
+    session.undo()
+    session.undo()
+    assert session.prediction.maps.probability.shape == (64, 64)
+    session.redo()
+    assert session.prediction.maps.probability.shape == (96, 96)
+    assert len(model.encoded) == encoded
 
 
 def test_a_view_encoded_ahead_is_not_encoded_again():

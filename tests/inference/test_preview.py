@@ -51,7 +51,8 @@ def test_preview_is_the_posterior_on_the_same_features(image, gp_stride):
     segmenter, model = counting.segmenter, counting.model
     prepared = segmenter.prepare(image)
     found = segmenter.run(Request(prepared, CLICKS))[-1]
-    (encoded,) = segmenter._engine._encodings.peek((prepared.token, found.roi))
+    key = segmenter._engine._key(prepared, found.seen)
+    (encoded,) = segmenter._engine._encodings.peek(key)
     passes = len(counting.passes)
     for extra in (Click(20, 33), Click(25, 50, False), Click(*CLICKS[0].pixel, False)):
         ahead = segmenter.preview(prepared, extra, found)

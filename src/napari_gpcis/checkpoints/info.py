@@ -55,6 +55,11 @@ class InferenceSettings:
     first_frames
         With ``frames="stay"``: most frames that are tried for a first click, the view
         first, then closer ones; the answer with the best expected IoU is taken.
+    fine_size, fine_clicks
+        With ``frames="stay"``: side of the square in place of ``infer_size`` from so
+        many clicks on an object on, where the frame has more pixels than
+        ``infer_size``. An object that needs many clicks often has details that are
+        lost at the smaller one. 0: never.
     temperature
         Logits are divided by it, so that probabilities are those found on held-out
         images; the mask at a threshold of 0.5 does not depend on it.
@@ -76,6 +81,8 @@ class InferenceSettings:
     frames: str = "zoom"
     least_fill: float = 0.25
     first_frames: int = 1
+    fine_size: int = 0
+    fine_clicks: int = 4
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
@@ -89,6 +96,9 @@ class InferenceSettings:
         self._require("frames", str, lambda v: v in ("zoom", "stay"), "zoom or stay")
         self._require("least_fill", float, lambda v: 0 <= v < 1, "from 0 and below 1")
         self._require("first_frames", int, lambda v: v in (1, 2, 3), "1, 2 or 3")
+        fine = f"0, or an integer from infer_size ({self.infer_size})"
+        self._require("fine_size", int, lambda v: v == 0 or v >= self.infer_size, fine)
+        self._require("fine_clicks", int, lambda v: v >= 2, "an integer from 2")
         self._require("temperature", float, lambda v: v > 0, "a number above 0")
         for name in ("antialias", "mirror"):
             self._require(name, bool, lambda _: True, "true or false")

@@ -87,8 +87,12 @@ class Engine:
         roi: Box,
         clicks: tuple[Click, ...],
         previous: Prediction | None,
+        size: int | None = None,
     ) -> tuple[Answer, NetworkInput]:
         """Run the network on the region of interest and condition on the clicks.
+
+        It is resized to a square of ``size`` network pixels a side, by default
+        ``infer_size``.
 
         Raises
         ------
@@ -101,14 +105,14 @@ class Engine:
             before = None
             if previous is not None:
                 before = mask_to_network(
-                    previous, roi, self._size, half_pixel=self._half_pixel
+                    previous, roi, size or self._size, half_pixel=self._half_pixel
                 )
             previous_mask = None if before is None else before.numpy()
-            network_input = NetworkInput(roi, clicks, previous_mask)
-            encoded = self._encoded(prepared, roi)
+            network_input = NetworkInput(roi, clicks, previous_mask, size)
+            encoded = self._encoded(prepared, network_input)
             posterior = self._posterior(encoded, network_input)
             self._posteriors.put((network_input, prepared.token), posterior)
-            return self._maps(posterior, roi, clicks), network_input
+            return self._maps(posterior, network_input, clicks), network_input
 
     def encode(self, prepared: PreparedImage, roi: Box) -> None:
         """Encode a region of interest ahead of its first click, and keep that.
@@ -119,7 +123,7 @@ class Engine:
             If the image has NaN values there.
         """
         with torch.inference_mode(), self._lock:
-            self._encoded(prepared, roi)
+            self._encoded(prepared, NetworkInput(roi))
 
     def features(self, prepared: PreparedImage, roi: Box) -> FrameFeatures:
         """Return features of a region of interest that no click has changed.
@@ -133,10 +137,10 @@ class Engine:
             If the image has NaN values there.
         """
         with torch.inference_mode(), self._lock:
-            encoded = self._encoded(prepared, roi)[0]
+            encoded = self._encoded(prepared, NetworkInput(roi))[0]
             deep = self._features_without_clicks(encoded)
             whole = isinstance(encoded, Encoded)
-            rgb = encoded.rgb if whole else self._rgb(prepared, roi)
+            rgb = encoded.rgb if whole else self._rgb(prepared, NetworkInput(roi))
             cells = max(1, self._size // FEATURE_STRIDE)
             colour = adaptive_avg_pool2d(rgb, (cells, cells))
             if deep is None:
@@ -180,7 +184,7 @@ class Engine:
         """
         with torch.inference_mode():
             posterior = self._kept_posterior(prepared, network_input, key)
-            return self._maps(posterior, network_input.roi, clicks)
+            return self._maps(posterior, network_input, clicks)
 
     def rescale(
         self,
@@ -204,7 +208,7 @@ class Engine:
             if not isinstance(posterior, ScalablePosterior):
                 return []
             others = [posterior.with_length_scale(factor) for factor in factors]
-            return [self._maps(one, network_input.roi, clicks) for one in others]
+            return [self._maps(one, network_input, clicks) for one in others]
 
     def propose(
         self,
@@ -228,7 +232,7 @@ class Engine:
             posterior = self._kept_posterior(prepared, network_input, None)
             if not isinstance(posterior, ProposingPosterior):
                 return []
-            points = self._points(clicks, network_input.roi)
+            points = self._points(clicks, network_input)
             found = posterior.proposals(head, points)
             gains = found.ratings[1:] - found.ratings[0]
             return _answers(found.scores, found.variance, gains, self._temperature)
@@ -244,42 +248,55 @@ class Engine:
         posterior = self._posteriors.get(place)
         if posterior is None:
             with self._lock:
-                encoded = self._encodings.peek((prepared.token, network_input.roi))
+                encoded = self._encodings.peek(self._key(prepared, network_input))
                 if encoded is None:
-                    encoded = self._encode(prepared, network_input.roi)
+                    encoded = self._encode(prepared, network_input)
                 posterior = self._posterior(encoded, network_input)
             self._posteriors.put(place, posterior)
         return posterior
 
     def _maps(
-        self, posterior: Posterior, roi: Box, clicks: tuple[Click, ...]
+        self,
+        posterior: Posterior,
+        network_input: NetworkInput,
+        clicks: tuple[Click, ...],
     ) -> Answer:
         """Return the maps of a posterior, conditioned on the clicks."""
-        points = self._points(clicks, roi)
+        points = self._points(clicks, network_input)
         scores, variance = posterior.scores(points, variance=True)
         rate = getattr(posterior, "quality", None)
         quality = None if rate is None else rate(scores)
         return _answer(scores, variance, quality, self._temperature)
 
-    def _points(self, clicks: tuple[Click, ...], roi: Box) -> Tensor:
+    def _side(self, network_input: NetworkInput) -> int:
+        """Return the side of an input, in network pixels."""
+        return network_input.size or self._size
+
+    def _key(self, prepared: PreparedImage, network_input: NetworkInput) -> Hashable:
+        """Return what an encoding is kept by."""
+        return prepared.token, network_input.roi, self._side(network_input)
+
+    def _points(self, clicks: tuple[Click, ...], network_input: NetworkInput) -> Tensor:
         """Return the clicks as the network takes them."""
-        moved = network_clicks(clicks, roi, self._size, half_pixel=self._half_pixel)
+        roi, size = network_input.roi, self._side(network_input)
+        moved = network_clicks(clicks, roi, size, half_pixel=self._half_pixel)
         return points_tensor(moved).to(self.device)
 
     def _posterior(
         self, encoded: tuple[Any, ...], network_input: NetworkInput
     ) -> Posterior:
         """Return the posterior of a network input. The lock must be held."""
-        before = torch.zeros(1, 1, self._size, self._size, device=self.device)
+        size = self._side(network_input)
+        before = torch.zeros(1, 1, size, size, device=self.device)
         if network_input.previous is not None:
             before = torch.from_numpy(network_input.previous)[None].to(self.device)
-        points = self._points(network_input.clicks, network_input.roi)
+        points = self._points(network_input.clicks, network_input)
         plain = self._single_posterior(encoded[0], points, before)
         if not self._mirror:
             return plain
-        there = mirrored_points(points, self._size)
+        there = mirrored_points(points, size)
         mirror = self._single_posterior(encoded[1], there, before.flip(-1))
-        return MirroredPosterior(plain, mirror, self._size)
+        return MirroredPosterior(plain, mirror, size)
 
     def _single_posterior(
         self, encoded: Any, points: Tensor, before: Tensor
@@ -290,24 +307,33 @@ class Engine:
         raw = self._model.features(encoded, points, before)
         return self._model.click_posterior(encoded, raw)
 
-    def _encode(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
+    def _encode(
+        self, prepared: PreparedImage, network_input: NetworkInput
+    ) -> tuple[Any, ...]:
         """Encode a crop, and its mirror image if that is asked for."""
-        rgb = self._rgb(prepared, roi)
+        rgb = self._rgb(prepared, network_input)
         views = (rgb, rgb.flip(-1)) if self._mirror else (rgb,)
         return tuple(self._model.encode(view) for view in views)
 
-    def _rgb(self, prepared: PreparedImage, roi: Box) -> Tensor:
+    def _rgb(self, prepared: PreparedImage, network_input: NetworkInput) -> Tensor:
         """Return a crop as the network takes it, ``(1, 3, H, W)``."""
-        channels = to_network(prepared, roi, self._size, half_pixel=self._half_pixel)
+        channels = to_network(
+            prepared,
+            network_input.roi,
+            self._side(network_input),
+            half_pixel=self._half_pixel,
+        )
         rgb: Tensor = to_rgb(channels)[None].to(self.device)
         return rgb
 
-    def _encoded(self, prepared: PreparedImage, roi: Box) -> tuple[Any, ...]:
+    def _encoded(
+        self, prepared: PreparedImage, network_input: NetworkInput
+    ) -> tuple[Any, ...]:
         """Return the encoding of a crop. The lock must be held."""
-        key = prepared.token, roi
+        key = self._key(prepared, network_input)
         encoded = self._encodings.get(key)
         if encoded is None:
-            encoded = self._encode(prepared, roi)
+            encoded = self._encode(prepared, network_input)
             self._encodings.put(key, encoded)
         return encoded
 

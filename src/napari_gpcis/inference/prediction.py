@@ -393,11 +393,15 @@ class NetworkInput:
     previous
         Previous mask probability on the network's grid, float32, shape (1, h, w);
         ``None`` for none.
+    size
+        Side of the square that the box is resized to, in network pixels; ``None``:
+        that of the model.
     """
 
     roi: Box
     clicks: tuple[Click, ...] = ()
     previous: Floats | None = None
+    size: int | None = None
 
 
 def check_threshold(threshold: float) -> None:

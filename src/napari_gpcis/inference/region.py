@@ -70,6 +70,32 @@ def region(
     return frame_around(target, shape, settings.expansion)
 
 
+def network_size(
+    roi: Box, clicks: tuple[Click, ...], settings: InferenceSettings
+) -> int:
+    """Return the side of the square that a region of interest is resized to.
+
+    Parameters
+    ----------
+    roi
+        The region of interest.
+    clicks
+        All clicks so far.
+    settings
+        How the model is run.
+
+    Returns
+    -------
+    int
+        In network pixels: ``infer_size``, or ``fine_size`` after many clicks.
+    """
+    size = settings.infer_size
+    fine = settings.frames == "stay" and len(clicks) >= settings.fine_clicks
+    if fine and settings.fine_size and longer_side(roi) > size:
+        return settings.fine_size
+    return size
+
+
 def closer_frames(
     shape: tuple[int, int],
     click: Click,

@@ -12,7 +12,13 @@ from napari_gpcis.geometry import Box, check_clicks, clip_box, whole_image
 from napari_gpcis.inference.backends import accelerated, check_backend, chosen_backend
 from napari_gpcis.inference.image import PreparedImage, prepare_image
 from napari_gpcis.inference.prediction import NetworkInput, Prediction
-from napari_gpcis.inference.region import closer_frames, fill, reaches_beyond, region
+from napari_gpcis.inference.region import (
+    closer_frames,
+    fill,
+    network_size,
+    reaches_beyond,
+    region,
+)
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
@@ -354,7 +360,10 @@ class Segmenter:
         previous: Prediction | None,
     ) -> Prediction:
         """Run the network on a region of interest."""
-        answer, network_input = self._engine.infer(prepared, roi, clicks, previous)
+        size = network_size(roi, clicks, self.info.inference)
+        answer, network_input = self._engine.infer(
+            prepared, roi, clicks, previous, size
+        )
         return self._prediction(prepared, clicks, answer, network_input)
 
     def _closer(

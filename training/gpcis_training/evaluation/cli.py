@@ -347,6 +347,8 @@ def _overrides(
         Overrides(
             epsilon2,
             arguments.infer_size,
+            arguments.fine_size,
+            arguments.fine_clicks,
             arguments.mirror,
             raw_mask=raw,
             fast=arguments.fast,
@@ -523,6 +525,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="noise variance of the Gaussian process; several: one row each",
     )
     add("--infer-size", type=int, help="side of the network's input, pixels")
+    add("--fine-size", type=int, help="the same after many clicks; 0: no other")
+    add("--fine-clicks", type=int, help="clicks from which that is used")
     add(
         "--mirror",
         action=argparse.BooleanOptionalAction,

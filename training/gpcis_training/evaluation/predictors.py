@@ -36,6 +36,9 @@ class Overrides:
         Noise variance of the Gaussian process at the clicks.
     infer_size
         Side of the square that the network sees.
+    fine_size, fine_clicks
+        The same after many clicks, see
+        :class:`napari_gpcis.checkpoints.InferenceSettings`.
     mirror
         Whether the logits of the mirror image are averaged in.
     raw_mask
@@ -51,6 +54,8 @@ class Overrides:
 
     epsilon2: float | None = None
     infer_size: int | None = None
+    fine_size: int | None = None
+    fine_clicks: int | None = None
     mirror: bool | None = None
     raw_mask: bool = False
     fast: bool = False
@@ -64,7 +69,7 @@ class Overrides:
         InputError
             If a value is outside its range.
         """
-        names = ("epsilon2", "infer_size", "mirror")
+        names = ("epsilon2", "infer_size", "fine_size", "fine_clicks", "mirror")
         wanted = {name: getattr(self, name) for name in names}
         given: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
         return replace(info, inference=replace(info.inference, **given))
@@ -76,6 +81,10 @@ class Overrides:
             parts.append(f"ε²={self.epsilon2:g}")
         if self.infer_size is not None:
             parts.append(f"input {self.infer_size}")
+        if self.fine_size is not None:
+            parts.append(f"later {self.fine_size}" if self.fine_size else "one size")
+        if self.fine_clicks is not None:
+            parts.append(f"from click {self.fine_clicks}")
         if self.mirror is not None:
             parts.append("mirrored too" if self.mirror else "not mirrored")
         if self.fast:
