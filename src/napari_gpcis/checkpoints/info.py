@@ -82,7 +82,7 @@ class InferenceSettings:
     least_fill: float = 0.25
     first_frames: int = 1
     fine_size: int = 0
-    fine_clicks: int = 4
+    fine_clicks: int = 6
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
