@@ -11,7 +11,8 @@ from skimage.draw import polygon2mask
 
 from napari_gpcis import Click, Prediction
 from napari_gpcis.errors import InputError
-from napari_gpcis.inference import resampling
+from napari_gpcis.geometry import box_of
+from napari_gpcis.inference import prediction, resampling
 from napari_gpcis.inference.prediction import GridMaps
 from napari_gpcis.inference.resampling import mask_to_network, to_network
 
@@ -59,6 +60,37 @@ def test_extent_is_the_box_of_the_object(ramp):
     expected = (rows.min(), cols.min(), rows.max() + 1, cols.max() + 1)
     assert ramp.extent(0.6) == expected
     assert predict(0.3).extent(0.49) is None
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_extent_is_that_of_all_pixels(seed, half_pixel):
+    rng = np.random.default_rng(seed)
+    grid = rng.random(rng.integers(1, 12, 2)) ** rng.integers(1, 12)
+    maps = GridMaps(*(grid.astype(np.float32) for _ in range(4)))
+    height, width = rng.integers(1, 60, 2)
+    roi = (3, 4, 3 + int(height), 4 + int(width))
+    found = Prediction((80, 90), roi, (), 0.5, maps, half_pixel)
+    for threshold in (0.2, 0.49, 0.9):
+        assert found.extent(threshold) == box_of(found.probability > threshold)
+
+
+def test_extent_of_a_large_roi_looks_at_its_borders_alone(monkeypatch):
+    grid = np.zeros((64, 64), dtype=np.float32)
+    grid[16:48, 16:48] = 1
+    maps = GridMaps(*(grid.copy() for _ in range(4)))
+    roi = (0, 0, 2048, 2048)
+    found = Prediction((2048, 2048), roi, (), 0.5, maps, True)
+    expected = box_of(found.probability > 0.49)
+    made = []
+    interpolate = prediction.interpolate_rows
+
+    def counted(across, height, rows, **options):
+        made.append(len(rows) * across.shape[1])
+        return interpolate(across, height, rows, **options)
+
+    monkeypatch.setattr(prediction, "interpolate_rows", counted)
+    assert found.extent(0.49) == expected
+    assert sum(made) < 2048 * 2048 / 4
 
 
 def test_strips_change_nothing(ramp, monkeypatch):

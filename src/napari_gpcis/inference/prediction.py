@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import EMPTY, box_of, box_of_strips, contains, moved, slices
+from napari_gpcis.geometry import EMPTY, box_of, contains, moved, slices
 from napari_gpcis.inference.resampling import (
     from_grid,
     interpolate_columns,
@@ -222,11 +222,14 @@ class Prediction:
 
         The step that obeys clicks has no part in it. ``None`` if there are none.
         """
-        strips_above = (
-            (rows, strip > threshold) for rows, strip in self._strips("probability")
-        )
-        box = box_of_strips(self._size, strips_above)
-        return None if box is None else moved(box, self.roi[:2])
+        reach = self._reach(threshold)
+        rows = None if reach is None else self._ends(threshold, *reach, axis=0)
+        if reach is None or rows is None:
+            return None
+        cols = self._ends(threshold, slice(*rows), reach[1], axis=1)
+        if cols is None:
+            return None
+        return moved((rows[0], cols[0], rows[1], cols[1]), self.roi[:2])
 
     def read(self, rows: Index, cols: Index) -> Floats:
         """Return the probability ``(1, rows, cols)``, 0 outside the roi."""
@@ -235,6 +238,8 @@ class Prediction:
     def read_cols(self, cols: Index) -> Floats:
         """Return the grid's rows of the probability at some columns of the image."""
         col, inside = _inside(cols, self.roi[1], self.roi[3])
+        if len(col) == len(inside):
+            return self._across("probability", col)
         values = np.zeros((len(self.maps.probability), len(inside)), dtype=np.float32)
         values[:, inside] = self._across("probability", col)
         return values
@@ -242,6 +247,8 @@ class Prediction:
     def read_rows(self, across: Floats, rows: Index) -> Floats:
         """Stretch what `read_cols` returned to some rows of the image."""
         row, inside = _inside(rows, self.roi[0], self.roi[2])
+        if len(row) == len(inside):
+            return self._down(across, row)
         values = np.zeros((len(inside), across.shape[1]), dtype=np.float32)
         values[inside] = self._down(across, row)
         return values
@@ -291,13 +298,14 @@ class Prediction:
             )
             yield place, values
 
-    def _scored_mask(self) -> NDArray[np.bool_]:
-        """Return where the probability is above the threshold, on the roi."""
-        mask = np.zeros(self._size, dtype=bool)
-        box = box_of(self.maps.probability > self.threshold)
+    def _reach(self, threshold: float) -> tuple[slice, slice] | None:
+        """Return rows and columns of the roi beyond which nothing is above a threshold.
+
+        What is interpolated between lower values is lower.
+        """
+        box = box_of(self.maps.probability > threshold)
         if box is None:
-            return mask
-        # what is interpolated between lower values is lower
+            return None
         rows, cols = (
             samples_between(
                 box[axis] - 1,
@@ -308,6 +316,47 @@ class Prediction:
             )
             for axis, length in enumerate(self._size)
         )
+        return rows, cols
+
+    def _ends(
+        self, threshold: float, rows: slice, cols: slice, *, axis: int
+    ) -> tuple[int, int] | None:
+        """Return where the pixels above a threshold begin and end along an axis.
+
+        Only some rows and columns of the roi are looked at, from both ends until
+        there is one.
+        """
+        whole = (rows, cols)[axis]
+        step = 2 * math.ceil(self._pixel_size[axis])
+        starts = range(whole.start, whole.stop, step)
+        ends = []
+        for order in (starts, reversed(starts)):
+            for start in order:
+                part = slice(start, min(start + step, whole.stop))
+                seen = (part, cols) if axis == 0 else (rows, part)
+                above = self._above(threshold, *seen)
+                found = start + np.flatnonzero(above.any(axis=1 - axis))
+                if len(found):
+                    ends.append(int(found[-1 if ends else 0]))
+                    break
+            else:
+                return None
+        return ends[0], ends[1] + 1
+
+    def _above(self, threshold: float, rows: slice, cols: slice) -> NDArray[np.bool_]:
+        """Return where the probability is above a threshold, on a part of the roi."""
+        strips_above = [
+            strip > threshold for _, strip in self._strips("probability", rows, cols)
+        ]
+        return np.concatenate(strips_above)
+
+    def _scored_mask(self) -> NDArray[np.bool_]:
+        """Return where the probability is above the threshold, on the roi."""
+        mask = np.zeros(self._size, dtype=bool)
+        reach = self._reach(self.threshold)
+        if reach is None:
+            return mask
+        rows, cols = reach
         for place, strip in self._strips("probability", rows, cols):
             np.greater(strip, self.threshold, out=mask[place, cols])
         return mask
