@@ -405,11 +405,12 @@ class Propagation(Tool):
         history = run.history or (before,)
         doubt = reason_to_doubt(carried, history)
         carried = replace(carried, doubt=doubt)
-        self.found.append((run.plane, carried))
+        self.found.append((run.plane, replace(carried, pattern=None)))
         if doubt and not self.through_doubt:
             self._turn(run, f"Plane {number} is in doubt: {doubt}. {_LOOK}")
             return
-        self._run = run._replace(history=(*history, carried))
+        kept = replace(history[-1], pattern=None)  # of many planes they are large
+        self._run = run._replace(history=(*history[:-1], kept, carried))
         self._step()
 
     def _finish(self, message: str) -> None:
