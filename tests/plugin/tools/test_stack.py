@@ -143,6 +143,32 @@ def test_a_run_can_be_cancelled_and_keeps_what_it_found(bench, panel) -> None:
     np.testing.assert_array_equal(bench.labels.data == 1, only(*steps))
 
 
+@pytest.mark.parametrize("change", ["3-D", "rolled"])
+def test_a_run_goes_on_along_its_axis_whatever_is_displayed(
+    bench, panel, errors, change
+) -> None:
+    begin(bench)
+    bench.segmenter.gate.clear()
+    panel.propagate_on.click()
+    if change == "3-D":
+        bench.viewer.dims.ndisplay = 3
+    else:
+        bench.viewer.dims.order = (1, 0, 2)
+    bench.until(
+        lambda: (
+            bench.controller.annotation.current is None
+            or bench.current.plane.axes != (1, 2)
+        )
+    )
+    bench.segmenter.gate.set()
+    bench.until(lambda: not panel.propagation.running)
+    bench.viewer.dims.ndisplay = 2
+    bench.viewer.dims.order = (0, 1, 2)
+    bench.until(lambda: bench.controller.session is not None)
+    np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE, 5, 6, 7))
+    assert not errors
+
+
 def test_an_error_ends_the_run_with_what_it_found(bench, panel, errors) -> None:
     begin(bench)
     bench.segmenter.error = ValueError("broken")
