@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
@@ -11,8 +14,10 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.inference.image import prepare_image
 from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.propagation import (
+    Pattern,
     PlaneResult,
     StopRule,
+    begin,
     contrast_to_noise,
     follow,
     inner_clicks,
@@ -22,6 +27,9 @@ from napari_gpcis.propagation import (
     reason_to_doubt,
     reason_to_stop,
 )
+
+if TYPE_CHECKING:
+    from napari_gpcis.inference.prediction import Prediction
 
 
 def full(found: PlaneResult, shape: tuple[int, int]) -> np.ndarray:
@@ -74,6 +82,95 @@ def test_a_ball_is_followed_until_it_vanishes() -> None:
     for result, plane in zip(found, stack[5:], strict=False):
         np.testing.assert_array_equal(full(result, plane.shape), plane > 100)
     assert all(0 < result.agreement < 1 for result in found)
+
+
+class TrustingSegmenter(BrightSegmenter):
+    """Takes the mask before for the object, wherever that is now."""
+
+    def _predict(self, request: Any, clicks: Any) -> Prediction:
+        found = super()._predict(request, clicks)
+        mask = request.start.prediction.mask.astype(np.float32)
+        maps = found.maps._replace(probability=0.05 + 0.9 * mask)
+        return replace(found, maps=maps)
+
+
+def moving(planes: int, by: tuple[int, int], size: int = 90) -> list[np.ndarray]:
+    """A textured disk on a dark, noisy ground, moving by ``by`` from plane to plane."""
+    random = np.random.default_rng(0)
+    rows, cols = np.indices((size, size))
+    disk = np.hypot(rows - size / 2, cols - size / 2) <= size / 9
+    plane = np.where(disk, 180 + 40 * random.random(disk.shape), 30)
+    return [
+        np.roll(plane, (by[0] * number, by[1] * number), (0, 1))
+        + 10 * random.random(disk.shape)
+        for number in range(planes)
+    ]
+
+
+def test_a_moving_object_is_followed_by_a_model_that_trusts_the_mask_before() -> None:
+    stack = moving(5, (3, -5))
+    mask = stack[0] > 100
+    found = list(follow(TrustingSegmenter(), stack[0], mask, stack[1:]))
+    assert len(found) == 4
+    for number, (one, plane) in enumerate(zip(found, stack[1:], strict=True), 1):
+        np.testing.assert_array_equal(full(one, plane.shape), plane > 100)
+        clicks = [(45 + 3 * number, 45 - 5 * number)]
+        assert [click.pixel for click in one.clicks] == clicks
+        assert one.agreement == 1
+        assert one.saved is not None
+        start = one.saved.current.start
+        assert start is not None
+        assert start.box == one.box
+
+
+def pattern_of(plane: np.ndarray) -> Pattern:
+    mask = np.zeros(plane.shape[:2], dtype=bool)
+    mask[30:60, 32:58] = True
+    found = begin(prepare_image(plane), mask, (0, 0)).pattern
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("by", [(0, 0), (4, -7), (-9, 9), (0, 14)])
+def test_pixels_around_an_object_are_found_where_they_went(by) -> None:
+    first, second = moving(2, by)
+    assert pattern_of(first).displacement(prepare_image(second)) == by
+    colours = [
+        np.dstack([plane / 255, 0 * plane, plane / 300]) for plane in (first, second)
+    ]
+    assert pattern_of(colours[0]).displacement(prepare_image(colours[1])) == by
+
+
+def test_large_objects_are_found_on_a_coarser_grid() -> None:
+    first, second = (
+        np.repeat(np.repeat(one, 12, 0), 12, 1) for one in moving(2, (2, -1))
+    )
+    mask = np.zeros(first.shape, dtype=bool)
+    mask[360:720, 380:700] = True
+    found = begin(prepare_image(first), mask, (0, 0)).pattern
+    assert found is not None
+    assert found.step > 1
+    by = found.displacement(prepare_image(second))
+    np.testing.assert_allclose(by, (24, -12), atol=found.step)
+
+
+def test_what_is_not_found_again_has_not_moved() -> None:
+    first, second = moving(2, (4, -7))
+    pattern = pattern_of(first)
+    noise = np.random.default_rng(1).random(second.shape)
+    flat = np.full(second.shape, 0.5)
+    colour = np.dstack([second] * 3) / 300
+    for other in (noise, flat, second[:40], second[:, :50], colour):
+        assert pattern.displacement(prepare_image(other)) == (0, 0)
+
+
+def test_an_object_at_the_border_stays_on_the_plane() -> None:
+    first, second = (plane[26:, :65] for plane in moving(2, (-9, 9)))
+    mask = first > 100
+    found = list(follow(TrustingSegmenter(), first, mask, [second]))
+    assert len(found) == 1
+    row, _, _, cols = found[0].box
+    assert (row, cols) == (0, second.shape[1])
 
 
 def growing(planes: int, rate: float, level: float = 0.0) -> np.ndarray:

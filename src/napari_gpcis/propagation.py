@@ -1,8 +1,10 @@
 """Propagation of an object through a stack or time-lapse, plane by plane.
 
-The mask of one plane begins the next: the network gets it as the previous mask, and
-clicks are placed where it is deepest, as a user would place them. The agreement of
-two planes, and the certainty of the model, tell where the user has to look.
+The mask of one plane begins the next: it is moved to where the pixels around it are
+found again, the network gets it as the previous mask, and clicks are placed where it is
+deepest, as a user would place them. The agreement of two planes, and the certainty of
+the model, tell where the user has to look. (Masks of a moving object that were not
+moved lag behind it: the network trusts the mask before.)
 
 Both can stay high while a mask drifts: it grows a little from plane to plane, and each
 plane agrees with the one before. So an object is also held against its own history
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Carried",
+    "Pattern",
     "PlaneResult",
     "StopRule",
     "begin",
@@ -78,6 +81,11 @@ _MIN_STD = 0.02  # of values in [0, 1]: the ratio of a flat object stays finite
 RECENT = 5
 """Brightness may change slowly: that of so many planes before is compared."""
 _SHAPE_GRID = 64  # shapes are compared on a grid of so many pixels
+_PATTERN_GRID = 192  # larger patterns are read on a coarser grid
+_PATTERN_MARGIN = 0.25  # pixels around an object that belong to it, in radii
+_REACH = 1.0  # it is looked for so far away, in radii
+_FOUND = 0.5  # correlation from which on a pattern is found again
+_BETTER = 0.02  # and so much more than where it was
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,72 @@ class StopRule:
     brightness: float = 0.5
 
 
+class Pattern(NamedTuple):
+    """Pixels around an object on its plane.
+
+    Attributes
+    ----------
+    box, frame
+        Half-open boxes of the plane: that of the object, which has to stay on the
+        plane, and that of the pixels.
+    values
+        Normalised channels, shape (C, h, w), of every ``step``-th pixel.
+    step
+        Distance of the pixels that were read.
+    reach
+        How far the object may move, in pixels.
+    """
+
+    box: Box
+    frame: Box
+    values: NDArray[np.float32]
+    step: int
+    reach: int
+
+    def displacement(self, prepared: PreparedImage) -> tuple[int, int]:
+        """Return the rows and columns by which it has moved on another plane.
+
+        It is where the normalised cross-correlation is largest; if that is low, or
+        hardly larger than where it was, it has not moved. On a plane that is too small
+        for it, or has other channels, it has not either.
+
+        Parameters
+        ----------
+        prepared
+            That plane.
+        """
+        from skimage.feature import match_template  # slow to import: only if needed
+
+        if len(prepared.planes) != len(self.values):
+            return 0, 0
+        steps = -(-self.reach // self.step)
+        grids, before, padding = [], [], [(0, 0)]
+        for axis, size in enumerate(prepared.shape):
+            begin, end = self.box[axis], self.box[axis + 2]
+            if end > size:
+                return 0, 0
+            back = min(steps, begin // self.step)
+            on = min(steps, (size - end) // self.step)
+            grid = np.arange(
+                self.frame[axis] - back * self.step,
+                self.frame[axis + 2] + on * self.step,
+                self.step,
+            )
+            beside = int((grid < 0).sum()), int((grid >= size).sum())
+            grids.append(grid[(grid >= 0) & (grid < size)])
+            before.append(back)
+            padding.append(beside)
+        seen = np.pad(prepared.read(*grids), padding, mode="edge")
+        found = match_template(seen, self.values)[0]
+        best = np.unravel_index(int(found.argmax()), found.shape)
+        if found[best] < max(_FOUND, found[before[0], before[1]] + _BETTER):
+            return 0, 0
+        return (
+            (int(best[0]) - before[0]) * self.step,
+            (int(best[1]) - before[1]) * self.step,
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class PlaneResult:
     """Mask of an object on one plane, with agreement, certainty and contrast.
@@ -132,7 +206,7 @@ class PlaneResult:
     clicks
         The clicks that were placed.
     agreement
-        IoU with the mask that it began with.
+        IoU with the mask that it began with: that of the plane before, moved with it.
     certainty
         Agreement with the object that the model expects, see
         :func:`~napari_gpcis.next_click.expected_agreement`.
@@ -146,6 +220,8 @@ class PlaneResult:
         is above the mean around it (below: negative). Values in [0, 1].
     doubt
         Reason, in words, for which the user should look at it; empty for none.
+    pattern
+        The pixels around it, to find it again on the next plane.
     """
 
     box: Box
@@ -158,6 +234,7 @@ class PlaneResult:
     brightness: float = 0.0
     contrast: float = 0.0
     doubt: str = ""
+    pattern: Pattern | None = None
 
     @property
     def area(self) -> int:
@@ -232,10 +309,13 @@ def follow(
         if cancelled is not None and cancelled():
             return
         before = history[-1]
-        found = propagate_step(segmenter, plane, before.mask, before.box[:2])
+        found = propagate_step(
+            segmenter, plane, before.mask, before.box[:2], pattern=before.pattern
+        )
         if reason_to_stop(found, before, rule):
             return
         found = replace(found, doubt=reason_to_doubt(found, history, rule))
+        history[-1] = replace(before, pattern=None)  # of many planes they are large
         yield found
         if found.doubt and not through_doubt:
             return
@@ -252,6 +332,7 @@ def propagate_step(
     tidy: Tidy | None = DEFAULT_TIDY,
     contrast: Sequence[float] | None = None,
     channels: int | Sequence[int] | None = None,
+    pattern: Pattern | None = None,
 ) -> PlaneResult:
     """Return the object of a mask on the next plane.
 
@@ -269,6 +350,9 @@ def propagate_step(
         Probability above which a pixel is object; the model's by default.
     tidy
         Rules by which the mask is tidied; ``None``: it is not.
+    pattern
+        The pixels around the object, :attr:`PlaneResult.pattern`: where they are found
+        on this plane, there the mask begins. Without it, it begins where it was.
 
     Raises
     ------
@@ -278,6 +362,9 @@ def propagate_step(
     before = np.asarray(mask) != 0
     session = Session(segmenter, image, contrast=contrast, channels=channels, tidy=tidy)
     session.threshold = threshold or session.threshold
+    if pattern is not None:
+        by = pattern.displacement(session.prepared)
+        corner = corner[0] + by[0], corner[1] + by[1]
     session.push_mask(before, inner_clicks(before, corner), corner=corner)
     request = session.request()
     if request is not None:
@@ -299,6 +386,7 @@ def propagate_step(
             expected_agreement(found),
             0.0,
             session.saved(),
+            pattern=_pattern(session.prepared, part, box),
         ),
     )
 
@@ -359,7 +447,24 @@ def begin(
     whole = np.asarray(mask) != 0
     box = moved(box_of(whole) or EMPTY, corner)
     part = whole[slices(moved(box, (-corner[0], -corner[1])))]
-    return _measured(prepared, PlaneResult(box, part, (), 1.0, 1.0, 0.0))
+    pattern = _pattern(prepared, part, box)
+    return _measured(
+        prepared, PlaneResult(box, part, (), 1.0, 1.0, 0.0, pattern=pattern)
+    )
+
+
+def _pattern(prepared: PreparedImage, mask: Mask, box: Box) -> Pattern | None:
+    """Return the pixels around an object; ``None`` if there is none."""
+    if not mask.any():
+        return None
+    radius = float(np.sqrt(np.count_nonzero(mask) / np.pi))
+    wide = max(2, round(_PATTERN_MARGIN * radius))
+    around = box[0] - wide, box[1] - wide, box[2] + wide, box[3] + wide
+    frame = clip_box(around, prepared.shape)
+    step = -(-max(frame[2] - frame[0], frame[3] - frame[1]) // _PATTERN_GRID)
+    rows = np.arange(frame[0], frame[2], step)
+    values = prepared.read(rows, np.arange(frame[1], frame[3], step))
+    return Pattern(box, frame, values, step, max(2, round(_REACH * radius)))
 
 
 def _measured(prepared: PreparedImage, found: PlaneResult) -> PlaneResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -290,6 +291,29 @@ def test_after_the_3d_display_clicking_goes_on(desk) -> None:
     desk.until(lambda: desk.controller.annotation.clicking)
     desk.robot.click(desk.image, (10, 80))
     desk.settled(1)
+
+
+@pytest.mark.skipif(not hasattr(ViewerModel().dims, "units"), reason="napari < 0.9")
+def test_among_layers_of_other_units_clicks_are_refused_with_the_reason(
+    open_desk,
+) -> None:
+    desk = open_desk(units=("um", "um"))
+    desk.robot.click(desk.image, (40, 50))
+    desk.settled(1)
+    other = desk.viewer.add_image(
+        np.zeros((80, 100)), scale=(1000, 1000), units=("nm", "nm")
+    )
+    desk.until(lambda: "different units" in desk.controller.status)
+    desk.controller.ready()
+    desk.robot.click(other, (60, 70))
+    desk.qtbot.wait(200)
+    assert "different units" in desk.controller.status
+    assert len(desk.positive.data) == 1
+    desk.viewer.layers.remove(other)
+    desk.settled(1)
+    desk.controller.ready()
+    desk.robot.click(desk.image, (60, 70))
+    desk.settled(2)
 
 
 def test_whoever_does_something_else_is_left_alone(desk) -> None:

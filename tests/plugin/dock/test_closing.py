@@ -14,7 +14,7 @@ from tifffile import imread
 
 from napari_gpcis.plugin.dock.base import dock_of
 from napari_gpcis.plugin.dock.closing import KEEP, QUESTION
-from napari_gpcis.plugin.dock.panels.files import FilesPanel
+from napari_gpcis.plugin.dock.panels.files import FilesPanel, base_name
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
 from napari_gpcis.prompts import read_prompts
@@ -260,3 +260,18 @@ def test_dialogs_begin_in_the_folder_of_the_image(
     ]
     desk.until(lambda: not panel.saver.busy)
     assert (tmp_path / "other" / "a.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        ("cells", "cells"),
+        ("cells.TIF", "cells"),
+        ("nuclei.v2", "nuclei.v2"),
+        ("day 1.5 um", "day 1.5 um"),
+        ("a/b.png", "b"),
+        ("", "objects"),
+    ],
+)
+def test_files_are_named_as_their_layer(layer: str, name: str) -> None:
+    assert base_name(layer) == name

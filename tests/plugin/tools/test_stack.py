@@ -122,7 +122,7 @@ def test_the_list_says_where_to_look_and_goes_there(bench, panel) -> None:
     bench.until(lambda: not panel.propagation.running)
     items = [panel.planes.topLevelItem(row) for row in range(3)]
     assert [item.text(0)[0] for item in items] == ["5", "6", "7"]
-    one, other = TRUTH[4], TRUTH[5]
+    one, other = np.roll(TRUTH[4], 2, axis=1), TRUTH[5]  # it moves so far
     share = (one & other).sum() / (one | other).sum()
     assert items[0].text(1) == f"{share:.0%}"
     assert "\u25c0" in items[2].text(0)  # it shrinks fast there
@@ -141,6 +141,32 @@ def test_a_run_can_be_cancelled_and_keeps_what_it_found(bench, panel) -> None:
     assert not panel.propagation.running
     steps = range(MIDDLE, MIDDLE + 1 + count)
     np.testing.assert_array_equal(bench.labels.data == 1, only(*steps))
+
+
+@pytest.mark.parametrize("change", ["3-D", "rolled"])
+def test_a_run_goes_on_along_its_axis_whatever_is_displayed(
+    bench, panel, errors, change
+) -> None:
+    begin(bench)
+    bench.segmenter.gate.clear()
+    panel.propagate_on.click()
+    if change == "3-D":
+        bench.viewer.dims.ndisplay = 3
+    else:
+        bench.viewer.dims.order = (1, 0, 2)
+    bench.until(
+        lambda: (
+            bench.controller.annotation.current is None
+            or bench.current.plane.axes != (1, 2)
+        )
+    )
+    bench.segmenter.gate.set()
+    bench.until(lambda: not panel.propagation.running)
+    bench.viewer.dims.ndisplay = 2
+    bench.viewer.dims.order = (0, 1, 2)
+    bench.until(lambda: bench.controller.session is not None)
+    np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE, 5, 6, 7))
+    assert not errors
 
 
 def test_an_error_ends_the_run_with_what_it_found(bench, panel, errors) -> None:

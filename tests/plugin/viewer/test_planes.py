@@ -79,6 +79,25 @@ def test_the_3d_display_and_a_slider_outside_are_refused() -> None:
         displayed_plane(viewer, short)
 
 
+@pytest.mark.skipif(not hasattr(ViewerModel().dims, "units"), reason="napari < 0.9")
+def test_layers_and_axes_of_different_units_are_refused() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((3, 6, 7)), units=("s", "um", "um"))
+    plane = displayed_plane(viewer, image)
+    viewer.add_image(np.zeros((6, 7)))  # pixels are compared with nothing
+    assert displayed_plane(viewer, image) == plane
+    viewer.layers.pop()
+    other = viewer.add_image(np.zeros((6, 7)), units=("nm", "nm"))
+    with pytest.raises(InputError, match=r"units \(micrometer, nanometer\)"):
+        displayed_plane(viewer, image)
+    displayed_plane(viewer, other)
+    other.units = ("um", "um")
+    assert displayed_plane(viewer, image) == plane
+    image.units = ("s", "um", "nm")
+    with pytest.raises(InputError, match="different units"):
+        displayed_plane(viewer, image)
+
+
 def test_shape_of_rgb_and_multiscale_layers() -> None:
     viewer = ViewerModel()
     colour = viewer.add_image(np.zeros((6, 7, 3), np.uint8), rgb=True)

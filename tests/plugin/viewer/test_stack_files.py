@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from dask import delayed
 from tifffile import imread, imwrite
 
@@ -60,11 +61,14 @@ def test_colours_and_further_axes(files: list[str]) -> None:
     assert found[1, 3] == "well_2.tif"
 
 
-@pytest.mark.parametrize("kind", ["array", "computed", "one file", "along the files"])
+@pytest.mark.parametrize(
+    "kind", ["array", "zarr", "computed", "one file", "along the files"]
+)
 def test_stacks_without_files_of_their_own(files: list[str], kind: str) -> None:
     stack = da.stack([lazy(file, (20, 30)) for file in files])
     data = {
         "array": np.zeros((2, 20, 30)),
+        "zarr": zarr.zeros(shape=(2, 20, 30), chunks=(1, 20, 30)),
         "computed": da.zeros((2, 20, 30), chunks=(1, 20, 30)),
         "one file": da.stack([lazy(files[0], (20, 30))] * 2),
         "along the files": stack,

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     Pixels = tuple[tuple[NDArray[Any], ...], NDArray[Any]]
     """Indices on each axis of the labels, and a label for each."""
 
-DIMS_EVENTS = ("current_step", "order", "ndisplay")
+DIMS_EVENTS = ("current_step", "order", "ndisplay", "units")
 
 CLICKED = "Accept or clear the current object first."
 
@@ -158,7 +158,7 @@ class Annotation(QObject):
         self.events.planes_written.connect(self._on_written)
         self.events.step_made.connect(self._on_step_made)
         self.events.current_changed.connect(self.clear_message)
-        for name in DIMS_EVENTS:
+        for name in viewer.dims.events.emitters.keys() & DIMS_EVENTS:
             self._connections.connect(viewer.dims.events[name], self._on_dims)
         active = viewer.layers.selection.events.active
         self._connections.connect(active, self._on_active)
@@ -499,10 +499,9 @@ class Annotation(QObject):
         for plane in list(self._planes.values()):
             if plane is not current and plane.running:
                 plane.synchronise()
-        if current is None:
-            return
-        if current.session is None and not self._worker.busy(self._opening):
-            self.enter_plane()  # opening failed before: try again
+        failed = current and current.session is None
+        if current is None or (failed and not self._worker.busy(self._opening)):
+            self.enter_plane()  # there was none, or opening it failed: try again
         else:
             current.synchronise()
 

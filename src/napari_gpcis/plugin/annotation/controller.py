@@ -409,8 +409,8 @@ class _Held:
 STROKING = "Release the mouse button first: a stroke is being drawn."
 _PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine")
 _NO_FIT = (
-    "Image and labels no longer have the same shape and place. Masks are kept; press "
-    "Start to go on with new layers."
+    "Image and labels no longer have the same shape and place. Masks are kept; choose "
+    "'New layer', or make them fit, and press Start."
 )
 _TRY_AGAIN = "That did not work; the next click tries again."
 _GONE = {

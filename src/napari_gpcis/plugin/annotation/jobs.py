@@ -213,6 +213,7 @@ def propagate_plane(
         threshold=threshold,
         tidy=tidy,
         contrast=contrast,
+        pattern=before.pattern,
     )
     return before, found
 

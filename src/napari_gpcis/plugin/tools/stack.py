@@ -61,11 +61,15 @@ class Stack:
     axis
         Axis of the image along which the next plane lies; ``None``: the last one that
         is not displayed.
+    held
+        Whether the axis in use stays, whatever is displayed: while a run goes on.
     """
 
     def __init__(self, annotation: Annotation) -> None:
         self.annotation = annotation
         self.axis: int | None = None
+        self.held = False
+        self._along = 0
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -82,9 +86,11 @@ class Stack:
 
     @property
     def along(self) -> int:
-        """The axis in use; there must be one."""
+        """The axis in use; where no plane is displayed, as in 3-D, the one before."""
         axes = self.axes
-        return self.axis if self.axis is not None and self.axis in axes else axes[-1]
+        if axes and not self.held:
+            self._along = self.axis if self.axis in axes else axes[-1]
+        return self._along
 
     def number(self, plane: Plane) -> int:
         """Return the place of a plane along the axis."""
@@ -92,7 +98,7 @@ class Stack:
 
     def beside(self, plane: Plane, direction: int) -> Plane | None:
         """Return the neighbour of a plane, ``None`` at the end of the stack."""
-        if not self.axes:
+        if not self.held and not self.axes:
             return None
         steps = list(plane.steps)
         steps[self.along] += direction
@@ -255,6 +261,7 @@ class Propagation(Tool):
         self.found, self._edit = [], None
         self.total = sum(stack.count(source.plane, one) for one in directions)
         self._run = _Run(source, source.plane, (), tuple(directions), session)
+        stack.held = True
         self.message = ""
         self._step()
 
@@ -405,11 +412,12 @@ class Propagation(Tool):
         history = run.history or (before,)
         doubt = reason_to_doubt(carried, history)
         carried = replace(carried, doubt=doubt)
-        self.found.append((run.plane, carried))
+        self.found.append((run.plane, replace(carried, pattern=None)))
         if doubt and not self.through_doubt:
             self._turn(run, f"Plane {number} is in doubt: {doubt}. {_LOOK}")
             return
-        self._run = run._replace(history=(*history, carried))
+        kept = replace(history[-1], pattern=None)  # of many planes they are large
+        self._run = run._replace(history=(*history[:-1], kept, carried))
         self._step()
 
     def _finish(self, message: str) -> None:
@@ -418,6 +426,7 @@ class Propagation(Tool):
         if run is None or stack is None:
             return
         annotation = stack.annotation
+        stack.held = False
         self.cancel_job()
         self.found.sort(key=lambda item: item[0].steps)
         if self.found:

@@ -89,7 +89,7 @@ def displayed_plane(viewer: ViewerModel, layer: Layer) -> Plane:
     ------
     InputError
         If the display is three-dimensional, or shows an axis the layer lacks, or
-        stands beside the layer.
+        stands beside the layer, or has other units than it.
     """
     dims = viewer.dims
     if dims.ndisplay != 2:
@@ -100,6 +100,7 @@ def displayed_plane(viewer: ViewerModel, layer: Layer) -> Plane:
     if shown[0] < 0:
         msg = f"The displayed axes are not all axes of {layer.name!r}."
         raise InputError(msg)
+    check_units(viewer, layer)
     point = layer.world_to_data(dims.point)
     shape = layer_shape(layer)
     steps = [
@@ -109,6 +110,30 @@ def displayed_plane(viewer: ViewerModel, layer: Layer) -> Plane:
         msg = f"The slider stands outside {layer.name!r}."
         raise InputError(msg)
     return Plane((shown[0], shown[1]), tuple(steps))
+
+
+def check_units(viewer: ViewerModel, layer: Layer) -> None:
+    """Check that the viewer shows a layer in its own units.
+
+    Where axes or layers have different units of length, napari (from 0.9) draws them
+    all in one of these; but mouse, sliders and brushes of a layer go on in its own, and
+    points land elsewhere than where the mouse is.
+
+    Raises
+    ------
+    InputError
+        If it shows it in others.
+    """
+    shown, own = getattr(viewer.dims, "units", None), getattr(layer, "units", None)
+    if not shown or not own or tuple(shown[-layer.ndim :]) == tuple(own):
+        return
+    pairs = zip(own, shown[-layer.ndim :], strict=True)
+    one, other = next(pair for pair in pairs if pair[0] != pair[1])
+    msg = (
+        f"Axes or layers have different units ({one}, {other}), and napari would put "
+        "clicks elsewhere. Set 'units' of all layers to the same, and scale them."
+    )
+    raise InputError(msg)
 
 
 def layer_shape(layer: Layer) -> tuple[int, ...]:

@@ -41,9 +41,11 @@ def plane_files(data: Any, ndim: int, axes: tuple[int, int]) -> dict[Index, str]
         as tells it from the others. Empty unless the planes come from several files,
         each from one.
     """
-    chunks, keys = getattr(data, "chunks", None), getattr(data, "__dask_keys__", None)
-    blocks = np.prod([len(sizes) for sizes in chunks or ()])
-    if keys is None or not chunks or blocks > MOST_BLOCKS:
+    keys = getattr(data, "__dask_keys__", None)
+    if keys is None:  # chunks of zarr and HDF5 are something else
+        return {}
+    chunks = data.chunks
+    if not chunks or np.prod([len(sizes) for sizes in chunks]) > MOST_BLOCKS:
         return {}
     graph = dict(data.__dask_graph__())
     known: dict[Any, frozenset[str]] = {}

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.imagefiles.folder import CLICKS
+from napari_gpcis.imagefiles.reading import READABLE
 from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.saving.export import Saver, file_names
@@ -245,7 +246,7 @@ class FilesPanel(Panel):
 
         Where an image has several labels layers with work, it tells which.
         """
-        stem, record = Path(image.name).stem if image else "objects", self.record
+        stem, record = base_name(image.name if image else ""), self.record
         if self._autosaver is None or record is None or record.released:
             return stem
         if not self._autosaver.has_siblings(record):
@@ -279,6 +280,15 @@ class FilesPanel(Panel):
         self.message.setText(words)
         self.message.setVisible(bool(words))
         self.message.setToolTip(words)
+
+
+def base_name(layer: str) -> str:
+    """Return the name of files about a layer, without their endings.
+
+    The layer may be named as its file; other dots belong to the name: ``"0.5 um"``.
+    """
+    path = Path(layer)
+    return (path.stem if path.suffix.lower() in READABLE else path.name) or "objects"
 
 
 def with_ending(path: Path, ending: str) -> Path:

@@ -225,7 +225,8 @@ class StackPanel(Panel):
             self.axis.clear()
             for axis in axes:
                 self.axis.addItem(f"Along {axis_name(image, axis)}", axis)
-            self.axis.setCurrentIndex(axes.index(stack.along))
+            along = stack.along if stack.along in axes else axes[-1]  # of a run
+            self.axis.setCurrentIndex(axes.index(along))
 
     def _show_planes(self) -> None:
         """List the planes of the last run, if they are others than before."""
