@@ -409,7 +409,7 @@ def _is_labels(layer: Layer) -> bool:
 
 def _section(panel: Panel) -> Section:
     """Return the section of a panel."""
-    section = Section(panel.title, panel, unfolded=panel.unfolded)
+    section = Section(panel.title, panel, unfolded=panel.unfolded, grows=panel.grows)
     panel.wanted.connect(partial(setattr, section, "applies"))
     return section
 

@@ -9,7 +9,7 @@ from napari.layers import Image
 from napari.utils.colormaps import CyclicLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 
-from napari_gpcis.geometry import row_strips
+from napari_gpcis.geometry import CACHED_PIXELS, row_strips
 from napari_gpcis.plugin.connections import Connections
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class ObjectColormap(CyclicLabelColormap):
         It is a private one: should napari call it otherwise, its own is used.
         """
         mapped = super()._data_to_texture
-        if np.ndim(values) < 2 or values.itemsize <= 2:
+        if np.size(values) <= CACHED_PIXELS or values.itemsize <= 2:
             return mapped(values)
         along = int(np.argmax(np.abs(values.strides)))
         rows = np.moveaxis(values, along, 0)
