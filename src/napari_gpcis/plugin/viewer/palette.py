@@ -92,7 +92,7 @@ def far_from(pixels: NDArray[np.float64]) -> tuple[str, ...]:
     )
 
 
-class ObjectColormap(CyclicLabelColormap):
+class ObjectColormap(CyclicLabelColormap):  # type: ignore[misc]  # napari has no types
     """A colormap of labels in which large arrays are mapped a few rows at a time.
 
     napari maps a plane of 32-bit labels as a whole, through copies of its size: for
