@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.utils.colormaps import CyclicLabelColormap
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from _fluency import measure
@@ -39,3 +40,27 @@ def test_our_code_never_holds_the_window(make_napari_viewer_proxy: Any) -> None:
     assert own.max() < max(LIMIT, script.max() / 8)
     assert caused.max() < script.max() + LIMIT
     assert np.quantile(busy, 0.9) < np.quantile(script, 0.9) + LIMIT
+
+
+def test_start_and_objects_do_not_map_a_large_plane_to_colours(
+    open_desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels: list[int] = []
+    theirs = CyclicLabelColormap._data_to_texture
+
+    def counted(self: CyclicLabelColormap, values: np.ndarray) -> np.ndarray:
+        pixels.append(np.size(values))
+        return theirs(self, values)
+
+    monkeypatch.setattr(CyclicLabelColormap, "_data_to_texture", counted)
+    shape = 2400, 1600
+    levels = [np.zeros((2400 // k, 1600 // k, 3), dtype=np.uint8) for k in (1, 2, 4)]
+    desk = open_desk(levels, multiscale=True, rgb=True)
+    for place in ((1000, 800), (400, 300)):
+        desk.positive.add(place)
+        desk.settled(1)
+        desk.current.accept()
+    desk.current.undo()
+    desk.current.redo()
+    assert np.unique(desk.labels.data).tolist() == [0, 1, 2]
+    assert sum(pixels) < np.prod(shape) / 4

@@ -332,3 +332,26 @@ def test_sections_fold_and_unfold(open_desk) -> None:
     assert section.header.text().endswith(section.title)
     QTest.mouseClick(section.header, LEFT)
     assert section.content.isVisible()
+
+
+def test_stop_accepts_the_object_being_clicked_with_its_clicks(open_desk) -> None:
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    shown, clicks = desk.labels.data.copy(), desk.current.session.clicks
+    record = desk.widget.recovery.autosaver.record
+    labels = desk.labels
+    desk.widget.start_button.click()
+    assert desk.controller.annotation is None
+    assert desk.controller.status.startswith("Stopped.")
+    assert f"Object 1 was accepted in {labels.name!r}." in desk.controller.status
+    np.testing.assert_array_equal(labels.data, shown)
+    (plane,) = record.saved().planes
+    assert [one.clicks for one in plane.objects] == [clicks]
+    assert plane.running == 0
+    desk.widget.start_button.click()  # and it can be corrected
+    desk.until(lambda: desk.widget.session is not None)
+    assert desk.labels == labels
+    desk.robot.click(desk.image, (60, 80))
+    desk.settled(1)
+    assert set(np.unique(desk.labels.data)) == {0, 1, 2}

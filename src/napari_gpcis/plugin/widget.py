@@ -85,7 +85,7 @@ IMAGE_HELP = (
 )
 START_HELP = (
     "Start: makes layers for clicks and objects on the image, ready to click.\n"
-    "Stop: ends clicking; all masks are kept."
+    "Stop: ends clicking; all masks are kept, and the one being clicked is accepted."
 )
 STATUS_HELP = (
     "What goes on and what to do next. While you click: how many clicks, the label "
@@ -307,10 +307,12 @@ class GPCISWidget(Docked):
         self.controller.command(name)
 
     def _on_start(self) -> None:
-        if self.controller.annotation is None:
+        annotation = self.controller.annotation
+        if annotation is None:
             self.start()
         else:
-            self.controller.stop(STOPPED)
+            words = annotation.leave()  # else its mask would stay without its clicks
+            self.controller.stop(f"{STOPPED} {words}".rstrip())
 
     def _annotate(self, image: Image) -> None:
         """Go over to another image."""
@@ -409,7 +411,7 @@ def _is_labels(layer: Layer) -> bool:
 
 def _section(panel: Panel) -> Section:
     """Return the section of a panel."""
-    section = Section(panel.title, panel, unfolded=panel.unfolded)
+    section = Section(panel.title, panel, unfolded=panel.unfolded, grows=panel.grows)
     panel.wanted.connect(partial(setattr, section, "applies"))
     return section
 

@@ -15,7 +15,7 @@ import _fake_segmenter
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
-from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel, shared
 from napari_gpcis.plugin.saving import export
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.object_list import (
@@ -456,3 +456,47 @@ def test_the_list_the_features_and_the_csv_tell_the_same_measures(
     assert (written["origin"], written["clicks"]) == ("clicks", "1")
     desk.image.data = data + 7
     desk.until(lambda: panel.table.rows[0].mean == pytest.approx(mean + 7))
+
+
+@pytest.mark.parametrize("classes", [False, True])
+def test_the_list_fills_the_page_and_its_columns_fit(open_desk, classes) -> None:
+    desk = open_desk(np.full((3, 80, 100), 20_000, dtype=np.uint16))
+    panel = panel_of(desk)
+    view, header = panel.list, panel.list.horizontalHeader()
+    steps = [(r, c) for r in range(4, 76, 12) for c in range(4, 96, 12)]
+    step = desk.current.plane.steps[0]
+    for label, (row, col) in enumerate(steps[:30], start=1):
+        desk.labels.data[step, row : row + 6, col : col + 6] = label
+    if classes:
+        panel.classes.rename(1, "A class with quite a long name")
+        desk.controller.annotation.classify({3: 1})
+    panel.index.look_up([desk.current.plane])
+    desk.until(lambda: len(panel.table.rows) == 30)
+    desk.widget.pages.setCurrentWidget(desk.widget.pages.areas[2])
+    section = next(one for one in desk.widget.sections if one.content is panel)
+    for height in (800, 1060):
+        desk.viewer.window.resize(1300, height)
+        desk.qtbot.wait(50)
+        desk.until(lambda: header.length() == view.viewport().width())
+        assert not view.horizontalScrollBar().isVisible()
+        for column in (0, 1, 5, 6, 8):  # numbers are seen whole
+            assert view.columnWidth(column) >= view.sizeHintForColumn(column)
+        area = desk.widget.pages.currentWidget()
+        beside = area.viewport().height() - view.height()
+        assert beside < 200, "height is free though not all rows are seen"
+    tall = view.height()
+    assert tall > 20 * view.verticalHeader().defaultSectionSize()
+    section.unfolded = False
+    section.unfolded = True
+    desk.until(lambda: view.height() == tall)
+    assert desk.widget.width() <= 372
+
+
+@pytest.mark.parametrize("room", [10, 100, 125, 150, 300])
+def test_columns_share_the_room(room: int) -> None:
+    steps = ({0: 40, 2: 60}, {0: 50, 2: 80}, {0: 90, 2: 80})
+    found = shared(room, steps)
+    assert sum(found.values()) == max(room, 100)
+    assert found[0] >= 40
+    assert found[2] >= 60
+    assert room < 130 or (found[0] >= 50 and found[2] >= 80)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.utils.colormaps import label_colormap
+from napari.utils.colormaps import CyclicLabelColormap, label_colormap
 
 from napari_gpcis.plugin.viewer.layers import new_labels
 from napari_gpcis.plugin.viewer.palette import (
     FEWEST,
     OBJECT_COLOURS,
     Fill,
+    ObjectColormap,
+    colormap_of,
     colours_for,
     far_from,
 )
@@ -137,3 +139,64 @@ def test_colours_chosen_label_by_label_are_left_alone() -> None:
     assert alphas(labels, (1, 2, 3)) == [1, 1, 1]
     fill.close()
     np.testing.assert_allclose(labels.get_color(1), (0, 0, 1, 1))
+
+
+def scattered(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Labels of few pixels, with ids beyond the table, and below 0 if there are any."""
+    random = np.random.default_rng(3)
+    labels = np.zeros(shape, dtype=dtype)
+    where = random.uniform(size=shape) < 0.001
+    labels[where] = random.integers(1, 70_000, where.sum())
+    if np.issubdtype(labels.dtype, np.signedinteger):
+        labels.flat[5] = -3
+    labels[: shape[0] // 2] = 0
+    return labels
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint16", "int8"])
+@pytest.mark.parametrize("many", [0, 300])
+@pytest.mark.parametrize("selection", [None, 0, 7])
+@pytest.mark.parametrize("background", [0, 5])
+def test_labels_are_mapped_as_by_napari(dtype, many, selection, background) -> None:
+    colours = np.random.default_rng(0).uniform(size=(many, 4))
+    table = np.concatenate([colormap_of(OBJECT_COLOURS).colors, colours])
+    options = {"background_value": background, "use_selection": selection is not None}
+    ours, theirs = (
+        kind(table, selection=selection or 0, **options)
+        for kind in (ObjectColormap, CyclicLabelColormap)
+    )
+    flat = scattered((900, 700), "int32" if dtype == "int8" else dtype).astype(dtype)
+    solid = scattered((40, 90, 70), "int32" if dtype == "int8" else dtype).astype(dtype)
+    pieces = flat, flat.T, flat[::2, 3:], solid, solid.transpose(1, 2, 0), flat[0]
+    for labels in (*pieces, labels_of_one(flat)):
+        found, wanted = ours._data_to_texture(labels), theirs._data_to_texture(labels)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+
+
+def labels_of_one(labels: np.ndarray) -> np.integer:
+    """One label, as napari maps the selected one."""
+    return labels.max()
+
+
+def test_an_empty_plane_is_hardly_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped: list[int] = []
+    theirs = CyclicLabelColormap._data_to_texture
+
+    def counted(self: CyclicLabelColormap, values: np.ndarray) -> np.ndarray:
+        mapped.append(np.size(values))
+        return theirs(self, values)
+
+    monkeypatch.setattr(CyclicLabelColormap, "_data_to_texture", counted)
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((3000, 2000), dtype=np.uint8))
+    labels = new_labels(viewer, image)
+    assert mapped
+    assert sum(mapped) < 1000
+    mapped.clear()
+    labels.data[1500:1510, 700:710] = 260
+    Fill(labels).lighten(260, 0.3)  # needs a longer table: all is mapped anew
+    labels.refresh()
+    assert 100 <= max(mapped) <= sum(mapped) < labels.data.size / 8
+    assert labels._slice.image.view[1505, 705] == 260
+    assert np.count_nonzero(labels._slice.image.view) == 100

@@ -24,6 +24,7 @@ from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.pixels import PAINTING
 from napari_gpcis.plugin.labels.writer import LabelsWriter
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
+from napari_gpcis.plugin.viewer.layers import check_unlocked
 from napari_gpcis.plugin.viewer.overlays import CurveLayer
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
 
@@ -165,6 +166,7 @@ class Annotation(QObject):
         for points in self._points:
             self._connections.connect(points.events.mode, self._on_active)
         self._connections.connect(layers.labels.events.paint, self._on_painted)
+        self._connections.connect(layers.labels.events.editable, self._on_locked)
         viewer.mouse_drag_callbacks.append(self._on_press)
 
     def close(self) -> None:
@@ -229,8 +231,10 @@ class Annotation(QObject):
         Returns
         -------
         int
-            How many there were.
+            How many there were; 0 if the labels are locked.
         """
+        if self._is_locked():
+            return 0
         self._writer.end_step()
         chosen: dict[Plane, list[int]] = {}
         for plane, label in objects:
@@ -323,6 +327,8 @@ class Annotation(QObject):
         int
             Their id, that of the largest; 0 if they cannot be merged.
         """
+        if self._is_locked():
+            return 0
         chosen: dict[Plane, set[int]] = {}
         sizes: dict[int, int] = {}
         for plane, label in objects:
@@ -385,7 +391,7 @@ class Annotation(QObject):
     def take_back_stroke(self) -> bool:
         """Take back what was drawn by hand; ``False`` if that was not done last."""
         self.click_layers.settle()
-        if not self.undo_stack.take_back_stroke(self.current):
+        if self._is_locked() or not self.undo_stack.take_back_stroke(self.current):
             return False
         self._say("The last change of the mask is taken back.")
         return True
@@ -410,7 +416,7 @@ class Annotation(QObject):
         """Turn to the displayed plane; other planes keep their clicks and masks."""
         self._writer.end_step()
         try:
-            plane = displayed_plane(self._viewer, self.image)
+            plane = self._displayed()
         except InputError as error:
             self.current = None
             self.click_layers.clickable = False
@@ -439,9 +445,44 @@ class Annotation(QObject):
         current = self.current
         if current is not None and current.session is not None:
             with suppress(InputError):  # it is told on entering
-                if displayed_plane(self._viewer, self.image) == current.plane:
+                if self._displayed() == current.plane:
                     return
         self.enter_plane()
+
+    def _displayed(self) -> Plane:
+        """Return the displayed plane.
+
+        Raises
+        ------
+        InputError
+            If none can be annotated: see `displayed_plane`, or the labels are locked.
+        """
+        check_unlocked(self.layers.labels)
+        return displayed_plane(self._viewer, self.image)
+
+    def _on_locked(self) -> None:
+        """Halt while the labels are locked: nothing is drawn, clicks and masks stay."""
+        if not self.layers.labels.editable:
+            self.undo_stack.interrupt()
+            for plane in self._planes.values():
+                plane.halt()
+        self.enter_plane()
+
+    def tell_obstacle(self) -> None:
+        """Say why no plane can be annotated now, if that is so."""
+        try:
+            self._displayed()
+        except InputError as error:
+            self._say(str(error))
+
+    def _is_locked(self) -> bool:
+        """Return whether the labels are locked; if so, it is said."""
+        try:
+            check_unlocked(self.layers.labels)
+        except InputError as error:
+            self._say(str(error))
+            return True
+        return False
 
     def recall(self, plane: Plane, prompts: Prompts, threshold: float) -> None:
         """Go on with saved prompts on a plane, at once or when it is displayed."""
@@ -496,6 +537,8 @@ class Annotation(QObject):
     def _on_points(self) -> None:
         """Follow changed points on the displayed plane, and those lost elsewhere."""
         current = self.current
+        if not self.layers.labels.editable:
+            return  # they are looked at when it is unlocked
         for plane in list(self._planes.values()):
             if plane is not current and plane.running:
                 plane.synchronise()

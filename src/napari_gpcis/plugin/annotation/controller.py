@@ -193,6 +193,8 @@ class Controller(QObject):
             self._commands[name]()
         elif annotation is not None and annotation.current is not None:
             getattr(annotation.current, name)()
+        if annotation is not None and annotation.current is None:
+            annotation.tell_obstacle()
 
     def use_keys(self) -> None:
         """Take note that this is the widget in use, for keys that several share."""

@@ -172,6 +172,11 @@ class PlaneAnnotation:
         for one in self.objects.all:
             one.forget_predictions()
 
+    def halt(self) -> None:
+        """Draw no answer that is on its way: it is asked for again when displayed."""
+        self._context.writer.flush()
+        self._context.worker.cancel(self.key)
+
     def give_up(self) -> None:
         """End what is being clicked: its mask stays drawn, its points go."""
         self._context.worker.cancel(self.key)

@@ -147,6 +147,8 @@ class Section(QWidget):
         The widget to fold.
     unfolded
         Whether the content is visible at first.
+    grows
+        Whether the content takes the height that is free.
     """
 
     toggled = Signal(bool)
@@ -154,9 +156,16 @@ class Section(QWidget):
     applied = Signal()
     """Emitted when :attr:`applies` may have changed."""
 
-    def __init__(self, title: str, content: QWidget, *, unfolded: bool = False) -> None:
+    def __init__(
+        self,
+        title: str,
+        content: QWidget,
+        *,
+        unfolded: bool = False,
+        grows: bool = False,
+    ) -> None:
         super().__init__()
-        self.title, self.content = title, content
+        self.title, self.content, self.grows = title, content, grows
         self._applies = True
         self.header = QPushButton()
         self.header.setCheckable(True)
@@ -215,7 +224,8 @@ class SectionArea(QScrollArea):
 
     It is as wide as the widest section, so that unfolding moves nothing else. A click
     on a header that leaves too little room folds other sections, so that there is
-    nothing to scroll unless one section alone is too high.
+    nothing to scroll unless one section alone is too high. Height that is left is for
+    the sections that grow.
 
     Parameters
     ----------
@@ -227,11 +237,12 @@ class SectionArea(QScrollArea):
         super().__init__()
         self._sections = tuple(sections)
         inner = self._inner = QWidget()
-        column = QVBoxLayout(inner)
+        column = self._column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, MARGIN, 0)
         for section in sections:
             column.addWidget(section)
             section.toggled.connect(self._find_width)
+            section.toggled.connect(self._share_height)
             section.header.clicked.connect(partial(self._make_room, section))
         column.addStretch()
         self.setWidget(inner)
@@ -239,6 +250,7 @@ class SectionArea(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._find_width()
+        self._share_height()
 
     def event(self, event: QEvent) -> bool:
         """Measure the width again when the theme changes the font."""
@@ -281,6 +293,12 @@ class SectionArea(QScrollArea):
                 layout.activate()
         width = self.viewport().width()
         return max(inner.minimumSizeHint().height(), inner.heightForWidth(width))
+
+    def _share_height(self, *_: object) -> None:
+        """Give the height that is left to unfolded sections that grow."""
+        for section in self._sections:
+            share = int(section.grows and section.unfolded)
+            self._column.setStretchFactor(section, share)
 
     def _find_width(self, *_: object) -> None:
         bar = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()

@@ -465,7 +465,8 @@ class ObjectTable(QAbstractTableModel):
             if role == Qt.ItemDataRole.DisplayRole:
                 return COLUMNS[section].format(self._unit)
             if role == Qt.ItemDataRole.ToolTipRole:
-                return f"{_ABOUT.get(section, '')} Click to sort.".strip()
+                about = _ABOUT.get(section, "")
+                return f"{COLUMNS[section].format(self._unit)}. {about} Click to sort."
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -476,6 +477,8 @@ class ObjectTable(QAbstractTableModel):
         if role == Qt.ItemDataRole.DecorationRole and index.column() == CLASS:
             return QColor(self.classes.of(found.label).colour)
         if role == Qt.ItemDataRole.ToolTipRole:
+            if index.column() in (CLASS, ORIGIN):  # they may be cut short
+                return f"{self.data(index)}. Click to go there.".removeprefix(". ")
             return "Click to go there."
         if role != Qt.ItemDataRole.DisplayRole:
             return None
@@ -491,7 +494,7 @@ class ObjectTable(QAbstractTableModel):
         if column == QUALITY:
             return "" if found.quality is None else f"{found.quality:.2f}"
         if column == MEAN:
-            return "" if mean is None else f"{mean:.4g}"
+            return "" if mean is None else _short(mean)
         if column == DIAMETER:
             return f"{equivalent_diameter(found.entry.area, *self._pixel):.3g}"
         if column in (ORIGIN, CLICKS):
@@ -515,6 +518,11 @@ def place_of(found: Found) -> tuple[int, ...]:
     """Return the position of an object's plane along the axes that are not shown."""
     plane = found.plane
     return tuple(s for axis, s in enumerate(plane.steps) if axis not in plane.axes)
+
+
+def _short(mean: float) -> str:
+    """Return a mean in few letters: up to a million without an exponent."""
+    return f"{mean:.0f}" if 1000 <= abs(mean) < 1e6 else f"{mean:.4g}"
 
 
 _KEYS: tuple[Callable[[Found], Any], ...] = (

@@ -95,8 +95,9 @@ def fit_labels(labels: Labels, image: Layer) -> str:
     Raises
     ------
     InputError
-        If they cannot be made writable.
+        If they are locked, or cannot be made writable.
     """
+    check_unlocked(labels)
     laid, copied = lay_on(labels, image), make_writable(labels)
     notes = [LAID.format(labels.name, image.name)] * laid
     return " ".join(notes + [COPIED.format(labels.name)] * copied)
@@ -159,7 +160,23 @@ def make_writable(labels: Labels) -> bool:
     return True
 
 
-def check_labels(labels: Layer, image: Layer) -> None:
+def check_unlocked(labels: Labels) -> None:
+    """Check that nobody has locked a labels layer, by ``editable = False``.
+
+    Raises
+    ------
+    InputError
+        If it is locked.
+    """
+    if not labels.editable and not labels.multiscale:  # those are never editable
+        msg = (
+            f"The labels layer {labels.name!r} is locked (editable=False): no mask is "
+            "written into it. Set its 'editable' to True, or choose another layer."
+        )
+        raise InputError(msg)
+
+
+def check_labels(labels: Labels, image: Layer) -> None:
     """Check that masks of ``image`` can be written into a labels layer.
 
     Raises
@@ -167,6 +184,7 @@ def check_labels(labels: Layer, image: Layer) -> None:
     InputError
         If the shape or place differs, or the layer cannot be edited.
     """
+    check_unlocked(labels)
     want, got = layer_shape(image), layer_shape(labels)
     if got != want:
         msg = (
@@ -229,15 +247,16 @@ def claim_layers(
     image
         The image to annotate.
     labels
-        The labels layer to write into; ``None`` takes this image's earlier one or
-        makes a new one.
+        The labels layer to write into; ``None`` takes this image's earlier one, or
+        makes a new one if there is none or it is locked.
 
     Raises
     ------
     InputError
-        If the given labels layer does not fit the image, or has no id left.
+        If the given labels layer does not fit the image, is locked, or has no id left.
     """
-    labels = labels or _own(viewer, "labels", image)
+    own = _own(viewer, "labels", image)
+    labels = labels or (own if own is not None and own.editable else None)
     if labels is None:
         labels = new_labels(viewer, image)
     else:

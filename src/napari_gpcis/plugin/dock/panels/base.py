@@ -36,11 +36,14 @@ class Panel(QWidget):
         Title of the tab that has the section, see :data:`.PAGES`.
     unfolded : bool
         True for a section that is open at first.
+    grows : bool
+        True for a section that takes the height that is free.
     """
 
     title: ClassVar[str]
     page: ClassVar[str] = ANNOTATE
     unfolded: ClassVar[bool] = False
+    grows: ClassVar[bool] = False
 
     wanted = Signal(bool)
     """Emitted with true to show the whole section, with false to hide it."""

@@ -38,6 +38,7 @@ from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.object_list import (
     CLASS,
     ORDER,
+    ORIGIN,
     PLANE,
     QUALITY,
     Flash,
@@ -51,7 +52,7 @@ from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.viewer.planes import bring_into_view
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from qtpy.QtCore import QModelIndex
 
@@ -98,6 +99,17 @@ CLASS_HELP = (
 NEW_CLASS, CLASS_NAME = "New class ...", "Name of the class:"
 RENAME, COLOUR = "Rename {} ...", "Colour of {} ..."
 ROWS_SEEN = 5
+TEXTS = {CLASS: 64, ORIGIN: 44}
+"""Columns of texts, and the width in pixels that none of them is cut below."""
+_FITTED = (
+    QEvent.Type.Show,
+    QEvent.Type.Resize,
+    QEvent.Type.FontChange,
+    QEvent.Type.StyleChange,
+)
+"""Events after which the columns may fit otherwise."""
+GAP, ARROW_WIDTH = 4, 16
+"""Pixels beside a value, and of the arrow in the heading of the sorted column."""
 
 
 class ObjectsPanel(Panel):
@@ -106,6 +118,7 @@ class ObjectsPanel(Panel):
     title: ClassVar[str] = "Objects"
     page: ClassVar[str] = REVIEW
     unfolded: ClassVar[bool] = True
+    grows: ClassVar[bool] = True
 
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
@@ -178,15 +191,17 @@ class ObjectsPanel(Panel):
         rows.hide()
         height = view.fontMetrics().height() + 6
         rows.setDefaultSectionSize(height)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setResizeContentsPrecision(0)  # of the rows in sight
-        header.setStretchLastSection(True)
+        header.setMinimumSectionSize(1)
+        header.setTextElideMode(Qt.TextElideMode.ElideRight)
         for place, column in enumerate(ORDER):
             header.moveSection(header.visualIndex(column), place)
         header.setHighlightSections(False)
+        header.sortIndicatorChanged.connect(view.fit_columns)
+        view.verticalScrollBar().valueChanged.connect(view.fit_columns)
         context = header.sizeHint().height() + 2 * view.frameWidth()
         view.setMinimumHeight(height * ROWS_SEEN + context)
-        view.setMaximumHeight(height * 2 * ROWS_SEEN + context)
 
     def _connect(self) -> None:
         controller = self.controller
@@ -251,6 +266,7 @@ class ObjectsPanel(Panel):
         stack = annotation.image.ndim > 2
         self.list.setColumnHidden(PLANE, not stack)
         self.list.setColumnHidden(QUALITY, True)
+        self.list.fit_columns()
 
     def _show_objects(self) -> None:
         """List the finished objects; selected rows stay selected."""
@@ -259,7 +275,9 @@ class ObjectsPanel(Panel):
         rows = self.index.objects()
         self.table.show(rows, labels)
         judged = any(row.quality is not None for row in rows)
-        self.list.setColumnHidden(QUALITY, not judged)
+        if judged == self.list.isColumnHidden(QUALITY):
+            self.list.setColumnHidden(QUALITY, not judged)
+            self.list.fit_columns()
         self.summary.setText(summary(self.table.rows, started=labels is not None))
         self._show_buttons()
 
@@ -297,6 +315,7 @@ class ObjectsPanel(Panel):
         known = self.classes.known
         self.table.show_classes(known)
         self.list.setColumnHidden(CLASS, not known.used)
+        self.list.fit_columns()
         name = CLASS_TEXT
         if known.used:
             name = f"{CLASS_TEXT}: {known.classes[self.classes.active].name}"
@@ -471,6 +490,7 @@ class ObjectsPanel(Panel):
             select = QItemSelectionModel.SelectionFlag.Select
             self.list.selectionModel().select(selection, select)
         self._chosen = set()
+        self.list.fit_columns()
 
     # Reactions --------------------------------------------------------------------
 
@@ -505,14 +525,13 @@ class ObjectsPanel(Panel):
 
 
 class _ObjectView(QTableView):
-    """Table whose Delete key deletes, and whose letters are napari's shortcuts."""
+    """Table whose columns fit into its width.
+
+    Its Delete key deletes, and its letters are napari's shortcuts.
+    """
 
     delete_pressed = Signal()
     """Emitted when the Delete key is pressed."""
-
-    def sizeHint(self) -> QSize:
-        """Return the least height: what else is on the page comes first."""
-        return QSize(super().sizeHint().width(), self.minimumHeight())
 
     def event(self, event: QEvent) -> bool:
         """Keep the keys that move the selection; pass on those that write."""
@@ -523,7 +542,67 @@ class _ObjectView(QTableView):
             if event.text() and event.text().isprintable():
                 event.ignore()
                 return False
-        return bool(super().event(event))
+        done = bool(super().event(event))
+        if event.type() in _FITTED:
+            self.fit_columns()
+        return done
+
+    def fit_columns(self, *_: object) -> None:
+        """Share the width: values are seen whole before headings, these before texts.
+
+        What is left is for the last column.
+        """
+        if not self.isVisible():
+            return
+        header = self.horizontalHeader()
+        order = [header.logicalIndex(place) for place in range(header.count())]
+        shown = [column for column in order if not self.isColumnHidden(column)]
+        if not shown:
+            return
+        whole = {column: self.sizeHintForColumn(column) + GAP for column in shown}
+        least = {c: min(whole[c], TEXTS.get(c, whole[c])) for c in shown}
+        headed = {c: max(least[c], self._heading_width(c)) for c in shown}
+        wanted = {c: max(whole[c], headed[c]) for c in shown}
+        widths = shared(self.viewport().width(), (least, headed, wanted))
+        for column, width in widths.items():
+            header.resizeSection(column, width)
+
+    def _heading_width(self, column: int) -> int:
+        """Return the width of a heading; room for the arrow is at the sorted one."""
+        header = self.horizontalHeader()
+        heading = self.model().headerData(column, Qt.Orientation.Horizontal)
+        width = header.fontMetrics().horizontalAdvance(heading) + 2 * GAP
+        return width + ARROW_WIDTH * (column == header.sortIndicatorSection())
+
+    def sizeHint(self) -> QSize:
+        """Return the least height: what else is on the page comes first."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
+
+def shared(room: int, steps: Sequence[Mapping[int, int]]) -> dict[int, int]:
+    """Return widths that fill the room, as far towards the last step as it goes.
+
+    Parameters
+    ----------
+    room
+        Pixels.
+    steps
+        Widths of the columns, from left to right; each step is as wide as the one
+        before it, or wider.
+
+    Returns
+    -------
+    dict of int
+        Widths of the columns; the first step even if the room is too small for it.
+    """
+    before = dict(steps[0])
+    for step in steps[1:]:
+        left = room - sum(before.values())
+        more = sum(step.values()) - sum(before.values())
+        share = min(1.0, max(0, left) / more) if more else 1.0
+        before = {c: w + int(share * (step[c] - w)) for c, w in before.items()}
+    before[[*before][-1]] += max(0, room - sum(before.values()))
+    return before
 
 
 def _square(colour: str) -> QIcon:
