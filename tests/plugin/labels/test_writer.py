@@ -12,7 +12,7 @@ from napari.layers import Labels
 
 from napari_gpcis.plugin.labels import writer as writer_module
 from napari_gpcis.plugin.labels.multi_plane import take_back, write
-from napari_gpcis.plugin.labels.writer import EMPTY, LabelsWriter, LiveMask
+from napari_gpcis.plugin.labels.writer import EMPTY, Ids, LabelsWriter, LiveMask
 from napari_gpcis.plugin.viewer.planes import Plane, displayed_plane
 
 if TYPE_CHECKING:
@@ -276,6 +276,27 @@ def test_an_id_erased_by_hand_is_not_used_again(labels: Labels) -> None:
     assert writer.new_label(PLANE) == 31
     labels.undo()
     assert (labels.data == 31).sum() == 0
+
+
+@pytest.mark.parametrize("order", [(10, 9, 8), (9, 10, 8), (8, 9, 10), (9, 8, 10)])
+def test_released_ids_leave_no_gap_and_can_be_reclaimed(
+    labels: Labels, order: tuple[int, ...]
+) -> None:
+    plane = Plane((0, 1), (0, 0))
+    ids = Ids(labels)
+    assert [ids.new(plane) for _ in range(3)] == [8, 9, 10]
+    for label in order:
+        ids.release(label)
+    assert all(ids.reclaim(label) for label in reversed(order)), "redo of all"
+    assert not ids.reclaim(9), "it is in use"
+    assert ids.new(plane) == 11
+    for label in (*order, 11):
+        ids.release(label)
+    assert [ids.new(plane) for _ in range(2)] == [8, 9]
+    assert not ids.reclaim(8), "another object has it by now"
+    assert ids.reclaim(10)
+    ids.release(8)
+    assert ids.new(plane) == 11, "10 is in use"
 
 
 def test_many_pixels_lost_and_few_gained_are_drawn(

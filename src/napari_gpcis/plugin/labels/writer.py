@@ -427,12 +427,13 @@ class Ids:
         self._released.discard(label)
 
     def release(self, label: int) -> None:
-        """Take note that an id is not in use any more; that given last is given again.
+        """Take note that an id is not in use any more.
 
-        Any other can be reclaimed.
+        The highest ids that are not are given again, in whatever order they were
+        released. Any other can be reclaimed.
         """
         self._released.add(label)
-        if label == self._highest:
+        while self._highest in self._released:
             self._highest -= 1
 
     def reclaim(self, label: int) -> bool:
