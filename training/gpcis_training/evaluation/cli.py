@@ -349,6 +349,7 @@ def _overrides(
             arguments.infer_size,
             arguments.fine_size,
             arguments.fine_clicks,
+            arguments.gp_stride,
             arguments.mirror,
             raw_mask=raw,
             fast=arguments.fast,
@@ -527,6 +528,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--infer-size", type=int, help="side of the network's input, pixels")
     add("--fine-size", type=int, help="the same after many clicks; 0: no other")
     add("--fine-clicks", type=int, help="clicks from which that is used")
+    add("--gp-stride", type=int, help="network pixels per one of the Gaussian process")
     add(
         "--mirror",
         action=argparse.BooleanOptionalAction,

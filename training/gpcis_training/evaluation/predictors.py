@@ -39,6 +39,8 @@ class Overrides:
     fine_size, fine_clicks
         The same after many clicks, see
         :class:`napari_gpcis.checkpoints.InferenceSettings`.
+    gp_stride
+        Network pixels per pixel of the Gaussian process.
     mirror
         Whether the logits of the mirror image are averaged in.
     raw_mask
@@ -56,6 +58,7 @@ class Overrides:
     infer_size: int | None = None
     fine_size: int | None = None
     fine_clicks: int | None = None
+    gp_stride: int | None = None
     mirror: bool | None = None
     raw_mask: bool = False
     fast: bool = False
@@ -69,7 +72,10 @@ class Overrides:
         InputError
             If a value is outside its range.
         """
-        names = ("epsilon2", "infer_size", "fine_size", "fine_clicks", "mirror")
+        names = (
+            *("epsilon2", "infer_size", "fine_size", "fine_clicks"),
+            *("gp_stride", "mirror"),
+        )
         wanted = {name: getattr(self, name) for name in names}
         given: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
         return replace(info, inference=replace(info.inference, **given))
@@ -85,6 +91,8 @@ class Overrides:
             parts.append(f"later {self.fine_size}" if self.fine_size else "one size")
         if self.fine_clicks is not None:
             parts.append(f"from click {self.fine_clicks}")
+        if self.gp_stride is not None:
+            parts.append(f"stride {self.gp_stride}")
         if self.mirror is not None:
             parts.append("mirrored too" if self.mirror else "not mirrored")
         if self.fast:
