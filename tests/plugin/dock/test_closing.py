@@ -12,9 +12,11 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from tifffile import imread
 
+from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
 from napari_gpcis.plugin.dock.base import dock_of
 from napari_gpcis.plugin.dock.closing import KEEP, QUESTION
 from napari_gpcis.plugin.dock.panels.files import FilesPanel, base_name
+from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
 from napari_gpcis.prompts import read_prompts
@@ -183,6 +185,62 @@ def test_what_is_saved_is_not_asked_for(
     close_by_menu(desk)
     assert closings == [True]
     assert answers.asked == []
+
+
+def run_in_part(desk: Any) -> int:
+    """Propagate an object until a plane was found; return the number of planes."""
+    (panel,) = (one for one in desk.widget.panels if isinstance(one, StackPanel))
+    propagation = panel.propagation
+
+    def hold() -> None:
+        if propagation.found:
+            desk.segmenter.gate.clear()
+
+    desk.viewer.dims.set_current_step(0, MIDDLE)
+    desk.until(lambda: desk.current.plane.steps[0] == MIDDLE)
+    desk.settled(0)
+    desk.robot.click(desk.image, (MIDDLE, 32, 32))
+    desk.settled(1)
+    propagation.changed.connect(hold)
+    panel.propagate_on.click()
+    desk.until(lambda: propagation.found)
+    assert propagation.running
+    return len(propagation.found)
+
+
+@pytest.mark.parametrize("what", ["viewer", "dock"])
+def test_planes_of_a_run_that_goes_on_are_kept_when_a_script_closes(
+    open_desk: Callable[..., Any], what: str
+) -> None:
+    desk = open_desk(BALL, BrightSegmenter(), name="cells")
+    count = run_in_part(desk)
+    if what == "viewer":
+        desk.viewer.close()
+    else:
+        desk.viewer.window.remove_dock_widget(desk.widget)
+    desk.segmenter.gate.set()
+    desk.until(unsaved_work)
+    (left,) = unsaved_work()
+    wanted = np.zeros_like(TRUTH)
+    wanted[MIDDLE : MIDDLE + 1 + count] = TRUTH[MIDDLE : MIDDLE + 1 + count]
+    assert 1 <= count < 3
+    np.testing.assert_array_equal(left.labels() == 1, wanted)
+    assert len(left.saved.planes) == 1 + count
+
+
+@pytest.mark.parametrize(("button", "left"), [(KEEP, 1), (DISCARD, 0)])
+def test_planes_of_a_run_belong_to_what_is_asked_about(
+    open_desk: Callable[..., Any], button: Any, left: int
+) -> None:
+    desk = open_desk(BALL, BrightSegmenter(), name="cells")
+    desk.until(lambda: desk.widget._guard is not None)
+    count, answers = run_in_part(desk), Answers(button)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    desk.segmenter.gate.set()
+    assert len(answers.asked) == 1
+    assert len(unsaved_work()) == left
+    for one in unsaved_work():
+        assert (one.labels() == 1).any(axis=(1, 2)).sum() == 1 + count
 
 
 # Save dialogs -------------------------------------------------------------------------

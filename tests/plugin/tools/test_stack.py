@@ -143,6 +143,59 @@ def test_a_run_can_be_cancelled_and_keeps_what_it_found(bench, panel) -> None:
     np.testing.assert_array_equal(bench.labels.data == 1, only(*steps))
 
 
+def run_in_part(bench, panel) -> int:
+    """Propagate forward until a plane was found; return the number of planes."""
+    bench.until(lambda: not panel.propagation.running)
+    propagation = panel.propagation
+
+    def hold() -> None:
+        if propagation.found:
+            bench.segmenter.gate.clear()
+
+    propagation.changed.connect(hold)
+    panel.propagate_on.click()
+    bench.until(lambda: propagation.found)
+    propagation.changed.disconnect(hold)
+    assert propagation.running
+    return len(propagation.found)
+
+
+@pytest.mark.parametrize("end", ["stop", "image", "labels", "positive", "another"])
+def test_what_a_run_has_found_is_kept_when_the_annotation_ends(
+    bench, panel, errors, end
+) -> None:
+    begin(bench)
+    count, labels = run_in_part(bench, panel), bench.labels
+    annotation = bench.controller.annotation
+    if end == "stop":
+        bench.controller.stop()
+    elif end == "another":
+        bench.start(BALL[MIDDLE])
+    else:
+        layers = {"image": annotation.image, **annotation.layers._asdict()}
+        bench.viewer.layers.remove(layers[end])
+    bench.segmenter.gate.set()
+    assert bench.controller.annotation is not annotation
+    assert not panel.propagation.running
+    assert 1 <= count < 3
+    wanted = only(*range(MIDDLE, MIDDLE + 1 + count))
+    np.testing.assert_array_equal(labels.data == 1, wanted)
+    assert not errors
+
+
+def test_a_run_writes_nothing_into_labels_of_another_shape(
+    bench, panel, errors
+) -> None:
+    begin(bench)
+    run_in_part(bench, panel)
+    labels = bench.labels
+    labels.data = np.zeros((9, 20, 20), dtype=np.uint8)
+    bench.segmenter.gate.set()
+    assert bench.controller.annotation is None
+    assert not labels.data.any()
+    assert not errors
+
+
 @pytest.mark.parametrize("change", ["3-D", "rolled"])
 def test_a_run_goes_on_along_its_axis_whatever_is_displayed(
     bench, panel, errors, change

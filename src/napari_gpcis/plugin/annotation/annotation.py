@@ -101,6 +101,9 @@ class Annotation(QObject):
     give_way
         Functions that end long work on the inference thread for what the user does
         now, and return whether there was some.
+    endings
+        Functions that end long work and write what it has found so far: before the
+        annotation ends, or it is asked what is to become of it.
     """
 
     message_changed = Signal(str)
@@ -151,6 +154,7 @@ class Annotation(QObject):
         self.candidate_at: Callable[[Plane, Click], Candidate | None] | None
         self.candidate_at = None
         self.give_way: list[Callable[[], bool]] = []
+        self.endings: list[Callable[[], object]] = []
         self._drawn = self.pressed = False
         self._debouncer = Debouncer(self._on_displayed, parent=self)
         self._connections = Connections()
@@ -182,6 +186,11 @@ class Annotation(QObject):
         self.curves.close()
         self._writer.close()
         self.current = None
+
+    def end_work(self) -> None:
+        """End long work; what it has found so far is written, see `endings`."""
+        for end in self.endings:
+            end()
 
     def say(self, message: str) -> None:
         """Tell the user something, in the status line."""

@@ -153,11 +153,13 @@ class Controller(QObject):
         return True
 
     def stop(self, message: str = "") -> None:
-        """End the annotation; all masks drawn so far stay in the labels layer."""
-        annotation, self.annotation = self.annotation, None
+        """End the annotation; all masks found so far stay in the labels layer."""
+        annotation = self.annotation
         if annotation is not None:
-            self._keys.unbind()
             self._watched.end()
+            annotation.end_work()
+            self.annotation = None
+            self._keys.unbind()
             annotation.close()
             annotation.deleteLater()
             self.stopped.emit()

@@ -109,6 +109,7 @@ class RecoveryManager(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._controller = controller
         self.autosaver = Autosaver(controller, self)
         self.restorer = Restorer(viewer, controller, self.autosaver, self)
         self._files: FilesPanel | None = None
@@ -127,8 +128,13 @@ class RecoveryManager(QObject):
                 panel.follow(self._viewer, self.autosaver, self.restorer)
 
     def may_close(self) -> bool:
-        """Ask for all unsaved work what is to become of it; ``False`` to go on."""
-        files = self._files
+        """Ask for all unsaved work what is to become of it; ``False`` to go on.
+
+        Long work ends before: what it has found belongs to what is asked about.
+        """
+        files, annotation = self._files, self._controller.annotation
+        if annotation is not None:
+            annotation.end_work()
         return files is None or all(
             ask(record, files) for record in self.autosaver.unsaved
         )

@@ -179,7 +179,8 @@ class Stack:
 class _Run(NamedTuple):
     """A run in progress: its origin, its plane, the directions that are left.
 
-    ``history`` has the object on the origin and the planes after it in this direction.
+    ``history`` has the object on the origin and the planes after it in this direction;
+    ``shape`` is that of the labels: where they get another, nothing is written.
     """
 
     origin: Source
@@ -187,6 +188,7 @@ class _Run(NamedTuple):
     history: tuple[PlaneResult, ...]
     directions: tuple[int, ...]
     session: Session
+    shape: tuple[int, ...]
 
 
 class Propagation(Tool):
@@ -228,6 +230,7 @@ class Propagation(Tool):
         """Take its stack."""
         self.stack = Stack(annotation)
         annotation.undo_stack.interrupts.append(self._interrupt)
+        annotation.endings.append(self.cancel)
         self.follow(annotation.events.edit_undone, self._on_undone)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
@@ -260,7 +263,8 @@ class Propagation(Tool):
             return
         self.found, self._edit = [], None
         self.total = sum(stack.count(source.plane, one) for one in directions)
-        self._run = _Run(source, source.plane, (), tuple(directions), session)
+        shape = layer_shape(stack.annotation.layers.labels)
+        self._run = _Run(source, source.plane, (), tuple(directions), session, shape)
         stack.held = True
         self.message = ""
         self._step()
@@ -429,7 +433,7 @@ class Propagation(Tool):
         stack.held = False
         self.cancel_job()
         self.found.sort(key=lambda item: item[0].steps)
-        if self.found:
+        if self.found and layer_shape(annotation.layers.labels) == run.shape:
             overwrite = self.controller.writing.overwrite
             label = run.origin.label
             self._edit = annotation.undo_stack.add_propagated(
