@@ -329,7 +329,7 @@ class Prediction:
         whole = (rows, cols)[axis]
         step = 2 * math.ceil(self._pixel_size[axis])
         starts = range(whole.start, whole.stop, step)
-        ends = []
+        ends: list[int] = []
         for order in (starts, reversed(starts)):
             for start in order:
                 part = slice(start, min(start + step, whole.stop))
