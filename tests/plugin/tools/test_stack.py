@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
+from _fake_segmenter import RADIUS, FakeSegmenter
 from napari_gpcis.plugin.dock.panels.stack import NO_STACK, StackPanel
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.prompts import replay
+from napari_gpcis.propagation import Pattern
 
 
 @pytest.fixture
@@ -54,6 +58,63 @@ def test_an_object_is_copied_to_the_next_plane(bench, panel) -> None:
     bench.settled(0)
     np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE, MIDDLE + 1))
     assert bench.labels.data.max() == 1
+
+
+def test_a_copy_is_moved_with_what_is_seen_around_it(bench, panel, monkeypatch) -> None:
+    monkeypatch.setattr(BrightSegmenter, "_predict", FakeSegmenter._predict)
+    random = np.random.default_rng(0)
+    rows, cols = np.indices((90, 90))
+    cell = np.where(np.hypot(rows - 45, cols - 45) <= 10, 150, 30)
+    cell = cell + random.integers(0, 40, cell.shape)
+    bench.start(np.stack([cell, np.roll(cell, (6, -9), (0, 1)), cell]).astype(np.uint8))
+    bench.viewer.dims.set_current_step(0, 0)
+    bench.until(lambda: bench.current.plane.steps[0] == 0)
+    bench.positive.add([0, 45, 45])
+    bench.settled(1)
+    for number, (row, col) in enumerate(((51, 36), (45, 45)), start=1):
+        bench.controller.command("accept_next")
+        bench.until(lambda number=number: bench.current.plane.steps[0] == number)
+        bench.settled(1)
+        assert [click.pixel for click in bench.current.clicks] == [(row, col)]
+        shown = bench.labels.data[number] == 1
+        np.testing.assert_array_equal(shown, np.hypot(rows - row, cols - col) <= RADIUS)
+
+
+def test_undo_gives_up_a_copy_while_the_object_is_looked_for(
+    bench, panel, monkeypatch
+) -> None:
+    begin(bench)
+    seen = Event()
+    monkeypatch.setattr(Pattern, "displacement", lambda *_: seen.wait(10) and (0, 0))
+    bench.controller.command("accept_next")
+    bench.until(lambda: bench.current.plane.steps[0] == MIDDLE + 1)
+    bench.until(lambda: bench.controller.session is not None)
+    bench.controller.command("undo")
+    assert bench.controller.status == "The object is not copied."
+    seen.set()
+    bench.controller.worker.submit("last", lambda _: True, lambda *_: seen.clear())
+    bench.until(lambda: not seen.is_set())
+    assert not bench.current.clicks
+    np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE))
+
+
+def test_a_copy_that_fails_says_why(bench, panel, errors, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        msg = "broken"
+        raise OSError(msg)
+
+    begin(bench)
+    monkeypatch.setattr(Pattern, "displacement", fail)
+    bench.controller.command("accept_next")
+    bench.until(lambda: errors)
+    assert "broken" in errors[0]
+    assert not bench.current.clicks
+    monkeypatch.undo()
+    bench.viewer.dims.set_current_step(0, MIDDLE)
+    bench.until(lambda: bench.current.plane.steps[0] == MIDDLE)
+    bench.controller.command("accept_next")
+    bench.until(lambda: bench.current.plane.steps[0] == MIDDLE + 1)
+    bench.settled(1)
 
 
 def test_a_finished_object_is_copied_back(bench, panel) -> None:

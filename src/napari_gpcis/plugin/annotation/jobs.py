@@ -218,6 +218,32 @@ def propagate_plane(
     return before, found
 
 
+def find_again(
+    first: PreparedImage,
+    mask: NDArray[np.bool_],
+    corner: tuple[int, int],
+    second: PreparedImage,
+    cancelled: Callable[[], bool],
+) -> tuple[int, int] | None:
+    """Return the rows and columns by which an object has moved between two planes.
+
+    Parameters
+    ----------
+    first, mask, corner
+        The plane that has it, its mask, and the pixel at which that begins.
+    second
+        The other plane.
+    cancelled
+        If true at the beginning, the answer is ``None``.
+    """
+    from napari_gpcis.propagation import begin  # heavy: only on the thread
+
+    if cancelled():
+        return None
+    pattern = begin(first, mask, corner).pattern
+    return (0, 0) if pattern is None else pattern.displacement(second)
+
+
 def place_planes(
     segmenter: Segmenter,
     data: Any,

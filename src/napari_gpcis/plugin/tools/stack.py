@@ -15,7 +15,11 @@ import numpy as np
 from qtpy.QtCore import Signal
 
 from napari_gpcis.geometry import EMPTY, box_of, moved, slices
-from napari_gpcis.plugin.annotation.jobs import place_planes, propagate_plane
+from napari_gpcis.plugin.annotation.jobs import (
+    find_again,
+    place_planes,
+    propagate_plane,
+)
 from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_gpcis.geometry import Mask
+    from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.edits import ObjectEdit
@@ -454,8 +459,18 @@ class Propagation(Tool):
             self.changed.emit()
 
 
+class _Copy(NamedTuple):
+    """A copy on its way: the object, the pixels of its plane, the plane it goes to."""
+
+    source: Source
+    prepared: PreparedImage
+    plane: Plane
+
+
 class Copying(Tool):
     """Copies of an object: its mask begins an object on the next plane.
+
+    There it is moved to where the pixels around the object are found again.
 
     Parameters
     ----------
@@ -468,13 +483,13 @@ class Copying(Tool):
     def __init__(self, controller: Controller, propagation: Propagation) -> None:
         super().__init__(controller, propagation)
         self._propagation = propagation
-        self._pending: Source | None = None
+        self._pending: _Copy | None = None
         controller.register("accept_next", partial(self.copy, 1))
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow whether the plane that is copied to is open."""
         annotation.undo_stack.interrupts.append(self._interrupt)
-        self.follow(annotation.events.plane_changed, self._begin)
+        self.follow(annotation.events.plane_changed, self._look)
         self.follow(annotation.events.plane_entered, self._on_plane)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
@@ -489,7 +504,7 @@ class Copying(Tool):
         direction
             1 for the next plane, -1 for the previous one.
         """
-        stack = self._propagation.stack
+        stack, session = self._propagation.stack, self.controller.session
         if stack is None or self._propagation.running:
             return
         source = stack.source()
@@ -499,14 +514,14 @@ class Copying(Tool):
         plane = stack.beside(source.plane, direction)
         if plane is None:
             self._propagation.say("The stack ends here: there is no such plane.")
-        elif stack.accept():
-            self._pending = source._replace(plane=plane)
+        elif session is not None and stack.accept():
+            self._pending = _Copy(source, session.prepared, plane)
             stack.show(plane)
 
     def _on_plane(self) -> None:
         """Forget the copy if the user has gone elsewhere before it was there."""
-        current, source = self.current, self._pending
-        if source is not None and current is not None and current.plane != source.plane:
+        current, copy = self.current, self._pending
+        if copy is not None and current is not None and current.plane != copy.plane:
             self._pending = None
 
     def _interrupt(self) -> bool:
@@ -516,13 +531,30 @@ class Copying(Tool):
             self._propagation.say("The object is not copied.")
         return pending is not None
 
-    def _begin(self) -> None:
-        """Begin the object on the plane it was copied to, once that is open."""
-        annotation, current, source = self.annotation, self.current, self._pending
-        if annotation is None or source is None or current is None:
+    def _look(self) -> None:
+        """Have the object looked for on the plane it was copied to, once it is open."""
+        current, copy = self.current, self._pending
+        if copy is None or current is None or current.plane != copy.plane:
             return
-        if current.plane != source.plane or current.session is None:
+        if current.session is not None:
+            mask, corner = copy.source.mask, copy.source.box[:2]
+            prepared = current.session.prepared
+            job = partial(find_again, copy.prepared, mask, corner, prepared)
+            self.ask(job, self._begin, self._on_failed)
+
+    def _on_failed(self, error: Exception) -> None:
+        self._interrupt()
+        if self.annotation is not None:
+            self.annotation.worker.report(error)
+
+    def _begin(self, by: tuple[int, int] | None, _seconds: float) -> None:
+        """Begin the object on the plane it was copied to, moved by rows and columns."""
+        annotation, current, copy = self.annotation, self.current, self._pending
+        if annotation is None or copy is None or current is None or by is None:
             return
+        if current.plane != copy.plane or current.session is None:
+            return
+        source = copy.source
         self._pending = None
         annotation.click_layers.settle()
         now = current.plane.take(annotation.layers.labels.data)
@@ -530,7 +562,7 @@ class Copying(Tool):
         if not there and not current.clicks:
             overwrite = self.controller.writing.overwrite
             current.live = LiveMask(source.label, overwrite=overwrite, alone=True)
-        corner = source.box[:2]
+        corner = moved(source.box, by)[:2]
         clicks = inner_clicks(source.mask, corner)
         current.begin_with(
             source.mask,
