@@ -14,6 +14,7 @@ from napari_gpcis.alternatives import select
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
+from napari_gpcis.inference.prediction import NetworkInput
 from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def action(way: Setup, name: str, size: int) -> Callable[[], object]:
 
 def _encode(engine: object, prepared: object) -> object:
     with torch.inference_mode():
-        return engine._encode(prepared, (0, 0, *prepared.shape))
+        return engine._encode(prepared, NetworkInput((0, 0, *prepared.shape)))
 
 
 def _undo(segmenter: Segmenter, image: np.ndarray, size: int) -> Callable[[], object]:
