@@ -87,7 +87,8 @@ class Segmenter:
 
     A model with ``frames="stay"`` sees a *frame* that stays while the object fits into
     it and fills enough of it, so that the image is encoded once for many clicks. For a
-    first click it may try closer frames than the view.
+    first click it may try closer frames than the view; after many clicks it may see
+    the frame with more network pixels (``fine_size``).
     """
 
     def __init__(
