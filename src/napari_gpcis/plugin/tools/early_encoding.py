@@ -43,6 +43,7 @@ class EarlyEncoding(Tool):
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
         self._debouncer = Debouncer(self._ask, WAIT, self)
+        self._last = 0  # so many clicks the model sees before its input is larger
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow the view and the plane that is seen."""
@@ -68,6 +69,9 @@ class EarlyEncoding(Tool):
         current = self.current
         if current is None or not PREFERENCES.encode_ahead:
             return
+        running = current.running
+        if running and (not self._last or len(current.clicks) != self._last):
+            return
         session = current.session
         if session is None or current.busy:
             return
@@ -75,9 +79,10 @@ class EarlyEncoding(Tool):
         settings = segmenter.info.inference
         if settings.frames != "stay" or _memory_is_low():
             return
-        if not current.running:
+        if not running:
+            self._last = settings.fine_clicks - 1 if settings.fine_size else 0
             encode = partial(segmenter.encode, prepared, current.view)
-        elif session.prediction and len(session.clicks) + 1 == settings.fine_clicks:
+        elif session.prediction is not None:
             encode = partial(segmenter.encode_finer, prepared, session.prediction)
         else:
             return
