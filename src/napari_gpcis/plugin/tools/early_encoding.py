@@ -81,7 +81,9 @@ class EarlyEncoding(Tool):
             return
         if not running:
             self._last = settings.fine_clicks - 1 if settings.fine_size else 0
-            encode = partial(segmenter.encode, prepared, current.view)
+            encode: Callable[[], object] = partial(
+                segmenter.encode, prepared, current.view
+            )
         elif session.prediction is not None:
             encode = partial(segmenter.encode_finer, prepared, session.prediction)
         else:
