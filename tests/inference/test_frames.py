@@ -196,6 +196,24 @@ def test_many_clicks_on_a_large_frame_are_seen_finer():
             replace(settings, **wrong)
 
 
+def test_fine_inputs_are_encoded_ahead_of_the_click_that_sees_them():
+    segmenter, model = rated(fine_size=96, fine_clicks=3)
+    session = Session(segmenter, np.full((300, 300), 128, np.uint8))
+    ahead = []
+    for col in (150, 160, 170, 180):
+        before = len(model.encoded)
+        session.add_click(150, col)
+        sizes = [one.shape[-1] for one in model.encoded[before:]]
+        assert 96 not in sizes
+        ahead.append(segmenter.encode_finer(session.prepared, session.prediction))
+        assert [one.shape[-1] for one in model.encoded].count(96) == any(ahead)
+    assert ahead == [False, True, False, False]
+    coarse, _ = rated()
+    session = Session(coarse, np.full((300, 300), 128, np.uint8))
+    session.add_click(150, 150)
+    assert not coarse.encode_finer(session.prepared, session.prediction)
+
+
 def test_fine_inputs_have_an_encoding_of_their_own_and_obey_their_clicks():
     segmenter, model = rated(fine_size=96, fine_clicks=3)
     session = Session(segmenter, np.full((300, 300), 128, np.uint8))

@@ -114,8 +114,12 @@ class Engine:
             self._posteriors.put((network_input, prepared.token), posterior)
             return self._maps(posterior, network_input, clicks), network_input
 
-    def encode(self, prepared: PreparedImage, roi: Box) -> None:
+    def encode(
+        self, prepared: PreparedImage, roi: Box, size: int | None = None
+    ) -> None:
         """Encode a region of interest ahead of its first click, and keep that.
+
+        It is resized as by :meth:`infer`.
 
         Raises
         ------
@@ -123,7 +127,7 @@ class Engine:
             If the image has NaN values there.
         """
         with torch.inference_mode(), self._lock:
-            self._encoded(prepared, NetworkInput(roi))
+            self._encoded(prepared, NetworkInput(roi, size=size))
 
     def features(self, prepared: PreparedImage, roi: Box) -> FrameFeatures:
         """Return features of a region of interest that no click has changed.

@@ -334,6 +334,40 @@ class Segmenter:
         roi = whole_image(shape) if view is None else clip_box(view, shape)
         self._engine.encode(prepared, roi)
 
+    def encode_finer(self, prepared: PreparedImage, prediction: Prediction) -> bool:
+        """Encode ahead what the next click sees, if it sees more pixels than the last.
+
+        That is so once, after ``fine_clicks - 1`` clicks, of a model whose network
+        input is then larger: this click would take several times as long as others.
+
+        Parameters
+        ----------
+        prepared
+            The image.
+        prediction
+            The prediction of the clicks so far.
+
+        Returns
+        -------
+        bool
+            ``False`` if the next click sees as many pixels as the last: nothing is
+            encoded.
+
+        Raises
+        ------
+        InputError
+            If the image has NaN values there.
+        """
+        clicks, settings = prediction.clicks, self.info.inference
+        if len(clicks) + 1 != settings.fine_clicks:
+            return False
+        roi = region(prepared.shape, clicks, prediction, prediction.roi, settings)
+        size = network_size(roi, (*clicks, clicks[-1]), settings)
+        if size == settings.infer_size:
+            return False
+        self._engine.encode(prepared, roi, size)
+        return True
+
     def features(self, prepared: PreparedImage, frame: Box) -> FrameFeatures:
         """Return features of a frame that no click has changed.
 

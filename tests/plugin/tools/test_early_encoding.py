@@ -1,4 +1,4 @@
-"""What is seen is encoded before the first click."""
+"""What a click will see is encoded before it: the view, and a finer input."""
 
 from __future__ import annotations
 
@@ -58,6 +58,27 @@ def test_nothing_is_encoded_while_an_object_is_clicked(
     assert len(encoded) == 1
     bench.current.accept()
     bench.until(lambda: len(encoded) == 2)
+
+
+def test_a_finer_input_is_encoded_before_the_click_that_sees_it(
+    bench: Any, encoded: list[Any]
+) -> None:
+    finer: list[int] = []
+    info = bench.segmenter.info
+    inference = replace(info.inference, fine_size=512, fine_clicks=3)
+    bench.segmenter.info = replace(info, inference=inference)
+    bench.segmenter.encode_finer = lambda prepared, prediction: finer.append(
+        len(prediction.clicks)
+    )
+    EarlyEncoding(bench.controller)
+    bench.start(np.zeros((80, 100), np.uint8))
+    bench.until(lambda: len(encoded) == 1)
+    for count in range(1, 5):
+        bench.positive.add([30, 30 + 5 * count])
+        bench.settled(count)
+        _rest(bench)
+        assert set(finer) == ({2} if count >= 2 else set())
+    assert len(encoded) == 1
 
 
 @pytest.mark.parametrize("why", ["preference", "memory", "model"])

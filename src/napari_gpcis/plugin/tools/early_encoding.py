@@ -1,8 +1,9 @@
-"""Encoding of what is seen before the first click, which is then as fast as the next.
+"""Encoding of what a click will see ahead of it, which is then as fast as the others.
 
-It is asked for a moment after the view has come to rest, while no object is being
-clicked, and only of models whose encoding serves many clicks. One that was asked for is
-given up when the view moves on.
+Before the first click that is the view. It is asked for a moment after the view has
+come to rest, while no object is being clicked, and only of models whose encoding serves
+many clicks. One that was asked for is given up when the view moves on. While an object
+is being clicked, it is what a click sees from which on the network's input is larger.
 """
 
 from __future__ import annotations
@@ -21,11 +22,8 @@ from napari_gpcis.plugin.viewer.planes import camera_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_gpcis.inference.image import PreparedImage
-    from napari_gpcis.inference.segmenter import Segmenter
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
-    from napari_gpcis.plugin.viewer.planes import Box
 
 WAIT = 250
 """Milliseconds for which the view has to rest."""
@@ -34,7 +32,7 @@ LOW_MEMORY = 1 << 30
 
 
 class EarlyEncoding(Tool):
-    """Encodes the view ahead, while the preference ``encode_ahead`` is on.
+    """Encodes what a click will see, while the preference ``encode_ahead`` is on.
 
     Parameters
     ----------
@@ -45,6 +43,7 @@ class EarlyEncoding(Tool):
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
         self._debouncer = Debouncer(self._ask, WAIT, self)
+        self._last = 0  # so many clicks the model sees before its input is larger
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow the view and the plane that is seen."""
@@ -66,31 +65,38 @@ class EarlyEncoding(Tool):
         self._debouncer.throttle()
 
     def _ask(self) -> None:
-        """Ask for the encoding of the view, if a first click may come."""
+        """Ask for the encoding of what the next click sees, if it is another one."""
         current = self.current
         if current is None or not PREFERENCES.encode_ahead:
             return
+        running = current.running
+        if running and (not self._last or len(current.clicks) != self._last):
+            return
         session = current.session
-        if session is None or current.running or current.busy:
+        if session is None or current.busy:
             return
-        segmenter = session.segmenter
-        if segmenter.info.inference.frames != "stay" or _memory_is_low():
+        segmenter, prepared = session.segmenter, session.prepared
+        settings = segmenter.info.inference
+        if settings.frames != "stay" or _memory_is_low():
             return
-        work = partial(_encode, segmenter, session.prepared, current.view)
-        self.ask(work, _ignore, _ignore)
+        if not running:
+            self._last = settings.fine_clicks - 1 if settings.fine_size else 0
+            encode: Callable[[], object] = partial(
+                segmenter.encode, prepared, current.view
+            )
+        elif session.prediction is not None:
+            encode = partial(segmenter.encode_finer, prepared, session.prediction)
+        else:
+            return
+        self.ask(partial(_encode, encode), _ignore, _ignore)
 
 
-def _encode(
-    segmenter: Segmenter,
-    prepared: PreparedImage,
-    view: Box | None,
-    cancelled: Callable[[], bool],
-) -> None:
-    """Encode a view (on the thread); what is wrong with it, the first click tells."""
+def _encode(encode: Callable[[], object], cancelled: Callable[[], bool]) -> None:
+    """Encode (on the thread); what is wrong with the image, the click tells."""
     if cancelled():
         return
     try:
-        segmenter.encode(prepared, view)
+        encode()
     except (GPCISError, RuntimeError):
         return
 
