@@ -12,7 +12,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.saving.restore import without_unfinished
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.tools.stack import Copying, Propagation, Source
+from napari_gpcis.plugin.tools.stack import Copying, Propagation, Source, _Copy
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
 
@@ -334,8 +334,9 @@ def test_clicks_that_were_just_deleted_take_their_mask_with_them(
     else:
         mask = disk((30, 40))
         copying.attach(work.controller.annotation)
-        copying._pending = Source(FIRST, (0, 0, *mask.shape), mask, 9)
-        work.controller.annotation.events.plane_changed.emit()
+        source = Source(FIRST, (0, 0, *mask.shape), mask, 9)
+        copying._pending = _Copy(source, work.controller.session.prepared, FIRST)
+        copying._begin((0, 0), 0.0)  # where it is found again is known
     work.settled(len(work.current.clicks))
     assert not work.labels.data[0][disk((60, 70))].any()
     work.controller.command("clear")
