@@ -578,7 +578,7 @@ def run(arguments: argparse.Namespace) -> int:
     segmenter = Segmenter(model, info)
     report: dict[str, Any] = {"model": arguments.model, "sets": {}}
     print(f"| set | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 1)}|")
-    for name in named_sets(arguments.sets):
+    for name in named_sets(arguments.objects):
         objects = find_objects(name, arguments.root)
         items = list({item.image: item for item in objects.objects}.values())
         chosen = evenly_spread(items, arguments.images or len(items))

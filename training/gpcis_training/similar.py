@@ -468,7 +468,7 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path | None = arguments.output
     check_output(output)
     report: dict[str, Any] = {"model": arguments.model, "sets": {}}
-    for name in named_sets(arguments.sets):
+    for name in named_sets(arguments.objects):
         jobs = image_jobs(
             find_objects(name, arguments.root),
             arguments.root,

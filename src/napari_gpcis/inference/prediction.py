@@ -223,11 +223,11 @@ class Prediction:
         The step that obeys clicks has no part in it. ``None`` if there are none.
         """
         reach = self._reach(threshold)
-        rows = None if reach is None else self._ends(threshold, *reach, axis=0)
-        if reach is None or rows is None:
+        if reach is None:
             return None
-        cols = self._ends(threshold, slice(*rows), reach[1], axis=1)
-        if cols is None:
+        rows = self._ends(threshold, *reach, axis=0)
+        cols = rows and self._ends(threshold, slice(*rows), reach[1], axis=1)
+        if not rows or not cols:
             return None
         return moved((rows[0], cols[0], rows[1], cols[1]), self.roi[:2])
 
@@ -258,16 +258,31 @@ class Prediction:
         """Height and width of the roi."""
         return self.roi[2] - self.roi[0], self.roi[3] - self.roi[1]
 
-    def _across(self, name: str, cols: NDArray[np.intp]) -> Floats:
-        """Return the grid's rows of one map at some columns of the roi."""
+    def _across(
+        self, name: str, cols: NDArray[np.intp], lines: slice | None = None
+    ) -> Floats:
+        """Return the grid's rows of one map, or some, at some columns of the roi."""
         grid: Floats = getattr(self.maps, name)
         return interpolate_columns(
-            grid, self._size[1], cols, half_pixel=self.half_pixel
+            grid[lines or slice(None)], self._size[1], cols, half_pixel=self.half_pixel
         )
 
-    def _down(self, across: Floats, rows: NDArray[np.intp]) -> Floats:
-        """Return some rows of the roi."""
-        return interpolate_rows(across, self._size[0], rows, half_pixel=self.half_pixel)
+    def _down(
+        self,
+        across: Floats,
+        rows: NDArray[np.intp],
+        lines: slice | None = None,
+        size: int | None = None,
+    ) -> Floats:
+        """Return some rows of the roi; see `interpolate_rows`."""
+        return interpolate_rows(
+            across,
+            self._size[0],
+            rows,
+            half_pixel=self.half_pixel,
+            part=lines,
+            size=size,
+        )
 
     def _strips(
         self, name: str, rows: slice | None = None, cols: slice | None = None
@@ -277,26 +292,13 @@ class Prediction:
         first, last, _ = (rows or slice(None)).indices(height)
         if first >= last:
             return
-        grid: Floats = getattr(self.maps, name)
-        size, half_pixel = len(grid), self.half_pixel
-        part = lines_of(first, last, height, size, half_pixel=half_pixel)
-        across = interpolate_columns(
-            grid[part],
-            width,
-            np.arange(width)[cols or slice(None)],
-            half_pixel=half_pixel,
-        )
-        for strip in strips(last - first, across.shape[1]):
-            place = slice(first + strip.start, first + strip.stop)
-            values = interpolate_rows(
-                across,
-                height,
-                np.arange(place.start, place.stop),
-                half_pixel=half_pixel,
-                part=part,
-                size=size,
-            )
-            yield place, values
+        size = len(getattr(self.maps, name))
+        lines = lines_of(first, last, height, size, half_pixel=self.half_pixel)
+        across = self._across(name, np.arange(width)[cols or slice(None)], lines)
+        for part in strips(last - first, across.shape[1]):
+            place = slice(first + part.start, first + part.stop)
+            row = np.arange(place.start, place.stop)
+            yield place, self._down(across, row, lines, size)
 
     def _reach(self, threshold: float) -> tuple[slice, slice] | None:
         """Return rows and columns of the roi beyond which nothing is above a threshold.

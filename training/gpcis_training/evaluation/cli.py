@@ -211,35 +211,32 @@ def named_sets(given: Iterable[str]) -> list[str]:
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of measurements of whole images: root, sets and images."""
+    _add_root_and_sets(parser)
     add = parser.add_argument
-    add("--root", type=Path, default=Path(), help="folder that holds the data sets")
-    add(
-        "--dataset",
-        "--set",
-        dest="sets",
-        nargs="+",
-        required=True,
-        metavar="SET",
-        help="object lists or data folders, as for `gpcis-train evaluate`",
-    )
     add("--images", type=int, help="use so many images of each set, evenly spread")
 
 
 def add_set_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that `chosen_sets` reads, for other measurements."""
+    _add_root_and_sets(parser)
+    add = parser.add_argument
+    add("--limit", type=int, help="use the first objects of each set only")
+    add("--subset", type=int, help="use so many objects of each set, evenly spread")
+
+
+def _add_root_and_sets(parser: argparse.ArgumentParser) -> None:
+    """Add the folder of the data, and the sets that are measured."""
     add = parser.add_argument
     add("--root", type=Path, default=Path(), help="folder that holds the data sets")
     add(
-        "--set",
         "--dataset",
+        "--set",
         dest="objects",
         nargs="+",
         required=True,
         metavar="SET",
-        help="sets as those of gpcis-train evaluate",
+        help="object lists or data folders, as for `gpcis-train evaluate`",
     )
-    add("--limit", type=int, help="use the first objects of each set only")
-    add("--subset", type=int, help="use so many objects of each set, evenly spread")
 
 
 def chosen_sets(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +72,12 @@ class Overrides:
         InputError
             If a value is outside its range.
         """
-        names = (
-            *("epsilon2", "infer_size", "fine_size", "fine_clicks"),
-            *("gp_stride", "mirror"),
-        )
-        wanted = {name: getattr(self, name) for name in names}
-        given: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
+        settings = {field.name for field in fields(info.inference)}
+        given: dict[str, Any] = {
+            name: value
+            for name, value in asdict(self).items()
+            if name in settings and value is not None
+        }
         return replace(info, inference=replace(info.inference, **given))
 
     def __str__(self) -> str:
