@@ -18,11 +18,12 @@ def _maps(size: tuple[int, int], channels: int = 4) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2), (1, 3)])
 def test_depthwise_shortcuts_change_no_value(
-    size: tuple[int, int], stride: int, dilation: int
+    size: tuple[int, int], stride: int, dilation: int, kernel: int
 ) -> None:
-    layer = DepthwiseConv(4, stride, dilation)
+    layer = DepthwiseConv(4, stride, dilation, kernel)
     maps = _maps(size)
     trained = layer(maps)
     with torch.no_grad():
@@ -30,6 +31,37 @@ def test_depthwise_shortcuts_change_no_value(
     torch.testing.assert_close(trained, predicted, rtol=0, atol=1e-6)
     assert trained.requires_grad
     assert trained.shape[-2:] == tuple(-(-side // stride) for side in size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2), (1, 3)])
+def test_depthwise_shortcuts_change_no_gradient(
+    size: tuple[int, int], stride: int, dilation: int
+) -> None:
+    layer = DepthwiseConv(4, stride, dilation, kernel=5)
+    maps = _maps(size).requires_grad_()
+    found = layer(maps)
+    given = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
+    asked = (maps, *layer.parameters())
+    plain = SameConv.forward(layer, maps)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, asked, given),
+        torch.autograd.grad(plain, asked, given),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+
+
+def test_large_depthwise_kernels_train_in_low_precision() -> None:
+    layer = DepthwiseConv(4, 1, 1, kernel=5)
+    maps = _maps((9, 12)).requires_grad_()
+    exact = torch.autograd.grad(layer(maps).square().sum(), layer.weight)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(maps)
+    assert found.dtype == torch.bfloat16
+    low = torch.autograd.grad(found.float().square().sum(), layer.weight)[0]
+    assert low.dtype == torch.float32
+    torch.testing.assert_close(low, exact, rtol=0, atol=0.02 * float(exact.abs().max()))
 
 
 @pytest.mark.parametrize("size", SIZES)

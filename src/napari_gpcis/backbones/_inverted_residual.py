@@ -6,10 +6,11 @@ published weights are taken with it folded into them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 if TYPE_CHECKING:
@@ -40,11 +41,60 @@ class SameConv(nn.Conv2d):
         return super().forward(functional.pad(maps, pads))
 
 
-class DepthwiseConv(SameConv):
-    """Depthwise convolution with two ways round slow CPU kernels of training.
+class Depthwise5x5(torch.autograd.Function):
+    """Depthwise 5x5 convolution of stride 1, with a faster gradient of its weights.
 
-    A dilated convolution is the plain one on ``d x d`` interleaved sub-images, and a
-    strided one runs in float32; both give the same values.
+    PyTorch's takes up to forty times as long as the convolution in bfloat16 on a CPU,
+    unless the kernel is 3x3. A 5x5 kernel is covered by four of these, which share
+    their middle row and column.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor) -> Tensor:
+        """Return shape ``(B, C, H, W)``, of maps of that shape, zero beyond them."""
+        ctx.save_for_backward(maps, weight)
+        return functional.conv2d(maps, weight, padding=2, groups=len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients of maps and weight."""
+        maps, weight = ctx.saved_tensors
+        of_maps = of_weight = None
+        if ctx.needs_input_grad[0]:
+            turned = weight.flip(2, 3)
+            of_maps = functional.conv2d(grad, turned, padding=2, groups=len(weight))
+        if ctx.needs_input_grad[1]:
+            of_weight = Depthwise5x5._weight_gradient(maps, grad, weight)
+        return of_maps, of_weight
+
+    @staticmethod
+    def _weight_gradient(maps: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
+        """Return the gradient of the weight by four 3x3 convolutions."""
+        height, width = maps.shape[2:]
+        padded = functional.pad(maps, (2, 2, 2, 2))
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        found = torch.empty_like(weight)
+        for top in (0, 2):
+            for left in (0, 2):
+                part = padded[..., top : top + height + 2, left : left + width + 2]
+                found[..., top : top + 3, left : left + 3] = (
+                    torch.nn.grad.conv2d_weight(
+                        part.contiguous(memory_format=torch.channels_last),
+                        (len(weight), 1, 3, 3),
+                        grad,
+                        groups=len(weight),
+                    )
+                )
+        return found
+
+
+class DepthwiseConv(SameConv):
+    """Depthwise convolution with three ways round slow CPU kernels of training.
+
+    A dilated convolution is the plain one on ``d x d`` interleaved sub-images, a
+    strided one runs in float32, and a 5x5 one has its own gradient; all of them give
+    the same values.
 
     Parameters
     ----------
@@ -72,20 +122,29 @@ class DepthwiseConv(SameConv):
         if self.stride[0] > 1:
             with torch.autocast("cpu", enabled=False):
                 return super().forward(maps.float())
-        return super().forward(maps)
+        return self._plain(maps)
+
+    def _plain(self, maps: Tensor) -> Tensor:
+        """Return the convolution of stride and dilation 1."""
+        if self.kernel_size != (5, 5):
+            padding = self.kernel_size[0] // 2
+            return functional.conv2d(
+                maps, self.weight, self.bias, padding=padding, groups=self.groups
+            )
+        weight, bias = self.weight, self.bias
+        if torch.is_autocast_enabled("cpu"):
+            low = torch.get_autocast_dtype("cpu")
+            maps, weight = maps.to(low), weight.to(low)
+            bias = None if bias is None else bias.to(low)
+        found: Tensor = Depthwise5x5.apply(maps, weight)
+        return found if bias is None else found + bias[:, None, None]
 
     def _interleaved(self, maps: Tensor, step: int) -> Tensor:
         height, width = maps.shape[-2:]
         maps = functional.pad(maps, (0, -width % step, 0, -height % step))
         shape = (*maps.shape[:2], maps.shape[2] // step, step, -1, step)
         parts = maps.reshape(shape).permute(3, 5, 0, 1, 2, 4)
-        parts = functional.conv2d(
-            parts.flatten(0, 2),
-            self.weight,
-            self.bias,
-            padding=self.kernel_size[0] // 2,
-            groups=self.groups,
-        )
+        parts = self._plain(parts.flatten(0, 2))
         parts = parts.reshape(step, step, -1, *parts.shape[1:])
         joined = parts.permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
         return joined[..., :height, :width]
