@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,14 +79,13 @@ class Depthwise5x5(torch.autograd.Function):
         for top in (0, 2):
             for left in (0, 2):
                 part = padded[..., top : top + height + 2, left : left + width + 2]
-                found[..., top : top + 3, left : left + 3] = (
-                    torch.nn.grad.conv2d_weight(
-                        part.contiguous(memory_format=torch.channels_last),
-                        (len(weight), 1, 3, 3),
-                        grad,
-                        groups=len(weight),
-                    )
+                share = conv2d_weight(  # type: ignore[no-untyped-call]
+                    part.contiguous(memory_format=torch.channels_last),
+                    (len(weight), 1, 3, 3),
+                    grad,
+                    groups=len(weight),
                 )
+                found[..., top : top + 3, left : left + 3] = share
         return found
 
 
@@ -136,7 +136,9 @@ class DepthwiseConv(SameConv):
             low = torch.get_autocast_dtype("cpu")
             maps, weight = maps.to(low), weight.to(low)
             bias = None if bias is None else bias.to(low)
-        found: Tensor = Depthwise5x5.apply(maps, weight)
+        found: Tensor = Depthwise5x5.apply(  # type: ignore[no-untyped-call]
+            maps, weight
+        )
         return found if bias is None else found + bias[:, None, None]
 
     def _interleaved(self, maps: Tensor, step: int) -> Tensor:
