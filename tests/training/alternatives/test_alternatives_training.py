@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,12 @@ from gpcis_training.data.augment import AugmentOptions, Scene, augment_scene
 from gpcis_training.data.folders import DataFolder
 from napari_gpcis import Segmenter, list_models
 from napari_gpcis.backbones.base import register
-from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
+from napari_gpcis.checkpoints import (
+    InferenceSettings,
+    ModelInfo,
+    load_checkpoint,
+    save_checkpoint,
+)
 from napari_gpcis.checkpoints.proposals import load_proposals, proposals_file
 from napari_gpcis.errors import CheckpointError, InputError
 from training._folders import write_disks
@@ -333,6 +339,30 @@ def test_a_run_resumes_bit_by_bit_and_learns(root, model, tmp_path):
     stranger = trainer(root, model, tmp_path / "parts", seed=5)
     with pytest.raises(CheckpointError, match="is not from this run"):
         stranger.resume()
+
+
+def test_a_run_may_begin_with_the_alternatives_of_another_model(root, model, tmp_path):
+    first = trainer(root, model, tmp_path / "first")
+    first.fit()
+    kept, _ = load_proposals(first.checkpoint)
+    network, info = load_checkpoint(model)
+    later = tmp_path / "later.safetensors"
+    info = replace(info, name="later", extra={"fingerprint": "def"})
+    save_checkpoint(later, network, info, half=False)
+    fresh = trainer(root, later, tmp_path / "second")
+    fresh.start_from(first.checkpoint)
+    given = fresh.head.state_dict()
+    assert all(torch.equal(given[name], kept.state_dict()[name]) for name in given)
+    fresh.fit(2)
+    resumed = trainer(root, later, tmp_path / "second")
+    assert resumed.resume()
+    resumed.fit()
+    _, found = load_proposals(resumed.checkpoint)
+    assert (found.extra["model"], found.extra["start"]) == ("def", "abc")
+    assert "start" not in load_proposals(first.checkpoint)[1].extra
+    others = trainer(root, later, tmp_path / "third", kinds=("any",))
+    with pytest.raises(InputError, match=r"kinds \['any'\]"):
+        others.start_from(first.checkpoint)
 
 
 def test_the_loss_falls(root, model, tmp_path):

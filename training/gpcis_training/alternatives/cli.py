@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, required=True, help="folder that holds the data sets")
     add("-o", "--output", type=Path, required=True, help="folder of the run")
     add("--threads", type=int, default=1, help="threads of the networks")
+    add("--start", type=Path, help="alternatives whose weights a new run begins with")
     add("--restart", action="store_true", help="ignore an earlier state in the folder")
     add(
         "--set",
@@ -60,5 +61,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     )
     if not arguments.restart and trainer.resume():
         print(f"resuming at step {trainer.step} of {config.steps}")
+    elif arguments.start is not None:
+        trainer.start_from(arguments.start)
     written = trainer.fit()
     print(f"trained {trainer.step} steps in {trainer.minutes:.0f} min: {written}")

@@ -25,8 +25,8 @@ from gpcis_training.engine.state import clear_drafts, read_state, write_state
 from gpcis_training.engine.trainer import start_average
 from gpcis_training.seeds import Stream, generator
 from napari_gpcis.checkpoints import ModelInfo, load_checkpoint
-from napari_gpcis.checkpoints.proposals import ARCHITECTURE
-from napari_gpcis.checkpoints.weights import save_weights
+from napari_gpcis.checkpoints.proposals import ARCHITECTURE, load_proposals
+from napari_gpcis.checkpoints.weights import fill_network, save_weights
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.inference.torch_cpu import TorchCPUModel
 from napari_gpcis.model import GPCIS, ProposalHead
@@ -109,6 +109,7 @@ class AlternativesTrainer:
         self.optimiser = torch.optim.AdamW(self.head.parameters(), weight_decay=1e-4)
         self.step, self.minutes = 0, 0.0
         self.figures: dict[str, float] = {}
+        self._start = ""  # the model of the alternatives that it began with
         self._progress = progress
 
     @property
@@ -120,6 +121,35 @@ class AlternativesTrainer:
     def checkpoint(self) -> Path:
         """File of the trained weights."""
         return self.output / f"{self.model_info.name}.safetensors"
+
+    def start_from(self, path: str | os.PathLike[str]) -> None:
+        """Begin with the weights of other alternatives, before the first step.
+
+        Those of a model with nearly the same features, from which this one was
+        trained on, need a fraction of the steps.
+
+        Parameters
+        ----------
+        path
+            Their file.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing, damaged, or of a head of another shape.
+        InputError
+            If its proposals are of other kinds.
+        """
+        head, info = load_proposals(path)
+        if list(info.options["kinds"]) != list(self.options["kinds"]):
+            msg = (
+                f"--start must have proposals of the kinds {self.options['kinds']}, "
+                f"got {info.options['kinds']}"
+            )
+            raise InputError(msg)
+        fill_network(self.head, head.state_dict(), Path(path))
+        self.average = start_average(self.head, self.config.average)
+        self._start = info.extra.get("model", "")
 
     def resume(self) -> bool:
         """Load the last state of the folder; ``False`` if there is none.
@@ -145,6 +175,7 @@ class AlternativesTrainer:
                 self.average.module.load_state_dict(state["average"])
                 self.average.n_averaged.fill_(state["step"])
             self.step, self.minutes = state["step"], state["minutes"]
+            self._start = state["start"]
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             msg = f"{str(self.state_file)!r} is not from this run: {reason}"
@@ -165,6 +196,7 @@ class AlternativesTrainer:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "minutes": self.minutes,
+            "start": self._start,
         }
         if self.average is not None:
             state["average"] = self.average.module.state_dict()
@@ -188,6 +220,8 @@ class AlternativesTrainer:
             "minutes": f"{self.minutes:.0f}",
             "recipe": json.dumps(config.recipe(), sort_keys=True),
         }
+        if self._start:
+            notes["start"] = self._start
         description = ModelInfo(
             name=info.name,
             architecture=ARCHITECTURE,
