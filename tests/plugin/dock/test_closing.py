@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
@@ -185,6 +187,22 @@ def test_what_is_saved_is_not_asked_for(
     close_by_menu(desk)
     assert closings == [True]
     assert answers.asked == []
+
+
+def threads() -> list[str]:
+    """Return the names of our threads."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("napari-gpcis")]
+
+
+def test_all_threads_end_with_the_window(desk: Any, tmp_path: Path) -> None:
+    panel = panel_of(desk)
+    panel.write("table", tmp_path / "work.csv")
+    desk.until(lambda: "work.csv" in panel.message.text())
+    assert {"napari-gpcis saving", "napari-gpcis inference"} <= {*threads()}
+    desk.viewer.close()
+    desk.until(lambda: not isalive(desk.widget))
+    assert threads() == []
 
 
 def run_in_part(desk: Any) -> int:

@@ -283,11 +283,6 @@ class Controller(QObject):
         return self._keys.refused
 
     @property
-    def end_thread(self) -> Callable[..., None]:
-        """Ends the inference thread, even after Qt has deleted this object."""
-        return self._worker.end_thread
-
-    @property
     def status(self) -> str:
         """State of the annotation for the status line."""
         annotation = self.annotation

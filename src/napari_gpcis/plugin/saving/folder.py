@@ -120,11 +120,6 @@ class FolderNavigator(QObject):
         self._thread.close()
 
     @property
-    def end_threads(self) -> tuple[Callable[..., None], ...]:
-        """Functions that end the threads, even after Qt has deleted this object."""
-        return self._saver.end_thread, self._thread.end_thread
-
-    @property
     def entry(self) -> FolderImage | None:
         """The image of the folder that is open, or is to be opened."""
         return None if self.folder is None else self.folder.images[self.folder.current]
