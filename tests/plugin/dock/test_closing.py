@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_gpcis.plugin.tools.stack import Propagation
+
 SAVE, DISCARD = QMessageBox.StandardButton.Save, QMessageBox.StandardButton.Discard
 CANCEL = QMessageBox.StandardButton.Cancel
 
@@ -205,10 +207,15 @@ def test_all_threads_end_with_the_window(desk: Any, tmp_path: Path) -> None:
     assert threads() == []
 
 
+def run_of(desk: Any) -> Propagation:
+    """Return what propagates objects."""
+    panel = next(one for one in desk.widget.panels if isinstance(one, StackPanel))
+    return panel.propagation
+
+
 def run_in_part(desk: Any) -> int:
     """Propagate an object until a plane was found; return the number of planes."""
-    (panel,) = (one for one in desk.widget.panels if isinstance(one, StackPanel))
-    propagation = panel.propagation
+    propagation = run_of(desk)
 
     def hold() -> None:
         if propagation.found:
@@ -220,7 +227,7 @@ def run_in_part(desk: Any) -> int:
     desk.robot.click(desk.image, (MIDDLE, 32, 32))
     desk.settled(1)
     propagation.changed.connect(hold)
-    panel.propagate_on.click()
+    propagation.propagate([1])
     desk.until(lambda: propagation.found)
     assert propagation.running
     return len(propagation.found)
@@ -259,6 +266,79 @@ def test_planes_of_a_run_belong_to_what_is_asked_about(
     assert len(unsaved_work()) == left
     for one in unsaved_work():
         assert (one.labels() == 1).any(axis=(1, 2)).sum() == 1 + count
+
+
+def test_a_run_goes_on_when_the_question_is_cancelled(
+    open_desk: Callable[..., Any],
+) -> None:
+    desk = open_desk(BALL, BrightSegmenter(), name="cells")
+    desk.until(lambda: desk.widget._guard is not None)
+    count, answers = run_in_part(desk), Answers(CANCEL)
+    propagation = run_of(desk)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    assert len(answers.asked) == 1
+    assert propagation.running
+    propagation.changed.disconnect()  # it is held no more
+    desk.segmenter.gate.set()
+    desk.until(lambda: not propagation.running)
+    assert len(propagation.found) > count
+    planes = np.flatnonzero((desk.labels.data == 1).any(axis=(1, 2)))
+    np.testing.assert_array_equal(
+        planes, np.flatnonzero(TRUTH[MIDDLE:].any(axis=(1, 2))) + MIDDLE
+    )
+
+
+def test_a_run_of_a_saved_object_is_asked_about(
+    open_desk: Callable[..., Any], tmp_path: Path
+) -> None:
+    desk = open_desk(BALL, BrightSegmenter(), name="cells")
+    desk.until(lambda: desk.widget._guard is not None)
+    count, panel = run_in_part(desk), panel_of(desk)
+    panel.write("save", tmp_path / "work")
+    desk.until(lambda: not panel.saver.busy)
+    answers = Answers(KEEP)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    desk.segmenter.gate.set()
+    assert len(answers.asked) == 1
+    (left,) = unsaved_work()
+    assert (left.labels() == 1).any(axis=(1, 2)).sum() == 1 + count
+
+
+def test_a_run_is_saved_whole_in_the_question(
+    open_desk: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = open_desk(BALL, BrightSegmenter(), name="cells")
+    desk.until(lambda: desk.widget._guard is not None)
+    count, answers = run_in_part(desk), Answers(SAVE, SAVE)
+    names = ["", str(tmp_path / "work")]
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_, **__: (names.pop(0), "")
+    )
+    button, propagation = dock_of(desk.widget).title.close_button, run_of(desk)
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert propagation.running  # no name was given
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    desk.segmenter.gate.set()
+    assert len(answers.asked) == 2
+    assert desk.widget._closed
+    assert unsaved_work() == []
+    saved = imread(file_names(tmp_path / "work")[1])
+    assert (saved == 1).any(axis=(1, 2)).sum() == 1 + count
+
+
+def test_nothing_is_discarded_before_all_is_answered(desk: Any) -> None:
+    desk.widget.labels_combo.layer = None
+    desk.widget.labels_combo.picked.emit()
+    desk.until(lambda: desk.widget.session is not None)
+    desk.robot.click(desk.image, (60, 40))
+    desk.settled(1)
+    answers = Answers(DISCARD, CANCEL, DISCARD, KEEP)
+    button = dock_of(desk.widget).title.close_button
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert len(answers.asked) == 2
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert len(answers.asked) == 4
+    assert len(unsaved_work()) == 1
 
 
 # Save dialogs -------------------------------------------------------------------------

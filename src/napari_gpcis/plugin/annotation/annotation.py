@@ -103,7 +103,10 @@ class Annotation(QObject):
         now, and return whether there was some.
     endings
         Functions that end long work and write what it has found so far: before the
-        annotation ends, or it is asked what is to become of it.
+        annotation ends, or what has become of it is saved or discarded.
+    findings
+        Functions that return whether long work has found something that its ending
+        will write.
     """
 
     message_changed = Signal(str)
@@ -155,6 +158,7 @@ class Annotation(QObject):
         self.candidate_at = None
         self.give_way: list[Callable[[], bool]] = []
         self.endings: list[Callable[[], object]] = []
+        self.findings: list[Callable[[], bool]] = []
         self._drawn = self.pressed = False
         self._debouncer = Debouncer(self._on_displayed, parent=self)
         self._connections = Connections()
@@ -191,6 +195,11 @@ class Annotation(QObject):
         """End long work; what it has found so far is written, see `endings`."""
         for end in self.endings:
             end()
+
+    @property
+    def has_findings(self) -> bool:
+        """True if long work goes on whose ending will write something."""
+        return any(found() for found in self.findings)
 
     def say(self, message: str) -> None:
         """Tell the user something, in the status line."""

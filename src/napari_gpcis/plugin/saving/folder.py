@@ -178,6 +178,9 @@ class FolderNavigator(QObject):
         if any(one is not record and self._is_here(one) for one in self._unsaved()):
             self.said.emit(OTHERS)
             return
+        annotation = self._controller.annotation
+        if annotation is not None and annotation.image == self._image:
+            annotation.end_work()  # what it has found is saved as well
         if record is None or entry is None or not self._to_save(record, entry):
             self._close_image()
             then()

@@ -236,6 +236,7 @@ class Propagation(Tool):
         self.stack = Stack(annotation)
         annotation.undo_stack.interrupts.append(self._interrupt)
         annotation.endings.append(self.cancel)
+        annotation.findings.append(lambda: self.running and bool(self.found))
         self.follow(annotation.events.edit_undone, self._on_undone)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
