@@ -402,9 +402,13 @@ class Annotation(QObject):
 
     @property
     def untouched(self) -> bool:
-        """True if there are no clicks, and nothing was written to the labels layer."""
+        """True if there are no clicks, and nothing was written to the labels layer.
+
+        Neither in an earlier annotation of these labels.
+        """
         clicked = any(plane.clicks for plane in self._planes.values())
-        return not (clicked or self._writer.has_written or self._drawn)
+        written = self._writer.has_written or self.undo_stack.goes_on
+        return not (clicked or written or self._drawn)
 
     def take_back_stroke(self) -> bool:
         """Take back what was drawn by hand; ``False`` if that was not done last."""

@@ -27,6 +27,7 @@ from napari_gpcis.plugin.annotation.edits import (
     UndoneStep,
     deleted,
     edit_of,
+    outlived,
 )
 from napari_gpcis.plugin.labels.multi_plane import take_back, write, write_new
 from napari_gpcis.plugin.labels.strokes import Stroke
@@ -84,6 +85,8 @@ class UndoStack:
     interrupts
         Functions that end work in progress, and return whether there was some: an undo
         ends it instead of taking an edit back.
+    goes_on
+        Whether there were edits of an earlier annotation of the labels.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class UndoStack:
         self._events = events
         self._planes = planes
         self.interrupts: list[Callable[[], bool]] = []
-        self._writing = False
+        self._writing = self.goes_on = False
         self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
         self._undone: list[UndoneStep] = []
         events.accepted.connect(self._on_accepted)
@@ -102,6 +105,16 @@ class UndoStack:
     def interrupt(self) -> bool:
         """End work in progress; return whether there was some."""
         return any(end() for end in self.interrupts)
+
+    @property
+    def outlived(self) -> tuple[ObjectEdit | StrokeEdit, ...]:
+        """The edits in order, as they are once this annotation has ended."""
+        return tuple(outlived(self._done))
+
+    def go_on_from(self, edits: Iterable[ObjectEdit | StrokeEdit]) -> None:
+        """Take over the edits of an earlier annotation of the same labels."""
+        self._done.extend(edits)
+        self.goes_on = bool(self._done)
 
     # New edits --------------------------------------------------------------------
 
@@ -530,6 +543,8 @@ class UndoStack:
             if edit.accepted:
                 if self._is_here(edit, current):
                     return self._reopen(edit, current)
+            elif edit.ended and current.plane not in edit.planes:
+                pass  # it is taken back there
             elif not (later if edit.alone else later & edit.planes):
                 return self._take_back(edit)
             elif current.plane in edit.planes - later:
@@ -836,6 +851,7 @@ class UndoStack:
             done = self._accept_again(edit, current, step)
         else:
             done = not (later if edit.alone else later & edit.planes)
+            done &= not edit.ended or current.plane in edit.planes
             if done:
                 self._repeat(edit, step.changes)
         if not done:
