@@ -562,3 +562,152 @@ def test_labels_of_a_session_are_those_that_are_written(open_desk: Any) -> None:
     np.testing.assert_array_equal(session.labels, first.data)
     first.data = np.full_like(first.data, 4)
     assert (session.labels == 4).all()
+
+
+# -- copies through the stack ------------------------------------------------------
+
+
+def copy_on(bench: Any) -> None:
+    """Copy the object to the next plane."""
+    plane = bench.current.plane.steps[0] + 1
+    bench.stack.copy_on.click()
+    bench.until(lambda: bench.current.plane.steps[0] == plane and bench.current.clicks)
+    bench.settled(len(bench.current.clicks))
+
+
+def state(bench: Any) -> tuple[Any, ...]:
+    """The plane, labels, points, clicks of all planes, and what would be saved."""
+    steps = bench.current.plane.steps[0]
+    points = bench.positive.data.tolist(), bench.negative.data.tolist()
+    record = bench.record().saved().planes
+    saved = {one.steps[0]: (one.sessions, one.running) for one in record}
+    return steps, bench.labels.data.copy(), points, saved
+
+
+def check_same(found: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
+    assert found[0] == wanted[0]
+    np.testing.assert_array_equal(found[1], wanted[1])
+    assert found[2:] == wanted[2:]
+
+
+def command(bench: Any, name: str, clicks: int) -> None:
+    bench.controller.command(name)
+    bench.settled(clicks)
+
+
+def test_copies_are_undone_and_redone_bit_for_bit(work: Any) -> None:
+    work.positive.add((MIDDLE, 32, 32))
+    work.settled(1)
+    copy_on(work)
+    work.positive.add((5, 5, 5))  # corrected
+    work.settled(2)
+    copy_on(work)
+    work.negative.add((6, 5, 5))
+    work.settled(2)
+    copy_on(work)
+    command(work, "accept", 0)
+    assert work.controller.annotation.delete([(work.current.plane, 1)])
+    finish(work, 55, 5)
+    seen = [state(work)]
+    undos = {7: (1, 0, 0, 1, 0), 6: (2, 1, 0), 5: (2, 1, 0), MIDDLE: (1, 0)}
+    for plane, counts in undos.items():
+        if plane != 7:
+            go_to(work, plane)
+        for clicks in counts:
+            seen.append(state(work))
+            command(work, "undo", clicks)
+        seen.append(state(work))
+        command(work, "undo", 0)
+        assert "Nothing to undo" in work.controller.status
+        there = f"accepted on plane {plane - 1}:" in work.controller.status
+        assert there is (plane > MIDDLE)
+    assert not work.labels.data.any()
+    assert work.record().saved().planes == ()
+    del seen[0]
+    redos = {MIDDLE: (1, 0), 5: (1, 2, 0), 6: (1, 2, 0), 7: (1, 0, 0, 1, 0)}
+    for plane, counts in redos.items():
+        if plane != MIDDLE:
+            go_to(work, plane)
+        check_same(state(work), seen.pop())
+        for clicks in counts:
+            command(work, "redo", clicks)
+            check_same(state(work), seen.pop())
+        command(work, "redo", 0)
+        assert "Nothing to redo" in work.controller.status
+        there = f"undone on plane {plane + 1}:" in work.controller.status
+        assert there is (plane < 7)
+    assert seen == []
+    check_replay(work)
+
+
+def test_a_copy_that_is_redone_keeps_its_id(work: Any) -> None:
+    work.positive.add((MIDDLE, 32, 32))
+    work.settled(1)
+    copy_on(work)
+    for _ in range(2):
+        copied = work.labels.data.copy()
+        command(work, "undo", 0)
+        assert not work.labels.data[5].any()
+        command(work, "redo", 1)
+        np.testing.assert_array_equal(work.labels.data, copied)
+        assert work.record().saved().planes[-1].running == 1
+        command(work, "accept", 0)
+        np.testing.assert_array_equal(work.labels.data, copied)
+        command(work, "undo", 1)
+
+
+def correct(bench: Any, label: int) -> None:
+    """Correct an object of plane 5: what was done before cannot be undone then."""
+    go_to(bench, 5)
+    bench.current.begin_with(bench.labels.data[5] == label, label=label)
+    bench.settled(1)
+    bench.negative.add((5, 2, 60))
+    bench.settled(2)
+    command(bench, "accept", 0)
+
+
+def check_next_id(bench: Any, expected: int) -> None:
+    """Take the object of the middle plane back; the next one has another id."""
+    others = bench.labels.data[5].copy()
+    go_to(bench, MIDDLE)
+    command(bench, "undo", 1)
+    command(bench, "undo", 0)
+    assert not bench.labels.data[MIDDLE].any()
+    finish(bench, 55, 5)
+    np.testing.assert_array_equal(bench.labels.data[5], others)
+    assert bench.labels.data[MIDDLE].max() == expected
+
+
+@pytest.mark.parametrize("how", ["copy", "propagate", "paint", "add"])
+def test_an_id_that_other_planes_have_is_not_given_again(work: Any, how: str) -> None:
+    work.positive.add((MIDDLE, 32, 32))
+    work.settled(1)
+    if how == "copy":
+        copy_on(work)
+        command(work, "accept", 0)
+    elif how == "propagate":
+        work.stack.propagate_on.click()
+        work.until(lambda: not work.stack.propagation.running)
+    else:
+        command(work, "accept", 0)
+        go_to(work, 5)
+        work.labels.selected_label = 1
+    if how == "paint":
+        work.labels.paint((5, 32, 32), 1)
+    elif how == "add":
+        work.controller.writing.mode = "add"
+        finish(work, 32, 34)
+        work.controller.writing.mode = "new"
+    correct(work, 1)
+    check_next_id(work, 2)
+
+
+def test_an_id_that_was_merged_with_is_not_given_again(work: Any) -> None:
+    go_to(work, 5)
+    finish(work, 5, 5)
+    go_to(work, MIDDLE)
+    finish(work, 32, 32)
+    planes = [Plane((1, 2), (plane, 0, 0)) for plane in (5, MIDDLE)]
+    assert work.controller.annotation.merge(zip(planes, (1, 2), strict=True)) == 2
+    correct(work, 2)
+    check_next_id(work, 3)

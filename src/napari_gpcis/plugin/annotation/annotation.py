@@ -591,7 +591,15 @@ class Annotation(QObject):
         """Take note of what the user has drawn by hand."""
         if not self._writer.telling:
             self._drawn = True
+            self._share_drawn()
             self.undo_stack.add_stroke(event.value, self.current)
+
+    def _share_drawn(self) -> None:
+        """Take note that an id was drawn by hand that another plane may have."""
+        label, current = int(self.layers.labels.selected_label), self.current
+        own = 0 if current is None else current.live.label
+        if label > 0 and label != own and self.image.ndim > 2:
+            self._writer.share(label)
 
     def _on_dims(self) -> None:
         self._debouncer.throttle()

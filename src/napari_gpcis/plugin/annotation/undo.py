@@ -134,6 +134,7 @@ class UndoStack:
         overwrite
             Whether pixels of other objects are taken as well.
         """
+        self._writer.share(label)
         with self._written(plane for plane, _ in found):
             parts = self._follow(label, found, overwrite=overwrite)
         undone = "All planes of the run are as before."
@@ -240,6 +241,7 @@ class UndoStack:
             ``None`` if they have the id already, or are not there.
         """
         parts: list[PlaneEdit] = []
+        self._writer.share(label)
         with self._written(objects):
             for plane, labels in objects.items():
                 masks = self._writer.masks(plane, [*{*labels, label}])
@@ -520,6 +522,42 @@ class UndoStack:
             if current.plane in edit.planes or not edit.planes:
                 return edit.is_newer(current.current)
         return False
+
+    def accepted_elsewhere(self, current: PlaneOfHistory) -> str | None:
+        """Return the plane on which the last object was accepted, if it is another.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        str or None
+            The plane's place in the stack; ``None`` if nothing was accepted elsewhere
+            that can be taken back there.
+        """
+        for edit in self._edits():
+            (plane, *others) = edit.planes or [current.plane]
+            known = self._planes.get(plane)
+            here = known is not None and self._is_here(edit, known)
+            if others or not (edit.ended or (edit.accepted and here)):
+                continue
+            return _place(plane, current.plane)
+        return None
+
+    def undone_elsewhere(self, current: PlaneOfHistory) -> str | None:
+        """Return the plane on which something was undone last, if it is another.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+        """
+        for step in reversed(self._undone):
+            (plane, *others) = step.planes or [current.plane]
+            return None if others else _place(plane, current.plane)
+        return None
 
     def undo(self, current: PlaneOfHistory) -> str:
         """Take back the last edit that can be, on whatever planes it was done.
@@ -907,6 +945,17 @@ class UndoStack:
         """Tell that finished objects are not what they were."""
         self._events.planes_written.emit(edit.planes)
         self._events.objects_changed.emit()
+
+
+def _place(plane: Plane, displayed: Plane) -> str | None:
+    """Return where a plane is in the stack; ``None`` for the displayed plane.
+
+    ``None`` as well for planes that no slider shows as long as the axes are these.
+    """
+    if plane == displayed or plane.axes != displayed.axes:
+        return None
+    steps = [step for axis, step in enumerate(plane.steps) if axis not in plane.axes]
+    return ", ".join(map(str, steps))
 
 
 _DRAWN_AGAIN = "The change of the mask is there again."
