@@ -13,6 +13,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt, Signal
 
 from napari_gpcis.geometry import EMPTY, moved, slices, union
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import bring_into_view
@@ -144,6 +145,7 @@ class SimilarObjects(Tool):
         self._outline: tuple[list[Candidate], Segments] | None = None
         self._stop = Event()
         self._edited = False  # since the labels were asked for
+        self._edits = Connections()  # of what tells it, until they are there
         queued = Qt.ConnectionType.QueuedConnection
         self._searched.connect(self._on_progress, queued)
         for name, run in (
@@ -209,20 +211,11 @@ class SimilarObjects(Tool):
         self.follow(events.plane_entered, self._on_plane)
         self.follow(events.edit_undone, self._on_undone)
         self.follow(events.edit_redone, self._on_redone)
-        labels = annotation.layers.labels.events
-        for signal in (
-            events.predicted,
-            events.objects_changed,
-            events.planes_written,
-            events.drawn_by_others,
-            labels.paint,
-            labels.data,
-        ):
-            self.follow(signal, self._on_edited)
 
     def on_detached(self, annotation: Annotation) -> None:
         """Forget everything."""
         self._stop.set()
+        self._edits.end()
         annotation.candidate_at = None
         annotation.curves.clear(CURVE)
         self._forget()
@@ -258,15 +251,28 @@ class SimilarObjects(Tool):
 
     def _copy(self, question: _Question, left: int) -> None:
         """Have the labels of the plane copied on the thread."""
-        if self.annotation is not None:
+        annotation = self.annotation
+        if annotation is not None:
             self._edited = False
-            job = partial(_copied, question.plane, self.annotation.layers.labels.data)
+            self._edits.end()
+            events, labels = annotation.events, annotation.layers.labels.events
+            for signal in (
+                events.predicted,
+                events.objects_changed,
+                events.planes_written,
+                events.drawn_by_others,
+                labels.paint,
+                labels.data,
+            ):
+                self._edits.connect(signal, self._on_edited)
+            job = partial(_copied, question.plane, annotation.layers.labels.data)
             deliver = partial(self._on_copied, question, left)
             self.ask(job, deliver, self._on_failed)
 
     def _on_edited(self, *_: object) -> None:
         """Take note that a copy may have some pixels as they were and some as now."""
         self._edited = True
+        self._edits.end()
 
     def _on_copied(
         self,
@@ -276,6 +282,7 @@ class SimilarObjects(Tool):
         _seconds: float,
     ) -> None:
         """Search by the examples in a copy, or copy anew what was changed meanwhile."""
+        self._edits.end()
         if self.progress is None:
             return  # another plane is displayed by now
         if self._edited and left > 1 and not self._stop.is_set():
