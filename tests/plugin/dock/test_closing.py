@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -34,9 +34,12 @@ CANCEL = QMessageBox.StandardButton.Cancel
 
 
 class Answers:
-    """Answers each question with a button, and notes what was asked."""
+    """Answers each question of a test with a button, and notes what was asked."""
+
+    made: ClassVar[list[Answers]] = []
 
     def __init__(self, *buttons: Any) -> None:
+        self.made.append(self)
         self.asked: list[str] = []
         self._buttons = list(buttons)
         self._timer = QTimer()
@@ -58,6 +61,13 @@ class Answers:
         else:
             found = box.button(button)
         QTest.mouseClick(found, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture(autouse=True)
+def answers_end_with_their_test() -> Iterator[None]:
+    yield
+    while Answers.made:
+        Answers.made.pop().end()
 
 
 @pytest.fixture
@@ -229,8 +239,12 @@ def run_in_part(desk: Any) -> int:
     propagation.changed.connect(hold)
     propagation.propagate([1])
     desk.until(lambda: propagation.found)
+    before = None
+    while before != (now := (len(propagation.found), len(desk.segmenter.runs))):
+        before = now  # a plane may have been on its way
+        desk.qtbot.wait(200)
     assert propagation.running
-    return len(propagation.found)
+    return now[0]
 
 
 @pytest.mark.parametrize("what", ["viewer", "dock"])
