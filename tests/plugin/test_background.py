@@ -173,6 +173,16 @@ def test_close_while_busy_ends_the_thread_without_an_answer(desk: Desk) -> None:
     assert desk.answers == []
 
 
+def test_a_thread_ends_when_qt_deletes_its_owner(qtbot: Any) -> None:
+    owner = QObject()
+    thread = BackgroundThread(owner)
+    thread.submit("a", lambda cancelled: None)
+    assert thread.alive
+    owner.deleteLater()
+    QApplication.sendPostedEvents(owner, QEvent.Type.DeferredDelete)
+    assert not thread.alive
+
+
 class Asker:
     """Asks a thread, and notes what it gets and where."""
 

@@ -208,7 +208,8 @@ class BackgroundThread(QObject):
     Notes
     -----
     Methods that are handed in, also as ``partial`` of a method, do not keep their
-    object alive; if it is gone, or Qt has deleted it, its answers are dropped.
+    object alive; if it is gone, or Qt has deleted it, its answers are dropped. The
+    thread ends with this object, also when Qt deletes it with its window.
     """
 
     _arrived = Signal(object)
@@ -224,6 +225,7 @@ class BackgroundThread(QObject):
         self._on_error = _weak(on_error)
         self._askers: dict[Hashable, tuple[Deliver, Failed]] = {}
         self._arrived.connect(self._receive, Qt.ConnectionType.QueuedConnection)
+        self.destroyed.connect(self.end_thread)
 
     def submit(
         self,

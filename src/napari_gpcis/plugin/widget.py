@@ -288,12 +288,7 @@ class GPCISWidget(Docked):
         self.controller.started.connect(self._show_buttons)
         self.controller.stopped.connect(self._show_buttons)
         self.controller.status_changed.connect(self._show_status)
-        for end in (
-            self.controller.end_thread,
-            self.model_choice.end_thread,
-            self.recovery.end,
-        ):
-            self.destroyed.connect(partial(self._on_destroyed, end))
+        self.destroyed.connect(partial(self._on_destroyed, self.recovery.end))
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.shut_down)
@@ -392,10 +387,10 @@ class GPCISWidget(Docked):
 
     # The end ----------------------------------------------------------------------
 
-    def _on_destroyed(self, end_thread: Callable[..., None], *_: object) -> None:
-        """End the thread with the window (Qt has deleted all objects here by now)."""
+    def _on_destroyed(self, end: Callable[..., None], *_: object) -> None:
+        """End autosaving with the window (Qt deletes the widget just now)."""
         self._closed = self.controller.closed = True
-        end_thread()
+        end()
 
 
 _BUTTONS = tuple(command for command in COMMANDS if command.button)

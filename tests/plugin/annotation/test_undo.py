@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from _bright_segmenter import BrightSegmenter, ball_stack
+from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.annotation import KEPT_SESSIONS
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
@@ -414,3 +415,299 @@ def test_following_ends_before_a_plane_that_was_changed_by_hand(work: Any) -> No
     np.testing.assert_array_equal(work.labels.data[6:], kept)
     assert "Plane 6: the object is there already" in work.stack.message.text()
     assert [plane.steps[0] for plane, _ in work.stack.propagation.found] == [5]
+
+
+# -- other labels, and back --------------------------------------------------------
+
+
+def annotate(bench: Any, labels: Any) -> None:
+    """Go over to another labels layer of the image."""
+    image = bench.controller.annotation.image
+    assert bench.controller.start(image, labels)
+    bench.until(lambda: bench.controller.session is not None)
+
+
+def undone_and_redone(bench: Any, states: list[np.ndarray]) -> None:
+    """Undo edits until the labels are empty, and redo all; each state is checked."""
+    for before in states[-2::-1]:
+        bench.controller.command("undo")
+        bench.settled(0)
+        np.testing.assert_array_equal(bench.labels.data, before)
+        check_replay(bench)
+    for after in states[1:]:
+        bench.controller.command("redo")
+        bench.settled(0)
+        np.testing.assert_array_equal(bench.labels.data, after)
+        check_replay(bench)
+
+
+def test_the_history_of_labels_comes_back_with_them(work: Any) -> None:
+    first = work.labels
+    second = work.viewer.add_labels(np.zeros_like(first.data), name="second")
+    states = [first.data.copy()]
+    finish(work, 5, 5)
+    states.append(first.data.copy())
+    follow(work)
+    states += [np.where(first.data == 1, 1, 0), first.data.copy()]
+    states[2][MIDDLE] = first.data[MIDDLE]  # accepted, then propagated
+    assert work.controller.annotation.delete([(work.current.plane, 1)])
+    states.append(first.data.copy())
+
+    annotate(work, second)
+    assert second.data.max() == 0
+    finish(work, 55, 5)
+    beside = second.data.copy()
+    annotate(work, first)
+    undone_and_redone(work, states)
+    np.testing.assert_array_equal(second.data, beside)
+    annotate(work, second)
+    undone_and_redone(work, [np.zeros_like(beside), beside])
+    np.testing.assert_array_equal(first.data, states[-1])
+    annotate(work, first)
+    undone_and_redone(work, states)
+
+
+def test_objects_of_an_earlier_time_are_taken_back_on_their_plane(work: Any) -> None:
+    finish(work, 5, 5)
+    go_to(work, 6)
+    finish(work, 5, 5)
+    shown = work.labels.data.copy()
+    annotate(work, work.labels)
+    go_to(work, MIDDLE)
+    work.controller.command("undo")
+    assert "Object 1 is not accepted any more" in work.controller.status
+    assert not work.labels.data[MIDDLE].any()
+    np.testing.assert_array_equal(work.labels.data[6], shown[6])
+    go_to(work, 6)
+    work.controller.command("redo")
+    assert not work.labels.data[MIDDLE].any()
+    go_to(work, MIDDLE)
+    work.controller.command("redo")
+    np.testing.assert_array_equal(work.labels.data, shown)
+    check_replay(work)
+
+
+def test_what_was_drawn_since_stays(work: Any) -> None:
+    first = work.labels
+    second = work.viewer.add_labels(np.zeros_like(first.data), name="second")
+    finish(work, 5, 5)
+    annotate(work, second)
+    first.data[MIDDLE, 5, 5] = 9
+    annotate(work, first)
+    work.controller.command("undo")
+    expected = np.zeros_like(first.data)
+    expected[MIDDLE, 5, 5] = 9
+    np.testing.assert_array_equal(first.data, expected)
+
+
+def test_control_z_in_the_labels_goes_back_in_our_history(work: Any) -> None:
+    first, states = work.labels, [work.labels.data.copy()]
+    finish(work, 5, 5)
+    states.append(first.data.copy())
+    first.paint((MIDDLE, 40, 40), 7)
+    states.append(first.data.copy())
+    assert (states[2] == 7).any()
+    annotate(work, first)
+    for expected in (states[1], states[0], states[0]):
+        work.controller.travel_in_labels("undo")
+        np.testing.assert_array_equal(first.data, expected)
+        assert saved_ids(work) == ({MIDDLE: [1]} if expected.any() else {})
+    for expected in states[1:]:
+        work.controller.travel_in_labels("redo")
+        np.testing.assert_array_equal(first.data, expected)
+        assert saved_ids(work) == {MIDDLE: [1]}
+
+
+def test_a_removed_layer_leaves_no_history(work: Any) -> None:
+    first = work.labels
+    finish(work, 5, 5)
+    second = work.viewer.add_labels(np.zeros_like(first.data), name="second")
+    annotate(work, second)
+    finish(work, 55, 5)
+    shown = second.data.copy()
+    work.viewer.layers.remove(second)
+    assert work.controller.annotation is None
+    assert work.controller.start(work.viewer.layers[0], first)
+    work.until(lambda: work.controller.session is not None)
+    work.controller.command("undo")
+    assert not first.data.any()
+    work.controller.command("undo")
+    np.testing.assert_array_equal(second.data, shown)
+    assert second.unique_id not in work.controller._histories
+
+
+def test_labels_of_a_session_are_those_that_are_written(open_desk: Any) -> None:
+    desk = open_desk()
+    session, first = desk.widget.session, desk.labels
+    session.add_click(30, 40)
+    session.accept()
+    np.testing.assert_array_equal(session.labels, first.data)
+    second = desk.viewer.add_labels(np.zeros_like(first.data))
+    desk.widget.labels_combo.layer = second
+    desk.widget.labels_combo.picked.emit()
+    desk.until(lambda: desk.widget.session is not None)
+    assert not session.labels.any()
+    session.add_click(60, 40)
+    session.accept()
+    np.testing.assert_array_equal(session.labels, second.data)
+    assert second.data.any()
+    assert set(np.unique(first.data)) == {0, 1}
+    desk.viewer.layers.remove(second)
+    assert desk.widget.session is None
+    with pytest.raises(InputError, match="start"):
+        session.labels  # noqa: B018
+    desk.widget.labels_combo.layer = first
+    assert desk.widget.start()
+    desk.until(lambda: desk.widget.session is not None)
+    np.testing.assert_array_equal(session.labels, first.data)
+    first.data = np.full_like(first.data, 4)
+    assert (session.labels == 4).all()
+
+
+# -- copies through the stack ------------------------------------------------------
+
+
+def copy_on(bench: Any) -> None:
+    """Copy the object to the next plane."""
+    plane = bench.current.plane.steps[0] + 1
+    bench.stack.copy_on.click()
+    bench.until(lambda: bench.current.plane.steps[0] == plane and bench.current.clicks)
+    bench.settled(len(bench.current.clicks))
+
+
+def state(bench: Any) -> tuple[Any, ...]:
+    """The plane, labels, points, clicks of all planes, and what would be saved."""
+    steps = bench.current.plane.steps[0]
+    points = bench.positive.data.tolist(), bench.negative.data.tolist()
+    record = bench.record().saved().planes
+    saved = {one.steps[0]: (one.sessions, one.running) for one in record}
+    return steps, bench.labels.data.copy(), points, saved
+
+
+def check_same(found: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
+    assert found[0] == wanted[0]
+    np.testing.assert_array_equal(found[1], wanted[1])
+    assert found[2:] == wanted[2:]
+
+
+def command(bench: Any, name: str, clicks: int) -> None:
+    bench.controller.command(name)
+    bench.settled(clicks)
+
+
+def test_copies_are_undone_and_redone_bit_for_bit(work: Any) -> None:
+    work.positive.add((MIDDLE, 32, 32))
+    work.settled(1)
+    copy_on(work)
+    work.positive.add((5, 5, 5))  # corrected
+    work.settled(2)
+    copy_on(work)
+    work.negative.add((6, 5, 5))
+    work.settled(2)
+    copy_on(work)
+    command(work, "accept", 0)
+    assert work.controller.annotation.delete([(work.current.plane, 1)])
+    finish(work, 55, 5)
+    seen = [state(work)]
+    undos = {7: (1, 0, 0, 1, 0), 6: (2, 1, 0), 5: (2, 1, 0), MIDDLE: (1, 0)}
+    for plane, counts in undos.items():
+        if plane != 7:
+            go_to(work, plane)
+        for clicks in counts:
+            seen.append(state(work))
+            command(work, "undo", clicks)
+        seen.append(state(work))
+        command(work, "undo", 0)
+        assert "Nothing to undo" in work.controller.status
+        there = f"accepted on plane {plane - 1}:" in work.controller.status
+        assert there is (plane > MIDDLE)
+    assert not work.labels.data.any()
+    assert work.record().saved().planes == ()
+    del seen[0]
+    redos = {MIDDLE: (1, 0), 5: (1, 2, 0), 6: (1, 2, 0), 7: (1, 0, 0, 1, 0)}
+    for plane, counts in redos.items():
+        if plane != MIDDLE:
+            go_to(work, plane)
+        check_same(state(work), seen.pop())
+        for clicks in counts:
+            command(work, "redo", clicks)
+            check_same(state(work), seen.pop())
+        command(work, "redo", 0)
+        assert "Nothing to redo" in work.controller.status
+        there = f"undone on plane {plane + 1}:" in work.controller.status
+        assert there is (plane < 7)
+    assert seen == []
+    check_replay(work)
+
+
+def test_a_copy_that_is_redone_keeps_its_id(work: Any) -> None:
+    work.positive.add((MIDDLE, 32, 32))
+    work.settled(1)
+    copy_on(work)
+    for _ in range(2):
+        copied = work.labels.data.copy()
+        command(work, "undo", 0)
+        assert not work.labels.data[5].any()
+        command(work, "redo", 1)
+        np.testing.assert_array_equal(work.labels.data, copied)
+        assert work.record().saved().planes[-1].running == 1
+        command(work, "accept", 0)
+        np.testing.assert_array_equal(work.labels.data, copied)
+        command(work, "undo", 1)
+
+
+def correct(bench: Any, label: int) -> None:
+    """Correct an object of plane 5: what was done before cannot be undone then."""
+    go_to(bench, 5)
+    bench.current.begin_with(bench.labels.data[5] == label, label=label)
+    bench.settled(1)
+    bench.negative.add((5, 2, 60))
+    bench.settled(2)
+    command(bench, "accept", 0)
+
+
+def check_next_id(bench: Any, expected: int) -> None:
+    """Take the object of the middle plane back; the next one has another id."""
+    others = bench.labels.data[5].copy()
+    go_to(bench, MIDDLE)
+    command(bench, "undo", 1)
+    command(bench, "undo", 0)
+    assert not bench.labels.data[MIDDLE].any()
+    finish(bench, 55, 5)
+    np.testing.assert_array_equal(bench.labels.data[5], others)
+    assert bench.labels.data[MIDDLE].max() == expected
+
+
+@pytest.mark.parametrize("how", ["copy", "propagate", "paint", "add"])
+def test_an_id_that_other_planes_have_is_not_given_again(work: Any, how: str) -> None:
+    work.positive.add((MIDDLE, 32, 32))
+    work.settled(1)
+    if how == "copy":
+        copy_on(work)
+        command(work, "accept", 0)
+    elif how == "propagate":
+        work.stack.propagate_on.click()
+        work.until(lambda: not work.stack.propagation.running)
+    else:
+        command(work, "accept", 0)
+        go_to(work, 5)
+        work.labels.selected_label = 1
+    if how == "paint":
+        work.labels.paint((5, 32, 32), 1)
+    elif how == "add":
+        work.controller.writing.mode = "add"
+        finish(work, 32, 34)
+        work.controller.writing.mode = "new"
+    correct(work, 1)
+    check_next_id(work, 2)
+
+
+def test_an_id_that_was_merged_with_is_not_given_again(work: Any) -> None:
+    go_to(work, 5)
+    finish(work, 5, 5)
+    go_to(work, MIDDLE)
+    finish(work, 32, 32)
+    planes = [Plane((1, 2), (plane, 0, 0)) for plane in (5, MIDDLE)]
+    assert work.controller.annotation.merge(zip(planes, (1, 2), strict=True)) == 2
+    correct(work, 2)
+    check_next_id(work, 3)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
@@ -25,14 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_gpcis.plugin.tools.stack import Propagation
+
 SAVE, DISCARD = QMessageBox.StandardButton.Save, QMessageBox.StandardButton.Discard
 CANCEL = QMessageBox.StandardButton.Cancel
 
 
 class Answers:
-    """Answers each question with a button, and notes what was asked."""
+    """Answers each question of a test with a button, and notes what was asked."""
+
+    made: ClassVar[list[Answers]] = []
 
     def __init__(self, *buttons: Any) -> None:
+        self.made.append(self)
         self.asked: list[str] = []
         self._buttons = list(buttons)
         self._timer = QTimer()
@@ -54,6 +61,13 @@ class Answers:
         else:
             found = box.button(button)
         QTest.mouseClick(found, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture(autouse=True)
+def answers_end_with_their_test() -> Iterator[None]:
+    yield
+    while Answers.made:
+        Answers.made.pop().end()
 
 
 @pytest.fixture
@@ -187,10 +201,31 @@ def test_what_is_saved_is_not_asked_for(
     assert answers.asked == []
 
 
+def threads() -> list[str]:
+    """Return the names of our threads."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("napari-gpcis")]
+
+
+def test_all_threads_end_with_the_window(desk: Any, tmp_path: Path) -> None:
+    panel = panel_of(desk)
+    panel.write("table", tmp_path / "work.csv")
+    desk.until(lambda: "work.csv" in panel.message.text())
+    assert {"napari-gpcis saving", "napari-gpcis inference"} <= {*threads()}
+    desk.viewer.close()
+    desk.until(lambda: not isalive(desk.widget))
+    assert threads() == []
+
+
+def run_of(desk: Any) -> Propagation:
+    """Return what propagates objects."""
+    panel = next(one for one in desk.widget.panels if isinstance(one, StackPanel))
+    return panel.propagation
+
+
 def run_in_part(desk: Any) -> int:
     """Propagate an object until a plane was found; return the number of planes."""
-    (panel,) = (one for one in desk.widget.panels if isinstance(one, StackPanel))
-    propagation = panel.propagation
+    propagation = run_of(desk)
 
     def hold() -> None:
         if propagation.found:
@@ -202,10 +237,14 @@ def run_in_part(desk: Any) -> int:
     desk.robot.click(desk.image, (MIDDLE, 32, 32))
     desk.settled(1)
     propagation.changed.connect(hold)
-    panel.propagate_on.click()
+    propagation.propagate([1])
     desk.until(lambda: propagation.found)
+    before = None
+    while before != (now := (len(propagation.found), len(desk.segmenter.runs))):
+        before = now  # a plane may have been on its way
+        desk.qtbot.wait(200)
     assert propagation.running
-    return len(propagation.found)
+    return now[0]
 
 
 @pytest.mark.parametrize("what", ["viewer", "dock"])
@@ -241,6 +280,79 @@ def test_planes_of_a_run_belong_to_what_is_asked_about(
     assert len(unsaved_work()) == left
     for one in unsaved_work():
         assert (one.labels() == 1).any(axis=(1, 2)).sum() == 1 + count
+
+
+def test_a_run_goes_on_when_the_question_is_cancelled(
+    open_desk: Callable[..., Any],
+) -> None:
+    desk = open_desk(BALL, BrightSegmenter(), name="cells")
+    desk.until(lambda: desk.widget._guard is not None)
+    count, answers = run_in_part(desk), Answers(CANCEL)
+    propagation = run_of(desk)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    assert len(answers.asked) == 1
+    assert propagation.running
+    propagation.changed.disconnect()  # it is held no more
+    desk.segmenter.gate.set()
+    desk.until(lambda: not propagation.running)
+    assert len(propagation.found) > count
+    planes = np.flatnonzero((desk.labels.data == 1).any(axis=(1, 2)))
+    np.testing.assert_array_equal(
+        planes, np.flatnonzero(TRUTH[MIDDLE:].any(axis=(1, 2))) + MIDDLE
+    )
+
+
+def test_a_run_of_a_saved_object_is_asked_about(
+    open_desk: Callable[..., Any], tmp_path: Path
+) -> None:
+    desk = open_desk(BALL, BrightSegmenter(), name="cells")
+    desk.until(lambda: desk.widget._guard is not None)
+    count, panel = run_in_part(desk), panel_of(desk)
+    panel.write("save", tmp_path / "work")
+    desk.until(lambda: not panel.saver.busy)
+    answers = Answers(KEEP)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    desk.segmenter.gate.set()
+    assert len(answers.asked) == 1
+    (left,) = unsaved_work()
+    assert (left.labels() == 1).any(axis=(1, 2)).sum() == 1 + count
+
+
+def test_a_run_is_saved_whole_in_the_question(
+    open_desk: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = open_desk(BALL, BrightSegmenter(), name="cells")
+    desk.until(lambda: desk.widget._guard is not None)
+    count, answers = run_in_part(desk), Answers(SAVE, SAVE)
+    names = ["", str(tmp_path / "work")]
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_, **__: (names.pop(0), "")
+    )
+    button, propagation = dock_of(desk.widget).title.close_button, run_of(desk)
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert propagation.running  # no name was given
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    desk.segmenter.gate.set()
+    assert len(answers.asked) == 2
+    assert desk.widget._closed
+    assert unsaved_work() == []
+    saved = imread(file_names(tmp_path / "work")[1])
+    assert (saved == 1).any(axis=(1, 2)).sum() == 1 + count
+
+
+def test_nothing_is_discarded_before_all_is_answered(desk: Any) -> None:
+    desk.widget.labels_combo.layer = None
+    desk.widget.labels_combo.picked.emit()
+    desk.until(lambda: desk.widget.session is not None)
+    desk.robot.click(desk.image, (60, 40))
+    desk.settled(1)
+    answers = Answers(DISCARD, CANCEL, DISCARD, KEEP)
+    button = dock_of(desk.widget).title.close_button
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert len(answers.asked) == 2
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert len(answers.asked) == 4
+    assert len(unsaved_work()) == 1
 
 
 # Save dialogs -------------------------------------------------------------------------

@@ -11,9 +11,11 @@ from qtpy.QtWidgets import QFileDialog
 from skimage.io import imsave
 from tifffile import imread, imwrite
 
+from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
 from napari_gpcis.imagefiles.folder import PROGRESS
 from napari_gpcis.plugin.dock.pages import FILES, PAGES
 from napari_gpcis.plugin.dock.panels.folder import IDLE, FolderPanel
+from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.saving.folder import UNACCEPTED
 from napari_gpcis.plugin.saving.record import source_of
 from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
@@ -172,3 +174,39 @@ def test_what_cannot_be_saved_stays_open(
     assert desk.image.name == "b.png"
     assert imread(tmp_path / "a.labels.tif").shape == (80, 100)
     assert read_prompts(tmp_path / "a.clicks.json").unfinished_clicks == 1
+
+
+def test_what_a_run_has_found_is_saved_when_one_goes_on(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.tif", "b.tif"):
+        imwrite(tmp_path / name, BALL, photometric="minisblack")
+    desk = open_desk(model=BrightSegmenter())
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    stack = next(p for p in desk.widget.panels if isinstance(p, StackPanel))
+    run = stack.propagation
+    desk.viewer.dims.set_current_step(0, MIDDLE)
+    desk.until(lambda: desk.current.plane.steps[0] == MIDDLE)
+    desk.settled(0)
+    desk.robot.click(desk.image, (MIDDLE, 32, 32))
+    desk.settled(1)
+
+    def hold() -> None:
+        if run.found:
+            desk.segmenter.gate.clear()
+
+    run.changed.connect(hold)
+    run.propagate([1])
+    desk.until(lambda: run.found)
+    assert run.running
+    QTest.mouseClick(panel.next_button, LEFT)  # it ends, and cannot find more
+    count = int((desk.labels.data[MIDDLE + 1 :] == 1).any(axis=(1, 2)).sum())
+    assert count >= 1
+    run.changed.disconnect(hold)
+    desk.segmenter.gate.set()
+    opened(desk, panel)
+    assert desk.image.name == "b.tif"
+    wanted = np.zeros_like(TRUTH)
+    wanted[MIDDLE : MIDDLE + 1 + count] = TRUTH[MIDDLE : MIDDLE + 1 + count]
+    np.testing.assert_array_equal(imread(tmp_path / "a.labels.tif") == 1, wanted)
+    assert len(read_prompts(tmp_path / "a.clicks.json").planes) == 1 + count

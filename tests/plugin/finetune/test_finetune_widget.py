@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 from napari.utils.theme import get_theme
+from qtpy.compat import isalive
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_gpcis import Segmenter, list_models
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.model.gpcis import build_model
+from napari_gpcis.plugin.dock.base import dock_of
 from napari_gpcis.plugin.finetune import widget as widget_module
 from napari_gpcis.plugin.finetune.process import ENDED, INSTALL
 from napari_gpcis.plugin.finetune.widget import (
@@ -30,7 +34,7 @@ from napari_gpcis.plugin.finetune.widget import (
 from training._label_files import disks, write_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 WAIT = 240_000
@@ -55,6 +59,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         network = build_model("mobilenet_v2")
     info = ModelInfo("a-start", "mobilenet_v2", inference=InferenceSettings(64))
     save_checkpoint(folder / "models" / "a-start.safetensors", network, info)
+    return folder
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder for temporary files, empty."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
 
 
@@ -108,7 +121,9 @@ def bench(make_napari_viewer_proxy: Any, qtbot: Any, home: Path) -> Iterator[Ben
         made.annotator.shut_down()
 
 
-def test_layers_become_a_model_that_is_used_at_once(bench: Bench, home: Path) -> None:
+def test_layers_become_a_model_that_is_used_at_once(
+    bench: Bench, home: Path, temporary: Path
+) -> None:
     annotator = bench.open_annotator()
     pictures = [disks(seed) for seed in range(4)]
     bench.viewer.add_image(np.stack([image for image, _ in pictures]), name="cells")
@@ -131,7 +146,7 @@ def test_layers_become_a_model_that_is_used_at_once(bench: Bench, home: Path) ->
     assert annotator.model_choice.model == "my-model"
     assert annotator.model_choice.combo.currentText() == "my-model"
     assert "my-model" in [widget.model.itemText(k) for k in range(widget.model.count())]
-    assert widget._temporary is None
+    assert [*temporary.iterdir()] == []
 
 
 def test_stop_keeps_the_best_so_far(bench: Bench, home: Path, tmp_path: Path) -> None:
@@ -186,6 +201,76 @@ def test_closing_the_window_ends_the_child(
         qtbot.wait(100)
     assert not _alive(pid)
     assert (home / "models" / "my-model.unfinished").is_dir()
+
+
+def close_window(bench: Bench) -> None:
+    """Close the window as Control-W does: Qt deletes all that is in it."""
+    window = bench.viewer.window._qt_window
+    window.close()
+    bench.until(lambda: not isalive(window))
+    del bench.viewer.window._qt_window  # napari would close it again
+
+
+def close_dock(bench: Bench) -> None:
+    dock = dock_of(bench.widget)
+    QTest.mouseClick(dock.title.close_button, Qt.MouseButton.LeftButton)
+
+
+def remove_dock(bench: Bench) -> None:
+    bench.viewer.window.remove_dock_widget(bench.widget)
+
+
+def close_viewer(bench: Bench) -> None:
+    bench.viewer.close()
+
+
+CLOSINGS = [close_window, close_dock, remove_dock, close_viewer]
+
+
+@pytest.mark.parametrize("close", CLOSINGS)
+@pytest.mark.parametrize("training", [False, True], ids=["reading", "starting"])
+def test_nothing_is_left_when_it_is_closed_just_after_its_start(
+    make_napari_viewer_proxy: Any,
+    qtbot: Any,
+    qtlog: Any,
+    home: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    close: Callable[[Bench], None],
+    training: bool,
+) -> None:
+    gate = threading.Event()
+    write = widget_module.write_pairs
+
+    def write_later(*args: Any) -> Any:
+        made = write(*args)
+        gate.wait(WAIT / 1000)
+        return made
+
+    monkeypatch.setattr(widget_module, "write_pairs", write_later)
+    bench = Bench(make_napari_viewer_proxy(show=True), qtbot)
+    image, labels = disks()
+    bench.viewer.add_image(image)
+    bench.viewer.add_labels(labels)
+    widget = bench.widget
+    widget.more_arguments = TINY
+    bench.click(widget.start_button)
+    bench.until(lambda: list(temporary.rglob("*.npy")))
+    process = widget.process
+    if training:
+        gate.set()
+        bench.until(lambda: process.pid)
+    pid = process.pid
+    assert bool(pid) is training
+    if not training:
+        qtbot.wait(50)
+        threading.Timer(0.5, gate.set).start()
+    close(bench)
+    assert [*temporary.iterdir()] == []
+    assert not (pid and _alive(pid))
+    names = [thread.name for thread in threading.enumerate()]
+    assert "napari-gpcis reading layers" not in names
+    assert not any("QProcess" in record.message for record in qtlog.records)
 
 
 def _alive(pid: int) -> bool:

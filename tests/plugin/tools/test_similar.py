@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+import tracemalloc
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,9 @@ from napari_gpcis.plugin.tools.similar import (
 )
 from napari_gpcis.prompts import read_prompts, write_prompts
 from napari_gpcis.similar import Candidate, Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -276,6 +280,7 @@ def test_it_says_what_is_missing(open_desk, searching) -> None:
     desk = open_desk()
     desk.controller.ready()
     panel(desk).similar.find()
+    desk.until(lambda: panel(desk).similar.progress is None)
     assert desk.widget.status.text() == NO_EXAMPLE
     assert searching.labels is None
     desk.robot.click(desk.image, (30, 40))
@@ -376,7 +381,8 @@ def test_examples_of_another_image_can_be_used(desk, searching) -> None:
     desk.until(lambda: desk.widget.session is not None)
     searching.labels = None
     panel(desk).similar.find()
-    assert panel(desk).similar.progress is None  # it has no example of its own
+    desk.until(lambda: panel(desk).similar.progress is None)
+    assert desk.widget.status.text() == NO_EXAMPLE  # it has none of its own
     combo = panel(desk).examples
     assert combo.isVisible()
     combo.setCurrentIndex(combo.findData(name))
@@ -399,3 +405,95 @@ def test_what_is_found_shows_while_the_search_goes_on(desk, searching) -> None:
     searching.go_on.set()
     desk.until(lambda: tool.progress is None)
     assert [one.click.pixel for one in tool.candidates] == [*PLACES[1:]]
+
+
+@pytest.fixture
+def held(desk: Any) -> Iterator[threading.Event]:
+    """Keep the inference thread busy until it is set."""
+    go_on, begun = threading.Event(), threading.Event()
+
+    def work(_cancelled: Any) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    desk.controller.worker.submit("held", work)
+    desk.until(begun.is_set)
+    yield go_on
+    go_on.set()
+
+
+def test_a_huge_plane_is_not_copied_while_the_window_waits(
+    bench: Any, searching: Search
+) -> None:
+    tool = SimilarObjects(bench.controller)
+    bench.start(np.zeros((4000, 4000), np.uint8))
+    bench.labels.data[10:30, 10:30] = 1
+    size, go_on = bench.labels.data.nbytes, threading.Event()
+    bench.controller.worker.submit("held", lambda _cancelled: go_on.wait(10))
+    tracemalloc.start()
+    tool.find()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    go_on.set()
+    assert peak < size / 20
+    bench.until(lambda: len(tool.candidates) == 3)
+    np.testing.assert_array_equal(searching.labels, bench.labels.data)
+    tracemalloc.start()
+    tool.accept_all()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert bench.labels.data.max() > 1
+    assert peak < size / 3  # what is not touched of it takes no memory
+    tool.close()
+
+
+def test_labels_that_change_meanwhile_are_copied_anew(
+    desk: Any, searching: Search, held: threading.Event
+) -> None:
+    tool = panel(desk).similar
+    tool.find()
+    places = np.array([70, 71]), np.array([5, 5])
+    desk.labels.data_setitem(places, 1)
+    held.set()
+    desk.until(lambda: len(tool.candidates) == 3)
+    assert searching.labels is not None
+    np.testing.assert_array_equal(searching.labels, desk.labels.data)
+
+
+def test_labels_that_never_rest_are_searched_all_the_same(
+    desk: Any, searching: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool, copied = panel(desk).similar, []
+    copy = search_tool._copied
+
+    def and_edited(*args: Any) -> Any:
+        copied.append(copy(*args))
+        tool._edited = True
+        return copied[-1]
+
+    monkeypatch.setattr(search_tool, "_copied", and_edited)
+    find(desk)
+    assert len(copied) == search_tool.TRIES
+
+
+def test_a_copy_of_a_plane_that_was_left_is_not_searched(
+    bench: Any, searching: Search
+) -> None:
+    controller, go_on = bench.controller, threading.Event()
+    tool = SimilarObjects(controller)
+    bench.start(np.zeros((2, 80, 100), np.uint8))
+    bench.labels.data[:, 30:40, 30:40] = 1
+    controller.worker.submit("held", lambda _cancelled: go_on.wait(10))
+    tool.find()
+    assert tool.progress is not None
+    plane = bench.current.plane
+    bench.viewer.dims.set_current_step(0, 1)
+    bench.until(lambda: bench.current.plane != plane)
+    assert tool.progress is None
+    go_on.set()
+    bench.until(lambda: controller.session and not controller.worker.busy(tool.key))
+    assert searching.labels is None
+    assert tool.candidates == []
+    tool.find()
+    bench.until(lambda: tool.progress is None and tool.candidates)
+    tool.close()

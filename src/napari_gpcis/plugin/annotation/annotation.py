@@ -103,7 +103,10 @@ class Annotation(QObject):
         now, and return whether there was some.
     endings
         Functions that end long work and write what it has found so far: before the
-        annotation ends, or it is asked what is to become of it.
+        annotation ends, or what has become of it is saved or discarded.
+    findings
+        Functions that return whether long work has found something that its ending
+        will write.
     """
 
     message_changed = Signal(str)
@@ -155,6 +158,7 @@ class Annotation(QObject):
         self.candidate_at = None
         self.give_way: list[Callable[[], bool]] = []
         self.endings: list[Callable[[], object]] = []
+        self.findings: list[Callable[[], bool]] = []
         self._drawn = self.pressed = False
         self._debouncer = Debouncer(self._on_displayed, parent=self)
         self._connections = Connections()
@@ -191,6 +195,11 @@ class Annotation(QObject):
         """End long work; what it has found so far is written, see `endings`."""
         for end in self.endings:
             end()
+
+    @property
+    def has_findings(self) -> bool:
+        """True if long work goes on whose ending will write something."""
+        return any(found() for found in self.findings)
 
     def say(self, message: str) -> None:
         """Tell the user something, in the status line."""
@@ -393,9 +402,13 @@ class Annotation(QObject):
 
     @property
     def untouched(self) -> bool:
-        """True if there are no clicks, and nothing was written to the labels layer."""
+        """True if there are no clicks, and nothing was written to the labels layer.
+
+        Neither in an earlier annotation of these labels.
+        """
         clicked = any(plane.clicks for plane in self._planes.values())
-        return not (clicked or self._writer.has_written or self._drawn)
+        written = self._writer.has_written or self.undo_stack.goes_on
+        return not (clicked or written or self._drawn)
 
     def take_back_stroke(self) -> bool:
         """Take back what was drawn by hand; ``False`` if that was not done last."""
@@ -578,7 +591,15 @@ class Annotation(QObject):
         """Take note of what the user has drawn by hand."""
         if not self._writer.telling:
             self._drawn = True
+            self._share_drawn()
             self.undo_stack.add_stroke(event.value, self.current)
+
+    def _share_drawn(self) -> None:
+        """Take note that an id was drawn by hand that another plane may have."""
+        label, current = int(self.layers.labels.selected_label), self.current
+        own = 0 if current is None else current.live.label
+        if label > 0 and label != own and self.image.ndim > 2:
+            self._writer.share(label)
 
     def _on_dims(self) -> None:
         self._debouncer.throttle()

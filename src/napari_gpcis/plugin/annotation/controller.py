@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 from napari.utils.notifications import show_error, show_info
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Points
+    from napari.layers import Image, Labels, Layer, Points
 
+    from napari_gpcis.plugin.annotation.edits import ObjectEdit, StrokeEdit
     from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.session.session import Session
@@ -93,6 +94,7 @@ class Controller(QObject):
             "cancel": self._cancel,
         }
         self.cancels: list[Callable[[], bool]] = []
+        self._histories: dict[str, _History] = {}
         self._held: dict[str, _Held] = {}
         self._models = Models(factory, model)
         self._keys = Keys(viewer, self.command, self.ready, self.travel_in_labels, self)
@@ -143,6 +145,7 @@ class Controller(QObject):
         self.annotation = Annotation(
             self.viewer, image, layers, self._worker, self._models, self.writing, self
         )
+        self._take_history(self.annotation)
         self.annotation.say_once_open(words)
         self._watch(self.annotation)
         self._keys.bind(layers, image)
@@ -158,6 +161,7 @@ class Controller(QObject):
         if annotation is not None:
             self._watched.end()
             annotation.end_work()
+            self._keep_history(annotation)
             self.annotation = None
             self._keys.unbind()
             annotation.close()
@@ -171,6 +175,7 @@ class Controller(QObject):
         self.closed = True
         self._followed.end()
         self.stop()
+        self._histories.clear()
         self.writing.close()
         self._keys.close()
         return self._worker.close()
@@ -283,11 +288,6 @@ class Controller(QObject):
         return self._keys.refused
 
     @property
-    def end_thread(self) -> Callable[..., None]:
-        """Ends the inference thread, even after Qt has deleted this object."""
-        return self._worker.end_thread
-
-    @property
     def status(self) -> str:
         """State of the annotation for the status line."""
         annotation = self.annotation
@@ -339,14 +339,28 @@ class Controller(QObject):
     def _on_removed(self, event: Any) -> None:
         """End the annotation if the image or one of its layers was deleted."""
         annotation = self.annotation
-        if annotation is None:
-            return
-        names = {"image": annotation.image, **annotation.layers._asdict()}
+        names: dict[str, Layer] = {}
+        if annotation is not None:
+            names = {"image": annotation.image, **annotation.layers._asdict()}
         for role, layer in names.items():
             if layer == event.value:
                 with answering_layer_event():
                     self.stop(_GONE[role])
-                return
+                break
+        self._histories.pop(event.value.unique_id, None)
+
+    def _keep_history(self, annotation: Annotation) -> None:
+        """Keep what can be undone in labels, until they are annotated again."""
+        labels = annotation.layers.labels
+        history = _History(layer_shape(labels), annotation.undo_stack.outlived)
+        self._histories[labels.unique_id] = history
+
+    def _take_history(self, annotation: Annotation) -> None:
+        """Go on with what could be undone in these labels before."""
+        labels = annotation.layers.labels
+        history = self._histories.pop(labels.unique_id, None)
+        if history is not None and history.shape == layer_shape(labels):
+            annotation.undo_stack.go_on_from(history.edits)
 
     def _check_unused(self, points: Points) -> None:
         """Check that no other widget follows the clicks in a layer."""
@@ -390,6 +404,13 @@ class Controller(QObject):
         annotation = self.annotation
         if annotation and not lies_on(annotation.layers.labels, annotation.image):
             self.stop(_NO_FIT)
+
+
+class _History(NamedTuple):
+    """Shape of labels, and what can be undone in them."""
+
+    shape: tuple[int, ...]
+    edits: tuple[ObjectEdit | StrokeEdit, ...]
 
 
 class _Held:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
+from napari_gpcis.session.saved import SavedObject, saved_object
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
     from weakref import ReferenceType
 
@@ -136,6 +139,9 @@ class ObjectEdit:
     chained
         Whether changes on a plane build on those before them: what was done there is
         taken back as a whole.
+    ended
+        Whether it is an object that was accepted in a session that has ended: it is
+        taken back on its plane as a whole, and its clicks do not go on.
     steps
         The objects that were current, and how many steps of their clicks could be
         undone then: those that came later are undone first.
@@ -148,6 +154,7 @@ class ObjectEdit:
     alone: bool = False
     left_out: CurrentObject | None = None
     chained: bool = False
+    ended: bool = False
     steps: WeakKeyDictionary[CurrentObject, int] = field(
         default_factory=WeakKeyDictionary
     )
@@ -299,6 +306,58 @@ def deleted(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
     return ObjectEdit(parts, f"{objects} back.", f"{objects} deleted again.")
 
 
+def outlived(
+    edits: Iterable[ObjectEdit | StrokeEdit],
+) -> Iterator[ObjectEdit | StrokeEdit]:
+    """Yield edits as they are once the annotation they were made in has ended.
+
+    Those that have changed no pixel of the labels are left out.
+    """
+    saved: dict[Session, SavedSession] = {}
+    for edit in edits:
+        if isinstance(edit, StrokeEdit):
+            if not edit.redrawn:
+                yield replace(
+                    edit, object=None, steps=0, clicks=0, label=0, by_hand=None
+                )
+        elif edit.left_out is None and edit.parts:
+            parts = tuple(_as_saved(part, saved) for part in edit.parts)
+            yield _ended(replace(edit, parts=parts, steps=WeakKeyDictionary()))
+
+
+def _as_saved(part: PlaneEdit, saved: dict[Session, SavedSession]) -> PlaneEdit:
+    """Return a change with saved prompts in place of the session.
+
+    Parameters
+    ----------
+    part
+        The change.
+    saved
+        Gets the saved form of the sessions, which is made once.
+    """
+    session = None if part.session is None else part.session()
+    if session is None or part.step is None:
+        return replace(part, session=None)
+    if session not in saved:
+        saved[session] = session.saved()
+    step = saved_object(part.step)
+    nothing = SavedObject((), None, step.threshold)
+    made = replace(saved[session], objects=(step,), current=nothing)
+    return replace(part, session=None, made=made)
+
+
+def _ended(edit: ObjectEdit) -> ObjectEdit:
+    """Return an edit that makes no object the current one again."""
+    if not edit.accepted:
+        return edit
+    step, label = edit.parts[0].step, edit.parts[0].label
+    new = step is not None and step.how == "add"
+    words = _NOT_ACCEPTED if new else _AS_BEFORE
+    return replace(edit, accepted=False, ended=True, undone=words.format(label))
+
+
+_NOT_ACCEPTED = "Object {} is not accepted any more."
+_AS_BEFORE = "Object {} is as it was before."
 _REDONE = {
     "cut": "Subtracted from object {} again.",
     "replace": "Object {} is corrected again.",

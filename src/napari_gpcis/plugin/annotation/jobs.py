@@ -369,10 +369,12 @@ class Answers:
         """Return the prediction before; of a starting mask, what the network sees.
 
         A starting mask has not been seen by the network before the first own click,
-        so there are no features yet: they are made once.
+        so there are no features yet: they are made once. A model whose frames stay
+        needs none: its preview is the click itself.
         """
         previous, start = question.previous, question.start
-        if previous is None or previous.seen is not None or start is None:
+        stays = question.segmenter.info.inference.frames == "stay"
+        if previous is None or previous.seen is not None or start is None or stays:
             return previous
         if self._begun is None or self._begun[0] is not start:
             seen = question.segmenter.step(

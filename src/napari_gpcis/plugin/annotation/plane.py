@@ -557,7 +557,9 @@ class PlaneAnnotation:
             context.events.current_changed.emit()
             context.say("Not accepted: the object goes on.")
         elif self.current.clicks or not (words := context.undo_stack.undo(self)):
-            context.say(_NO_UNDO)
+            place = context.undo_stack.accepted_elsewhere(self)
+            there = "" if place is None else _UNDO_THERE.format(place)
+            context.say(f"{_NO_UNDO}{there}")
         else:
             context.say(words)
 
@@ -573,7 +575,9 @@ class PlaneAnnotation:
         """Repeat what was undone last."""
         words = self._context.undo_stack.redo(self)
         if words is None:
-            self._context.say("Nothing to redo.")
+            place = self._context.undo_stack.undone_elsewhere(self)
+            there = "" if place is None else _REDO_THERE.format(place)
+            self._context.say(f"{_NO_REDO}{there}")
         elif words:
             self._context.say(words)
 
@@ -678,6 +682,19 @@ class PlaneAnnotation:
         self._changed()
         return True
 
+    def begin_as(self, label: int) -> None:
+        """Let the next object be one that other planes have, and this one has not.
+
+        Parameters
+        ----------
+        label
+            Its id.
+        """
+        self._context.writer.share(label)
+        overwrite = self._context.writing.overwrite
+        self.live = LiveMask(label, overwrite=overwrite, alone=True)
+        self._drawn = self.first, self.first.began
+
     def has_room(self, box: Box, mask: Mask) -> bool:
         """Return whether a new object with these pixels would show any of them.
 
@@ -781,7 +798,7 @@ class PlaneAnnotation:
         writer.take_off(self.plane, before)
         number = label or before.label or writer.new_label(self.plane)
         way = how or before.how
-        writer.reserve(number)
+        (writer.share if label else writer.reserve)(number)
         found = writer.find(self.plane, number) if way == "replace" else None
         self.live = found or LiveMask(number, way, new=before.new and not label)
         self.live.overwrite = before.overwrite if overwrite is None else overwrite
@@ -1032,17 +1049,20 @@ class _Target(NamedTuple):
         See `Session.accept`.
     new
         Whether the id was given to this object: no other has it.
+    alone
+        Whether no other pixel of the plane had the id.
     """
 
     label: int
     how: WriteMode
     overwrite: bool
     new: bool = False
+    alone: bool = False
 
     @classmethod
     def of(cls, live: LiveMask) -> _Target:
         """Return that of a live mask."""
-        return cls(live.label, live.how, live.overwrite, live.new)
+        return cls(live.label, live.how, live.overwrite, live.new, live.alone)
 
     def fresh(self, writer: LabelsWriter, plane: Plane) -> LiveMask:
         """Return a live mask that shows nothing yet."""
@@ -1054,7 +1074,10 @@ class _Target(NamedTuple):
             writer.reserve(self.label)
         if self.how == "replace":
             return writer.replaced(plane, self.label, overwrite=self.overwrite)
-        return LiveMask(self.label, self.how, self.overwrite)
+        if self.how == "add" and self.label:
+            writer.share(self.label)
+        alone = self.alone and not writer.masks(plane, [self.label])
+        return LiveMask(self.label, self.how, self.overwrite, alone=alone)
 
 
 TAKEN = "That belongs to finished objects, which are protected."
@@ -1063,7 +1086,9 @@ COVERED = (
     "Undo goes back."
 )
 _OUTSIDE = "That click was outside the image and has been removed."
-_NO_UNDO = "Nothing to undo."
+_NO_UNDO, _NO_REDO = "Nothing to undo.", "Nothing to redo."
+_UNDO_THERE = " The last object was accepted on plane {}: go there to take it back."
+_REDO_THERE = " The last step was undone on plane {}: go there to repeat it."
 _CANCELLED = "Cancelled: undo brings the clicks back."
 _NOTHING = {
     "add": "There is no mask to accept: click on the object once more.",

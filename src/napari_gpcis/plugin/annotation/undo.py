@@ -27,6 +27,7 @@ from napari_gpcis.plugin.annotation.edits import (
     UndoneStep,
     deleted,
     edit_of,
+    outlived,
 )
 from napari_gpcis.plugin.labels.multi_plane import take_back, write, write_new
 from napari_gpcis.plugin.labels.strokes import Stroke
@@ -84,6 +85,8 @@ class UndoStack:
     interrupts
         Functions that end work in progress, and return whether there was some: an undo
         ends it instead of taking an edit back.
+    goes_on
+        Whether there were edits of an earlier annotation of the labels.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class UndoStack:
         self._events = events
         self._planes = planes
         self.interrupts: list[Callable[[], bool]] = []
-        self._writing = False
+        self._writing = self.goes_on = False
         self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
         self._undone: list[UndoneStep] = []
         events.accepted.connect(self._on_accepted)
@@ -102,6 +105,16 @@ class UndoStack:
     def interrupt(self) -> bool:
         """End work in progress; return whether there was some."""
         return any(end() for end in self.interrupts)
+
+    @property
+    def outlived(self) -> tuple[ObjectEdit | StrokeEdit, ...]:
+        """The edits in order, as they are once this annotation has ended."""
+        return tuple(outlived(self._done))
+
+    def go_on_from(self, edits: Iterable[ObjectEdit | StrokeEdit]) -> None:
+        """Take over the edits of an earlier annotation of the same labels."""
+        self._done.extend(edits)
+        self.goes_on = bool(self._done)
 
     # New edits --------------------------------------------------------------------
 
@@ -121,6 +134,7 @@ class UndoStack:
         overwrite
             Whether pixels of other objects are taken as well.
         """
+        self._writer.share(label)
         with self._written(plane for plane, _ in found):
             parts = self._follow(label, found, overwrite=overwrite)
         undone = "All planes of the run are as before."
@@ -227,6 +241,7 @@ class UndoStack:
             ``None`` if they have the id already, or are not there.
         """
         parts: list[PlaneEdit] = []
+        self._writer.share(label)
         with self._written(objects):
             for plane, labels in objects.items():
                 masks = self._writer.masks(plane, [*{*labels, label}])
@@ -508,6 +523,42 @@ class UndoStack:
                 return edit.is_newer(current.current)
         return False
 
+    def accepted_elsewhere(self, current: PlaneOfHistory) -> str | None:
+        """Return the plane on which the last object was accepted, if it is another.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        str or None
+            The plane's place in the stack; ``None`` if nothing was accepted elsewhere
+            that can be taken back there.
+        """
+        for edit in self._edits():
+            (plane, *others) = edit.planes or [current.plane]
+            known = self._planes.get(plane)
+            here = known is not None and self._is_here(edit, known)
+            if others or not (edit.ended or (edit.accepted and here)):
+                continue
+            return _place(plane, current.plane)
+        return None
+
+    def undone_elsewhere(self, current: PlaneOfHistory) -> str | None:
+        """Return the plane on which something was undone last, if it is another.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+        """
+        for step in reversed(self._undone):
+            (plane, *others) = step.planes or [current.plane]
+            return None if others else _place(plane, current.plane)
+        return None
+
     def undo(self, current: PlaneOfHistory) -> str:
         """Take back the last edit that can be, on whatever planes it was done.
 
@@ -530,6 +581,8 @@ class UndoStack:
             if edit.accepted:
                 if self._is_here(edit, current):
                     return self._reopen(edit, current)
+            elif edit.ended and current.plane not in edit.planes:
+                pass  # it is taken back there
             elif not (later if edit.alone else later & edit.planes):
                 return self._take_back(edit)
             elif current.plane in edit.planes - later:
@@ -836,6 +889,7 @@ class UndoStack:
             done = self._accept_again(edit, current, step)
         else:
             done = not (later if edit.alone else later & edit.planes)
+            done &= not edit.ended or current.plane in edit.planes
             if done:
                 self._repeat(edit, step.changes)
         if not done:
@@ -891,6 +945,17 @@ class UndoStack:
         """Tell that finished objects are not what they were."""
         self._events.planes_written.emit(edit.planes)
         self._events.objects_changed.emit()
+
+
+def _place(plane: Plane, displayed: Plane) -> str | None:
+    """Return where a plane is in the stack; ``None`` for the displayed plane.
+
+    ``None`` as well for planes that no slider shows as long as the axes are these.
+    """
+    if plane == displayed or plane.axes != displayed.axes:
+        return None
+    steps = [step for axis, step in enumerate(plane.steps) if axis not in plane.axes]
+    return ", ".join(map(str, steps))
 
 
 _DRAWN_AGAIN = "The change of the mask is there again."

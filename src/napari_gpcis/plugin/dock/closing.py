@@ -6,6 +6,7 @@ the dock by its button. A script that closes them is never held up.
 
 from __future__ import annotations
 
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
@@ -120,8 +121,17 @@ class CloseGuard(QObject):
         return self._may_close is None or not seen or self._may_close()
 
 
-def ask(record: Record, panel: FilesPanel) -> bool:
-    """Ask what is to become of unsaved work; return whether it may be closed.
+class Answer(Enum):
+    """What is to become of unsaved work."""
+
+    CANCEL = "it goes on, nothing is closed"
+    KEEP = "it stays unsaved, for the next time"
+    SAVED = "it was saved"
+    DISCARD = "it is not wanted"
+
+
+def ask(record: Record, panel: FilesPanel, end_work: Callable[[], object]) -> Answer:
+    """Ask what is to become of unsaved work, which goes on meanwhile.
 
     Parameters
     ----------
@@ -129,6 +139,8 @@ def ask(record: Record, panel: FilesPanel) -> bool:
         The work.
     panel
         Saves it, if it is what is being annotated.
+    end_work
+        Ends what goes on; called before it is saved.
     """
     box = QMessageBox(panel)
     box.setIcon(QMessageBox.Icon.Question)
@@ -145,11 +157,11 @@ def ask(record: Record, panel: FilesPanel) -> bool:
     box.setEscapeButton(kinds.Cancel)
     answer = box.exec()
     if box.clickedButton() is keep:
-        return True
+        return Answer.KEEP
     if answer == kinds.Discard:
-        record.settle(record.version)
-        return True
-    return answer == kinds.Save and panel.save_as() and _written(record, panel)
+        return Answer.DISCARD
+    saves = answer == kinds.Save and panel.save_as(end_work)
+    return Answer.SAVED if saves and _written(record, panel) else Answer.CANCEL
 
 
 def _written(record: Record, panel: FilesPanel) -> bool:

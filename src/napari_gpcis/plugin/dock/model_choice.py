@@ -105,11 +105,6 @@ class ModelChoice(QWidget):
         place = self.combo.currentIndex()
         return self._choices[place] if 0 <= place < len(self._choices) else None
 
-    @property
-    def end_thread(self) -> Callable[..., None]:
-        """Function that ends a download, even after Qt has deleted this object."""
-        return self.download.end_thread
-
     def close_links(self) -> None:
         """End the download and disconnect from the list."""
         self._end()
@@ -313,6 +308,7 @@ class Download(QObject):
         queued = Qt.ConnectionType.QueuedConnection
         self._arrived.connect(self._receive, queued)
         self._reported.connect(self._show, queued)
+        self.destroyed.connect(self.end_thread)
 
     @property
     def running(self) -> bool:

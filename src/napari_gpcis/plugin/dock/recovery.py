@@ -9,7 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
-from napari_gpcis.plugin.dock.closing import ask
+from napari_gpcis.plugin.dock.closing import Answer, ask
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.saving.autosave import Autosaver
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.dock.panels.base import Panel
+    from napari_gpcis.plugin.saving.record import Record
 
 
 FOUND = "Unsaved work on {!r} ({}, {}) was found."
@@ -130,14 +131,25 @@ class RecoveryManager(QObject):
     def may_close(self) -> bool:
         """Ask for all unsaved work what is to become of it; ``False`` to go on.
 
-        Long work ends before: what it has found belongs to what is asked about.
+        Nothing is ended or discarded before all is answered. What long work has found
+        by then belongs to what was asked about.
         """
-        files, annotation = self._files, self._controller.annotation
+        answers: dict[Record, Answer] = {}
+        if self._files is not None:
+            for record in self.autosaver.unsaved:
+                answers[record] = ask(record, self._files, self._end_work)
+                if answers[record] is Answer.CANCEL:
+                    return False
+        self._end_work()
+        for record, answer in answers.items():
+            if answer is Answer.DISCARD:
+                record.settle(record.version)
+        return True
+
+    def _end_work(self) -> None:
+        annotation = self._controller.annotation
         if annotation is not None:
             annotation.end_work()
-        return files is None or all(
-            ask(record, files) for record in self.autosaver.unsaved
-        )
 
     @property
     def end(self) -> Callable[..., None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,9 +14,11 @@ from napari_gpcis.plugin.viewer.planes import full_resolution, layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from napari.layers import Layer
+
+PREFIX = "napari-gpcis-"
+"""Begin of the name of a temporary folder."""
 
 
 class Pair(NamedTuple):
@@ -25,6 +29,25 @@ class Pair(NamedTuple):
     labels: Any
     colour: bool
     """True if the image's last axis holds RGB or RGBA."""
+
+
+class TemporaryFolder:
+    """Folder for files that are needed for a while; it outlives Qt's objects."""
+
+    def __init__(self) -> None:
+        self._folder: TemporaryDirectory[str] | None = None
+
+    def make(self) -> Path:
+        """Make it anew, empty, and return its path."""
+        self.remove()
+        self._folder = TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+        return Path(self._folder.name)
+
+    def remove(self, *_: object) -> None:
+        """Remove it with all that it holds, if it is there."""
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.cleanup()
 
 
 def pair_of(image: Layer, labels: Layer) -> Pair:

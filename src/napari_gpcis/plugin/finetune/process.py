@@ -1,4 +1,4 @@
-"""Training process: started, read and stopped; it never outlives napari.
+"""Training process: started, read and stopped; it never outlives its widget.
 
 The child is ``gpcis-train finetune --events``: it prints one JSON object a line. A line
 ``stop`` on its standard input keeps the best so far; the end of its input, as when
@@ -20,7 +20,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.connections import Connections
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
@@ -46,8 +46,24 @@ UNFINISHED = ".unfinished"
 DEFAULT_NAME = "my-model"
 
 
+class _Child:
+    """The child, which has no Qt parent: it is ended before Qt deletes it."""
+
+    def __init__(self) -> None:
+        self.process: QProcess | None = None
+
+    def kill(self, *_: object) -> None:
+        """End it at once and silently, if there is one."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.blockSignals(True)
+        process.kill()
+        process.waitForFinished(_KILL_MS)
+
+
 class TrainingProcess(QObject):
-    """Training in a process of its own.
+    """Training in a process of its own, which ends with this object.
 
     Parameters
     ----------
@@ -64,11 +80,12 @@ class TrainingProcess(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._process: QProcess | None = None
+        self._child = _Child()
         self._connections = Connections()
         self._line = b""
         self._errors = b""
         self._last: dict[str, Any] = {}
+        self.destroyed.connect(self._child.kill)
 
     @property
     def running(self) -> bool:
@@ -79,6 +96,15 @@ class TrainingProcess(QObject):
     def pid(self) -> int:
         """Number of the child's process, 0 if there is none."""
         return 0 if self._process is None else int(self._process.processId())
+
+    @property
+    def end_process(self) -> Callable[..., None]:
+        """Function that ends the child, even after Qt has deleted this object."""
+        return self._child.kill
+
+    @property
+    def _process(self) -> QProcess | None:
+        return self._child.process
 
     def start(self, arguments: Sequence[str]) -> None:
         """Start the child.
@@ -93,7 +119,7 @@ class TrainingProcess(QObject):
         environment = QProcessEnvironment.systemEnvironment()
         for name, value in _ENVIRONMENT.items():
             environment.insert(name, value)
-        self._process = process = QProcess(self)
+        self._child.process = process = QProcess()
         process.setProcessEnvironment(environment)
         process.readyReadStandardOutput.connect(self._read)
         process.readyReadStandardError.connect(self._read_errors)
@@ -110,13 +136,10 @@ class TrainingProcess(QObject):
 
     def kill(self) -> None:
         """End the child at once and silently; its last checkpoint stays."""
-        process, self._process = self._process, None
-        if process is None:
-            return
+        process = self._process
         self._connections.end()
-        process.kill()
-        process.waitForFinished(_KILL_MS)
-        process.deleteLater()
+        self._child.kill()
+        self._delete_later(process)
 
     def _read(self) -> None:
         """Read complete lines; lines that are no events are ignored."""
@@ -165,9 +188,14 @@ class TrainingProcess(QObject):
         return f"{ENDED.format(code)}{last}"
 
     def _forget(self) -> None:
-        if self._process is not None:
-            self._process.deleteLater()
-        self._process = None
+        process, self._child.process = self._process, None
+        self._delete_later(process)
+
+    def _delete_later(self, process: QProcess | None) -> None:
+        """Delete a process that has ended, but not while it tells of its end."""
+        if process is not None:
+            process.setParent(self)
+            process.deleteLater()
 
 
 def missing_packages() -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +35,7 @@ from napari_gpcis.plugin.dock.base import (
     explain_labels,
 )
 from napari_gpcis.plugin.dock.model_list import MODELS
-from napari_gpcis.plugin.finetune.layer_files import write_pairs
+from napari_gpcis.plugin.finetune.layer_files import TemporaryFolder, write_pairs
 from napari_gpcis.plugin.finetune.process import (
     INSTALL,
     Job,
@@ -103,7 +101,7 @@ class FinetuneWidget(Docked):
         super().__init__()
         self.viewer = viewer
         self._closed = False
-        self._temporary: Path | None = None
+        self._files = TemporaryFolder()
         self._job: Job | None = None
         self._connections = Connections()
         self.more_arguments: list[str] = []
@@ -150,7 +148,7 @@ class FinetuneWidget(Docked):
         """End the training and keep the best so far."""
         if self.reader.busy("files"):
             self.reader.cancel("files")
-            self._forget_files()
+            self._files.remove()
             self.progress.end(STOPPED)
         else:
             self.process.stop()
@@ -159,7 +157,10 @@ class FinetuneWidget(Docked):
         self._show_state()
 
     def shut_down(self) -> None:
-        """End the child and the thread; the last checkpoint stays on disk."""
+        """End the child and the thread; the last checkpoint stays on disk.
+
+        If Qt deletes the widget with its window, they end as well.
+        """
         if self._closed:
             return
         self._closed = True
@@ -168,7 +169,7 @@ class FinetuneWidget(Docked):
         self._connections.end()
         self.process.kill()
         self.reader.close()
-        self._forget_files()
+        self._files.remove()
 
     # Layout -----------------------------------------------------------------------
 
@@ -228,7 +229,9 @@ class FinetuneWidget(Docked):
         self.process.succeeded.connect(self._on_success)
         self.process.failed.connect(self._on_failure)
         self._connections.connect(self.viewer.events.theme, self._show_theme)
-        self.destroyed.connect(self.reader.end_thread)
+        for end in (self.process.end_process, self.reader.end_thread):
+            self.destroyed.connect(end)
+        self.destroyed.connect(self._files.remove)  # nobody writes into it by now
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.shut_down)
@@ -238,7 +241,7 @@ class FinetuneWidget(Docked):
     def _read_layers(self) -> None:
         """Write the labelled planes to files, on the thread."""
         pairs = self.layers.pairs()
-        self._temporary = folder = Path(tempfile.mkdtemp(prefix="napari-gpcis-"))
+        folder = self._files.make()
         self.progress.reset(READING)
         job = partial(write_pairs, pairs, folder)
         self.reader.submit("files", job, self._on_files, self._on_no_files)
@@ -249,7 +252,7 @@ class FinetuneWidget(Docked):
         self._show_state()
 
     def _on_no_files(self, error: Exception) -> None:
-        self._forget_files()
+        self._files.remove()
         self.progress.end(NOT_STARTED.format(error))
         self._show_state()
 
@@ -269,7 +272,7 @@ class FinetuneWidget(Docked):
     def _on_event(self, event: dict[str, Any]) -> None:
         self.progress.take(event)
         if event["event"] == "prepared":
-            self._forget_files()  # the child has its own copy by now
+            self._files.remove()  # the child has its own copy by now
 
     def _on_success(self, event: dict[str, Any]) -> None:
         better = "" if event["improved"] else NO_BETTER
@@ -289,7 +292,7 @@ class FinetuneWidget(Docked):
             kept = KEPT
         self.progress.end(f"{message}{kept}")
         show_error(f"Fine-tuning: {message}{kept}")
-        self._forget_files()
+        self._files.remove()
         self._show_state()
 
     def use_model(self) -> None:
@@ -319,10 +322,3 @@ class FinetuneWidget(Docked):
     def _show_theme(self, _event: Any = None) -> None:
         colour = get_theme(self.viewer.theme).text.as_rgb_tuple()
         self.progress.curves.set_text_colour(QColor(*colour[:3]))
-
-    # The end ----------------------------------------------------------------------
-
-    def _forget_files(self) -> None:
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-            self._temporary = None

@@ -85,11 +85,12 @@ def write_new(
     tuple of LabelChange
         What was changed for each.
     """
-    now, changes = np.array(plane.take(labels.data)), []
+    whole, changes = plane.take(labels.data), []
+    taken = np.zeros(whole.shape, dtype=bool)  # memory only where anything is set
     for label, box, mask in objects:
-        part = now[slices(box)]
-        where = mask & _free(part, label, overwrite=False)
-        part[where] = label
+        where = mask & _free(whole[slices(box)], label, overwrite=False)
+        where &= ~taken[slices(box)]
+        taken[slices(box)] |= where
         changes.append(LabelChange(box, where, np.asarray(0), np.asarray(label)))
     _set(labels, [(plane, one.box, one.where, one.after) for one in changes])
     return tuple(changes)

@@ -136,6 +136,13 @@ class LabelsWriter:
         """Never give this id, or a smaller one, to a new object."""
         self._ids.note(label)
 
+    def share(self, label: int) -> None:
+        """Never give this id to a new object: one that has it is on another plane too.
+
+        What a plane shows does not tell.
+        """
+        self._ids.share(label)
+
     def release(self, label: int) -> None:
         """Let the next new object have an id whose object was taken away."""
         self._ids.release(label)
@@ -401,6 +408,7 @@ class Ids:
         self._labels = labels
         self._highest = int(labels.data.max(initial=0))
         self._released: set[int] = set()
+        self._shared: set[int] = set()
         self._all = self._some = False
 
     def new(self, plane: Plane) -> int:
@@ -426,19 +434,29 @@ class Ids:
         self._highest = max(self._highest, label)
         self._released.discard(label)
 
-    def release(self, label: int) -> None:
-        """Take note that an id is not in use any more.
+    def share(self, label: int) -> None:
+        """Take note that an id is in use in several places, and stays so."""
+        self.note(label)
+        self._shared.add(label)
 
-        The highest ids that are not are given again, in whatever order they were
-        released. Any other can be reclaimed.
+    def release(self, label: int) -> None:
+        """Take note that an id is not in use any more in one place.
+
+        The highest ids that are in use nowhere are given again, in whatever order they
+        were released. Any other can be reclaimed.
         """
+        if label in self._shared:
+            return
         self._released.add(label)
         while self._highest in self._released:
             self._highest -= 1
 
     def reclaim(self, label: int) -> bool:
-        """Take note that a released id is in use again; ``False`` if it is by now."""
-        free = label in self._released
+        """Take note that a released id is in use again; ``False`` if it is by now.
+
+        One that is in use elsewhere was never given to another object.
+        """
+        free = label in self._released or label in self._shared
         if free:
             self.note(label)
         return free

@@ -104,11 +104,6 @@ class Saver(QObject):
         self._thread = BackgroundThread(self, "saving")
 
     @property
-    def end_thread(self) -> Callable[..., None]:
-        """Ends the thread, even after Qt has deleted this object."""
-        return self._thread.end_thread
-
-    @property
     def busy(self) -> bool:
         """True if a file is still to be written."""
         return self._thread.any_busy

@@ -120,11 +120,6 @@ class FolderNavigator(QObject):
         self._thread.close()
 
     @property
-    def end_threads(self) -> tuple[Callable[..., None], ...]:
-        """Functions that end the threads, even after Qt has deleted this object."""
-        return self._saver.end_thread, self._thread.end_thread
-
-    @property
     def entry(self) -> FolderImage | None:
         """The image of the folder that is open, or is to be opened."""
         return None if self.folder is None else self.folder.images[self.folder.current]
@@ -183,6 +178,9 @@ class FolderNavigator(QObject):
         if any(one is not record and self._is_here(one) for one in self._unsaved()):
             self.said.emit(OTHERS)
             return
+        annotation = self._controller.annotation
+        if annotation is not None and annotation.image == self._image:
+            annotation.end_work()  # what it has found is saved as well
         if record is None or entry is None or not self._to_save(record, entry):
             self._close_image()
             then()

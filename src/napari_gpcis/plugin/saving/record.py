@@ -205,7 +205,13 @@ class Record(QObject):
 
     @property
     def unsaved(self) -> bool:
-        """True if there is work that was neither saved nor discarded."""
+        """True if there is work that was neither saved nor discarded.
+
+        What long work has found is work as well, before its end writes it.
+        """
+        annotation = self._annotation
+        if annotation is not None and annotation.has_findings:
+            return True
         return not self.empty and self.version != self._settled
 
     def follow_up(self, earlier: Record) -> None:

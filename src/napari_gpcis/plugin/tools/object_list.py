@@ -113,11 +113,6 @@ class ObjectIndex(Tool):
         self._thread.close()
 
     @property
-    def end_thread(self) -> Callable[..., None]:
-        """Ends the thread, even after Qt has deleted this object."""
-        return self._thread.end_thread
-
-    @property
     def busy(self) -> bool:
         """True if planes are being looked up, or will be soon."""
         return bool(self._waiting or self._asked) or self._telling.pending

@@ -13,6 +13,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt, Signal
 
 from napari_gpcis.geometry import EMPTY, moved, slices, union
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.planes import bring_into_view
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.clicks import Click
+    from napari_gpcis.objects.classes import ClassedObjects
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.edits import ObjectEdit
@@ -40,6 +42,8 @@ BESIDE, NEAREST = 0.2, 2.0
 area, and pixels at least."""
 NEWS = 1.0
 """Seconds between two looks at what a search has found so far."""
+TRIES = 3
+"""So often labels are copied anew because they were changed meanwhile."""
 MOST_KEPT = 8
 """So many sets of examples are kept, the latest."""
 COUNT = "{} of {} candidates shown."
@@ -63,6 +67,27 @@ class SearchResult(NamedTuple):
 
     candidates: list[Candidate]
     examples: Examples | None
+
+
+class _Question(NamedTuple):
+    """What a search is asked, but for the labels.
+
+    Attributes
+    ----------
+    plane, session
+        The plane that is searched.
+    classes, number
+        Classes of the objects, and that of the examples.
+    rejected, others
+        Candidates that are no such objects, and examples of another image.
+    """
+
+    plane: Plane
+    session: Session
+    classes: ClassedObjects
+    number: int
+    rejected: tuple[Candidate, ...]
+    others: Examples | None
 
 
 class _Decided(NamedTuple):
@@ -119,6 +144,8 @@ class SimilarObjects(Tool):
         self._gone: list[Candidate] = []
         self._outline: tuple[list[Candidate], Segments] | None = None
         self._stop = Event()
+        self._edited = False  # since the labels were asked for
+        self._edits = Connections()  # of what tells it, until they are there
         queued = Qt.ConnectionType.QueuedConnection
         self._searched.connect(self._on_progress, queued)
         for name, run in (
@@ -188,6 +215,7 @@ class SimilarObjects(Tool):
     def on_detached(self, annotation: Annotation) -> None:
         """Forget everything."""
         self._stop.set()
+        self._edits.end()
         annotation.candidate_at = None
         annotation.curves.clear(CURVE)
         self._forget()
@@ -208,25 +236,73 @@ class SimilarObjects(Tool):
             return
         current.finish_drawing()
         plane = current.plane
-        labels = np.array(plane.take(annotation.layers.labels.data))
         source = self.source if self.source in self.other_examples else None
-        others = None if source is None else self.kept[source]
-        classes, number = annotation.classes, annotation.active_class
-        ids = np.unique(labels[labels > 0]).tolist()
+        question = _Question(
+            plane,
+            current.session,
+            annotation.classes,
+            annotation.active_class,
+            annotation.rejected.get(plane, ()),
+            None if source is None else self.kept[source],
+        )
+        self.progress, self._stop = Progress(0, 1), Event()
+        self._copy(question, TRIES)
+        self.changed.emit()
+
+    def _copy(self, question: _Question, left: int) -> None:
+        """Have the labels of the plane copied on the thread."""
+        annotation = self.annotation
+        if annotation is not None:
+            self._edited = False
+            self._edits.end()
+            events, labels = annotation.events, annotation.layers.labels.events
+            for signal in (
+                events.predicted,
+                events.objects_changed,
+                events.planes_written,
+                events.drawn_by_others,
+                labels.paint,
+                labels.data,
+            ):
+                self._edits.connect(signal, self._on_edited)
+            job = partial(_copied, question.plane, annotation.layers.labels.data)
+            deliver = partial(self._on_copied, question, left)
+            self.ask(job, deliver, self._on_failed)
+
+    def _on_edited(self, *_: object) -> None:
+        """Take note that a copy may have some pixels as they were and some as now."""
+        self._edited = True
+        self._edits.end()
+
+    def _on_copied(
+        self,
+        question: _Question,
+        left: int,
+        copied: tuple[NDArray[np.integer], list[int]],
+        _seconds: float,
+    ) -> None:
+        """Search by the examples in a copy, or copy anew what was changed meanwhile."""
+        self._edits.end()
+        if self.progress is None:
+            return  # another plane is displayed by now
+        if self._edited and left > 1 and not self._stop.is_set():
+            self._copy(question, left - 1)
+            return
+        (labels, ids), classes = copied, question.classes
         if classes.used:
-            ids = classes.members(number, ids)
-        if others is None and not ids:
-            named = NO_EXAMPLE_OF.format(classes.classes[number].name)
+            ids = classes.members(question.number, ids)
+        if question.others is None and not ids:
+            named = NO_EXAMPLE_OF.format(classes.classes[question.number].name)
+            self.progress = None
             self.say(named if classes.used else NO_EXAMPLE)
+            self.changed.emit()
             return
         self._forget()
-        self._class = number
-        self._plane, self.progress, self._stop = plane, Progress(0, 1), Event()
-        self._name = self.plane_name
+        self._plane, self._class = question.plane, question.number
+        self._name, self.progress = self.plane_name, Progress(0, 1)
         tell = partial(self._searched.emit, self._stop)
-        rejected = annotation.rejected.get(plane, ())
         only = ids if classes.used or not ids else None
-        job = _job(current.session, labels, only, rejected, others, self._stop, tell)
+        job = _job(question, labels, only, self._stop, tell)
         self.ask(job, self._on_found, self._on_failed)
         self._show()
 
@@ -524,17 +600,28 @@ def _numbered(
     return (frame[0], frame[1]), numbers
 
 
+def _copied(
+    plane: Plane, labels: NDArray[np.integer], _cancelled: Callable[[], bool]
+) -> tuple[NDArray[np.integer], list[int]]:
+    """Return a copy of the labels of a plane, and the ids of its objects."""
+    copy = np.array(plane.take(labels))
+    return copy, np.unique(copy[copy > 0]).tolist()
+
+
 def _job(
-    session: Session,
+    question: _Question,
     labels: NDArray[np.integer],
     ids: list[int] | None,
-    rejected: tuple[Candidate, ...],
-    others: Examples | None,
     stop: Event,
     tell: Callable[[Progress, list[Candidate] | None], None],
 ) -> Callable[[Callable[[], bool]], SearchResult]:
     """Return the job for the inference thread."""
-    segmenter, prepared = session.segmenter, session.prepared
+    session, others = question.session, question.others
+    segmenter, prepared, rejected = (
+        session.segmenter,
+        session.prepared,
+        question.rejected,
+    )
     threshold, tidy = session.threshold, session.tidy
 
     def work(cancelled: Callable[[], bool]) -> SearchResult:

@@ -20,7 +20,6 @@ from napari_gpcis.plugin.annotation.jobs import (
     place_planes,
     propagate_plane,
 )
-from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
@@ -236,6 +235,7 @@ class Propagation(Tool):
         self.stack = Stack(annotation)
         annotation.undo_stack.interrupts.append(self._interrupt)
         annotation.endings.append(self.cancel)
+        annotation.findings.append(lambda: self.running and bool(self.found))
         self.follow(annotation.events.edit_undone, self._on_undone)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
@@ -560,8 +560,7 @@ class Copying(Tool):
         now = current.plane.take(annotation.layers.labels.data)
         there = bool((now == source.label).any())
         if not there and not current.clicks:
-            overwrite = self.controller.writing.overwrite
-            current.live = LiveMask(source.label, overwrite=overwrite, alone=True)
+            current.begin_as(source.label)
         corner = moved(source.box, by)[:2]
         clicks = inner_clicks(source.mask, corner)
         current.begin_with(

@@ -206,9 +206,15 @@ class FilesPanel(Panel):
             export.setToolTip(EXPORT_HELP)
             grid.addWidget(export, 2, 0, 1, COLUMNS)
 
-    def save_as(self) -> bool:
-        """Ask for a file name and save clicks and labels; ``False`` if not wanted."""
-        return self._write_as(BUTTONS[0])
+    def save_as(self, before: Callable[[], object]) -> bool:
+        """Ask for a file name and save clicks and labels; ``False`` if not wanted.
+
+        Parameters
+        ----------
+        before
+            Called before they are saved, once it is sure that they will be.
+        """
+        return self._write_as(BUTTONS[0], before)
 
     def _on_clicked(self, entry: _Button) -> None:
         if entry.name != "open":
@@ -221,7 +227,7 @@ class FilesPanel(Panel):
             self._folder = Path(name).parent
             self.open_file(Path(name))
 
-    def _write_as(self, entry: _Button) -> bool:
+    def _write_as(self, entry: _Button, before: Callable[[], object] = object) -> bool:
         """Ask where to write a file, and before another one is replaced."""
         image = self._image()
         proposed = f"{self._stem(image)}{entry.ending}"
@@ -238,6 +244,7 @@ class FilesPanel(Panel):
         there = [file for file in files if file.exists()]
         if there and not self._may_replace(there):
             return False
+        before()
         self.write(entry.name, path)
         return True
 

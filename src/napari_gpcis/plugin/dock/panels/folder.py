@@ -117,7 +117,6 @@ class FolderPanel(Panel):
         self.navigator = navigator
         navigator.changed.connect(self.show_state)
         navigator.said.connect(self._say)
-        self.destroyed.connect(partial(_end, navigator.end_threads))
 
     def close_links(self) -> None:
         """End the threads."""
@@ -209,9 +208,3 @@ def _named(names: tuple[str, ...]) -> str:
     """Return some names as a text."""
     more = ", ..." if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
-
-
-def _end(ends: Any, *_: object) -> None:
-    """End the threads with the window (Qt has deleted all objects here by now)."""
-    for end in ends:
-        end()

@@ -229,8 +229,6 @@ class ObjectsPanel(Panel):
         controller.started.connect(self._on_started)
         controller.stopped.connect(self._show_objects)
         self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
-        for thread in (self.index, self.features):
-            self.destroyed.connect(partial(_end, thread.end_thread))
 
     @property
     def sorted(self) -> ObjectTable:
@@ -629,8 +627,3 @@ def summary(rows: Sequence[Found], *, started: bool) -> str:
     count, planes = len({row.label for row in rows}), len({row.plane for row in rows})
     objects = f"{count} finished object{'' if count == 1 else 's'}"
     return f"{objects} on {planes} planes" if planes > 1 else objects
-
-
-def _end(end_thread: Any, *_: object) -> None:
-    """End the thread with the window (Qt has deleted all objects here by now)."""
-    end_thread()

@@ -70,11 +70,6 @@ class LabelFeatures(Tool):
         super().close()
         self._thread.close()
 
-    @property
-    def end_thread(self) -> Callable[..., None]:
-        """Ends the thread, even after Qt has deleted this object."""
-        return self._thread.end_thread
-
     def on_attached(self, annotation: Annotation) -> None:
         """Follow the classes."""
         self._shown = None

@@ -203,7 +203,6 @@ class Superpixels(Tool):
         self._thread = BackgroundThread(self, "superpixels")
         self._soon = Debouncer(self._refresh, WAIT, self)
         self._begun.connect(self._on_begun, Qt.ConnectionType.QueuedConnection)
-        self.destroyed.connect(self._thread.end_thread)
         controller.register("superpixels_smaller", partial(self.step, -1))
         controller.register("superpixels_larger", partial(self.step, 1))
 
