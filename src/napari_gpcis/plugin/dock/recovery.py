@@ -65,8 +65,7 @@ class RecoveryBanner(QWidget):
         self._show()
 
     def done(self, recovered: Recovered) -> None:
-        """Delete a recovery file that is of no more use, and offer the next."""
-        recovered.discard()
+        """Offer the next recovery file after one that was restored or discarded."""
         self.found = [one for one in self.found if one is not recovered]
         self._show()
 
@@ -79,7 +78,9 @@ class RecoveryBanner(QWidget):
         self.wanted.emit(self.found[0])
 
     def _on_discard(self) -> None:
-        self.done(self.found[0])
+        unwanted = self.found[0]
+        unwanted.discard()
+        self.done(unwanted)
 
     def _show(self) -> None:
         self.setVisible(bool(self.found))
