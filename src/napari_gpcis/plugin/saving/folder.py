@@ -6,11 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.imagefiles import read_array, read_label_file, whole_numbers
 from napari_gpcis.imagefiles.folder import ImageFolder
+from napari_gpcis.inference.image import check_dtype
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.saving.export import Saver
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.components import ViewerModel
-    from napari.layers import Image
     from numpy.typing import NDArray
 
     from napari_gpcis.imagefiles.folder import FolderImage
@@ -50,6 +51,7 @@ NO_MORE = "No further image can be opened."
 NOT_NOTED = "How far the folder is could not be written: {}"
 NO_PLANE = "it has no rows and columns"
 REFUSED = "it cannot be annotated"
+NOT_SHOWN = "napari cannot show it ({})"
 OTHER_SHAPE = "{} holds labels of shape {}, the image has shape {}"
 
 
@@ -272,13 +274,13 @@ class FolderNavigator(QObject):
         if opened is None or entry is None:
             return
         self.busy = False
-        image = self._viewer.add_image(
-            opened.pixels,
-            rgb=opened.rgb,
-            name=entry.name,
-            metadata={FILE: str(entry.path)},
-        )
-        self._image = image
+        try:
+            image = self._add_image(opened, entry)
+        except Exception as error:  # napari raises what it likes of odd pixels
+            self._close_image()
+            why = NOT_SHOWN.format(str(error) or type(error).__name__)
+            self._skip(index, step, why)
+            return
         if opened.restored is not None:
             shown = self._restorer.show(opened.restored, image, from_file=True)
         else:
@@ -291,6 +293,14 @@ class FolderNavigator(QObject):
         self.said.emit("\n".join(self._problems))
         self._problems = []
         self.changed.emit()
+
+    def _add_image(self, opened: Opened, entry: FolderImage) -> Image:
+        """Return the layer of an image that was read, in the viewer."""
+        metadata = {FILE: str(entry.path)}
+        options: dict[str, Any] = {"name": entry.name, "metadata": metadata}
+        image = self._image = Image(opened.pixels, rgb=opened.rgb, **options)
+        self._viewer.add_layer(image)
+        return image
 
     def _on_failed(self, index: int, step: int, error: Exception) -> None:
         self.busy = False
@@ -332,6 +342,7 @@ def _read(
     if not entry.usable:
         raise InputError(entry.problem)
     pixels, axes = read_array(entry.path)
+    check_dtype(pixels.dtype)
     pixels, rgb = as_layer(pixels, axes)
     shape = pixels.shape[:-1] if rgb else pixels.shape
     if len(shape) < 2 or min(shape) == 0:
@@ -362,13 +373,15 @@ def as_layer(pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], bool]:
     """Return pixels as an image layer has them, and whether they are RGB or RGBA.
 
     Channels that are no colours come before rows and columns, as an axis to step
-    through.
+    through. Numbers longer than napari draws are rounded to 64 bits.
 
     Parameters
     ----------
     pixels, axes
         See `read_array`.
     """
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 8:
+        pixels = pixels.astype(np.float64)
     last, count = axes[-1:], pixels.shape[-1] if pixels.ndim else 0
     if last not in ("S", "C") or pixels.ndim < 3:
         return pixels, False
