@@ -152,6 +152,39 @@ def test_odd_files_are_named_and_skipped(
     assert imread(tmp_path / "f.labels.tif").shape == (7, 7)
 
 
+def test_where_nothing_further_can_be_opened_one_comes_back(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "d.png", "e.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    for name in ("b.png", "c.png"):
+        write_gray(tmp_path / name)
+    desk = open_desk()
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    assert desk.image.name == "b.png"
+    assert panel.message.text().count("\n") == 0  # a.png alone
+    go(desk, panel, panel.next_button)
+    desk.robot.click(desk.image, (20, 30))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    labels = np.array(desk.labels.data)
+    go(desk, panel, panel.next_button)
+    assert desk.image.name == "c.png"
+    np.testing.assert_array_equal(desk.labels.data, labels)
+    first, second, last = panel.message.text().split("\n")
+    assert first.startswith("d.png was skipped")
+    assert second.startswith("e.png was skipped")
+    assert last == folder.NO_MORE
+    panel.message.clear()
+    go(desk, panel, panel.next_button)  # they are known by now
+    assert panel.message.text() == folder.NO_MORE
+    panel.navigator.folder.go_to(3)  # as it was left before
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    assert desk.image.name == "c.png"
+    assert folder.NO_MORE not in panel.message.text()
+
+
 def test_pixels_that_napari_refuses_are_skipped(
     open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

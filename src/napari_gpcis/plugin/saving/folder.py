@@ -22,7 +22,7 @@ from napari_gpcis.plugin.viewer.layers import is_made_for
 from napari_gpcis.prompts import SavedAnnotation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari.components import ViewerModel
@@ -67,7 +67,7 @@ class FolderNavigator(QObject):
     """Opens the images of a folder, and saves clicks and labels beside each.
 
     An image is closed only when its work is saved. What cannot be opened is named, and
-    the next one is opened.
+    the next one is opened; where there is none, the one that was open is opened again.
 
     Parameters
     ----------
@@ -106,6 +106,7 @@ class FolderNavigator(QObject):
         self._autosaver, self._restorer = autosaver, restorer
         self._image: Image | None = None
         self._record: Record | None = None
+        self._open_before: int | None = None
         self._then: Callable[[], None] | None = None
         self._problems: list[str] = []
         self._saver = Saver(self)
@@ -156,7 +157,9 @@ class FolderNavigator(QObject):
         """
         folder = self.folder
         if folder is not None and not self.busy and 0 <= index < len(folder.images):
-            self._leave(partial(self._open, index, step))
+            self._open_before = None if self._image is None else folder.current
+            order = _order(folder, index, step, self._open_before)
+            self._leave(partial(self._open, order))
 
     def go(self, step: int) -> None:
         """Go to the next image (1) or to the one before (-1)."""
@@ -166,7 +169,10 @@ class FolderNavigator(QObject):
         index = folder.current + step
         while 0 <= index < len(folder.images) and folder.images[index].problem:
             index += step
-        self.go_to(index, step)
+        if 0 <= index < len(folder.images):
+            self.go_to(index, step)
+        elif not self.busy:
+            self.said.emit(NO_MORE)
 
     def mark(self, done: bool) -> None:
         """Mark the image as done, or not."""
@@ -240,35 +246,41 @@ class FolderNavigator(QObject):
     # Opening an image -------------------------------------------------------------
 
     def _begin(self, folder: ImageFolder) -> None:
-        self.folder, self._problems = folder, []
-        self._open(folder.current, 1)
+        self.folder, self._problems, self._open_before = folder, [], None
+        self._open(_order(folder, folder.current, 1, None))
 
-    def _open(self, index: int, step: int) -> None:
-        """Read an image and what is saved beside it, on the thread."""
+    def _open(self, order: Sequence[int]) -> None:
+        """Read an image and what is saved beside it, on the thread.
+
+        Parameters
+        ----------
+        order
+            Places of the images to try: the first that can be opened is.
+        """
         folder = self.folder
         if folder is None:
             return
-        if not 0 <= index < len(folder.images):
+        if not order:
             self.busy = False
             self.said.emit("\n".join([*self._problems, NO_MORE]))
             self._problems = []
             self.changed.emit()
             return
-        entry = folder.images[index]
+        entry = folder.images[order[0]]
         try:
-            folder.go_to(index)
+            folder.go_to(order[0])
         except OSError as error:
             self._problems.append(NOT_NOTED.format(error))
         self._set_busy(READING.format(shortened(entry.name)))
         self._thread.submit(
             "read",
             partial(_read, entry, self._controller.models),
-            partial(self._on_read, index, step),
-            partial(self._on_failed, index, step),
+            partial(self._on_read, order),
+            partial(self._on_failed, order),
         )
 
     def _on_read(
-        self, index: int, step: int, opened: Opened | None, _seconds: float
+        self, order: Sequence[int], opened: Opened | None, _seconds: float
     ) -> None:
         entry = self.entry
         if opened is None or entry is None:
@@ -279,7 +291,7 @@ class FolderNavigator(QObject):
         except Exception as error:  # napari raises what it likes of odd pixels
             self._close_image()
             why = NOT_SHOWN.format(str(error) or type(error).__name__)
-            self._skip(index, step, why)
+            self._skip(order, why)
             return
         if opened.restored is not None:
             shown = self._restorer.show(opened.restored, image, from_file=True)
@@ -287,9 +299,11 @@ class FolderNavigator(QObject):
             shown = self._controller.start(image)
         if not shown:
             self._close_image()
-            self._skip(index, step, REFUSED)
+            self._skip(order, REFUSED)
             return
         entry.problem = ""
+        if self._problems and order[0] == self._open_before:
+            self._problems.append(NO_MORE)
         self.said.emit("\n".join(self._problems))
         self._problems = []
         self.changed.emit()
@@ -302,21 +316,21 @@ class FolderNavigator(QObject):
         self._viewer.add_layer(image)
         return image
 
-    def _on_failed(self, index: int, step: int, error: Exception) -> None:
+    def _on_failed(self, order: Sequence[int], error: Exception) -> None:
         self.busy = False
-        self._skip(index, step, str(error) or type(error).__name__)
+        self._skip(order, str(error) or type(error).__name__)
 
-    def _skip(self, index: int, step: int, why: str) -> None:
+    def _skip(self, order: Sequence[int], why: str) -> None:
         """Take note of why an image cannot be opened, and try the next."""
         folder = self.folder
         if folder is None:
             return
-        image = folder.images[index]
+        image = folder.images[order[0]]
         image.problem = why
         for file in (image.path, image.clicks, image.labels):
             why = why.replace(str(file), shortened(file.name))
         self._problems.append(SKIPPED.format(shortened(image.name), why))
-        self._open(index + step, step)
+        self._open(order[1:])
 
     def _set_busy(self, words: str) -> None:
         self.busy = True
@@ -327,6 +341,26 @@ class FolderNavigator(QObject):
         """Take the record of the image that is open."""
         if self._image is not None and annotation.image == self._image:
             self._record = self._autosaver.record
+
+
+def _order(
+    folder: ImageFolder, index: int, step: int, open_now: int | None
+) -> list[int]:
+    """Return which images of a folder are tried one after the other.
+
+    Parameters
+    ----------
+    folder, index, step
+        The wanted one, and whether those after it (1) or before it (-1) follow.
+    open_now
+        The one that is open, which is the last resort; without one it is those of the
+        other direction.
+    """
+    ends = {1: len(folder.images), -1: -1}
+    onward = list(range(index, ends[step], step))
+    if open_now is None:
+        return onward + list(range(index - step, ends[-step], -step))
+    return onward if open_now in onward else [*onward, open_now]
 
 
 def _read(
