@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from qtpy.QtCore import QRectF
+from qtpy.QtCore import QRectF, QSizeF
 from qtpy.QtGui import QColor, QImage
 
 from napari_gpcis.errors import InputError
@@ -28,10 +28,13 @@ from napari_gpcis.plugin.finetune.process import (
     missing_packages,
 )
 from napari_gpcis.plugin.finetune.progress import (
+    CLICKS_TITLE,
     Curves,
     Point,
     Progress,
+    name_box,
     placed_in,
+    shortened,
     smoothed,
 )
 from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
@@ -294,6 +297,29 @@ def test_points_are_placed_from_the_lower_left_corner() -> None:
         Point(0, pytest.approx(3)),
         Point(1, pytest.approx(3)),
     ]
+
+
+@pytest.mark.parametrize(("upper", "lower"), [(40, 42), (40, 40), (40, 89)])
+def test_the_names_of_lines_are_written_apart_and_in_the_frame(
+    upper: float, lower: float
+) -> None:
+    frame, size = QRectF(6, 20, 280, 70), QSizeF(45, 16)
+    first = name_box(frame, upper, size, right=False, above=True)
+    second = name_box(frame, lower, size, right=True, above=False)
+    assert not first.intersects(second)
+    for box in (first, second):
+        assert frame.contains(box)
+        assert not box.top() < upper < box.bottom()
+        assert not box.top() < lower < box.bottom()
+
+
+def test_a_title_ends_before_the_value_at_the_right(qtbot: Any) -> None:
+    metrics, title = Curves().fontMetrics(), f"{CLICKS_TITLE} (16 of 28 objects)"
+    for width in (160, 280):
+        cut = shortened(title, "1.04", width, metrics)
+        assert metrics.horizontalAdvance(cut + "1.04") < width
+    wide = metrics.horizontalAdvance(f"{title}   1.04")
+    assert shortened(title, "1.04", wide, metrics) == title
 
 
 def test_curves_are_drawn_in_the_colour_of_the_theme(qtbot: Any) -> None:
