@@ -130,6 +130,7 @@ def ask(record: Record, panel: FilesPanel) -> bool:
     panel
         Saves it, if it is what is being annotated.
     """
+    record.keep()  # after an earlier answer it was not closed
     box = QMessageBox(panel)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle(TITLE)
@@ -147,7 +148,7 @@ def ask(record: Record, panel: FilesPanel) -> bool:
     if box.clickedButton() is keep:
         return True
     if answer == kinds.Discard:
-        record.settle(record.version)
+        record.discard()
         return True
     return answer == kinds.Save and panel.save_as() and _written(record, panel)
 

@@ -126,7 +126,7 @@ class Work:
 
         What was changed since it was written is written first.
         """
-        if not self.record.unsaved:
+        if not self.record.wanted:
             self.file.remove()
             return
         if self.record.version != self._written and not self.record.released:
