@@ -30,7 +30,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.annotation import ALL_ACCEPTED, NOT_ACCEPTED
 from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
-from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, RecoveryManager
+from napari_gpcis.plugin.dock.recovery import GONE, OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving import record
 from napari_gpcis.plugin.saving.export import file_names
@@ -823,6 +823,8 @@ def test_work_restored_in_one_napari_is_not_deleted_in_another(
     (left,) = one.banner.found
     one.banner.restore.click()
     bench.until(one.banner.isHidden)
+    other.banner.restore.click()
+    assert other.banner.hint.text() == GONE
     other.banner.discard.click()
     assert other.banner.isHidden()
     np.testing.assert_array_equal(left.labels(), killed)

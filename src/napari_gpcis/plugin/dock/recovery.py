@@ -31,6 +31,7 @@ RESTORE, DISCARD = "Restore", "Discard"
 RESTORE_HELP = "Show its objects in a new layer and go on. Open its image first."
 DISCARD_HELP = "Delete the recovery file for good."
 OPEN_IMAGE = "Open its image first: {}."
+GONE = "It was restored or discarded in another window."
 
 
 class RecoveryBanner(QWidget):
@@ -154,7 +155,9 @@ class RecoveryManager(QObject):
     def _on_wanted(self, recovered: Recovered) -> None:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
         image = image_of(recovered, images)
-        if image is None:
+        if not recovered.waiting:
+            self.banner.say(GONE)
+        elif image is None:
             where = f" ({recovered.source})" if recovered.source else ""
             self.banner.say(OPEN_IMAGE.format(f"{recovered.saved.image!r}{where}"))
         else:

@@ -95,6 +95,11 @@ class Recovered:
                 labels[index] = unpack(packed, self.dtype, labels[index].shape)
         return labels
 
+    @property
+    def waiting(self) -> bool:
+        """True if the file is still there, and nobody works on it by now."""
+        return self.file.is_file() and _abandoned(self.file)
+
     def discard(self) -> None:
         """Delete the file: the work is not wanted.
 
