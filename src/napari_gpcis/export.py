@@ -104,7 +104,7 @@ UNKNOWN_UNIT = "reference frame"
 """Unit of OME for one that it does not know."""
 LETTERS = {
     "T": ("t", "time", "times", "timepoint", "timepoints", "frame", "frames"),
-    "Z": ("z", "depth", "slice", "slices"),
+    "Z": ("z", "depth", "slice", "slices", "plane", "planes"),
     "C": ("c", "ch", "channel", "channels"),
 }
 """Names of axes, in lower case, that tell their letter."""
@@ -190,7 +190,7 @@ class Calibration:
             msg = f"labels must have rows and columns, got {ndim} axes"
             raise InputError(msg)
         named = (units,) * ndim if isinstance(units, str) else tuple(units)
-        known = _known_letters(names or ("",) * ndim, named)
+        known = known_letters(names or ("",) * ndim, named)
         if axes is None:
             axes = _picture_axes(ndim, known)
         rows, cols = axes
@@ -210,8 +210,19 @@ class Calibration:
         return cls(sizes, named, (rows, cols), name)
 
 
-def _known_letters(names: Sequence[str], units: Sequence[str]) -> dict[int, str]:
-    """Return the letters of axes that are known by name or unit, each letter once."""
+def known_letters(names: Sequence[str], units: Sequence[str]) -> dict[int, str]:
+    """Return the letters of axes that are known by name or unit, each letter once.
+
+    Parameters
+    ----------
+    names, units
+        What the axes are called, in any case, and their units.
+
+    Returns
+    -------
+    dict
+        T, Z or C by the number of the axis.
+    """
     known: dict[int, str] = {}
     for axis, (name, unit) in enumerate(zip(names, units, strict=False)):
         called = str(name).strip().lower()

@@ -12,7 +12,12 @@ from PIL import Image
 from tifffile import TiffFile, TiffWriter, imwrite
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.imagefiles import exif_orientation, read_array, read_image
+from napari_gpcis.imagefiles import (
+    exif_orientation,
+    read_array,
+    read_image,
+    read_label_file,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,6 +192,36 @@ def test_pages_of_unequal_size(tmp_path: Path) -> None:
         read_image(file, (4,))
     with pytest.raises(InputError, match="files of their own"):
         read_array(file)
+
+
+def test_pages_of_unequal_type(tmp_path: Path) -> None:
+    file = tmp_path / "i.tif"
+    with TiffWriter(file) as writer:
+        for dtype in (np.uint8, np.uint16, np.float32):
+            writer.write(np.ones((50, 60), dtype))
+    with pytest.raises(InputError, match=r"unequal type \(uint8, uint16, float32\)"):
+        read_array(file)
+    assert read_image(file, (2,)).dtype == np.float32
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_pages_that_were_written_one_by_one_are_a_stack(
+    tmp_path: Path, colour: bool
+) -> None:
+    file, shape = tmp_path / "i.tif", (50, 60, 3) if colour else (50, 60)
+    pages = np.stack([np.full(shape, number, np.uint8) for number in range(3)])
+    with TiffWriter(file) as writer:
+        for page, packed in zip(pages, (None, "zlib", None), strict=True):
+            options = {"photometric": "rgb"} if colour else {}
+            writer.write(page, compression=packed, **options)
+    array, axes = read_array(file)
+    np.testing.assert_array_equal(array, pages)
+    assert axes == ("IYXS" if colour else "IYX")
+    np.testing.assert_array_equal(read_image(file, (1,)), pages[1])
+    with pytest.raises(InputError, match="plane must have 1 indices"):
+        read_image(file)
+    if not colour:
+        np.testing.assert_array_equal(read_label_file(file)[0], pages)
 
 
 def test_a_thumbnail_is_no_page(tmp_path: Path) -> None:

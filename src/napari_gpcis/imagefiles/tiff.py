@@ -36,9 +36,9 @@ _ORDINARY = ("generic", "uniform", "shaped")
 def read_tiff(path: Path, plane: Sequence[int] | None) -> tuple[NDArray[Any], str]:
     """Read the first series of a TIFF file, its channels moved to the last axis.
 
-    Where pages differ in size, `plane` is the number of the page. Three or four planes
-    that were written as the components of colours are a stack if `plane` has an index
-    for them.
+    Of pages that were written one by one, `plane` is the number of one; all of one
+    size and type are a stack. Three or four planes that were written as the components
+    of colours are a stack if `plane` has an index for them.
     """
     image, axes, plane, alpha = _stored(path, plane)
     if axes.startswith("S") and plane is not None and len(plane) == len(axes) - 2:
@@ -86,28 +86,42 @@ class _Stored(NamedTuple):
 
 
 def _stored(path: Path, plane: Sequence[int] | None) -> _Stored:
-    """Return what a file holds, of pages of unequal size the chosen one."""
+    """Return what a file holds, of single pages the chosen one."""
     from tifffile import TiffFile
 
     # what tifffile logs about a damaged file comes as an exception as well
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(path) as file:
         series = file.series[0]
-        pages = _unequal_pages(file)
-        if pages:
-            series, plane = _one_page(pages, plane), ()
-        try:
-            image, axes = _decoded(path, series)
-        except (ValueError, ImportError) as error:
-            if isinstance(error, ValueError) and "imagecodecs" not in str(error):
-                raise
-            image, axes = _without_imagecodecs(path, series, error)
+        pages = _single_pages(file)
+        if pages and _are_alike(pages) and (plane is None or len(plane) != 1):
+            stack = [_pixels(path, one) for one in pages]
+            image, axes = np.stack([one for one, _ in stack]), "I" + stack[0][1]
+        else:
+            if pages:
+                series, plane = _one_page(pages, plane), ()
+            image, axes = _pixels(path, series)
         alpha = _has_alpha(series.keyframe)
     return _Stored(image, axes, plane, alpha)
 
 
-def _unequal_pages(file: TiffFile) -> list[TiffPageSeries]:
-    """Return the pages of a file in which they differ in size, else nothing."""
+def _pixels(path: Path, series: TiffPageSeries) -> tuple[NDArray[Any], str]:
+    """Return the pixels of a series, by whatever decodes them."""
+    try:
+        return _decoded(path, series)
+    except (ValueError, ImportError) as error:
+        if isinstance(error, ValueError) and "imagecodecs" not in str(error):
+            raise
+        return _without_imagecodecs(path, series, error)
+
+
+def _are_alike(pages: list[TiffPageSeries]) -> bool:
+    """Return whether pages that were written one by one are planes of a stack."""
+    return len({(tuple(one.shape), one.dtype, one.axes) for one in pages}) == 1
+
+
+def _single_pages(file: TiffFile) -> list[TiffPageSeries]:
+    """Return the pages of a file in which they belong to no series, else nothing."""
     whole = [one for one in file.series if not one.keyframe.is_reduced]
     if len(whole) < 2 or any(one.kind not in _ORDINARY for one in whole):
         return []
@@ -130,12 +144,15 @@ def _one_page(
     pages: list[TiffPageSeries], plane: Sequence[int] | None
 ) -> TiffPageSeries:
     """Return the page that is chosen."""
-    sizes = ", ".join(" x ".join(map(str, one.shape)) for one in pages[:4])
     if plane is None or len(plane) != 1:
         wish = "save them as files of their own"
         if plane is not None:
             wish = "choose one with --plane I, from 0"
-        msg = f"image has {len(pages)} pages of unequal size ({sizes}): {wish}"
+        sizes = [" x ".join(map(str, one.shape)) for one in pages]
+        types = [str(one.dtype) for one in pages]
+        differ, values = ("type", types) if len({*sizes}) == 1 else ("size", sizes)
+        listed = ", ".join(values[:4])
+        msg = f"image has {len(pages)} pages of unequal {differ} ({listed}): {wish}"
         raise InputError(msg)
     check_step(plane[0], len(pages))
     return pages[plane[0]]

@@ -148,13 +148,16 @@ def _checked_array(image: ArrayLike) -> NDArray[Any]:
     if array.size == 0:
         msg = f"image must have at least one pixel and channel, got shape {array.shape}"
         raise InputError(msg)
-    if array.dtype.kind not in "buif":
-        msg = (
-            "image must have a boolean, integer or real floating-point dtype, got "
-            f"{array.dtype}"
-        )
-        raise InputError(msg)
+    check_dtype(array.dtype)
     return array
+
+
+def check_dtype(dtype: np.dtype[Any]) -> None:
+    """Raise `InputError` unless pixels of a type are real numbers, or booleans."""
+    if dtype.kind not in "buif":
+        accepted = "a boolean, integer or real floating-point dtype"
+        msg = f"image must have {accepted}, got {dtype}"
+        raise InputError(msg)
 
 
 def _choose_channels(

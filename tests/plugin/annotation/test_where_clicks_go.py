@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.dock.notices import ADDED, CHOSEN, DRAWING, OFF
+from napari_gpcis.plugin.dock.notices import ADDED, CHOSEN, DRAWING, HIDDEN, OFF
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.picking import CHOSEN as OUTLINE
@@ -241,6 +241,43 @@ def test_a_banner_says_that_clicks_are_off_and_turns_them_on(desk) -> None:
     push(desk, "Click again (G)")
     assert desk.controller.annotation.clicking
     assert notice(desk) == ""
+
+
+def test_hidden_clicks_are_shown_when_clicking_is_to_go_on(desk) -> None:
+    desk.robot.click(desk.image, (10, 80))
+    desk.settled(1)
+    for how in ("key", "button", "eye"):
+        leave_canvas(desk)
+        desk.positive.visible = desk.negative.visible = False
+        come_back(desk)
+        desk.viewer.scene.camera.zoom *= 1.01
+        desk.qtbot.wait(500)
+        assert not desk.positive.visible, "who has hidden them is left alone"
+        assert notice(desk) == HIDDEN
+        desk.viewer.layers.selection.active = desk.image
+        assert notice(desk) == HIDDEN
+        if how == "eye":
+            desk.positive.visible = True
+            assert notice(desk) == OFF
+            desk.viewer.layers.selection.active = desk.positive
+            assert desk.controller.annotation.clicking
+            assert not desk.negative.visible
+        elif how == "key":
+            desk.robot.press(Qt.Key.Key_G)
+        else:
+            push(desk, "Click again (G)")
+        if how != "eye":
+            assert desk.positive.visible
+            assert desk.negative.visible
+        assert notice(desk) == ""
+    desk.robot.click(desk.image, (12, 78))
+    desk.settled(2)
+    points = desk.positive
+    desk.widget.start_button.click()  # ends it
+    points.visible = False
+    desk.widget.start_button.click()
+    assert points.visible
+    assert desk.controller.annotation.clicking
 
 
 def leave_canvas(desk) -> None:

@@ -166,6 +166,33 @@ def test_the_user_who_closes_the_widget_is_asked(
     assert len(unsaved_work()) == left
 
 
+@pytest.mark.parametrize(("button", "left"), [(KEEP, 1), (DISCARD, 0)])
+def test_work_is_asked_for_again_if_the_window_did_not_close(
+    desk: Any, closings: list[bool], button: Any, left: int
+) -> None:
+    """Napari asks as well, and the user may change their mind there."""
+    answers = Answers(DISCARD, button)
+    close_by_menu(desk)
+    autosaver = desk.widget.recovery.autosaver
+    assert autosaver.unsaved == [autosaver.record]
+    close_by_menu(desk)
+    assert answers.asked == [QUESTION.format("cells", "1 object")] * 2
+    desk.widget.shut_down()
+    assert len(unsaved_work()) == left
+
+
+def test_work_that_goes_on_after_it_was_discarded_is_kept(
+    desk: Any, closings: list[bool]
+) -> None:
+    answers = Answers(DISCARD)
+    close_by_menu(desk)  # and napari's own question was answered by Cancel
+    desk.robot.click(desk.image, (60, 70))
+    desk.settled(1)
+    desk.widget.shut_down()
+    assert answers.asked
+    assert len(unsaved_work()) == 1
+
+
 def test_saving_in_the_question(
     desk: Any,
     closings: list[bool],

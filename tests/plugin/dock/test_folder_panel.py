@@ -16,6 +16,7 @@ from napari_gpcis.imagefiles.folder import PROGRESS
 from napari_gpcis.plugin.dock.pages import FILES, PAGES
 from napari_gpcis.plugin.dock.panels.folder import IDLE, FolderPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
+from napari_gpcis.plugin.saving import folder
 from napari_gpcis.plugin.saving.folder import UNACCEPTED
 from napari_gpcis.plugin.saving.record import source_of
 from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
@@ -151,6 +152,69 @@ def test_odd_files_are_named_and_skipped(
         assert why in line
     assert (tmp_path / "g.clicks.json").read_text() == "damaged"
     assert imread(tmp_path / "f.labels.tif").shape == (7, 7)
+
+
+def test_where_nothing_further_can_be_opened_one_comes_back(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "d.png", "e.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    for name in ("b.png", "c.png"):
+        write_gray(tmp_path / name)
+    desk = open_desk()
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    assert desk.image.name == "b.png"
+    assert panel.message.text().count("\n") == 0  # a.png alone
+    go(desk, panel, panel.next_button)
+    desk.robot.click(desk.image, (20, 30))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    labels = np.array(desk.labels.data)
+    go(desk, panel, panel.next_button)
+    assert desk.image.name == "c.png"
+    np.testing.assert_array_equal(desk.labels.data, labels)
+    first, second, last = panel.message.text().split("\n")
+    assert first.startswith("d.png was skipped")
+    assert second.startswith("e.png was skipped")
+    assert last == folder.NO_MORE
+    panel.message.clear()
+    go(desk, panel, panel.next_button)  # they are known by now
+    assert panel.message.text() == folder.NO_MORE
+    panel.navigator.folder.go_to(3)  # as it was left before
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    assert desk.image.name == "c.png"
+    assert folder.NO_MORE not in panel.message.text()
+
+
+def test_pixels_that_napari_refuses_are_skipped(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ramp = np.arange(80 * 100, dtype=np.float32).reshape(80, 100)
+    write_gray(tmp_path / "a.png")
+    dtypes = ("complex64", "U2", "S1", "M8[s]", "m8[s]", "V4", "i4,f4")
+    for number, dtype in enumerate(dtypes):
+        np.save(tmp_path / f"b{number}.npy", np.zeros((80, 100), dtype))
+    imwrite(tmp_path / "c.tif", ramp.astype(np.complex64))
+    np.save(tmp_path / "d.npy", ramp.astype(np.longdouble))
+    desk = open_desk()
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    go(desk, panel, panel.next_button)
+    assert desk.image.name == "d.npy"
+    assert desk.image.data.dtype == np.float64  # the longest that napari draws
+    lines = panel.message.text().split("\n")
+    assert len(lines) == len(dtypes) + 1
+    assert all("was skipped: image must have a boolean, integer" in t for t in lines)
+    assert lines[-1].endswith("got complex64")
+    for one in panel.navigator.folder.images:
+        one.problem = ""
+    monkeypatch.setattr(folder, "check_dtype", lambda _: None)  # as if it were known
+    go(desk, panel, panel.previous_button)
+    assert desk.image.name == "a.png"
+    lines = panel.message.text().split("\n")
+    assert len(lines) == len(dtypes) + 1
+    assert all("was skipped: napari cannot show it (" in t for t in lines)
+    assert panel.open_button.isEnabled()
 
 
 def test_what_cannot_be_saved_stays_open(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image
 from qtpy.QtCore import QPoint
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QToolTip
@@ -17,7 +16,6 @@ from napari_gpcis.plugin.annotation.controller import progress
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.panels import objects as objects_panel
 from napari_gpcis.plugin.dock.panels import uncertainty as uncertainty_panel
-from napari_gpcis.plugin.dock.panels.base import axis_name
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 
 LONG = "plate 7 of the third experiment, well B04, site 2, all channels, after {} hours"
@@ -95,13 +93,6 @@ def test_times_are_read_at_a_glance(seconds: float, words: str) -> None:
         session=True, clicks=[1, 2], live=live, busy=False, seconds=seconds
     )
     assert progress(current) == f"2 clicks · object 3 · {words}"
-
-
-def test_axes_are_called_by_their_names() -> None:
-    image = Image(np.zeros((3, 4, 5)))
-    assert axis_name(image, 0) == "axis 0"
-    image.axis_labels = ("z", "y", "x")
-    assert axis_name(image, 0) == "axis 0 (z)"
 
 
 @pytest.mark.parametrize("shape", [(80, 100), (3, 80, 100)])

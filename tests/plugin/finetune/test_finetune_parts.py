@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from qtpy.QtCore import QRectF
+from qtpy.QtCore import QRectF, QSizeF
 from qtpy.QtGui import QColor, QImage
 
 from napari_gpcis.errors import InputError
@@ -28,14 +28,18 @@ from napari_gpcis.plugin.finetune.process import (
     missing_packages,
 )
 from napari_gpcis.plugin.finetune.progress import (
+    CLICKS_TITLE,
     Curves,
     Point,
     Progress,
+    name_box,
     placed_in,
+    shortened,
     smoothed,
 )
 from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.viewer.layers import new_labels
 
 CHILD = Path(__file__).with_name("_finetune_child.py")
 WAIT = 60_000
@@ -171,6 +175,55 @@ def test_pairs_that_cannot_be_used_are_explained(tmp_path: Path) -> None:
     assert write_pairs([empty], tmp_path / "new", lambda: True) is None
 
 
+def pairs_shown(rows: LayerPairs) -> list[tuple[str, str]]:
+    return [
+        (image.currentText(), labels.currentText()) for image, labels, _ in rows.rows
+    ]
+
+
+def test_labels_are_paired_with_their_own_images(qtbot: Any) -> None:
+    viewer, pixels = ViewerModel(), np.zeros((30, 40), np.uint8)
+    for name in ("c10", "c1", "c2"):
+        viewer.add_image(pixels, name=name)
+    for name in ("C2 lab", "c1 lab", "c10 lab"):
+        viewer.add_labels(pixels, name=name)
+    rows = LayerPairs(viewer)
+    qtbot.addWidget(rows)
+    rows.add_row()
+    rows.add_row()
+    right = [("c2", "C2 lab"), ("c1", "c1 lab"), ("c10", "c10 lab")]
+    assert pairs_shown(rows) == right
+    image, labels, _ = rows.rows[0]
+    labels.layer = viewer.layers["c10 lab"]
+    labels.activated.emit(2)
+    assert image.currentText() == "c10"
+    image.layer = viewer.layers["c1"]
+    image.activated.emit(1)  # chosen: from now on it stays
+    labels.layer = viewer.layers["C2 lab"]
+    labels.activated.emit(0)
+    assert pairs_shown(rows)[0] == ("c1", "C2 lab")
+    viewer.layers.remove("c1")
+    assert pairs_shown(rows)[0] == ("c2", "C2 lab")
+    rows.close_links()
+
+
+def test_labels_of_other_names_are_paired_in_order(qtbot: Any) -> None:
+    """Or with the image they were made for, whatever either is called."""
+    viewer, pixels = ViewerModel(), np.zeros((30, 40), np.uint8)
+    rows = LayerPairs(viewer)  # open before there are layers
+    qtbot.addWidget(rows)
+    for name in ("x_1_raw", "x_2_raw", "y"):
+        viewer.add_image(pixels, name=name)
+    new_labels(viewer, viewer.layers["y"]).name = "nuclei"
+    assert pairs_shown(rows) == [("y", "nuclei")]
+    for name in ("x_2_mask", "masks"):
+        viewer.add_labels(pixels, name=name)
+        rows.add_row()
+    shown = [("y", "nuclei"), ("x_2_raw", "x_2_mask"), ("x_1_raw", "masks")]
+    assert pairs_shown(rows) == shown
+    rows.close_links()
+
+
 def test_pairs_follow_the_layers_of_a_viewer(qtbot: Any) -> None:
     viewer = ViewerModel()
     rows = LayerPairs(viewer)
@@ -244,6 +297,29 @@ def test_points_are_placed_from_the_lower_left_corner() -> None:
         Point(0, pytest.approx(3)),
         Point(1, pytest.approx(3)),
     ]
+
+
+@pytest.mark.parametrize(("upper", "lower"), [(40, 42), (40, 40), (40, 89)])
+def test_the_names_of_lines_are_written_apart_and_in_the_frame(
+    upper: float, lower: float
+) -> None:
+    frame, size = QRectF(6, 20, 280, 70), QSizeF(45, 16)
+    first = name_box(frame, upper, size, right=False, above=True)
+    second = name_box(frame, lower, size, right=True, above=False)
+    assert not first.intersects(second)
+    for box in (first, second):
+        assert frame.contains(box)
+        assert not box.top() < upper < box.bottom()
+        assert not box.top() < lower < box.bottom()
+
+
+def test_a_title_ends_before_the_value_at_the_right(qtbot: Any) -> None:
+    metrics, title = Curves().fontMetrics(), f"{CLICKS_TITLE} (16 of 28 objects)"
+    for width in (160, 280):
+        cut = shortened(title, "1.04", width, metrics)
+        assert metrics.horizontalAdvance(cut + "1.04") < width
+    wide = metrics.horizontalAdvance(f"{title}   1.04")
+    assert shortened(title, "1.04", wide, metrics) == title
 
 
 def test_curves_are_drawn_in_the_colour_of_the_theme(qtbot: Any) -> None:

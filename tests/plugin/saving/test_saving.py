@@ -30,7 +30,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.annotation import ALL_ACCEPTED, NOT_ACCEPTED
 from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
-from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, RecoveryManager
+from napari_gpcis.plugin.dock.recovery import GONE, OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving import record
 from napari_gpcis.plugin.saving.export import file_names
@@ -368,7 +368,7 @@ def test_nothing_is_left_of_work_that_is_settled(
         bench.panel.write("save", tmp_path / "work")
         bench.until(lambda: "Saved" in bench.panel.message.text())
     elif way == "discarded":
-        record.settle(record.version)
+        record.discard()
     kept.end()
     assert unsaved_work() == []
 
@@ -645,7 +645,11 @@ def test_what_was_undone_does_not_come_back(bench: Any, kept: RecoveryManager) -
     bench.controller.command("clear")
     bench.settled(0)
     assert kept.autosaver.record.empty
-    bench.until(lambda: not read_recovery(file).labels().any())
+    bench.until(lambda: not file.exists())  # nothing is left to restore
+    click(bench, 60, 80)
+    bench.settled(1)
+    bench.until(file.exists)
+    assert read_recovery(file).amount == "1 click"
 
 
 def test_planes_without_clicks_are_kept_too(bench: Any, kept: RecoveryManager) -> None:
@@ -766,6 +770,7 @@ def test_a_killed_process_loses_nothing(
     killed: np.ndarray, open_desk: Callable[..., Any]
 ) -> None:
     desk = open_desk(name="cells")
+    (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
     note = desk.widget.recovery.banner
     assert note.isVisible()
     assert note.text.text().startswith("Unsaved work on 'cells' (2 objects, ")
@@ -774,9 +779,57 @@ def test_a_killed_process_loses_nothing(
     desk.settled(1)  # the running object goes on
     np.testing.assert_array_equal(desk.labels.data, killed)
     desk.until(lambda: unsaved_work() == [])
+    np.testing.assert_array_equal(read_recovery(file).labels(), killed)  # still there
     desk.controller.command("accept")
     desk.settled(0)
     assert len(desk.widget.recovery.autosaver.record.saved().planes[0].objects) == 3
+    desk.until(lambda: read_recovery(file).objects == 3)
+    assert [file for file in recovery_files() if file.suffix == ".npz"] == [file]
+
+
+def test_restored_work_outlives_another_crash_without_autosaving(
+    killed: np.ndarray, bench: Any, qtbot: Any
+) -> None:
+    """Its file is left to the next time, or goes with the work once that is saved."""
+    PREFERENCES.autosave = False
+    bench.viewer.add_image(np.zeros((80, 100), np.uint8), name="cells")
+    for saved in (False, True):
+        keeping = RecoveryManager(bench.viewer, bench.controller, bench.controller)
+        qtbot.addWidget(keeping.banner)
+        (left,) = keeping.banner.found
+        keeping.banner.restore.click()
+        bench.until(keeping.banner.isHidden)
+        bench.until(lambda: bench.controller.session is not None)
+        bench.settled(1)
+        record = keeping.autosaver.record
+        np.testing.assert_array_equal(left.labels(), killed)
+        if saved:
+            record.settle(record.version)
+        bench.controller.stop()
+        keeping.end()
+        assert left.file.exists() is not saved
+
+
+def test_work_restored_in_one_napari_is_not_deleted_in_another(
+    killed: np.ndarray, bench: Any, qtbot: Any
+) -> None:
+    bench.viewer.add_image(np.zeros((80, 100), np.uint8), name="cells")
+    one, other = (
+        RecoveryManager(bench.viewer, bench.controller, bench.controller)
+        for _ in range(2)
+    )
+    qtbot.addWidget(one.banner)
+    qtbot.addWidget(other.banner)
+    (left,) = one.banner.found
+    one.banner.restore.click()
+    bench.until(one.banner.isHidden)
+    other.banner.restore.click()
+    assert other.banner.hint.text() == GONE
+    other.banner.discard.click()
+    assert other.banner.isHidden()
+    np.testing.assert_array_equal(left.labels(), killed)
+    one.end()
+    other.end()
 
 
 def test_work_left_behind_waits_for_its_image_or_is_discarded(

@@ -25,6 +25,7 @@ def segmenter() -> BrightSegmenter:
 def panel(bench):
     made = StackPanel(bench.controller)
     yield made
+    made.close_links()
     bench.controller.stop()
     made.deleteLater()
 
@@ -325,6 +326,28 @@ def test_films_of_stacks_offer_both_axes(bench, panel) -> None:
     for frame in range(3):
         found = bench.labels.data[frame] == 1
         np.testing.assert_array_equal(found, only(MIDDLE))
+
+
+def test_a_series_of_channels_is_gone_through_in_time(bench, panel) -> None:
+    series = np.stack([BALL, np.zeros_like(BALL)], axis=1)
+    bench.start(series)
+    bench.viewer.dims.set_current_step((0, 1), (MIDDLE, 0))
+    bench.until(lambda: bench.current.plane.steps[:2] == (MIDDLE, 0))
+    bench.positive.add([MIDDLE, 0, 32, 32])
+    bench.settled(1)
+    slider, other = bench.viewer.dims.axis_labels[:2]
+    assert panel.axis.currentText() == f"Along axis {slider}"
+    assert panel.axis.itemText(1) == f"Along axis {other}"
+    bench.viewer.dims.axis_labels = ("t", other, "y", "x")
+    assert panel.axis.currentText() == "Along axis t"
+    panel.propagate_on.click()
+    bench.until(lambda: not panel.propagation.running)
+    expected = TRUTH & (np.arange(len(TRUTH)) >= MIDDLE)[:, None, None]
+    np.testing.assert_array_equal(bench.labels.data[:, 0] == 1, expected)
+    assert not bench.labels.data[:, 1].any()
+    assert " along axis t: " in panel.message.text()
+    bench.controller.command("accept_next")
+    bench.until(lambda: bench.current.plane.steps[:2] == (MIDDLE + 1, 0))
 
 
 def test_keys_and_buttons_in_a_real_viewer(open_desk) -> None:

@@ -218,6 +218,17 @@ class ClickLayers(QObject):
                 self._show_in(positive, plane, wanted, instead)
         return tuple(number for number, _ in shown)
 
+    @property
+    def hidden(self) -> bool:
+        """True if the layer that takes the clicks is hidden: napari adds nothing."""
+        return not self.layers[True].visible
+
+    def unhide(self) -> None:
+        """Make the layers visible."""
+        for layer in self.layers.values():
+            if not layer.visible:
+                layer.visible = True
+
     def select(self, viewer: Any) -> None:
         """Make the layers ready for clicks: positive layer active, Add mode on."""
         for layer in self.layers.values():

@@ -150,7 +150,7 @@ class Controller(QObject):
         self._watch(self.annotation)
         self._keys.bind(layers, image)
         self._keys.use()
-        self.annotation.click_layers.select(self.viewer)
+        self.ready()
         self.started.emit(self.annotation)
         self.annotation.enter_plane()
         return True
@@ -230,8 +230,9 @@ class Controller(QObject):
                 self.hold(name, False)
 
     def ready(self) -> None:
-        """Make the points layers ready for clicks again."""
+        """Make the points layers ready for clicks again, hidden ones as well."""
         if self.annotation is not None:
+            self.annotation.click_layers.unhide()
             self.annotation.click_layers.select(self.viewer)
 
     def travel_in_labels(self, direction: str) -> None:

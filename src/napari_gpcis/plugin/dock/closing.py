@@ -142,6 +142,7 @@ def ask(record: Record, panel: FilesPanel, end_work: Callable[[], object]) -> An
     end_work
         Ends what goes on; called before it is saved.
     """
+    record.keep()  # after an earlier answer it was not closed
     box = QMessageBox(panel)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle(TITLE)

@@ -80,6 +80,11 @@ class LayerCombo(QComboBox):
     def layer(self, layer: Layer | None) -> None:
         self.setCurrentIndex(self._find(layer))
 
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers that are offered."""
+        return [layer for layer in self._layers if layer is not None]
+
     def close_links(self) -> None:
         """Disconnect from the viewer."""
         self._connections.end()

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.tools.superpixels.outlined import Superpixels
 
 OFF = "Clicks are off: another layer or tool is active."
+HIDDEN = "Clicks are off: their layer is hidden."
 CLICK_AGAIN = "Click again"
-CLICK_AGAIN_HELP = "Make the layer of the clicks active again."
+CLICK_AGAIN_HELP = "Make the layers of the clicks visible and active again."
 ADDED = "{!r} was added. Annotate it?"
 ANNOTATE, NOT_NOW = "Annotate", "Not now"
 ANNOTATE_HELP = "Go over to this image. What was done so far is kept."
@@ -172,7 +173,7 @@ class Notices(QObject):
         self._annotate = annotate
         self._superpixels: Superpixels | None = None
         self._added: Image | None = None
-        self._connections = Connections()
+        self._connections, self._seen = Connections(), Connections()
         layers = controller.viewer.layers.events
         self._connections.connect(layers.inserted, self._on_inserted)
         self._connections.connect(layers.removed, self._on_removed)
@@ -191,6 +192,7 @@ class Notices(QObject):
     def close(self) -> None:
         """Disconnect from the viewer and the preferences."""
         self._connections.end()
+        self._seen.end()
         self._end()
 
     def show_state(self, *_: Any) -> None:
@@ -208,7 +210,8 @@ class Notices(QObject):
             key = key_of("ready")
             title = f"{CLICK_AGAIN} ({key})" if key else CLICK_AGAIN
             action = Action(title, CLICK_AGAIN_HELP, self._controller.ready)
-            banner.show_notice(OFF, [action], AMBER)
+            text = HIDDEN if annotation.click_layers.hidden else OFF
+            banner.show_notice(text, [action], AMBER)
         elif self._regrouping.task is not None:
             action = Action(CANCEL, CANCEL_HELP, self._regrouping.stop)
             banner.show_notice(self._regrouping_text(), [action], BLUE)
@@ -252,10 +255,13 @@ class Notices(QObject):
         self._added = None
         annotation.events.clicking_changed.connect(self.show_state)
         annotation.click_layers.drawing_changed.connect(self.show_state)
+        self._seen.end()
+        self._seen.connect(annotation.layers.positive.events.visible, self.show_state)
         self.show_state()
 
     def _on_stopped(self) -> None:
         self._added = None
+        self._seen.end()
         self.show_state()
 
     def _on_keys(self, *_: Any) -> None:

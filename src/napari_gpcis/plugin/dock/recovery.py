@@ -32,6 +32,7 @@ RESTORE, DISCARD = "Restore", "Discard"
 RESTORE_HELP = "Show its objects in a new layer and go on. Open its image first."
 DISCARD_HELP = "Delete the recovery file for good."
 OPEN_IMAGE = "Open its image first: {}."
+GONE = "It was restored or discarded in another window."
 
 
 class RecoveryBanner(QWidget):
@@ -66,8 +67,7 @@ class RecoveryBanner(QWidget):
         self._show()
 
     def done(self, recovered: Recovered) -> None:
-        """Delete a recovery file that is of no more use, and offer the next."""
-        recovered.discard()
+        """Offer the next recovery file after one that was restored or discarded."""
         self.found = [one for one in self.found if one is not recovered]
         self._show()
 
@@ -80,7 +80,9 @@ class RecoveryBanner(QWidget):
         self.wanted.emit(self.found[0])
 
     def _on_discard(self) -> None:
-        self.done(self.found[0])
+        unwanted = self.found[0]
+        unwanted.discard()
+        self.done(unwanted)
 
     def _show(self) -> None:
         self.setVisible(bool(self.found))
@@ -143,7 +145,7 @@ class RecoveryManager(QObject):
         self._end_work()
         for record, answer in answers.items():
             if answer is Answer.DISCARD:
-                record.settle(record.version)
+                record.discard()
         return True
 
     def _end_work(self) -> None:
@@ -165,7 +167,9 @@ class RecoveryManager(QObject):
     def _on_wanted(self, recovered: Recovered) -> None:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
         image = image_of(recovered, images)
-        if image is None:
+        if not recovered.waiting:
+            self.banner.say(GONE)
+        elif image is None:
             where = f" ({recovered.source})" if recovered.source else ""
             self.banner.say(OPEN_IMAGE.format(f"{recovered.saved.image!r}{where}"))
         else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSizeF, Qt, Signal
+from qtpy.QtGui import QColor, QFontMetrics, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
@@ -32,8 +32,8 @@ FIGURES_HELP = (
 )
 
 LOSS_COLOUR, CLICKS_COLOUR = "#56b4e9", "#e69f00"
-CLICKS_TITLE = "Clicks per object, to 85 % overlap"
-_MARGIN, _GAP = 6, 14
+CLICKS_TITLE = "Clicks to 85 % overlap"
+_MARGIN, _GAP, _ASIDE = 6, 14, 8
 
 
 class Progress(QWidget):
@@ -251,10 +251,11 @@ class Curves(QWidget):
             self._draw_frame(writer, frame)
             marks = self.marks if points is self.clicks else {}
             values = [*(p.value for p in points), *marks.values()]
-            highest = max(values, default=1.0)
-            placed = placed_in(frame, points, max(longest, 0.1), highest * 1.1)
+            room = line + 4 if marks else height / 11  # for the name of a line
+            highest = max(values, default=1.0) * height / max(height - room, 1)
+            placed = placed_in(frame, points, max(longest, 0.1), highest)
             _draw_curve(writer, placed, colour, dots=points is self.clicks)
-            self._draw_marks(writer, frame, marks, highest * 1.1)
+            self._draw_marks(writer, frame, marks, highest)
             top += line + height + _GAP
         writer.end()
 
@@ -262,22 +263,28 @@ class Curves(QWidget):
         self, writer: QPainter, title: str, points: Sequence[Point], box: QRectF
     ) -> None:
         """Draw the title of a curve, and its last value."""
-        writer.setPen(self._text)
-        writer.drawText(box, Qt.AlignmentFlag.AlignLeft, title)
+        last = ""
         if points:
             after = self.marks.get("after") if points is self.clicks else None
             last = f"{points[-1].value if after is None else after:.2f}"
-            writer.drawText(box, Qt.AlignmentFlag.AlignRight, last)
+        title = shortened(title, last, int(box.width()), writer.fontMetrics())
+        writer.setPen(self._text)
+        writer.drawText(box, Qt.AlignmentFlag.AlignLeft, title)
+        writer.drawText(box, Qt.AlignmentFlag.AlignRight, last)
 
     def _draw_marks(
         self, writer: QPainter, frame: QRectF, marks: dict[str, float], highest: float
     ) -> None:
-        """Draw the dashed lines, with their names."""
+        """Draw the dashed lines with their names: apart, also where they are near."""
         writer.setPen(QPen(self._text, 1, Qt.PenStyle.DashLine))
+        metrics = writer.fontMetrics()
         for name, value in marks.items():
             row = frame.bottom() - frame.height() * value / max(highest, 1e-9)
             writer.drawLine(QPointF(frame.left(), row), QPointF(frame.right(), row))
-            writer.drawText(QPointF(frame.left() + 2, row - 2), name)
+            size = QSizeF(metrics.horizontalAdvance(name), metrics.height())
+            above = value == max(marks.values())
+            box = name_box(frame, row, size, right=name == "after", above=above)
+            writer.drawText(box, Qt.AlignmentFlag.AlignCenter, name)
 
     def _draw_frame(self, writer: QPainter, frame: QRectF) -> None:
         faint = QColor(self._text)
@@ -285,6 +292,46 @@ class Curves(QWidget):
         writer.setPen(QPen(faint, 1))
         writer.drawLine(frame.bottomLeft(), frame.bottomRight())
         writer.drawLine(frame.bottomLeft(), frame.topLeft())
+
+
+def shortened(title: str, last: str, width: int, metrics: QFontMetrics) -> str:
+    """Return the title of a curve, cut where it would run into its last value.
+
+    Parameters
+    ----------
+    title, last
+        The texts at the left and at the right of one line.
+    width
+        Pixels of the line.
+    metrics
+        Sizes of the letters.
+    """
+    room = width - metrics.horizontalAdvance(f"  {last}")
+    return metrics.elidedText(title, Qt.TextElideMode.ElideRight, room)
+
+
+def name_box(
+    frame: QRectF, row: float, size: QSizeF, *, right: bool, above: bool
+) -> QRectF:
+    """Return where the name of a line is written, inside the frame.
+
+    Parameters
+    ----------
+    frame
+        Where the line is drawn, in pixels.
+    row
+        Its height.
+    size
+        Size of the text.
+    right
+        Whether the name stands at the right end, not at the left.
+    above
+        Whether it stands above the line, not below, where there is room.
+    """
+    across = frame.right() - size.width() - _ASIDE if right else frame.left() + _ASIDE
+    over, under = row - size.height() - 1, row + 1
+    fits = under + size.height() <= frame.bottom()
+    return QRectF(QPointF(across, over if above or not fits else under), size)
 
 
 def smoothed(points: Sequence[Point], weight: float = 0.8) -> list[Point]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -31,9 +32,12 @@ from napari_gpcis.plugin.settings.preferences import (
     PREFERENCES,
     follow,
 )
+from napari_gpcis.plugin.viewer.layers import is_made_for
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Layer
 
@@ -99,9 +103,10 @@ class LayerPairs(QWidget):
             combo.setMinimumContentsLength(_SHORT)
             combo.setAccessibleName(f"{title} of pair {len(self.rows) + 1}")
             combo.setToolTip(PAIR_HELP)
+        proposal = _Proposal(image, labels, partial(self._others, image))
+        for combo in (image, labels):
             combo.refreshed.connect(self.changed)
             combo.activated.connect(self.changed)
-        labels.activated.connect(partial(self._propose_image, image, labels))
         self.rows.append((image, labels, remove))
         row = self._grid.rowCount()
         for place, widget in enumerate((image, labels, remove)):
@@ -114,7 +119,7 @@ class LayerPairs(QWidget):
         ]
         if free:
             labels.layer = free[0]
-        self._propose_image(image, labels)
+        proposal.propose()
         self._show_buttons()
         self.changed.emit()
 
@@ -143,19 +148,10 @@ class LayerPairs(QWidget):
             image.close_links()
             labels.close_links()
 
-    def _propose_image(
-        self, image: LayerCombo, labels: LayerCombo, _place: int = 0
-    ) -> None:
-        """Choose an image of the labels' shape, unless that is so already."""
-        if labels.layer is None:
-            return
-        shape = layer_shape(labels.layer)
-        if image.layer is not None and layer_shape(image.layer) == shape:
-            return
-        for layer in self._viewer.layers:
-            if _is_image(layer) and layer_shape(layer) == shape:
-                image.layer = layer
-                return
+    def _others(self, image: LayerCombo) -> list[Layer]:
+        """Return the images of all rows but one."""
+        others = (one.layer for one, _, _ in self.rows if one is not image)
+        return [layer for layer in others if layer is not None]
 
     def _remove(self, button: QPushButton) -> None:
         place = next(n for n, row in enumerate(self.rows) if row[2] is button)
@@ -171,6 +167,89 @@ class LayerPairs(QWidget):
     def _show_buttons(self) -> None:
         for _, _, remove in self.rows:
             remove.setVisible(len(self.rows) > 1)
+
+
+class _Proposal(QObject):
+    """Proposal of an image for the labels of a row, until the user chooses another.
+
+    Parameters
+    ----------
+    image, labels
+        The boxes of the row; the first one owns it.
+    others
+        Returns the images of the other rows.
+    """
+
+    def __init__(
+        self,
+        image: LayerCombo,
+        labels: LayerCombo,
+        others: Callable[[], Sequence[Layer]],
+    ) -> None:
+        super().__init__(image)
+        self._image, self._labels, self._others = image, labels, others
+        self._chosen = False
+        self._shown: tuple[Layer | None, Layer | None] = None, None
+        image.activated.connect(self._on_chosen)
+        labels.activated.connect(self.propose)
+        for combo in (image, labels):
+            combo.refreshed.connect(self._on_refreshed)
+
+    def propose(self, *_: object) -> None:
+        """Choose the image for the labels, unless the user has chosen one that fits."""
+        image, labels = self._image.layer, self._labels.layer
+        if labels is not None:
+            kept = self._chosen and image is not None
+            images = [image] if kept and _fits(image, labels) else self._image.layers
+            found = image_for(labels, images, self._others())
+            if found is not None:
+                self._image.layer = found
+        self._shown = self._image.layer, self._labels.layer
+
+    def _on_chosen(self) -> None:
+        self._chosen = True
+        self._shown = self._image.layer, self._labels.layer
+
+    def _on_refreshed(self) -> None:
+        """Propose again if a layer of the row has come or gone."""
+        if self._shown != (self._image.layer, self._labels.layer):
+            self._chosen &= self._shown[0] == self._image.layer
+            self.propose()
+
+
+def image_for(
+    labels: Layer, images: Iterable[Layer], others: Sequence[Layer]
+) -> Layer | None:
+    """Return the image that labels most likely belong to; ``None`` if none fits.
+
+    It has their shape, and is the one for which they were made here; or else the one
+    whose name theirs begins with; or else one that is not among the others, with the
+    name most like theirs.
+
+    Parameters
+    ----------
+    labels
+        The labels.
+    images
+        Those to choose from.
+    others
+        Images that have labels already.
+    """
+
+    def likely(image: Layer) -> tuple[bool, int, bool, int]:
+        names = image.name.casefold(), labels.name.casefold()
+        letters = zip(*names, strict=False)
+        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], letters))
+        begins = alike if alike == len(names[0]) else 0
+        free = not any(image == other for other in others)
+        return is_made_for(labels, image), begins, free, alike
+
+    fitting = (one for one in images if _fits(one, labels))
+    return max(fitting, key=likely, default=None)
+
+
+def _fits(image: Layer, labels: Layer) -> bool:
+    return layer_shape(image) == layer_shape(labels)
 
 
 class Folders(QWidget):

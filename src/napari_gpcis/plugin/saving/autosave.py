@@ -17,6 +17,7 @@ from napari_gpcis.plugin.saving.record import Record
 from napari_gpcis.plugin.saving.recovery_file import (
     Packer,
     RecoveryFile,
+    remove_recovery,
     write_recovery,
 )
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -63,7 +64,7 @@ class Work:
         self._copy: Path | None = None
 
     def job(self) -> Job | None:
-        """Return what writes the record as it is now, even if it is empty by now.
+        """Return what writes the record as it is now, or removes its file if empty.
 
         ``None`` if nothing is to be written.
 
@@ -78,8 +79,13 @@ class Work:
             return None
         path, self._written = self.file.claim(), record.version
         labels, saved = record.labels.data, record.saved()
-        work = partial(write_recovery, path, saved, labels, record.axes, record.source)
-        work = partial(work, self._packer, self.file.closing)
+        work: Job
+        if record.empty:
+            work = partial(remove_recovery, path)
+        else:
+            pixels = labels, record.axes
+            work = partial(write_recovery, path, saved, *pixels, record.source)
+            work = partial(work, self._packer, self.file.closing)
         return partial(self._write, work, self._beside(), saved)
 
     def _write(
@@ -120,7 +126,7 @@ class Work:
 
         What was changed since it was written is written first.
         """
-        if not self.record.unsaved:
+        if not self.record.wanted:
             self.file.remove()
             return
         if self.record.version != self._written and not self.record.released:
@@ -179,7 +185,7 @@ class RecoveryWriter(QObject):
         self._connections.connect(record.accepted, self.write)
 
     def write(self) -> None:
-        """Write the record as it is now, on the thread, even if it is empty by now."""
+        """Write the record as it is now, or remove its file if empty, on the thread."""
         self._timer.stop()
         try:
             job = self.work.job()
@@ -188,6 +194,14 @@ class RecoveryWriter(QObject):
             return
         if job is not None:
             self._thread.submit(self.file, job, failed=self._on_failed)
+
+    def take_over(self, file: Path) -> None:
+        """Go on with the recovery file that the record was restored from.
+
+        It is replaced when the record is written, and goes when it is saved.
+        """
+        if not self.file.take_over(file):
+            self.write()
 
     def suspend(self) -> None:
         """Write what is pending, and release labels that are no longer in the viewer.
@@ -261,6 +275,12 @@ class Autosaver(QObject):
             == (record.image_name, record.source)
             for work in self._works
         )
+
+    def take_over(self, file: Path) -> None:
+        """Go on with the recovery file that the latest record was restored from."""
+        for record, writer in self._writers:
+            if record is self.record:
+                writer.take_over(file)
 
     @property
     def end(self) -> Callable[..., None]:

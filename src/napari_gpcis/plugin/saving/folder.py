@@ -6,11 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.imagefiles import read_array, read_label_file, whole_numbers
 from napari_gpcis.imagefiles.folder import ImageFolder
+from napari_gpcis.inference.image import check_dtype
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.saving.export import Saver
@@ -20,11 +22,10 @@ from napari_gpcis.plugin.viewer.layers import is_made_for
 from napari_gpcis.prompts import SavedAnnotation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari.components import ViewerModel
-    from napari.layers import Image
     from numpy.typing import NDArray
 
     from napari_gpcis.imagefiles.folder import FolderImage
@@ -50,6 +51,7 @@ NO_MORE = "No further image can be opened."
 NOT_NOTED = "How far the folder is could not be written: {}"
 NO_PLANE = "it has no rows and columns"
 REFUSED = "it cannot be annotated"
+NOT_SHOWN = "napari cannot show it ({})"
 OTHER_SHAPE = "{} holds labels of shape {}, the image has shape {}"
 
 
@@ -65,7 +67,7 @@ class FolderNavigator(QObject):
     """Opens the images of a folder, and saves clicks and labels beside each.
 
     An image is closed only when its work is saved. What cannot be opened is named, and
-    the next one is opened.
+    the next one is opened; where there is none, the one that was open is opened again.
 
     Parameters
     ----------
@@ -104,6 +106,7 @@ class FolderNavigator(QObject):
         self._autosaver, self._restorer = autosaver, restorer
         self._image: Image | None = None
         self._record: Record | None = None
+        self._open_before: int | None = None
         self._then: Callable[[], None] | None = None
         self._problems: list[str] = []
         self._saver = Saver(self)
@@ -149,7 +152,9 @@ class FolderNavigator(QObject):
         """
         folder = self.folder
         if folder is not None and not self.busy and 0 <= index < len(folder.images):
-            self._leave(partial(self._open, index, step))
+            self._open_before = None if self._image is None else folder.current
+            order = _order(folder, index, step, self._open_before)
+            self._leave(partial(self._open, order))
 
     def go(self, step: int) -> None:
         """Go to the next image (1) or to the one before (-1)."""
@@ -159,7 +164,10 @@ class FolderNavigator(QObject):
         index = folder.current + step
         while 0 <= index < len(folder.images) and folder.images[index].problem:
             index += step
-        self.go_to(index, step)
+        if 0 <= index < len(folder.images):
+            self.go_to(index, step)
+        elif not self.busy:
+            self.said.emit(NO_MORE)
 
     def mark(self, done: bool) -> None:
         """Mark the image as done, or not."""
@@ -236,75 +244,91 @@ class FolderNavigator(QObject):
     # Opening an image -------------------------------------------------------------
 
     def _begin(self, folder: ImageFolder) -> None:
-        self.folder, self._problems = folder, []
-        self._open(folder.current, 1)
+        self.folder, self._problems, self._open_before = folder, [], None
+        self._open(_order(folder, folder.current, 1, None))
 
-    def _open(self, index: int, step: int) -> None:
-        """Read an image and what is saved beside it, on the thread."""
+    def _open(self, order: Sequence[int]) -> None:
+        """Read an image and what is saved beside it, on the thread.
+
+        Parameters
+        ----------
+        order
+            Places of the images to try: the first that can be opened is.
+        """
         folder = self.folder
         if folder is None:
             return
-        if not 0 <= index < len(folder.images):
+        if not order:
             self.busy = False
             self.said.emit("\n".join([*self._problems, NO_MORE]))
             self._problems = []
             self.changed.emit()
             return
-        entry = folder.images[index]
+        entry = folder.images[order[0]]
         try:
-            folder.go_to(index)
+            folder.go_to(order[0])
         except OSError as error:
             self._problems.append(NOT_NOTED.format(error))
         self._set_busy(READING.format(shortened(entry.name)))
         self._thread.submit(
             "read",
             partial(_read, entry, self._controller.models),
-            partial(self._on_read, index, step),
-            partial(self._on_failed, index, step),
+            partial(self._on_read, order),
+            partial(self._on_failed, order),
         )
 
     def _on_read(
-        self, index: int, step: int, opened: Opened | None, _seconds: float
+        self, order: Sequence[int], opened: Opened | None, _seconds: float
     ) -> None:
         entry = self.entry
         if opened is None or entry is None:
             return
         self.busy = False
-        image = self._viewer.add_image(
-            opened.pixels,
-            rgb=opened.rgb,
-            name=entry.name,
-            metadata={FILE: str(entry.path)},
-        )
-        self._image = image
+        try:
+            image = self._add_image(opened, entry)
+        except Exception as error:  # napari raises what it likes of odd pixels
+            self._close_image()
+            why = NOT_SHOWN.format(str(error) or type(error).__name__)
+            self._skip(order, why)
+            return
         if opened.restored is not None:
             shown = self._restorer.show(opened.restored, image, from_file=True)
         else:
             shown = self._controller.start(image)
         if not shown:
             self._close_image()
-            self._skip(index, step, REFUSED)
+            self._skip(order, REFUSED)
             return
         entry.problem = ""
+        if self._problems and order[0] == self._open_before:
+            self._problems.append(NO_MORE)
         self.said.emit("\n".join(self._problems))
         self._problems = []
         self.changed.emit()
 
-    def _on_failed(self, index: int, step: int, error: Exception) -> None:
-        self.busy = False
-        self._skip(index, step, str(error) or type(error).__name__)
+    def _add_image(self, opened: Opened, entry: FolderImage) -> Image:
+        """Return the layer of an image that was read, in the viewer."""
+        metadata = {FILE: str(entry.path)}
+        options: dict[str, Any] = {"name": entry.name, "metadata": metadata}
+        image = self._image = Image(opened.pixels, rgb=opened.rgb, **options)
+        self._viewer.add_layer(image)
+        return image
 
-    def _skip(self, index: int, step: int, why: str) -> None:
+    def _on_failed(self, order: Sequence[int], error: Exception) -> None:
+        self.busy = False
+        self._skip(order, str(error) or type(error).__name__)
+
+    def _skip(self, order: Sequence[int], why: str) -> None:
         """Take note of why an image cannot be opened, and try the next."""
         folder = self.folder
         if folder is None:
             return
-        image = folder.images[index]
+        image = folder.images[order[0]]
         image.problem = why
         for file in (image.path, image.clicks, image.labels):
             why = why.replace(str(file), shortened(file.name))
         self._problems.append(SKIPPED.format(shortened(image.name), why))
-        self._open(index + step, step)
+        self._open(order[1:])
 
     def _set_busy(self, words: str) -> None:
         self.busy = True
@@ -315,6 +339,26 @@ class FolderNavigator(QObject):
         """Take the record of the image that is open."""
         if self._image is not None and annotation.image == self._image:
             self._record = self._autosaver.record
+
+
+def _order(
+    folder: ImageFolder, index: int, step: int, open_now: int | None
+) -> list[int]:
+    """Return which images of a folder are tried one after the other.
+
+    Parameters
+    ----------
+    folder, index, step
+        The wanted one, and whether those after it (1) or before it (-1) follow.
+    open_now
+        The one that is open, which is the last resort; without one it is those of the
+        other direction.
+    """
+    ends = {1: len(folder.images), -1: -1}
+    onward = list(range(index, ends[step], step))
+    if open_now is None:
+        return onward + list(range(index - step, ends[-step], -step))
+    return onward if open_now in onward else [*onward, open_now]
 
 
 def _read(
@@ -330,6 +374,7 @@ def _read(
     if not entry.usable:
         raise InputError(entry.problem)
     pixels, axes = read_array(entry.path)
+    check_dtype(pixels.dtype)
     pixels, rgb = as_layer(pixels, axes)
     shape = pixels.shape[:-1] if rgb else pixels.shape
     if len(shape) < 2 or min(shape) == 0:
@@ -360,13 +405,15 @@ def as_layer(pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], bool]:
     """Return pixels as an image layer has them, and whether they are RGB or RGBA.
 
     Channels that are no colours come before rows and columns, as an axis to step
-    through.
+    through. Numbers longer than napari draws are rounded to 64 bits.
 
     Parameters
     ----------
     pixels, axes
         See `read_array`.
     """
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 8:
+        pixels = pixels.astype(np.float64)
     last, count = axes[-1:], pixels.shape[-1] if pixels.ndim else 0
     if last not in ("S", "C") or pixels.ndim < 3:
         return pixels, False

@@ -152,6 +152,7 @@ class Record(QObject):
         self._classes = ClassedObjects()
         self._rejected: dict[Plane, tuple[SavedCandidate, ...]] = {}
         self._settled = self.version = 0
+        self._discarded: int | None = None
         self._drawn = False
         self._opened: set[Plane] = set()  # with an object whose mask is to come
         self.changed.connect(self._on_changed)
@@ -226,8 +227,21 @@ class Record(QObject):
         self.changed.emit()
 
     def settle(self, version: int) -> None:
-        """Take note that the work of a version was saved, or is not wanted."""
+        """Take note that the work of a version was saved."""
         self._settled = version
+
+    def discard(self) -> None:
+        """Take note that the work is not wanted, if it ends as it is now."""
+        self._discarded = self.version
+
+    def keep(self) -> None:
+        """Take note that the work is wanted: it has not ended after `discard`."""
+        self._discarded = None
+
+    @property
+    def wanted(self) -> bool:
+        """True if the work is to be left for the next time when it ends."""
+        return self.unsaved and self.version != self._discarded
 
     def settle_opened(self, unfinished: Iterable[Plane]) -> None:
         """Take note that all comes from a file, unfinished objects too.

@@ -95,9 +95,18 @@ class Recovered:
                 labels[index] = unpack(packed, self.dtype, labels[index].shape)
         return labels
 
+    @property
+    def waiting(self) -> bool:
+        """True if the file is still there, and nobody works on it by now."""
+        return self.file.is_file() and _abandoned(self.file)
+
     def discard(self) -> None:
-        """Delete the file: the work was restored, or is not wanted."""
-        _remove(self.file)
+        """Delete the file: the work is not wanted.
+
+        One that is being worked on by now stays: it was restored somewhere else.
+        """
+        if _abandoned(self.file):
+            _remove(self.file)
 
 
 class RecoveryFile:
@@ -124,6 +133,20 @@ class RecoveryFile:
             lock.acquire(timeout=0)
             self.path, self._lock = path, lock
         return self.path
+
+    def take_over(self, file: Path) -> bool:
+        """Go on with the file of a process that has ended: it stays until replaced.
+
+        Returns
+        -------
+        bool
+            ``False`` if another process works on it by now, or there is a file here.
+        """
+        lock = FileLock(_lock_of(file))
+        if self.path is not None or not _acquired(lock):
+            return False
+        self.path, self._lock = file, lock
+        return True
 
     def leave(self) -> None:
         """Leave the file to whoever wants to recover the work: it is not saved."""
@@ -226,6 +249,11 @@ def write_recovery(
             raise _GivenUpError
 
 
+def remove_recovery(file: Path, _cancelled: Callable[[], bool]) -> None:
+    """Delete a recovery file whose work is undone; it stays locked (on the thread)."""
+    file.unlink(missing_ok=True)
+
+
 def _places(
     saved: SavedAnnotation, labels: NDArray[Any], axes: tuple[int, int]
 ) -> list[Place]:
@@ -249,11 +277,18 @@ class _GivenUpError(Exception):
 def _abandoned(file: Path) -> bool:
     """Return whether no living process holds a file."""
     lock = FileLock(_lock_of(file))
+    if not _acquired(lock):
+        return False
+    lock.release()
+    return True
+
+
+def _acquired(lock: FileLock) -> bool:
+    """Acquire a lock if it is free; return whether it was."""
     try:
         lock.acquire(timeout=0)
     except (Timeout, OSError):
         return False
-    lock.release()
     return True
 
 

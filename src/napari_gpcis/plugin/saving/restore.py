@@ -125,6 +125,7 @@ class Restorer(QObject):
             if annotation is not None:
                 annotation.say_once_open(words)
             if recovered is not None:
+                self._autosaver.take_over(recovered.file)
                 show_info(found.note)  # whatever page of the widget is seen
                 self.recovered.emit(recovered)
 

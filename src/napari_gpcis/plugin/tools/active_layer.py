@@ -31,8 +31,8 @@ class ReturnToClicks(Tool):
 
     It does so after contrast, zoom or visibility were changed, or the 3-D display was
     left, if the active layer is one on which a click does nothing: an image, or the
-    clicks' own in another mode. Whoever draws in a layer, or selects points, is left
-    alone.
+    clicks' own in another mode. Whoever draws in a layer, selects points, or has hidden
+    the clicks is left alone.
 
     Parameters
     ----------
@@ -105,8 +105,10 @@ class ReturnToClicks(Tool):
     def _idle(self, annotation: Annotation, *, camera: bool) -> bool:
         """Return whether a click on the active layer would do nothing."""
         active = annotation.viewer.layers.selection.active
-        if annotation.current is None or active is None:
-            return annotation.current is not None
+        if annotation.current is None or annotation.click_layers.hidden:
+            return False
+        if active is None:
+            return True
         ours = any(layer == active for layer in annotation.click_layers.layers.values())
         looking = isinstance(active, Image) or (
             isinstance(active, Labels) and not camera
@@ -125,7 +127,7 @@ class ReturnToClicks(Tool):
         if annotation is None or not due or annotation.clicking:
             return
         if self._idle(annotation, camera=False):
-            self.controller.ready()
+            annotation.click_layers.select(annotation.viewer)
 
 
 class _Before(NamedTuple):

@@ -21,6 +21,7 @@ from napari_gpcis.plugin.annotation.jobs import (
     propagate_plane,
 )
 from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.viewer.axes import axis_name, stack_axis
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.propagation import (
@@ -63,8 +64,8 @@ class Stack:
     Attributes
     ----------
     axis
-        Axis of the image along which the next plane lies; ``None``: the last one that
-        is not displayed.
+        Axis of the image along which the next plane lies; ``None``: see
+        :func:`.stack_axis`.
     held
         Whether the axis in use stays, whatever is displayed: while a run goes on.
     """
@@ -93,12 +94,22 @@ class Stack:
         """The axis in use; where no plane is displayed, as in 3-D, the one before."""
         axes = self.axes
         if axes and not self.held:
-            self._along = self.axis if self.axis in axes else axes[-1]
+            here = self.annotation
+            default = stack_axis(here.viewer, here.image, axes)
+            self._along = self.axis if self.axis in axes else default
         return self._along
 
     def number(self, plane: Plane) -> int:
         """Return the place of a plane along the axis."""
         return plane.steps[self.along]
+
+    def name(self, plane: Plane) -> str:
+        """Return what a plane is called; with its axis, if there are several."""
+        name, image = f"Plane {self.number(plane)}", self.annotation.image
+        sizes = enumerate(layer_shape(image))
+        if sum(size > 1 and axis not in plane.axes for axis, size in sizes) < 2:
+            return name
+        return f"{name} along {axis_name(self.annotation.viewer, image, self.along)}"
 
     def beside(self, plane: Plane, direction: int) -> Plane | None:
         """Return the neighbour of a plane, ``None`` at the end of the stack."""
@@ -370,12 +381,12 @@ class Propagation(Tool):
             return
         plane = stack.beside(run.plane, run.directions[0])
         if plane is None:
-            self._turn(run, f"Plane {stack.number(run.plane)}: the stack ends.")
+            self._turn(run, f"{stack.name(run.plane)}: the stack ends.")
             return
         image, origin = stack.annotation.image, run.origin
         if stack.annotation.undo_stack.by_hand(plane, origin.label):
             reason = "the object is there already, made by hand; it is kept."
-            self._turn(run, f"Plane {stack.number(plane)}: {reason}")
+            self._turn(run, f"{stack.name(plane)}: {reason}")
             return
         job = partial(
             propagate_plane,
@@ -414,16 +425,16 @@ class Propagation(Tool):
         if run is None or self.stack is None or found is None:
             return
         before, carried = found
-        reason, number = reason_to_stop(carried, before), self.stack.number(run.plane)
+        reason, name = reason_to_stop(carried, before), self.stack.name(run.plane)
         if reason:
-            self._turn(run, f"Plane {number}: {reason}.")
+            self._turn(run, f"{name}: {reason}.")
             return
         history = run.history or (before,)
         doubt = reason_to_doubt(carried, history)
         carried = replace(carried, doubt=doubt)
         self.found.append((run.plane, replace(carried, pattern=None)))
         if doubt and not self.through_doubt:
-            self._turn(run, f"Plane {number} is in doubt: {doubt}. {_LOOK}")
+            self._turn(run, f"{name} is in doubt: {doubt}. {_LOOK}")
             return
         kept = replace(history[-1], pattern=None)  # of many planes they are large
         self._run = run._replace(history=(*history[:-1], kept, carried))

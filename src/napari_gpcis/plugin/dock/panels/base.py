@@ -11,8 +11,6 @@ from napari_gpcis.plugin.dock.pages import ANNOTATE
 from napari_gpcis.plugin.settings.shortcuts import key_of
 
 if TYPE_CHECKING:
-    from napari.layers import Image
-
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.connections import Connectable
 
@@ -67,12 +65,6 @@ class Panel(QWidget):
 
     def close_links(self) -> None:
         """Disconnect from all that outlives the widget; called once, when it closes."""
-
-
-def axis_name(image: Image, axis: int) -> str:
-    """Return the text for an axis: its number, and its name if it has one."""
-    name = str(image.axis_labels[axis])
-    return f"axis {axis}" if name.lstrip("-").isdigit() else f"axis {axis} ({name})"
 
 
 def with_key(text: str, command: str) -> str:

@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.base import explain_labels
 from napari_gpcis.plugin.dock.pages import SETTINGS
-from napari_gpcis.plugin.dock.panels.base import Panel, axis_name
+from napari_gpcis.plugin.dock.panels.base import Panel
+from napari_gpcis.plugin.viewer.axes import axis_name, channel_axis
 from napari_gpcis.plugin.viewer.channels import (
     blend,
     channel_axes,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
 
 
-AXIS_HELP = "The axis of the image along which its channels lie."
+AXIS_HELP = "The axis of the image along which its channels lie, called as its slider."
 CHANNEL_HELP = (
     "Up to three channels: one is shown grey, two red and green, three red, green and "
     "blue. The model sees the same picture."
@@ -84,6 +85,8 @@ class ChannelsPanel(Panel):
         self._connections = Connections()
         self._connections.connect(layers.selection.events.active, self._on_active)
         self._connections.connect(layers.events.removed, self._on_removed)
+        names = controller.viewer.dims.events.axis_labels
+        self._connections.connect(names, self._name_axes)
         self.show_on(controller.started, controller.stopped)
         self.show_state()
 
@@ -117,14 +120,13 @@ class ChannelsPanel(Panel):
         if image is None or not axes or image == self._image:
             return
         self._image = image
-        shape = layer_shape(image)
+        viewer = self.controller.viewer
         with QSignalBlocker(self.axis):
             self.axis.clear()
             for axis in axes:
-                text = f"{axis_name(image, axis)}: {shape[axis]} channels"
-                self.axis.addItem(text, axis)
-            least = min(axes, key=lambda axis: shape[axis])
-            self.axis.setCurrentIndex(axes.index(least))
+                self.axis.addItem("", axis)
+            self.axis.setCurrentIndex(axes.index(channel_axis(viewer, image, axes)))
+        self._name_axes()
         self._show_channels()
 
     def _lay_out(self) -> None:
@@ -149,6 +151,17 @@ class ChannelsPanel(Panel):
         self.column.addLayout(form)
         self.column.addWidget(self.use)
         self.column.addWidget(self.message)
+
+    def _name_axes(self, *_: object) -> None:
+        """Show the names of the axes, which may change."""
+        image = self._image
+        if image is None:
+            return
+        for place in range(self.axis.count()):
+            axis = self.axis.itemData(place)
+            name = axis_name(self.controller.viewer, image, axis)
+            count = layer_shape(image)[axis]
+            self.axis.setItemText(place, f"{name}: {count} channels")
 
     def _show_channels(self, *_: object) -> None:
         """List the channels of the chosen axis; at first, as many as there are."""

@@ -20,11 +20,13 @@ from qtpy.QtWidgets import (
     QTreeWidgetItem,
 )
 
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.icons import with_icon
 from napari_gpcis.plugin.dock.pages import STACK
-from napari_gpcis.plugin.dock.panels.base import Panel, axis_name, with_key
+from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.stack import Copying, Propagation
+from napari_gpcis.plugin.viewer.axes import axis_name
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
@@ -42,7 +44,7 @@ PROPAGATE_HELP = (
     "Propagate the object through the {} planes until it vanishes. Look at the planes "
     "with little agreement afterwards. Undo takes the whole run back."
 )
-AXIS_HELP = "The axis along which the next plane lies."
+AXIS_HELP = "The axis along which the next plane lies, called as its slider is."
 LIST_HELP = (
     "Planes of the last run. Agreement: how well the mask fits the neighbour's. "
     "Certainty: what agreement the model expects. Low ones, marked with \u25c0, are "
@@ -98,6 +100,7 @@ class StackPanel(Panel):
         self.message = QLabel()
         self.planes = QTreeWidget()
         self._shown: list[tuple[Plane, PlaneResult]] = []
+        self._connections = Connections()
         self._lay_out()
         self._connect()
         self.show_state()
@@ -122,8 +125,9 @@ class StackPanel(Panel):
         self.wanted.emit(bool(axes))
 
     def close_links(self) -> None:
-        """Disconnect from the preferences."""
+        """Disconnect from the preferences and the viewer."""
         self._end()
+        self._connections.end()
 
     def _lay_out(self) -> None:
         directions = ("previous", "previous and next", "next")
@@ -188,6 +192,8 @@ class StackPanel(Panel):
         controller = self.controller
         self.show_on(controller.started, controller.stopped, controller.plane_changed)
         self.show_on(self.propagation.changed)
+        names = controller.viewer.dims.events.axis_labels
+        self._connections.connect(names, self._on_news)
         self._end = follow(PREFERENCES.events.shortcuts, self._on_news, self)
 
     def _copy(self, direction: int, *_: object) -> None:
@@ -224,7 +230,8 @@ class StackPanel(Panel):
         with QSignalBlocker(self.axis):
             self.axis.clear()
             for axis in axes:
-                self.axis.addItem(f"Along {axis_name(image, axis)}", axis)
+                name = axis_name(stack.annotation.viewer, image, axis)
+                self.axis.addItem(f"Along {name}", axis)
             along = stack.along if stack.along in axes else axes[-1]  # of a run
             self.axis.setCurrentIndex(axes.index(along))
 
