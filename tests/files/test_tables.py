@@ -28,6 +28,9 @@ TABLES = {
     "old Macintosh": TEXT.replace("\n", "\r").encode(),
     "Windows": TEXT.replace("\n", "\r\n").encode(),
     "capitals and quotes": TEXT.replace("image", '"Image"').encode(),
+    "empty cells at the end": TEXT.replace("70", "70,, ").encode(),
+    "empty columns at the end": TEXT.replace("\n", ",,\n").encode(),
+    "an unnamed index first": b",image,row,col\n0,Zellkorper.tif,60,70\n",
     "empty lines": ("\n\n" + TEXT.replace("\n", "\n\n")).encode(),
 }
 
@@ -48,6 +51,9 @@ def test_tables_of_every_kind(tmp_path: Path, kind: str) -> None:
         (b"image,row\na,1\n", "must have a column 'col', got"),
         (b"image,row,col,row\na,1,2,3\n", "more than one column 'row'"),
         (b"", "must have a column 'image'"),
+        (b"image,row,col\na,1,2\na,180,5,210\n", "line 3: 4 cells for 3 columns"),
+        (b"image,row,col,,\na,180,5,210,\n", "line 2: 4 cells for 3 columns"),
+        (b"sep=;\nimage;row;col\na;b;1;2\n", "line 3: 4 cells for 3 columns"),
         (b'image,row,col\n"a,1,2\n' + b"x" * 200_000, "line"),
         (b"image,row,col\n\x81\x8d,1,2\n", "is no text"),
         (b"PK\x03\x04\x14\x00\x06\x00", "null byte|is no text"),

@@ -81,7 +81,8 @@ def read_table(path: Path, needed: Sequence[str], role: str = "table") -> Table:
     Raises
     ------
     InputError
-        If it is no text, lacks a column, names one twice, or is damaged.
+        If it is no text, lacks a column, names one twice, has a row with more cells
+        than columns, or is damaged. Empty cells at the end of a row do not count.
     OSError
         If it cannot be read.
     """
@@ -105,15 +106,37 @@ def read_table(path: Path, needed: Sequence[str], role: str = "table") -> Table:
                 names = [name.lower() for name in stripped]
                 _check_names(names, needed, f"{role} {path}")
                 continue
-            padded = stripped + [""] * (len(names) - len(stripped))
-            row = dict(zip(names, padded, strict=False))
-            rows.append(Row(reader.line_num + skipped, row))
+            line = reader.line_num + skipped
+            row = _row(stripped, names, f"{role} {path}, line {line}")
+            rows.append(Row(line, row))
     except csv.Error as error:
         msg = f"{role} {path}, line {reader.line_num + skipped}: {error}"
         raise InputError(msg) from error
     if names is None:
         _check_names([], needed, f"{role} {path}")
     return Table(rows, delimiter)
+
+
+def _row(cells: list[str], names: list[str], role: str) -> dict[str, str]:
+    """Return the cells of a row by column, or raise `InputError` if there are more.
+
+    A surplus comes from a separator inside a cell without quotes, such as a decimal
+    comma: from there on all cells would stand in wrong columns.
+    """
+    columns, filled = _count(names), _count(cells)
+    if filled > columns:
+        msg = (
+            f"{role}: {filled} cells for {columns} columns; a cell that holds the "
+            'separator needs quotes ("...")'
+        )
+        raise InputError(msg)
+    padded = cells + [""] * (len(names) - len(cells))
+    return dict(zip(names, padded, strict=False))
+
+
+def _count(cells: list[str]) -> int:
+    """Return the number of cells without the empty ones at the end."""
+    return max((place for place, cell in enumerate(cells, 1) if cell), default=0)
 
 
 def _check_names(names: list[str], needed: Sequence[str], role: str) -> None:
