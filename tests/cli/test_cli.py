@@ -18,6 +18,7 @@ from tifffile import imwrite as write_tiff
 from napari_gpcis import Segmenter, Session, Tidy
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
+from napari_gpcis.imagefiles import read_label_file, write_zarr
 from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
@@ -289,6 +290,102 @@ def test_the_image_is_never_the_output(
 
 
 @pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--prompts", "cells.tif"], "prompts cells.tif is the image itself"),
+        (["--prompts", "labels.tif"], "prompts labels.tif is the output itself"),
+        (
+            ["--labels", "old.tif", "--prompts", "old.tif"],
+            "prompts old.tif is the label image of --labels itself",
+        ),
+        (
+            ["--alternatives", "--prompts", "labels-object1-alternative1.tif"],
+            "alternative1.tif is the file of --prompts itself",
+        ),
+        (
+            ["--alternatives", "--labels", "labels-object1-alternative1.tif"],
+            "alternative1.tif is the label image of --labels itself",
+        ),
+        (["-o", "planes.tif", "--labels", "planes.tif", "--plane", "1"], "one plane"),
+        (["-o", "folder.tif"], "output folder.tif is a folder"),
+        (["--prompts", "folder"], "prompts folder is a folder"),
+        (["--prompts", "nowhere/p.json"], "p.json: the folder nowhere does not exist"),
+    ],
+)
+def test_no_file_of_the_command_replaces_another(
+    image: Path,
+    output: Path,
+    model: str,
+    more: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = image.parent
+    monkeypatch.chdir(folder)
+    for name in ("old.tif", "labels-object1-alternative1.tif"):
+        write_tiff(folder / name, disk(60, 80).astype(np.uint8))
+    write_tiff(folder / "planes.tif", np.zeros((2, 90, 120), np.uint8))
+    (folder / "folder.tif").mkdir()
+    (folder / "folder").mkdir()
+    before = {
+        path: path.read_bytes() for path in folder.glob("*.tif") if path.is_file()
+    }
+    assert segment(image, output, model, "--overwrite", *more) == 2
+    assert told in complaint(capsys)
+    assert before == {path: path.read_bytes() for path in before}
+    assert not output.exists()
+
+
+def test_the_model_is_not_replaced_by_clicks(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment(image, output, model, "--overwrite", "--prompts", model) == 2
+    assert "is the model itself" in complaint(capsys)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("labels", "is the group of all labels: name one"),
+        ("labels/cells/0", "cells; labels go to"),
+        ("0", "is a part of"),
+        ("", "is the image itself"),
+    ],
+)
+@pytest.mark.parametrize("labels_first", [False, True])
+def test_no_part_of_an_ome_zarr_image_is_replaced(
+    tmp_path: Path,
+    model: str,
+    name: str,
+    told: str,
+    labels_first: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image = tmp_path / "image.zarr"
+    write_zarr(image, 150 * disk(30, 30).astype(np.uint8))
+    cells = image / "labels" / "cells"
+    if labels_first or "cells" in name:
+        assert segment(image, cells, model) == 0
+        assert segment(image, cells, model, "--overwrite") == 0
+    capsys.readouterr()
+    before = {p: p.read_bytes() for p in image.rglob("*") if p.is_file()}
+    assert segment(image, image / name, model, "--overwrite") == 2
+    assert told in complaint(capsys)
+    assert before == {p: p.read_bytes() for p in image.rglob("*") if p.is_file()}
+
+
+def test_labels_may_be_continued_in_their_file(
+    image: Path, output: Path, model: str
+) -> None:
+    write_tiff(output, 3 * disk(60, 80).astype(np.uint8))
+    assert segment(image, output, model, "--labels", str(output), "--overwrite") == 0
+    assert read_tiff(output)[60, 80] == 3
+    assert read_tiff(output)[30, 30] == 4
+
+
+@pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--click", "500,1"], "500"),
@@ -425,6 +522,27 @@ def test_objects_are_exported_by_the_ending(
     ):
         assert main(["export", *words]) == 2
         assert message in complaint(capsys)
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("image.zarr", "is the folder of the label image"),
+        ("image.zarr/labels/cells", "must end in"),
+        ("cells.csv", "is a folder"),
+    ],
+)
+def test_an_export_replaces_no_image_around_its_labels(
+    tmp_path: Path, output: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "image.zarr" / "labels" / "cells"
+    (tmp_path / "cells.csv").mkdir()
+    write_zarr(labels.parent.parent, np.zeros((90, 120), np.uint8))
+    write_zarr(labels, disk(30, 30).astype(np.uint8))
+    words = ["export", str(labels), "-o", str(tmp_path / output), "--overwrite"]
+    assert main(words) == 2
+    assert told in complaint(capsys)
+    assert read_label_file(labels)[0].any()
 
 
 def test_plane_outside_the_stack(

@@ -59,12 +59,20 @@ def test_examples_of_another_image(files):
         (("--only", "4"), "got 4"),
         (("--least", "3"), "least"),
         (("--of", "nowhere.png"), "nowhere.png does not exist"),
-        (("--prompts", "cells.png"), "cells.png"),
+        (("--prompts", "cells.png"), "prompts cells.png is the image itself"),
+        (("--prompts", "one.png"), "is the label image of --examples itself"),
+        (("--prompts", "found.png"), "is the output itself"),
+        (("--prompts", "nowhere/p.json"), "the folder nowhere does not exist"),
+        (("--of", "other.png", "-o", "other.png"), "is the image of --of itself"),
+        (("--of", "other.png", "-o", "one.png"), "is the label image of --examples"),
     ],
 )
 def test_mistakes_are_one_line(files, capsys, monkeypatch, more, told):
     monkeypatch.chdir(files)
-    assert find(files, "cells.png", *more) == 2
+    imwrite(files / "other.png", IMAGE)
+    before = {path: path.read_bytes() for path in files.iterdir()}
+    assert find(files, "cells.png", "--overwrite", *more) == 2
+    assert before == {path: path.read_bytes() for path in files.iterdir()}
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert told in lines[0]

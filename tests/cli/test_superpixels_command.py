@@ -111,6 +111,22 @@ def test_files_are_not_replaced_without_a_word(images, tmp_path, capsys):
     assert "is the image itself" in capsys.readouterr().err
 
 
+def test_ome_zarr_is_no_folder_of_results(images, tmp_path, capsys):
+    out = tmp_path / "out.zarr"
+    words = ["superpixels", images[0], "-n", "9", "-o", str(out)]
+    assert main(words) == 0
+    before = sorted(out.rglob("*"))
+    assert main(words) == 2
+    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+    assert sorted(out.rglob("*")) == before
+    assert main(["superpixels", *images, "-o", str(out)]) == 2
+    assert "must be a folder for 2 images" in capsys.readouterr().err
+    (out / "labels").mkdir()
+    assert main([*words[:-1], str(out / "labels"), "--overwrite"]) == 2
+    assert "is the group of all labels" in capsys.readouterr().err
+
+
 def test_outputs_do_not_meet(images, tmp_path, capsys):
     twin = tmp_path / "more"
     twin.mkdir()

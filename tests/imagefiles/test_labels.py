@@ -10,7 +10,12 @@ from PIL import Image
 from tifffile import imwrite
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.imagefiles import read_image, read_labels, split_labels
+from napari_gpcis.imagefiles import (
+    read_image,
+    read_label_file,
+    read_labels,
+    split_labels,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,6 +142,20 @@ def test_splitting_replaces_nothing_unasked(stack: Path) -> None:
     assert not (stack / "my" / "well_01_labels.tif").exists()
     written = split_labels(stack / "my.labels.tif", images, overwrite=True)
     assert read_labels(written[1]).max() == 20
+
+
+def test_splitting_never_replaces_the_labels_or_an_image(stack: Path) -> None:
+    images = sorted((stack / "my").glob("*.tif"))
+    labels = stack / "my" / "well_01_labels.tif"
+    (stack / "my.labels.tif").rename(labels)
+    with pytest.raises(InputError, match=r"labels\.tif is the label image itself"):
+        split_labels(labels, images, overwrite=True)
+    other = stack / "well_02_labels.tif"
+    imwrite(other, LABELS)
+    with pytest.raises(InputError, match="is one of the images itself"):
+        split_labels(labels, [*images[1:], other], stack, overwrite=True)
+    assert read_label_file(labels)[0].shape == (3, 40, 50)
+    np.testing.assert_array_equal(read_labels(other), LABELS)
 
 
 def test_what_cannot_be_split_is_told(stack: Path) -> None:

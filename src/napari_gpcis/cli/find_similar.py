@@ -10,7 +10,7 @@ from napari_gpcis.cli.segment import (
     add_image_arguments,
     add_tidy_arguments,
     check_channels,
-    check_free,
+    check_outputs,
     integers,
     open_session,
     tell_orientation,
@@ -98,16 +98,14 @@ def find_similar(arguments: argparse.Namespace) -> int:
         If an argument cannot be used.
     """
     from napari_gpcis.geometry import scan
-    from napari_gpcis.imagefiles import (
-        check_output,
-        read_image,
-        read_labels,
-        write_labels,
-    )
+    from napari_gpcis.imagefiles import read_image, read_labels, write_labels
 
-    check_output(arguments.output)
-    for path in filter(None, (arguments.output, arguments.prompts)):
-        check_free(path, arguments)
+    images = {"the image": arguments.image, "the image of --of": arguments.of}
+    examples_file = {"the label image of --examples": arguments.examples}
+    if arguments.of:  # the output has none of the examples
+        check_outputs(arguments, {**images, **examples_file}, {})
+    else:
+        check_outputs(arguments, images, examples_file)
     image = read_image(arguments.image, arguments.plane)
     check_channels(image, arguments.channels)
     labels = read_labels(arguments.examples, arguments.plane)

@@ -91,16 +91,12 @@ def _split(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     """Write the objects of a label image in the form of the ending."""
-    from napari_gpcis.imagefiles import read_label_file, whole_numbers
+    from napari_gpcis.imagefiles import check_free, read_label_file, whole_numbers
 
     output = arguments.output
     write = _writer(output, arguments)
-    if output.exists() and not arguments.overwrite:
-        msg = f"output {output} exists; --overwrite replaces it"
-        raise InputError(msg)
-    if not output.parent.is_dir():
-        msg = f"output {output}: the folder {output.parent} does not exist"
-        raise InputError(msg)
+    kept = {"the label image": arguments.labels}
+    check_free(output, kept, "output", overwrite=arguments.overwrite)
     array, axes = read_label_file(arguments.labels)
     labels = whole_numbers(array, f"labels {arguments.labels}")
     write(output, labels, _calibration(labels.ndim, axes, arguments))
@@ -135,9 +131,6 @@ def _writer(output: Path, arguments: argparse.Namespace) -> Callable[..., None]:
     found = writers.get(output.suffix.lower())
     if found is None:
         msg = f"output {output} must end in {', '.join(writers)}"
-        raise InputError(msg)
-    if arguments.labels.resolve() == output.resolve():
-        msg = f"output {output} is the label image itself"
         raise InputError(msg)
     return found
 

@@ -11,7 +11,7 @@ from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tqdm import tqdm
 
@@ -94,16 +94,18 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     An object that cannot be made costs itself only; then the status is 1.
     """
     from napari_gpcis.imagefiles import (
-        check_output,
+        check_free,
         read_image,
         read_labels,
         write_labels,
     )
 
     objects = _checked_objects(arguments.objects)
-    check_output(arguments.output)
-    for path in filter(None, (arguments.output, arguments.prompts)):
-        check_free(path, arguments)
+    kept = check_outputs(
+        arguments,
+        {"the image": arguments.image},
+        {"the label image of --labels": arguments.labels},
+    )
     image = read_image(arguments.image, arguments.plane)
     check_channels(image, arguments.channels)
     labels = arguments.labels and read_labels(arguments.labels, arguments.plane)
@@ -123,7 +125,7 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     if not made:
         raise InputError("; ".join(problems))
     for path in others:
-        check_free(path, arguments)
+        check_free(path, kept, "output", overwrite=arguments.overwrite)
     write_labels(arguments.output, session.labels, source=arguments.image)
     for path, mask in others.items():
         write_labels(path, mask.astype("int32"), source=arguments.image)
@@ -232,15 +234,55 @@ def check_channels(image: Any, channels: Sequence[int] | None) -> None:
         raise InputError(msg)
 
 
-def check_free(path: Path, arguments: argparse.Namespace) -> None:
-    """Raise `InputError` if writing would destroy a file that is to be kept."""
-    image = arguments.image
-    if path.exists() and image.exists() and path.samefile(image):
-        msg = f"output {path} is the image itself"
-        raise InputError(msg)
-    if path.exists() and not arguments.overwrite:
-        msg = f"output {path} exists; --overwrite replaces it"
-        raise InputError(msg)
+def check_outputs(
+    arguments: argparse.Namespace,
+    images: Mapping[str, Path | None],
+    labels: Mapping[str, Path | None],
+) -> dict[str, Path | None]:
+    """Check the label image and the file of clicks before anything is read.
+
+    Parameters
+    ----------
+    arguments
+        Of a command with ``--output``, ``--prompts``, ``--model`` and ``--overwrite``.
+    images
+        Files that are read, by what errors call them.
+    labels
+        Label images whose objects are in the output as well, which may therefore take
+        their place, unless that has other planes too.
+
+    Returns
+    -------
+    dict of str to Path
+        All that no further file may replace, both outputs included.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written, or another would be lost by it.
+    """
+    from napari_gpcis.imagefiles import (
+        check_free,
+        check_output,
+        is_same_file,
+        read_label_file,
+    )
+
+    output, overwrite = arguments.output, arguments.overwrite
+    check_output(output)
+    check_free(output, images, "output", overwrite=overwrite)
+    for name, file in labels.items():
+        if file is None or not arguments.plane or not is_same_file(output, file):
+            continue
+        if read_label_file(file)[0].ndim > 2:
+            msg = f"output {output} would replace {name} with one plane of it"
+            raise InputError(msg)
+    model = Path(arguments.model)
+    kept = {**images, **labels, "the output": output}
+    kept["the model"] = model if model.is_file() else None
+    if arguments.prompts:
+        check_free(arguments.prompts, kept, "prompts", overwrite=overwrite)
+    return {**kept, "the file of --prompts": arguments.prompts}
 
 
 def segment_many(arguments: argparse.Namespace) -> int:

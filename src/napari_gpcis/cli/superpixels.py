@@ -81,8 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
     InputError
         If an argument, or the only image, cannot be used.
     """
+    from napari_gpcis.imagefiles import is_zarr
+
     images: list[Path] = arguments.images
-    if len(images) == 1 and not arguments.output.is_dir():
+    folder = arguments.output.is_dir() and not is_zarr(arguments.output)
+    if len(images) == 1 and not folder:
         print(_divide(images[0], arguments.output, arguments))
         return 0
     outputs = _outputs(images, arguments)
@@ -114,16 +117,16 @@ def _divide_many(
 
 def _divide(image: Path, output: Path, arguments: argparse.Namespace) -> str:
     """Divide one image and write its labels; return what to tell of it."""
-    from napari_gpcis.imagefiles import check_output, read_image, write_labels
+    from napari_gpcis.imagefiles import (
+        check_free,
+        check_output,
+        read_image,
+        write_labels,
+    )
     from napari_gpcis.superpixels import superpixels
 
     check_output(output)
-    if output.exists() and image.exists() and output.samefile(image):
-        msg = f"output {output} is the image itself"
-        raise InputError(msg)
-    if output.exists() and not arguments.overwrite:
-        msg = f"output {output} exists; --overwrite replaces it"
-        raise InputError(msg)
+    check_free(output, {"the image": image}, "output", overwrite=arguments.overwrite)
     pixels = read_image(image, arguments.plane)
     check_channels(pixels, arguments.channels)
     labels = superpixels(
@@ -140,8 +143,10 @@ def _divide(image: Path, output: Path, arguments: argparse.Namespace) -> str:
 
 def _outputs(images: Sequence[Path], arguments: argparse.Namespace) -> list[Path]:
     """Return the file for each image, or raise `InputError` if two would meet."""
+    from napari_gpcis.imagefiles import is_zarr
+
     folder: Path = arguments.output
-    if folder.suffix and not folder.is_dir():
+    if is_zarr(folder) or (folder.suffix and not folder.is_dir()):
         msg = f"output {folder} must be a folder for {len(images)} images"
         raise InputError(msg)
     names = [_stem(image) for image in images]

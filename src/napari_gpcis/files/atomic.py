@@ -30,7 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the disk refuses (no folder, no permission, no space).
+        If the disk refuses (no folder, no permission, no space). It names `path`, not
+        the temporary file.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
@@ -38,9 +39,11 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -8,6 +8,12 @@ from napari_gpcis.imagefiles.ome_zarr import (
     label_groups,
     write_zarr,
 )
+from napari_gpcis.imagefiles.outputs import (
+    WRITABLE,
+    check_free,
+    check_output,
+    is_same_file,
+)
 from napari_gpcis.imagefiles.pictures import exif_orientation
 from napari_gpcis.imagefiles.reading import (
     PICTURES,
@@ -17,7 +23,7 @@ from napari_gpcis.imagefiles.reading import (
     read_image,
 )
 from napari_gpcis.imagefiles.splitting import split_labels
-from napari_gpcis.imagefiles.writing import WRITABLE, check_output, write_labels
+from napari_gpcis.imagefiles.writing import write_labels
 
 __all__ = [
     "PICTURES",
@@ -25,9 +31,11 @@ __all__ = [
     "TIFF",
     "WRITABLE",
     "ZarrAxes",
+    "check_free",
     "check_output",
     "exif_orientation",
     "is_pickled",
+    "is_same_file",
     "is_zarr",
     "label_groups",
     "read_array",

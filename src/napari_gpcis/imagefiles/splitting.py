@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import common_folder
 from napari_gpcis.imagefiles.labels import read_label_file, whole_numbers
+from napari_gpcis.imagefiles.outputs import check_kept, check_output
 from napari_gpcis.imagefiles.reading import read_array
-from napari_gpcis.imagefiles.writing import check_output, write_labels
+from napari_gpcis.imagefiles.writing import write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,8 +70,12 @@ def split_labels(
         )
         raise InputError(msg)
     targets = _targets(files, output, ending)
+    own = {file.resolve(): file for file in files}
     for path, plane, target in zip(files, stack, targets, strict=True):
         _check_size(path, plane)
+        image = own.get(target.resolve())
+        kept = {"the label image": labels, "one of the images": image}
+        check_kept(target, kept, "output")
         _check_target(target, plane, overwrite=overwrite)
     for plane, target in zip(stack, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,22 +9,19 @@ import numpy as np
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.imagefiles.ome_zarr import (
-    LABELS,
-    ZARR,
     ZarrAxes,
     is_zarr,
     write_zarr,
     zarr_axes,
     zarr_version,
 )
-from napari_gpcis.imagefiles.reading import TIFF, check_suffix
+from napari_gpcis.imagefiles.outputs import check_output
+from napari_gpcis.imagefiles.reading import TIFF
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-WRITABLE = (*TIFF, ".png", ".npy", ZARR)
 
 
 def write_labels(path: Path, labels: NDArray[Any], source: Path | None = None) -> None:
@@ -65,17 +62,6 @@ def write_labels(path: Path, labels: NDArray[Any], source: Path | None = None) -
             np.save(temporary, labels.astype(np.int32))
         else:
             _write_picture(temporary, labels.astype(np.uint16 if small else np.uint32))
-
-
-def check_output(path: Path) -> None:
-    """Raise `InputError` unless labels can be written to a file of this name."""
-    check_suffix(path, WRITABLE, "output")
-    folder = path.parent
-    if folder.name == LABELS and is_zarr(folder):
-        folder = folder.parent  # the group of labels is made with the first of them
-    if not folder.is_dir():
-        msg = f"output {path}: the folder {folder} does not exist"
-        raise InputError(msg)
 
 
 def _write_picture(path: Path, labels: NDArray[Any]) -> None:
