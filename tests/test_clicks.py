@@ -42,6 +42,18 @@ def test_coordinates_must_be_finite_numbers(name: str, bad: object) -> None:
         Click(**coordinates)
 
 
+@pytest.mark.parametrize("bad", ["0", "false", "-", "1", "", None, 2, math.nan])
+def test_the_sign_must_be_a_truth_value(bad: object) -> None:
+    with pytest.raises(InputError, match="positive must be True or False, got"):
+        Click(1, 2, bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("one", [True, 1, 1.0, np.bool_(True), np.int64(1)])
+def test_signs_of_tables_of_numbers(one: object) -> None:
+    assert Click(1, 2, one).positive is True  # type: ignore[arg-type]
+    assert Click(1, 2, type(one)(0)).positive is False  # type: ignore[call-arg]
+
+
 def test_click_is_plain_and_immutable() -> None:
     click = Click(np.float32(3.5), np.int64(4), np.bool_(False))
     assert click == Click(3.5, 4.0, positive=False)

@@ -38,6 +38,12 @@ def full(found: PlaneResult, shape: tuple[int, int]) -> np.ndarray:
     return mask
 
 
+def test_a_mask_of_another_shape_is_refused() -> None:
+    plane = np.zeros((40, 50), np.uint8)
+    with pytest.raises(InputError, match=r"image's shape \(40, 50\), got \(20, 25\)"):
+        list(follow(BrightSegmenter(), plane, np.ones((20, 25), bool), [plane]))
+
+
 def test_a_round_object_gets_one_click_in_its_middle() -> None:
     rows, cols = np.indices((40, 50))
     clicks = inner_clicks((rows - 20) ** 2 + (cols - 31) ** 2 <= 100, corner=(5, 7))

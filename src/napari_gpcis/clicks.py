@@ -27,12 +27,13 @@ class Click:
         Position in data pixels; pixel centres lie at integers, so pixel
         ``(3, 7)`` spans rows 2.5 to 3.5 and columns 6.5 to 7.5.
     positive
-        ``True`` on the object, ``False`` on what must not belong to it.
+        ``True`` (or 1) on the object, ``False`` (or 0) on what must not belong to it.
 
     Raises
     ------
     InputError
-        If a coordinate is not a finite real number.
+        If a coordinate is not a finite real number, or `positive` is no truth value:
+        text of a table, such as ``"0"``, would be true.
 
     Examples
     --------
@@ -56,6 +57,9 @@ class Click:
                 msg = f"{name} of a click must be a finite number, got {value!r}"
                 raise InputError(msg)
             object.__setattr__(self, name, number)
+        if isinstance(self.positive, str) or self.positive not in (0, 1):
+            msg = f"positive must be True or False, got {self.positive!r}"
+            raise InputError(msg)
         object.__setattr__(self, "positive", bool(self.positive))
 
     @property

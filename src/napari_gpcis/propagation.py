@@ -36,6 +36,7 @@ from napari_gpcis.geometry import (
     slices,
     union,
 )
+from napari_gpcis.inference.start_mask import mask_of_image
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.next_click import expected_agreement
 from napari_gpcis.session.saved import SavedObject
@@ -304,7 +305,8 @@ def follow(
     InputError
         If the mask is empty or does not fit, or a plane cannot be used.
     """
-    history = [begin(segmenter.prepare(first), mask, (0, 0))]
+    prepared = segmenter.prepare(first)
+    history = [begin(prepared, mask_of_image(mask, prepared.shape), (0, 0))]
     for plane in planes:
         if cancelled is not None and cancelled():
             return

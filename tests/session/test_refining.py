@@ -201,9 +201,10 @@ def test_with_clicks_the_network_predicts_from_the_mask(session, model):
     ("mask", "message"),
     [
         (np.zeros(SHAPE, bool), "at least one pixel"),
-        (np.ones((70, 80), bool), "must lie inside the image"),
+        (np.ones((70, 80), bool), "must have the image's shape"),
+        (np.ones((3, 4), bool), r"must have the image's shape .*, got \(3, 4\)"),
         (np.ones(SHAPE), "booleans or integers"),
-        (np.ones((2, *SHAPE), bool), "2-D array"),
+        (np.ones((2, *SHAPE), bool), "must have the image's shape"),
     ],
 )
 def test_masks_that_cannot_begin_an_object(session, mask, message):

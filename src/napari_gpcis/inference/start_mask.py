@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -131,6 +131,28 @@ def make_start_mask(
     part.flags.writeable = False
     clicks = (inner_click(part, box[:2]),) if place_click else ()
     return StartMask(shape, box, part, clicks, label)
+
+
+def mask_of_image(mask: ArrayLike, shape: tuple[int, int]) -> NDArray[Any]:
+    """Return a mask as an array; a part of the image would lie at a wrong place.
+
+    Parameters
+    ----------
+    mask
+        Shape (H, W).
+    shape
+        Height and width of the image.
+
+    Raises
+    ------
+    InputError
+        If the mask has another shape.
+    """
+    array = np.asarray(mask)
+    if array.shape != tuple(shape):
+        msg = f"mask must have the image's shape {shape}, got {array.shape}"
+        raise InputError(msg)
+    return array
 
 
 def chosen_mask(prediction: Prediction, label: int | None = None) -> StartMask:

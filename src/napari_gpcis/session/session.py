@@ -13,7 +13,7 @@ from napari_gpcis.alternatives.selection import LIMIT, select
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
-from napari_gpcis.inference.start_mask import make_start_mask
+from napari_gpcis.inference.start_mask import make_start_mask, mask_of_image
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.session.current import CurrentObject, Prompts
@@ -355,7 +355,7 @@ class Session:
             If the current object has clicks, the mask is empty or does not fit the
             image, or a click lies outside.
         """
-        self.push_mask(mask, clicks)
+        self.push_mask(mask_of_image(mask, self.shape), clicks)
         return self._complete()
 
     def refine(self, label: int) -> Prediction | None:
