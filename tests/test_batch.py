@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +18,14 @@ from PIL import Image
 from tifffile import imread, imwrite
 
 from napari_gpcis import Click, Segmenter, Session
-from napari_gpcis.batch import Settings, Task, read_clicks, segment_images, workers
+from napari_gpcis.batch import (
+    Settings,
+    Task,
+    read_clicks,
+    run,
+    segment_images,
+    workers,
+)
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
 from napari_gpcis.errors import InputError
@@ -337,6 +348,63 @@ def test_an_object_that_cannot_be_made_costs_itself(
     assert "1 images segmented" in shown.out
     labels = imread(output / "a.tif")
     assert (labels[20, 20], labels[50, 50]) == (1, 4)
+
+
+def test_an_interrupted_batch_tells_what_is_done(
+    table: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = run.segment_image
+
+    def interrupted(segmenter: Segmenter, task: Task, *more: Any) -> Path:
+        if task.image.name == "b.tif":
+            raise KeyboardInterrupt
+        return done(segmenter, task, *more)
+
+    monkeypatch.setattr(run, "segment_image", interrupted)
+    words = ["segment", "--clicks", str(table), "-o", str(tmp_path / "out")]
+    words += ["--model", str(model), "--device", "cpu"]
+    assert main(words) == 130
+    shown = capsys.readouterr()
+    assert shown.out.startswith("1 images segmented into")
+    assert "missing.tif: " in shown.err
+    assert shown.err.endswith("interrupted; the same command goes on from here\n")
+    assert main([*words, "--overwrite"]) == 130
+    assert "command without --overwrite goes on" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no process groups")
+def test_control_c_ends_all_processes_of_a_batch(model: Path, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
+    lines = ["image,row,col"]
+    for number in range(200):
+        imwrite(tmp_path / f"{number}.tif", image)
+        lines += [f"{number}.tif,{place},{place}" for place in range(20, 180, 40)]
+    (tmp_path / "clicks.csv").write_text("\n".join(lines))
+    words = ["segment", "--clicks", str(tmp_path / "clicks.csv"), "--jobs", "2"]
+    words += ["-o", str(tmp_path / "out"), "--model", str(model), "--device", "cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "napari_gpcis", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        until = time.monotonic() + 120
+        while not list(tmp_path.glob("out/?*.tif")) and time.monotonic() < until:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert err.endswith("interrupted; the same command goes on from here\n")
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert 0 < len(written) < 100
+    assert all(name[0] != "." for name in written)
+    assert out.startswith(f"{len(written)} images segmented into")
 
 
 def test_options_that_need_one_image(

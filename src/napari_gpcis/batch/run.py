@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import as_completed
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_gpcis.batch.workers import WorkerPool
+from napari_gpcis.batch.workers import WorkerPool, interrupts_ignored
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.files import common_folder
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
+    from concurrent.futures import Future
 
     from napari_gpcis.batch.clicks_table import Task
     from napari_gpcis.inference.segmenter import Segmenter
@@ -143,7 +145,9 @@ def segment_images(
         Address of the scheduler of a dask cluster, whose workers do it instead. They
         must find images, output and model file under the same paths.
     report
-        Called with what came of it so far after each image.
+        Called with what came of it so far after each image; after an interruption
+        (Control-C) also for the images that other processes had begun, which are
+        finished. The others are not begun, and `KeyboardInterrupt` goes on.
 
     Raises
     ------
@@ -169,14 +173,15 @@ def segment_images(
         else:
             summary.skipped.append(task.image)
     report(summary)
-    for task, outcome in _outcomes(waiting, settings, WorkerPool(jobs, cluster)):
-        if outcome.problem is None:
-            summary.done.append(task.image)
-        else:
-            summary.failed[task.image] = outcome.problem
-        if outcome.left_out:
-            summary.left_out[task.image] = outcome.left_out
-        report(summary)
+    with closing(_outcomes(waiting, settings, WorkerPool(jobs, cluster))) as outcomes:
+        for task, outcome in outcomes:
+            if outcome.problem is None:
+                summary.done.append(task.image)
+            else:
+                summary.failed[task.image] = outcome.problem
+            if outcome.left_out:
+                summary.left_out[task.image] = outcome.left_out
+            report(summary)
     return summary
 
 
@@ -269,24 +274,37 @@ def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
 
 def _outcomes(
     tasks: Sequence[Task], settings: Settings, workers: WorkerPool
-) -> Iterator[tuple[Task, _Outcome]]:
+) -> Generator[tuple[Task, _Outcome]]:
     """Yield each task as it ends, with what went wrong."""
     attempt = partial(_attempt, settings=settings.anywhere())
     if workers.in_process(len(tasks)):
         for task in tasks:
             yield task, attempt(task)
         return
+    futures: dict[Future[_Outcome], Task] = {}
     with workers.executor(len(tasks)) as pool:
-        futures = {
-            pool.submit(attempt, replace(task, image=task.image.absolute())): task
-            for task in tasks
-        }
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is not None:
-                yield futures[future], _Outcome(f"its process ended: {error}")
-            else:
-                yield futures[future], future.result()
+        try:
+            with interrupts_ignored():  # by the processes that begin
+                for task in tasks:
+                    wanted = replace(task, image=task.image.absolute())
+                    futures[pool.submit(attempt, wanted)] = task
+            for future in as_completed(futures):
+                yield futures.pop(future), _outcome(future)
+        except BaseException as error:
+            for future in futures:
+                future.cancel()
+            if isinstance(error, KeyboardInterrupt):
+                pool.shutdown()  # images in work are finished
+                for future, task in futures.items():
+                    if not future.cancelled():
+                        yield task, _outcome(future)
+            raise
+
+
+def _outcome(future: Future[_Outcome]) -> _Outcome:
+    """Return the outcome of a task that has ended."""
+    error = future.exception()
+    return _Outcome(f"its process ended: {error}") if error else future.result()
 
 
 def _attempt(task: Task, settings: Settings) -> _Outcome:

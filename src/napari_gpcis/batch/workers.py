@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_gpcis.errors import InputError
@@ -51,7 +53,7 @@ class WorkerPool(NamedTuple):
             return
         context = get_context("spawn")  # a forked PyTorch may hang
         with ProcessPoolExecutor(
-            min(self.jobs, most), context, _use_one_thread
+            min(self.jobs, most), context, _prepare_process
         ) as pool:
             yield pool
 
@@ -74,10 +76,27 @@ def _dask_executor(address: str) -> Iterator[Executor]:
         yield client.get_executor(pure=False)
 
 
-def _use_one_thread() -> None:
-    """Limit PyTorch to one core: the processes share them."""
+@contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Ignore Control-C for a moment: processes that begin now inherit it.
+
+    The terminal sends it to all of them; the first process alone decides what ends.
+    """
+    if current_thread() is not main_thread():  # which alone gets it
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _prepare_process() -> None:
+    """Limit PyTorch to one core, since the processes share them; ignore Control-C."""
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

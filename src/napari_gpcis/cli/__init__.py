@@ -10,7 +10,7 @@ from napari_gpcis import __version__
 from napari_gpcis.cli.find_similar import add_find_similar_command
 from napari_gpcis.cli.labels import add_label_commands
 from napari_gpcis.cli.models import add_model_commands
-from napari_gpcis.cli.segment import add_segment_command
+from napari_gpcis.cli.segment import INTERRUPTED, add_segment_command
 from napari_gpcis.cli.superpixels import add_superpixels_command
 from napari_gpcis.errors import GPCISError, InputError
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0; 1 if some of many images could not be segmented; 2 after one line on
-        standard error that says what is wrong.
+        standard error that says what is wrong; 130 after Control-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["demo"]:  # has its own options
@@ -49,6 +49,9 @@ def _run(command: Any, arguments: Any) -> int:
         message = " ".join(str(error).split())
         print(f"napari-gpcis: {message}", file=sys.stderr)
         return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("napari-gpcis: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _demo(arguments: list[str]) -> int:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_COLOURS = 4
 """Images with more on their last axis are stacks, or need ``--channels``."""
 SOME_FAILED = 1
+INTERRUPTED = 130
+"""Status after Control-C, as shells have it."""
 _ONE_IMAGE_ONLY = ("objects", "labels", "prompts", "alternatives", "choices")
 _OPTIONS = {"objects": "--click", "choices": "--choose"}
 _EPILOG = """\
@@ -293,7 +295,7 @@ def segment_many(arguments: argparse.Namespace) -> int:
     InputError
         If an argument cannot be used.
     """
-    from napari_gpcis.batch import Settings, read_clicks, segment_images
+    from napari_gpcis.batch import Settings, Summary, read_clicks, segment_images
 
     for name in _ONE_IMAGE_ONLY:
         if getattr(arguments, name):
@@ -315,14 +317,27 @@ def segment_many(arguments: argparse.Namespace) -> int:
         suffix=f".{arguments.format}",
         overwrite=arguments.overwrite,
     )
-    with _bar(len(tasks)) as bar:
-        summary = segment_images(
-            tasks,
-            settings,
-            jobs=arguments.jobs,
-            cluster=arguments.dask,
-            report=lambda now: _show(bar, now),
-        )
+    summary = Summary()
+
+    def show(now: Summary) -> None:
+        nonlocal summary
+        summary = now
+        _show(bar, now)
+
+    try:
+        with _bar(len(tasks)) as bar:
+            segment_images(
+                tasks,
+                settings,
+                jobs=arguments.jobs,
+                cluster=arguments.dask,
+                report=show,
+            )
+    except KeyboardInterrupt:
+        _print_outcome(summary, arguments)
+        same = "the same command" + " without --overwrite" * arguments.overwrite
+        print(f"napari-gpcis: interrupted; {same} goes on from here", file=sys.stderr)
+        return INTERRUPTED
     tell_orientation(summary.done)
     return _print_outcome(summary, arguments)
 

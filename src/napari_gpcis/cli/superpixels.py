@@ -101,17 +101,19 @@ def _divide_many(
 
     lines, problems = [], []
     disable = None if sys.stderr else True
-    for image, output in zip(
-        tqdm(images, unit="image", disable=disable), outputs, strict=True
-    ):
-        try:
-            lines.append(_divide(image, output, arguments))
-        except (GPCISError, OSError) as error:
-            problems.append(f"{image}: {' '.join(str(error).split())}")
-    for line in lines:
-        print(line)
-    for problem in problems:
-        print(f"napari-gpcis: {problem}", file=sys.stderr)
+    try:
+        for image, output in zip(
+            tqdm(images, unit="image", disable=disable), outputs, strict=True
+        ):
+            try:
+                lines.append(_divide(image, output, arguments))
+            except (GPCISError, OSError) as error:
+                problems.append(f"{image}: {' '.join(str(error).split())}")
+    finally:  # after Control-C as well
+        for line in lines:
+            print(line)
+        for problem in problems:
+            print(f"napari-gpcis: {problem}", file=sys.stderr)
     return SOME_FAILED if problems else 0
 
 
