@@ -407,6 +407,40 @@ def test_control_c_ends_all_processes_of_a_batch(model: Path, tmp_path: Path) ->
     assert out.startswith(f"{len(written)} images segmented into")
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--model", "nope"], "unknown model 'nope'"),
+        (["--model", "none.safetensors"], "none.safetensors does not exist"),
+        (["--device", "abacus"], "device must be"),
+        (["--threshold", "3"], "threshold must lie between 0 and 1"),
+        (["--contrast", "5"], "contrast must be two numbers"),
+        (["--view", "1,2,3"], "view must be a box"),
+        (["-o", "clicks.csv"], "output clicks.csv is no folder"),
+    ],
+)
+def test_what_suits_no_image_is_told_once(
+    table: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    jobs: str,
+    more: list[str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["segment", "--clicks", str(table), "-o", "out", "--jobs", jobs]
+    words += ["--model", str(model), "--device", "cpu"]
+    assert main([*words, *more]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (line,) = shown.err.splitlines()
+    assert told in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_options_that_need_one_image(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

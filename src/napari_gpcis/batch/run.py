@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.tidy import Tidy
 
 
+_LARGEST_SHAPE = (1 << 31, 1 << 31)
+"""A view that lies outside of it lies outside of every image."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of a batch: where results go, and the way all images are segmented.
@@ -153,7 +157,12 @@ def segment_images(
     ------
     InputError
         If two images would have the same label image, a label image would replace an
-        image, ``jobs`` is below 1, or the cluster cannot be used.
+        image, ``jobs`` is below 1, the cluster cannot be used, or settings suit no
+        image; nothing is read or written then.
+    CheckpointError
+        If the model cannot be loaded.
+    OSError
+        If the folder of the results cannot be made.
     """
     if settings.root is None:
         settings = replace(settings, root=common_folder([t.image for t in tasks]))
@@ -172,8 +181,12 @@ def segment_images(
             )
         else:
             summary.skipped.append(task.image)
+    workers = WorkerPool(jobs, cluster)
+    if waiting:
+        _check_settings(settings, workers, len(waiting))
+        settings.output.mkdir(parents=True, exist_ok=True)
     report(summary)
-    with closing(_outcomes(waiting, settings, WorkerPool(jobs, cluster))) as outcomes:
+    with closing(_outcomes(waiting, settings, workers)) as outcomes:
         for task, outcome in outcomes:
             if outcome.problem is None:
                 summary.done.append(task.image)
@@ -272,6 +285,31 @@ def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
             raise InputError(msg)
 
 
+def _check_settings(settings: Settings, workers: WorkerPool, tasks: int) -> None:
+    """Raise an error about what would fail in the same way for every image.
+
+    The model and the device of a cluster are those of its workers.
+    """
+    from napari_gpcis.geometry import clip_box
+    from napari_gpcis.inference.image import checked_contrast
+    from napari_gpcis.inference.prediction import check_threshold
+
+    if settings.output.exists() and not settings.output.is_dir():
+        msg = f"output {settings.output} is no folder"
+        raise InputError(msg)
+    if settings.threshold is not None:
+        check_threshold(settings.threshold)
+    if settings.contrast is not None:
+        checked_contrast(settings.contrast)
+    if settings.view is not None:
+        clip_box(settings.view, _LARGEST_SHAPE)
+    if workers.in_process(tasks):
+        with _MODEL_LOCK:
+            _segmenter(settings.model, settings.device)
+    elif workers.cluster is None:
+        _load(settings.model, settings.device)  # each process loads its own
+
+
 def _outcomes(
     tasks: Sequence[Task], settings: Settings, workers: WorkerPool
 ) -> Generator[tuple[Task, _Outcome]]:
@@ -319,13 +357,14 @@ def _attempt(task: Task, settings: Settings) -> _Outcome:
     return _Outcome(None, tuple(left_out))
 
 
-@cache
-def _segmenter(model: str, device: str) -> Segmenter:
-    """Load a model once in a process."""
+def _load(model: str, device: str) -> Segmenter:
+    """Load a model."""
     from napari_gpcis.inference.segmenter import Segmenter
 
     return Segmenter.from_pretrained(model, device=device)
 
 
+_segmenter = cache(_load)
+"""A model, loaded once in a process."""
 _MODEL_LOCK = Lock()
 """A worker of a cluster may have several threads; they share one model."""

@@ -303,7 +303,6 @@ def segment_many(arguments: argparse.Namespace) -> int:
             msg = f"{option} is for one image; it cannot be used with --clicks"
             raise InputError(msg)
     tasks = read_clicks(arguments.clicks, arguments.images)
-    arguments.output.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         output=arguments.output,
         model=arguments.model,
