@@ -18,7 +18,15 @@ from tifffile import imwrite as write_tiff
 from napari_gpcis import Segmenter, Session, Tidy
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
-from napari_gpcis.imagefiles import read_label_file, write_zarr
+from napari_gpcis.export import Calibration
+from napari_gpcis.export import write_tiff as export_tiff
+from napari_gpcis.imagefiles import (
+    ZarrAxes,
+    ome_sizes,
+    read_label_file,
+    write_zarr,
+    zarr_axes,
+)
 from napari_gpcis.model.gpcis import build_model
 
 if TYPE_CHECKING:
@@ -522,6 +530,69 @@ def test_objects_are_exported_by_the_ending(
     ):
         assert main(["export", *words]) == 2
         assert message in complaint(capsys)
+
+
+SIZES = (2.0, 0.5, 0.25)
+
+
+@pytest.fixture
+def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The same labels as OME-TIFF and OME-Zarr of two versions, with a pixel size."""
+    monkeypatch.chdir(tmp_path)
+    labels = np.zeros((3, 30, 40), np.uint16)
+    labels[1, 3:9, 4:14] = 7
+    known = Calibration.of(3, SIZES, "micrometer")
+    export_tiff(tmp_path / "l.ome.tif", labels, known)
+    for version in ("0.4", "0.5"):
+        axes = ZarrAxes("ZYX", SIZES, known.units)
+        write_zarr(tmp_path / f"l{version}.zarr", labels, axes, version)
+    return "l.ome.tif", "l0.4.zarr", "l0.5.zarr"
+
+
+def test_exports_keep_the_pixel_size_of_the_labels(
+    calibrated: tuple[str, ...], tmp_path: Path
+) -> None:
+    for number, name in enumerate(calibrated):
+        out = f"o{number}"
+        for ending in (".csv", ".ome.tif", ".zarr"):
+            assert main(["export", name, "-o", out + ending]) == 0
+        assert "60,7.5,micrometer" in (tmp_path / f"{out}.csv").read_text()
+        found = zarr_axes(tmp_path / f"{out}.zarr")
+        assert found == ZarrAxes("ZYX", SIZES, ("micrometer",) * 3)
+        again = ome_sizes(tmp_path / f"{out}.ome.tif")
+        assert again == {"Z": (2, "µm"), "Y": (0.5, "µm"), "X": (0.25, "µm")}
+
+
+def test_a_given_pixel_size_goes_before_that_of_the_labels(
+    calibrated: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o.zarr"
+    for given, expected in (
+        (["--pixel-size", "3"], [(2, "micrometer"), (3, "pixel"), (3, "pixel")]),
+        (
+            ["--pixel-size", "3,4", "--unit", "nanometer"],
+            [(2, "micrometer"), (3, "nanometer"), (4, "nanometer")],
+        ),
+        (
+            ["--pixel-size", "5,3,4", "--unit", "meter"],
+            [(5, "meter"), (3, "meter"), (4, "meter")],
+        ),
+        (["--unit", "micrometer"], [(size, "micrometer") for size in SIZES]),
+    ):
+        words = ["export", calibrated[0], "-o", str(out), "--overwrite", *given]
+        assert main(words) == 0
+        axes = zarr_axes(out)
+        assert axes is not None
+        assert list(zip(axes.scale, axes.units, strict=True)) == expected
+    for given, told in (
+        (["--unit", "nanometer"], "--unit nanometer needs --pixel-size"),
+        (["--pixel-size", "1,2,3,4"], "4 numbers for labels of 3 axes"),
+        (["--pixel-size", "0"], "scale must be positive"),
+    ):
+        capsys.readouterr()
+        assert main(["export", calibrated[0], "-o", "n.csv", *given]) == 2
+        assert told in complaint(capsys)
+    assert not (tmp_path / "n.csv").exists()
 
 
 @pytest.mark.parametrize(

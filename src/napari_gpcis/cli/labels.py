@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from argparse import RawDescriptionHelpFormatter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_gpcis.cli.segment import floats, to_path
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_gpcis.export import Calibration
 
 _EPILOG = """\
     .geojson        outlines as annotations of QuPath
@@ -35,10 +38,10 @@ def add_label_commands(commands: Any) -> None:
     )
     split.set_defaults(command=_split)
     add = split.add_argument
-    add("labels", type=_path, help="labels of the stack, one plane for each file")
+    add("labels", type=to_path, help="labels of the stack, one plane for each file")
     add(
         "images",
-        type=_path,
+        type=to_path,
         nargs="+",
         metavar="IMAGE",
         help="the files in the order of the stack; label images that an earlier call "
@@ -47,7 +50,7 @@ def add_label_commands(commands: Any) -> None:
     add(
         "-o",
         "--output",
-        type=_path,
+        type=to_path,
         metavar="FOLDER",
         help="of the label images; beside each image by default",
     )
@@ -66,11 +69,17 @@ def _add_export(commands: Any) -> None:
     )
     export.set_defaults(command=_export)
     add = export.add_argument
-    add("labels", type=_path, help="label image: TIFF, PNG, NumPy file or OME-Zarr")
-    add("-o", "--output", type=_path, required=True, help="its ending says the form")
+    add("labels", type=to_path, help="label image: TIFF, PNG, NumPy file or OME-Zarr")
+    add("-o", "--output", type=to_path, required=True, help="its ending says the form")
     add("--image", metavar="NAME", help="of the image, for COCO; LABELS by default")
-    add("--pixel-size", type=float, default=1.0, metavar="SIZE", help="side of a pixel")
-    add("--unit", default="pixel", help="of the pixel size, such as micrometer")
+    add(
+        "--pixel-size",
+        type=floats,
+        metavar="SIZE[,SIZE...]",
+        help="side of a pixel, or its size along the last axes (rows,columns or "
+        "depth,rows,columns); by default that of OME-TIFF and OME-Zarr, else 1",
+    )
+    add("--unit", help="of the pixel size, such as micrometer")
     add("--overwrite", action="store_true", help="replace a file that exists")
 
 
@@ -135,18 +144,60 @@ def _writer(output: Path, arguments: argparse.Namespace) -> Callable[..., None]:
     return found
 
 
-def _calibration(ndim: int, axes: str, arguments: argparse.Namespace) -> Any:
-    """Return size and unit of a pixel; depth and time have size 1."""
+def _calibration(ndim: int, axes: str, arguments: argparse.Namespace) -> Calibration:
+    """Return size and unit of a pixel: those given, else those of the label file.
+
+    Raises
+    ------
+    InputError
+        If there are more sizes than axes, a size is not above 0, or a unit is given
+        for a size of the file that has another one.
+    """
     from napari_gpcis.export import Calibration
 
     known = Calibration.of(ndim)
     own = axes.endswith("YX") and len(set(axes)) == ndim and set(axes) <= set("TZCYX")
     letters = axes if own else known.letters
-    scale = tuple(arguments.pixel_size if one in "YX" else 1.0 for one in letters)
-    units = tuple(arguments.unit if one in "YX" else "pixel" for one in letters)
-    return Calibration(scale, units, known.axes, letters)
+    sizes = _sizes_of_file(arguments.labels)
+    scale, units = map(list, (known.scale, known.units))
+    for axis, letter in enumerate(letters):
+        scale[axis], units[axis] = sizes.get(letter, (1.0, "pixel"))
+    given: tuple[float, ...] = arguments.pixel_size or ()
+    if len(given) > ndim:
+        msg = f"--pixel-size has {len(given)} numbers for labels of {ndim} axes"
+        raise InputError(msg)
+    if len(given) == 1:
+        given *= 2
+    for axis in range(ndim - len(given), ndim):
+        scale[axis] = given[axis - ndim]
+        units[axis] = arguments.unit or "pixel"
+    if arguments.unit and not given:
+        for axis in (letters.index("Y"), letters.index("X")):
+            if units[axis] not in ("pixel", arguments.unit):
+                msg = (
+                    f"--unit {arguments.unit} needs --pixel-size: pixels of "
+                    f"{arguments.labels} have {scale[axis]:g} {units[axis]}"
+                )
+                raise InputError(msg)
+            units[axis] = arguments.unit
+    return Calibration(tuple(scale), tuple(units), known.axes, letters)
 
 
-def _path(text: str) -> Path:
-    """Parse a path; ``~`` stands for the home folder."""
-    return Path(text).expanduser()
+def _sizes_of_file(path: Path) -> dict[str, tuple[float, str]]:
+    """Return size and unit of a pixel, by the letter of the axis, of a label file."""
+    from napari_gpcis.export import OME_TIMES, OME_UNITS
+    from napari_gpcis.imagefiles import TIFF, is_zarr, ome_sizes, zarr_axes
+
+    if is_zarr(path):
+        axes = zarr_axes(path)
+        if axes is None:
+            return {}
+        pairs = zip(axes.scale, axes.units, strict=True)
+        return dict(zip(axes.letters, pairs, strict=True))
+    if path.suffix.lower() not in TIFF:
+        return {}
+    names = {ome: name for name, ome in (OME_UNITS | OME_TIMES).items()}
+    return {
+        letter: (size, names.get(unit, "pixel"))
+        for letter, (size, unit) in ome_sizes(path).items()
+    }

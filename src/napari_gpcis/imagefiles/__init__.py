@@ -7,6 +7,7 @@ from napari_gpcis.imagefiles.ome_zarr import (
     is_zarr,
     label_groups,
     write_zarr,
+    zarr_axes,
 )
 from napari_gpcis.imagefiles.outputs import (
     WRITABLE,
@@ -23,6 +24,7 @@ from napari_gpcis.imagefiles.reading import (
     read_image,
 )
 from napari_gpcis.imagefiles.splitting import split_labels
+from napari_gpcis.imagefiles.tiff import ome_sizes
 from napari_gpcis.imagefiles.writing import write_labels
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "is_same_file",
     "is_zarr",
     "label_groups",
+    "ome_sizes",
     "read_array",
     "read_image",
     "read_label_file",
@@ -46,4 +49,5 @@ __all__ = [
     "whole_numbers",
     "write_labels",
     "write_zarr",
+    "zarr_axes",
 ]

@@ -66,6 +66,36 @@ def read_label_tiff(path: Path) -> tuple[NDArray[Any], str]:
     return image, axes
 
 
+def ome_sizes(path: Path) -> dict[str, tuple[float, str]]:
+    """Return the size of a pixel that an OME-TIFF names.
+
+    Returns
+    -------
+    dict
+        Size and unit, as OME writes it (``"µm"``), by the letter of the axis: X, Y, Z,
+        and T for the time between frames. Empty for other files.
+    """
+    from xml.etree.ElementTree import ParseError
+
+    from tifffile import TiffFile, xml2dict
+
+    with TiffFile(path) as file:
+        text = file.ome_metadata
+    try:
+        images = xml2dict(text)["OME"]["Image"] if text else {}
+        pixels = (images[0] if isinstance(images, list) else images).get("Pixels", {})
+    except (ParseError, KeyError, AttributeError):  # pixels can be read without it
+        return {}
+    names = {one: f"PhysicalSize{one}" for one in "XYZ"} | {"T": "TimeIncrement"}
+    found = {}
+    for letter, name in names.items():
+        size = pixels.get(name)
+        if isinstance(size, (int, float)) and 0 < size < float("inf"):
+            usual = "s" if letter == "T" else "µm"
+            found[letter] = float(size), str(pixels.get(f"{name}Unit", usual))
+    return found
+
+
 class _Stored(NamedTuple):
     """Pixels of a file in the order of its axes.
 
