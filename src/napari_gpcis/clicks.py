@@ -57,7 +57,7 @@ class Click:
                 msg = f"{name} of a click must be a finite number, got {value!r}"
                 raise InputError(msg)
             object.__setattr__(self, name, number)
-        if isinstance(self.positive, str) or self.positive not in (0, 1):
+        if self.positive not in (0, 1):
             msg = f"positive must be True or False, got {self.positive!r}"
             raise InputError(msg)
         object.__setattr__(self, "positive", bool(self.positive))

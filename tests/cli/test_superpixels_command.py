@@ -68,9 +68,49 @@ def test_many_images(images, tmp_path, capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["a.tif", "b.tif"]
 
 
-def test_a_folder_for_one_image(images, tmp_path):
+def test_results_that_are_there_are_kept(images, tmp_path, capsys):
+    folder = tmp_path / "res.2026"
+    words = ["superpixels", *images, "-n", "9", "-o", str(folder)]
+    assert main(words) == 0
+    (folder / "a.tif").write_bytes(b"mine")
+    (folder / "b.tif").unlink()
+    capsys.readouterr()
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert f"wrote {folder / 'b.tif'}" in told
+    assert "1 were there (--overwrite replaces them)" in told
+    assert (folder / "a.tif").read_bytes() == b"mine"
+    assert main([*words, "--overwrite"]) == 0
+    assert (folder / "a.tif").read_bytes() != b"mine"
+
+
+def test_a_folder_of_the_images_is_not_taken_for_results(images, tmp_path, capsys):
+    words = ["superpixels", *images, "-o", str(tmp_path), "--format", "png"]
+    assert main(words) == 2
+    assert "is one of the images; choose another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--method", "seeds"], "method must be one of"),
+        (["--method", "slic", "--compactness", "0"], "compactness must be"),
+        (["--contrast", "2,1"], "contrast must be"),
+    ],
+)
+def test_what_suits_no_image_is_told_once(images, tmp_path, capsys, more, told):
     folder = tmp_path / "out"
-    folder.mkdir()
+    assert main(["superpixels", *images, "-o", str(folder), *more]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_for_one_image(images, tmp_path, there):
+    folder = tmp_path / "out"
+    if there:
+        folder.mkdir()
     words = ["superpixels", images[0], "-n", "9", "-o", str(folder)]
     assert main([*words, "--format", "png"]) == 0
     assert (folder / "a.png").is_file()

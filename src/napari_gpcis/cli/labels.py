@@ -159,7 +159,7 @@ def _calibration(ndim: int, axes: str, arguments: argparse.Namespace) -> Calibra
     own = axes.endswith("YX") and len(set(axes)) == ndim and set(axes) <= set("TZCYX")
     letters = axes if own else known.letters
     sizes = _sizes_of_file(arguments.labels)
-    scale, units = map(list, (known.scale, known.units))
+    scale, units = list(known.scale), list(known.units)
     for axis, letter in enumerate(letters):
         scale[axis], units[axis] = sizes.get(letter, (1.0, "pixel"))
     given: tuple[float, ...] = arguments.pixel_size or ()

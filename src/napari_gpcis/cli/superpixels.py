@@ -82,29 +82,41 @@ def run(arguments: argparse.Namespace) -> int:
         If an argument, or the only image, cannot be used.
     """
     from napari_gpcis.imagefiles import is_zarr
+    from napari_gpcis.inference.image import checked_contrast
+    from napari_gpcis.superpixels import checked_method
 
     images: list[Path] = arguments.images
-    folder = arguments.output.is_dir() and not is_zarr(arguments.output)
+    checked_method(arguments.method, arguments.compactness)
+    if arguments.contrast is not None:
+        checked_contrast(arguments.contrast)
+    output: Path = arguments.output
+    folder = not is_zarr(output) and (output.is_dir() or not output.suffix)
     if len(images) == 1 and not folder:
-        print(_divide(images[0], arguments.output, arguments))
+        print(_divide(images[0], output, arguments))
         return 0
     outputs = _outputs(images, arguments)
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     return _divide_many(images, outputs, arguments)
 
 
 def _divide_many(
     images: Sequence[Path], outputs: Sequence[Path], arguments: argparse.Namespace
 ) -> int:
-    """Divide many images, with progress; a failure costs one image only."""
+    """Divide many images, with progress; a failure costs one image only.
+
+    Results that are there are kept, so that the same command goes on where it ended.
+    """
     from tqdm import tqdm
 
-    lines, problems = [], []
+    lines, problems, kept = [], [], 0
     disable = None if sys.stderr else True
     try:
         for image, output in zip(
             tqdm(images, unit="image", disable=disable), outputs, strict=True
         ):
+            if output.exists() and not arguments.overwrite:
+                kept += 1
+                continue
             try:
                 lines.append(_divide(image, output, arguments))
             except (GPCISError, OSError) as error:
@@ -112,6 +124,8 @@ def _divide_many(
     finally:  # after Control-C as well
         for line in lines:
             print(line)
+        if kept:
+            print(f"{kept} were there (--overwrite replaces them)")
         for problem in problems:
             print(f"napari-gpcis: {problem}", file=sys.stderr)
     return SOME_FAILED if problems else 0
@@ -144,11 +158,12 @@ def _divide(image: Path, output: Path, arguments: argparse.Namespace) -> str:
 
 
 def _outputs(images: Sequence[Path], arguments: argparse.Namespace) -> list[Path]:
-    """Return the file for each image, or raise `InputError` if two would meet."""
-    from napari_gpcis.imagefiles import is_zarr
+    """Return the file for each image, or raise `InputError` if two files would meet."""
+    from napari_gpcis.imagefiles import WRITABLE, is_zarr
 
     folder: Path = arguments.output
-    if is_zarr(folder) or (folder.suffix and not folder.is_dir()):
+    file = folder.suffix.lower() in WRITABLE and not folder.is_dir()
+    if is_zarr(folder) or file or folder.is_file():
         msg = f"output {folder} must be a folder for {len(images)} images"
         raise InputError(msg)
     names = [_stem(image) for image in images]
@@ -156,7 +171,13 @@ def _outputs(images: Sequence[Path], arguments: argparse.Namespace) -> list[Path
     if twice:
         msg = f"images must have different names, got {twice[0]!r} twice"
         raise InputError(msg)
-    return [folder / f"{name}.{arguments.format}" for name in names]
+    outputs = [folder / f"{name}.{arguments.format}" for name in names]
+    own = {image.resolve() for image in images}
+    for output in outputs:
+        if output.resolve() in own:
+            msg = f"output {output} is one of the images; choose another folder"
+            raise InputError(msg)
+    return outputs
 
 
 def _stem(image: Path) -> str:

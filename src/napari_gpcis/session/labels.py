@@ -331,7 +331,7 @@ class ObjectLabels:
         """
         largest = max([0, int(self.array.max()), *(done.id for done in self.steps)])
         if largest >= MAX_ID:
-            msg = f"no label is left: the largest is {largest}; choose one with label="
+            msg = f"no label is left above {largest}: name one or renumber the objects"
             raise InputError(msg)
         return largest + 1
 
@@ -417,7 +417,7 @@ def _nothing(way: Step, number: int, any_mask: bool) -> str:
         return f"nothing can be cut: the mask covers no pixel of object {number}"
     why = "the mask is empty"
     if any_mask:
-        why = "all its pixels belong to objects already (overwrite=True)"
+        why = "all its pixels belong to objects already, and it may not overwrite them"
     return f"the object adds no pixel and cannot be accepted: {why}"
 
 

@@ -72,7 +72,7 @@ def superpixels(
     CheckpointError
         If the method's weights are not here.
     """
-    chosen = _checked_method(method, compactness)
+    chosen = checked_method(method, compactness)
     prepared = prepared_plane(image, contrast, channels)
     count = _checked_count(n, prepared.shape)
     raw = _raw_labels(prepared, count, chosen, compactness)
@@ -107,7 +107,7 @@ def raw_superpixels(
     """
     prepared = prepared_plane(image, None, None)
     count = _checked_count(n, prepared.shape)
-    chosen = _checked_method(method, compactness)
+    chosen = checked_method(method, compactness)
     return _raw_labels(prepared, count, chosen, compactness, exact=exact).enlarged()
 
 
@@ -163,7 +163,7 @@ def _raw_labels(
     return learned_labels(prepared, count, method)
 
 
-def _checked_method(method: str, compactness: float | None) -> str:
+def checked_method(method: str, compactness: float | None) -> str:
     """Return the name of a method, or raise `InputError`."""
     best = BEST if compactness is None else "slic"
     chosen = best if method == "auto" else method
