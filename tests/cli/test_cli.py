@@ -639,6 +639,27 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "get it: napari-gpcis models download gpcis-resnet50-sbd" in lines[-1]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no closed pipes")
+def test_a_closed_pipe_is_no_error_and_all_files_are_written(
+    image: Path, output: Path, model: str
+) -> None:
+    prompts = output.with_name("p.json")
+    words = ["segment", str(image), "-o", str(output), "--prompts", str(prompts)]
+    words += ["--model", model, "--click", "30,30"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "napari_gpcis", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert (told, process.returncode) == (b"", 141)
+    assert output.exists()
+    assert len(json.loads(prompts.read_text())["objects"]) == 1
+
+
 def test_program_and_module_are_the_same(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "napari_gpcis", "segment", "none.tif"]
     command += ["--click", "1,1", "-o", str(tmp_path / "labels.tif")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 USAGE_ERROR = 2
+CLOSED_PIPE = 141
+"""Status where nobody reads the output any more, as shells have it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(command: Any, arguments: Any) -> int:
     """Run one command; turn what can go wrong into one line and a status."""
     try:
-        return int(command(arguments) or 0)
+        status = int(command(arguments) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # such as that of head: it has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
     except (GPCISError, OSError) as error:
         message = " ".join(str(error).split())
         print(f"napari-gpcis: {message}", file=sys.stderr)

@@ -117,15 +117,16 @@ def find_similar(arguments: argparse.Namespace) -> int:
         least=arguments.least,
     )
     found = session.accept_candidates(candidates) if candidates else ()
+    write_labels(arguments.output, session.labels, source=arguments.image)
+    if arguments.prompts:
+        session.save(arguments.prompts)
     entries = scan(session.labels, only=[one for one in found if one]) or {}
     for number, candidate in zip(found, candidates, strict=True):
         if number:
             pixels, sure = entries[number].area, candidate.confidence
             print(f"object {number}: confidence {sure:.2f}, {pixels} pixels")
-    write_labels(arguments.output, session.labels, source=arguments.image)
     print(f"found {sum(map(bool, found))} objects; wrote {arguments.output}")
     if arguments.prompts:
-        session.save(arguments.prompts)
         print(f"wrote {arguments.prompts}")
     tell_orientation([arguments.image])
     return 0

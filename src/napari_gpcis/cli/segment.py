@@ -131,12 +131,13 @@ def _segment_one(arguments: argparse.Namespace) -> int:
     write_labels(arguments.output, session.labels, source=arguments.image)
     for path, mask in others.items():
         write_labels(path, mask.astype("int32"), source=arguments.image)
-    print("\n".join(made))
+    if arguments.prompts:
+        session.save(arguments.prompts)
+    print("\n".join(made))  # after all files: the output may be a closed pipe
     for problem in problems:
         print(f"napari-gpcis: left out: {problem}", file=sys.stderr)
     print(f"wrote {arguments.output}")
     if arguments.prompts:
-        session.save(arguments.prompts)
         print(f"wrote {arguments.prompts}")
     tell_orientation([arguments.image])
     return SOME_FAILED if problems else 0
