@@ -28,8 +28,8 @@ from napari_gpcis.objects.measures import (
 from napari_gpcis.sparse_labels import PlaneIndex, SparseLabels, checked
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Collection, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -354,7 +354,7 @@ def _plane_of(
 
 
 def write_table(
-    path: Path,
+    path: str | os.PathLike[str],
     labels: ArrayLike | SparseLabels,
     clicks: Mapping[tuple[PlaneIndex, int], int] | None = None,
     calibration: Calibration | None = None,
@@ -385,7 +385,7 @@ def write_table(
 
 
 def write_tiff(
-    path: Path,
+    path: str | os.PathLike[str],
     labels: ArrayLike | SparseLabels,
     calibration: Calibration | None = None,
 ) -> None:
@@ -543,7 +543,7 @@ def _names(classes: ClassedObjects | None, category: str) -> list[str]:
 
 
 def write_coco(
-    path: Path,
+    path: str | os.PathLike[str],
     labels: ArrayLike | SparseLabels,
     file_name: str,
     calibration: Calibration | None = None,

@@ -7,6 +7,7 @@ Its coordinates are corners of pixels: the first pixel lies between 0 and 1.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,8 +18,8 @@ from napari_gpcis.export import by_planes, calibrated
 from napari_gpcis.files import replacing
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -136,7 +137,7 @@ def geojson(
 
 
 def write_geojson(
-    path: Path,
+    path: str | os.PathLike[str],
     labels: ArrayLike | SparseLabels,
     calibration: Calibration | None = None,
     classes: ClassedObjects | None = None,
@@ -156,7 +157,7 @@ def write_geojson(
 
 
 def write_imagej(
-    path: Path,
+    path: str | os.PathLike[str],
     labels: ArrayLike | SparseLabels,
     calibration: Calibration | None = None,
 ) -> None:
@@ -195,7 +196,7 @@ def write_imagej(
     if not regions:
         msg = "the labels have no object"
         raise InputError(msg)
-    single = path.suffix.lower() == ROI
+    single = Path(path).suffix.lower() == ROI
     if single and len(regions) > 1:
         msg = f"a .roi file holds one object, got {len(regions)}: use .zip"
         raise InputError(msg)

@@ -46,6 +46,10 @@ class Task:
     names: tuple[str, ...] = field(default=(), compare=False)
     namesakes: tuple[Path, ...] = field(default=(), compare=False)
 
+    def __post_init__(self) -> None:
+        """Take text as a path."""
+        object.__setattr__(self, "image", Path(self.image).expanduser())
+
     def name(self, number: int) -> str:
         """Return what an object is called in messages; numbers begin at 1."""
         named = "".join(self.names[number - 1 : number])
@@ -54,7 +58,9 @@ class Task:
         )
 
 
-def read_clicks(table: Path, images: Iterable[Path] = ()) -> list[Task]:
+def read_clicks(
+    table: str | os.PathLike[str], images: Iterable[str | os.PathLike[str]] = ()
+) -> list[Task]:
     """Read a table of clicks, see :data:`COLUMNS`.
 
     Parameters
@@ -75,8 +81,10 @@ def read_clicks(table: Path, images: Iterable[Path] = ()) -> list[Task]:
     OSError
         If it cannot be read.
     """
+    table = Path(table).expanduser()
+    wanted = [Path(image).expanduser() for image in images]
     content = read_table(table, _NEEDED)
-    images_of_table = _Images(table, content.rows, list(images))
+    images_of_table = _Images(table, content.rows, wanted)
     found: dict[Path, dict[str, list[Click]]] = {}
     for row in content.rows:
         image = images_of_table.image_of(row)

@@ -77,6 +77,10 @@ class Settings:
     root: Path | None = None
     whole_names: frozenset[Path] = frozenset()
 
+    def __post_init__(self) -> None:
+        """Take text as a path."""
+        object.__setattr__(self, "output", Path(self.output).expanduser())
+
     def target(self, image: Path) -> Path:
         """Return the label image that belongs to an image."""
         folder = self.output

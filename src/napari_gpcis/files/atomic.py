@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a temporary file that replaces `path` once it is complete.
 
     Parameters
     ----------
     path
-        The file to be written; its folder must exist.
+        The file to be written; its folder must exist, ``~`` is the home folder.
 
     Yields
     ------
@@ -33,6 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
         If the disk refuses (no folder, no permission, no space). It names `path`, not
         the temporary file.
     """
+    path = Path(path).expanduser()
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary

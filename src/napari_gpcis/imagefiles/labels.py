@@ -11,13 +11,15 @@ from napari_gpcis.imagefiles.planes import CHANNELS, plane_index
 from napari_gpcis.imagefiles.reading import read_file
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 
-def read_labels(path: Path, plane: Sequence[int] = ()) -> NDArray[np.integer[Any]]:
+def read_labels(
+    path: str | os.PathLike[str], plane: Sequence[int] = ()
+) -> NDArray[np.integer[Any]]:
     """Read one plane of a label file.
 
     Parameters
@@ -52,7 +54,7 @@ def read_labels(path: Path, plane: Sequence[int] = ()) -> NDArray[np.integer[Any
     return whole_numbers(labels, f"labels {path}")
 
 
-def read_label_file(path: Path) -> tuple[NDArray[Any], str]:
+def read_label_file(path: str | os.PathLike[str]) -> tuple[NDArray[Any], str]:
     """Read all of a label file, and a letter for each axis (as `read_array`).
 
     Raises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_gpcis.errors import GPCISError, InputError
@@ -11,8 +12,8 @@ from napari_gpcis.imagefiles.pictures import read_label_picture, read_picture
 from napari_gpcis.imagefiles.tiff import read_label_tiff, read_tiff
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -24,7 +25,7 @@ READABLE = (*TIFF, *PICTURES, ".npy", ZARR)
 
 
 def read_image(
-    path: Path, plane: Sequence[int] = (), *, turned: bool = True
+    path: str | os.PathLike[str], plane: Sequence[int] = (), *, turned: bool = True
 ) -> NDArray[Any]:
     """Read one 2-D plane of an image file, with its channels if it has any.
 
@@ -56,7 +57,9 @@ def read_image(
     return read_file(path, plane, "image", turned=turned)[0]
 
 
-def read_array(path: Path, *, turned: bool = True) -> tuple[NDArray[Any], str]:
+def read_array(
+    path: str | os.PathLike[str], *, turned: bool = True
+) -> tuple[NDArray[Any], str]:
     """Read all of an image file, of OME-Zarr the full resolution.
 
     Parameters
@@ -82,7 +85,7 @@ def read_array(path: Path, *, turned: bool = True) -> tuple[NDArray[Any], str]:
 
 
 def read_file(
-    path: Path,
+    path: str | os.PathLike[str],
     plane: Sequence[int] | None,
     role: str,
     *,
@@ -99,6 +102,7 @@ def read_file(
     InputError
         As `read_image`; ``role`` is what the error calls the file.
     """
+    path = Path(path).expanduser()
     check_suffix(path, READABLE, role)
     if not (path.is_dir() if is_zarr(path) else path.is_file()):
         msg = f"{role} {path} does not exist"

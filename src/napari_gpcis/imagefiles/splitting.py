@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
@@ -12,8 +13,8 @@ from napari_gpcis.imagefiles.reading import read_array
 from napari_gpcis.imagefiles.writing import write_labels
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,9 +23,9 @@ SUFFIX = "_labels"
 
 
 def split_labels(
-    labels: Path,
-    images: Iterable[Path],
-    output: Path | None = None,
+    labels: str | os.PathLike[str],
+    images: Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
     *,
     ending: str = ".tif",
     overwrite: bool = False,
@@ -60,7 +61,8 @@ def split_labels(
         If the disk refuses.
     """
     stack, _ = read_label_file(labels)
-    named = list(images)
+    named = [Path(image).expanduser() for image in images]
+    folder = None if output is None else Path(output).expanduser()
     files = [path for path in named if not _is_written(path, named)]
     stack = whole_numbers(stack[None] if stack.ndim == 2 else stack, f"labels {labels}")
     if stack.ndim != 3 or len(stack) != len(files):
@@ -69,12 +71,15 @@ def split_labels(
             "many planes"
         )
         raise InputError(msg)
-    targets = _targets(files, output, ending)
+    targets = _targets(files, folder, ending)
     own = {file.resolve(): file for file in files}
     for path, plane, target in zip(files, stack, targets, strict=True):
         _check_size(path, plane)
         image = own.get(target.resolve())
-        kept = {"the label image": labels, "one of the images": image}
+        kept = {
+            "the label image": Path(labels).expanduser(),
+            "one of the images": image,
+        }
         check_kept(target, kept, "output")
         _check_target(target, plane, overwrite=overwrite)
     for plane, target in zip(stack, targets, strict=True):

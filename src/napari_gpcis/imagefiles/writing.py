@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +20,16 @@ from napari_gpcis.imagefiles.outputs import check_output
 from napari_gpcis.imagefiles.reading import TIFF
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     from numpy.typing import NDArray
 
 
-def write_labels(path: Path, labels: NDArray[Any], source: Path | None = None) -> None:
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: NDArray[Any],
+    source: str | os.PathLike[str] | None = None,
+) -> None:
     """Write a label image, in one step: a failure leaves no half-written file.
 
     TIFF, PNG and OME-Zarr hold unsigned integers of the least size that other programs
@@ -48,9 +53,11 @@ def write_labels(path: Path, labels: NDArray[Any], source: Path | None = None) -
     OSError
         If the disk refuses.
     """
+    path = Path(path).expanduser()
     check_output(path)
     if is_zarr(path):
-        write_zarr(path, labels, *_as_in(source))
+        image = None if source is None else Path(source).expanduser()
+        write_zarr(path, labels, *_as_in(image))
         return
     largest = int(labels.max(initial=0))
     small = largest <= np.iinfo(np.uint16).max
