@@ -296,3 +296,11 @@ def test_a_calibration_that_does_not_fit() -> None:
         Calibration.of(3, axes=(2, 1))
     with pytest.raises(InputError, match="rows and columns, got 1"):
         Calibration.of(1)
+
+
+def test_a_calibration_of_other_axes_is_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    for write in (write_table, write_tiff):
+        with pytest.raises(InputError, match="calibration must have the 2 axes"):
+            write(path, np.ones((4, 5), int), calibration=Calibration.of(3))
+    assert not path.exists()

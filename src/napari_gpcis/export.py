@@ -255,10 +255,20 @@ def by_planes(labels: ArrayLike | SparseLabels, axes: tuple[int, int]) -> Sparse
 def calibrated(
     labels: ArrayLike | SparseLabels, calibration: Calibration | None
 ) -> Calibration:
-    """Return the calibration, by default that of square pixels."""
+    """Return the calibration, by default that of square pixels.
+
+    Raises
+    ------
+    InputError
+        If it is that of another number of axes.
+    """
     if not isinstance(labels, SparseLabels):
         labels = checked(labels)
-    return calibration or Calibration.of(len(labels.shape))
+    ndim = len(labels.shape)
+    if calibration is not None and len(calibration.letters) != ndim:
+        msg = f"calibration must have the {ndim} axes of the labels, got {calibration}"
+        raise InputError(msg)
+    return calibration or Calibration.of(ndim)
 
 
 def object_table(

@@ -408,6 +408,29 @@ def test_wrong_label(session, label):
     assert session.clicks
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda session: setattr(session, "tidy", True), "tidy must be a Tidy or None"),
+        (lambda session: setattr(session, "threshold", "a"), "threshold must lie"),
+        (lambda session: session.choose(1.5), "index must be a whole number, got 1.5"),
+        (lambda session: session.choose("a"), "index must be a whole number"),
+        (lambda session: session.find_similar(least="a"), "least must lie"),
+    ],
+)
+def test_arguments_of_wrong_types(session, change, words):
+    session.add_click(30, 40)
+    before = session.tidy, session.threshold, session.prediction
+    with pytest.raises(InputError, match=words):
+        change(session)
+    assert (session.tidy, session.threshold, session.prediction) == before
+
+
+def test_rules_of_tidying_are_checked_at_once(session):
+    with pytest.raises(InputError, match="tidy must be a Tidy or None, got 'x'"):
+        Session(session.segmenter, np.zeros((40, 50), np.uint8), tidy="x")
+
+
 def test_no_label_left(session):
     finish(session, 30, 20, label=2**31 - 1)
     session.add_click(30, 60)

@@ -456,8 +456,9 @@ class NetworkInput:
 
 
 def check_threshold(threshold: float) -> None:
-    """Raise `InputError` unless the threshold lies between 0 and 1."""
-    if not 0 < threshold < 1:
+    """Raise `InputError` unless the threshold is a number between 0 and 1."""
+    number = isinstance(threshold, (int, float, np.number))
+    if not (number and 0 < threshold < 1):
         msg = f"threshold must lie between 0 and 1 (both excluded), got {threshold!r}"
         raise InputError(msg)
 

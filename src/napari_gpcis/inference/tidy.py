@@ -96,6 +96,13 @@ DEFAULT_TIDY = Tidy()
 """Rules that hold unless others are chosen."""
 
 
+def check_tidy(tidy: Tidy | None) -> None:
+    """Raise `InputError` unless these are rules, or ``None``."""
+    if tidy is not None and not isinstance(tidy, Tidy):
+        msg = f"tidy must be a Tidy or None, got {tidy!r}"
+        raise InputError(msg)
+
+
 def smooth(mask: Mask, radius: float) -> None:
     """Open and close a mask by a disk, in place; a mask it would delete is left.
 

@@ -14,7 +14,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.inference.start_mask import make_start_mask, mask_of_image
-from napari_gpcis.inference.tidy import DEFAULT_TIDY
+from napari_gpcis.inference.tidy import DEFAULT_TIDY, check_tidy
 from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.session.current import CurrentObject, Prompts
 from napari_gpcis.session.labels import (
@@ -123,6 +123,7 @@ class Session:
         self._review = CandidateReview(self._labels)
         self.classes = ClassedObjects()
         self.choices = Choices()
+        check_tidy(tidy)
         threshold = segmenter.info.inference.mask_threshold
         self.current = CurrentObject(self.shape, threshold=threshold, tidy=tidy)
 
@@ -207,6 +208,7 @@ class Session:
 
     @tidy.setter
     def tidy(self, tidy: Tidy | None) -> None:
+        check_tidy(tidy)
         self._current.tidy = self._current.default_tidy = tidy
 
     @property
@@ -423,6 +425,9 @@ class Session:
         InputError
             If there is no such alternative.
         """
+        if not isinstance(index, (int, np.integer)):
+            msg = f"index must be a whole number, got {index!r}"
+            raise InputError(msg)
         found = self.alternatives(max(index, 0) + 1)
         if not 0 <= index < len(found):
             msg = f"index must be one of 0 to {len(found) - 1}, got {index}"
@@ -776,7 +781,8 @@ class Session:
             raise InputError(msg)
         if least is None:
             least = LEAST_CONFIDENCE
-        if not 0 <= least <= 1:
+        number = isinstance(least, (int, float, np.number))
+        if not (number and 0 <= least <= 1):
             msg = f"least must lie between 0 and 1, got {least!r}"
             raise InputError(msg)
         found = search(

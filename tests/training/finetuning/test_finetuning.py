@@ -376,6 +376,8 @@ def test_errors_of_a_child_are_events(root, start, tmp_path):
     ("output", "message"),
     [
         ("a/b", "must be a name or end in .safetensors"),
+        ("cells.tif", "cells.tif. is another file"),
+        ("cells.PTH", "cells.PTH. is another file"),
         ("gpcis-mobilenet-v2", "taken by a model that comes with the package"),
         ("/no/such/folder/a.safetensors", "does not exist"),
     ],

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from napari_gpcis.checkpoints import user_model_file
 from napari_gpcis.errors import CheckpointError, InputError
+from napari_gpcis.imagefiles import WRITABLE
 
 SUFFIX = ".safetensors"
+_OTHER_FILES = (*WRITABLE, ".jpg", ".jpeg", ".csv", ".json", ".pt", ".pth", ".ckpt")
+"""Endings of files that are no models; a name may have points otherwise."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,9 @@ def output_files(output: str | os.PathLike[str]) -> OutputFiles:
     if not text.endswith(SUFFIX):
         if not text or any(sign in text for sign in (os.sep, "/", "\\")):
             msg = f"output must be a name or end in {SUFFIX}, got {text!r}"
+            raise InputError(msg)
+        if text.lower().endswith(_OTHER_FILES):
+            msg = f"output must be a name or end in {SUFFIX}: {text!r} is another file"
             raise InputError(msg)
         return OutputFiles(user_model_file(text))
     path = Path(text).expanduser()
