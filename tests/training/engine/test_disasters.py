@@ -15,6 +15,7 @@ import torch
 
 from gpcis_training.engine import state as state_module
 from gpcis_training.engine.state import clear_drafts, read_state, write_state
+from gpcis_training.engine.trainer import Trainer
 from napari_gpcis.errors import CheckpointError
 from training._folders import write_disks
 from training._runs import assert_same_weights, toy_config, train
@@ -122,3 +123,20 @@ def test_only_drafts_are_cleared(tmp_path):
         (tmp_path / name).touch()
     clear_drafts(tmp_path / "state.pt")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_control_c_is_not_for_the_loading_processes(root):
+    """A terminal sends it to all; the run then ends with the samples that it needs."""
+    trainer = Trainer(toy_config(workers=1, steps=40), root, root / "run")
+
+    def interrupt(trainer, _):
+        if trainer.step == 2:
+            loading = psutil.Process().children(recursive=True)
+            assert loading
+            for process in loading:
+                process.send_signal(signal.SIGINT)
+        return True
+
+    trainer.callback = interrupt
+    trainer.fit()
+    assert trainer.step == 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -71,9 +72,11 @@ def _start_worker(worker: int) -> None:
     """Keep data workers from competing with the network for cores; end with the run.
 
     The parent of a process that a server started is the server, so that PyTorch's own
-    watch does not see a run that was killed.
+    watch does not see a run that was killed. Control-C, which a terminal sends to all
+    processes, is for the run to answer: it still needs its samples to end well.
     """
     del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     Thread(target=_exit_with_run, daemon=True).start()
 

@@ -35,6 +35,7 @@ from gpcis_training.engine.state import (
     write_state,
 )
 from gpcis_training.engine.step import TrainingStep
+from napari_gpcis.batch.workers import interrupts_ignored
 from napari_gpcis.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -279,7 +280,9 @@ class Trainer:
         )
         state = restore_slots(self._state, schedule, slots, config.augment.size)
         loader = open_loader(self.folders, config, SlotSampler(schedule, slots))
-        return ClickBatch(iter(loader), schedule, slots, config.clicks, state)
+        with interrupts_ignored():  # by the processes that begin
+            samples = iter(loader)
+        return ClickBatch(samples, schedule, slots, config.clicks, state)
 
     def _gather(self, values: torch.Tensor) -> torch.Tensor:
         """Join a tensor of all processes along its first axis."""
