@@ -9,7 +9,9 @@ from napari_gpcis.checkpoints import ModelInfo, load_checkpoint, save_checkpoint
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import build_model
 
-INFO = ModelInfo("stages", "mobilenet_v2", options={"basis": 0})
+INFO = ModelInfo(
+    "stages", "mobilenet_v2", options={"basis": 0}, extra={"fingerprint": "abc"}
+)
 
 
 @pytest.fixture
@@ -36,6 +38,8 @@ def test_every_weight_is_the_mean(files, tmp_path, capsys):
     first = load_checkpoint(files[0])[1]
     assert (info.name, info.inference) == (first.name, first.inference)
     assert info.extra["mean_of"] == named
+    # saved prompts and alternatives know a model by its weights
+    assert info.extra["fingerprint"] != "abc"
 
 
 def test_what_has_no_mean_is_refused(files, tmp_path):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from gpcis_training.engine.export import fingerprint
 from napari_gpcis.checkpoints import load_checkpoint, save_checkpoint
 from napari_gpcis.errors import InputError
 
@@ -64,7 +65,8 @@ def average(models: Sequence[str | Path], output: str | Path) -> ModelInfo:
                 raise InputError(msg)
     _take_mean(mean, [model for model, _ in others])
     names = ", ".join(Path(name).name for name in models)
-    written = replace(info, extra={**info.extra, "mean_of": names})
+    notes = {"fingerprint": fingerprint(mean.state_dict()), "mean_of": names}
+    written = replace(info, extra={**info.extra, **notes})
     save_checkpoint(Path(output), mean, written)
     return written
 

@@ -66,7 +66,7 @@ def export_checkpoint(
     inference = replace(settings or config.settings(), gp_stride=stride)
     slots = state.get("places", {}).get("index", range(config.batch_size))
     notes = {
-        "fingerprint": _fingerprint(model.state_dict()),
+        "fingerprint": fingerprint(model.state_dict()),
         "steps": str(state["step"]),
         "samples": str(state["step"] * len(slots)),
         "minutes": f"{state['minutes']:.0f}",
@@ -94,7 +94,7 @@ def _recipe(config: FitConfig) -> dict[str, Any]:
     return {name: entries[name] for name in entries if name not in told_elsewhere}
 
 
-def _fingerprint(state: Mapping[str, Tensor]) -> str:
+def fingerprint(state: Mapping[str, Tensor]) -> str:
     """Return a digest of the weights: saved prompts name the model that made them."""
     digest = sha256()
     for name in sorted(state):
