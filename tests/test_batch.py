@@ -376,6 +376,15 @@ def test_an_interrupted_batch_tells_what_is_done(
     assert "command without --overwrite goes on" in capsys.readouterr().err
 
 
+INTERRUPTIBLE = """
+import signal, sys
+from napari_gpcis.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
+"""
+"""The program, also where the tests run in the background, which ignores Control-C."""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="has no process groups")
 def test_control_c_ends_all_processes_of_a_batch(model: Path, tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
@@ -387,7 +396,7 @@ def test_control_c_ends_all_processes_of_a_batch(model: Path, tmp_path: Path) ->
     words = ["segment", "--clicks", str(tmp_path / "clicks.csv"), "--jobs", "2"]
     words += ["-o", str(tmp_path / "out"), "--model", str(model), "--device", "cpu"]
     with subprocess.Popen(
-        [sys.executable, "-m", "napari_gpcis", *words],
+        [sys.executable, "-c", INTERRUPTIBLE, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -177,6 +177,6 @@ def test_find_similar_looks_for_the_class_that_is_active(desk, monkeypatch) -> N
     desk.until(lambda: names(desk).get(3) == "class 4")
     desk.robot.press(Qt.Key.Key_2, CONTROL)
     desk.robot.press(Qt.Key.Key_F, SHIFT)
-    assert "'class 2'" in desk.widget.status.text()
+    desk.until(lambda: "'class 2'" in desk.widget.status.text())
     assert len(asked) == 1
     assert np.any(desk.labels.data == 3)
