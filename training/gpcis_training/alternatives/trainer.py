@@ -143,8 +143,8 @@ class AlternativesTrainer:
         head, info = load_proposals(path)
         if list(info.options["kinds"]) != list(self.options["kinds"]):
             msg = (
-                f"--start must have proposals of the kinds {self.options['kinds']}, "
-                f"got {info.options['kinds']}"
+                "alternatives to begin with must have the kinds "
+                f"{self.options['kinds']}, {path} has {info.options['kinds']}"
             )
             raise InputError(msg)
         fill_network(self.head, head.state_dict(), Path(path))
