@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from gpcis_training.engine import average as averaging
 from gpcis_training.evaluation import cli as evaluation_cli
 from gpcis_training.finetuning import cli as finetuning_cli
 from gpcis_training.superpixels import cli as superpixels_cli
-from napari_gpcis.cli import CLOSED_PIPE
+from napari_gpcis.cli import run_to_end
 from napari_gpcis.errors import GPCISError
 
 if TYPE_CHECKING:
@@ -43,19 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parsed = _parser().parse_args(arguments)
     try:
-        status: int = parsed.run(parsed)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:  # such as that of head: it has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
+        return run_to_end(parsed.run, parsed)
     except (GPCISError, OSError) as error:
         print(f"gpcis-train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("gpcis-train: stopped", file=sys.stderr)
         return 130
-    return status
 
 
 def run_fit(arguments: argparse.Namespace) -> int:

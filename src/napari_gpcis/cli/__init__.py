@@ -16,7 +16,7 @@ from napari_gpcis.cli.superpixels import add_superpixels_command
 from napari_gpcis.errors import GPCISError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 USAGE_ERROR = 2
 CLOSED_PIPE = 141
@@ -47,13 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(command: Any, arguments: Any) -> int:
     """Run one command; turn what can go wrong into one line and a status."""
     try:
-        status = int(command(arguments) or 0)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # such as that of head: it has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
+        return run_to_end(command, arguments)
     except (GPCISError, OSError) as error:
         message = " ".join(str(error).split())
         print(f"napari-gpcis: {message}", file=sys.stderr)
@@ -61,6 +55,32 @@ def _run(command: Any, arguments: Any) -> int:
     except KeyboardInterrupt:
         print("napari-gpcis: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def run_to_end(command: Callable[[Any], int | None], arguments: Any) -> int:
+    """Run a command until all that it prints is written, and return its status.
+
+    Parameters
+    ----------
+    command
+        Returns its status; ``None`` for 0.
+    arguments
+        Handed to it.
+
+    Returns
+    -------
+    int
+        `CLOSED_PIPE` if nobody reads the output any more, such as ``head``, which has
+        read enough.
+    """
+    try:
+        status = int(command(arguments) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    return status
 
 
 def _demo(arguments: list[str]) -> int:
