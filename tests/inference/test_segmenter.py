@@ -18,6 +18,7 @@ from napari_gpcis import Click, Segmenter
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.inference.engine import find_device
+from napari_gpcis.inference.image import counted_percentiles
 from napari_gpcis.inference.segmenter import Request
 from napari_gpcis.model.gpcis import build_model
 
@@ -328,6 +329,18 @@ def test_channels_are_chosen_in_order():
     red, green, blue = seen_by_model(stack[..., :2], **limits)
     assert_allclose(blue, (red + green) / 2, atol=1e-6)
     assert_allclose(green, stack[..., 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int16])
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+def test_percentiles_of_small_integers_are_those_of_numpy(kind, count):
+    limits = np.iinfo(kind)
+    values = np.random.default_rng(count).integers(
+        limits.min, limits.max, count, dtype=kind, endpoint=True
+    )
+    asked = (0, 0.1, 33.3, 50, 99.9, 100)
+    expected = np.percentile(values.astype(float), asked)
+    np.testing.assert_allclose(counted_percentiles(values, asked), expected, rtol=1e-12)
 
 
 def test_each_channel_has_its_own_percentiles():

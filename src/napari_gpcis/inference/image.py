@@ -234,16 +234,43 @@ def _within_unit(sample: NDArray[Any]) -> bool:
 
 def _stretch(sample: NDArray[Any]) -> Limits:
     """Return percentiles; the extremes where those coincide; never an empty range."""
-    values = sample.astype(np.float64)
-    if not np.isfinite(values).all():  # beyond float64: longdouble only
-        raise not_finite(_IN_FLOAT64)
-    low, high = (float(limit) for limit in np.percentile(values, PERCENTILES))
+    if sample.dtype.kind in "ui" and sample.dtype.itemsize <= 2:
+        low, high = counted_percentiles(sample, PERCENTILES)
+    else:
+        values = sample.astype(np.float64)
+        if not np.isfinite(values).all():  # beyond float64: longdouble only
+            raise not_finite(_IN_FLOAT64)
+        low, high = (float(limit) for limit in np.percentile(values, PERCENTILES))
     if not low < high:
-        low, high = float(values.min()), float(values.max())
+        low, high = float(sample.min()), float(sample.max())
     if not math.isfinite(high - low):
         msg = f"image must have a finite range, got values from {low} to {high}"
         raise InputError(msg)
     return (low, high) if low < high else (low, low + max(1.0, abs(low)))
+
+
+def counted_percentiles(
+    values: NDArray[np.integer], percentiles: Sequence[float]
+) -> list[float]:
+    """Return percentiles as `numpy.percentile` does, from how often each value occurs.
+
+    A few times as fast as partitioning, for integers of up to 16 bits.
+
+    Parameters
+    ----------
+    values
+        At least one, of any shape; a type of one or two bytes.
+    percentiles
+        From 0 to 100, at any place between two values interpolated linearly.
+    """
+    lowest = int(np.iinfo(values.dtype).min)
+    shifted = values.ravel() if lowest == 0 else values.ravel().astype(int) - lowest
+    below = np.bincount(shifted).cumsum()  # below[v]: how many are at most v
+    places = np.asarray(percentiles, dtype=float) / 100 * (values.size - 1)
+    before = np.floor(places)
+    first = np.searchsorted(below, before, side="right") + lowest
+    after = np.searchsorted(below, np.ceil(places), side="right") + lowest
+    return [float(v) for v in first + (after - first) * (places - before)]
 
 
 def _sample(plane: NDArray[Any]) -> NDArray[Any]:
