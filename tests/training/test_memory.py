@@ -98,12 +98,15 @@ def test_a_lesson_is_the_object_on_the_cells_of_a_box_beyond_the_image():
 def test_figures_are_those_of_the_later_objects():
     plain = [Clicked(n, 0.5, on=False) for n in (9, 2, 4)]
     better = [Clicked(n, 0.75, on=n == 1) for n in (9, 1, 2)]
-    few = ImageResult("b", (plain[0],), (better[0],))
-    entry = summary([ImageResult("a", tuple(plain), tuple(better)), few], begin=2)
+    alone = [Clicked(n, 0.25, on=False) for n in (9, 3, 5)]
+    few = ImageResult("b", (alone[0],), (plain[0],), (better[0],))
+    whole = ImageResult("a", tuple(alone), tuple(plain), tuple(better))
+    entry = summary([whole, few], begin=2)
     assert (entry["images"], entry["objects"]) == (1, 2)
-    assert (entry["plain"], entry["memory"], entry["ratio"]) == (3, 1.5, 0.5)
-    assert entry["interval"] == (0.5, 0.5)
-    assert entry["iou1"] == (0.5, 0.75)
+    assert (entry["alone"], entry["plain"], entry["memory"]) == (4, 3, 1.5)
+    assert (entry["sizes"], entry["ratio"]) == (0.75, 0.5)
+    assert (entry["sizes_interval"], entry["interval"]) == ((0.75, 0.75), (0.5, 0.5))
+    assert entry["iou1"] == (0.25, 0.5, 0.75)
     assert entry["on"] == 0.5
     assert summary([few], begin=2) == {"images": 0, "objects": 0}
 
@@ -123,7 +126,7 @@ def root(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("least", ["1", "3.5"])
-def test_the_command_clicks_each_image_twice(root, capsys, least):
+def test_the_command_clicks_each_image_in_three_ways(root, capsys, least):
     words = ["memory", "toy", "--root", str(root), "--set", "cells", "--least", least]
     words += ["--first", "3", "--last", "5", "-o", str(root / "out.json")]
     assert main(words) == 0
@@ -131,7 +134,9 @@ def test_the_command_clicks_each_image_twice(root, capsys, least):
     report = json.loads((root / "out.json").read_text())["sets"]["cells"]
     (one,) = report["images"]
     sides = one["plain"], one["memory"]
-    assert one["plain"][0] == one["memory"][0]
+    assert one["alone"][0] == one["plain"][0] == one["memory"][0]
+    # the next first click is seen in a view of the size of what was accepted
+    assert one["alone"][1:] != one["plain"][1:]
     assert not any(each["on"] for each in one["plain"])
     on = [each["on"] for each in one["memory"]]
     if least == "1":  # an object whose mask is empty teaches nothing

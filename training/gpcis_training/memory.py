@@ -1,4 +1,7 @@
-"""Memory between objects: an experiment, which the program does without.
+"""Memory between objects: what the program remembers, and an experiment beyond it.
+
+The program remembers the size of accepted objects: it is the view of the next first
+click, and a frame that this click tries. The experiment goes further.
 
 The objects that were accepted in an image change the prior of the Gaussian process for
 those after them: weights on the features of the network, fitted so that the masks of
@@ -7,15 +10,18 @@ follows in closed form, so every click keeps its value. Where the accepted objec
 needed hardly more than a click each there is nothing to gain, and the weights are not
 used.
 
-A robot user clicks the objects of an image with this memory and without, in the same
-order. Figures are those of the later objects:
+A robot user clicks the objects of an image three times, in the same order. Figures are
+those of the later objects:
 
-*plain*, *memory*
-    clicks of an object until its mask has an IoU of 0.85, at most 10;
+*alone*, *plain*, *memory*
+    clicks of an object until its mask has an IoU of 0.85, at most 10: nothing is
+    remembered; sizes are, as in the program; the changed prior as well;
+*sizes*
+    ratio of *plain* to *alone*, with an interval by bootstrap over images;
 *ratio*
-    of the two, with an interval by bootstrap over images;
+    of *memory* to *plain*, with its interval;
 *iou1*
-    IoU after the first click;
+    IoU after the first click, of *alone*, *plain* and *memory*;
 *on*
     share of the objects that were clicked with weights.
 """
@@ -93,7 +99,19 @@ LEAST_CELLS = 4
 ITERATIONS = 30
 DRAWS = 2000
 """Of the bootstrap."""
-COLUMNS = ("images", "objects", "plain", "memory", "ratio", "interval", "iou1", "on")
+COLUMNS = (
+    "images",
+    "objects",
+    "alone",
+    "plain",
+    "memory",
+    "sizes",
+    "sizes_interval",
+    "ratio",
+    "interval",
+    "iou1",
+    "on",
+)
 """Of the table."""
 
 
@@ -341,11 +359,17 @@ class Clicked:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One image: its objects in order, without memory and with it."""
+    """One image: its objects in order, in the three ways of the module's docstring."""
 
     image: str
+    alone: tuple[Clicked, ...]
     plain: tuple[Clicked, ...]
     memory: tuple[Clicked, ...]
+
+    @property
+    def sides(self) -> tuple[tuple[Clicked, ...], ...]:
+        """The objects in each of the three ways."""
+        return self.alone, self.plain, self.memory
 
 
 class Robot:
@@ -362,6 +386,8 @@ class Robot:
     least
         Mean clicks of the accepted objects from which on weights are used; ``None``:
         they never are.
+    sizes
+        Whether the size of accepted objects is used, as the program does.
     """
 
     def __init__(
@@ -371,7 +397,10 @@ class Robot:
         image: NDArray[np.generic],
         window: int | None,
         least: float | None,
+        *,
+        sizes: bool = True,
     ) -> None:
+        self._sizes = sizes
         self._model, self._segmenter = model, segmenter
         self._session = Session(segmenter, image)
         self._window, self._least = window, least
@@ -387,7 +416,8 @@ class Robot:
         clicks: list[Click] = []
         found: Prediction | None = None
         view: Box | None = None
-        size, first, reached = self._session.typical_size, 0.0, 0.0
+        size = self._session.typical_size if self._sizes else None
+        first, reached = 0.0, 0.0
         while len(clicks) < MAX_CLICKS and reached < RIGHT:
             click = next_click(truth, mask, free)
             if click is None:
@@ -416,7 +446,7 @@ class Robot:
 
     def _view(self, click: Click, shape: tuple[int, ...]) -> Box | None:
         """Return the view of a first click, as a session would choose it."""
-        if self._session.objects:
+        if self._sizes and self._session.objects:
             return self._session.current.default_view(click)
         return first_view((shape[0], shape[1]), click.pixel, self._window)
 
@@ -447,7 +477,7 @@ def evaluate_image(
     most: int,
     least: float,
 ) -> ImageResult:
-    """Let the robot annotate one image without memory and with it.
+    """Let the robot annotate one image in the three ways.
 
     Parameters
     ----------
@@ -466,8 +496,10 @@ def evaluate_image(
     numbers = np.unique(truth[truth > 0])
     order = np.random.default_rng(zlib.crc32(item.label.encode())).permutation(numbers)
     found = []
-    for threshold in (None, least):
-        robot = Robot(model, segmenter, image, objects.rule.window, threshold)
+    for threshold, sizes in ((None, False), (None, True), (least, True)):
+        robot = Robot(
+            model, segmenter, image, objects.rule.window, threshold, sizes=sizes
+        )
         clicked = []
         for number in order[:most]:
             wanted = (truth == number).astype(np.int8)
@@ -491,40 +523,42 @@ def summary(results: Sequence[ImageResult], begin: int) -> dict[str, Any]:
         Number of the first object that counts, from 1.
     """
     late = [
-        list(zip(one.plain[begin - 1 :], one.memory[begin - 1 :], strict=True))
+        list(zip(*(side[begin - 1 :] for side in one.sides), strict=True))
         for one in results
     ]
-    late = [pairs for pairs in late if pairs]
+    late = [objects for objects in late if objects]
     entry: dict[str, Any] = {"images": len(late), "objects": sum(map(len, late))}
     if not late:
         return entry
-    clicks = np.array([_clicks(pairs) for pairs in late])
-    total = clicks.sum(0)
+    every = [ways for objects in late for ways in objects]
+    clicks = np.array(
+        [[sum(w[k].clicks for w in objects) for k in range(3)] for objects in late]
+    )
+    alone, plain, memory = (float(mean) for mean in clicks.sum(0) / len(every))
     rng = np.random.default_rng(0)
     drawn = clicks[rng.integers(len(clicks), size=(DRAWS, len(clicks)))].sum(1)
-    low, high = np.quantile(drawn[:, 1] / drawn[:, 0], (0.025, 0.975))
-    pairs = [pair for each in late for pair in each]
     return entry | {
-        "plain": float(total[0] / len(pairs)),
-        "memory": float(total[1] / len(pairs)),
-        "ratio": float(total[1] / total[0]),
-        "interval": (float(low), float(high)),
-        "iou1": tuple(
-            float(np.mean([p[side].first for p in pairs])) for side in (0, 1)
-        ),
-        "on": float(np.mean([memory.on for _, memory in pairs])),
+        "alone": alone,
+        "plain": plain,
+        "memory": memory,
+        "sizes": plain / alone,
+        "sizes_interval": _interval(drawn[:, 1] / drawn[:, 0]),
+        "ratio": memory / plain,
+        "interval": _interval(drawn[:, 2] / drawn[:, 1]),
+        "iou1": tuple(float(np.mean([w[k].first for w in every])) for k in range(3)),
+        "on": float(np.mean([ways[2].on for ways in every])),
     }
 
 
-def _clicks(pairs: Sequence[tuple[Clicked, Clicked]]) -> tuple[int, int]:
-    """Return the clicks of some objects, without memory and with it."""
-    plain, memory = zip(*pairs, strict=True)
-    return sum(one.clicks for one in plain), sum(one.clicks for one in memory)
+def _interval(ratios: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the interval that holds 95 % of the draws."""
+    low, high = np.quantile(ratios, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def row(name: str, entry: dict[str, Any]) -> str:
     """Return the figures of a set as a line of a table in Markdown."""
-    between = {"interval": " to ", "iou1": " > "}
+    between = {"sizes_interval": " to ", "interval": " to ", "iou1": " > "}
     cells = [name]
     for column in COLUMNS:
         value = entry.get(column)
