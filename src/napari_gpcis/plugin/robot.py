@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 from scipy import ndimage
@@ -41,7 +42,8 @@ class Robot:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self._canvas: QWidget = viewer.window._qt_viewer.canvas.native
+        window = viewer.window.main_menu.window()
+        self._canvas: QWidget = window.findChild(QOpenGLWidget)
 
     def position(self, layer: Layer, point: Any) -> QPoint:
         """Return the place of a point of a layer on the canvas."""
