@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 from scipy import ndimage
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.geometry import deepest_pixel, depth
+from napari_gpcis.plugin.viewer.gl_context import canvases_of
 from napari_gpcis.plugin.viewer.planes import camera_of
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ class Robot:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        window = viewer.window.main_menu.window()
-        self._canvas: QWidget = window.findChild(QOpenGLWidget)
+        self._canvas: QWidget = canvases_of(viewer.window.main_menu.window())[0]
 
     def position(self, layer: Layer, point: Any) -> QPoint:
         """Return the place of a point of a layer on the canvas."""
