@@ -249,7 +249,8 @@ def default_preferences(
 ) -> Iterator[None]:
     """Each test begins with the default preferences; the user's own are not touched."""
     monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    path = str(tmp_path / "settings.yaml")
+    monkeypatch.setattr(settings, "_CFG_PATH", path, raising=False)  # before 0.9
     monkeypatch.setattr(settings.NapariSettings, "_maybe_save", lambda _: None)
     forget_plugin_settings()
     unlink()
