@@ -17,18 +17,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from imageio.v3 import imwrite
+from napari.layers import Image
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.geometry import slices
+from napari_gpcis.imagefiles import read_label_file
 from napari_gpcis.plugin.annotation.edits import StrokeEdit
 from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
+from napari_gpcis.plugin.dock.panels.files import BUTTONS, FilesPanel
+from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.dock.panels.other_masks import OtherMasksPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
+from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.labels.live_mask import LiveMask
+from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import read_recovery
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.prompts import replay
@@ -86,10 +94,12 @@ class Soak:
         A widget in a viewer that shows an image of the shape `SHAPE`.
     seed
         Says what is done.
+    folder
+        Where files are written.
     """
 
-    def __init__(self, desk: Any, seed: int) -> None:
-        self.desk = desk
+    def __init__(self, desk: Any, seed: int, folder: Path) -> None:
+        self.desk, self.folder = desk, folder
         self.random = np.random.default_rng(seed)
         self.seed = seed
         self.count = 0
@@ -102,7 +112,7 @@ class Soak:
         self.undone: set[int] = set()
         self.by_hand = np.zeros(SHAPE, dtype=bool)
         self.before = np.zeros(SHAPE, dtype=np.int64)
-        self.checks = self.replays = 0
+        self.checks = self.replays = self.saved = self.visits = 0
         self.memory: list[int] = []
         self._follow()
 
@@ -225,6 +235,96 @@ class Soak:
             tool = self.superpixels.superpixels
             self.until(lambda: tool.part is None)
         self._note_hand_edits()
+
+    def other_mask(self) -> None:
+        """Look at other masks for the same clicks, some with the mouse."""
+        keys = Qt.Key.Key_Y, Qt.Key.Key_Comma, Qt.Key.Key_Period
+        for _ in range(1 + self.below(3)):
+            if self.random.random() < 0.2:
+                self.press(Qt.Key.Key_Y, SHIFT)
+            else:
+                self.press(self.pick(keys))
+            self.wait(self.pick((0, 0.02, 0.1)))
+        shown = [one for one in self.other_masks.buttons if one.isVisible()]
+        if shown:
+            QTest.mouseClick(self.pick(shown), LEFT)
+
+    def tidy_switch(self) -> None:
+        """Switch tidying the current object, or of those to come."""
+        self.press(Qt.Key.Key_T, SHIFT)
+
+    def give_class(self) -> None:
+        """Give a class to the chosen objects, or to all from now on."""
+        digits = Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_3
+        if self.random.random() < 0.5 and self.panel.sorted.rowCount():
+            self.panel.list.selectRow(self.below(self.panel.sorted.rowCount()))
+        self.press(self.pick(digits), CONTROL)
+        self.panel.list.clearSelection()
+
+    def propagate(self) -> None:
+        """Have the object found on other planes, now and then stop that."""
+        stack = self.stack
+        buttons = stack.propagate_back, stack.propagate_both, stack.propagate_on
+        QTest.mouseClick(self.pick((*buttons, stack.copy_on, stack.fill)), LEFT)
+        self.wait(self.pick((0, 0.05, 0.2)))
+        if self.random.random() < 0.3:
+            self.press(Qt.Key.Key_Escape)
+
+    def save(self) -> None:
+        """Save clicks and labels, or export; the labels saved are those shown."""
+        files = self.files
+        name = self.pick(("save", "save", *files.buttons))
+        if name == "open" or not files.buttons[name].isEnabled():
+            return
+        self.settle()
+        ending = {one.name: one.ending for one in BUTTONS}[name]
+        path = self.folder / f"saved{ending}"
+        files.write(name, path)
+        self.until(lambda: not files.saver.busy)
+        assert path.is_file(), files.message.text()
+        if name in ("save", "labels"):
+            written = file_names(path)[1] if name == "save" else path
+            labels, _ = read_label_file(written)
+            np.testing.assert_array_equal(labels, self.finished())
+            self.saved += 1
+
+    def visit_folder(self) -> None:
+        """Annotate two images of a folder, and come back to the stack."""
+        self._end_running()
+        self.check()
+        home = self.folder / f"images {self.count}"
+        home.mkdir()
+        for name in ("a.png", "b.png"):
+            imwrite(home / name, np.zeros(SHAPE[1:], np.uint8))
+        panel, layers = self.folder_panel, {*map(id, self.viewer.layers)}
+        panel.navigator.open(home)
+        for name in ("a", "b"):
+            self.until(lambda: not panel.navigator.busy)
+            self.until(lambda: self.desk.widget.session is not None)
+            (image,) = (
+                one
+                for one in self.viewer.layers
+                if isinstance(one, Image) and one.name == f"{name}.png"
+            )
+            row, col = 20 + self.below(50), 20 + self.below(80)
+            self.viewer.reset_view()
+            self.press(Qt.Key.Key_G)
+            self.desk.robot.click(image, (row, col))
+            self.settle()
+            self.press(Qt.Key.Key_N)
+            self.settle()
+            assert self.labels.data[row, col] == 1, self.desk.widget.status.text()
+            QTest.mouseClick(panel.done, LEFT)
+            if name == "a":
+                panel.navigator.go(1)
+                self.until(lambda: not panel.navigator.busy)
+                labels, _ = read_label_file(home / "a.labels.tif")
+                assert labels[row, col] == 1
+        self.desk.widget.start_button.click()
+        for layer in [one for one in self.viewer.layers if id(one) not in layers]:
+            self.viewer.layers.remove(layer)
+        self.desk.widget.image_combo.layer = self.image
+        self.visits += 1
 
     def _note_hand_edits(self) -> None:
         """What is kept by hand on clicked objects is not among the saved clicks."""
@@ -555,6 +655,8 @@ class Soak:
             return annotation is None or bool(annotation.message)
         if controller._worker._queue._latest or annotation._debouncer.pending:
             return False
+        if self.stack.propagation.running:
+            return False
         prompts = annotation.click_layers
         current = annotation.current
         session = current.session
@@ -595,6 +697,26 @@ class Soak:
     def panel(self) -> ObjectsPanel:
         panels = self.desk.widget.panels
         return next(panel for panel in panels if isinstance(panel, ObjectsPanel))
+
+    @property
+    def other_masks(self) -> OtherMasksPanel:
+        panels = self.desk.widget.panels
+        return next(panel for panel in panels if isinstance(panel, OtherMasksPanel))
+
+    @property
+    def stack(self) -> StackPanel:
+        panels = self.desk.widget.panels
+        return next(panel for panel in panels if isinstance(panel, StackPanel))
+
+    @property
+    def files(self) -> FilesPanel:
+        panels = self.desk.widget.panels
+        return next(panel for panel in panels if isinstance(panel, FilesPanel))
+
+    @property
+    def folder_panel(self) -> FolderPanel:
+        panels = self.desk.widget.panels
+        return next(panel for panel in panels if isinstance(panel, FolderPanel))
 
     @property
     def plane(self) -> int:
@@ -779,6 +901,12 @@ WEIGHTS = {
     "correct_candidate": 2,
     "paint_superpixels": 2,
     "snap": 1,
+    "other_mask": 4,
+    "tidy_switch": 2,
+    "give_class": 3,
+    "propagate": 3,
+    "save": 1,
+    "visit_folder": 0.5,
     "move_mouse": 6,
     "pick_object": 4,
     "split": 2,

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -216,6 +217,34 @@ def test_the_conda_recipe_needs_what_pip_needs() -> None:
     entries = {f"{name} = {where}" for name, where in project["scripts"].items()}
     assert set(recipe["build"]["python"]["entry_points"]) == entries
     assert recipe["about"]["license"] == project["license"]
+
+
+def test_the_conda_recipe_keeps_the_rules_for_pure_python() -> None:
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text("utf-8"))
+    assert recipe["schema_version"] == 1
+    assert recipe["build"]["noarch"] == "python"
+    assert recipe["build"]["number"] == 0
+    for option in ("--no-deps", "--no-build-isolation"):
+        assert option in recipe["build"]["script"]
+    python = "python ${{ python_min }}.*"
+    assert [one for one in recipe["requirements"]["host"] if "python" in one] == [
+        python
+    ]
+    (imports,) = (one["python"] for one in recipe["tests"] if "python" in one)
+    assert imports["python_version"] == "${{ python_min }}.*"
+    assert imports["pip_check"] is True
+    for name in imports["imports"]:
+        assert find_spec(name) is not None
+    assert (ROOT / recipe["about"]["license_file"]).is_file()
+    assert len(recipe["about"]["summary"]) > 20
+
+
+def test_the_manifest_is_read_by_the_oldest_and_newest_npe2_allowed() -> None:
+    tests = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    versions = tests["jobs"]["manifest"]["strategy"]["matrix"]["npe2"]
+    assert f"npe2>={versions[0]}" in project["dependencies"]
+    assert versions[1:] == ["0.8.*", "0.9.*", "0.10.*"]
 
 
 def test_all_supported_versions_are_tested() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ from napari_gpcis.export import Calibration
 from napari_gpcis.export import write_tiff as export_tiff
 from napari_gpcis.imagefiles import (
     ZarrAxes,
-    ome_sizes,
     read_label_file,
+    tiff_sizes,
     write_zarr,
     zarr_axes,
 )
@@ -559,8 +559,67 @@ def test_exports_keep_the_pixel_size_of_the_labels(
         assert "60,7.5,micrometer" in (tmp_path / f"{out}.csv").read_text()
         found = zarr_axes(tmp_path / f"{out}.zarr")
         assert found == ZarrAxes("ZYX", SIZES, ("micrometer",) * 3)
-        again = ome_sizes(tmp_path / f"{out}.ome.tif")
+        again = tiff_sizes(tmp_path / f"{out}.ome.tif")
         assert again == {"Z": (2, "µm"), "Y": (0.5, "µm"), "X": (0.25, "µm")}
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ({"unit": "um"}, ("micrometer",) * 3),
+        ({"unit": "micron"}, ("micrometer",) * 3),
+        ({"unit": r"\u00B5m"}, ("micrometer",) * 3),
+        ({"unit": "nm", "zunit": "um"}, ("micrometer", "nanometer", "nanometer")),
+        ({"unit": "inch"}, ("inch",) * 3),
+    ],
+)
+def test_exports_keep_the_pixel_size_that_imagej_wrote(
+    tmp_path: Path, unit: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    labels = np.zeros((3, 30, 40), np.uint16)
+    labels[1, 3:9, 4:14] = 7
+    path, out = tmp_path / "l.tif", tmp_path / "o.zarr"
+    write_tiff(
+        path,
+        labels,
+        imagej=True,
+        resolution=(4, 2),
+        metadata={"axes": "ZYX", "spacing": -2.0, **unit},
+    )
+    assert main(["export", str(path), "-o", str(out)]) == 0
+    assert zarr_axes(out) == ZarrAxes("ZYX", SIZES, expected)
+    assert main(["export", str(path), "-o", str(tmp_path / "o.csv")]) == 0
+    if len(set(expected)) == 1:
+        assert f"60,7.5,{expected[0]}" in (tmp_path / "o.csv").read_text()
+
+
+def test_imagej_counts_time_in_seconds_or_as_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "l.tif"
+    for more, wanted in (({}, "s"), ({"tunit": "min"}, "min")):
+        metadata = {"axes": "TYX", "unit": "um", "finterval": 30, **more}
+        frames = np.zeros((3, 30, 40), np.uint16)
+        options = {"imagej": True, "resolution": (4, 2), "metadata": metadata}
+        write_tiff(path, frames, **options)
+        sizes = {"Y": (0.5, "µm"), "X": (0.25, "µm"), "T": (30, wanted)}
+        assert tiff_sizes(path) == sizes
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"imagej": True},
+        {"imagej": True, "resolution": (4, 2), "metadata": {"unit": "pixel"}},
+        {"imagej": True, "resolution": (4, 2), "metadata": {"unit": "furlong"}},
+        {"imagej": True, "resolution": (0, 0), "metadata": {"unit": "um"}},
+        {"resolution": (72, 72), "resolutionunit": "INCH"},
+    ],
+)
+def test_a_resolution_for_printers_is_no_pixel_size(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    path = tmp_path / "l.tif"
+    write_tiff(path, np.ones((30, 40), np.uint16), **options)
+    assert tiff_sizes(path) == {}
 
 
 def test_a_given_pixel_size_goes_before_that_of_the_labels(

@@ -238,19 +238,25 @@ def open_async_desk(open_desk: Callable[..., Desk]) -> Callable[..., Desk]:
     return open_desk
 
 
+def forget_plugin_settings() -> None:
+    """Let napari make settings of plugins anew; before 0.9 it has none."""
+    getattr(settings, "_clear_plugin_settings_cache", lambda: None)()
+
+
 @pytest.fixture(autouse=True)
 def default_preferences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Each test begins with the default preferences; the user's own are not touched."""
     monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    path = str(tmp_path / "settings.yaml")
+    monkeypatch.setattr(settings, "_CFG_PATH", path, raising=False)  # before 0.9
     monkeypatch.setattr(settings.NapariSettings, "_maybe_save", lambda _: None)
-    settings._clear_plugin_settings_cache()
+    forget_plugin_settings()
     unlink()
     PREFERENCES.reset()
     yield
     settings.get_settings().experimental.async_ = False
     unlink()
     PREFERENCES.reset()
-    settings._clear_plugin_settings_cache()
+    forget_plugin_settings()

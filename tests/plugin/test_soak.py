@@ -19,6 +19,7 @@ from napari_gpcis.plugin.background import LatestWins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 MINUTES = float(os.environ.get("GPCIS_SOAK_MINUTES", "1"))
 SEED = int(os.environ.get("GPCIS_SOAK_SEED", "2"))
@@ -54,10 +55,11 @@ def test_a_restless_user_breaks_nothing(
     failures: list[BaseException],
     errors: list[str],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     replace_search(monkeypatch)
     desk = open_desk(np.zeros(SHAPE, np.uint8), scale=(2, 1, 1))
-    soak = Soak(desk, SEED)
+    soak = Soak(desk, SEED, tmp_path)
     try:
         soak.run(MINUTES)
         assert not failures
@@ -67,6 +69,7 @@ def test_a_restless_user_breaks_nothing(
         raise
     print(
         f"\n{soak.count} events, {soak.checks} checks, {soak.replays} replays, "
+        f"{soak.saved} saved labels, {soak.visits} folders, "
         f"{soak.grown:.0f} MiB more in the end; every 400 events {soak.memory} MiB"
     )
     assert soak.grown < GROWTH

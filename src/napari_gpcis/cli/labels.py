@@ -77,7 +77,7 @@ def _add_export(commands: Any) -> None:
         type=floats,
         metavar="SIZE[,SIZE...]",
         help="side of a pixel, or its size along the last axes (rows,columns or "
-        "depth,rows,columns); by default that of OME-TIFF and OME-Zarr, else 1",
+        "depth,rows,columns); by default that of OME-TIFF, OME-Zarr and ImageJ, else 1",
     )
     add("--unit", help="of the pixel size, such as micrometer")
     add("--overwrite", action="store_true", help="replace a file that exists")
@@ -186,7 +186,7 @@ def _calibration(ndim: int, axes: str, arguments: argparse.Namespace) -> Calibra
 def _sizes_of_file(path: Path) -> dict[str, tuple[float, str]]:
     """Return size and unit of a pixel, by the letter of the axis, of a label file."""
     from napari_gpcis.export import OME_TIMES, OME_UNITS
-    from napari_gpcis.imagefiles import TIFF, is_zarr, ome_sizes, zarr_axes
+    from napari_gpcis.imagefiles import TIFF, is_zarr, tiff_sizes, zarr_axes
 
     if is_zarr(path):
         axes = zarr_axes(path)
@@ -199,5 +199,5 @@ def _sizes_of_file(path: Path) -> dict[str, tuple[float, str]]:
     names = {ome: name for name, ome in (OME_UNITS | OME_TIMES).items()}
     return {
         letter: (size, names.get(unit, "pixel"))
-        for letter, (size, unit) in ome_sizes(path).items()
+        for letter, (size, unit) in tiff_sizes(path).items()
     }

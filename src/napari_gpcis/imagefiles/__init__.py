@@ -24,7 +24,7 @@ from napari_gpcis.imagefiles.reading import (
     read_image,
 )
 from napari_gpcis.imagefiles.splitting import split_labels
-from napari_gpcis.imagefiles.tiff import ome_sizes
+from napari_gpcis.imagefiles.tiff import tiff_sizes
 from napari_gpcis.imagefiles.writing import write_labels
 
 __all__ = [
@@ -40,12 +40,12 @@ __all__ = [
     "is_same_file",
     "is_zarr",
     "label_groups",
-    "ome_sizes",
     "read_array",
     "read_image",
     "read_label_file",
     "read_labels",
     "split_labels",
+    "tiff_sizes",
     "whole_numbers",
     "write_labels",
     "write_zarr",

@@ -32,6 +32,22 @@ _SEGMENTS = ((273, 279), (324, 325))
 _ORDINARY = ("generic", "uniform", "shaped")
 """Series of pages that belong to no format in which several sizes have a meaning."""
 
+_IMAGEJ_UNITS = {
+    **dict.fromkeys(("µm", "μm", "um", "micron", "microns", "micrometer"), "µm"),
+    **dict.fromkeys(("nm", "nanometer"), "nm"),
+    **dict.fromkeys(("pm", "picometer"), "pm"),
+    **dict.fromkeys(("mm", "millimeter"), "mm"),
+    **dict.fromkeys(("cm", "centimeter"), "cm"),
+    **dict.fromkeys(("m", "meter"), "m"),
+    **dict.fromkeys(("inch", "inches", "in"), "in"),
+    **dict.fromkeys(("å", "angstrom"), "Å"),
+    **dict.fromkeys(("s", "sec", "second", "seconds"), "s"),
+    **dict.fromkeys(("ms", "msec", "millisecond"), "ms"),
+    **dict.fromkeys(("min", "minute", "minutes"), "min"),
+    **dict.fromkeys(("h", "hour", "hours"), "h"),
+}
+"""Units as ImageJ and its plug-ins spell them, in lower case, and the names of OME."""
+
 
 def read_tiff(path: Path, plane: Sequence[int] | None) -> tuple[NDArray[Any], str]:
     """Read the first series of a TIFF file, its channels moved to the last axis.
@@ -66,8 +82,10 @@ def read_label_tiff(path: Path) -> tuple[NDArray[Any], str]:
     return image, axes
 
 
-def ome_sizes(path: Path) -> dict[str, tuple[float, str]]:
-    """Return the size of a pixel that an OME-TIFF names.
+def tiff_sizes(path: Path) -> dict[str, tuple[float, str]]:
+    """Return the size of a pixel that an OME-TIFF names, or one that ImageJ wrote.
+
+    The resolution of other files is that of a printer, and no size of what is seen.
 
     Returns
     -------
@@ -75,14 +93,22 @@ def ome_sizes(path: Path) -> dict[str, tuple[float, str]]:
         Size and unit, as OME writes it (``"µm"``), by the letter of the axis: X, Y, Z,
         and T for the time between frames. Empty for other files.
     """
-    from xml.etree.ElementTree import ParseError
-
-    from tifffile import TiffFile, xml2dict
+    from tifffile import TiffFile
 
     with TiffFile(path) as file:
-        text = file.ome_metadata
+        if file.ome_metadata:
+            return _ome_sizes(file.ome_metadata)
+        return _imagej_sizes(file) if file.imagej_metadata else {}
+
+
+def _ome_sizes(text: str) -> dict[str, tuple[float, str]]:
+    """Return size and unit of a pixel from the XML of OME."""
+    from xml.etree.ElementTree import ParseError
+
+    from tifffile import xml2dict
+
     try:
-        images = xml2dict(text)["OME"]["Image"] if text else {}
+        images = xml2dict(text)["OME"]["Image"]
         pixels = (images[0] if isinstance(images, list) else images).get("Pixels", {})
     except (ParseError, KeyError, AttributeError):  # pixels can be read without it
         return {}
@@ -93,6 +119,28 @@ def ome_sizes(path: Path) -> dict[str, tuple[float, str]]:
         if isinstance(size, (int, float)) and 0 < size < float("inf"):
             usual = "s" if letter == "T" else "µm"
             found[letter] = float(size), str(pixels.get(f"{name}Unit", usual))
+    return found
+
+
+def _imagej_sizes(file: TiffFile) -> dict[str, tuple[float, str]]:
+    """Return size and unit of a pixel as ImageJ has written them.
+
+    It counts pixels per unit in the tags of the resolution, and names the unit in its
+    own lines, with those of rows, depth and time where they are others.
+    """
+    known = file.imagej_metadata or {}
+    across, down = file.pages.first.get_resolution()
+    sizes = {
+        "X": (1 / across if across else 0, known.get("unit")),
+        "Y": (1 / down if down else 0, known.get("yunit", known.get("unit"))),
+        "Z": (known.get("spacing", 0), known.get("zunit", known.get("unit"))),
+        "T": (known.get("finterval", 0), known.get("tunit", "s")),
+    }
+    found = {}
+    for letter, (size, name) in sizes.items():
+        unit = _IMAGEJ_UNITS.get(str(name).strip().replace(r"\u00B5", "µ").lower())
+        if unit and isinstance(size, (int, float)) and 0 < abs(size) < float("inf"):
+            found[letter] = abs(float(size)), unit
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.viewer.internals import draw_part
 from napari_gpcis.plugin.viewer.layers import RIGHT_BUTTON
 
 if TYPE_CHECKING:
@@ -230,50 +231,3 @@ def places(where: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         return rows, rows
     found, cols = np.nonzero(where[rows[0] : rows[-1] + 1])
     return found + rows[0], cols
-
-
-def draw_part(labels: Labels, plane: Plane, box: Box) -> bool:
-    """Draw a half-open box of a plane anew; return whether that was possible.
-
-    Parameters
-    ----------
-    labels
-        A layer whose array was changed there.
-    plane, box
-        Where.
-    """
-    layer: Any = getattr(labels, "__wrapped__", labels)  # napari hands out proxies
-    try:
-        if not _shows(layer, plane):
-            return False
-        where = _frame(plane, box)
-        seen = tuple(where[axis] for axis in layer._slice_input.displayed)
-        image = layer._slice.image
-        if not np.shares_memory(image.raw, layer.data):
-            return False
-        image.view[seen] = layer._raw_to_displayed(image.raw, seen)
-        layer._accumulate_updated_slice(where)
-        layer._partial_labels_refresh()
-    except AttributeError:
-        return False
-    return True
-
-
-def _shows(layer: Any, plane: Plane) -> bool:
-    """Return whether this plane is what the layer has sliced for the display."""
-    if not (layer.visible and layer.loaded):
-        return False
-    point = layer._get_pt_not_disp()
-    beside = {axis for axis in range(layer.ndim) if axis not in plane.axes}
-    return set(point) == beside and all(
-        int(point[axis]) == plane.steps[axis] for axis in beside
-    )
-
-
-def _frame(plane: Plane, box: Box) -> tuple[slice, ...]:
-    """Return the box as a slice along each axis of the layer."""
-    sides = {plane.axes[0]: (box[0], box[2]), plane.axes[1]: (box[1], box[3])}
-    return tuple(
-        slice(*sides.get(axis, (step, step + 1)))
-        for axis, step in enumerate(plane.steps)
-    )

@@ -10,13 +10,35 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy import API_NAME, QT5
 
 from napari_gpcis.plugin.connections import Connections
+
+if QT5:
+    msg = (
+        f"napari-gpcis needs Qt 6, and napari runs with {API_NAME} here. Install "
+        "PySide6 or PyQt6 instead: pip uninstall PyQt5, then pip install "
+        "PySide6_Essentials"
+    )
+    raise ImportError(msg)
+
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QWidget
+
+
+def canvases_of(window: QWidget) -> list[QOpenGLWidget]:
+    """Return what napari draws on in a window: one widget of OpenGL.
+
+    Parameters
+    ----------
+    window
+        The main window of a viewer.
+    """
+    found: list[QOpenGLWidget] = window.findChildren(QOpenGLWidget)
+    return found
 
 
 class ContextKeeper:
@@ -41,5 +63,5 @@ class ContextKeeper:
 
     def _make_current(self, _event: Any = None) -> None:
         with suppress(RuntimeError):  # Qt has deleted the widget already
-            for canvas in self._widget.window().findChildren(QOpenGLWidget):
+            for canvas in canvases_of(self._widget.window()):
                 canvas.makeCurrent()

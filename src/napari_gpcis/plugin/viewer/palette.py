@@ -9,8 +9,8 @@ from napari.layers import Image
 from napari.utils.colormaps import CyclicLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 
-from napari_gpcis.geometry import CACHED_PIXELS, row_strips
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.viewer.internals import ObjectColormap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,33 +90,6 @@ def far_from(pixels: NDArray[np.float64]) -> tuple[str, ...]:
         for place, colour in enumerate(OBJECT_COLOURS)
         if near[place] >= LEAST_DISTANCE or place in fewest
     )
-
-
-class ObjectColormap(CyclicLabelColormap):  # type: ignore[misc]  # napari has no types
-    """A colormap of labels in which large arrays are mapped a few rows at a time.
-
-    napari maps a plane of 32-bit labels as a whole, through copies of its size: for
-    8192 x 8192 pixels that stops the window for a second each time, and a new layer is
-    mapped three times. Rows that hold nothing but background need not be computed, and
-    few rows stay in the cache of the processor. The colours are the same.
-    """
-
-    def _data_to_texture(self, values: Any) -> Any:
-        """Return entries of the table for labels, see napari's method of the name.
-
-        It is a private one: should napari call it otherwise, its own is used.
-        """
-        mapped = super()._data_to_texture
-        if np.size(values) <= CACHED_PIXELS or values.itemsize <= 2:
-            return mapped(values)
-        along = int(np.argmax(np.abs(values.strides)))
-        rows = np.moveaxis(values, along, 0)
-        found = np.zeros(rows.shape, mapped(np.zeros(1, dtype=values.dtype)).dtype)
-        beside = int(np.prod(rows.shape[1:]))
-        for strip in row_strips((len(rows), beside)):
-            if self.background_value != 0 or rows[strip].any():
-                found[strip] = mapped(rows[strip])
-        return np.moveaxis(found, 0, along)
 
 
 def colormap_of(colours: Sequence[str]) -> ObjectColormap:

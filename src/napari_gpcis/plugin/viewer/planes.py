@@ -173,8 +173,12 @@ def visible_box(layer: Layer, plane: Plane, shape: tuple[int, int]) -> Box | Non
 
 
 def _nearest(coordinate: float) -> int:
-    """Return the index of the pixel that contains the coordinate."""
-    return int(np.floor(coordinate + 0.5))
+    """Return the index of the plane that napari shows at a coordinate.
+
+    Half-way between two, where the slider stands for another layer's finer planes, it
+    is the even one.
+    """
+    return int(np.round(coordinate))
 
 
 def camera_of(viewer: ViewerModel) -> Any:
