@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from contextlib import contextmanager
 from itertools import count
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -90,6 +91,9 @@ class ClickLayers(QObject):
         Whether a click makes a point: there is a plane that it lies on.
     taker : Callable, optional
         Called with the point of the image of each click, which then is nothing else.
+    clicked : float, optional
+        When the mouse was pressed for the click that is being told, or when the point
+        of a script was added, as `time.perf_counter` tells.
     claims : Callable
         Returns whether a left click at a point of the image is no click on a new
         object but chooses a finished one. With Shift held it is not asked.
@@ -127,7 +131,9 @@ class ClickLayers(QObject):
         self.taker: Callable[[Any], None] | None = None
         self.claims: Callable[[Any], bool] = _claims_nothing
         self._invalid = 0
+        self.clicked: float | None = None
         self._pressed: bool | None = None
+        self._pressed_at = 0.0
         self._instead: _Instead | None = None
         self._unwanted: list[tuple[bool, Any, _Instead | None]] = []
         self._misplaced: list[tuple[bool, Any]] = []
@@ -135,7 +141,7 @@ class ClickLayers(QObject):
         self._points: dict[bool, list[_Point]] = {True: [], False: []}
         self._fresh: list[tuple[bool, _Point]] = []
         self._quiet = False
-        self._debouncer = Debouncer(self._settle, parent=self)
+        self._debouncer = Debouncer(self._settle, parent=self, before_painting=True)
         self._connections = Connections()
         for layer in self.layers.values():
             self._connections.connect(layer.events.data, self._on_data)
@@ -335,6 +341,7 @@ class ClickLayers(QObject):
 
     def _on_press(self, layer: Points, event: Any) -> Generator[None, None, None]:
         """Note what a mouse press asks for, until it became a point or not."""
+        self._pressed_at = perf_counter()
         adding = str(layer.mode) == "add"
         self._pressed = positive = _is_positive(event)
         shape = self._drawn_by(event) if adding else None
@@ -415,6 +422,7 @@ class ClickLayers(QObject):
         if count == 1 and (instead or (clicked and not self.clickable)):
             self._unwanted.append((positive, np.array(layer.data[-1]), instead))
             return
+        self.clicked = self._pressed_at if clicked else perf_counter()
         for point in layer.data[-count:]:
             sign = positive
             if count == 1 and pressed is not None and pressed is not positive:
@@ -436,6 +444,7 @@ class ClickLayers(QObject):
         self._number()
         self._fresh.clear()
         self.changed.emit()
+        self.clicked = None
         self._tell_invalid()
         for positive, point, instead in unwanted if self.clickable else ():
             place = np.asarray(self._to_image(positive, point))
