@@ -121,6 +121,32 @@ def test_the_click_is_asked_for_before_anything_is_painted(open_desk: Any) -> No
     desk.settled(1)
 
 
+def test_the_mask_is_asked_for_before_a_point_changes_its_layer(
+    open_desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right click is first a point of the other layer."""
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    order: list[str] = []
+    submit = desk.controller.worker.submit
+
+    def asked(key: Any, *values: Any, **options: Any) -> None:
+        if key == desk.current.key:
+            order.append("asked")
+        submit(key, *values, **options)
+
+    monkeypatch.setattr(desk.controller.worker, "submit", asked)
+    desk.negative.events.data.connect(lambda _: order.append("moved"))
+    desk.robot.click(desk.image, (30, 46), Qt.MouseButton.RightButton)
+    desk.settled(2)
+    assert order[0] == "asked"
+    assert "moved" in order
+    assert [click.positive for click in desk.current.clicks] == [True, False]
+    np.testing.assert_allclose(desk.negative.data, [[30, 46]], atol=1)
+    np.testing.assert_allclose(desk.positive.data, [[30, 40]], atol=1)
+
+
 def test_a_debouncer_calls_once_before_painting(qtbot: Any) -> None:
     calls: list[int] = []
     debouncer = Debouncer(lambda: calls.append(1), before_painting=True)

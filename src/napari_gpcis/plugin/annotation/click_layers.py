@@ -3,6 +3,7 @@
 napari's Add mode puts a point at a click of any mouse button into the active layer.
 :class:`ClickLayers` moves it to the layer its button means (left: positive, right:
 negative) and reports every change, whoever made it: clicks, drags, deletions, scripts.
+It is reported first and moved then, as napari takes its time to move a point.
 """
 
 from __future__ import annotations
@@ -187,6 +188,7 @@ class ClickLayers(QObject):
 
     def selected(self, plane: Plane) -> set[int]:
         """Return the numbers of the clicks on a plane that the user has selected."""
+        self._place_misplaced()
         self._number()
         return {
             self._points[positive][place].number
@@ -265,6 +267,7 @@ class ClickLayers(QObject):
                 for point, gone in zip(points, goes, strict=True)
             ]
             return
+        self._place_misplaced()
         stay = [point for point, gone in zip(points, goes, strict=True) if not gone]
         rows = [self._place(layer, plane, click) for _, click in wanted]
         keys = [point.key for point in stay]
@@ -278,10 +281,19 @@ class ClickLayers(QObject):
     def _number(self) -> None:
         """Give numbers to points that are new, and to those that were moved again."""
         self._remove_invalid()
-        for positive, layer in self.layers.items():
-            keys = _keys(layer)
+        for positive, keys in self._keys().items():
             if keys != [point.key for point in self._points[positive]]:
                 self._points[positive] = self._renumbered(positive, keys)
+
+    def _keys(self) -> dict[bool, list[Key]]:
+        """Return the coordinates of the points of each sign."""
+        found = {positive: _keys(layer) for positive, layer in self.layers.items()}
+        for positive, point in self._misplaced:
+            key = tuple(map(float, point))
+            places = [place for place, one in enumerate(found[positive]) if one == key]
+            if places:  # it will be moved
+                found[not positive].append(found[positive].pop(places[-1]))
+        return found
 
     def _remove_invalid(self) -> None:
         """Remove points whose coordinates are no finite numbers: scripts make such."""
@@ -432,19 +444,18 @@ class ClickLayers(QObject):
             self._fresh.append((sign, _Point(next(self._numbers), key)))
 
     def _settle(self) -> None:
-        """Bring misplaced points into their layer, then report the change."""
-        misplaced, self._misplaced = self._misplaced, []
+        """Report the change, then bring misplaced points into their layer."""
         unwanted, self._unwanted = self._unwanted, []
-        with self._silence():
-            for positive, point in misplaced:
-                self._move(positive, point)
-            for positive, point, _ in unwanted:
-                self._remove(positive, point)
-        self._deselect()
+        if unwanted:
+            with self._silence():
+                for positive, point, _ in unwanted:
+                    self._remove(positive, point)
         self._number()
         self._fresh.clear()
         self.changed.emit()
         self.clicked = None
+        self._place_misplaced()
+        self._deselect()
         self._tell_invalid()
         for positive, point, instead in unwanted if self.clickable else ():
             place = np.asarray(self._to_image(positive, point))
@@ -467,6 +478,14 @@ class ClickLayers(QObject):
         for layer in self.layers.values():
             if str(layer.mode) == "add" and layer.selected_data:
                 layer.selected_data = set()
+
+    def _place_misplaced(self) -> None:
+        """Bring misplaced points into their layer."""
+        misplaced, self._misplaced = self._misplaced, []
+        if misplaced:
+            with self._silence():
+                for positive, point in misplaced:
+                    self._move(positive, point)
 
     def _move(self, positive: bool, point: Any) -> None:
         """Move one point from a layer to the other."""

@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QWidget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_is_alive: Callable[[QObject], bool] = isalive  # QtPy gives it no types
+
 
 class Frames(QObject):
     """Tells once when the canvas has been drawn and is on the screen.
@@ -41,12 +43,11 @@ class Frames(QObject):
             ``False`` if the canvas is not to be seen now: nothing will be called.
         """
         canvas = self._canvas
-        if canvas is None or not isalive(canvas):
+        if canvas is None or not _is_alive(canvas):
             canvas = self._canvas = self._find()
         if canvas is None or not canvas.isVisible():
             return False
-        handle = canvas.window().windowHandle()
-        if handle is None or not handle.isExposed():  # such as a window on a taskbar
+        if not canvas.window().windowHandle().isExposed():  # it is minimised
             return False
         if self._seen is None:
             canvas.frameSwapped.connect(self._on_swapped)
