@@ -394,12 +394,12 @@ def check_clicks(clicks: Iterable[Click], shape: tuple[int, int]) -> tuple[Click
     InputError
         If one is not a `Click` or lies outside the image.
     """
-    checked = tuple(clicks)
+    checked, image = tuple(clicks), whole_image(shape)
     for click in checked:
         if not isinstance(click, Click):
             msg = f"clicks must be Click objects, got {type(click).__name__}: {click!r}"
             raise InputError(msg)
-        if not contains(whole_image(shape), click):
+        if not contains(image, click):
             msg = (
                 f"a click must lie inside the image of shape {shape} (rows 0 to "
                 f"{shape[0] - 1}, columns 0 to {shape[1] - 1}), got row "

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod, WeakSet
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -51,6 +51,8 @@ class Answer:
     seconds: float
 
 
+LATE = 200
+"""Milliseconds from which on an answer that the user waits for is late."""
 PATIENCE = 15.0
 """Seconds that the end of the program waits for jobs that run."""
 
@@ -212,6 +214,12 @@ class BackgroundThread(QObject):
     thread ends with this object, also when Qt deletes it with its window.
     """
 
+    late_changed = Signal(bool)
+    """Emitted with true when an answer that the user waits for is late, see `submit`.
+
+    Emitted with false as soon as none is waited for any more: all have come, have
+    failed or were given up.
+    """
     _arrived = Signal(object)
 
     def __init__(
@@ -224,6 +232,12 @@ class BackgroundThread(QObject):
         self._queue = LatestWins(self._send, use)
         self._on_error = _weak(on_error)
         self._askers: dict[Hashable, tuple[Deliver, Failed]] = {}
+        self._awaited: set[Hashable] = set()
+        self._late = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(LATE)
+        self._timer.timeout.connect(self._on_late)
         self._arrived.connect(self._receive, Qt.ConnectionType.QueuedConnection)
         self.destroyed.connect(self.end_thread)
 
@@ -233,6 +247,8 @@ class BackgroundThread(QObject):
         job: Job,
         deliver: Deliver | None = None,
         failed: Failed | None = None,
+        *,
+        awaited: bool = False,
     ) -> None:
         """Ask for a job; an older one of the key is given up.
 
@@ -248,7 +264,13 @@ class BackgroundThread(QObject):
         failed
             Called there with the exception that the job raised, by default
             :meth:`report`.
+        awaited
+            Whether the user waits for the answer: `late_changed` tells if it is late.
         """
+        if awaited:
+            self._awaited.add(key)
+            if not self._timer.isActive():
+                self._timer.start()
         self._askers[key] = _weak(deliver), _weak(failed or self.report)
         self._queue.submit(key, job)
 
@@ -258,12 +280,13 @@ class BackgroundThread(QObject):
 
     def cancel(self, key: Hashable) -> None:
         """Give up the job of a key; no answer will come."""
-        self._askers.pop(key, None)
-        self._queue.cancel(key)
+        if self._askers.pop(key, None) is not None:
+            self._queue.cancel(key)
+            self._let_go(key)
 
     def busy(self, key: Hashable) -> bool:
         """Return whether an answer for this key is still to come."""
-        return self._queue.busy(key)
+        return key in self._askers
 
     @property
     def any_busy(self) -> bool:
@@ -278,6 +301,7 @@ class BackgroundThread(QObject):
     def close(self) -> bool:
         """End the thread; return whether it has ended."""
         self._askers.clear()
+        self._let_go(*self._awaited)
         return self._queue.close()
 
     @property
@@ -302,10 +326,29 @@ class BackgroundThread(QObject):
         if not self._queue.forget(answer):
             return
         deliver, failed = self._askers.pop(answer.key)
-        if answer.error is not None:
-            failed(answer.error)
-        else:
-            deliver(answer.value, answer.seconds)
+        try:
+            if answer.error is not None:
+                failed(answer.error)
+            else:
+                deliver(answer.value, answer.seconds)
+        finally:
+            if answer.key not in self._askers:  # it was not asked for again
+                self._let_go(answer.key)
+
+    def _let_go(self, *keys: Hashable) -> None:
+        """Take note that nobody waits for the answers of these keys any more."""
+        self._awaited.difference_update(keys)
+        if not self._awaited:
+            self._timer.stop()
+            if self._late:
+                self._late = False
+                self.late_changed.emit(False)
+
+    def _on_late(self) -> None:
+        """Tell that an answer is late."""
+        if self._awaited and not self._late:
+            self._late = True
+            self.late_changed.emit(True)
 
 
 def _weak(callback: Callable[..., object] | None) -> Callable[..., object]:

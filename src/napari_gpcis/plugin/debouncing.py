@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt, Signal
 from superqt.utils import QSignalDebouncer
 
 if TYPE_CHECKING:
@@ -23,31 +24,43 @@ class Debouncer(QSignalDebouncer):
         The while in milliseconds; 0 is the next turn of the event loop.
     parent
         Qt parent.
-
-    Attributes
-    ----------
-    pending : bool
-        Whether the slot is still to be called.
+    before_painting
+        Whether the slot is called before anything that has changed meanwhile is
+        painted, which may take longer than all else; for a `wait` of 0.
     """
 
+    _soon = Signal()
+
     def __init__(
-        self, slot: Callable[[], object], wait: int = 0, parent: QObject | None = None
+        self,
+        slot: Callable[[], object],
+        wait: int = 0,
+        parent: QObject | None = None,
+        *,
+        before_painting: bool = False,
     ) -> None:
         super().__init__(parent=parent)
-        self.pending = False
+        self._before_painting = before_painting
+        self._requests: list[bool] = []
         self.setTimeout(wait)
-        self.triggered.connect(self._on_triggered)
+        self.triggered.connect(self._requests.clear)
         self.triggered.connect(slot)
+        # what is posted comes before windows are painted, timers come afterwards
+        self._soon.connect(self.flush, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def pending(self) -> bool:
+        """True while the slot is still to be called."""
+        return bool(self._requests)
 
     def throttle(self) -> None:
         """Have the slot called, later than was planned if it was to be called."""
-        self.pending = True
+        self._requests[:] = [True]
         super().throttle()
+        if self._before_painting:
+            self._soon.emit()
 
     def cancel(self) -> None:
         """Give up a call that is pending."""
-        self.pending = False
+        self._requests.clear()
         super().cancel()
-
-    def _on_triggered(self) -> None:
-        self.pending = False

@@ -11,6 +11,7 @@ from qtpy.QtCore import QCoreApplication, Qt, QTimer
 from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
+    QHBoxLayout,
     QLabel,
     QMainWindow,
     QPushButton,
@@ -25,6 +26,7 @@ from napari_gpcis.plugin.dock.base import (
     Docked,
     Lines,
     Section,
+    Spinner,
     Tabs,
     WheelFilter,
     dock_of,
@@ -89,8 +91,9 @@ START_HELP = (
 )
 STATUS_HELP = (
     "What goes on and what to do next. While you click: how many clicks, the label "
-    "of the object, and how long the mask of the last click took."
+    "of the object, and the time from the last click to its mask on the screen."
 )
+SPINNER_HELP = "The model or the image is being loaded, or a mask computed."
 LABELS_HELP = (
     "Where objects are written. An existing layer of the same shape goes on: its "
     "objects are kept and new ones are added.\nNew layer, chosen during work, begins "
@@ -159,7 +162,7 @@ class GPCISWidget(Docked):
         for panel in self.panels:
             if isinstance(panel, SuperpixelsPanel):
                 self.notices.follow(panel.superpixels)
-        self.status = Lines(2)
+        self.status, self.spinner = Lines(2), Spinner()
         self.help = _help_text()
         self._lay_out()
         self._icons = ThemeIcons(self, viewer)
@@ -253,7 +256,11 @@ class GPCISWidget(Docked):
         self.start_button.setToolTip(START_HELP)
         layout.addWidget(self.start_button)
         self.status.setToolTip(STATUS_HELP)
-        layout.addWidget(self.status)
+        self.spinner.setToolTip(SPINNER_HELP)
+        row = QHBoxLayout()
+        row.addWidget(self.status, stretch=1)
+        row.addWidget(self.spinner, alignment=Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(row)
         layout.addWidget(self.notices.banner)
         layout.addWidget(self.recovery.banner)
         layout.addLayout(self._button_grid())
@@ -288,6 +295,7 @@ class GPCISWidget(Docked):
         self.controller.started.connect(self._show_buttons)
         self.controller.stopped.connect(self._show_buttons)
         self.controller.status_changed.connect(self._show_status)
+        self.controller.worker.late_changed.connect(self.spinner.spin)
         self.destroyed.connect(partial(self._on_destroyed, self.recovery.end))
         application = QCoreApplication.instance()
         if application is not None:

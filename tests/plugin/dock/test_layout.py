@@ -90,7 +90,12 @@ def test_long_names_are_told_apart(qtbot: Any) -> None:
 def test_times_are_read_at_a_glance(seconds: float, words: str) -> None:
     live = SimpleNamespace(label=3, how="add")
     current: Any = SimpleNamespace(
-        session=True, clicks=[1, 2], live=live, busy=False, seconds=seconds
+        session=True,
+        clicks=[1, 2],
+        live=live,
+        busy=False,
+        unseen=False,
+        seconds=seconds,
     )
     assert progress(current) == f"2 clicks · object 3 · {words}"
 

@@ -231,4 +231,4 @@ def test_a_large_mask_is_outlined_when_it_is_drawn(open_desk, monkeypatch) -> No
     desk.robot.click(desk.image, (30, 40))
     desk.settled(1)
     outlined(desk, disks((80, 100), (Click(30, 40),)))
-    assert not desk.controller.annotation._writer.unfinished
+    assert desk.controller.annotation._writer.rest is None

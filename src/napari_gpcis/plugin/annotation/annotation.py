@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.labels.write_mode import WriteOptions
+    from napari_gpcis.plugin.viewer.frames import Frames
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import Prompts
@@ -83,6 +84,8 @@ class Annotation(QObject):
         The inference thread and its models.
     writing
         What the user has chosen about writing masks.
+    frames
+        Tells when what is drawn is on the screen.
     parent
         Qt parent.
 
@@ -120,6 +123,7 @@ class Annotation(QObject):
         worker: BackgroundThread,
         models: Models,
         writing: WriteOptions,
+        frames: Frames,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -142,6 +146,7 @@ class Annotation(QObject):
             self.click_layers,
             self._writer,
             worker,
+            frames,
             self.events,
             writing,
             self.undo_stack,
@@ -236,7 +241,8 @@ class Annotation(QObject):
 
     def clear_message(self) -> None:
         """Clear the message: it is out of date."""
-        self._say("")
+        self.message = ""
+        self.message_changed.emit("")
 
     def delete(self, objects: Iterable[tuple[Plane, int]]) -> int:
         """Delete finished objects, as one undo step of the labels layer.
@@ -529,7 +535,9 @@ class Annotation(QObject):
         work = partial(
             open_plane, self._models, data, plane, colour=colour, contrast=contrast
         )
-        self._worker.submit(self._opening, work, self._on_opened, self._on_failed)
+        self._worker.submit(
+            self._opening, work, self._on_opened, self._on_failed, awaited=True
+        )
 
     def _offered(self, plane: Plane, click: Click) -> Candidate | None:
         return None if self.candidate_at is None else self.candidate_at(plane, click)

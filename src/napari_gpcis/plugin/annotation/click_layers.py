@@ -3,6 +3,7 @@
 napari's Add mode puts a point at a click of any mouse button into the active layer.
 :class:`ClickLayers` moves it to the layer its button means (left: positive, right:
 negative) and reports every change, whoever made it: clicks, drags, deletions, scripts.
+It is reported first and moved then, as napari takes its time to move a point.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from contextlib import contextmanager
 from itertools import count
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -90,6 +92,9 @@ class ClickLayers(QObject):
         Whether a click makes a point: there is a plane that it lies on.
     taker : Callable, optional
         Called with the point of the image of each click, which then is nothing else.
+    clicked : float, optional
+        When the mouse was pressed for the click that is being told, or when the point
+        of a script was added, as `time.perf_counter` tells.
     claims : Callable
         Returns whether a left click at a point of the image is no click on a new
         object but chooses a finished one. With Shift held it is not asked.
@@ -127,7 +132,9 @@ class ClickLayers(QObject):
         self.taker: Callable[[Any], None] | None = None
         self.claims: Callable[[Any], bool] = _claims_nothing
         self._invalid = 0
+        self.clicked: float | None = None
         self._pressed: bool | None = None
+        self._pressed_at = 0.0
         self._instead: _Instead | None = None
         self._unwanted: list[tuple[bool, Any, _Instead | None]] = []
         self._misplaced: list[tuple[bool, Any]] = []
@@ -135,7 +142,7 @@ class ClickLayers(QObject):
         self._points: dict[bool, list[_Point]] = {True: [], False: []}
         self._fresh: list[tuple[bool, _Point]] = []
         self._quiet = False
-        self._debouncer = Debouncer(self._settle, parent=self)
+        self._debouncer = Debouncer(self._settle, parent=self, before_painting=True)
         self._connections = Connections()
         for layer in self.layers.values():
             self._connections.connect(layer.events.data, self._on_data)
@@ -181,6 +188,7 @@ class ClickLayers(QObject):
 
     def selected(self, plane: Plane) -> set[int]:
         """Return the numbers of the clicks on a plane that the user has selected."""
+        self._place_misplaced()
         self._number()
         return {
             self._points[positive][place].number
@@ -259,6 +267,7 @@ class ClickLayers(QObject):
                 for point, gone in zip(points, goes, strict=True)
             ]
             return
+        self._place_misplaced()
         stay = [point for point, gone in zip(points, goes, strict=True) if not gone]
         rows = [self._place(layer, plane, click) for _, click in wanted]
         keys = [point.key for point in stay]
@@ -272,10 +281,19 @@ class ClickLayers(QObject):
     def _number(self) -> None:
         """Give numbers to points that are new, and to those that were moved again."""
         self._remove_invalid()
-        for positive, layer in self.layers.items():
-            keys = _keys(layer)
+        for positive, keys in self._keys().items():
             if keys != [point.key for point in self._points[positive]]:
                 self._points[positive] = self._renumbered(positive, keys)
+
+    def _keys(self) -> dict[bool, list[Key]]:
+        """Return the coordinates of the points of each sign."""
+        found = {positive: _keys(layer) for positive, layer in self.layers.items()}
+        for positive, point in self._misplaced:
+            key = tuple(map(float, point))
+            places = [place for place, one in enumerate(found[positive]) if one == key]
+            if places:  # it will be moved
+                found[not positive].append(found[positive].pop(places[-1]))
+        return found
 
     def _remove_invalid(self) -> None:
         """Remove points whose coordinates are no finite numbers: scripts make such."""
@@ -335,6 +353,7 @@ class ClickLayers(QObject):
 
     def _on_press(self, layer: Points, event: Any) -> Generator[None, None, None]:
         """Note what a mouse press asks for, until it became a point or not."""
+        self._pressed_at = perf_counter()
         adding = str(layer.mode) == "add"
         self._pressed = positive = _is_positive(event)
         shape = self._drawn_by(event) if adding else None
@@ -415,6 +434,7 @@ class ClickLayers(QObject):
         if count == 1 and (instead or (clicked and not self.clickable)):
             self._unwanted.append((positive, np.array(layer.data[-1]), instead))
             return
+        self.clicked = self._pressed_at if clicked else perf_counter()
         for point in layer.data[-count:]:
             sign = positive
             if count == 1 and pressed is not None and pressed is not positive:
@@ -424,18 +444,18 @@ class ClickLayers(QObject):
             self._fresh.append((sign, _Point(next(self._numbers), key)))
 
     def _settle(self) -> None:
-        """Bring misplaced points into their layer, then report the change."""
-        misplaced, self._misplaced = self._misplaced, []
+        """Report the change, then bring misplaced points into their layer."""
         unwanted, self._unwanted = self._unwanted, []
-        with self._silence():
-            for positive, point in misplaced:
-                self._move(positive, point)
-            for positive, point, _ in unwanted:
-                self._remove(positive, point)
-        self._deselect()
+        if unwanted:
+            with self._silence():
+                for positive, point, _ in unwanted:
+                    self._remove(positive, point)
         self._number()
         self._fresh.clear()
         self.changed.emit()
+        self.clicked = None
+        self._place_misplaced()
+        self._deselect()
         self._tell_invalid()
         for positive, point, instead in unwanted if self.clickable else ():
             place = np.asarray(self._to_image(positive, point))
@@ -458,6 +478,14 @@ class ClickLayers(QObject):
         for layer in self.layers.values():
             if str(layer.mode) == "add" and layer.selected_data:
                 layer.selected_data = set()
+
+    def _place_misplaced(self) -> None:
+        """Bring misplaced points into their layer."""
+        misplaced, self._misplaced = self._misplaced, []
+        if misplaced:
+            with self._silence():
+                for positive, point in misplaced:
+                    self._move(positive, point)
 
     def _move(self, positive: bool, point: Any) -> None:
         """Move one point from a layer to the other."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.labels.write_mode import WriteOptions
     from napari_gpcis.plugin.labels.writer import LabelsWriter
+    from napari_gpcis.plugin.viewer.frames import Frames
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.similar import Candidate
@@ -34,6 +35,8 @@ class AnnotationContext:
         The clicks in the points layers and the writer of the labels layer.
     worker
         The inference thread.
+    frames
+        Tells when what is drawn is on the screen.
     events
         Where to report what others may want to hear.
     writing
@@ -55,6 +58,7 @@ class AnnotationContext:
     click_layers: ClickLayers
     writer: LabelsWriter
     worker: BackgroundThread
+    frames: Frames
     events: AnnotationEvents
     writing: WriteOptions
     undo_stack: UndoStack

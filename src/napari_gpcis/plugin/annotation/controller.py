@@ -17,6 +17,7 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.write_mode import WriteOptions
 from napari_gpcis.plugin.settings.shortcuts import Keys
+from napari_gpcis.plugin.viewer.frames import Frames
 from napari_gpcis.plugin.viewer.layers import (
     claim_layers,
     fit_labels,
@@ -100,6 +101,7 @@ class Controller(QObject):
         self._keys = Keys(viewer, self.command, self.ready, self.travel_in_labels, self)
         self._keys.hold = self.hold
         self._worker = BackgroundThread(self, on_error=self._on_error)
+        self._frames = Frames(parent)
         self._followed = Connections()  # of the viewer
         self._followed.connect(viewer.layers.events.removed, self._on_removed)
         application = QApplication.instance()
@@ -143,7 +145,14 @@ class Controller(QObject):
         words = before.leave() if before is not None and accepts else ""
         self.stop()
         self.annotation = Annotation(
-            self.viewer, image, layers, self._worker, self._models, self.writing, self
+            self.viewer,
+            image,
+            layers,
+            self._worker,
+            self._models,
+            self.writing,
+            self._frames,
+            self,
         )
         self._take_history(self.annotation)
         self.annotation.say_once_open(words)
@@ -374,6 +383,7 @@ class Controller(QObject):
         """Watch image and labels, and pass on the news."""
         events = annotation.events
         annotation.message_changed.connect(self._tell)
+        events.seen.connect(self._tell)
         events.clicking_changed.connect(self._on_clicking)
         events.plane_changed.connect(self.plane_changed)
         events.current_changed.connect(self.current_changed)
@@ -459,7 +469,7 @@ def progress(current: PlaneAnnotation | None) -> str:
     parts = [f"{count} click{'s' if count > 1 else ''}"]
     if current.live.label:
         parts.append(_OBJECT[current.live.how].format(current.live.label))
-    if current.busy:
+    if current.unseen or current.busy:
         parts.append("computing ...")
     elif current.seconds is not None:
         parts.append(_time(current.seconds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
@@ -65,21 +66,30 @@ class PlaneAnnotation:
         ``None`` until the plane is opened, and after it was set aside.
     objects
         The objects being clicked.
+    key
+        Key of its requests to the inference thread.
     live
         What the first object shows in the labels layer.
     seconds
-        How long the last answer took to compute; ``None`` if nothing was computed.
+        Time from the last click to its mask on the screen, or in the labels layer if
+        there is no canvas to see; ``None`` if nothing was computed.
+    unseen
+        Whether the mask that was found is on its way to the screen.
     """
 
     def __init__(self, plane: Plane, context: AnnotationContext) -> None:
         self.plane = plane
         self.session: Session | None = None
+        self.key: Hashable = id(context), plane
         self._context = context
         self.objects = ObjectQueue(
             plane, context.click_layers, self._new_object, self._begin
         )
         self.live = LiveMask()
         self.seconds: float | None = None
+        self.unseen = False
+        self._clicked: float | None = None  # when, of what is not asked for yet
+        self._began = 0.0  # when it was clicked, of what was asked for last
         self._asked: tuple[Click, ...] = ()
         # both by the step with which the clicks began: an object may begin anew
         self._targets: WeakKeyDictionary[CurrentObject, dict[int, _Target]] = (
@@ -90,11 +100,6 @@ class PlaneAnnotation:
         )
         self._drawn = self.first, self.first.began  # what the live mask is of
         self._by_hand_of_step: dict[int, tuple[FinishedObject, HandEdits]] = {}
-
-    @property
-    def key(self) -> Hashable:
-        """Key of this plane's requests to the inference thread."""
-        return id(self._context), self.plane
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -134,7 +139,7 @@ class PlaneAnnotation:
     @property
     def seen(self) -> tuple[Box, Mask] | None:
         """Pixels of the first object that are drawn, ``None`` while some are not."""
-        if self._context.writer.unfinished:
+        if self._context.writer.rest is not None:
             return None
         return self._context.writer.seen(self.plane, self.live)
 
@@ -197,6 +202,7 @@ class PlaneAnnotation:
         if first is not before:
             self._let_go()  # its clicks were removed
         if edited:
+            self._clicked = self._context.click_layers.clicked
             self._context.undo_stack.forget_undone()
             self._context.events.clicks_changed.emit(self)
             first = self.first
@@ -218,11 +224,12 @@ class PlaneAnnotation:
         if not first.clicks:
             context.worker.cancel(self.key)
             self._let_go()
-            first.view, self.seconds = None, None
+            first.view, self.seconds, self.unseen = None, None, False
             context.events.predicted.emit(self)
         elif session is not None:
             session.current = first
             self._asked = first.clicks
+            self._began, self._clicked = self._clicked or perf_counter(), None
             work = partial(
                 infer,
                 session.segmenter,
@@ -231,17 +238,27 @@ class PlaneAnnotation:
                 threshold=first.threshold,
                 tidy=first.tidy,
             )
-            context.worker.submit(self.key, work, self._on_found, self._on_failed)
+            context.worker.submit(
+                self.key, work, self._on_found, self._on_failed, awaited=True
+            )
         context.events.current_changed.emit()
 
-    def found(self, found: Found, seconds: float | None) -> None:
-        """Draw the mask that was found, unless the clicks have changed since."""
+    def found(self, found: Found, *, computed: bool = False) -> None:
+        """Draw the mask that was found, unless the clicks have changed since.
+
+        Parameters
+        ----------
+        found
+            The mask.
+        computed
+            Whether it was computed for the clicks: then its time is told.
+        """
         session, request = self.session, found.request
         if session is None:
             return
         if request is not None and not session.fulfil(request, found.predictions):
             return
-        self.seconds = seconds
+        self.seconds, self.unseen = None, False
         try:
             self._choose_target()
             box, mask = self.with_hand_edits(found.box, found.mask)
@@ -250,6 +267,8 @@ class PlaneAnnotation:
             self._go_back()
             self._context.say(str(error))
             return
+        if computed:
+            self._time()
         self._context.events.predicted.emit(self)
         if self.accepting:
             self._finish(session)
@@ -258,10 +277,24 @@ class PlaneAnnotation:
             if mask.any() and not (self.live.mask.any() or self.live.how == "cut"):
                 self._context.say(COVERED)
 
-    def _on_found(self, found: Found | None, seconds: float) -> None:
+    def _time(self) -> None:
+        """Take the time since the click as soon as its mask is on the screen."""
+        self.unseen = self._context.frames.call_next(self._on_seen)
+        if not self.unseen:
+            self.seconds = perf_counter() - self._began
+
+    def _on_seen(self) -> None:
+        """Take the time, unless only a part of the mask is on the screen."""
+        if self.unseen and self._context.writer.rest is not None:
+            self._time()
+        elif self.unseen:
+            self.unseen, self.seconds = False, perf_counter() - self._began
+            self._context.events.seen.emit()
+
+    def _on_found(self, found: Found | None, _seconds: float) -> None:
         """Take an answer of the inference thread."""
         if found is not None:
-            self.found(found, seconds if found.predictions else None)
+            self.found(found, computed=bool(found.predictions))
             self._context.drawn(self.plane)
 
     def _on_failed(self, error: Exception) -> None:
@@ -406,7 +439,7 @@ class PlaneAnnotation:
         """Draw the mask of the first object, if it is known: else it comes later."""
         known = None if self.session is None else self.first.prediction
         if known is not None:
-            self.found(Found(None, (), *known.trimmed), None)
+            self.found(Found(None, (), *known.trimmed))
 
     def redraw_finished(self, label: int, box: Box, drawn: Mask, erased: Mask) -> bool:
         """Add pixels to a finished object, and take others from it; one undo step.
@@ -994,7 +1027,7 @@ class PlaneAnnotation:
     def _next(self, following: CurrentObject | None = None) -> None:
         """Begin the next object, or go on with one that waits."""
         self.objects.next(following)
-        self.seconds = None
+        self.seconds, self.unseen = None, False
         if self.session is not None:
             self.session.current = self.first
         self.synchronise()
@@ -1023,7 +1056,7 @@ class PlaneAnnotation:
         if session is None or session.prediction is None:
             self.predict()
         else:
-            self.found(Found(None, (), *session.prediction.trimmed), None)
+            self.found(Found(None, (), *session.prediction.trimmed))
 
     def _show_clicks(self) -> None:
         """Show the clicks there are now, and ask for the mask of the first object.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import chain
+from math import cos, pi, sin
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, QPointF, QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -33,6 +35,8 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qtpy.QtGui import QPaintEvent
+
 
 _KIND = "napari-gpcis dock"
 """Property of a widget that holds its kind."""
@@ -50,6 +54,10 @@ _PLAIN = (
     "text-align: left; padding: 3px; font-weight: bold; border: 0px; "
     "background: transparent;"
 )
+SPINNER = 18
+"""Side of a spinner in pixels."""
+DOTS, TURN = 8, 1000
+"""Dots of a spinner, and the milliseconds of a turn: each step draws the window."""
 _STYLED = (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange)
 
 _NO_WHEEL = (QComboBox, QAbstractSlider, QAbstractSpinBox)
@@ -356,6 +364,54 @@ class Lines(QLabel):
             self.setMinimumHeight(self.sizeHint().height())
             self.setText(text)
         return done
+
+
+class Spinner(QWidget):
+    """Dots that turn while something is waited for; its room is always kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedSize(SPINNER, SPINNER)
+        self._step = 0
+        self._timer = QTimer(self)
+        self._timer.setInterval(TURN // DOTS)
+        self._timer.timeout.connect(self._turn)
+        policy = self.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.setSizePolicy(policy)
+        self.hide()
+
+    @property
+    def spins(self) -> bool:
+        """True while it is shown and turns."""
+        return self._timer.isActive()
+
+    def spin(self, on: bool) -> None:
+        """Show it and let it turn, or hide it."""
+        self.setVisible(on)
+        if on:
+            self._timer.start()
+        else:
+            self._timer.stop()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: ARG002
+        """Draw the dots in the colour of the text, the last one darkest."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self.palette().windowText())
+        middle, size = SPINNER / 2, SPINNER / 9
+        for dot in range(DOTS):
+            angle = 2 * pi * (self._step - dot) / DOTS
+            away = middle - size
+            place = QPointF(middle + away * sin(angle), middle - away * cos(angle))
+            painter.setOpacity(1 - dot / DOTS)
+            painter.drawEllipse(place, size, size)
+        painter.end()
+
+    def _turn(self) -> None:
+        self._step = (self._step + 1) % DOTS
+        self.update()
 
 
 def explain_labels(form: QFormLayout) -> None:

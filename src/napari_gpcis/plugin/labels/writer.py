@@ -64,6 +64,11 @@ class LabelsWriter:
         An editable labels layer that holds a NumPy array.
     drawn_by_others
         Called when pixels were changed in place by anything else, such as the brush.
+
+    Attributes
+    ----------
+    rest : Iterator, optional
+        What is left to do of a large mask that is drawn in part only.
     """
 
     def __init__(
@@ -73,7 +78,7 @@ class LabelsWriter:
         self._tell_drawn = drawn_by_others
         self._pixels = Pixels(labels)
         self._ids = Ids(labels)
-        self._job: Iterator[None] | None = None
+        self.rest: Iterator[None] | None = None
         self._timer = QTimer()
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._go_on)
@@ -100,11 +105,6 @@ class LabelsWriter:
     def has_written(self) -> bool:
         """True if pixels were written by it."""
         return self._pixels.has_written
-
-    @property
-    def unfinished(self) -> bool:
-        """True while a large mask is drawn in part only."""
-        return self._job is not None
 
     @property
     def telling(self) -> bool:
@@ -167,7 +167,7 @@ class LabelsWriter:
         if live.label == 0 and mask.any():
             live.label = self.new_label(plane)
             live.new = live.alone = True
-        self._job = self._exchange(plane, live, box, mask)
+        self.rest = self._exchange(plane, live, box, mask)
         if live.mask.size <= PORTION:
             self.flush()
         else:
@@ -175,15 +175,15 @@ class LabelsWriter:
 
     def flush(self) -> None:
         """Finish what is being drawn, now."""
-        while self._job is not None:
+        while self.rest is not None:
             self._go_on()
 
     def _go_on(self) -> None:
         """Draw the next portion."""
-        job, self._job = self._job, None
+        job, self.rest = self.rest, None
         if job is not None and next(job, _DONE) is not _DONE:
-            self._job = job
-        if self._job is None:
+            self.rest = job
+        if self.rest is None:
             self._timer.stop()
 
     def _exchange(

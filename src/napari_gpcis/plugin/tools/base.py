@@ -115,17 +115,26 @@ class Tool(QObject):
         """Connect a signal to a slot until the tool is detached."""
         self._connections.connect(signal, slot)
 
-    def ask(self, job: Job, deliver: Deliver, failed: Failed | None = None) -> None:
+    def ask(
+        self,
+        job: Job,
+        deliver: Deliver,
+        failed: Failed | None = None,
+        *,
+        awaited: bool = False,
+    ) -> None:
         """Ask the inference thread for a job; the one before is given up.
 
         Parameters
         ----------
-        job, deliver, failed
+        job, deliver, failed, awaited
             See :meth:`.BackgroundThread.submit`. Nothing is asked for while there is
             no annotation.
         """
         if self.annotation is not None:
-            self.annotation.worker.submit(self.key, job, deliver, failed)
+            self.annotation.worker.submit(
+                self.key, job, deliver, failed, awaited=awaited
+            )
 
     def cancel_job(self) -> None:
         """Give up the job that was asked for."""

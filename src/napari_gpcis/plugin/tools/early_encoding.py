@@ -49,7 +49,7 @@ class EarlyEncoding(Tool):
         """Follow the view and the plane that is seen."""
         events, camera = annotation.events, camera_of(annotation.viewer).events
         for signal in (events.plane_changed, events.current_changed):
-            self.follow(signal, self._on_change)
+            self.follow(signal, self._debouncer.throttle)
         for event in (camera.center, camera.zoom):
             self.follow(event, self._on_moved)
 
@@ -59,9 +59,6 @@ class EarlyEncoding(Tool):
 
     def _on_moved(self, _event: Any = None) -> None:
         self.cancel_job()
-        self._on_change()
-
-    def _on_change(self, *_: Any) -> None:
         self._debouncer.throttle()
 
     def _ask(self) -> None:
@@ -88,7 +85,7 @@ class EarlyEncoding(Tool):
             encode = partial(segmenter.encode_finer, prepared, session.prediction)
         else:
             return
-        self.ask(partial(_encode, encode), _ignore, _ignore)
+        self.ask(partial(_encode, encode), _ignore, _ignore, awaited=not running)
 
 
 def _encode(encode: Callable[[], object], cancelled: Callable[[], bool]) -> None:

@@ -135,7 +135,7 @@ class ObjectIndex(Tool):
         self.follow(events.plane_entered, self._on_plane)
         self.follow(events.objects_changed, self._on_plane_changed)
         self.follow(events.planes_written, self.look_up)
-        self.follow(events.clicks_changed, self._on_running)
+        self.follow(events.clicks_changed, self._telling.throttle)
         self.follow(annotation.image.events.data, self._on_image)
         self.follow(events.drawn_by_others, self._on_plane_changed)
         self.follow(labels.events.data, self._on_data)
@@ -173,9 +173,6 @@ class ObjectIndex(Tool):
         """Measure all objects anew."""
         self._means.clear()
         self.look_up(self._planes)
-
-    def _on_running(self, *_: Any) -> None:
-        self._telling.throttle()
 
     def _on_data(self, *_: Any) -> None:
         self._axes = None

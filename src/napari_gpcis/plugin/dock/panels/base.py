@@ -58,7 +58,7 @@ class Panel(QWidget):
     def show_on(self, *signals: Connectable) -> None:
         """Call :meth:`show_state` whenever one of these signals is emitted."""
         for signal in signals:
-            signal.connect(self._on_news)
+            signal.connect(self.show_state)
 
     def _on_news(self, *_: object) -> None:
         self.show_state()

@@ -180,8 +180,9 @@ class ClickingPanel(Panel):
             self.overwrite.setChecked(not PREFERENCES.protect)
             self.write_mode.setCurrentIndex(self.write_mode.findData(writing.mode))
         self.threshold_label.setText(f"{THRESHOLD} {threshold:.2f}")
+        drawn = self.drawing.shape
         for shape, button in self.draw_buttons.items():
-            button.setChecked(self.drawing.shape == shape)
+            button.setChecked(shape == drawn)
         self.sign_button.setEnabled(self.controller.annotation is not None)
 
     def _show_keys(self, *_: Any) -> None:

@@ -64,7 +64,7 @@ class CurrentOutline(Tool):
             events.planes_written,
             events.objects_changed,
         ):
-            self.follow(signal, self._on_change)
+            self.follow(signal, self._soon.throttle)
         self.follow(events.drawn_by_others, self._later.throttle)
         annotation.curves.prepare()
 
