@@ -558,6 +558,9 @@ class Session:
     ) -> None:
         """Begin the next object: the mask of this one was written elsewhere.
 
+        `current` is another one from then on; that which was accepted keeps the steps
+        of its clicks, and may be set again after `withdraw`.
+
         Parameters
         ----------
         change
@@ -573,7 +576,11 @@ class Session:
         prediction, prompts = self._acceptable(), self._current.prompts
         self.note(finished(prediction, prompts, label, how, overwrite), change)
         self.choices.finish(prompts.start)
-        self._current.restart()
+        done = self._current
+        done.finish()
+        self.current = CurrentObject(
+            self.shape, threshold=done.threshold, tidy=done.default_tidy
+        )
 
     def undo_accept(self) -> Prediction | None:
         """Take the last `accept` or `delete` back, see `reopen`, and predict."""

@@ -69,6 +69,8 @@ class PlaneAnnotation:
         What the first object shows in the labels layer.
     seconds
         How long the last answer took to compute; ``None`` if nothing was computed.
+    finished
+        The object that was accepted last, with the steps of its clicks.
     """
 
     def __init__(self, plane: Plane, context: AnnotationContext) -> None:
@@ -89,6 +91,7 @@ class PlaneAnnotation:
             WeakKeyDictionary()
         )
         self._drawn = self.first, self.first.began  # what the live mask is of
+        self.finished: CurrentObject | None = None
         self._by_hand_of_step: dict[int, tuple[FinishedObject, HandEdits]] = {}
 
     @property
@@ -805,13 +808,16 @@ class PlaneAnnotation:
 
     # What the history asks for ----------------------------------------------------
 
-    def reopen(self, session: Session) -> int:
+    def reopen(self, session: Session, finished: CurrentObject | None) -> int:
         """Make the object that was accepted last the current one again.
 
         Parameters
         ----------
         session
             That of this plane, which has it as its last step.
+        finished
+            The object with the steps of its clicks; ``None`` if they are not known any
+            more: then undo takes back one click after the other.
 
         Returns
         -------
@@ -820,8 +826,12 @@ class PlaneAnnotation:
         """
         step, change = session.steps[-1], session.last_change
         edits = self._hand_edits_of_last_step(session)
-        session.current = self.objects.current = self._new_object()
-        label = session.reopen()
+        session.current = self.objects.current = finished or self._new_object()
+        if finished is None:
+            label = session.reopen()
+        else:
+            session.withdraw()
+            label = step.id
         if edits is not NONE:
             self._set_hand_edits(edits)
         if change is not None and step.how != "delete":
@@ -885,6 +895,8 @@ class PlaneAnnotation:
             self._keep_hand_edits(self.session, edits)
         context.writer.reserve(label)
         context.writer.restore(self.plane, change.reversed)
+        self.finished = self.first
+        self.finished.finish()
         self._next(following)
         context.events.accepted.emit(self, label)
 
@@ -949,7 +961,7 @@ class PlaneAnnotation:
         )
         context.writer.end_step()
         self._keep_hand_edits(session, edits)
-        self.live = LiveMask()
+        self.live, self.finished = LiveMask(), self.first
         self._next(following)
         if not waited:
             context.writing.finished()
