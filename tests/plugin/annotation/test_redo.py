@@ -265,6 +265,28 @@ def test_an_object_that_is_opened_again_goes_back_by_its_own_steps(quiet: Any) -
             assert user.annotation.current.clicks == clicks[place]
 
 
+def test_a_stroke_over_another_object_is_redone_with_its_object(quiet: Any) -> None:
+    """What the stroke has covered comes back with undo, and goes again with redo."""
+    user = Historian(quiet, 0)
+    user.change_plane(3)
+    user.settle()
+    user.stroke(9, 19, 10)  # draws 4, as another object
+    user.click(9, 8)
+    user.settle()
+    label = user.annotation.current.live.label
+    user.brush(9, 16, 0)  # draws the current object, over the other one
+    user.settle()
+    drawn = user.labels.data.copy()
+    user.bench.controller.command("accept")
+    user.settle()
+    np.testing.assert_array_equal(user.labels.data, drawn)
+    assert drawn[3, 11, 19] == label
+    assert user.travel("undo", 2) == 2
+    assert user.labels.data[3, 11, 19] == 4
+    assert user.travel("redo", 2) == 2
+    np.testing.assert_array_equal(user.labels.data, drawn)
+
+
 def test_an_object_is_of_its_class_again_when_it_is_redone(quiet: Any) -> None:
     """Not of the one that is active by then."""
     user = Historian(quiet, 0)

@@ -75,7 +75,9 @@ class PlaneOfHistory(Protocol):
     def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """Return a mask as it is with what was drawn and erased by hand."""
 
-    def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
+    def take_hand_edits(
+        self, before: HandEdits, after: HandEdits, stroke: Stroke | None = None
+    ) -> None:
         """Take over other edits by hand, whose pixels are there already."""
 
     def draw_with_hand_edits(self, edits: HandEdits) -> None:

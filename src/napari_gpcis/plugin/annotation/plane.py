@@ -336,8 +336,18 @@ class PlaneAnnotation:
         self._set_hand_edits(edits)
         return known, edits
 
-    def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
-        """Take over other edits by hand, whose pixels are there already."""
+    def take_hand_edits(
+        self, before: HandEdits, after: HandEdits, stroke: Stroke | None = None
+    ) -> None:
+        """Take over other edits by hand, whose pixels are there already.
+
+        Parameters
+        ----------
+        before, after
+            The edits.
+        stroke
+            The stroke that was repeated: what it has covered is to be given back.
+        """
         self._set_hand_edits(after)
         box, where = after.differing(before)
         live = self.live
@@ -346,6 +356,11 @@ class PlaneAnnotation:
             now = self.plane.take(self._context.layers.labels.data)[slices(box)]
             inner = slices(moved(box, (-live.box[0], -live.box[1])))
             live.mask[inner][where] = (now == live.value)[where]
+            for rows, cols, covered, drawn in (
+                stroke.on_plane(self.plane) if stroke else ()
+            ):
+                gained = (drawn == live.value) & (covered != live.value)
+                live.draw(rows[gained], cols[gained], covered[gained])
 
     def draw_by_hand(self, box: Box, drawn: Mask, erased: Mask) -> bool:
         """Add pixels to the mask of the current object, and take others from it.

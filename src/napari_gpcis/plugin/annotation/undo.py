@@ -882,9 +882,10 @@ class UndoStack:
                 current.draw_with_hand_edits(edit.by_hand[1])
                 self._events.objects_changed.emit()
                 return _DRAWN_AGAIN
-            self._done.append(replace(edit, stroke=edit.stroke.repeated()))
+            stroke = edit.stroke.repeated()
+            self._done.append(replace(edit, stroke=stroke))
             if edit.by_hand and edit.belongs_to(current, undone=True):
-                current.take_hand_edits(*edit.by_hand)
+                current.take_hand_edits(*edit.by_hand, stroke)
             self._events.objects_changed.emit()
             return _DRAWN_AGAIN
         if edit.accepted:
