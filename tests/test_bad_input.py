@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from _fake_segmenter import FakeSegmenter
 from _toy import toy_segmenter
 from napari_gpcis import Click, Segmenter, Session
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
@@ -18,8 +19,11 @@ from napari_gpcis.errors import (
     InputError,
     UnknownModelError,
 )
+from napari_gpcis.export import Calibration, coco, object_table
 from napari_gpcis.inference import image as normalise
 from napari_gpcis.model.gpcis import build_model
+from napari_gpcis.outlines import geojson
+from napari_gpcis.similar import Candidate
 
 IMAGE = np.random.default_rng(0).random((20, 30))
 
@@ -214,3 +218,68 @@ def test_errors_are_also_what_python_would_raise():
     assert issubclass(InputError, ValueError)
     assert issubclass(InputError, GPCISError)
     assert str(UnknownModelError("no 'x'")) == "no 'x'"
+
+
+# One for several, and other types -----------------------------------------------------
+
+
+def session_with_objects() -> Session:
+    """Return a session with the objects 1 and 2."""
+    labels = np.zeros((40, 40), int)
+    labels[5:15, 5:15], labels[20:30, 20:30] = 1, 2
+    return Session(FakeSegmenter(), np.zeros((40, 40), np.uint8), labels=labels)
+
+
+def candidate(row: int, col: int) -> Candidate:
+    mask = np.ones((4, 4), bool)
+    box = (row, col, row + 4, col + 4)
+    return Candidate(box, mask, Click(row + 1, col + 1), box, 0.5, 0.9, 0.9, 1.0)
+
+
+def test_one_counts_for_several() -> None:
+    session, found = session_with_objects(), [candidate(32, 4), candidate(32, 14)]
+    session.classify(2, "nucleus")
+    assert session.classes.numbers == {2: 1}
+    session.classify(np.array([1, 2]), "nucleus")
+    assert session.classes.numbers == {1: 1, 2: 1}
+    assert session.accept_candidates(found[0]) == (3,)
+    session.reject_candidate(found)
+    assert session.rejected == tuple(found)
+    session.reject_candidate(found[0], found[1])
+    assert len(session.rejected) == 4
+    session.replace_clicks(Click(35, 30))
+    assert session.clicks == (Click(35, 30),)
+    one = toy_segmenter().predict(IMAGE, Click(5, 5))
+    several = toy_segmenter().predict(IMAGE, [Click(5, 5)])
+    np.testing.assert_array_equal(one.mask, several.mask)
+
+
+WRONG = {
+    "classify": (
+        lambda s: s.classify(None, "a"),
+        "labels must be ids of obj.*None",
+    ),
+    "colour": (lambda s: s.classify([1], "a", 5), "a colour must be like.*got 5"),
+    "similar": (lambda s: s.find_similar("a"), "examples must be ids of obj.*'a'"),
+    "float": (lambda s: s.find_similar([1.5]), "ids of objects, got float: 1.5"),
+    "unknown": (lambda s: s.find_similar(7), "ids of objects in the labels: got 7"),
+    "examples": (lambda s: s.find_similar(examples=3), "examples must be.*got int: 3"),
+    "accept": (lambda s: s.accept_candidates([1]), "candidates must be.*got int: 1"),
+    "accept one": (lambda s: s.accept_candidate(1), "candidates must be.*int: 1"),
+    "reject": (lambda s: s.reject_candidate([1]), "candidates must be.*got int: 1"),
+    "clicks": (lambda s: s.replace_clicks(3), "clicks must be Click.*got int: 3"),
+    "table": (lambda s: object_table(s.labels, classes=5), "classes must be a Cl.*5"),
+    "counts": (lambda s: object_table(s.labels, clicks=5), "clicks must be a map.*5"),
+    "pixel": (lambda s: object_table(s.labels, calibration=2), "a Calibration, got"),
+    "coco": (lambda s: coco(s.labels, "x.tif", classes=5), "classes must be a Clas.*5"),
+    "outlines": (lambda s: geojson(s.labels, classes=5), "classes must be a Class.*5"),
+    "axes": (lambda _: Calibration.of("a"), "ndim must be a whole number, got str"),
+    "scale": (lambda _: Calibration.of(2, "a"), "scale must be a number for each axis"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_arguments_of_other_types_are_named(case: str) -> None:
+    wrong, words = WRONG[case]
+    with pytest.raises(InputError, match=words):
+        wrong(session_with_objects())

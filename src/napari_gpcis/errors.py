@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 
 class GPCISError(Exception):
     """Base class of all errors raised on purpose by this package."""
@@ -25,3 +28,42 @@ class UnknownModelError(GPCISError, KeyError):
     def __str__(self) -> str:
         """Return the message itself (``KeyError`` would quote it)."""
         return str(self.args[0]) if self.args else ""
+
+
+def several(
+    given: Any, kind: type | tuple[type, ...], name: str, expected: str
+) -> tuple[Any, ...]:
+    """Return what an argument holds, one thing or several, as a tuple.
+
+    Parameters
+    ----------
+    given
+        One thing, or an iterable of such things.
+    kind
+        Their type, or types.
+    name, expected
+        What the error calls the argument, and what is accepted.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or holds something else.
+    """
+    if isinstance(given, kind):
+        return (given,)
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        msg = f"{name} must be {expected}, got {type(given).__name__}: {given!r}"
+        raise InputError(msg)
+    found = tuple(given)
+    for one in found:
+        check_kind(one, kind, name, expected)
+    return found
+
+
+def check_kind(
+    given: Any, kind: type | tuple[type, ...], name: str, expected: str
+) -> None:
+    """Raise `InputError` unless an argument is of a type, see `several`."""
+    if not isinstance(given, kind):
+        msg = f"{name} must be {expected}, got {type(given).__name__}: {given!r}"
+        raise InputError(msg)

@@ -11,15 +11,16 @@ from __future__ import annotations
 import csv
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_gpcis import geometry
-from napari_gpcis.errors import InputError
+from napari_gpcis.errors import InputError, check_kind, several
 from napari_gpcis.files import replacing
-from napari_gpcis.objects.classes import ClassedObjects
+from napari_gpcis.objects.classes import ClassedObjects, check_classes
 from napari_gpcis.objects.measures import (
     PlanePixels,
     equivalent_diameter,
@@ -29,7 +30,7 @@ from napari_gpcis.sparse_labels import PlaneIndex, SparseLabels, checked
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -186,6 +187,7 @@ class Calibration:
         InputError
             If the axes are too few, too many or not two of them.
         """
+        check_kind(ndim, (int, np.integer), "ndim", "a whole number")
         if ndim < 2:
             msg = f"labels must have rows and columns, got {ndim} axes"
             raise InputError(msg)
@@ -206,7 +208,11 @@ class Calibration:
         free = [one for one in usual + _OTHERS if one not in found.values()]
         others = iter(dict.fromkeys(free))
         name = "".join(found.get(axis) or next(others) for axis in range(ndim))
-        sizes = (1.0,) * ndim if scale is None else tuple(abs(float(s)) for s in scale)
+        sizes = (1.0,) * ndim
+        if scale is not None:
+            numbers = (int, float, np.number)
+            given = several(scale, numbers, "scale", "a number for each axis")
+            sizes = tuple(abs(float(size)) for size in given)
         return cls(sizes, named, (rows, cols), name)
 
 
@@ -265,6 +271,8 @@ def calibrated(
     if not isinstance(labels, SparseLabels):
         labels = checked(labels)
     ndim = len(labels.shape)
+    if calibration is not None:
+        check_kind(calibration, Calibration, "calibration", "a Calibration")
     if calibration is not None and len(calibration.letters) != ndim:
         msg = f"calibration must have the {ndim} axes of the labels, got {calibration}"
         raise InputError(msg)
@@ -305,6 +313,10 @@ def object_table(
         If the labels cannot be used.
     """
     known = calibrated(labels, calibration)
+    check_classes(classes)
+    for name, given in (("clicks", clicks), ("notes", notes)):
+        if given is not None:
+            check_kind(given, Mapping, name, "a mapping by plane index and id")
     objects, named = by_planes(labels, known.axes), classes or ClassedObjects()
     height, width = (known.scale[axis] for axis in known.axes)
     unit = known.units[known.axes[0]]
@@ -514,6 +526,7 @@ def coco(
     InputError
         If the labels cannot be used.
     """
+    check_classes(classes)
     image = by_planes(labels, calibrated(labels, calibration).axes)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

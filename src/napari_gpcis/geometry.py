@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from napari_gpcis.clicks import Click
-from napari_gpcis.errors import InputError
+from napari_gpcis.errors import InputError, several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -386,15 +386,21 @@ def contains(box: Box, click: Click) -> bool:
     return box[0] <= row < box[2] and box[1] <= col < box[3]
 
 
-def check_clicks(clicks: Iterable[Click], shape: tuple[int, int]) -> tuple[Click, ...]:
-    """Return the clicks as a tuple.
+def check_clicks(
+    clicks: Iterable[Click] | Click, shape: tuple[int, int]
+) -> tuple[Click, ...]:
+    """Return the clicks, or the one click, as a tuple.
 
     Raises
     ------
     InputError
         If one is not a `Click` or lies outside the image.
     """
-    checked, image = tuple(clicks), whole_image(shape)
+    image = whole_image(shape)
+    if isinstance(clicks, (tuple, list)):
+        checked = tuple(clicks)  # as always by the mouse: nothing more is called
+    else:
+        checked = several(clicks, Click, "clicks", "Click objects")
     for click in checked:
         if not isinstance(click, Click):
             msg = f"clicks must be Click objects, got {type(click).__name__}: {click!r}"

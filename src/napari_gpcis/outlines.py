@@ -16,6 +16,7 @@ from scipy import ndimage
 from napari_gpcis.errors import InputError
 from napari_gpcis.export import by_planes, calibrated
 from napari_gpcis.files import replacing
+from napari_gpcis.objects.classes import check_classes
 
 if TYPE_CHECKING:
     import os
@@ -102,6 +103,7 @@ def geojson(
     InputError
         If the labels cannot be used.
     """
+    check_classes(classes)
     known = calibrated(labels, calibration)
     features = []
     for found in _objects(labels, known):

@@ -23,7 +23,7 @@ from napari_gpcis.imagefiles.reading import (
     read_array,
     read_image,
 )
-from napari_gpcis.imagefiles.splitting import split_labels
+from napari_gpcis.imagefiles.splitting import label_files, split_labels
 from napari_gpcis.imagefiles.tiff import tiff_sizes
 from napari_gpcis.imagefiles.writing import write_labels
 
@@ -39,6 +39,7 @@ __all__ = [
     "is_pickled",
     "is_same_file",
     "is_zarr",
+    "label_files",
     "label_groups",
     "read_array",
     "read_image",

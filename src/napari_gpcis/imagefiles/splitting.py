@@ -14,7 +14,7 @@ from napari_gpcis.imagefiles.writing import write_labels
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -71,7 +71,7 @@ def split_labels(
             "many planes"
         )
         raise InputError(msg)
-    targets = _targets(files, folder, ending)
+    targets = label_files(files, folder, ending)
     own = {file.resolve(): file for file in files}
     for path, plane, target in zip(files, stack, targets, strict=True):
         _check_size(path, plane)
@@ -96,8 +96,21 @@ def _is_written(path: Path, images: list[Path]) -> bool:
     return any(one.stem == stem and one.parent == path.parent for one in images)
 
 
-def _targets(files: list[Path], output: Path | None, ending: str) -> list[Path]:
-    """Return the label image of each file; no two are the same."""
+def label_files(
+    files: Sequence[Path], output: Path | None, ending: str = ".tif"
+) -> list[Path]:
+    """Return the name of the label image of each file; no two are the same.
+
+    Parameters
+    ----------
+    files, output, ending
+        See `split_labels`.
+
+    Raises
+    ------
+    InputError
+        If two files would get the same.
+    """
     root = None if output is None else common_folder(files)
     targets = [
         (

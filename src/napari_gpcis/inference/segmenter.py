@@ -197,7 +197,7 @@ class Segmenter:
     def predict(
         self,
         image: ArrayLike,
-        clicks: Iterable[Click],
+        clicks: Iterable[Click] | Click,
         *,
         view: Sequence[float] | None = None,
         contrast: Sequence[float] | None = None,
@@ -211,7 +211,7 @@ class Segmenter:
         image, contrast, channels
             See :meth:`prepare`.
         clicks
-            At least one click, in the order in which they were made.
+            One click, or several in the order in which they were made.
         view
             Half-open box ``(row_min, col_min, row_max, col_max)`` that the first
             click is zoomed to; the whole image by default.
@@ -224,7 +224,7 @@ class Segmenter:
             If an argument cannot be used.
         """
         prepared = self.prepare(image, contrast, channels)
-        asked = tuple(clicks)
+        asked = check_clicks(clicks, prepared.shape)
         if not asked:
             msg = "clicks must hold at least one click, got none"
             raise InputError(msg)

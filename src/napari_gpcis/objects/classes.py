@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from napari_gpcis.errors import InputError
+from napari_gpcis.errors import InputError, check_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["DEFAULT_CLASS", "ClassedObjects", "ObjectClass"]
+__all__ = ["DEFAULT_CLASS", "ClassedObjects", "ObjectClass", "check_classes"]
 
 COLOURS = (
     "#9e9e9e",
@@ -139,7 +139,7 @@ class ClassedObjects:
         if not one.name or one.name in others:
             msg = f"a class must have a name of its own, got {one.name!r}"
             raise InputError(msg)
-        if not _COLOUR.fullmatch(one.colour):
+        if not (isinstance(one.colour, str) and _COLOUR.fullmatch(one.colour)):
             msg = f"a colour must be like '#e69f00', got {one.colour!r}"
             raise InputError(msg)
         return replace(self, classes=(*before[:number], one, *before[number + 1 :]))
@@ -181,3 +181,10 @@ class ClassedObjects:
             found = found.named(number, str(one["name"]), str(one["colour"]))
             found = found.assigned({int(label): number for label in one["ids"]})
         return found
+
+
+def check_classes(classes: Any) -> None:
+    """Raise `InputError` unless classes are those of objects, or ``None``."""
+    if classes is not None:
+        expected = "a ClassedObjects, as `session.classes`"
+        check_kind(classes, ClassedObjects, "classes", expected)

@@ -398,6 +398,12 @@ class CurrentObject:
     def forget_predictions(self) -> None:
         """Predict anew what is needed: the model or the image is another one."""
         self._known.clear()
+        self._last_shown = None
+
+    def finish(self) -> None:
+        """Keep no more than what undo needs, should the object be opened again."""
+        self.forget_predictions()
+        self._history.forget_undone()
 
     # -- details ---------------------------------------------------------------
 
@@ -500,6 +506,10 @@ class _History:
         """Return the prompts of the step that was undone last."""
         self._before.append(now)
         return self._undone.pop()
+
+    def forget_undone(self) -> None:
+        """Repeat no step any more."""
+        self._undone.clear()
 
     @property
     def can_undo(self) -> bool:

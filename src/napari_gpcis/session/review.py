@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_gpcis.errors import InputError
+from napari_gpcis.errors import InputError, several
 from napari_gpcis.geometry import clip_box
 from napari_gpcis.session.current import Prompts
 from napari_gpcis.session.labels import FinishedObject, checked_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from napari_gpcis.session.labels import ObjectLabels
     from napari_gpcis.similar import Candidate
@@ -152,6 +152,21 @@ class CandidateReview:
                 f"{candidate.box}"
             )
             raise InputError(msg)
+
+
+def checked_candidates(
+    given: Iterable[Candidate] | Candidate,
+) -> tuple[Candidate, ...]:
+    """Return candidates, or the one candidate, as a tuple.
+
+    Raises
+    ------
+    InputError
+        If one is none.
+    """
+    from napari_gpcis.similar import Candidate  # heavy: not needed by a click
+
+    return several(given, Candidate, "candidates", "what `find_similar` has found")
 
 
 def accepted_step(

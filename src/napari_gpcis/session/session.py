@@ -10,7 +10,7 @@ import numpy as np
 from napari_gpcis.alternatives.choices import Choices
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.alternatives.selection import LIMIT, select
-from napari_gpcis.errors import InputError
+from napari_gpcis.errors import InputError, several
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.inference.start_mask import make_start_mask, mask_of_image
@@ -23,7 +23,7 @@ from napari_gpcis.session.labels import (
     checked_id,
     finished,
 )
-from napari_gpcis.session.review import CandidateReview
+from napari_gpcis.session.review import CandidateReview, checked_candidates
 from napari_gpcis.session.saved import (
     SavedSession,
     candidate_of,
@@ -558,6 +558,9 @@ class Session:
     ) -> None:
         """Begin the next object: the mask of this one was written elsewhere.
 
+        `current` is another one from then on; that which was accepted keeps the steps
+        of its clicks, and may be set again after `withdraw`.
+
         Parameters
         ----------
         change
@@ -573,7 +576,11 @@ class Session:
         prediction, prompts = self._acceptable(), self._current.prompts
         self.note(finished(prediction, prompts, label, how, overwrite), change)
         self.choices.finish(prompts.start)
-        self._current.restart()
+        done = self._current
+        done.finish()
+        self.current = CurrentObject(
+            self.shape, threshold=done.threshold, tidy=done.default_tidy
+        )
 
     def undo_accept(self) -> Prediction | None:
         """Take the last `accept` or `delete` back, see `reopen`, and predict."""
@@ -680,14 +687,14 @@ class Session:
     # -- classes ---------------------------------------------------------------
 
     def classify(
-        self, labels: Iterable[int], name: str, colour: str | None = None
+        self, labels: Iterable[int] | int, name: str, colour: str | None = None
     ) -> None:
         """Give objects a class, which is made if there is none of this name.
 
         Parameters
         ----------
         labels
-            Ids of objects.
+            Id of an object, or ids of several.
         name
             Name of the class, see `classes`.
         colour
@@ -699,7 +706,9 @@ class Session:
         InputError
             If there is no such object, or the name or colour is none.
         """
-        chosen = [checked_id(label) for label in labels]
+        whole = (int, np.integer)
+        ids = several(labels, whole, "labels", "ids of objects")
+        chosen = [checked_id(label) for label in ids]
         there = np.unique(self.labels)
         for label in chosen:
             if label not in there:
@@ -712,7 +721,7 @@ class Session:
 
     # -- objects like the accepted ones -----------------------------------------
 
-    def examples(self, labels: Iterable[int] | None = None) -> Examples:
+    def examples(self, labels: Iterable[int] | int | None = None) -> Examples:
         """Return objects of this image as examples, for any image.
 
         Parameters
@@ -738,7 +747,7 @@ class Session:
 
     def find_similar(
         self,
-        labels: Iterable[int] | None = None,
+        labels: Iterable[int] | int | None = None,
         *,
         examples: Examples | None = None,
         least: float | None = None,
@@ -751,7 +760,7 @@ class Session:
         Parameters
         ----------
         labels
-            Ids of the examples; by default all objects.
+            Id of the example, or ids of several; by default all objects.
         examples
             Those of another image, see `examples`, in place of ``labels``.
         least
@@ -821,9 +830,12 @@ class Session:
         InputError
             If it lies outside the image, adds no pixel, or the id cannot be used.
         """
-        return self._review.accept((candidate,), label, overwrite=overwrite)[0]
+        (one,) = checked_candidates((candidate,))
+        return self._review.accept((one,), label, overwrite=overwrite)[0]
 
-    def accept_candidates(self, candidates: Iterable[Candidate]) -> tuple[int, ...]:
+    def accept_candidates(
+        self, candidates: Iterable[Candidate] | Candidate
+    ) -> tuple[int, ...]:
         """Write several candidates as new objects, all as one step.
 
         Parameters
@@ -841,14 +853,20 @@ class Session:
         InputError
             If one lies outside the image, or none adds a pixel.
         """
-        return self._review.accept(tuple(candidates))
+        return self._review.accept(checked_candidates(candidates))
 
-    def reject_candidate(self, *candidates: Candidate) -> None:
+    def reject_candidate(self, *candidates: Candidate | Iterable[Candidate]) -> None:
         """Make candidates negative examples of the next `find_similar`, as one step.
 
-        They are saved with the prompts.
+        They are saved with the prompts. They may also be given as one list.
+
+        Raises
+        ------
+        InputError
+            If one is no candidate, or lies outside the image.
         """
-        self._review.reject(candidates)
+        given = candidates[0] if len(candidates) == 1 else candidates
+        self._review.reject(checked_candidates(given))
 
     @property
     def rejected(self) -> tuple[Candidate, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_gpcis.errors import InputError
+from napari_gpcis.errors import InputError, several
 from napari_gpcis.geometry import depth, overlap, scan, slices
 from napari_gpcis.inference.start_mask import inner_click
 from napari_gpcis.similar.tiles import lay_tiles, tile_at
@@ -111,7 +111,7 @@ def collect(
     segmenter: Segmenter,
     prepared: PreparedImage,
     labels: NDArray[np.integer],
-    ids: Iterable[int] | None = None,
+    ids: Iterable[int] | int | None = None,
     rejected: Sequence[Candidate] = (),
 ) -> Examples:
     """Return the features of example objects.
@@ -125,7 +125,7 @@ def collect(
     labels
         Objects, shape (H, W), 0 and less for background.
     ids
-        Those that are examples; by default all. The others are neither.
+        That, or those, that are examples; by default all. The others are neither.
     rejected
         Candidates that are no such objects.
 
@@ -134,7 +134,10 @@ def collect(
     InputError
         If there is no example, or one of the ids is not among the labels.
     """
-    wanted = None if ids is None else sorted({int(label) for label in ids})
+    wanted = None
+    if ids is not None:
+        whole = (int, np.integer)
+        wanted = sorted({*map(int, several(ids, whole, "examples", "ids of objects"))})
     entries = scan(labels, only=wanted) or {}
     missing = [label for label in wanted or () if label not in entries]
     if missing or not entries:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_gpcis.clicks import Click
-from napari_gpcis.errors import InputError
+from napari_gpcis.errors import InputError, check_kind
 from napari_gpcis.geometry import (
     box_of,
     contains,
@@ -26,7 +26,7 @@ from napari_gpcis.geometry import (
 from napari_gpcis.inference.region import frame_around, reaches_beyond
 from napari_gpcis.next_click import expected_agreement
 from napari_gpcis.similar.candidate import Candidate
-from napari_gpcis.similar.examples import centres
+from napari_gpcis.similar.examples import Examples, centres
 from napari_gpcis.similar.similarity import SimilarityMap
 from napari_gpcis.similar.tiles import FRAME_FACTOR, lay_tiles, nearest_first
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.resampling import Floats
     from napari_gpcis.inference.segmenter import Segmenter
     from napari_gpcis.inference.tidy import Tidy
-    from napari_gpcis.similar.examples import Examples
     from napari_gpcis.similar.tiles import Tile
 
 LEAST_CONFIDENCE = 0.2
@@ -116,6 +115,7 @@ def search(
     InputError
         If the examples are those of another model.
     """
+    check_kind(examples, Examples, "examples", "those that `collect` returns")
     if examples.model != segmenter.info.name:
         msg = (
             f"examples must be those of the model {segmenter.info.name!r}, got "

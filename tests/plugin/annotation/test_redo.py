@@ -15,6 +15,7 @@ from _interleaving import NUMBERS, Queue, User, make_small
 from napari_gpcis.plugin import background
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.tools.objects.classes import ObjectClasses
 
 SEEDS = range(int(os.environ.get("GPCIS_HISTORIES", "6")))
 ACTIONS = 30
@@ -23,6 +24,13 @@ CHOICES = "box", "way", "overwrite", "select_label"
 EDITS = "correct", "delete", "drag", "switch_sign", "clear"
 STACK = ("follow", "copy", "change_plane") * 2
 DRAWING = ("stroke",) * 3
+OTHER_WAYS = "lasso", "scribble", "paint_superpixels", "snap", "larger_superpixels"
+OTHER_MASKS = "alternative", "alternative", "toggle_tidy", "threshold", "brush"
+REGROUPING = "regroup", "merge", "with_the_chosen", "double_click", "click_as_the_mouse"
+SEARCHING = "find_similar", *("review",) * 4, "click_candidate"
+CLASSES = "classify", "classify", "activate"
+REST = (*OTHER_WAYS, *OTHER_MASKS, *REGROUPING, *SEARCHING, *CLASSES)
+MORE_NUMBERS = {"classify": (1000, 1000, 3), "activate": (3,)}
 NOTHING = "Nothing to"
 
 
@@ -41,11 +49,25 @@ class Historian(User):
         super().__init__(bench, seed)
         self.hurry = hurry
         self.steps = 0
+        self.classes = ObjectClasses(bench.controller, list)
+        self.classes.attach(self.annotation)
+
+    def classify(self, one: int, other: int, number: int) -> None:
+        """Give a class to an object or two, on any planes."""
+        there = [label for _, label in self._objects()]
+        self.classes.assign(
+            [there[n % len(there)] for n in (one, other) if there], number
+        )
+
+    def activate(self, number: int) -> None:
+        """Give a class to objects that are accepted from now on."""
+        self.classes.activate(number)
 
     def do(self, name: str) -> None:
         """Do something, and perhaps wait until it is done."""
-        numbers = [int(self.random.integers(one)) for one in NUMBERS.get(name, ())]
-        if name in ("accept", "clear"):
+        limits = MORE_NUMBERS.get(name, NUMBERS.get(name, ()))
+        numbers = [int(self.random.integers(one)) for one in limits]
+        if name in ("accept", "clear", "toggle_tidy"):
             self.bench.controller.command(name)
         else:
             getattr(self, name)(*numbers)
@@ -102,7 +124,13 @@ class Historian(User):
         return (
             self.labels.data.copy(),
             {(plane.axes, plane.steps): plane.objects for plane in saved.planes},
-            {plane: known.clicks for plane, known in planes if known.clicks},
+            {(plane.axes, plane.steps): plane.rejected for plane in saved.planes},
+            saved.classes,
+            {
+                plane: (known.clicks, known.current.prompts, known.hand_edits)
+                for plane, known in planes
+                if known.clicks
+            },
         )
 
     def end(self) -> None:
@@ -212,6 +240,75 @@ def test_finished_objects_are_edited_among_clicks(quiet: Any) -> None:
     user.check()
 
 
+def test_an_object_that_is_opened_again_goes_back_by_its_own_steps(quiet: Any) -> None:
+    """By each as it was made: a drag, other masks, a stroke in between."""
+    user = Historian(quiet, 0)
+    pictures, clicks = [user.labels.data.copy()], [()]
+    for action in (
+        lambda: user.click(20, 20),
+        lambda: user.drag(0, 24, 24),
+        lambda: user.stroke(24, 34, 16),  # paints 10 beside the mask
+        lambda: user.alternative(3),  # a larger one, that goes around it
+        lambda: user.click(12, 30),
+        lambda: user.bench.controller.command("accept"),
+    ):
+        action()
+        user.settle()
+        pictures.append(user.labels.data.copy())
+        clicks.append(user.annotation.current.clicks)
+    areas = [np.count_nonzero(one == 1) for one in pictures]
+    assert areas[4] > areas[3] > 0
+    for direction, places in (("undo", range(5, -1, -1)), ("redo", range(1, 7))):
+        for place in places:
+            assert user.travel(direction, 1) == 1
+            np.testing.assert_array_equal(user.labels.data, pictures[place])
+            assert user.annotation.current.clicks == clicks[place]
+
+
+def test_a_stroke_over_another_object_is_redone_with_its_object(quiet: Any) -> None:
+    """What the stroke has covered comes back with undo, and goes again with redo."""
+    user = Historian(quiet, 0)
+    user.change_plane(3)
+    user.settle()
+    user.stroke(9, 19, 10)  # draws 4, as another object
+    user.click(9, 8)
+    user.settle()
+    label = user.annotation.current.live.label
+    user.brush(9, 16, 0)  # draws the current object, over the other one
+    user.settle()
+    drawn = user.labels.data.copy()
+    user.bench.controller.command("accept")
+    user.settle()
+    np.testing.assert_array_equal(user.labels.data, drawn)
+    assert drawn[3, 11, 19] == label
+    assert user.travel("undo", 2) == 2
+    assert user.labels.data[3, 11, 19] == 4
+    assert user.travel("redo", 2) == 2
+    np.testing.assert_array_equal(user.labels.data, drawn)
+
+
+def test_an_object_is_of_its_class_again_when_it_is_redone(quiet: Any) -> None:
+    """Not of the one that is active by then."""
+    user = Historian(quiet, 0)
+    command, annotation = user.bench.controller.command, user.annotation
+    for row, col, number in ((8, 8, None), (8, 30, 2)):
+        if number is not None:
+            user.activate(number)
+        user.click(row, col)
+        user.settle()
+        command("accept")
+        user.settle()
+    assert annotation.classes.numbers == {2: 2}
+    user.activate(1)
+    user.back_and_forth_again()
+    assert annotation.classes.numbers == {2: 2}
+    command("undo")
+    user.settle()
+    command("accept")  # anew: of the class that is active now
+    user.settle()
+    assert annotation.classes.numbers == {2: 1}
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
     """Each answer has come before the next action, on one plane or two."""
@@ -268,3 +365,23 @@ def test_what_waits_to_be_accepted_is_redone(seed: int, quiet: Any) -> None:
             raise
         user.end()
     check_same(*states)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_else_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
+    """Other masks, superpixels, candidates, classes, split and merged objects."""
+    user = Historian(quiet, seed)
+    actions = (*CLICKS, *CHOICES, *EDITS, *DRAWING, *REST, *REST)
+    user.change_plane(3)
+    user.settle()
+    try:
+        for _ in range(2 * ACTIONS):
+            user.do(str(user.random.choice(actions)))
+        before = user.state()
+        user.back_and_forth_again()
+        assert user.steps > ACTIONS // 4
+        check_same(user.state(), before)
+        user.check()
+    except BaseException as problem:
+        problem.add_note(f"{user.done}")
+        raise

@@ -15,11 +15,13 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 import pytest
+from dask import delayed
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 from roifile import roiread
 from tifffile import TiffFile, imread, imwrite
 
@@ -33,7 +35,7 @@ from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
 from napari_gpcis.plugin.dock.recovery import GONE, OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving import record
-from napari_gpcis.plugin.saving.export import file_names
+from napari_gpcis.plugin.saving.export import NO_FILES, OWN_IMAGE, file_names
 from napari_gpcis.plugin.saving.recovery_file import (
     Packer,
     read_recovery,
@@ -964,3 +966,61 @@ def test_nested_objects_have_two_layers_that_are_saved_apart(
         saved = read_prompts(tmp_path / f"{stem}-{layer.name}.clicks.json")
         made = replay(saved, FakeSegmenter(), desk.image.data, any_model=True)
         np.testing.assert_array_equal(made, layer.data)
+
+
+def test_labels_of_a_stack_are_written_by_picture(
+    kept: RecoveryManager, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into a folder; what is there is named and replaced if that is wanted."""
+    files, asked = [tmp_path / f"well_{n}.tif" for n in range(3)], []
+    for file in files:
+        imwrite(file, np.zeros((80, 100), np.uint8))
+    blocks = [da.from_delayed(delayed(imread)(f), (80, 100), np.uint8) for f in files]
+    folder = tmp_path / "labels"
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+
+    def ask(_parent: Any, _title: str, text: str, *_: Any) -> Any:
+        asked.append(text)
+        return answers.pop(0)
+
+    monkeypatch.setattr(QMessageBox, "question", ask)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    bench.start(np.zeros((3, 80, 100), np.uint8))
+    bench.panel.buttons["split"].click()
+    assert bench.panel.message.text() == NO_FILES
+    source = {record.FILE: str(files[0])}
+    bench.start(da.stack(blocks), metadata=source)
+    go_to(bench, 2)
+    finish(bench, (2, 30, 40))
+    click(bench, 2, 60, 80)  # is not accepted
+    bench.settled(1)
+
+    def export() -> list[int]:
+        bench.panel.buttons["split"].click()
+        bench.until(lambda: not bench.panel.saver.busy)
+        names = [folder / f"well_{number}_labels.tif" for number in range(3)]
+        assert sorted(folder.iterdir()) == names
+        found = [imread(name) for name in names]
+        assert [one.shape for one in found] == [(80, 100)] * 3
+        return [np.count_nonzero(one) for one in found]
+
+    def drawn() -> int:
+        return int(np.count_nonzero(bench.labels.data[2] == 1))
+
+    before = drawn()
+    assert export() == [0, 0, before]
+    bench.controller.command("accept")
+    bench.settled(0)
+    both = int(np.count_nonzero(bench.labels.data[2]))
+    assert export() == [0, 0, before]
+    assert asked[0].count("_labels.tif") == 3
+    assert export() == [0, 0, both]
+    assert both > before
+    # a picture of the stack is not replaced
+    files[1].rename(tmp_path / "well_0_labels.tif")
+    files[1] = tmp_path / "well_0_labels.tif"
+    blocks = [da.from_delayed(delayed(imread)(f), (80, 100), np.uint8) for f in files]
+    bench.start(da.stack(blocks), metadata=source)
+    folder = tmp_path
+    bench.panel.buttons["split"].click()
+    assert bench.panel.message.text() == OWN_IMAGE.format(files[1])

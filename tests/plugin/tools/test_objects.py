@@ -8,22 +8,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.utils.key_bindings import coerce_keybinding
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 import _fake_segmenter
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.dock.pages import PAGES, REVIEW
 from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
+from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel, shared
 from napari_gpcis.plugin.saving import export
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.object_list import (
+    CLASS,
     CLICKS,
     DIAMETER,
     FLASH,
     MEAN,
     ORIGIN,
+    QUALITY,
+    Found,
+    planes_of,
 )
 from napari_gpcis.plugin.tools.picking import CHOSEN as OUTLINE
 
@@ -500,3 +506,120 @@ def test_columns_share_the_room(room: int) -> None:
     assert found[0] >= 40
     assert found[2] >= 60
     assert room < 130 or (found[0] >= 50 and found[2] >= 80)
+
+
+def test_keys_go_from_label_to_label(desk) -> None:
+    """By their numbers, whatever the order of the list, and to the middle."""
+    for point in ((20, 20), (20, 80), (60, 80)):
+        accept(desk, *point)
+    desk.labels.data[58:64, 18:24] = 9
+    panel_of(desk).index.look_up([desk.current.plane])
+    listed(desk, 4)
+    panel_of(desk).list.sortByColumn(1, Qt.SortOrder.DescendingOrder)
+    desk.labels.selected_label = 2
+    camera = desk.viewer.scene.camera
+    places = {1: (20, 20), 2: (20, 80), 3: (60, 80), 9: (60.5, 20.5)}
+    desk.robot.look_at(desk.image, (0, 0), (70, 95), 0.9)  # all are in sight
+    for keys, labels in ((CONTROL, (3, 9, 1, 2)), (CONTROL | SHIFT, (1, 9, 3))):
+        for label in labels:
+            desk.robot.press(Qt.Key.Key_J, keys)
+            assert desk.labels.selected_label == label
+            assert [found.label for found in panel_of(desk).selected()] == [label]
+            middle = np.array(camera.center[-2:])
+            assert np.abs(middle - places[label]).max() < 2
+
+
+def test_next_label_prefers_the_displayed_plane(open_desk) -> None:
+    desk = open_desk(np.zeros((3, 80, 100), np.uint8))
+    for plane, label in ((0, 4), (2, 4), (0, 6), (1, 8)):
+        desk.labels.data[plane, 20:30, 10 * label : 10 * label + 8] = label
+    panel_of(desk).index.look_up(planes_of((3, 80, 100), (1, 2)))
+    listed(desk, 4)
+    desk.viewer.dims.set_current_step(0, 2)
+    desk.until(lambda: desk.current.plane.steps[0] == 2)
+    desk.labels.selected_label = 8
+    shown = []
+    for _ in range(3):
+        desk.robot.press(Qt.Key.Key_J, CONTROL)
+        shown.append((desk.labels.selected_label, desk.viewer.dims.current_step[0]))
+    assert shown == [(4, 2), (6, 0), (8, 1)]
+
+
+def test_a_click_on_each_heading_sorts(desk) -> None:
+    """In the real window, first ascending and then descending."""
+    for number, point in enumerate(((60, 80), (20, 20), (20, 80))):
+        panel_of(desk).classes.activate((1, 0, 2)[number])
+        accept(desk, *point)
+        desk.labels.data[point[0] + 14, point[1] : point[1] + number] = number + 1
+    panel_of(desk).index.look_up([desk.current.plane])
+    listed(desk, 3)
+    view, table = panel_of(desk).list, panel_of(desk).table
+
+    def key(column: int, found: Found) -> object:
+        assert found.note is not None
+        return {
+            0: found.label,
+            1: found.entry.area,
+            QUALITY: found.quality or -1,
+            CLASS: panel_of(desk).classes.known.numbers.get(found.label, 0),
+            MEAN: found.mean,
+            DIAMETER: found.entry.area,
+            ORIGIN: found.note.origin,
+            CLICKS: found.note.clicks,
+        }[column]
+
+    header = view.horizontalHeader()
+    shown = [c for c in range(header.count()) if not view.isColumnHidden(c)]
+    assert len(shown) >= 6
+    for column in shown:
+        place = header.sectionViewportPosition(column) + header.sectionSize(column) // 2
+        at = QPoint(place, header.height() // 2)
+        found = []
+        for _ in range(2):
+            QTest.mouseClick(header.viewport(), LEFT, pos=at)
+            assert header.sortIndicatorSection() == column
+            keys = [key(column, row) for row in table.rows]
+            ascending = header.sortIndicatorOrder() == Qt.SortOrder.AscendingOrder
+            assert keys == sorted(keys, reverse=not ascending)
+            found.append(ascending)
+        assert sorted(found) == [False, True]
+
+
+MANY = 3000
+
+
+def test_thousands_of_selected_rows_are_changed_at_once(open_desk, tmp_path) -> None:
+    """Each as one step of undo: a class, deletion; the table has what is left."""
+    desk = open_desk(np.zeros((300, 400), np.uint8))
+    grid = np.zeros((300, 400), desk.labels.data.dtype)
+    numbers = np.arange(1, 4801).reshape(60, 80)
+    numbers[numbers > MANY] = 0
+    grid[np.ix_(np.arange(300) % 5 > 1, np.arange(400) % 5 > 1)] = numbers.repeat(
+        3, 0
+    ).repeat(3, 1)
+    desk.labels.data = grid
+    panel = panel_of(desk)
+    desk.widget.pages.setCurrentIndex([*PAGES].index(REVIEW))
+    listed(desk, MANY)
+    view = panel.list
+    press_row(desk, 0)
+    view.scrollToBottom()
+    last = view.visualRect(view.model().index(MANY - 1, 0)).center()
+    QTest.mouseClick(view.viewport(), LEFT, SHIFT, last)
+    assert len(panel.selected()) == MANY
+    desk.robot.press(Qt.Key.Key_2, CONTROL)
+    assert len(panel.classes.known.numbers) == MANY
+    QTest.keyClick(view, Qt.Key.Key_Delete)
+    assert not desk.labels.data.any()
+    desk.robot.press(Qt.Key.Key_U)
+    np.testing.assert_array_equal(desk.labels.data, grid)
+    listed(desk, MANY)
+    files = next(p for p in desk.widget.panels if isinstance(p, FilesPanel))
+    files.write("table", tmp_path / "all.csv")
+    desk.until(lambda: not files.saver.busy)
+    with (tmp_path / "all.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == MANY
+    assert {row["class"] for row in rows} == {"class 2"}
+    desk.robot.press(Qt.Key.Key_U)  # the class
+    assert not panel.classes.known.numbers

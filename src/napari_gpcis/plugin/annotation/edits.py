@@ -54,8 +54,12 @@ class PlaneOfHistory(Protocol):
     def set_aside(self) -> None:
         """Close its session."""
 
-    def reopen(self, session: Session) -> int:
+    def reopen(self, session: Session, finished: CurrentObject | None) -> int:
         """Make the object that was accepted last the current one again."""
+
+    @property
+    def finished(self) -> CurrentObject | None:
+        """The object that was accepted last, with the steps of its clicks."""
 
     @property
     def current(self) -> CurrentObject:
@@ -71,7 +75,9 @@ class PlaneOfHistory(Protocol):
     def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """Return a mask as it is with what was drawn and erased by hand."""
 
-    def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
+    def take_hand_edits(
+        self, before: HandEdits, after: HandEdits, stroke: Stroke | None = None
+    ) -> None:
         """Take over other edits by hand, whose pixels are there already."""
 
     def draw_with_hand_edits(self, edits: HandEdits) -> None:
@@ -136,6 +142,8 @@ class ObjectEdit:
     left_out
         An object that was to be accepted and could not: undo makes it the current one
         again, and nothing else is changed.
+    finished
+        The object that was accepted, with the steps of its clicks, if they are known.
     chained
         Whether changes on a plane build on those before them: what was done there is
         taken back as a whole.
@@ -153,6 +161,7 @@ class ObjectEdit:
     accepted: bool = False
     alone: bool = False
     left_out: CurrentObject | None = None
+    finished: CurrentObject | None = None
     chained: bool = False
     ended: bool = False
     steps: WeakKeyDictionary[CurrentObject, int] = field(
@@ -290,13 +299,23 @@ class UndoneStep(NamedTuple):
     changes: tuple[LabelChange, ...] = ()
 
 
-def edit_of(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
-    """Return the edit that steps of one plane are: an accepted object, or deletions."""
+def edit_of(
+    parts: tuple[PlaneEdit, ...], finished: CurrentObject | None = None
+) -> ObjectEdit:
+    """Return the edit that steps of one plane are: an accepted object, or deletions.
+
+    Parameters
+    ----------
+    parts
+        The steps.
+    finished
+        The accepted object with the steps of its clicks, if they are known.
+    """
     step, label = parts[-1].step, parts[-1].label
     if step is None or step.how == "delete":
         return deleted(parts)
     redone = _REDONE.get(step.how, "Object {} is done again.").format(label)
-    return ObjectEdit(parts[-1:], "", redone, accepted=True)
+    return ObjectEdit(parts[-1:], "", redone, accepted=True, finished=finished)
 
 
 def deleted(parts: tuple[PlaneEdit, ...]) -> ObjectEdit:
@@ -353,7 +372,8 @@ def _ended(edit: ObjectEdit) -> ObjectEdit:
     step, label = edit.parts[0].step, edit.parts[0].label
     new = step is not None and step.how == "add"
     words = _NOT_ACCEPTED if new else _AS_BEFORE
-    return replace(edit, accepted=False, ended=True, undone=words.format(label))
+    undone = words.format(label)
+    return replace(edit, accepted=False, finished=None, ended=True, undone=undone)
 
 
 _NOT_ACCEPTED = "Object {} is not accepted any more."

@@ -75,6 +75,8 @@ class PlaneAnnotation:
         there is no canvas to see; ``None`` if nothing was computed.
     unseen
         Whether the mask that was found is on its way to the screen.
+    finished
+        The object that was accepted last, with the steps of its clicks.
     """
 
     def __init__(self, plane: Plane, context: AnnotationContext) -> None:
@@ -99,6 +101,7 @@ class PlaneAnnotation:
             WeakKeyDictionary()
         )
         self._drawn = self.first, self.first.began  # what the live mask is of
+        self.finished: CurrentObject | None = None
         self._by_hand_of_step: dict[int, tuple[FinishedObject, HandEdits]] = {}
 
     @property
@@ -366,8 +369,18 @@ class PlaneAnnotation:
         self._set_hand_edits(edits)
         return known, edits
 
-    def take_hand_edits(self, before: HandEdits, after: HandEdits) -> None:
-        """Take over other edits by hand, whose pixels are there already."""
+    def take_hand_edits(
+        self, before: HandEdits, after: HandEdits, stroke: Stroke | None = None
+    ) -> None:
+        """Take over other edits by hand, whose pixels are there already.
+
+        Parameters
+        ----------
+        before, after
+            The edits.
+        stroke
+            The stroke that was repeated: what it has covered is to be given back.
+        """
         self._set_hand_edits(after)
         box, where = after.differing(before)
         live = self.live
@@ -376,6 +389,11 @@ class PlaneAnnotation:
             now = self.plane.take(self._context.layers.labels.data)[slices(box)]
             inner = slices(moved(box, (-live.box[0], -live.box[1])))
             live.mask[inner][where] = (now == live.value)[where]
+            for rows, cols, covered, drawn in (
+                stroke.on_plane(self.plane) if stroke else ()
+            ):
+                gained = (drawn == live.value) & (covered != live.value)
+                live.draw(rows[gained], cols[gained], covered[gained])
 
     def draw_by_hand(self, box: Box, drawn: Mask, erased: Mask) -> bool:
         """Add pixels to the mask of the current object, and take others from it.
@@ -838,13 +856,16 @@ class PlaneAnnotation:
 
     # What the history asks for ----------------------------------------------------
 
-    def reopen(self, session: Session) -> int:
+    def reopen(self, session: Session, finished: CurrentObject | None) -> int:
         """Make the object that was accepted last the current one again.
 
         Parameters
         ----------
         session
             That of this plane, which has it as its last step.
+        finished
+            The object with the steps of its clicks; ``None`` if they are not known any
+            more: then undo takes back one click after the other.
 
         Returns
         -------
@@ -853,8 +874,12 @@ class PlaneAnnotation:
         """
         step, change = session.steps[-1], session.last_change
         edits = self._hand_edits_of_last_step(session)
-        session.current = self.objects.current = self._new_object()
-        label = session.reopen()
+        session.current = self.objects.current = finished or self._new_object()
+        if finished is None:
+            label = session.reopen()
+        else:
+            session.withdraw()
+            label = step.id
         if edits is not NONE:
             self._set_hand_edits(edits)
         if change is not None and step.how != "delete":
@@ -918,6 +943,8 @@ class PlaneAnnotation:
             self._keep_hand_edits(self.session, edits)
         context.writer.reserve(label)
         context.writer.restore(self.plane, change.reversed)
+        self.finished = self.first
+        self.finished.finish()
         self._next(following)
         context.events.accepted.emit(self, label)
 
@@ -982,7 +1009,7 @@ class PlaneAnnotation:
         )
         context.writer.end_step()
         self._keep_hand_edits(session, edits)
-        self.live = LiveMask()
+        self.live, self.finished = LiveMask(), self.first
         self._next(following)
         if not waited:
             context.writing.finished()

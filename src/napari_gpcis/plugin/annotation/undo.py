@@ -400,7 +400,7 @@ class UndoStack:
         if session is not None and session.last_change is not None:
             step, change = session.steps[-1], session.last_change
             part = PlaneEdit(plane.plane, label, change, ref(session), step)
-            self._done.append(edit_of((part,)))
+            self._done.append(edit_of((part,), plane.finished))
 
     # Propagated objects -----------------------------------------------------------
 
@@ -731,15 +731,17 @@ class UndoStack:
             self._done.remove(edit)
             current.go_on_with(edit.left_out)
             self._undone.append(undone)
+            self._events.edit_undone.emit(edit)
             return "The object that was left out goes on."
         session, part = self._session_here(edit, current), edit.parts[0]
         if session is None or session.steps[-1] is not part.step:
             return self._take_back_forgotten(current)
         self._drop(edit)
         undone = undone._replace(changes=self._standing([part]))
-        label = current.reopen(session)
+        label = current.reopen(session, edit.finished)
         self._undone.append(undone)
         self._events.objects_changed.emit()
+        self._events.edit_undone.emit(edit)
         return f"Object {label} goes on."
 
     def _take_back_forgotten(self, current: PlaneOfHistory) -> str:
@@ -880,9 +882,10 @@ class UndoStack:
                 current.draw_with_hand_edits(edit.by_hand[1])
                 self._events.objects_changed.emit()
                 return _DRAWN_AGAIN
-            self._done.append(replace(edit, stroke=edit.stroke.repeated()))
+            stroke = edit.stroke.repeated()
+            self._done.append(replace(edit, stroke=stroke))
             if edit.by_hand and edit.belongs_to(current, undone=True):
-                current.take_hand_edits(*edit.by_hand)
+                current.take_hand_edits(*edit.by_hand, stroke)
             self._events.objects_changed.emit()
             return _DRAWN_AGAIN
         if edit.accepted:

@@ -7,9 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_gpcis.export import Calibration, write_coco, write_table, write_tiff
+from napari_gpcis.errors import InputError
+from napari_gpcis.export import (
+    Calibration,
+    by_planes,
+    write_coco,
+    write_table,
+    write_tiff,
+)
+from napari_gpcis.imagefiles import label_files, write_labels
 from napari_gpcis.imagefiles.folder import CLICKS, LABELS
 from napari_gpcis.outlines import write_geojson, write_imagej
 from napari_gpcis.plugin.background import BackgroundThread
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.annotation import Pixels
     from napari_gpcis.plugin.saving.record import Record
+    from napari_gpcis.sparse_labels import PlaneIndex
 
     Write = Callable[[Path, SparseLabels], None]
 
@@ -32,6 +42,10 @@ SAVED = "Saved {} and {}."
 SAVED_CLICKS = "Saved {}. The labels were not written: {}"
 SAVED_LABELS = "Saved {}. The clicks were not written: {}"
 EXPORTED = "Exported {}."
+NO_FILES = (
+    "The image is no stack of files: Open Files as Stack makes one of several pictures."
+)
+OWN_IMAGE = "{} is a picture of the stack, and would be replaced."
 NOT_WRITTEN = "{} was not written: {}"
 CLICKS_ALONE = "{} Of the object being clicked the clicks alone: it is not accepted."
 LEFT_OUT = "{} The object being clicked is left out: accept it first to have it there."
@@ -137,6 +151,10 @@ class Saver(QObject):
         """Write regions of interest for ImageJ."""
         self._copy(_Request(path, record, _imagej))
 
+    def export_split(self, folder: Path, record: Record) -> None:
+        """Write a label image for each file of a stack, see `split_files`."""
+        self._copy(_Request(folder, record, _split))
+
     def _copy(self, request: _Request) -> None:
         """Ask for a copy of the labels, to be written as soon as it is there."""
         self._thread.submit(
@@ -226,6 +244,32 @@ def file_names(path: Path) -> tuple[Path, Path]:
     return path.with_name(stem + CLICKS), path.with_name(stem + LABELS)
 
 
+def split_files(folder: Path, record: Record) -> list[Path]:
+    """Return the label images of the files of a stack.
+
+    Raises
+    ------
+    InputError
+        If the image is no stack of files, two of them would get the same label image,
+        or one of them would be replaced.
+    """
+    files = [Path(name) for name in dict.fromkeys(record.plane_files.values())]
+    if not files:
+        raise InputError(NO_FILES)
+    targets = label_files(files, folder)
+    source = Path(record.source)
+    roots = [
+        source.parents[len(one.parts) - 1]
+        for one in files
+        if source.parts[-len(one.parts) :] == one.parts
+    ]
+    own = {(root / one).resolve() for root in roots for one in files}
+    for target in targets:
+        if target.resolve() in own:
+            raise InputError(OWN_IMAGE.format(target))
+    return targets
+
+
 def calibration(record: Record, axes: tuple[int, int] | None = None) -> Calibration:
     """Return the size and unit of a pixel of the labels, and the names of its axes.
 
@@ -306,3 +350,37 @@ def _geojson(record: Record) -> Write:
 
 def _imagej(record: Record) -> Write:
     return partial(write_imagej, calibration=calibration(record, record.axes))
+
+
+def _split(record: Record) -> Write:
+    found: dict[str, list[PlaneIndex]] = {}
+    for index, name in sorted(record.plane_files.items()):
+        found.setdefault(name, []).append(index)
+    targets = label_files([*map(Path, found)], Path())
+    planes = dict(zip(targets, found.values(), strict=True))
+    return partial(_write_split, axes=record.axes, planes=planes)
+
+
+def _write_split(
+    folder: Path,
+    labels: SparseLabels,
+    axes: tuple[int, int],
+    planes: dict[Path, list[PlaneIndex]],
+) -> None:
+    """Write a label image for each file; ids below 0 are background.
+
+    Parameters
+    ----------
+    folder, labels, axes
+        Where to, the labels of all files, and the two axes of the picture.
+    planes
+        The planes of each file, by the name of its label image.
+    """
+    sparse = by_planes(labels, axes)
+    for target, indices in planes.items():
+        found = np.stack([np.maximum(sparse.plane(index), 0) for index in indices])
+        sizes = (len(set(steps)) for steps in zip(*indices, strict=True))
+        lead = [size for size in sizes if size > 1]
+        path = folder / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_labels(path, found.reshape(*lead, *sparse.plane_shape))

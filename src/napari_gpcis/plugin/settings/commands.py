@@ -192,6 +192,22 @@ COMMANDS = (
         button=False,
     ),
     Command(
+        "next_label",
+        "Next label",
+        "Go to the object of the next higher label, on this plane if it is here.",
+        "Control-J",
+        (),
+        button=False,
+    ),
+    Command(
+        "previous_label",
+        "Previous label",
+        "Go to the object of the next lower label, on this plane if it is here.",
+        "Control-Shift-J",
+        (),
+        button=False,
+    ),
+    Command(
         "split_object",
         "Split an object",
         "Make two objects of one: click on its first part, then on its second.",

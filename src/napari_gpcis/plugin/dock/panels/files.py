@@ -14,11 +14,12 @@ from qtpy.QtWidgets import (
     QPushButton,
 )
 
+from napari_gpcis.errors import InputError
 from napari_gpcis.imagefiles.folder import CLICKS
 from napari_gpcis.imagefiles.reading import READABLE
 from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
-from napari_gpcis.plugin.saving.export import Saver, file_names
+from napari_gpcis.plugin.saving.export import NO_FILES, Saver, file_names, split_files
 from napari_gpcis.plugin.saving.record import source_of
 
 if TYPE_CHECKING:
@@ -85,6 +86,12 @@ BUTTONS = (
         "Regions of interest for ImageJ's ROI Manager, named like the objects.",
         ".rois.zip",
     ),
+    _Button(
+        "split",
+        "Export labels by picture ...",
+        "A label image (TIFF) for each picture of files that were opened as a stack.",
+        "",
+    ),
 )
 
 
@@ -98,6 +105,10 @@ NOT_COPIED = "The clicks are not autosaved beside the image: {}"
 
 _NOT_IN_NAMES = r'[<>:"/\\|?*\s]+'
 """Characters of layer names that file names had better not have."""
+
+MOST_NAMED = 10
+"""So many of the files that would be replaced are named."""
+MORE = "and {} more"
 
 COLUMNS = 2
 """Buttons beside each other: with more of them the dock would take from the image."""
@@ -178,8 +189,9 @@ class FilesPanel(Panel):
             "coco": self.saver.export_coco,
             "geojson": self.saver.export_geojson,
             "imagej": self.saver.export_imagej,
+            "split": self.saver.export_split,
         }
-        self._folder = path.parent
+        self._folder = path if name == "split" else path.parent
         self._say(WRITING)
         writers[name](path, record)
 
@@ -217,6 +229,9 @@ class FilesPanel(Panel):
         return self._write_as(BUTTONS[0], before)
 
     def _on_clicked(self, entry: _Button) -> None:
+        if entry.name == "split":
+            self._write_split(entry)
+            return
         if entry.name != "open":
             self._write_as(entry)
             return
@@ -248,6 +263,26 @@ class FilesPanel(Panel):
         self.write(entry.name, path)
         return True
 
+    def _write_split(self, entry: _Button) -> None:
+        """Ask for a folder, and before label images that are there are replaced."""
+        record = self.record
+        if record is None:
+            return
+        if not record.plane_files:
+            self._say(NO_FILES)
+            return
+        name = QFileDialog.getExistingDirectory(self, entry.title, self._begin_in(""))
+        if not name:
+            return
+        try:
+            targets = split_files(Path(name), record)
+        except InputError as error:
+            self._say(str(error))
+            return
+        there = [target for target in targets if target.exists()]
+        if not there or self._may_replace(there):
+            self.write(entry.name, Path(name))
+
     def _stem(self, image: Image | None) -> str:
         """Return the name of a file without its ending.
 
@@ -270,7 +305,8 @@ class FilesPanel(Panel):
     def _may_replace(self, files: list[Path]) -> bool:
         """Ask whether files may be replaced, naming each of them."""
         words = REPLACED if len(files) == 1 else REPLACED_FILES
-        listed = "\n".join(map(str, files))
+        named, more = [*map(str, files[:MOST_NAMED])], len(files) - MOST_NAMED
+        listed = "\n".join([*named, MORE.format(more)] if more > 0 else named)
         yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
         text = f"{words}\n{listed}"
         answer = QMessageBox.question(self, REPLACE, text, yes | no, no)

@@ -44,6 +44,7 @@ from napari_gpcis.plugin.tools.object_list import (
     Flash,
     ObjectIndex,
     ObjectTable,
+    place_of,
 )
 from napari_gpcis.plugin.tools.objects.classes import ObjectClasses
 from napari_gpcis.plugin.tools.objects.features import LabelFeatures
@@ -224,6 +225,8 @@ class ObjectsPanel(Panel):
         self.class_button.menu().aboutToShow.connect(self._offer_classes)
         self.classes.changed.connect(self._show_classes)
         controller.register("previous_object", self.go_to_previous)
+        controller.register("next_label", self.go_to_next_label)
+        controller.register("previous_label", self.go_to_previous_label)
         self.picking.changed.connect(self._on_chosen)
         self.show_on(controller.started, controller.stopped)
         controller.started.connect(self._on_started)
@@ -393,13 +396,38 @@ class ObjectsPanel(Panel):
         """Go to the object before the selected one; before the first, to the last."""
         self._go_to(min(self._rows_here(), default=0) - 1)
 
-    def _go_to(self, row: int) -> None:
+    def go_to_next_label(self) -> None:
+        """Go to the object of the next higher label; after the last, of the lowest."""
+        self._go_to_label(1)
+
+    def go_to_previous_label(self) -> None:
+        """Go to the object of the next lower label; before the first, of the last."""
+        self._go_to_label(-1)
+
+    def _go_to_label(self, direction: int) -> None:
+        """Go to the object whose label is next to the selected one, in the middle.
+
+        Of those on several planes, that on the displayed plane, or else the first.
+        """
+        annotation, rows = self.controller.annotation, self.table.rows
+        if annotation is None or not rows:
+            return
+        now = int(annotation.layers.labels.selected_label)
+        known = {found.label for found in rows}
+        beyond = {label for label in known if (label - now) * direction > 0} or known
+        label = min(beyond) if direction > 0 else max(beyond)
+        there = [n for n, found in enumerate(rows) if found.label == label]
+        here = [n for n in there if self._is_displayed(rows[n].plane)]
+        first = min(there, key=lambda n: place_of(rows[n]))
+        self._go_to((here or [first])[0], centred=True)
+
+    def _go_to(self, row: int, *, centred: bool = False) -> None:
         """Choose the object of a row and go to it; beyond the last is the first."""
         count = self.table.rowCount()
         if count:
             found = self.table.rows[row % count]
             self._select(row % count)
-            self._show(found)
+            self._show(found, centred=centred)
             self.picking.choose_on(found.plane, found.label)
 
     def _rows_here(self) -> list[int]:

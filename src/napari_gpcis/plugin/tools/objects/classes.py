@@ -61,7 +61,9 @@ class ObjectClasses(Tool):
         super().__init__(controller, parent)
         self._chosen = chosen
         self._edits: WeakKeyDictionary[ObjectEdit, _Given] = WeakKeyDictionary()
-        self._accepted: dict[tuple[int, object], int] = {}
+        self._undone: WeakKeyDictionary[ObjectEdit, dict[int, int]] = (
+            WeakKeyDictionary()
+        )
         self._before: tuple[tuple[ObjectClass, ...], str] | None = None
         for number in range(CLASS_KEYS):
             controller.register(f"class_{number + 1}", partial(self.choose, number))
@@ -96,7 +98,7 @@ class ObjectClasses(Tool):
         classes = annotation.classes.classes
         self._before = classes, classes[annotation.active_class].name
         self._edits.clear()
-        self._accepted.clear()
+        self._undone.clear()
         self.changed.emit()
 
     def choose(self, number: int) -> None:
@@ -114,7 +116,6 @@ class ObjectClasses(Tool):
         annotation = self.annotation
         if annotation is None:
             return
-        self._accepted.clear()
         annotation.active_class = number
         self._set(annotation.classes.with_class(number))
         self.say(FROM_NOW_ON.format(self.known.classes[number].name))
@@ -158,23 +159,27 @@ class ObjectClasses(Tool):
         self.changed.emit()
 
     def _on_accepted(self, plane: PlaneAnnotation, label: int) -> None:
-        """Give a new object the active class; one that is redone keeps its own."""
+        """Give a new object the active class."""
         session, annotation = plane.session, self.annotation
         if annotation is None or session is None or not annotation.classes.used:
             return
-        step = session.steps[-1]
-        if step.how == "add":
-            key = label, step.clicks
-            number = self._accepted.setdefault(key, annotation.active_class)
-            annotation.classify({label: number})
+        if session.steps[-1].how == "add":
+            annotation.classify({label: annotation.active_class})
 
     def _on_undone(self, edit: ObjectEdit) -> None:
+        """Take back the classes of an edit; keep those that its objects have had."""
+        numbers = self.known.numbers
+        labels = (part.label for part in edit.parts)
+        self._undone[edit] = {label: numbers.get(label, 0) for label in labels}
         given = self._edits.get(edit)
         if given is not None:
             known = self.known.assigned(given.before)
             self._set(known.without_unused(max(given.classes, self.active + 1)))
 
     def _on_redone(self, edit: ObjectEdit) -> None:
+        """Give objects the classes again that they have had."""
+        if self.annotation is not None:
+            self.annotation.classify(self._undone.pop(edit, {}))
         given = self._edits.get(edit)
         if given is not None:
             self._set(self.known.assigned(given.after))
