@@ -290,6 +290,7 @@ class Soak:
 
     def visit_folder(self) -> None:
         """Annotate two images of a folder, and come back to the stack."""
+        self.new_way()
         self._end_running()
         self.check()
         home = self.folder / f"images {self.count}"

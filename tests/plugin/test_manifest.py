@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from npe2 import PluginManifest
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QMenu
 
 from napari_gpcis.plugin.sample_data import read_sample
 from napari_gpcis.plugin.widget import GPCISWidget
@@ -40,6 +40,23 @@ def test_napari_opens_the_widget_by_the_plugins_name(
     _, again = viewer.window.add_plugin_dock_widget("napari-gpcis", "GPCIS")
     assert again is widget
     widget.shut_down()
+
+
+def test_the_menus_have_the_names_that_the_documents_say(make_napari_viewer) -> None:
+    window, plugin = make_napari_viewer().window, "GPCIS interactive segmentation"
+    path = f"Plugins > {plugin}"
+
+    def menu(parent: QMenu, name: str) -> QMenu:
+        actions = [one for one in parent.actions() if one.menu() is not None]
+        return next(one.menu() for one in actions if one.text() == name)
+
+    names = [one.text() for one in menu(window.plugins_menu, plugin).actions()]
+    assert names == [f"GPCIS ({plugin})", f"Fine-tune ({plugin})"]
+    segment = [one.text() for one in menu(window.layers_menu, "Segment").actions()]
+    assert f"Segment objects by clicks ({plugin})" in segment
+    for page in ("README.md", "docs/first-mask.md", "docs/correcting.md"):
+        assert f"*{path} > GPCIS*" in (ROOT / page).read_text("utf-8")
+    assert f"*{path} > Fine-tune*" in (ROOT / "docs/fine-tuning.md").read_text("utf-8")
 
 
 def test_samples_open_without_a_network(make_napari_viewer, no_network) -> None:

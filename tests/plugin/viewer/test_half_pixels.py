@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import Qt
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.viewer.layers import claim_layers, fit_labels, lies_on
+from napari_gpcis.plugin.annotation import controller
+from napari_gpcis.plugin.viewer.layers import LAID, claim_layers, fit_labels, lies_on
 from napari_gpcis.plugin.viewer.planes import displayed_plane
 
 NUMBERED = np.arange(6 * 8 * 10, dtype=np.int32).reshape(6, 8, 10)
@@ -92,6 +94,36 @@ def test_laid_on_masks_have_every_pixel_where_the_image_has_it(placed: dict) -> 
     if "rotate" not in placed:
         found = labels.get_value(world, world=True)
         assert found == image.get_value(world, world=True) == NUMBERED[3, 2, 6]
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_start_lays_masks_on_the_image_and_they_are_corrected(
+    open_desk, chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(controller, "show_info", told.append)
+    stack = np.zeros((4, 40, 50), np.uint8)
+    desk = open_desk(stack, scale=(2, 0.5, 0.25), translate=(10, -4, 7))
+    data = np.zeros(stack.shape, np.int32)
+    data[2, 18:30, 20:31] = 5
+    masks = desk.viewer.add_labels(data, name="masks")
+    if chosen:
+        desk.widget.labels_combo.layer = masks
+        assert desk.widget.start()
+        desk.until(lambda: desk.widget.session is not None)
+        assert lies_on(masks, desk.image)
+    assert told == [LAID.format("masks", desk.image.name)] * chosen
+    desk.viewer.dims.set_point(0, 14)
+    desk.until(lambda: desk.current.plane.steps == (2, 0, 0))
+    desk.robot.look_at(desk.image, (2, 10, 10), (2, 38, 40), 0.9)
+    alt = Qt.KeyboardModifier.AltModifier
+    desk.robot.press(Qt.Key.Key_G)
+    desk.robot.click(desk.image, (2, 29.4, 30.4), modifier=alt)
+    desk.until(lambda: desk.labels.data[2, 18, 20] > 0)
+    assert (desk.labels.data[2] > 0).sum() == 12 * 11
+    assert (desk.labels.data[2, 18:30, 20:31] > 0).all()
+    assert masks.data is data
+    assert (desk.labels.data[2].max() == 5) == chosen
 
 
 @pytest.mark.parametrize("factor", [0.5, 2])

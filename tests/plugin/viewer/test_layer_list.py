@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.layers import Points
+from qtpy.QtCore import Qt
 
+from _fake_search import replace_search
+from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
+from napari_gpcis.plugin.tools.display.uncertainty import MAPS
 from napari_gpcis.plugin.viewer.segments import Segments
 
 
@@ -44,6 +48,42 @@ def test_layers_that_a_script_takes_away_and_puts_back(open_desk, errors) -> Non
     desk.robot.click(desk.image, (30, 40))
     desk.settled(1)
     assert not errors
+
+
+def test_layers_for_display_are_few_and_go_at_stop(open_desk, monkeypatch) -> None:
+    replace_search(monkeypatch)
+    desk = open_desk()
+    ours = [desk.image, desk.positive, desk.negative, desk.labels]
+    layers = desk.viewer.layers
+
+    def helpers() -> list[str]:
+        return sorted(
+            layer.name.split(" on ")[0] for layer in layers if layer not in ours
+        )
+
+    assert set(helpers()) <= {"outlines"}
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    desk.robot.click(desk.image, (60, 80))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_F, Qt.KeyboardModifier.ShiftModifier)  # candidates
+    desk.robot.press(Qt.Key.Key_W)  # preview
+    desk.robot.press(Qt.Key.Key_H)  # next click
+    desk.robot.move(desk.image, (20, 80))
+    panels = desk.widget.panels
+    for name in MAPS:
+        next(p for p in panels if isinstance(p, UncertaintyPanel)).maps.show(name, True)
+    maps = {one.title for one in MAPS.values()}
+    desk.until(lambda: {"outlines", *maps} <= set(helpers()))
+    desk.qtbot.wait(200)
+    assert set(helpers()) <= {"outlines", "next click", *maps}
+    assert len(set(helpers())) == len(helpers())
+    assert layers.selection.active in (desk.positive, desk.negative)
+    desk.widget.start_button.click()
+    desk.until(lambda: helpers() == [])
+    assert all(layer in layers for layer in ours)
 
 
 def test_all_layers_selected_and_deleted(open_desk, errors) -> None:
