@@ -12,6 +12,16 @@ from qtpy.QtWidgets import QWidget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+def canvases_around(part: QWidget) -> list[QOpenGLWidget]:
+    """Return the canvases of the viewer that has a widget, also in a floating dock."""
+    window = part
+    while (above := window.parentWidget()) is not None:
+        window = above
+    found: list[QOpenGLWidget] = window.findChildren(QOpenGLWidget)
+    return found
+
+
 _is_alive: Callable[[QObject], bool] = isalive  # QtPy gives it no types
 
 
@@ -56,13 +66,9 @@ class Frames(QObject):
         return True
 
     def _find(self) -> QOpenGLWidget | None:
-        """Return the canvas of the window, also for a dock that floats beside it."""
-        window = self.parent()
-        if not isinstance(window, QWidget):
-            return None
-        while (above := window.parentWidget()) is not None:
-            window = above
-        found: list[QOpenGLWidget] = window.findChildren(QOpenGLWidget)
+        """Return the canvas of the window."""
+        part = self.parent()
+        found = canvases_around(part) if isinstance(part, QWidget) else []
         return found[0] if found else None
 
     def _on_swapped(self) -> None:

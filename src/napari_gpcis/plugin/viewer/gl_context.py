@@ -10,9 +10,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
-
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.viewer.frames import canvases_around
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,5 +40,5 @@ class ContextKeeper:
 
     def _make_current(self, _event: Any = None) -> None:
         with suppress(RuntimeError):  # Qt has deleted the widget already
-            for canvas in self._widget.window().findChildren(QOpenGLWidget):
+            for canvas in canvases_around(self._widget):
                 canvas.makeCurrent()
