@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.geometry import deepest_pixel, depth
-from napari_gpcis.plugin.viewer.gl_context import canvases_of
+from napari_gpcis.plugin.viewer.gl_context import canvases_around
 from napari_gpcis.plugin.viewer.planes import camera_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Robot:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self._canvas: QWidget = canvases_of(viewer.window.main_menu.window())[0]
+        self._canvas: QWidget = canvases_around(viewer.window.main_menu.window())[0]
 
     def position(self, layer: Layer, point: Any) -> QPoint:
         """Return the place of a point of a layer on the canvas."""

@@ -17,6 +17,8 @@ from napari_gpcis.plugin import background
 from napari_gpcis.plugin.annotation.controller import Controller
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
+from napari_gpcis.plugin.dock.base import dock_of
+from napari_gpcis.plugin.viewer.frames import canvases_around
 
 HELD = 300
 """Milliseconds for which the mouse button is held down."""
@@ -66,6 +68,24 @@ def test_a_mask_that_changes_nothing_has_a_time_too(open_desk: Any) -> None:
         desk.settled(count)
         desk.until(lambda: desk.current.seconds is not None)
     assert " ms" in desk.widget.status.text() or " s" in desk.widget.status.text()
+
+
+def test_a_dock_that_floats_knows_the_canvas(open_desk: Any) -> None:
+    """It is a window of its own; that of the canvas is the one around it."""
+    desk = open_desk()
+    dock = dock_of(desk.widget)
+    assert dock is not None
+    dock.setFloating(True)
+    desk.until(lambda: desk.widget.window() is dock)
+    (canvas,) = canvases_around(desk.widget)
+    desk.segmenter.gate.clear()
+    desk.robot.click(desk.image, (30, 40))
+    unseen: list[bool] = []
+    desk.controller.current_changed.connect(lambda: unseen.append(desk.current.unseen))
+    desk.segmenter.gate.set()
+    desk.until(lambda: desk.current.seconds is not None)
+    assert unseen[-1]  # the frame of the canvas was waited for
+    assert canvas.window() is not dock
 
 
 def test_an_accepted_object_leaves_no_time_to_the_next(open_desk: Any) -> None:

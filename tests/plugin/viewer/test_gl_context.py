@@ -13,7 +13,9 @@ from napari_gpcis.plugin.viewer import gl_context
 def test_a_window_has_one_canvas(make_napari_viewer) -> None:
     viewer = make_napari_viewer()
     window = viewer.window.main_menu.window()
-    assert gl_context.canvases_of(window) == [viewer.window._qt_viewer.canvas.native]
+    assert gl_context.canvases_around(window) == [
+        viewer.window._qt_viewer.canvas.native
+    ]
 
 
 def test_with_qt_5_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

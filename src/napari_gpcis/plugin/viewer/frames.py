@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QWidget
+
+from napari_gpcis.plugin.viewer.gl_context import canvases_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from qtpy.QtOpenGLWidgets import QOpenGLWidget
+
 
 _is_alive: Callable[[QObject], bool] = isalive  # QtPy gives it no types
 
@@ -56,13 +60,9 @@ class Frames(QObject):
         return True
 
     def _find(self) -> QOpenGLWidget | None:
-        """Return the canvas of the window, also for a dock that floats beside it."""
-        window = self.parent()
-        if not isinstance(window, QWidget):
-            return None
-        while (above := window.parentWidget()) is not None:
-            window = above
-        found: list[QOpenGLWidget] = window.findChildren(QOpenGLWidget)
+        """Return the canvas of the window."""
+        part = self.parent()
+        found = canvases_around(part) if isinstance(part, QWidget) else []
         return found[0] if found else None
 
     def _on_swapped(self) -> None:

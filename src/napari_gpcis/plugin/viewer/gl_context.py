@@ -29,14 +29,17 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
-def canvases_of(window: QWidget) -> list[QOpenGLWidget]:
+def canvases_around(part: QWidget) -> list[QOpenGLWidget]:
     """Return what napari draws on in a window: one widget of OpenGL.
 
     Parameters
     ----------
-    window
-        The main window of a viewer.
+    part
+        The main window of a viewer, or a widget in it or in a dock that floats.
     """
+    window = part
+    while (above := window.parentWidget()) is not None:
+        window = above
     found: list[QOpenGLWidget] = window.findChildren(QOpenGLWidget)
     return found
 
@@ -63,5 +66,5 @@ class ContextKeeper:
 
     def _make_current(self, _event: Any = None) -> None:
         with suppress(RuntimeError):  # Qt has deleted the widget already
-            for canvas in canvases_of(self._widget.window()):
+            for canvas in canvases_around(self._widget):
                 canvas.makeCurrent()
