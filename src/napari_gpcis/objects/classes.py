@@ -139,7 +139,7 @@ class ClassedObjects:
         if not one.name or one.name in others:
             msg = f"a class must have a name of its own, got {one.name!r}"
             raise InputError(msg)
-        if not (isinstance(one.colour, str) and _COLOUR.fullmatch(one.colour)):
+        if not _COLOUR.fullmatch(str(one.colour)):
             msg = f"a colour must be like '#e69f00', got {one.colour!r}"
             raise InputError(msg)
         return replace(self, classes=(*before[:number], one, *before[number + 1 :]))

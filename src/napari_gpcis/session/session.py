@@ -865,8 +865,10 @@ class Session:
         InputError
             If one is no candidate, or lies outside the image.
         """
-        given = candidates[0] if len(candidates) == 1 else candidates
-        self._review.reject(checked_candidates(given))
+        checked = tuple(
+            one for given in candidates for one in checked_candidates(given)
+        )
+        self._review.reject(checked)
 
     @property
     def rejected(self) -> tuple[Candidate, ...]:
