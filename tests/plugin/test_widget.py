@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QFocusEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
@@ -14,7 +15,13 @@ from napari_gpcis.plugin.dock.panels import model
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.viewer.layers import claim_layers
 from napari_gpcis.plugin.viewer.planes import camera_of
-from napari_gpcis.plugin.widget import NO_IMAGE, NOT_STARTED, GPCISWidget
+from napari_gpcis.plugin.widget import (
+    NEW_LAYER,
+    NEW_SOON,
+    NO_IMAGE,
+    NOT_STARTED,
+    GPCISWidget,
+)
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -193,8 +200,12 @@ def test_layers_are_chosen_in_the_combos(open_desk, errors) -> None:
     desk.settled(1)
     old, labels = desk.image, desk.labels
     wrong = desk.viewer.add_labels(np.zeros((9, 9), np.int32), name="wrong")
+    desk.viewer.layers.selection.active = desk.positive
     cells = desk.viewer.add_labels(np.zeros((80, 100), np.int32), name="cells")
-    pick(widget.labels_combo, wrong.name)
+    entry = widget.labels_combo.model().item(widget.labels_combo.findText(wrong.name))
+    assert not entry.isEnabled()
+    assert "'wrong' has the shape (9, 9)" in entry.toolTip()
+    pick(widget.labels_combo, wrong.name)  # as a script may
     assert len(errors) == 1
     assert "'wrong' has the shape (9, 9)" in errors[0]
     assert widget.labels_combo.currentText() == labels.name
@@ -208,6 +219,111 @@ def test_layers_are_chosen_in_the_combos(open_desk, errors) -> None:
     pick(widget.image_combo, "first")
     assert desk.controller.annotation.image == old
     assert near(labels.data == 1, masks((30, 40)))
+
+
+def test_start_after_the_labels_were_removed_begins_a_new_layer(open_desk) -> None:
+    desk = open_desk()
+    widget, first = desk.widget, desk.labels
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    pick(widget.labels_combo, NEW_LAYER)
+    second = desk.labels
+    assert second not in (None, first)
+    desk.viewer.layers.remove(second)
+    assert "Press Start to begin a new one" in widget.status.text()
+    assert widget.labels_combo.currentText() == NEW_LAYER
+    widget.start_button.click()
+    assert desk.labels not in (first, second)
+    assert not desk.labels.data.any()
+    assert widget.labels_combo.layer == desk.labels
+
+
+def test_the_labels_combo_shows_where_masks_of_another_image_go(open_desk) -> None:
+    desk = open_desk(name="first")
+    widget, image, labels = desk.widget, desk.image, desk.labels
+    widget.start_button.click()
+    desk.viewer.add_image(np.zeros((80, 100), np.uint8), name="second")
+    pick(widget.image_combo, "second")
+    assert widget.labels_combo.currentText() == NEW_LAYER  # not those of the first
+    pick(widget.image_combo, "first")
+    assert widget.labels_combo.layer == labels
+    cells = desk.viewer.add_labels(np.zeros((80, 100), np.int32), name="cells")
+    pick(widget.labels_combo, "cells")
+    pick(widget.image_combo, "second")
+    assert widget.labels_combo.layer == cells  # chosen before its image
+    pick(widget.image_combo, "first")
+    pick(widget.labels_combo, NEW_LAYER)
+    widget.start_button.click()
+    assert desk.controller.annotation.image == image
+    assert desk.labels not in (labels, cells)
+
+
+def test_keys_pass_over_layers_that_cannot_be_used(open_desk, errors) -> None:
+    desk = open_desk()
+    widget, old, combo = desk.widget, desk.labels, desk.widget.labels_combo
+    away = np.zeros((80, 100), np.int32)
+    desk.viewer.add_labels(away, name="away", translate=(300, 0))
+    cells = desk.viewer.add_labels(np.zeros((80, 100), np.int32), name="cells")
+    desk.controller.ready()
+    QTest.keyClick(combo, Qt.Key.Key_Down)
+    assert combo.layer == desk.labels == cells
+    for _ in range(3):
+        QTest.keyClick(combo, Qt.Key.Key_Up)
+    count = len(desk.viewer.layers)
+    assert combo.currentText() == NEW_LAYER
+    assert desk.labels == old  # a layer is made when the keys have stopped
+    assert widget.status.text() == NEW_SOON
+    QTest.keyClick(combo, Qt.Key.Key_Down)
+    QTest.keyClick(combo, Qt.Key.Key_Up)
+    assert len(desk.viewer.layers) == count
+    QTest.keyClick(combo, Qt.Key.Key_Return)
+    assert desk.labels not in (old, cells)
+    assert combo.layer == desk.labels
+    assert not errors
+
+
+def test_a_new_layer_begins_when_the_keyboard_goes_elsewhere(open_desk) -> None:
+    desk = open_desk()
+    old, combo = desk.labels, desk.widget.labels_combo
+    combo.setFocus()
+    QTest.keyClick(combo, Qt.Key.Key_Up)
+    QApplication.sendEvent(
+        combo, QFocusEvent(QEvent.Type.FocusOut, Qt.FocusReason.PopupFocusReason)
+    )
+    assert desk.labels == old
+    QApplication.sendEvent(
+        combo, QFocusEvent(QEvent.Type.FocusOut, Qt.FocusReason.MouseFocusReason)
+    )
+    assert desk.labels != old
+
+
+def test_layers_follow_the_name_of_their_image(open_desk) -> None:
+    desk = open_desk(name="A")
+    viewer, widget = desk.viewer, desk.widget
+    pick(widget.labels_combo, NEW_LAYER)
+    pick(widget.labels_combo, "A objects")
+    other, mine = desk.labels, viewer.layers["A objects [1]"]
+    other.name = "my nuclei"
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    outlines = desk.controller.annotation.curves.prepare()
+    desk.image.name = "b+"
+    assert {layer.name for layer in viewer.layers} == {
+        "b+",
+        "my nuclei",
+        "b+ objects",
+        "outlines on b+",
+        "positive clicks on b+",
+        "negative clicks on b+",
+    }
+    assert mine.name == "b+ objects"
+    assert outlines.name == "outlines on b+"
+    widget.start_button.click()
+    desk.image.name = "C"
+    assert desk.viewer.layers["C objects"] == mine
+    assert "positive clicks on C" in viewer.layers
 
 
 def pick(combo, text: str) -> None:

@@ -55,7 +55,10 @@ from napari_gpcis.plugin.viewer.gl_context import ContextKeeper
 from napari_gpcis.plugin.viewer.layers import (
     NEGATIVE_COLOUR,
     POSITIVE_COLOUR,
-    new_labels,
+    is_made_for,
+    is_made_here,
+    obstacle,
+    open_labels,
 )
 from napari_gpcis.plugin.viewer.overlays import is_display
 
@@ -96,8 +99,9 @@ STATUS_HELP = (
 SPINNER_HELP = "The model or the image is being loaded, or a mask computed."
 LABELS_HELP = (
     "Where objects are written. An existing layer of the same shape goes on: its "
-    "objects are kept and new ones are added.\nNew layer, chosen during work, begins "
-    "another one beside it: for nuclei inside of cells."
+    "objects are kept and new ones are added. Layers that do not lie on the image are "
+    "grey.\nNew layer, chosen during work, begins another one beside it: for nuclei "
+    "inside of cells."
 )
 IMAGE, LABELS, MODEL = "Image", "Labels layer", "Model"
 NEW_LAYER = "New layer"
@@ -107,6 +111,7 @@ BACK_TO_CLICKING = "<b>{}</b>: back to clicking from any layer."
 KEYS = "{}\nKey: {}"
 NO_IMAGE = "Open an image first, by the menu File: your own, or one of Open Sample."
 NOT_STARTED = "Press Start, then click on an object."
+NEW_SOON = "Press Enter, or go on clicking, to begin a new labels layer."
 STOPPED = "Stopped. All masks are kept in the labels layer."
 
 
@@ -143,7 +148,7 @@ class GPCISWidget(Docked):
         self.return_to_clicks = ReturnToClicks(self.controller)
         self.brush = Brush(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
-        self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER)
+        self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER, self._obstacle)
         self.start_button = QPushButton(START)
         self.buttons = {command.name: QPushButton() for command in _BUTTONS}
         self._scripted = ViewerSession(self.controller)
@@ -173,6 +178,7 @@ class GPCISWidget(Docked):
         active = viewer.layers.selection.active
         if active is not None and _is_image(active):
             self.image_combo.layer = active
+        self._propose_labels()
         self._show_keys()
         self._show_state()
 
@@ -189,6 +195,8 @@ class GPCISWidget(Docked):
     def start(self) -> bool:
         """Annotate the chosen image; return true if that was possible.
 
+        Masks go into the chosen labels layer, or into a new one if none is chosen.
+
         Raises
         ------
         InputError
@@ -199,7 +207,7 @@ class GPCISWidget(Docked):
             raise InputError(msg)
         image = self.image_combo.layer
         started = image is not None and self.controller.start(
-            image, self.labels_combo.layer
+            image, self.labels_combo.layer, anew=True
         )
         self._show_layers()
         return started
@@ -286,6 +294,8 @@ class GPCISWidget(Docked):
         self.start_button.clicked.connect(self._on_start)
         self.image_combo.picked.connect(self._on_layer_picked)
         self.labels_combo.picked.connect(self._on_layer_picked)
+        self.labels_combo.passing.connect(self._on_passing)
+        self.image_combo.changed.connect(self._propose_labels)
         self.image_combo.refreshed.connect(self._on_layers)
         self.model_choice.picked.connect(self._on_model)
         for panel in self.panels:
@@ -320,8 +330,24 @@ class GPCISWidget(Docked):
     def _annotate(self, image: Image) -> None:
         """Go over to another image."""
         self.image_combo.layer = image
-        self.labels_combo.layer = None
         self.start()
+
+    def _obstacle(self, labels: Layer) -> str:
+        """Return why masks of the chosen image cannot go into a labels layer."""
+        image = self.image_combo.layer
+        return "" if image is None else obstacle(labels, image)
+
+    def _propose_labels(self) -> None:
+        """Show where masks of another image go: where they went before, or anew."""
+        image, chosen = self.image_combo.layer, self.labels_combo.layer
+        if image is None:
+            return
+        if chosen is not None and self.controller.annotation is None:
+            theirs = is_made_here(chosen) and not is_made_for(chosen, image)
+            if not theirs and not obstacle(chosen, image):
+                return
+        self.labels_combo.layer = open_labels(self.viewer, image)
+        self.labels_combo.show_obstacles()
 
     def _on_layers(self) -> None:
         """Layers came or went: remove a hint that may be out of date."""
@@ -333,14 +359,17 @@ class GPCISWidget(Docked):
         annotation = self.controller.annotation
         if annotation is None:
             self._show_state()
-        elif self.image_combo.layer != annotation.image:
-            self.labels_combo.layer = None
+        elif (
+            self.image_combo.layer != annotation.image
+            or self.labels_combo.layer != annotation.layers.labels
+        ):
             self.start()
-        elif self.labels_combo.layer != annotation.layers.labels:
-            if self.labels_combo.layer is None:  # beside the one that there is
-                another = new_labels(self.viewer, annotation.image)
-                self.labels_combo.layer = another
-            self.start()
+
+    def _on_passing(self) -> None:
+        """Say how the new layer begins at which the arrow keys have stopped."""
+        annotation = self.controller.annotation
+        if annotation is not None:
+            annotation.say(NEW_SOON)
 
     def _show_layers(self, *_: object) -> None:
         """Show the layers that are in use."""

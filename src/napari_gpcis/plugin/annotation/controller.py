@@ -19,6 +19,7 @@ from napari_gpcis.plugin.labels.write_mode import WriteOptions
 from napari_gpcis.plugin.settings.shortcuts import Keys
 from napari_gpcis.plugin.viewer.frames import Frames
 from napari_gpcis.plugin.viewer.layers import (
+    NameFollower,
     claim_layers,
     fit_labels,
     lies_on,
@@ -96,6 +97,7 @@ class Controller(QObject):
         }
         self.cancels: list[Callable[[], bool]] = []
         self._histories: dict[str, _History] = {}
+        self._names: dict[str, NameFollower] = {}
         self._held: dict[str, _Held] = {}
         self._models = Models(factory, model)
         self._keys = Keys(viewer, self.command, self.ready, self.travel_in_labels, self)
@@ -114,7 +116,12 @@ class Controller(QObject):
     # What the user can do ---------------------------------------------------------
 
     def start(
-        self, image: Image, labels: Labels | None = None, *, accepts: bool = True
+        self,
+        image: Image,
+        labels: Labels | None = None,
+        *,
+        anew: bool = False,
+        accepts: bool = True,
     ) -> bool:
         """Annotate an image; return whether that was possible.
 
@@ -128,13 +135,15 @@ class Controller(QObject):
         labels
             The labels layer to write into; ``None`` takes the image's earlier one or
             makes a new one.
+        anew
+            Whether ``None`` makes a new one in any case.
         accepts
             Whether objects being clicked are accepted.
         """
         image = unwrapped(image)
         try:
             note = "" if labels is None else fit_labels(labels, image)
-            layers = claim_layers(self.viewer, image, labels)
+            layers = claim_layers(self.viewer, image, labels, anew=anew)
             self._check_unused(layers.positive)
         except InputError as error:
             show_error(str(error))
@@ -155,6 +164,7 @@ class Controller(QObject):
             self,
         )
         self._take_history(self.annotation)
+        self._follow_name(image)
         self.annotation.say_once_open(words)
         self._watch(self.annotation)
         self._keys.bind(layers, image)
@@ -185,6 +195,9 @@ class Controller(QObject):
         self._followed.end()
         self.stop()
         self._histories.clear()
+        for follower in self._names.values():
+            follower.close()
+        self._names.clear()
         self.writing.close()
         self._keys.close()
         return self._worker.close()
@@ -358,6 +371,14 @@ class Controller(QObject):
                     self.stop(_GONE[role])
                 break
         self._histories.pop(event.value.unique_id, None)
+        follower = self._names.pop(event.value.unique_id, None)
+        if follower is not None:
+            follower.close()
+
+    def _follow_name(self, image: Image) -> None:
+        """Let layers of the image have its name from now on, also after the end."""
+        if image.unique_id not in self._names:
+            self._names[image.unique_id] = NameFollower(self.viewer, image)
 
     def _keep_history(self, annotation: Annotation) -> None:
         """Keep what can be undone in labels, until they are annotated again."""

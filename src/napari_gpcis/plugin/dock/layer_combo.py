@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, Signal
-from qtpy.QtGui import QHelpEvent
+from qtpy.QtGui import QFocusEvent, QHelpEvent, QKeyEvent, QStandardItemModel
 from qtpy.QtWidgets import (
     QComboBox,
     QStyle,
@@ -25,9 +25,19 @@ if TYPE_CHECKING:
 
 LAYER_EVENTS = ("inserted", "removed", "reordered")
 
+_STAYING = (
+    Qt.FocusReason.PopupFocusReason,
+    Qt.FocusReason.ActiveWindowFocusReason,
+)
+"""Reasons for which the keyboard goes elsewhere for a while only."""
+
 
 class LayerCombo(QComboBox):
     """Combo box of the viewer's layers, also when they come, go or are renamed.
+
+    The arrow keys choose at once, but for the entry that stands for no layer: something
+    would be made for it each time they pass. It is chosen by the key Enter, or when the
+    keyboard goes elsewhere, as it does with a click into the image.
 
     Parameters
     ----------
@@ -37,12 +47,21 @@ class LayerCombo(QComboBox):
         Returns true for layers to offer.
     nothing
         Text of a first entry that stands for no layer; without it there is none.
+    obstacle
+        Returns why a layer cannot be chosen now, in words, or an empty text: such
+        layers are grey, with the reason in their tooltip.
     parent
         Qt parent.
     """
 
     picked = Signal()
     """Emitted when the user chose an entry."""
+
+    passing = Signal()
+    """Emitted when the user is at the entry for no layer, by keys, and may go on."""
+
+    changed = Signal()
+    """Emitted when another layer is chosen, by whomever, before :attr:`picked`."""
 
     refreshed = Signal()
     """Emitted when layers came, went or were renamed."""
@@ -52,13 +71,19 @@ class LayerCombo(QComboBox):
         viewer: ViewerModel,
         wanted: Callable[[Layer], bool],
         nothing: str | None = None,
+        obstacle: Callable[[Layer], str] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._wanted = wanted
         self._nothing = nothing
+        self._obstacle = obstacle
         self._layers: list[Layer | None] = []
+        self._chosen: Layer | None = None
+        self._by_key = self._unsettled = False
+        self._entries = QStandardItemModel(self)
+        self.setModel(self._entries)
         self._names = Connections()
         self.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -78,7 +103,9 @@ class LayerCombo(QComboBox):
 
     @layer.setter
     def layer(self, layer: Layer | None) -> None:
+        self._unsettled = False
         self.setCurrentIndex(self._find(layer))
+        self._compare()
 
     @property
     def layers(self) -> list[Layer]:
@@ -101,10 +128,29 @@ class LayerCombo(QComboBox):
             self.addItem(self._nothing)
         self.addItems([layer.name for layer in layers])
         self.setCurrentIndex(max(self._find(before), 0 if self._layers else -1))
+        self.show_obstacles()
+        self._compare()
         self.refreshed.emit()
 
+    def show_obstacles(self) -> None:
+        """Show grey what cannot be chosen now."""
+        for place, layer in enumerate(self._layers):
+            why = (
+                "" if layer is None or self._obstacle is None else self._obstacle(layer)
+            )
+            self._entries.item(place).setEnabled(not why)
+            self._entries.item(place).setToolTip(why)
+
+    def showPopup(self) -> None:
+        """Show the list; layers may have been moved or locked meanwhile."""
+        self.show_obstacles()
+        super().showPopup()
+
     def event(self, event: QEvent) -> bool:
-        """Draw long names cut in their middle; show the whole name in the tooltip."""
+        """Draw long names cut in their middle; show the whole name in the tooltip.
+
+        Of the keys, Enter chooses an entry at which the others have stopped.
+        """
         if event.type() == QEvent.Type.Paint:
             self._draw()
             return True
@@ -112,7 +158,24 @@ class LayerCombo(QComboBox):
             text = f"{self.currentText()}\n{self.toolTip()}"
             QToolTip.showText(event.globalPos(), text, self)
             return True
-        return bool(super().event(event))
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            return self._take_key(event)
+        done = bool(super().event(event))
+        lost = isinstance(event, QFocusEvent) and event.lostFocus()
+        if lost and event.reason() not in _STAYING:
+            self._settle()
+        return done
+
+    def _take_key(self, event: QKeyEvent) -> bool:
+        """Let a key choose."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._unsettled:
+            self._settle()
+            return True
+        self.show_obstacles()
+        self._by_key = True
+        done = bool(super().event(event))
+        self._by_key = False
+        return done
 
     def _draw(self) -> None:
         """Draw the box as Qt does, but for the name."""
@@ -141,4 +204,20 @@ class LayerCombo(QComboBox):
             self._names.connect(layer.events.name, self.refresh)
 
     def _on_activated(self, _index: int) -> None:
-        self.picked.emit()
+        self._unsettled = self._by_key and self.layer is None
+        self._compare()
+        if self._unsettled:
+            self.passing.emit()
+        else:
+            self.picked.emit()
+
+    def _settle(self) -> None:
+        if self._unsettled:
+            self._unsettled = False
+            self.picked.emit()
+
+    def _compare(self) -> None:
+        """Tell if another layer is chosen than before."""
+        before, self._chosen = self._chosen, self.layer
+        if (before is None) != (self._chosen is None) or before != self._chosen:
+            self.changed.emit()

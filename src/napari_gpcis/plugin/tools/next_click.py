@@ -13,7 +13,7 @@ from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.tools.display.uncertainty import predicted
 from napari_gpcis.plugin.viewer.overlays import (
-    DISPLAY,
+    display_of,
     image_to_world,
     put,
     same_place,
@@ -208,7 +208,7 @@ def _new_layer(annotation: Annotation) -> Points:
         np.empty((0, image.ndim)),
         ndim=image.ndim,
         name=f"next click on {image.name}",
-        metadata=dict(DISPLAY),
+        metadata=display_of(image),
         symbol="disc",
         face_color="transparent",
         border_color=RING_COLOUR,

@@ -6,12 +6,14 @@ the user may rename and reorder them at will.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from napari.layers import Labels, Points
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.viewer.palette import colormap_of, colours_for
 from napari_gpcis.plugin.viewer.planes import layer_shape
 from napari_gpcis.session.labels import MAX_ID
@@ -176,8 +178,24 @@ def check_unlocked(labels: Labels) -> None:
         raise InputError(msg)
 
 
-def check_labels(labels: Labels, image: Layer) -> None:
+def obstacle(labels: Labels, image: Layer) -> str:
+    """Return why labels cannot be annotated, even by `fit_labels`, or an empty text."""
+    try:
+        check_labels(labels, image, may_lay=True)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def check_labels(labels: Labels, image: Layer, *, may_lay: bool = False) -> None:
     """Check that masks of ``image`` can be written into a labels layer.
+
+    Parameters
+    ----------
+    labels, image
+        The layers.
+    may_lay
+        Whether labels that were never placed may yet be laid on the image.
 
     Raises
     ------
@@ -193,7 +211,7 @@ def check_labels(labels: Labels, image: Layer) -> None:
             "or 'New layer'."
         )
         raise InputError(msg)
-    if not lies_on(labels, image):
+    if not (may_lay and is_unplaced(labels)) and not lies_on(labels, image):
         msg = (
             f"The labels layer {labels.name!r} lies elsewhere than the image "
             f"{image.name!r} (another scale or position). Give it the image's scale "
@@ -236,7 +254,7 @@ def check_room(labels: Labels, highest: int) -> None:
 
 
 def claim_layers(
-    viewer: ViewerModel, image: Image, labels: Labels | None
+    viewer: ViewerModel, image: Image, labels: Labels | None, *, anew: bool = False
 ) -> AnnotationLayers:
     """Return the layers for clicks and masks on ``image``: own earlier or new ones.
 
@@ -249,14 +267,15 @@ def claim_layers(
     labels
         The labels layer to write into; ``None`` takes this image's earlier one, or
         makes a new one if there is none or it is locked.
+    anew
+        Whether ``None`` makes a new one in any case.
 
     Raises
     ------
     InputError
         If the given labels layer does not fit the image, is locked, or has no id left.
     """
-    own = _own(viewer, "labels", image)
-    labels = labels or (own if own is not None and own.editable else None)
+    labels = labels or (None if anew else open_labels(viewer, image))
     if labels is None:
         labels = new_labels(viewer, image)
     else:
@@ -280,6 +299,64 @@ def annotated_labels(viewer: ViewerModel, image: Layer) -> Labels | None:
     """Return the labels layer that was made for an image; ``None`` without one."""
     found: Labels | None = _own(viewer, "labels", image)
     return found
+
+
+def open_labels(viewer: ViewerModel, image: Layer) -> Labels | None:
+    """Return the labels layer that was made for an image, unless it is locked."""
+    own = annotated_labels(viewer, image)
+    return own if own is not None and own.editable else None
+
+
+NAMES = {
+    "labels": "{} objects",
+    "positive": "positive clicks on {}",
+    "negative": "negative clicks on {}",
+    "curves": "outlines on {}",
+    "display": ".+ on {}",
+    "channels": "{}, channels [0-9, ]+",
+}
+"""Names that layers get here, by their role: patterns with the name of the image."""
+_NUMBERED = r"( \[\d+\])?"
+"""What napari appends to a name that another layer has."""
+
+
+class NameFollower:
+    """Names the layers that were made for an image anew when it is renamed.
+
+    Those that the user has named keep their names.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    image
+        The image.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: Layer) -> None:
+        self._viewer, self._image, self._name = viewer, image, image.name
+        self._connections = Connections()
+        self._connections.connect(image.events.name, self._on_renamed)
+
+    def close(self) -> None:
+        """Follow the name no more."""
+        self._connections.end()
+
+    def _on_renamed(self, _event: Any = None) -> None:
+        before, self._name = self._name, self._image.name
+        for layer in self._viewer.layers:
+            if not is_made_for(layer, self._image):
+                continue
+            pattern = NAMES.get(layer.metadata[MARK]["role"])
+            if pattern is None:
+                continue
+            # the name in the middle: words around it may contain it, too
+            begin, end = pattern.split("{}")
+            found = re.fullmatch(
+                f"({begin}){re.escape(before)}({end}){_NUMBERED}", layer.name
+            )
+            if found:
+                layer.name = f"{found[1]}{self._name}{found[2]}"
 
 
 def replace_layer(viewer: ViewerModel, old: Labels, new: Labels) -> None:
@@ -307,6 +384,11 @@ def replace_layer(viewer: ViewerModel, old: Labels, new: Labels) -> None:
     new.name = name
     if active is not None and active in viewer.layers:
         viewer.layers.selection.active = active
+
+
+def is_made_here(layer: Layer) -> bool:
+    """Return whether a layer was made by the plugin, for whichever image."""
+    return MARK in layer.metadata
 
 
 def is_made_for(layer: Layer, image: Layer) -> bool:

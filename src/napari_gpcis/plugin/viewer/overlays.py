@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.segments import Segments
 
 
-DISPLAY = {MARK: {"role": "display"}}
-"""Metadata of a layer for display only."""
-
 WIDTH = 1.5
 """Width of either line of a curve on the screen, in pixels of the canvas."""
 DARK = "#101010"
 """Colour of the outer line of a curve: the two are seen on any image."""
+
+
+def display_of(image: Layer) -> dict[str, Any]:
+    """Return the metadata of a layer for display only, over an image."""
+    return {MARK: {"role": "display", "image": str(image.unique_id)}}
 
 
 def is_display(layer: Layer) -> bool:

@@ -16,7 +16,7 @@ from qtpy.QtCore import Signal
 from napari_gpcis.next_click import doubt
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.overlays import (
-    DISPLAY,
+    display_of,
     grid_to_world,
     on_axes,
     put,
@@ -230,7 +230,7 @@ def _new_layer(
     return Image(
         data,
         name=f"{kind.title} on {annotation.image.name}",
-        metadata=dict(DISPLAY),
+        metadata=display_of(annotation.image),
         affine=matrix,
         colormap=faded(kind.colormap),
         contrast_limits=kind.limits,

@@ -22,7 +22,7 @@ from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.overlays import (
-    DISPLAY,
+    display_of,
     image_to_world,
     on_axes,
     put,
@@ -480,7 +480,7 @@ def _new_layer(
     return Image(
         data,
         name=f"superpixels on {annotation.image.name}",
-        metadata=dict(DISPLAY),
+        metadata=display_of(annotation.image),
         affine=matrix,
         colormap=Colormap([(*colour[:3], 0.0), colour], name="superpixels"),
         contrast_limits=(0, 1),
