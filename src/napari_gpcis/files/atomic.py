@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+LONGEST, SHORT = 255, 40
+"""Bytes that a name may have; characters that are kept of a longer one."""
 
 
 @contextmanager
@@ -34,7 +38,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         the temporary file.
     """
     path = Path(path).expanduser()
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(_temporary_name(path))
     try:
         yield temporary
         with temporary.open("rb+") as stream:
@@ -46,6 +50,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if isinstance(error, OSError) and str(error.filename) == str(temporary):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def _temporary_name(path: Path) -> str:
+    """Return a name beside a file; never one too long where that of the file is not."""
+    name = f".{path.stem}.{os.getpid()}{path.suffix}"
+    if len(os.fsencode(name)) > LONGEST:
+        told_apart = f"{zlib.crc32(os.fsencode(path.name)):08x}"
+        name = f".{path.stem[:SHORT]}.{told_apart}.{os.getpid()}{path.suffix}"
+    return name
 
 
 def common_folder(files: Sequence[Path]) -> Path | None:
