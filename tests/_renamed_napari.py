@@ -89,13 +89,13 @@ def main(names: frozenset[str]) -> None:
     from _fake_segmenter import FakeSegmenter
     from napari_gpcis.plugin.labels import pixels, writer
     from napari_gpcis.plugin.robot import Robot, wait_for
-    from napari_gpcis.plugin.viewer import internals
+    from napari_gpcis.plugin.viewer import palette
     from napari_gpcis.plugin.widget import GPCISWidget
 
     # A large picture in small: masks are drawn in parts, colours a few rows at a time.
-    writer.MAX_STEP, internals.CACHED_PIXELS = 100, 1000
+    writer.MAX_STEP, palette.CACHED_PIXELS = 100, 1000
     drawn: list[bool] = []
-    draw_part = internals.draw_part
+    draw_part = palette.draw_part
 
     def noted(*arguments: Any) -> bool:
         drawn.append(draw_part(*arguments))

@@ -7,12 +7,12 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils.colormaps import CyclicLabelColormap, label_colormap
 
-from napari_gpcis.plugin.viewer.internals import ObjectColormap
 from napari_gpcis.plugin.viewer.layers import new_labels
 from napari_gpcis.plugin.viewer.palette import (
     FEWEST,
     OBJECT_COLOURS,
     Fill,
+    ObjectColormap,
     colormap_of,
     colours_for,
     far_from,

@@ -14,8 +14,8 @@ import numpy as np
 
 from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.viewer.internals import draw_part
 from napari_gpcis.plugin.viewer.layers import RIGHT_BUTTON
+from napari_gpcis.plugin.viewer.palette import draw_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

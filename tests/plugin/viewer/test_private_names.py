@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import napari_gpcis
-from napari_gpcis.plugin.viewer import internals
+from napari_gpcis.plugin.viewer import palette
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,13 +91,13 @@ def test_no_other_file_uses_private_names() -> None:
         for path in SOURCE.rglob("*.py")
         if private_names(path)
     }
-    assert list(found) == ["plugin/viewer/internals.py"], found
+    assert list(found) == ["plugin/viewer/palette.py"], found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("renamed", [False, True])
 def test_a_napari_without_the_private_names_shows_the_same(renamed: bool) -> None:
-    names = private_names(Path(internals.__file__)) if renamed else frozenset()
+    names = private_names(Path(palette.__file__)) if renamed else frozenset()
     done = subprocess.run(
         [sys.executable, SCRIPT, *names],
         capture_output=True,
