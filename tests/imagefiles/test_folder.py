@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.imagefiles.folder import PROGRESS, ImageFolder
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from napari_gpcis.imagefiles.folder import PROGRESS, ImageFolder, natural_key
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -45,6 +42,28 @@ def test_images_are_found_in_natural_order_without_their_labels(tmp_path: Path) 
     assert folder.left_out == ("notes.txt",)
     assert folder.images[2].begun
     assert not folder.images[3].begun
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ("img2.png", "img10.png", "img100.png"),
+        ("2a.png", "2b.png", "10a.png"),  # no hexadecimal numbers
+        ("00071198d059.png", "094afe36759e.png", "1d4a5e729bb9.png", "1x.png"),
+        ("12ab34cd_2.png", "1d4a5e729bb9.png", "8d29c5a03e05.png", "f3ab00000012.png"),
+        ("8d29c5a0-2.png", "8d29c5a0-10.png"),
+        ("well_01.png", "well_02.png", "well_10.png", "well_11.png"),
+        ("007.png", "08.png", "1.png", "9.png", "10.png"),
+        ("t0.png", "t1.png", "t10.png"),
+        ("a.png", "a1.png", "B2.png", "b10.png"),
+    ],
+)
+def test_numbers_are_ordered_as_numbers_but_not_in_checksums(
+    ordered: tuple[str, ...],
+) -> None:
+    for names_ in (ordered[::-1], sorted(ordered)):
+        found = sorted(map(Path, names_), key=natural_key)
+        assert [path.name for path in found] == [*ordered]
 
 
 def test_images_of_equal_names_have_files_of_their_own(tmp_path: Path) -> None:

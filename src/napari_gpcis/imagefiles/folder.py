@@ -28,6 +28,13 @@ _OF_FILES = (".clicks", ".json", ".tif", ".tiff")
 """Endings that a name of clicks or labels loses before its own is added."""
 _WRITTEN = re.compile(r"[-_.](labels?|masks?|cp_masks|seg|gt)$", re.IGNORECASE)
 
+_PIECES = re.compile(
+    r"(?<![^\W_])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,}(?![^\W_])|\d+|\D"
+)
+"""Pieces of a name: a hexadecimal word, a number, or a letter."""
+_NUMBER = "9\uffff"
+"""Place of numbers among letters: behind digits that are none, before all others."""
+
 
 @dataclass
 class FolderImage:
@@ -126,7 +133,7 @@ class ImageFolder:
         count = Counter(_stem(one).casefold() for one in images)
         entries = [
             FolderImage(one, one.with_name(_base(one, count[_stem(one).casefold()])))
-            for one in sorted(images, key=_natural)
+            for one in sorted(images, key=natural_key)
         ]
         others = sorted(
             one.name
@@ -265,7 +272,17 @@ def _stem(path: Path) -> str:
     return path.stem
 
 
-def _natural(path: Path) -> tuple[list[Any], str]:
-    """Return what images are sorted by: numbers in names count as numbers."""
-    pieces = re.split(r"(\d+)", path.name.casefold())
-    return [int(one) if one.isdigit() else one for one in pieces], path.name
+def natural_key(path: Path) -> tuple[list[tuple[str, int]], str]:
+    """Return what images are sorted by: numbers in names count as numbers.
+
+    Digits are letters like others in names that are hexadecimal, such as checksums, and
+    where numbers have zeros in front: these have all the same length, or are meant to
+    stand before the others. So such names are in the order of a list of files.
+    """
+    units: list[tuple[str, int]] = []
+    for piece in _PIECES.findall(path.name.casefold()):
+        if piece.isdecimal() and (len(piece) == 1 or int(piece[0])):
+            units.append((_NUMBER, int(piece)))
+        else:
+            units += [(letter, 0) for letter in piece]
+    return units, path.name

@@ -152,7 +152,9 @@ def test_a_run_that_is_undone_is_not_saved(work: Any) -> None:
     follow(work)
     work.controller.command("undo")
     assert saved_ids(work) == {5: [1], MIDDLE: [2]}
-    assert "as before" in work.controller.status
+    assert work.controller.status == (
+        "Propagating object 2 to 3 planes was undone: they are as before."
+    )
     assert not work.stack.propagation.found
     work.controller.command("undo")  # reopens the object on the displayed plane
     work.settled(1)

@@ -179,12 +179,28 @@ def test_where_nothing_further_can_be_opened_one_comes_back(
     assert second.startswith("e.png was skipped")
     assert last == folder.NO_MORE
     panel.message.clear()
-    go(desk, panel, panel.next_button)  # they are known by now
-    assert panel.message.text() == folder.NO_MORE
+    go(desk, panel, panel.next_button)  # they are known by now, and told again
+    assert panel.message.text().split("\n") == [first, second, last]
     panel.navigator.folder.go_to(3)  # as it was left before
     panel = open_folder(desk, tmp_path, monkeypatch)
     assert desk.image.name == "c.png"
     assert folder.NO_MORE not in panel.message.text()
+
+
+def test_a_file_that_is_passed_over_is_named_each_time(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    for name in ("a.png", "c.png"):
+        write_gray(tmp_path / name)
+    desk = open_desk()
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    button = {"c.png": panel.next_button, "a.png": panel.previous_button}
+    for name in ("c.png", "a.png", "c.png"):
+        go(desk, panel, button[name])
+        assert desk.image.name == name
+        assert panel.message.text().startswith("b.png was skipped: ")
+        assert "\n" not in panel.message.text()
 
 
 def test_pixels_that_napari_refuses_are_skipped(

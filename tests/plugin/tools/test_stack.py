@@ -472,8 +472,12 @@ def test_gaps_between_planes_made_by_hand_are_filled(bench, panel) -> None:
     np.testing.assert_array_equal(again, made)
     bench.controller.command("undo")
     np.testing.assert_array_equal(bench.labels.data, before)
+    assert bench.controller.status == (
+        "Filling object 1 on 3 planes was undone: they are as before."
+    )
     bench.controller.command("redo")
     np.testing.assert_array_equal(bench.labels.data, made)
+    assert bench.controller.status == "Object 1 is filled in on 3 planes again."
     bench.viewer.dims.set_current_step(0, 8)
     bench.until(lambda: bench.current.plane.steps[0] == 8 and bench.current.session)
     panel.fill.click()  # this plane and the nearest one before it

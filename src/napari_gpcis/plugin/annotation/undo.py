@@ -119,9 +119,14 @@ class UndoStack:
     # New edits --------------------------------------------------------------------
 
     def add_propagated(
-        self, label: int, found: Sequence[tuple[Plane, PlaneResult]], *, overwrite: bool
+        self,
+        label: int,
+        found: Sequence[tuple[Plane, PlaneResult]],
+        *,
+        overwrite: bool,
+        interpolated: bool = False,
     ) -> ObjectEdit:
-        """Write the masks of an object that was followed, as one undo step.
+        """Write the masks of an object on several planes, as one undo step.
 
         They take the place of those that an earlier run has written.
 
@@ -133,12 +138,14 @@ class UndoStack:
             Planes, and what was found there.
         overwrite
             Whether pixels of other objects are taken as well.
+        interpolated
+            Whether the object was filled in between planes, and not propagated.
         """
         self._writer.share(label)
         with self._written(plane for plane, _ in found):
             parts = self._follow(label, found, overwrite=overwrite)
-        undone = "All planes of the run are as before."
-        redone = f"Object {label} is on all planes of the run again."
+        words = INTERPOLATED if interpolated else PROPAGATED
+        undone, redone = (text.format(label, _planes(len(found))) for text in words)
         return self._add(ObjectEdit(tuple(parts), undone, redone, alone=True))
 
     def add_similar(
@@ -961,4 +968,18 @@ def _place(plane: Plane, displayed: Plane) -> str | None:
     return ", ".join(map(str, steps))
 
 
+def _planes(count: int) -> str:
+    """Return a number of planes as text."""
+    return f"{count} plane{'' if count == 1 else 's'}"
+
+
+PROPAGATED = (
+    "Propagating object {} to {} was undone: they are as before.",
+    "Object {} is propagated to {} again.",
+)
+INTERPOLATED = (
+    "Filling object {} on {} was undone: they are as before.",
+    "Object {} is filled in on {} again.",
+)
+"""What is said when a run, or what was filled in, is undone and redone."""
 _DRAWN_AGAIN = "The change of the mask is there again."

@@ -161,13 +161,17 @@ class FolderNavigator(QObject):
         folder = self.folder
         if folder is None:
             return
-        index = folder.current + step
+        if self.busy:
+            return
+        index, passed = folder.current + step, []
         while 0 <= index < len(folder.images) and folder.images[index].problem:
+            passed.append(_why_skipped(folder.images[index]))
             index += step
         if 0 <= index < len(folder.images):
+            self._problems += [one for one in passed if one not in self._problems]
             self.go_to(index, step)
-        elif not self.busy:
-            self.said.emit(NO_MORE)
+        else:
+            self.said.emit("\n".join([*passed, NO_MORE]))
 
     def mark(self, done: bool) -> None:
         """Mark the image as done, or not."""
@@ -325,9 +329,7 @@ class FolderNavigator(QObject):
             return
         image = folder.images[order[0]]
         image.problem = why
-        for file in (image.path, image.clicks, image.labels):
-            why = why.replace(str(file), shortened(file.name))
-        self._problems.append(SKIPPED.format(shortened(image.name), why))
+        self._problems.append(_why_skipped(image))
         self._open(order[1:])
 
     def _set_busy(self, words: str) -> None:
@@ -359,6 +361,14 @@ def _order(
     if open_now is None:
         return onward + list(range(index - step, ends[-step], -step))
     return onward if open_now in onward else [*onward, open_now]
+
+
+def _why_skipped(image: FolderImage) -> str:
+    """Return why an image is skipped, with short names of its files."""
+    why = image.problem
+    for file in (image.path, image.clicks, image.labels):
+        why = why.replace(str(file), shortened(file.name))
+    return SKIPPED.format(shortened(image.name), why)
 
 
 def _read(

@@ -352,7 +352,10 @@ class Propagation(Tool):
             return
         self.found, self.message = found, ""
         self._edit = self.stack.annotation.undo_stack.add_propagated(
-            label, found, overwrite=self.controller.writing.overwrite
+            label,
+            found,
+            overwrite=self.controller.writing.overwrite,
+            interpolated=True,
         )
         self.say(f"Interpolated on {_planes(len(found))}.")
 
