@@ -137,7 +137,9 @@ class Annotation(QObject):
         self.viewer = self._viewer = viewer
         self.worker = self._worker = worker
         self._models = models
-        self._writer = LabelsWriter(layers.labels, self.events.drawn_by_others.emit)
+        self._writer = LabelsWriter(
+            layers.labels, self.events.drawn_by_others.emit, self.events.whole.emit
+        )
         self._planes: dict[Plane, PlaneAnnotation] = {}
         self.undo_stack = UndoStack(self._writer, self.events, self._planes)
         self._context = AnnotationContext(
@@ -171,6 +173,7 @@ class Annotation(QObject):
         self.click_layers.refused.connect(self._say)
         self.events.planes_written.connect(self._on_written)
         self.events.step_made.connect(self._on_step_made)
+        self.events.whole.connect(self._on_whole)
         self.events.current_changed.connect(self.clear_message)
         for name in viewer.dims.events.emitters.keys() & DIMS_EVENTS:
             self._connections.connect(viewer.dims.events[name], self._on_dims)
@@ -324,6 +327,7 @@ class Annotation(QObject):
         current, whole = self.current, parts[0] | parts[1]
         if current is None or current.session is None or current.clicks:
             return 0
+        self._writer.flush()
         now = current.plane.take(self.layers.labels.data) == label
         same = np.array_equal(now[slices(box)], whole)
         if not same or np.count_nonzero(now) != np.count_nonzero(whole):
@@ -387,8 +391,16 @@ class Annotation(QObject):
             if known.live.label and known.live.how == "add" and known.clicks
         }
 
+    def finish_drawing(self) -> None:
+        """Draw the rest of a large mask now, as somebody is about to read the labels.
+
+        It may be one of any plane.
+        """
+        self._writer.flush()
+
     def unfinished(self) -> list[Pixels]:
         """Return the pixels that current objects have changed, as they were before."""
+        self._writer.flush()
         found = []
         for plane, known in self._planes.items():
             live = known.live
@@ -586,6 +598,11 @@ class Annotation(QObject):
 
     def _on_step_made(self, plane: Plane, made: SavedSession) -> None:
         self.notes.add(plane, made.objects)
+
+    def _on_whole(self) -> None:
+        """Say why nothing is seen of a large mask, now that all of it is drawn."""
+        if self.current is not None:
+            self.current.tell_covered()
 
     def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
         """Take note that a mouse button is down, whatever layer is active."""

@@ -20,6 +20,8 @@ class AnnotationEvents(QObject):
     """Clicks of a plane (:class:`.PlaneAnnotation`) are not what they were."""
     predicted = Signal(object)
     """A plane (:class:`.PlaneAnnotation`) has a new mask, or none any more."""
+    whole = Signal()
+    """A large mask, which was drawn in portions, is drawn, or taken away."""
     seen = Signal()
     """The mask of a plane that was found last is on the screen."""
     accepted = Signal(object, int)

@@ -277,8 +277,19 @@ class PlaneAnnotation:
             self._finish(session)
         else:
             self._context.events.current_changed.emit()
-            if mask.any() and not (self.live.mask.any() or self.live.how == "cut"):
-                self._context.say(COVERED)
+            if self._context.writer.rest is None:
+                self.tell_covered()
+
+    def tell_covered(self) -> None:
+        """Say so if nothing is seen of the mask, as finished objects are protected.
+
+        Of a large mask it is known as soon as all of it is drawn.
+        """
+        live, known = self.live, self.first.prediction
+        if live.mask.any() or not live.label or live.how == "cut" or known is None:
+            return
+        if self.with_hand_edits(*known.trimmed)[1].any():
+            self._context.say(COVERED)
 
     def _time(self) -> None:
         """Take the time since the click as soon as its mask is on the screen."""
@@ -541,6 +552,15 @@ class PlaneAnnotation:
         step, edits = self._by_hand_of_step.pop(len(session.steps), (None, NONE))
         return edits if step is session.steps[-1] else NONE
 
+    def label_at(self, row: int, col: int) -> int:
+        """Return the label that is drawn at a pixel; 0 outside the plane."""
+        rows, cols = self.shape
+        if not (0 <= row < rows and 0 <= col < cols):
+            return 0
+        if self._context.writer.rest is not None:
+            self.finish_drawing()
+        return int(self.plane.take(self._context.layers.labels.data)[row, col])
+
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read it."""
         self._context.writer.flush()
@@ -757,6 +777,7 @@ class PlaneAnnotation:
         label, _, overwrite = self._context.writing.target(self._context.writer)
         if label or overwrite:
             return True
+        self.finish_drawing()
         now = self.plane.take(self._context.layers.labels.data)[slices(box)]
         return bool(np.any(mask & (now <= 0)))
 

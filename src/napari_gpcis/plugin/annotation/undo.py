@@ -645,6 +645,7 @@ class UndoStack:
         edit = self._last_stroke(current)
         if edit is None:
             return False
+        self._writer.flush()
         if edit.redrawn:
             return self._draw_without(edit, current)
         self._done.remove(edit)
@@ -743,6 +744,7 @@ class UndoStack:
         session, part = self._session_here(edit, current), edit.parts[0]
         if session is None or session.steps[-1] is not part.step:
             return self._take_back_forgotten(current)
+        self._writer.flush()
         self._drop(edit)
         undone = undone._replace(changes=self._standing([part]))
         label = current.reopen(session, edit.finished)
@@ -889,6 +891,7 @@ class UndoStack:
                 current.draw_with_hand_edits(edit.by_hand[1])
                 self._events.objects_changed.emit()
                 return _DRAWN_AGAIN
+            self._writer.flush()
             stroke = edit.stroke.repeated()
             self._done.append(replace(edit, stroke=stroke))
             if edit.by_hand and edit.belongs_to(current, undone=True):

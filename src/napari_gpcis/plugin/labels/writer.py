@@ -64,6 +64,9 @@ class LabelsWriter:
         An editable labels layer that holds a NumPy array.
     drawn_by_others
         Called when pixels were changed in place by anything else, such as the brush.
+    whole
+        Called when the last portion of a large mask is drawn: until then neither the
+        layer nor the live mask has all of it.
 
     Attributes
     ----------
@@ -72,10 +75,13 @@ class LabelsWriter:
     """
 
     def __init__(
-        self, labels: Labels, drawn_by_others: Callable[[], object] = object
+        self,
+        labels: Labels,
+        drawn_by_others: Callable[[], object] = object,
+        whole: Callable[[], object] = object,
     ) -> None:
         self.labels = labels
-        self._tell_drawn = drawn_by_others
+        self._tell_drawn, self._tell_whole = drawn_by_others, whole
         self._pixels = Pixels(labels)
         self._ids = Ids(labels)
         self.rest: Iterator[None] | None = None
@@ -154,6 +160,7 @@ class LabelsWriter:
     def paint(self, plane: Plane, live: LiveMask, box: Box, mask: Mask) -> None:
         """Show ``mask`` (of the size of ``box``) in place of what ``live`` shows.
 
+        Of a large mask a part is drawn later: `rest` tells, and ``whole`` is called.
         Pixels that ``live`` may not take are left alone; what the user erased by
         hand meanwhile is drawn again, what they overwrote is kept.
 
@@ -183,8 +190,9 @@ class LabelsWriter:
         job, self.rest = self.rest, None
         if job is not None and next(job, _DONE) is not _DONE:
             self.rest = job
-        if self.rest is None:
+        if self.rest is None and self._timer.isActive():
             self._timer.stop()
+            self._tell_whole()
 
     def _exchange(
         self, plane: Plane, live: LiveMask, box: Box, mask: Mask

@@ -77,6 +77,7 @@ class Work:
         nothing = record.empty and self.file.path is None
         if nothing or not PREFERENCES.autosave or self.file.closing.is_set():
             return None
+        record.finish_drawing()
         path, self._written = self.file.claim(), record.version
         labels, saved = record.labels.data, record.saved()
         work: Job

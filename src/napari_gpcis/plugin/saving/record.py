@@ -327,12 +327,18 @@ class Record(QObject):
             self.image_name, self._shape, tuple(planes), labels_file, self.classes
         )
 
+    def finish_drawing(self) -> None:
+        """Have the rest of a large mask drawn now: the labels are to be read."""
+        if self._annotation is not None:
+            self._annotation.finish_drawing()
+
     @property
     def amount(self) -> str:
         """Contents in words: objects, drawn by hand as well, and further clicks.
 
         In labels that take long to look through, objects without clicks do not count.
         """
+        self.finish_drawing()
         saved = self.saved()
         if self._labels is None or self._labels.data.nbytes > MOST_COUNTED:
             return saved.amount

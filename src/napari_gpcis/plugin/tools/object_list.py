@@ -138,6 +138,7 @@ class ObjectIndex(Tool):
         self.follow(events.clicks_changed, self._telling.throttle)
         self.follow(annotation.image.events.data, self._on_image)
         self.follow(events.drawn_by_others, self._on_plane_changed)
+        self.follow(events.whole, self._on_plane_changed)
         self.follow(labels.events.data, self._on_data)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002

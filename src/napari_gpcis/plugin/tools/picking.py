@@ -202,10 +202,7 @@ class Picking(Tool):
         if pixel is None:
             return 0
         row, col = (int(np.floor(value + 0.5)) for value in pixel)
-        rows, cols = current.shape
-        if not (0 <= row < rows and 0 <= col < cols):
-            return 0
-        label = int(current.plane.take(annotation.layers.labels.data)[row, col])
+        label = current.label_at(row, col)
         return 0 if label == current.live.label else max(0, label)
 
     def _on_chosen(self, place: Any) -> None:

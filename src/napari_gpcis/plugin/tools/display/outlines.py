@@ -28,8 +28,7 @@ LIGHT = "#ffffff"
 LIGHT_FILL = 0.35
 """Share of its opacity that the fill keeps."""
 AGAIN = 40
-"""Milliseconds after which a large mask that is still being drawn is looked at again,
-and strokes by hand."""
+"""Milliseconds after which strokes by hand are looked at."""
 
 
 class CurrentOutline(Tool):
@@ -63,6 +62,7 @@ class CurrentOutline(Tool):
             events.plane_entered,
             events.planes_written,
             events.objects_changed,
+            events.whole,
         ):
             self.follow(signal, self._soon.throttle)
         self.follow(events.drawn_by_others, self._later.throttle)
@@ -81,7 +81,7 @@ class CurrentOutline(Tool):
         self._soon.throttle()
 
     def _draw(self) -> None:
-        """Draw the outline anew, unless the mask is still being drawn."""
+        """Draw the outline anew; that of a mask that is being drawn comes later."""
         annotation, current, fill = self.annotation, self.current, self._fill
         if annotation is None or fill is None:
             return
@@ -89,9 +89,7 @@ class CurrentOutline(Tool):
         if current is None or not current.live.label:
             annotation.curves.clear(CURRENT)
             fill.lighten(0, 1.0)
-        elif seen is None:
-            self._later.throttle()
-        else:
+        elif seen is not None:
             box, mask = seen
             outline = Segments.of_labels(mask, box[:2])
             annotation.curves.show(CURRENT, current.plane, outline, LIGHT)
@@ -145,6 +143,7 @@ class MaskView(Tool):
         self._hidden = [
             (layer, opacity) for layer, opacity in self._hidden if self._keep(layer)
         ]
+        current.finish_drawing()
         labels = annotation.layers.labels
         box = visible_box(labels, current.plane, current.shape)
         top, left, bottom, right = _wider(box, current.shape)
