@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from _fake_segmenter import RADIUS, FakeSegmenter
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.alternatives import (
     WIDEST,
     YELLOW,
@@ -289,10 +289,51 @@ def test_pictures_show_a_small_mask_large_enough(bench, tool):
     tool.wanted = True
     bench.until(lambda: tool.offer is not None)
     box, mask = tool.offer.found[0].trimmed
-    whole = SimpleNamespace(trimmed=((0, 0, 300, 400), np.ones((300, 400), bool)))
-    tool.offer.found = (tool.offer.found[0], whole)
+    whole = (0, 0, 300, 400), np.ones((300, 400), bool)
+    tool.offer.parts = (box, mask), whole
     small, large = pictures(tool.offer, bench.controller.session.prepared, 60)
     assert small.shape == large.shape
     height = np.ptp(np.nonzero((small == YELLOW).all(axis=2))[0]) + 1
     assert height >= len(small) / WIDEST - 2
     assert box[2] - box[0] == len(mask)
+
+
+def test_counts_are_those_of_the_pixels_that_accept_writes(bench, tool):
+    bench.start()
+    click(bench, (40, 50 - 2 * RADIUS))
+    bench.controller.command("accept")
+    bench.settled(0)
+    neighbour = drawn(bench)
+    click(bench)
+    for _ in range(4):
+        go(bench, tool, "alternative_next")
+        offer = tool.offer
+        own = bench.labels.data == 2
+        assert own.any()
+        assert offer.areas[offer.place] == own.sum()
+        if offer.place:
+            assert f" {own.sum():,} pixels" in bench.controller.status
+    large = max(range(4), key=lambda place: offer.found[place].area)
+    assert offer.areas[large] == (disk(4 * RADIUS) & ~neighbour).sum()
+    shown = pictures(offer, bench.controller.session.prepared, 100)[large]
+    box, mask = offer.parts[large]
+    assert not (mask & neighbour[box[0] : box[2], box[1] : box[3]]).any()
+    assert (shown == YELLOW).all(axis=-1).any()
+    tool.choose(large)
+    bench.controller.command("accept")
+    bench.settled(0)
+    assert (bench.labels.data == 2).sum() == offer.areas[large]
+
+
+def test_with_overwriting_the_counts_are_of_the_whole_mask(bench, tool):
+    bench.start()
+    click(bench, (40, 50 - 2 * RADIUS))
+    bench.controller.command("accept")
+    bench.settled(0)
+    PREFERENCES.protect = False
+    click(bench)
+    go(bench, tool, "alternative_larger")
+    go(bench, tool, "alternative_larger")
+    whole = disk(4 * RADIUS).sum()
+    assert f" {whole:,} pixels" in bench.controller.status
+    assert (bench.labels.data == 2).sum() == whole

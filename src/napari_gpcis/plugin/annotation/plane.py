@@ -13,7 +13,7 @@ from napari.utils.notifications import show_warning
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import moved, placed, slices, union
+from napari_gpcis.geometry import EMPTY, moved, placed, slices, union
 from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.plugin.annotation.edits import PlaneEdit
@@ -551,6 +551,28 @@ class PlaneAnnotation:
         """Return the edits by hand of the object that was accepted last."""
         step, edits = self._by_hand_of_step.pop(len(session.steps), (None, NONE))
         return edits if step is session.steps[-1] else NONE
+
+    def written(self, masks: Sequence[tuple[Box, Mask]]) -> list[tuple[Box, Mask]]:
+        """Return the pixels that the object would have of other masks in its place.
+
+        Pixels of finished objects that are protected are none of it.
+
+        Parameters
+        ----------
+        masks
+            Box of the plane and mask of each, as they are without edits by hand.
+        """
+        live = self.live
+        edited = [self.with_hand_edits(*one) for one in masks]
+        frame = EMPTY
+        for box, _ in edited:
+            frame = union(frame, box)
+        before = self._context.writer.others(self.plane, live, frame)
+        free = live.may_take(before)
+        if live.how == "replace":
+            free |= before == live.label
+        inner = -frame[0], -frame[1]
+        return [(box, mask & free[slices(moved(box, inner))]) for box, mask in edited]
 
     def label_at(self, row: int, col: int) -> int:
         """Return the label that is drawn at a pixel; 0 outside the plane."""

@@ -17,6 +17,7 @@ from scipy import ndimage
 from napari_gpcis.alternatives import Choices, select
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.inference.image import to_rgb
+from napari_gpcis.plugin.annotation.plane import COVERED
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import TemporaryKeys, Tool
 from napari_gpcis.plugin.tools.display.uncertainty import predicted
@@ -64,6 +65,9 @@ class Offer:
         Which of them is drawn.
     chosen
         The start mask that the choice is; ``None`` while the mask itself is drawn.
+    parts
+        Box and mask of each as the object would have them: without what belongs to
+        finished objects that are protected.
     """
 
     object: CurrentObject
@@ -71,6 +75,12 @@ class Offer:
     found: tuple[Alternative, ...]
     place: int = 0
     chosen: StartMask | None = None
+    parts: tuple[tuple[Box, Mask], ...] = ()
+
+    @property
+    def areas(self) -> tuple[int, ...]:
+        """Pixels that the object would have of each."""
+        return tuple(int(np.count_nonzero(mask)) for _, mask in self.parts)
 
     def holds_for(self, current: CurrentObject) -> bool:
         """Return whether it is about this object as it is now.
@@ -246,6 +256,7 @@ class AlternativeMasks(Tool):
         if current.accepting or not offer.holds_for(current.current):
             return
         self._offer = offer
+        _measure(current, offer)
         if place is None:
             self.changed.emit()
         else:
@@ -253,6 +264,7 @@ class AlternativeMasks(Tool):
 
     def _draw(self, current: PlaneAnnotation, offer: Offer, place: Place) -> None:
         """Draw another alternative and tell which it is."""
+        _measure(current, offer)  # others may be overwritten by now, or not
         count, chosen = len(offer.found), place(offer)
         if count == 1:
             self.say("The clicks leave no other mask.")
@@ -266,7 +278,10 @@ class AlternativeMasks(Tool):
                 chosen,
                 current.current.start if chosen else None,
             )
-        if count > 1 and chosen is not None:
+        covered = chosen is not None and not offer.areas[chosen]
+        if covered and current.live.how != "cut":
+            self.say(COVERED)
+        elif count > 1 and chosen is not None:
             self.say(_told(offer))
         self.changed.emit()
 
@@ -289,7 +304,7 @@ def pictures(offer: Offer, prepared: PreparedImage, size: int) -> list[Pixels]:
         Red, green and blue, uint8, shape (h, w, 3); dim outside the mask, with its
         border in yellow.
     """
-    parts = [one.trimmed for one in offer.found]
+    parts = offer.parts
     low, high = _crop([box for box, mask in parts if mask.any()], prepared.shape)
     steps = max(1.0, float((high - low).max()) / size)
     rows, cols = (
@@ -337,6 +352,11 @@ def _picture(image: NDArray[np.float32], mask: Mask) -> Pixels:
     return picture
 
 
+def _measure(current: PlaneAnnotation, offer: Offer) -> None:
+    """Take note of what the object would have of each mask."""
+    offer.parts = tuple(current.written([one.trimmed for one in offer.found]))
+
+
 def _next(offer: Offer) -> int:
     return (offer.place + 1) % len(offer.found)
 
@@ -347,15 +367,15 @@ def _previous(offer: Offer) -> int:
 
 def _smaller(offer: Offer) -> int | None:
     """Return the place of the largest of the smaller masks."""
-    now = offer.found[offer.place].area
-    areas = {one.area: k for k, one in enumerate(offer.found) if one.area < now}
+    now = offer.areas[offer.place]
+    areas = {area: k for k, area in enumerate(offer.areas) if area < now}
     return areas[max(areas)] if areas else None
 
 
 def _larger(offer: Offer) -> int | None:
     """Return the place of the smallest of the larger masks."""
-    now = offer.found[offer.place].area
-    areas = {one.area: k for k, one in enumerate(offer.found) if one.area > now}
+    now = offer.areas[offer.place]
+    areas = {area: k for k, area in enumerate(offer.areas) if area > now}
     return areas[min(areas)] if areas else None
 
 
@@ -369,7 +389,7 @@ _PLACES: dict[str, Place] = {
 
 def _told(offer: Offer) -> str:
     """Return what the user is told of the alternative that is drawn."""
-    area, count = offer.found[offer.place].area, len(offer.found)
+    area, count = offer.areas[offer.place], len(offer.found)
     return (
         f"Mask {offer.place + 1} of {count} for these clicks: {area:,} pixels. "
         f"{key_of('alternative_next')} goes to the next one."

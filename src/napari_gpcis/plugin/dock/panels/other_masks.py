@@ -92,6 +92,7 @@ class OtherMasksPanel(Panel):
         """Show the pictures of the alternatives that are known."""
         offer, session = self.alternatives.offer, self.controller.session
         found = () if offer is None or session is None else offer.found
+        areas = () if offer is None else offer.areas
         if offer is None or session is None:
             self.message.setText(IDLE)
         else:
@@ -106,7 +107,7 @@ class OtherMasksPanel(Panel):
             button.setVisible(1 < len(found) > place)
             button.setChecked(offer is not None and offer.place == place)
             if place < len(found):
-                text = PICTURE_HELP.format(found[place].area)
+                text = PICTURE_HELP.format(areas[place])
                 button.setToolTip(text)
                 button.setAccessibleName(text)
 
