@@ -13,7 +13,11 @@ from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.clicking import THRESHOLD, ClickingPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
+from napari_gpcis.plugin.viewer.layers import (
+    CLICK_SIZE,
+    NEGATIVE_COLOUR,
+    POSITIVE_COLOUR,
+)
 from napari_gpcis.plugin.viewer.planes import camera_of
 
 RIGHT = Qt.MouseButton.RightButton
@@ -395,3 +399,17 @@ def test_a_selected_click_still_shows_the_colour_of_its_sign(open_desk, zoom) ->
         wanted = 255 * transform_color(colours[layer])[0, :3]
         assert np.all(np.abs(middle - wanted) <= 1, axis=-1).sum() >= 9
         camera_of(desk.viewer).zoom /= zoom
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0, 4.0])
+def test_five_clicks_leave_most_of_a_nucleus_to_be_seen(open_desk, zoom) -> None:
+    desk = open_desk(np.zeros((400, 400), np.uint8))
+    camera_of(desk.viewer).zoom = zoom
+    low, high = desk.positive.canvas_size_limits
+    size = float(np.clip(CLICK_SIZE * zoom, low, high))
+    desk.positive.add(np.array([(200, 200)]))
+    assert desk.positive.size[0] == CLICK_SIZE
+    assert size <= high == 16
+    nucleus = np.pi / 4 * (24 * zoom) ** 2
+    covered = 5 * np.pi / 4 * size**2
+    assert covered < (0.9 if zoom < 1 else 0.4) * nucleus

@@ -173,6 +173,31 @@ def test_a_stroke_over_what_a_click_holds_and_background_names_the_click(work) -
     work.is_mask(1, work.crossed([(40, 40)]))
 
 
+def test_accept_waits_for_strokes_that_wait_for_superpixels(work) -> None:
+    work.bench.controller.command("accept")
+    assert work.status.startswith("Nothing to accept yet")
+    work.draw(LINE)
+    work.bench.controller.command("accept")
+    assert work.status == painting.ACCEPT_COMING
+    work.draw(FAR)  # of the next object
+    assert not work.bench.labels.data.any()
+    work.drawing.shape = SUPERPIXELS
+    work.bench.until(lambda: work.bench.labels.data.max() == 2)
+    work.is_mask(1, work.crossed(LINE))
+    work.is_mask(2, work.crossed(FAR))
+    assert work.bench.controller.session.objects[0].id == 1
+    assert len(work.bench.controller.session.objects) == 1
+    assert not work.painting._waiting
+
+
+def test_what_waits_to_be_accepted_is_given_up_with_its_stroke(work) -> None:
+    work.draw(LINE)
+    work.bench.controller.command("accept")
+    work.bench.controller.command("undo")
+    assert work.status == painting.GIVEN_UP
+    assert not work.painting._waiting
+
+
 def test_other_shapes_begin_nothing_on_finished_objects(work) -> None:
     work.bench.positive.add((0, 40, 40))
     work.finish()

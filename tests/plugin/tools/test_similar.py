@@ -25,6 +25,7 @@ from napari_gpcis.plugin.tools.similar import (
     COUNT,
     CURVE,
     ENDED,
+    LOOKED_AT,
     NO_EXAMPLE,
     SimilarObjects,
 )
@@ -135,6 +136,28 @@ def test_candidates_are_outlines_until_they_are_accepted(desk, searching) -> Non
     session = desk.widget.session
     np.testing.assert_array_equal(session.labels, desk.labels.data)
     assert outlined(desk) == 0
+
+
+def test_the_candidate_that_is_looked_at_is_told_with_its_confidence(
+    desk, searching
+) -> None:
+    find(desk)
+    panel(desk).least.setValue(0)
+    tool = panel(desk).similar
+    for place, share in ((1, 90), (2, 60), (3, 10), (1, 90)):
+        desk.controller.command("similar_next")
+        words = LOOKED_AT.format(place, 3, share)
+        assert words == f"Candidate {place} of 3, confidence {share} %."
+        assert desk.widget.status.text() == words
+        assert panel(desk).message.text() == f"{COUNT.format(3, 3)} {words}"
+    desk.controller.command("similar_reject")
+    words = LOOKED_AT.format(1, 2, 60)
+    assert desk.widget.status.text() == f"1 candidate rejected. {words}"
+    panel(desk).least.setValue(70)  # it is not shown any more
+    assert tool.looked_at == ""
+    panel(desk).least.setValue(0)
+    desk.controller.annotation.clear_message()
+    assert panel(desk).message.text() == f"{COUNT.format(2, 2)} {words}"
 
 
 def test_all_of_it_is_in_sight_beside_the_list_of_objects(desk) -> None:

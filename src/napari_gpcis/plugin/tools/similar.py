@@ -47,6 +47,7 @@ TRIES = 3
 MOST_KEPT = 8
 """So many sets of examples are kept, the latest."""
 COUNT = "{} of {} candidates shown."
+LOOKED_AT = "Candidate {} of {}, confidence {:.0f} %."
 NOTHING_FOUND = "No candidate was found."
 ENDED = "The search was ended."
 NO_CANDIDATE = "No candidate is shown: {} looks for objects like the finished ones."
@@ -174,10 +175,23 @@ class SimilarObjects(Tool):
 
     @property
     def summary(self) -> str:
-        """How many candidates are shown, in words; empty if there are none."""
+        """How many candidates are shown, in words, and which is looked at.
+
+        Empty if there are none.
+        """
         if not self.candidates:
             return ""
-        return COUNT.format(len(self.shown), len(self.candidates))
+        count = COUNT.format(len(self.shown), len(self.candidates))
+        return " ".join(filter(None, (count, self.looked_at)))
+
+    @property
+    def looked_at(self) -> str:
+        """The candidate that is looked at, in words; empty if there is none."""
+        shown, chosen = self.shown, self.chosen
+        if chosen is None or chosen not in shown:
+            return ""
+        place = shown.index(chosen) + 1
+        return LOOKED_AT.format(place, len(shown), 100 * chosen.confidence)
 
     @property
     def plane_name(self) -> str:
@@ -363,6 +377,7 @@ class SimilarObjects(Tool):
             return
         place = shown.index(self.chosen) + 1 if self.chosen in shown else 0
         self._look_at(shown[place % len(shown)])
+        self.say(self.looked_at)
         self._show()
 
     def _look_at(self, candidate: Candidate | None) -> None:
@@ -419,16 +434,16 @@ class SimilarObjects(Tool):
             if rejected
             else stack.add_similar(current, candidates)
         )
-        if edit is None:
-            self.say("Nothing is left of it: its pixels belong to other objects.")
-        else:
+        words = "Nothing is left of it: its pixels belong to other objects."
+        if edit is not None:
             self._decided[edit] = decided
             if annotation.classes.used:
                 made = {part.label: self._class for part in edit.parts}
                 annotation.classify(made)
             done = "rejected" if rejected else "accepted"
-            self.say(f"{_count(candidates)} {done}.")
+            words = f"{_count(candidates)} {done}."
         self._look_at(following if following in self.shown else None)
+        self.say(" ".join(filter(None, (words, self.looked_at))))
         self._show()
 
     def _after(self, candidate: Candidate) -> Candidate | None:

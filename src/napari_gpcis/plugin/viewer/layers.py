@@ -37,9 +37,11 @@ NEGATIVE_COLOUR = "#e69f00"
 
 OBJECT_OPACITY = 0.5
 """Opacity of masks: the image below is visible, to judge the boundary."""
+CLICK_SIZE = 6.0
+"""Diameter of a click in pixels of the image: small objects are still seen."""
 EDGE_COLOUR, EDGE_WIDTH = "#202020", 0.1
 """Dark line around positive clicks: visible on masks of any colour."""
-ON_SCREEN = (4, 20)
+ON_SCREEN = (4, 16)
 """Least and largest size of a click, in pixels of the canvas.
 
 The outline of a selected point is at least half the least size thick: with a larger
@@ -442,7 +444,7 @@ def _new_points(viewer: ViewerModel, image: Layer, positive: bool) -> Points:
         face_color=colour,
         border_color=EDGE_COLOUR if positive else colour,
         border_width=EDGE_WIDTH if positive else EDGE_WIDTH / 2,
-        size=max(layer_shape(image)) / 25 + 1,
+        size=CLICK_SIZE,
         canvas_size_limits=ON_SCREEN,
         **geometry(image),
     )

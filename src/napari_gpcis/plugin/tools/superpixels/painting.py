@@ -47,6 +47,9 @@ GIVEN_UP = "What waited for superpixels is given up."
 SNAP_COMING = (
     "The superpixels are being computed: the border is moved once they are there."
 )
+ACCEPT_COMING = (
+    "A stroke waits to be painted: the object is accepted right after it is."
+)
 SNAP_LEFT = "Snap was given up: its object is no longer the one you work on."
 BESIDE = "There are no superpixels: press Compute again with this part in view."
 NO_OBJECT = "Nothing to take away from: choose an object, or paint one first."
@@ -99,13 +102,25 @@ class SnapRequest(NamedTuple):
     target: object
 
 
+class AcceptRequest(NamedTuple):
+    """Wish to accept the object that strokes before it are painted on.
+
+    Attributes
+    ----------
+    plane
+        The plane.
+    """
+
+    plane: Plane
+
+
 class SuperpixelPainting(Tool):
     """Adds the superpixels that strokes cross to an object, or takes them from it.
 
     The object is the current one, or else the chosen finished one. Without either, a
     stroke that begins on a finished object chooses it, where a click would; any other
     begins an object. Strokes, and wishes to snap, that come before the superpixels wait
-    for them, in order.
+    for them, in order; so does the wish to accept what they are painted on.
 
     Parameters
     ----------
@@ -134,13 +149,14 @@ class SuperpixelPainting(Tool):
         self._crossed: set[int] = set()
         self._path = 0  # points of the stroke that were looked at
         self._hovered: tuple[int, bool] | None = None
-        self._waiting: list[Stroke | SnapRequest] = []
+        self._waiting: list[Stroke | SnapRequest | AcceptRequest] = []
         self._mouse, self._news = Connections(), Connections()
         self._soon = Debouncer(self._do_waiting, parent=self)
         self._shows = False
         superpixels.ready.connect(self._on_ready)
         superpixels.changed.connect(self._on_changed)
         controller.register("snap", self.snap)
+        controller.register("accept", self.accept)
 
     @property
     def on(self) -> bool:
@@ -191,7 +207,9 @@ class SuperpixelPainting(Tool):
     def _needs(self) -> bool:
         """True if superpixels are to be there."""
         return self.on or any(
-            isinstance(one, SnapRequest) or one.pixels is None for one in self._waiting
+            isinstance(one, SnapRequest)
+            or (isinstance(one, Stroke) and one.pixels is None)
+            for one in self._waiting
         )
 
     def _ignore_mouse(self, annotation: Annotation) -> None:
@@ -433,8 +451,19 @@ class SuperpixelPainting(Tool):
 
     # What waits -------------------------------------------------------------------
 
-    def _wait(self, wish: Stroke | SnapRequest) -> None:
-        """Paint or snap once superpixels, and the mask before, are there."""
+    def accept(self) -> None:
+        """Accept the current object, as soon as the strokes before are painted."""
+        current = self.current
+        if current is None:
+            return
+        if any(isinstance(one, Stroke) for one in self._waiting):
+            self._wait(AcceptRequest(current.plane))
+            self.say(ACCEPT_COMING)
+        else:
+            current.accept()
+
+    def _wait(self, wish: Stroke | SnapRequest | AcceptRequest) -> None:
+        """Do what is wished once superpixels, and the mask before, are there."""
         annotation = self.annotation
         if annotation is None:
             return
@@ -474,6 +503,11 @@ class SuperpixelPainting(Tool):
                 self._waiting.pop(0)
                 self._snap_now(current)
                 continue
+            if isinstance(wish, AcceptRequest):
+                self._waiting.pop(0)
+                if current.clicks:  # else it was told why nothing was painted
+                    current.accept()
+                continue
             pixels = wish.pixels or self._crossed_by(wish)
             if pixels is None:
                 return
@@ -489,7 +523,7 @@ class SuperpixelPainting(Tool):
         kept = [
             one
             for one in self._waiting
-            if isinstance(one, Stroke)
+            if not isinstance(one, SnapRequest)
             or one.plane != current.plane
             or one.target == target
         ]
