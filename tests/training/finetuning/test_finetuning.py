@@ -267,7 +267,7 @@ def test_the_clock_is_asked_after_each_object(tmp_path, monkeypatch):
     monkeypatch.setattr(
         validation,
         "evaluate",
-        lambda _segmenter, _root, objects, **_: Result("", objects.items, ("run",)),
+        lambda _segmenter, _root, objects, **_: Result("", objects.objects, ("run",)),
     )
     items = tuple(SimpleNamespace(image="a.png", ids=(n,)) for n in (1, 2, 3))
     one = validation.Validation(tmp_path, None, items)
