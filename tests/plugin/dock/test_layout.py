@@ -59,7 +59,7 @@ def test_the_combo_boxes_follow_what_is_annotated(open_desk: Any) -> None:
     widget, note = desk.widget, desk.widget.recovery.banner
     note.say("Open its image first: 'other'.")
     other = desk.viewer.add_image(np.zeros((60, 70), np.uint8), name="other")
-    assert note.hint.text() == ""
+    assert note.hint == ""
     assert desk.controller.start(other)
     assert widget.image_combo.layer == other
     assert widget.labels_combo.layer == desk.labels

@@ -28,7 +28,10 @@ from napari_gpcis.plugin.finetune.process import (
     missing_packages,
 )
 from napari_gpcis.plugin.finetune.progress import (
+    BEGUN,
     CLICKS_TITLE,
+    GOES_ON,
+    WRITING,
     Curves,
     Point,
     Progress,
@@ -315,7 +318,8 @@ def test_the_names_of_lines_are_written_apart_and_in_the_frame(
 
 def test_a_title_ends_before_the_value_at_the_right(qtbot: Any) -> None:
     metrics, title = Curves().fontMetrics(), f"{CLICKS_TITLE} (16 of 28 objects)"
-    for width in (160, 280):
+    assert shortened(title, "1.04", 310, metrics) == title  # as in the dock
+    for width in (100, 160):
         cut = shortened(title, "1.04", width, metrics)
         assert metrics.horizontalAdvance(cut + "1.04") < width
     wide = metrics.horizontalAdvance(f"{title}   1.04")
@@ -366,6 +370,36 @@ def test_the_chart_and_the_text_have_the_same_figures(qtbot: Any) -> None:
     assert not progress.grab().isNull()  # it is drawn
     progress.reset("")
     assert progress.curves.marks == {}
+
+
+def test_the_message_is_of_what_goes_on(qtbot: Any) -> None:
+    progress = Progress()
+    qtbot.addWidget(progress)
+    progress.reset("Starting ...")
+    done: dict[str, Any] = {"event": "stage", "done": 28, "total": 28}
+    figures = {"clicks85": 9.5}
+    step = {"step": 10, "steps": 40, "progress": 0.25, "minutes": 1.0, "loss": 0.5}
+    texts = []
+    for event in (
+        {**done, "stage": "before"},
+        {"event": "before", "figures": figures, "few": figures},
+        {"event": "step", **step},
+        {**done, "stage": "during"},
+        {"event": "validation", "minutes": 1.5, "figures": figures},
+        {**done, "stage": "after"},
+        {"event": "after", "figures": figures},
+    ):
+        progress.take(event)
+        texts.append((progress.message.text(), progress.bar.value()))
+    assert texts == [
+        ("Counting the clicks that the start model needs: 28 of 28", 1000),
+        (BEGUN, 0),
+        ("Training: step 10 of at most 40, 1.0 minutes", 250),
+        ("Counting the clicks that the model needs so far: 28 of 28", 250),
+        (GOES_ON, 250),
+        ("Counting the clicks that the new model needs: 28 of 28", 1000),
+        (WRITING, 1000),
+    ]
 
 
 def test_progress_shows_before_and_after(qtbot: Any) -> None:

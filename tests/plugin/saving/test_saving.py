@@ -31,6 +31,7 @@ from napari_gpcis import Segmenter
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.annotation import ALL_ACCEPTED, NOT_ACCEPTED
+from napari_gpcis.plugin.dock.notices import BLUE
 from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
 from napari_gpcis.plugin.dock.recovery import GONE, OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
@@ -776,6 +777,10 @@ def test_a_killed_process_loses_nothing(
     note = desk.widget.recovery.banner
     assert note.isVisible()
     assert note.text.text().startswith("Unsaved work on 'cells' (2 objects, ")
+    middle = note.grab().toImage().pixelColor(note.width() // 2, 2)
+    assert middle.name() == BLUE[0]  # a box, as other notices
+    assert note.height() >= note.text.height() + note.restore.height()
+    assert note.text.height() >= note.text.heightForWidth(note.text.width())
     QTest.mouseClick(note.restore, Qt.MouseButton.LeftButton)
     desk.until(note.isHidden)
     desk.settled(1)  # the running object goes on
@@ -826,7 +831,7 @@ def test_work_restored_in_one_napari_is_not_deleted_in_another(
     one.banner.restore.click()
     bench.until(one.banner.isHidden)
     other.banner.restore.click()
-    assert other.banner.hint.text() == GONE
+    assert other.banner.text.text().endswith(f" {GONE}")
     other.banner.discard.click()
     assert other.banner.isHidden()
     np.testing.assert_array_equal(left.labels(), killed)
@@ -841,7 +846,7 @@ def test_work_left_behind_waits_for_its_image_or_is_discarded(
     qtbot.addWidget(keeping.banner)
     bench.viewer.add_image(np.zeros((9, 9)))
     keeping.banner.restore.click()
-    assert keeping.banner.hint.text() == OPEN_IMAGE.format("'cells'")
+    assert keeping.banner.text.text().endswith(OPEN_IMAGE.format("'cells'"))
     assert len(unsaved_work()) == 1
     keeping.banner.discard.click()
     assert unsaved_work() == []

@@ -485,11 +485,17 @@ def test_the_list_fills_the_page_and_its_columns_fit(open_desk, classes) -> None
         desk.qtbot.wait(50)
         desk.until(lambda: header.length() == view.viewport().width())
         assert not view.horizontalScrollBar().isVisible()
+        there = [c for c in range(9) if not view.isColumnHidden(c)]
+        for column in [] if classes else there:
+            assert view.columnWidth(column) >= view._heading_width(column)
         for column in (0, 1, 5, 6, 8):  # numbers are seen whole
             assert view.columnWidth(column) >= view.sizeHintForColumn(column)
         area = desk.widget.pages.currentWidget()
         beside = area.viewport().height() - view.height()
         assert beside < 200, "height is free though not all rows are seen"
+    view.sortByColumn(CLICKS, Qt.SortOrder.AscendingOrder)
+    assert view.columnWidth(CLICKS) >= view._heading_width(CLICKS)  # with its arrow
+    view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
     tall = view.height()
     assert tall > 20 * view.verticalHeader().defaultSectionSize()
     section.unfolded = False

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,8 @@ from PIL import Image
 
 import gpcis_training
 from gpcis_training.cli import main
-from gpcis_training.finetuning import training
+from gpcis_training.finetuning import plan as planning
+from gpcis_training.finetuning import training, validation
 from gpcis_training.finetuning.output import output_files
 from gpcis_training.finetuning.plan import choose_precision, read_plan
 from gpcis_training.finetuning.report import EventLog, card_text, draw_curves
@@ -199,9 +201,11 @@ def test_stopping_keeps_the_best_so_far(root, start, tmp_path, monkeypatch):
     asked = []
 
     def listener(event):
+        told.append(event)
         if event["event"] == "validation" and event["best"]:
             asked.append(event["step"])
 
+    told = []
     result = run(
         root,
         start,
@@ -214,7 +218,66 @@ def test_stopping_keeps_the_best_so_far(root, start, tmp_path, monkeypatch):
     )
     assert result.record["training"]["ended_by"] == "a request to stop"
     assert 0 < result.record["training"]["steps"] < 10_000
+    assert "after" not in [event.get("stage") for event in told]  # at once
+    kept = [event for event in told if event["event"] == "validation"][-1]
+    assert result.after.to_dict() == kept["figures"]
     assert Segmenter.from_pretrained(result.path).info.name == "out"
+
+
+def test_a_measure_that_takes_too_long_is_of_some_objects(
+    root, start, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(planning, "AFTER_FACTOR", 0.0)
+    for module in (planning, training):
+        monkeypatch.setattr(module, "SUBSET_SIZE", 1)
+    told = []
+    result = run(root, start, tmp_path / "out.safetensors", listener=told.append)
+    assert result.before.objects == result.after.objects == 1
+    assert result.record["evaluation"]["objects"] == 1
+    notes = [event["message"] for event in told if event["event"] == "note"]
+    assert training.FEW.format(1) in notes
+    measured = [event for event in told if event["event"] == "before"]
+    assert measured[0]["figures"]["objects"] == 2
+
+
+def test_no_validation_begins_that_the_clock_would_cut(root, tmp_path):
+    info = ModelInfo("start", "mobilenet_v2")
+    log = EventLog(tmp_path / "events.jsonl")
+    callback = EarlyStopping(
+        info, FakeValidation(), tmp_path / "b", log, figures(6.0), 2, lambda: False
+    )
+    trainer = FakeTrainer()
+    trainer.config.max_minutes = 60.0
+    callback._seconds, callback._last_minutes = 120.0, 0.0
+    trainer.minutes = 57.9
+    assert callback._due(trainer)
+    trainer.minutes = 58.1
+    assert not callback._due(trainer)
+
+
+def test_the_clock_is_asked_after_each_object(tmp_path, monkeypatch):
+    """Also where all objects are on one image."""
+
+    @dataclass(frozen=True)
+    class Result:
+        objects: object
+        items: tuple
+        runs: tuple
+
+    monkeypatch.setattr(
+        validation,
+        "evaluate",
+        lambda _segmenter, _root, objects, **_: Result("", objects.objects, ("run",)),
+    )
+    items = tuple(SimpleNamespace(image="a.png", ids=(n,)) for n in (1, 2, 3))
+    one = validation.Validation(tmp_path, None, items)
+    told = []
+    result = one.run(
+        None, report=lambda *done: told.append(done), stop=lambda: len(told) == 2
+    )
+    assert told == [(1, 3), (2, 3)]
+    assert result.items == items[:2]
+    assert result.runs == ("run", "run")
 
 
 def test_the_best_state_is_kept_and_patience_ends_training(root, tmp_path, monkeypatch):
@@ -257,7 +320,7 @@ class FakeValidation:
     def subset(self, count):
         return ("object",)
 
-    def run(self, segmenter, objects, stop=None):
+    def run(self, segmenter, objects, report=None, stop=None):
         class Result:
             items = objects
 

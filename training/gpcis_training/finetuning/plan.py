@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 _BEFORE_SHARE = 0.2
 """The first evaluation takes at most this share of the time."""
+AFTER_FACTOR = 1.25
+"""The last evaluation takes at most so many times as long as the first one."""
 _MIN_TRAINING_SHARE = 0.25
 """Training gets at least this share, however long reading took."""
 _GAIN = 1.15
@@ -70,6 +73,8 @@ class Plan:
         Objects that are evaluated.
     before, before_few
         Figures of the start model on all of them, and on those of the training.
+    minutes_after
+        How long the new model may be measured on all objects.
     about
         Data, split and options, for record and card.
     """
@@ -81,6 +86,7 @@ class Plan:
     validation: Validation
     before: Figures
     before_few: Figures
+    minutes_after: float
     about: dict[str, Any]
 
 
@@ -121,7 +127,8 @@ def make_plan(
     before = figures_of(result)
     few = figures_of(result.only(validation.subset(SUBSET_SIZE)))
     log.emit("before", keep=True, figures=before.to_dict(), few=few.to_dict())
-    left = options.max_minutes - (time.monotonic() - began + 0.8 * measuring) / 60
+    after = AFTER_FACTOR * measuring / 60
+    left = options.max_minutes - (time.monotonic() - began) / 60 - after
     minutes = max(left, _MIN_TRAINING_SHARE * options.max_minutes)
     plan = Plan(
         start=start,
@@ -131,6 +138,7 @@ def make_plan(
         validation=validation,
         before=before,
         before_few=few,
+        minutes_after=after,
         about=_about(images, labels, options, prepared, split, segmenter),
     )
     write_plan(plan, files)
@@ -148,6 +156,7 @@ def write_plan(plan: Plan, files: OutputFiles) -> None:
         "objects": [item.to_list() for item in plan.validation.objects],
         "before": plan.before.to_dict(),
         "before_few": plan.before_few.to_dict(),
+        "minutes_after": plan.minutes_after,
         "about": plan.about,
     }
     with replacing(files.plan) as draft:
@@ -174,6 +183,7 @@ def read_plan(files: OutputFiles) -> Plan:
             validation=Validation(files.data, DrawingRule(**rule), objects),
             before=Figures(**content["before"]),
             before_few=Figures(**content["before_few"]),
+            minutes_after=float(content.get("minutes_after", math.inf)),
             about=content["about"],
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _LOSS_STEPS = 10
 _PAUSE_FACTOR = 6.0
 _MIN_PAUSE_MINUTES = 0.5
+FEW = "No time to measure all objects: before and after are compared on {} of them."
 _TIE = 1.02
 """A later state within this factor of the best is kept: its rate was lower."""
 
@@ -96,7 +98,11 @@ def train(
     trainer.fit()
     early_stopping.finish(trainer)
     state = files.best if files.best.is_file() else trainer.state_file
-    after = _measure(state, plan, info, files, log)
+    after = _measure(state, plan, info, files, log, stop)
+    if after is None:  # no time: those figures that are known, before and after
+        plan = replace(plan, before=plan.before_few)
+        after = _known(log, files)
+        log.emit("note", message=FEW.format(after.objects))
     ended = {
         "steps": trainer.step,
         "minutes": trainer.minutes,
@@ -111,7 +117,7 @@ class EarlyStopping:
     A callback of :class:`.Trainer`. The state with the fewest clicks is kept in a file
     of its own; of states that are within 2 % the later one, since few objects cannot
     tell them apart. Validation is due when training has gone on for six times as long
-    as the last validation took.
+    as the last validation took, and there is time for one.
 
     Parameters
     ----------
@@ -177,7 +183,7 @@ class EarlyStopping:
 
     def finish(self, trainer: Trainer) -> None:
         """Validate the last state too, unless stopped with a best state at hand."""
-        if not (self._stop() and self._best_file.is_file()):
+        if not (self._stop() and self.kept):
             self.validate(trainer, stoppable=False)
 
     def validate(self, trainer: Trainer, *, stoppable: bool = True) -> None:
@@ -187,7 +193,10 @@ class EarlyStopping:
         began = time.monotonic()
         segmenter = self._segmenter(trainer.network)
         stop = self._stop if stoppable else None
-        result = self._validation.run(segmenter, self._objects, stop=stop)
+        report = partial(self._log.progress, "during")
+        result = self._validation.run(
+            segmenter, self._objects, report=report, stop=stop
+        )
         if result is None or len(result.items) < len(self._objects):
             return  # stopped
         figures = figures_of(result)
@@ -219,6 +228,9 @@ class EarlyStopping:
     def _due(self, trainer: Trainer) -> bool:
         if self._last_minutes is None:
             self._last_minutes = trainer.minutes
+        left = (trainer.config.max_minutes or math.inf) - trainer.minutes
+        if left < self._seconds / 60:
+            return False  # the state at the end is validated anyway
         pause = max(_MIN_PAUSE_MINUTES, _PAUSE_FACTOR * self._seconds / 60)
         rest = self._seconds / 60  # minutes are taken before a validation
         return trainer.minutes - self._last_minutes - rest >= pause
@@ -265,18 +277,38 @@ class EarlyStopping:
 
 
 def _measure(
-    state: Path, plan: Plan, info: ModelInfo, files: OutputFiles, log: EventLog
-) -> Figures:
-    """Measure the state in the form of its future checkpoint."""
+    state: Path,
+    plan: Plan,
+    info: ModelInfo,
+    files: OutputFiles,
+    log: EventLog,
+    stop: Callable[[], bool],
+) -> Figures | None:
+    """Measure the state in the form of its future checkpoint.
+
+    ``None`` if that was stopped or takes too long.
+    """
     candidate = files.run / "candidate.safetensors"
     export_checkpoint(state, plan.config, candidate, settings=info.inference)
     segmenter = Segmenter.from_pretrained(candidate)
     report = partial(log.progress, "after")
-    result = plan.validation.run(segmenter, report=report)
-    assert result is not None  # not stopped, and there are objects
+    until = time.monotonic() + 60 * plan.minutes_after
+    result = plan.validation.run(
+        segmenter, report=report, stop=lambda: stop() or time.monotonic() > until
+    )
+    if result is None or len(result.items) < len(plan.validation.objects):
+        return None
     after = figures_of(result)
     log.emit("after", figures=after.to_dict())
     return after
+
+
+def _known(log: EventLog, files: OutputFiles) -> Figures:
+    """Return the figures of the state that is kept, on the objects of the training."""
+    validations = log.kept("validation")
+    best = [entry for entry in validations if entry["best"]]
+    entries = best if files.best.is_file() and best else validations
+    return Figures(**entries[-1]["figures"])
 
 
 def _write_outputs(
@@ -303,7 +335,7 @@ def _write_outputs(
         **plan.about,
         "evaluation": {
             "window": plan.validation.rule.window,
-            "objects": len(plan.validation.objects),
+            "objects": after.objects,
         },
         "training": {
             "steps": ended["steps"],

@@ -157,29 +157,28 @@ class Validation:
         report
             Called with the number of objects done and in total.
         stop
-            Asked before each image; the result is then that of the images so far.
+            Asked before each object; the result is then that of the objects so far.
         """
         chosen = self.objects if objects is None else objects
         parts: list[EvaluationResult] = []
-        done = 0
-        for image in dict.fromkeys(item.image for item in chosen):
+        images = dict.fromkeys(item.image for item in chosen)
+        items = [one for image in images for one in chosen if one.image == image]
+        for done, item in enumerate(items, start=1):
             if stop is not None and stop():
                 break
-            items = tuple(item for item in chosen if item.image == image)
-            parts.append(self._run_image(segmenter, items))
-            done += len(items)
+            parts.append(self._run_object(segmenter, item))
             if report is not None:
                 report(done, len(chosen))
         if not parts:
             return None
-        items = tuple(item for part in parts for item in part.items)
+        measured = tuple(item for part in parts for item in part.items)
         runs = tuple(run for part in parts for run in part.runs)
-        return replace(parts[0], objects="validation", items=items, runs=runs)
+        return replace(parts[0], objects="validation", items=measured, runs=runs)
 
-    def _run_image(
-        self, segmenter: Segmenter, items: tuple[EvaluationObject, ...]
+    def _run_object(
+        self, segmenter: Segmenter, item: EvaluationObject
     ) -> EvaluationResult:
-        chosen = ObjectSet("validation", "val", self.rule, items)
+        chosen = ObjectSet("validation", "val", self.rule, (item,))
         return evaluate(
             segmenter,
             self.root,

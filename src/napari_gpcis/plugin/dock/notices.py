@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+)
 
 from napari_gpcis.plugin.annotation.click_layers import (
     BOX,
@@ -82,10 +89,18 @@ class Action(NamedTuple):
 
 
 class Banner(QFrame):
-    """Coloured line of text with buttons, which keeps its room while it is hidden."""
+    """Coloured line of text with buttons.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    keeps_room
+        Whether it keeps its room, of two lines, while it is hidden. If not, it is as
+        high as its text, which stands above the buttons.
+    """
+
+    def __init__(self, *, keeps_room: bool = True) -> None:
         super().__init__()
+        self._keeps_room = keeps_room
         self.setObjectName("notice")
         self.text = QLabel()
         self.text.setWordWrap(True)
@@ -95,16 +110,22 @@ class Banner(QFrame):
         ):
             button.setToolTip(text)
         self._actions: tuple[Action, ...] = ()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(8, 4, 6, 4)
-        row.addWidget(self.text, stretch=1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 4, 6, 4)
+        row = QHBoxLayout()
+        if keeps_room:
+            row.addWidget(self.text, stretch=1)
+        else:
+            column.addWidget(self.text)
+            row.addStretch()
+        column.addLayout(row)
         for place, button in enumerate(self.buttons):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             button.clicked.connect(partial(self._on_clicked, place))
             row.addWidget(button)
         policy = self.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
+        policy.setRetainSizeWhenHidden(keeps_room)
         self.setSizePolicy(policy)
         self.hide()
 
@@ -127,7 +148,8 @@ class Banner(QFrame):
     def event(self, event: QEvent) -> bool:
         """Have room for two lines, in whatever font the theme has."""
         done = bool(super().event(event))
-        if event.type() in (event.Type.Polish, event.Type.FontChange):
+        styled = event.type() in (event.Type.Polish, event.Type.FontChange)
+        if styled and self._keeps_room:
             margins = self.contentsMargins()
             layout = self.layout()
             if layout is not None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_gpcis.plugin.dock.closing import Answer, ask
+from napari_gpcis.plugin.dock.notices import BLUE, Action, Banner
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.saving.autosave import Autosaver
@@ -35,7 +35,7 @@ OPEN_IMAGE = "Open its image first: {}."
 GONE = "It was restored or discarded in another window."
 
 
-class RecoveryBanner(QWidget):
+class RecoveryBanner(Banner):
     """Banner that offers to restore unsaved work, one recovery file after the other.
 
     It is hidden if there is none. Nothing is deleted before the user has chosen.
@@ -45,36 +45,26 @@ class RecoveryBanner(QWidget):
     """Emitted with a :class:`.Recovered` that is to be restored."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(keeps_room=False)
         self.found = unsaved_work()
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.hint = QLabel()
-        self.hint.setWordWrap(True)
-        self.restore = QPushButton(RESTORE)
-        self.restore.setToolTip(RESTORE_HELP)
-        self.discard = QPushButton(DISCARD)
-        self.discard.setToolTip(DISCARD_HELP)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.addWidget(self.text, 0, 0, 1, 3)
-        grid.addWidget(self.hint, 1, 0, 1, 3)
-        grid.addWidget(self.restore, 2, 1)
-        grid.addWidget(self.discard, 2, 2)
-        grid.setColumnStretch(0, 1)
-        self.restore.clicked.connect(self._on_restore)
-        self.discard.clicked.connect(self._on_discard)
+        self.hint = ""
+        self._actions_offered = (
+            Action(RESTORE, RESTORE_HELP, self._on_restore),
+            Action(DISCARD, DISCARD_HELP, self._on_discard),
+        )
+        self.restore, self.discard = self.buttons
         self._show()
 
     def done(self, recovered: Recovered) -> None:
         """Offer the next recovery file after one that was restored or discarded."""
         self.found = [one for one in self.found if one is not recovered]
+        self.hint = ""
         self._show()
 
     def say(self, hint: str) -> None:
         """Show a hint, such as why nothing was restored yet."""
-        self.hint.setText(hint)
-        self.hint.setVisible(bool(hint))
+        self.hint = hint
+        self._show()
 
     def _on_restore(self) -> None:
         self.wanted.emit(self.found[0])
@@ -85,13 +75,13 @@ class RecoveryBanner(QWidget):
         self.done(unwanted)
 
     def _show(self) -> None:
-        self.setVisible(bool(self.found))
-        self.say("")
         if not self.found:
+            self.hide()
             return
         found = self.found[0]
         day = time.strftime("%d %B, %H:%M", time.localtime(found.when))
-        self.text.setText(FOUND.format(found.saved.image, found.amount, day))
+        text = FOUND.format(found.saved.image, found.amount, day)
+        self.show_notice(f"{text} {self.hint}".rstrip(), self._actions_offered, BLUE)
 
 
 class RecoveryManager(QObject):

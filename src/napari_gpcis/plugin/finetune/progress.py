@@ -23,6 +23,7 @@ _STEPS = 1000
 STAGES = {
     "reading": "Reading the images",
     "before": "Counting the clicks that the start model needs",
+    "during": "Counting the clicks that the model needs so far",
     "after": "Counting the clicks that the new model needs",
 }
 
@@ -32,7 +33,10 @@ FIGURES_HELP = (
 )
 
 LOSS_COLOUR, CLICKS_COLOUR = "#56b4e9", "#e69f00"
-CLICKS_TITLE = "Clicks to 85 % overlap"
+BEGUN = "Training has begun ..."
+GOES_ON = "Training goes on ..."
+WRITING = "Writing the model ..."
+CLICKS_TITLE = "Clicks to 85 %"
 _MARGIN, _GAP, _ASIDE = 6, 14, 8
 
 
@@ -99,7 +103,8 @@ class Progress(QWidget):
 
     def _show_stage(self, event: dict[str, Any]) -> None:
         stage = STAGES.get(event["stage"], event["stage"])
-        self.bar.setValue(round(_STEPS * event["done"] / max(event["total"], 1)))
+        if event["stage"] != "during":  # the bar is that of the training then
+            self.bar.setValue(round(_STEPS * event["done"] / max(event["total"], 1)))
         self.message.setText(f"{stage}: {event['done']} of {event['total']}")
 
     def _show_prepared(self, event: dict[str, Any]) -> None:
@@ -112,6 +117,8 @@ class Progress(QWidget):
         self.curves.mark("before", self._before)
         self.curves.add_clicks(0.0, event["few"]["clicks85"])
         self._show_figures(None)
+        self.bar.setValue(0)
+        self.message.setText(BEGUN)
 
     def _show_step(self, event: dict[str, Any]) -> None:
         self.bar.setValue(round(_STEPS * event["progress"]))
@@ -123,9 +130,11 @@ class Progress(QWidget):
 
     def _show_validation(self, event: dict[str, Any]) -> None:
         self.curves.add_clicks(event["minutes"], event["figures"]["clicks85"])
+        self.message.setText(GOES_ON)
 
     def _show_after(self, event: dict[str, Any]) -> None:
         self._show_figures(event["figures"]["clicks85"])
+        self.message.setText(WRITING)
 
     def _show_note(self, event: dict[str, Any]) -> None:
         self.message.setText(event["message"])

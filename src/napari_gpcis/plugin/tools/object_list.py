@@ -324,13 +324,13 @@ class Flash(Tool):
 
 
 COLUMNS = (
-    "Object",
-    "Area (px)",
+    "Id",
+    "Area",
     "Plane",
     "Quality",
     "Class",
     "Mean",
-    "\u00d8 ({})",
+    "\u00d8 {}",
     "From",
     "Clicks",
 )
@@ -338,9 +338,11 @@ PLANE, QUALITY, CLASS, MEAN, DIAMETER, ORIGIN, CLICKS = range(2, 9)
 ORDER = (0, CLASS, 1, DIAMETER, MEAN, ORIGIN, CLICKS, QUALITY, PLANE)
 """Columns from left to right."""
 _ABOUT = {
+    0: "The number of the object in the labels layer, and its colour there.",
+    1: "In pixels.",
     QUALITY: "How well the model expects the mask to fit (IoU).",
     MEAN: "Mean of the image on the object, of all its channels.",
-    DIAMETER: "Diameter of a disk of the same area.",
+    DIAMETER: "Diameter of a disk of the same area, in {}.",
     ORIGIN: "By clicks, found by Find similar, or corrected.",
     CLICKS: "Number of clicks.",
 }
@@ -458,7 +460,7 @@ class ObjectTable(QAbstractTableModel):
             if role == Qt.ItemDataRole.DisplayRole:
                 return COLUMNS[section].format(self._unit)
             if role == Qt.ItemDataRole.ToolTipRole:
-                about = _ABOUT.get(section, "")
+                about = _ABOUT.get(section, "").format(self._unit)
                 return f"{COLUMNS[section].format(self._unit)}. {about} Click to sort."
         return None
 

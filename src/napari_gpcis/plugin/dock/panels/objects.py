@@ -109,7 +109,7 @@ _FITTED = (
     QEvent.Type.StyleChange,
 )
 """Events after which the columns may fit otherwise."""
-GAP, ARROW_WIDTH = 4, 16
+GAP, ARROW_WIDTH = 4, 12
 """Pixels beside a value, and of the arrow in the heading of the sorted column."""
 
 
@@ -576,6 +576,7 @@ class _ObjectView(QTableView):
     def fit_columns(self, *_: object) -> None:
         """Share the width: values are seen whole before headings, these before texts.
 
+        The heading that the list is sorted by comes first: an arrow stands beside it.
         What is left is for the last column.
         """
         if not self.isVisible():
@@ -587,6 +588,9 @@ class _ObjectView(QTableView):
             return
         whole = {column: self.sizeHintForColumn(column) + GAP for column in shown}
         least = {c: min(whole[c], TEXTS.get(c, whole[c])) for c in shown}
+        by = header.sortIndicatorSection()
+        if by in least:
+            least[by] = max(least[by], self._heading_width(by))
         headed = {c: max(least[c], self._heading_width(c)) for c in shown}
         wanted = {c: max(whole[c], headed[c]) for c in shown}
         widths = shared(self.viewport().width(), (least, headed, wanted))
