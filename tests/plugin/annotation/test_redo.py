@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from _interleaving import NUMBERS, Queue, User, make_small
+from _interleaving import NUMBERS, WAYS, Queue, User, make_small
 from napari_gpcis.plugin import background
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.base import Tool
@@ -285,6 +285,52 @@ def test_a_stroke_over_another_object_is_redone_with_its_object(quiet: Any) -> N
     assert user.labels.data[3, 11, 19] == 4
     assert user.travel("redo", 2) == 2
     np.testing.assert_array_equal(user.labels.data, drawn)
+
+
+@pytest.mark.parametrize("value", [11, 15, 6], ids=["current", "another", "erase"])
+@pytest.mark.parametrize("way", ["overwrite", "add", "cut", "replace"])
+def test_a_stroke_is_redone_when_the_mask_is_written_otherwise(
+    value: int, way: str, quiet: Any
+) -> None:
+    """Label and way of the mask are others than when the stroke was drawn.
+
+    Undo leaves what is there without the stroke, and redo what was there with it.
+    """
+    pictures = []
+    for draws in (False, True):
+        user = Historian(quiet, 0)
+        user.change_plane(3)
+        user.settle()
+        user.stroke(24, 24, 10)  # draws 4, as another object
+        user.click(16, 16)
+        user.settle()
+        assert user.annotation.current.live.label == 5
+        if draws:
+            user.stroke(19, 19, value)  # over the mask, the other object, and beside
+            user.settle()
+        user.labels.selected_label = 4
+        if way == "overwrite":
+            user.overwrite()
+        else:
+            user.way(WAYS.index(way))
+        user.settle()
+        pictures.append(_with_mask_as(99, user))
+        if draws:
+            assert (pictures[1] != pictures[0]).any()
+            for direction, expected in (("undo", 0), ("redo", 1)) * 2:
+                assert user.travel(direction, 1) == 1
+                user.settle()
+                found = _with_mask_as(99, user)
+                np.testing.assert_array_equal(found, pictures[expected])
+        user.end()
+
+
+def _with_mask_as(value: int, user: Historian) -> np.ndarray:
+    """Return the labels; a new label of the mask depends on those drawn before."""
+    live, labels = user.annotation.current.live, user.labels.data.copy()
+    if live.new:
+        labels[labels == live.label] = value
+    return labels
 
 
 def test_an_object_is_of_its_class_again_when_it_is_redone(quiet: Any) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.labels.strokes import Stroke
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import CurrentObject
-    from napari_gpcis.session.labels import FinishedObject, LabelChange
+    from napari_gpcis.session.labels import FinishedObject, LabelChange, WriteMode
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
 
@@ -74,6 +74,9 @@ class PlaneOfHistory(Protocol):
 
     def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
         """Return a mask as it is with what was drawn and erased by hand."""
+
+    def set_hand_edits(self, edits: HandEdits) -> None:
+        """Let the first object have other edits by hand; nothing is drawn."""
 
     def take_hand_edits(
         self, before: HandEdits, after: HandEdits, stroke: Stroke | None = None
@@ -199,6 +202,9 @@ class StrokeEdit:
         Edits by hand of the object before and after, if the stroke is part of them.
     redrawn
         Whether the mask is drawn anew with these: the stroke itself has no pixels.
+    written
+        Label and write mode of the live mask that the stroke has pixels of; ``None``
+        if it has pixels of none.
     """
 
     stroke: Stroke
@@ -209,6 +215,7 @@ class StrokeEdit:
     label: int = 0
     by_hand: tuple[HandEdits, HandEdits] | None = None
     redrawn: bool = False
+    written: tuple[int, WriteMode] | None = None
 
     @classmethod
     def of(cls, stroke: Stroke, current: PlaneOfHistory | None) -> StrokeEdit:
@@ -224,6 +231,7 @@ class StrokeEdit:
             clicks,
             live.label if live.alone else 0,
             current.note_stroke(stroke),
+            written=(live.label, live.how),
         )
 
     @classmethod
@@ -266,6 +274,25 @@ class StrokeEdit:
             return False
         before, after = self.by_hand
         return current.hand_edits is (before if undone else after)
+
+    def for_mask_of(self, current: PlaneOfHistory) -> StrokeEdit:
+        """Return the stroke without pixels of the mask, if that is written otherwise.
+
+        The live mask may have another label than when the stroke was drawn, or do
+        something else to it: then the pixels of the stroke say nothing of the mask,
+        which is drawn anew with the edits by hand.
+
+        Parameters
+        ----------
+        current
+            The plane, whose object the stroke belongs to.
+        """
+        live = current.live
+        if self.by_hand is None or self.written in (None, (live.label, live.how)):
+            return self
+        box, own = self.by_hand[1].differing(self.by_hand[0])
+        stroke = self.stroke.beneath(current.plane, box, own, self.written[0])
+        return replace(self, stroke=stroke, label=0, written=None)
 
     def is_older(self, current: PlaneOfHistory) -> bool:
         """Return whether something was clicked, or accepted, since it was drawn."""
@@ -337,7 +364,13 @@ def outlived(
         if isinstance(edit, StrokeEdit):
             if not edit.redrawn:
                 yield replace(
-                    edit, object=None, steps=0, clicks=0, label=0, by_hand=None
+                    edit,
+                    object=None,
+                    steps=0,
+                    clicks=0,
+                    label=0,
+                    by_hand=None,
+                    written=None,
                 )
         elif edit.left_out is None and edit.parts:
             parts = tuple(_as_saved(part, saved) for part in edit.parts)

@@ -377,7 +377,7 @@ class PlaneAnnotation:
                 )
         if edits is known:
             return None
-        self._set_hand_edits(edits)
+        self.set_hand_edits(edits)
         return known, edits
 
     def take_hand_edits(
@@ -392,7 +392,7 @@ class PlaneAnnotation:
         stroke
             The stroke that was repeated: what it has covered is to be given back.
         """
-        self._set_hand_edits(after)
+        self.set_hand_edits(after)
         box, where = after.differing(before)
         live = self.live
         if where.any() and live.label and live.how != "cut":
@@ -438,7 +438,7 @@ class PlaneAnnotation:
             )
         if after is before:
             return False
-        self._set_hand_edits(after)
+        self.set_hand_edits(after)
         self._context.undo_stack.add_hand_edits(self, before)
         self._draw_known()
         return True
@@ -461,7 +461,7 @@ class PlaneAnnotation:
 
     def draw_with_hand_edits(self, edits: HandEdits) -> None:
         """Draw the mask anew with other edits by hand."""
-        self._set_hand_edits(edits)
+        self.set_hand_edits(edits)
         self._draw_known()
 
     def _draw_known(self) -> None:
@@ -531,7 +531,8 @@ class PlaneAnnotation:
             return NONE
         return self._by_hand.get(self.first, {}).get(self.first.began, NONE)
 
-    def _set_hand_edits(self, edits: HandEdits) -> None:
+    def set_hand_edits(self, edits: HandEdits) -> None:
+        """Let the first object have other edits by hand; nothing is drawn."""
         self._by_hand.setdefault(self.first, {})[self.first.began] = edits
 
     def _forget_before(self, current: CurrentObject) -> None:
@@ -924,7 +925,7 @@ class PlaneAnnotation:
             session.withdraw()
             label = step.id
         if edits is not NONE:
-            self._set_hand_edits(edits)
+            self.set_hand_edits(edits)
         if change is not None and step.how != "delete":
             writer = self._context.writer
             self.live = writer.reopened(self.plane, label, step.how, change)

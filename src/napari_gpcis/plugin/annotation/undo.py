@@ -649,6 +649,13 @@ class UndoStack:
         if edit.redrawn:
             return self._draw_without(edit, current)
         self._done.remove(edit)
+        if current is not None and edit.by_hand and edit.belongs_to(current):
+            edit = edit.for_mask_of(current)
+            if edit.written is None:
+                again = self._change_beneath(edit, current, again=False)
+                self._undone.append(UndoneStep(edit.planes, again))
+                self._events.objects_changed.emit()
+                return True
         there = None
         if current is not None and edit.label:
             there = current.plane.take(self._labels.data) == edit.label
@@ -661,6 +668,32 @@ class UndoStack:
         self._undone.append(UndoneStep(edit.planes, again))
         self._events.objects_changed.emit()
         return True
+
+    def _change_beneath(
+        self, edit: StrokeEdit, current: PlaneOfHistory, *, again: bool
+    ) -> StrokeEdit:
+        """Take back or repeat a stroke beneath the live mask, which is drawn anew.
+
+        Parameters
+        ----------
+        edit
+            The stroke, without pixels of the mask, see `StrokeEdit.for_mask_of`.
+        current
+            The plane, whose object the stroke belongs to.
+        again
+            Whether the stroke is repeated.
+
+        Returns
+        -------
+        StrokeEdit
+            What takes it back, or repeats it.
+        """
+        assert edit.by_hand is not None
+        with self._written([current.plane]):
+            current.set_hand_edits(edit.by_hand[again])
+            stroke = edit.stroke
+            stroke = stroke.repeated() if again else stroke.taken_back()
+        return replace(edit, stroke=stroke)
 
     def _draw_without(self, edit: StrokeEdit, current: PlaneOfHistory | None) -> bool:
         """Take back edits by hand with which the current object is drawn."""
@@ -892,6 +925,12 @@ class UndoStack:
                 self._events.objects_changed.emit()
                 return _DRAWN_AGAIN
             self._writer.flush()
+            if edit.by_hand and edit.belongs_to(current, undone=True):
+                edit = edit.for_mask_of(current)
+                if edit.written is None:
+                    self._done.append(self._change_beneath(edit, current, again=True))
+                    self._events.objects_changed.emit()
+                    return _DRAWN_AGAIN
             stroke = edit.stroke.repeated()
             self._done.append(replace(edit, stroke=stroke))
             if edit.by_hand and edit.belongs_to(current, undone=True):

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_gpcis.geometry import slices
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from napari.layers import Labels
     from numpy.typing import NDArray
 
+    from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.viewer.planes import Plane
 
 
@@ -110,6 +113,39 @@ class Stroke:
                 for values in (part.before, part.after)
             )
             yield rows, cols, before, after
+
+    def beneath(self, plane: Plane, box: Box, own: Mask, label: int) -> Stroke:
+        """Return the stroke as it is beneath a mask that is drawn anew.
+
+        Where it has drawn the mask, nothing is left of it; where it has covered the
+        mask, background was there.
+
+        Parameters
+        ----------
+        plane, box, own
+            A box of a plane, and the pixels of it where the stroke has changed the
+            mask.
+        label
+            The value that the mask had.
+        """
+        changed = np.zeros(plane.shape(self._labels.data.shape), dtype=bool)
+        changed[slices(box)] = own
+        parts = []
+        for part in self._parts:
+            places = part.places(self._labels.data.shape)
+            mine = changed[places[plane.axes[0]], places[plane.axes[1]]]
+            for axis, step in enumerate(plane.steps):
+                if axis not in plane.axes:
+                    mine &= places[axis] == step
+            before, after = (
+                np.broadcast_to(part.flat(one), mine.shape)
+                for one in (part.before, part.after)
+            )
+            kept = ~mine | (after != label)
+            before = np.where(mine & (before == label), 0, before)
+            at = tuple(axis[kept] for axis in places)
+            parts.append(_Pixels(at, None, before[kept], after[kept]))
+        return Stroke(self._labels, parts)
 
     def taken_back(self) -> Stroke:
         """Give the pixels the values they had before, if nobody has changed them.
