@@ -161,8 +161,9 @@ class LayerCombo(QComboBox):
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             return self._take_key(event)
         done = bool(super().event(event))
-        lost = isinstance(event, QFocusEvent) and event.lostFocus()
-        if lost and event.reason() not in _STAYING:
+        if not isinstance(event, QFocusEvent) or not event.lostFocus():
+            return done
+        if event.reason() not in _STAYING:
             self._settle()
         return done
 
