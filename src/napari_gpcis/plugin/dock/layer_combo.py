@@ -161,11 +161,14 @@ class LayerCombo(QComboBox):
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             return self._take_key(event)
         done = bool(super().event(event))
-        if not isinstance(event, QFocusEvent) or not event.lostFocus():
-            return done
-        if event.reason() not in _STAYING:
-            self._settle()
+        if isinstance(event, QFocusEvent):
+            self._take_focus(event)
         return done
+
+    def _take_focus(self, event: QFocusEvent) -> None:
+        """Take the entry at which the keys have stopped when the focus goes."""
+        if event.lostFocus() and event.reason() not in _STAYING:
+            self._settle()
 
     def _take_key(self, event: QKeyEvent) -> bool:
         """Let a key choose."""
