@@ -355,6 +355,37 @@ def test_an_object_is_of_its_class_again_when_it_is_redone(quiet: Any) -> None:
     assert annotation.classes.numbers == {2: 1}
 
 
+def test_undo_takes_away_no_class_that_was_made_after_the_edit(quiet: Any) -> None:
+    """Nor one that was renamed since; only those that giving a class has made."""
+    user = Historian(quiet, 0)
+    command, annotation = user.bench.controller.command, user.annotation
+    user.click(8, 8)
+    user.settle()
+    command("accept")
+    user.settle()
+    for given, then in ((0, 1), (2, 3)):
+        user.classes.assign([1], given)
+        user.activate(then)
+        user.activate(0)
+    assert annotation.classes.numbers == {1: 2}
+    user.classes.assign([1], 4)
+    before = annotation.classes
+    command("undo")
+    assert annotation.classes.classes == before.classes[:4]
+    assert annotation.classes.numbers == {1: 2}
+    command("redo")
+    assert annotation.classes == before
+    user.classes.rename(4, "cell")
+    before = annotation.classes
+    for _ in range(3):
+        command("undo")
+    assert annotation.classes.numbers == {}
+    assert annotation.classes.classes == before.classes
+    for _ in range(3):
+        command("redo")
+    assert annotation.classes == before
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
     """Each answer has come before the next action, on one plane or two."""

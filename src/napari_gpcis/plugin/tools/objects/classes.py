@@ -26,11 +26,15 @@ FROM_NOW_ON = "Objects are of the class {!r} from now on."
 
 
 class _Given(NamedTuple):
-    """Classes of objects before and after an edit, and how many classes there were."""
+    """Classes of objects before and after an edit, and all classes with those it made.
+
+    Of these there were ``known`` before it.
+    """
 
     before: dict[int, int]
     after: dict[int, int]
-    classes: int
+    classes: tuple[ObjectClass, ...]
+    known: int
 
 
 class ObjectClasses(Tool):
@@ -128,8 +132,9 @@ class ObjectClasses(Tool):
         classes = annotation.classes
         before = {label: classes.numbers.get(label, 0) for label in chosen}
         after = dict.fromkeys(chosen, number)
-        given = _Given(before, after, len(classes.classes))
-        self._set(classes.assigned(after))
+        assigned = classes.assigned(after)
+        given = _Given(before, after, assigned.classes, len(classes.classes))
+        self._set(assigned)
         name, count = annotation.classes.classes[number].name, len(chosen)
         objects = "1 object is" if count == 1 else f"{count} objects are"
         edit = annotation.undo_stack.add_note(
@@ -174,7 +179,10 @@ class ObjectClasses(Tool):
         given = self._edits.get(edit)
         if given is not None:
             known = self.known.assigned(given.before)
-            self._set(known.without_unused(max(given.classes, self.active + 1)))
+            made = given.classes[given.known :]
+            if known.classes[given.known :] == made:  # none was made or renamed since
+                known = known.without_unused(max(given.known, self.active + 1))
+            self._set(known)
 
     def _on_redone(self, edit: ObjectEdit) -> None:
         """Give objects the classes again that they have had."""
