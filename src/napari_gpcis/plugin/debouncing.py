@@ -24,23 +24,14 @@ class Debouncer(QSignalDebouncer):
         The while in milliseconds; 0 is the next turn of the event loop.
     parent
         Qt parent.
-    before_painting
-        Whether the slot is called before anything that has changed meanwhile is
-        painted, which may take longer than all else; for a `wait` of 0.
     """
 
     _soon = Signal()
 
     def __init__(
-        self,
-        slot: Callable[[], object],
-        wait: int = 0,
-        parent: QObject | None = None,
-        *,
-        before_painting: bool = False,
+        self, slot: Callable[[], object], wait: int = 0, parent: QObject | None = None
     ) -> None:
         super().__init__(parent=parent)
-        self._before_painting = before_painting
         self._requests: list[bool] = []
         self.setTimeout(wait)
         self.triggered.connect(self._requests.clear)
@@ -53,11 +44,18 @@ class Debouncer(QSignalDebouncer):
         """True while the slot is still to be called."""
         return bool(self._requests)
 
-    def throttle(self) -> None:
-        """Have the slot called, later than was planned if it was to be called."""
+    def throttle(self, *, before_painting: bool = False) -> None:
+        """Have the slot called, later than was planned if it was to be called.
+
+        Parameters
+        ----------
+        before_painting
+            Whether it is called before anything that has changed meanwhile is painted,
+            which may take longer than all else; for a `wait` of 0.
+        """
         self._requests[:] = [True]
         super().throttle()
-        if self._before_painting:
+        if before_painting:
             self._soon.emit()
 
     def cancel(self) -> None:

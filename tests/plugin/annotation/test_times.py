@@ -169,14 +169,14 @@ def test_the_mask_is_asked_for_before_a_point_changes_its_layer(
 
 def test_a_debouncer_calls_once_before_painting(qtbot: Any) -> None:
     calls: list[int] = []
-    debouncer = Debouncer(lambda: calls.append(1), before_painting=True)
+    debouncer = Debouncer(lambda: calls.append(1))
     for _ in range(3):
-        debouncer.throttle()
+        debouncer.throttle(before_painting=True)
     assert debouncer.pending
     qtbot.waitUntil(lambda: bool(calls))
     assert not debouncer.pending
     qtbot.wait(20)
-    debouncer.throttle()
+    debouncer.throttle(before_painting=True)
     debouncer.cancel()
     qtbot.wait(20)
     assert calls == [1]

@@ -142,7 +142,7 @@ class ClickLayers(QObject):
         self._points: dict[bool, list[_Point]] = {True: [], False: []}
         self._fresh: list[tuple[bool, _Point]] = []
         self._quiet = False
-        self._debouncer = Debouncer(self._settle, parent=self, before_painting=True)
+        self._debouncer = Debouncer(self._settle, parent=self)
         self._connections = Connections()
         for layer in self.layers.values():
             self._connections.connect(layer.events.data, self._on_data)
@@ -424,7 +424,8 @@ class ClickLayers(QObject):
         positive = self.layers[True] == event.source
         if str(event.action) == "added":
             self._on_added(positive, event.source, len(event.data_indices))
-        self._debouncer.throttle()
+        # a point that napari still reads for the screen must not be taken away
+        self._debouncer.throttle(before_painting=event.source.loaded)
 
     def _on_added(self, positive: bool, layer: Points, count: int) -> None:
         """Give numbers to new points; note those that belong into the other layer."""

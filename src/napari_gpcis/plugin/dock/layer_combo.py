@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QFocusEvent, QHelpEvent, QKeyEvent, QStandardItemModel
@@ -16,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.viewer.layers import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +83,7 @@ class LayerCombo(QComboBox):
         self._obstacle = obstacle
         self._layers: list[Layer | None] = []
         self._chosen: Layer | None = None
+        self._gone: Callable[[], Layer | None] = _nothing_gone
         self._by_key = self._unsettled = False
         self._entries = QStandardItemModel(self)
         self.setModel(self._entries)
@@ -103,7 +106,7 @@ class LayerCombo(QComboBox):
 
     @layer.setter
     def layer(self, layer: Layer | None) -> None:
-        self._unsettled = False
+        self._unsettled, self._gone = False, _nothing_gone
         self.setCurrentIndex(self._find(layer))
         self._compare()
 
@@ -118,7 +121,10 @@ class LayerCombo(QComboBox):
         self._names.end()
 
     def refresh(self, _event: Any = None) -> None:
-        """Offer the present layers; the chosen one stays if it is still there."""
+        """Offer the present layers; the chosen one stays if it is still there.
+
+        If it was removed and comes back, it is chosen again, unless another one is.
+        """
         before = self.layer
         layers = [layer for layer in self._viewer.layers if self._wanted(layer)]
         self._follow_names(layers)
@@ -127,7 +133,12 @@ class LayerCombo(QComboBox):
         if self._nothing is not None:
             self.addItem(self._nothing)
         self.addItems([layer.name for layer in layers])
-        self.setCurrentIndex(max(self._find(before), 0 if self._layers else -1))
+        place = self._find(before)
+        if before is None and (gone := self._gone()) is not None:
+            place = max(place, self._find(gone))
+        elif before is not None and place < 0:
+            self._gone = ref(unwrapped(before))
+        self.setCurrentIndex(max(place, 0 if self._layers else -1))
         self.show_obstacles()
         self._compare()
         self.refreshed.emit()
@@ -209,6 +220,7 @@ class LayerCombo(QComboBox):
 
     def _on_activated(self, _index: int) -> None:
         self._unsettled = self._by_key and self.layer is None
+        self._gone = _nothing_gone
         self._compare()
         if self._unsettled:
             self.passing.emit()
@@ -225,3 +237,7 @@ class LayerCombo(QComboBox):
         before, self._chosen = self._chosen, self.layer
         if (before is None) != (self._chosen is None) or before != self._chosen:
             self.changed.emit()
+
+
+def _nothing_gone() -> None:
+    """Return nothing, as the reference to a layer that was deleted does."""
