@@ -42,7 +42,9 @@ def test_the_time_is_that_from_the_press_to_the_frame_with_the_mask(
     desk.segmenter.gate.clear()
     begin = perf_counter()
     _, where = press(desk, (30, 40))
+    pressed = perf_counter()
     desk.qtbot.wait(HELD)
+    held = perf_counter() - pressed
     QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=where)
     desk.until(lambda: desk.segmenter.runs)
     assert desk.widget.status.text() == "1 click \u00b7 computing ..."
@@ -54,7 +56,7 @@ def test_the_time_is_that_from_the_press_to_the_frame_with_the_mask(
     frames = [when for when, drawn in seen if drawn]
     assert len(frames) >= 1
     took = desk.current.seconds
-    assert HELD / 1000 < took < perf_counter() - begin
+    assert held < took < perf_counter() - begin
     assert took == pytest.approx(frames[0] - begin, abs=0.1)
     words = f" \u00b7 {took * 1000:.0f} ms" if took < 1 else f" \u00b7 {took:.1f} s"
     assert desk.widget.status.text().endswith(words)
@@ -116,10 +118,12 @@ def test_a_click_while_the_plane_is_opened_counts_from_its_press(bench: Any) -> 
     assert bench.controller.start(image)
     begin = perf_counter()
     bench.positive.add([30, 40])
+    added = perf_counter()
     bench.qtbot.wait(HELD)
+    held = perf_counter() - added
     opens.set()
     bench.settled(1)
-    assert HELD / 1000 < bench.current.seconds < perf_counter() - begin
+    assert held < bench.current.seconds < perf_counter() - begin
     bench.current.set_threshold(0.6)  # nothing is computed
     bench.until(lambda: not bench.current.busy)
     assert bench.current.seconds is None
