@@ -49,12 +49,8 @@ def several(
     InputError
         If it is neither, or holds something else.
     """
-    if isinstance(given, kind):
-        return (given,)
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        msg = f"{name} must be {expected}, got {type(given).__name__}: {given!r}"
-        raise InputError(msg)
-    found = tuple(given)
+    alone = isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
+    found = (given,) if alone or isinstance(given, kind) else tuple(given)
     for one in found:
         check_kind(one, kind, name, expected)
     return found

@@ -281,11 +281,11 @@ class ClickLayers(QObject):
     def _number(self) -> None:
         """Give numbers to points that are new, and to those that were moved again."""
         self._remove_invalid()
-        for positive, keys in self._keys().items():
+        for positive, keys in self._keys_by_sign().items():
             if keys != [point.key for point in self._points[positive]]:
                 self._points[positive] = self._renumbered(positive, keys)
 
-    def _keys(self) -> dict[bool, list[Key]]:
+    def _keys_by_sign(self) -> dict[bool, list[Key]]:
         """Return the coordinates of the points of each sign."""
         found = {positive: _keys(layer) for positive, layer in self.layers.items()}
         for positive, point in self._misplaced:

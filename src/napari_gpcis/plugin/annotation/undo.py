@@ -31,6 +31,7 @@ from napari_gpcis.plugin.annotation.edits import (
 )
 from napari_gpcis.plugin.labels.multi_plane import take_back, write, write_new
 from napari_gpcis.plugin.labels.strokes import Stroke
+from napari_gpcis.plugin.viewer.planes import plane_count
 from napari_gpcis.session.labels import FinishedObject, LabelChange
 from napari_gpcis.session.regrouping import merge_steps, split_steps
 from napari_gpcis.session.review import accepted_step
@@ -145,7 +146,7 @@ class UndoStack:
         with self._written(plane for plane, _ in found):
             parts = self._follow(label, found, overwrite=overwrite)
         words = INTERPOLATED if interpolated else PROPAGATED
-        undone, redone = (text.format(label, _planes(len(found))) for text in words)
+        undone, redone = (text.format(label, plane_count(len(found))) for text in words)
         return self._add(ObjectEdit(tuple(parts), undone, redone, alone=True))
 
     def add_similar(
@@ -915,28 +916,7 @@ class UndoStack:
                 return "" if current.redo_click() else None
             return "" if current.wait_again(following) else None
         if isinstance(edit, StrokeEdit):
-            if not edit.planes <= {current.plane}:
-                return None
-            if edit.redrawn and edit.by_hand is not None:
-                if not edit.belongs_to(current, undone=True):
-                    return None
-                self._done.append(edit)
-                current.draw_with_hand_edits(edit.by_hand[1])
-                self._events.objects_changed.emit()
-                return _DRAWN_AGAIN
-            self._writer.flush()
-            if edit.by_hand and edit.belongs_to(current, undone=True):
-                edit = edit.for_mask_of(current)
-                if edit.written is None:
-                    self._done.append(self._change_beneath(edit, current, again=True))
-                    self._events.objects_changed.emit()
-                    return _DRAWN_AGAIN
-            stroke = edit.stroke.repeated()
-            self._done.append(replace(edit, stroke=stroke))
-            if edit.by_hand and edit.belongs_to(current, undone=True):
-                current.take_hand_edits(*edit.by_hand, stroke)
-            self._events.objects_changed.emit()
-            return _DRAWN_AGAIN
+            return self._redo_stroke(edit, current)
         if edit.accepted:
             done = self._accept_again(edit, current, step)
         else:
@@ -949,6 +929,32 @@ class UndoStack:
         self._events.objects_changed.emit()
         self._events.edit_redone.emit(edit)
         return edit.redone
+
+    def _redo_stroke(self, edit: StrokeEdit, current: PlaneOfHistory) -> str | None:
+        """Repeat a stroke; ``None`` if that is not possible."""
+        if not edit.planes <= {current.plane}:
+            return None
+        edits = edit.by_hand  # of the current object, or none
+        if edits is not None and not edit.belongs_to(current, undone=True):
+            if edit.redrawn:
+                return None
+            edits = None
+        if edits is not None and edit.redrawn:
+            self._done.append(edit)
+            current.draw_with_hand_edits(edits[1])
+        else:
+            self._writer.flush()
+            if edits is not None:
+                edit = edit.for_mask_of(current)
+            if edits is not None and edit.written is None:
+                self._done.append(self._change_beneath(edit, current, again=True))
+            else:
+                stroke = edit.stroke.repeated()
+                self._done.append(replace(edit, stroke=stroke))
+                if edits is not None:
+                    current.take_hand_edits(*edits, stroke)
+        self._events.objects_changed.emit()
+        return _DRAWN_AGAIN
 
     def _accept_again(
         self, edit: ObjectEdit, current: PlaneOfHistory, undone: UndoneStep
@@ -1008,11 +1014,6 @@ def _place(plane: Plane, displayed: Plane) -> str | None:
         return None
     steps = [step for axis, step in enumerate(plane.steps) if axis not in plane.axes]
     return ", ".join(map(str, steps))
-
-
-def _planes(count: int) -> str:
-    """Return a number of planes as text."""
-    return f"{count} plane{'' if count == 1 else 's'}"
 
 
 PROPAGATED = (

@@ -23,7 +23,12 @@ from napari_gpcis.plugin.annotation.jobs import (
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.axes import axis_name, stack_axis
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
-from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
+from napari_gpcis.plugin.viewer.planes import (
+    Plane,
+    full_resolution,
+    layer_shape,
+    plane_count,
+)
 from napari_gpcis.propagation import (
     inner_clicks,
     interpolate,
@@ -357,7 +362,7 @@ class Propagation(Tool):
             overwrite=self.controller.writing.overwrite,
             interpolated=True,
         )
-        self.say(f"Interpolated on {_planes(len(found))}.")
+        self.say(f"Interpolated on {plane_count(len(found))}.")
 
     def _on_not_placed(self, error: Exception) -> None:
         if self.annotation is not None:
@@ -367,7 +372,9 @@ class Propagation(Tool):
     def cancel(self) -> None:
         """Stop propagating; what was found so far is kept."""
         if self.running:
-            self._finish(f"Stopped: {_planes(len(self.found))} found so far are kept.")
+            self._finish(
+                f"Stopped: {plane_count(len(self.found))} found so far are kept."
+            )
 
     def say(self, message: str) -> None:
         """Tell the user something, in the status line and in the section."""
@@ -380,7 +387,7 @@ class Propagation(Tool):
         if run is None or stack is None:
             return
         if not run.directions:
-            self._finish(f"Propagated through {_planes(len(self.found))}.")
+            self._finish(f"Propagated through {plane_count(len(self.found))}.")
             return
         plane = stack.beside(run.plane, run.directions[0])
         if plane is None:
@@ -418,7 +425,7 @@ class Propagation(Tool):
     def _on_failed(self, error: Exception) -> None:
         if self.annotation is not None:
             self.annotation.worker.report(error)
-        self._finish(f"Stopped by an error after {_planes(len(self.found))}.")
+        self._finish(f"Stopped by an error after {plane_count(len(self.found))}.")
 
     def _on_found(
         self, found: tuple[PlaneResult, PlaneResult] | None, _seconds: float
@@ -590,8 +597,3 @@ _NO_GAP = (
     "side, with planes between them."
 )
 _LOOK = "Correct it if it is wrong, and propagate again from there."
-
-
-def _planes(count: int) -> str:
-    """Return a number of planes as text."""
-    return f"{count} plane{'' if count == 1 else 's'}"

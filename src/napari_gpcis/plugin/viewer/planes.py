@@ -282,3 +282,8 @@ def center_on(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None
             dims.set_point(axis + missing, world[axis])
     shown = [world[axis - missing] for axis in dims.displayed if axis >= missing]
     camera.center = (*[0.0] * (3 - len(shown)), *shown)
+
+
+def plane_count(count: int) -> str:
+    """Return a number of planes as text."""
+    return f"{count} plane{'' if count == 1 else 's'}"
