@@ -341,8 +341,10 @@ class User:
     def _note_hand_edits(self) -> None:
         """What is kept by hand on clicked objects is not among the saved clicks."""
         for plane, known in self.annotation._planes.items():
-            kept = [one for each in known._by_hand.values() for one in each.values()]
-            kept += [edits for _, edits in known._by_hand_of_step.values()]
+            kept = [
+                one for each in known.drawn._by_hand.values() for one in each.values()
+            ]
+            kept += [edits for _, edits in known.drawn._by_hand_of_step.values()]
             for edits in kept:
                 part = plane.take(self.by_hand)[slices(edits.box)]
                 part |= edits.drawn | edits.erased

@@ -331,7 +331,7 @@ class Soak:
         """What is kept by hand on clicked objects is not among the saved clicks."""
         annotation = self.desk.controller.annotation
         for plane, known in annotation._planes.items():
-            edits = known.hand_edits
+            edits = known.drawn.hand_edits
             part = plane.take(self.by_hand)[slices(edits.box)]
             part |= edits.drawn | edits.erased
 

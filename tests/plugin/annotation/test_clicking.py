@@ -120,6 +120,28 @@ def test_the_contour_of_a_click_follows_the_mouse(open_desk) -> None:
     assert not hover.shown
 
 
+def test_the_contour_leaves_out_what_is_protected(open_desk) -> None:
+    desk = open_desk()
+    labels = desk.labels.data.copy()
+    labels[:, 44:] = 7  # a finished object beside the place
+    desk.labels.data = labels
+    PREFERENCES.hover_preview = True
+    hover_at(desk, 30, 40)
+    assert contour(desk)[:, 1].max() <= 43.5
+    PREFERENCES.protect = False
+    hover_at(desk, 31, 40)
+    assert contour(desk)[:, 1].max() > 48
+    PREFERENCES.protect = True
+    desk.robot.move(desk.image, (30, 40))
+    desk.until(lambda: contour(desk)[:, 1].max() <= 43.5)
+    protected = contour(desk)
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    rows, cols = np.nonzero(desk.labels.data == 8)
+    assert (rows.min() - 0.5, cols.min() - 0.5) == tuple(protected.min(axis=0))
+    assert (rows.max() + 0.5, cols.max() + 0.5) == tuple(protected.max(axis=0))
+
+
 @pytest.mark.parametrize("key", [Qt.Key.Key_U, Qt.Key.Key_K])
 def test_the_preview_goes_with_the_clicks_that_it_went_on_from(open_desk, key) -> None:
     desk = open_desk()

@@ -127,7 +127,7 @@ class Historian(User):
             {(plane.axes, plane.steps): plane.rejected for plane in saved.planes},
             saved.classes,
             {
-                plane: (known.clicks, known.current.prompts, known.hand_edits)
+                plane: (known.clicks, known.current.prompts, known.drawn.hand_edits)
                 for plane, known in planes
                 if known.clicks
             },

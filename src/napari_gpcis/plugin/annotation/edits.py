@@ -10,13 +10,12 @@ from napari_gpcis.session.saved import SavedObject, saved_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from contextlib import AbstractContextManager
     from weakref import ReferenceType
 
-    from napari_gpcis.geometry import Box, Mask
+    from napari_gpcis.geometry import Mask
+    from napari_gpcis.plugin.annotation.drawn_object import DrawnObject
     from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
     from napari_gpcis.plugin.labels.hand_edits import HandEdits
-    from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.labels.strokes import Stroke
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import CurrentObject
@@ -41,15 +40,12 @@ class PlaneOfHistory(Protocol):
         """True if an object is to be accepted as soon as its mask is there."""
 
     @property
-    def live(self) -> LiveMask:
-        """Live mask of the object whose mask is drawn."""
+    def drawn(self) -> DrawnObject:
+        """The object whose mask is drawn, as the labels layer shows it."""
 
     @property
     def objects(self) -> ObjectQueue:
         """The objects being clicked."""
-
-    def temporarily_removed(self) -> AbstractContextManager[None]:
-        """Take the live mask off the labels for a while."""
 
     def set_aside(self) -> None:
         """Close its session."""
@@ -64,24 +60,6 @@ class PlaneOfHistory(Protocol):
     @property
     def current(self) -> CurrentObject:
         """The object being clicked."""
-
-    def note_stroke(self, stroke: Stroke) -> tuple[HandEdits, HandEdits] | None:
-        """Make what was drawn by hand part of the current object."""
-
-    @property
-    def hand_edits(self) -> HandEdits:
-        """Pixels of the first object that were drawn and erased by hand."""
-
-    def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
-        """Return a mask as it is with what was drawn and erased by hand."""
-
-    def set_hand_edits(self, edits: HandEdits) -> None:
-        """Let the first object have other edits by hand; nothing is drawn."""
-
-    def take_hand_edits(
-        self, before: HandEdits, after: HandEdits, stroke: Stroke | None = None
-    ) -> None:
-        """Take over other edits by hand, whose pixels are there already."""
 
     def draw_with_hand_edits(self, edits: HandEdits) -> None:
         """Draw the mask anew with other edits by hand."""
@@ -222,7 +200,7 @@ class StrokeEdit:
         """Return a stroke that was just drawn."""
         if current is None:
             return cls(stroke)
-        live, clicks = current.live, len(current.objects.clicks)
+        live, clicks = current.drawn.live, len(current.objects.clicks)
         return cls(
             stroke,
             frozenset({current.plane}),
@@ -230,7 +208,7 @@ class StrokeEdit:
             current.current.steps,
             clicks,
             live.label if live.alone else 0,
-            current.note_stroke(stroke),
+            current.drawn.note_stroke(stroke),
             written=(live.label, live.how),
         )
 
@@ -253,7 +231,7 @@ class StrokeEdit:
             current.current,
             current.current.steps,
             len(current.objects.clicks),
-            by_hand=(before, current.hand_edits),
+            by_hand=(before, current.drawn.hand_edits),
             redrawn=True,
         )
 
@@ -273,7 +251,7 @@ class StrokeEdit:
         if self.by_hand is None:
             return False
         before, after = self.by_hand
-        return current.hand_edits is (before if undone else after)
+        return current.drawn.hand_edits is (before if undone else after)
 
     def for_mask_of(self, current: PlaneOfHistory) -> StrokeEdit:
         """Return the stroke without pixels of the mask, if that is written otherwise.
@@ -287,7 +265,7 @@ class StrokeEdit:
         current
             The plane, whose object the stroke belongs to.
         """
-        live = current.live
+        live = current.drawn.live
         if self.by_hand is None or self.written in (None, (live.label, live.how)):
             return self
         box, own = self.by_hand[1].differing(self.by_hand[0])

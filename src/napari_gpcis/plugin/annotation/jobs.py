@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.errors import GPCISError
+from napari_gpcis.geometry import EMPTY
 from napari_gpcis.inference.backends import reserve_gui_core
 from napari_gpcis.inference.tiled import TiledPlane
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.clicks import Click
+    from napari_gpcis.geometry import Mask
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.inference.segmenter import PreparedImage, Request, Segmenter
     from napari_gpcis.inference.start_mask import StartMask
@@ -313,6 +315,8 @@ def infer(
     return Found(request, predictions, *last.trimmed)
 
 
+LARGEST = 10**6
+"""Most pixels of a mask under the mouse that is compared with finished objects."""
 SMOOTH = 1.0
 """Tolerance of a drawn curve, in pixels of the network's grid."""
 
@@ -335,11 +339,20 @@ class Question:
 
 @dataclass(frozen=True)
 class Contour:
-    """An answer: closed curves on a plane, rows and columns."""
+    """An answer: closed curves on a plane, rows and columns.
+
+    Attributes
+    ----------
+    plane, click, curves
+        The plane, what was asked for, and the curves.
+    drawn
+        Box and mask that the click would give; ``None`` for a very large one.
+    """
 
     plane: Plane
     click: Click
     curves: list[NDArray[np.float64]]
+    drawn: tuple[Box, Mask] | None = None
 
 
 class Answers:
@@ -363,7 +376,10 @@ class Answers:
         except (GPCISError, RuntimeError):
             return None  # the click itself would tell
         shown = shown_as(found, question.threshold, question.tidy, question.start)
-        return Contour(question.plane, question.click, _smooth(shown))
+        top, left, bottom, right = shown.extent(question.threshold) or EMPTY
+        area = (bottom - top) * (right - left)
+        drawn = shown.trimmed if 0 < area <= LARGEST else None
+        return Contour(question.plane, question.click, _smooth(shown), drawn)
 
     def _previous(self, question: Question) -> Prediction | None:
         """Return the prediction before; of a starting mask, what the network sees.

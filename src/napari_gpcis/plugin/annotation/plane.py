@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
-from weakref import WeakKeyDictionary, ref
+from typing import TYPE_CHECKING
+from weakref import ref
 
 import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import EMPTY, moved, placed, slices, union
+from napari_gpcis.geometry import placed, slices, union
 from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
+from napari_gpcis.plugin.annotation.drawn_object import DrawnObject
 from napari_gpcis.plugin.annotation.edits import PlaneEdit
 from napari_gpcis.plugin.annotation.jobs import Found, infer
 from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
 from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
-from napari_gpcis.plugin.labels.live_mask import LiveMask
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.session.current import CurrentObject
 from napari_gpcis.session.labels import FinishedObject, LabelChange, obeys, redrawn
 from napari_gpcis.session.review import candidate_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -35,11 +34,9 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation.context import AnnotationContext
     from napari_gpcis.plugin.annotation.jobs import Opened
-    from napari_gpcis.plugin.labels.strokes import Stroke
-    from napari_gpcis.plugin.labels.writer import LabelsWriter
+    from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.session.current import Prompts
-    from napari_gpcis.session.labels import WriteMode
     from napari_gpcis.session.session import Session
 
 
@@ -68,8 +65,8 @@ class PlaneAnnotation:
         The objects being clicked.
     key
         Key of its requests to the inference thread.
-    live
-        What the first object shows in the labels layer.
+    drawn
+        The first object as it is drawn in the labels layer.
     seconds
         Time from the last click to its mask on the screen, or in the labels layer if
         there is no canvas to see; ``None`` if nothing was computed.
@@ -87,22 +84,13 @@ class PlaneAnnotation:
         self.objects = ObjectQueue(
             plane, context.click_layers, self._new_object, self._begin
         )
-        self.live = LiveMask()
+        self.drawn = DrawnObject(plane, self.objects, context.writer, context.writing)
         self.seconds: float | None = None
         self.unseen = False
         self._clicked: float | None = None  # when, of what is not asked for yet
         self._began = 0.0  # when it was clicked, of what was asked for last
         self._asked: tuple[Click, ...] = ()
-        # both by the step with which the clicks began: an object may begin anew
-        self._targets: WeakKeyDictionary[CurrentObject, dict[int, _Target]] = (
-            WeakKeyDictionary()
-        )
-        self._by_hand: WeakKeyDictionary[CurrentObject, dict[int, HandEdits]] = (
-            WeakKeyDictionary()
-        )
-        self._drawn = self.first, self.first.began  # what the live mask is of
         self.finished: CurrentObject | None = None
-        self._by_hand_of_step: dict[int, tuple[FinishedObject, HandEdits]] = {}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -118,6 +106,11 @@ class PlaneAnnotation:
     def first(self) -> CurrentObject:
         """The object whose mask is computed and drawn."""
         return self.objects.first
+
+    @property
+    def live(self) -> LiveMask:
+        """Pixels that the first object shows and hides in the labels layer."""
+        return self.drawn.live
 
     @property
     def clicks(self) -> tuple[Click, ...]:
@@ -142,9 +135,7 @@ class PlaneAnnotation:
     @property
     def seen(self) -> tuple[Box, Mask] | None:
         """Pixels of the first object that are drawn, ``None`` while some are not."""
-        if self._context.writer.rest is not None:
-            return None
-        return self._context.writer.seen(self.plane, self.live)
+        return self.drawn.seen
 
     @property
     def view(self) -> Box | None:
@@ -188,7 +179,7 @@ class PlaneAnnotation:
     def give_up(self) -> None:
         """End what is being clicked: its mask stays drawn, its points go."""
         self._context.worker.cancel(self.key)
-        self.live = LiveMask()
+        self.drawn.leave()
         self.objects.begin_anew()
         if self.session is not None and self.session.shape == self.shape:
             self.session.current = self.current
@@ -203,7 +194,7 @@ class PlaneAnnotation:
         edited, beside = self.objects.take_edits()
         first = self.first
         if first is not before:
-            self._let_go()  # its clicks were removed
+            self.drawn.let_go()  # its clicks were removed
         if edited:
             self._clicked = self._context.click_layers.clicked
             self._context.undo_stack.forget_undone()
@@ -226,7 +217,7 @@ class PlaneAnnotation:
         session, first, context = self.session, self.first, self._context
         if not first.clicks:
             context.worker.cancel(self.key)
-            self._let_go()
+            self.drawn.let_go()
             first.view, self.seconds, self.unseen = None, None, False
             context.events.predicted.emit(self)
         elif session is not None:
@@ -263,9 +254,7 @@ class PlaneAnnotation:
             return
         self.seconds, self.unseen = None, False
         try:
-            self._choose_target()
-            box, mask = self.with_hand_edits(found.box, found.mask)
-            self._context.writer.paint(self.plane, self.live, box, mask)
+            self.drawn.draw(found.box, found.mask)
         except InputError as error:
             self._go_back()
             self._context.say(str(error))
@@ -288,7 +277,7 @@ class PlaneAnnotation:
         live, known = self.live, self.first.prediction
         if live.mask.any() or not live.label or live.how == "cut" or known is None:
             return
-        if self.with_hand_edits(*known.trimmed)[1].any():
+        if self.drawn.with_hand_edits(*known.trimmed)[1].any():
             self._context.say(COVERED)
 
     def _time(self) -> None:
@@ -320,91 +309,7 @@ class PlaneAnnotation:
             self._do_not_accept()
         self._context.worker.report(error)
 
-    @contextmanager
-    def temporarily_removed(self) -> Iterator[None]:
-        """Take the live mask off the labels while what is under it is changed.
-
-        Afterwards it is there again, as far as it may be.
-        """
-        live, writer = self.live, self._context.writer
-        if not live.label:
-            yield
-            return
-        box, mask = writer.seen(self.plane, live)
-        writer.take_off(self.plane, live)
-        try:
-            yield
-        finally:
-            known = None if self.session is None else self.first.prediction
-            if known is not None:
-                box, mask = self.with_hand_edits(*known.trimmed)
-            if live.how == "replace":  # the object may be another one now
-                self.live = writer.replaced(
-                    self.plane, live.label, overwrite=live.overwrite
-                )
-            writer.paint(self.plane, self.live, box, mask)
-
     # By hand ----------------------------------------------------------------------
-
-    def note_stroke(self, stroke: Stroke) -> tuple[HandEdits, HandEdits] | None:
-        """Make what was drawn or erased by hand part of the current object.
-
-        Further masks of the object keep it: what was drawn with its label, and what
-        was taken from its mask.
-
-        Returns
-        -------
-        tuple of HandEdits, or None
-            The edits before and after; ``None`` if the stroke has no part in it.
-        """
-        live = self.live
-        if self.accepting or not live.label or live.how == "cut":
-            return None
-        self._context.writer.flush()
-        known = edits = self.hand_edits
-        for rows, cols, before, after in stroke.on_plane(self.plane):
-            gained = (after == live.value) & (before != live.value)
-            lost = (after != live.value) & live.holds(rows, cols)
-            live.draw(rows[gained], cols[gained], before[gained])
-            if lost.any():
-                live.mask[rows[lost] - live.box[0], cols[lost] - live.box[1]] = False
-            for where, is_drawn in ((gained, True), (lost, False)):
-                edits = edits.with_stroke(
-                    rows[where],
-                    cols[where],
-                    drawn=is_drawn,
-                    clicks=self.first.clicks,
-                )
-        if edits is known:
-            return None
-        self.set_hand_edits(edits)
-        return known, edits
-
-    def take_hand_edits(
-        self, before: HandEdits, after: HandEdits, stroke: Stroke | None = None
-    ) -> None:
-        """Take over other edits by hand, whose pixels are there already.
-
-        Parameters
-        ----------
-        before, after
-            The edits.
-        stroke
-            The stroke that was repeated: what it has covered is to be given back.
-        """
-        self.set_hand_edits(after)
-        box, where = after.differing(before)
-        live = self.live
-        if where.any() and live.label and live.how != "cut":
-            live.grow(box)
-            now = self.plane.take(self._context.layers.labels.data)[slices(box)]
-            inner = slices(moved(box, (-live.box[0], -live.box[1])))
-            live.mask[inner][where] = (now == live.value)[where]
-            for rows, cols, covered, drawn in (
-                stroke.on_plane(self.plane) if stroke else ()
-            ):
-                gained = (drawn == live.value) & (covered != live.value)
-                live.draw(rows[gained], cols[gained], covered[gained])
 
     def draw_by_hand(self, box: Box, drawn: Mask, erased: Mask) -> bool:
         """Add pixels to the mask of the current object, and take others from it.
@@ -428,9 +333,13 @@ class PlaneAnnotation:
         current = self.current
         if self.accepting or not current.clicks:
             return False
-        if current.start is not None and current.begun_only and self.hand_edits is NONE:
+        if (
+            current.start is not None
+            and current.begun_only
+            and self.drawn.hand_edits is NONE
+        ):
             return self._begin_instead(box, drawn, erased)
-        before = after = self.hand_edits
+        before = after = self.drawn.hand_edits
         for mask, is_drawn in ((drawn, True), (erased, False)):
             rows, cols = np.nonzero(mask)
             after = after.with_stroke(
@@ -438,7 +347,7 @@ class PlaneAnnotation:
             )
         if after is before:
             return False
-        self.set_hand_edits(after)
+        self.drawn.set_hand_edits(after)
         self._context.undo_stack.add_hand_edits(self, before)
         self._draw_known()
         return True
@@ -461,7 +370,7 @@ class PlaneAnnotation:
 
     def draw_with_hand_edits(self, edits: HandEdits) -> None:
         """Draw the mask anew with other edits by hand."""
-        self.set_hand_edits(edits)
+        self.drawn.set_hand_edits(edits)
         self._draw_known()
 
     def _draw_known(self) -> None:
@@ -517,64 +426,6 @@ class PlaneAnnotation:
         clicks = [click for one in steps if one.how != "cut" for click in one.clicks]
         return tuple(click for click in clicks if obeys(*found, click))
 
-    def with_hand_edits(self, box: Box, mask: Mask) -> tuple[Box, Mask]:
-        """Return a mask as it is with what was drawn and erased by hand."""
-        edits = self.hand_edits
-        if edits is NONE:
-            return box, mask
-        return edits.applied(box, mask, self.first.clicks)
-
-    @property
-    def hand_edits(self) -> HandEdits:
-        """Pixels of the first object that were drawn and erased by hand."""
-        if not self._by_hand:
-            return NONE
-        return self._by_hand.get(self.first, {}).get(self.first.began, NONE)
-
-    def set_hand_edits(self, edits: HandEdits) -> None:
-        """Let the first object have other edits by hand; nothing is drawn."""
-        self._by_hand.setdefault(self.first, {})[self.first.began] = edits
-
-    def _forget_before(self, current: CurrentObject) -> None:
-        """Let clicks begin with nothing of those that were there before.
-
-        What was drawn and erased on clicks that undo brings back is kept.
-        """
-        for kept in (self._targets.get(current, {}), self._by_hand.get(current, {})):
-            for began in [began for began in kept if began >= current.began]:
-                del kept[began]
-
-    def _keep_hand_edits(self, session: Session, edits: HandEdits) -> None:
-        """Keep edits by hand with the step that their object has become."""
-        self._by_hand_of_step[len(session.steps)] = session.steps[-1], edits
-
-    def _hand_edits_of_last_step(self, session: Session) -> HandEdits:
-        """Return the edits by hand of the object that was accepted last."""
-        step, edits = self._by_hand_of_step.pop(len(session.steps), (None, NONE))
-        return edits if step is session.steps[-1] else NONE
-
-    def written(self, masks: Sequence[tuple[Box, Mask]]) -> list[tuple[Box, Mask]]:
-        """Return the pixels that the object would have of other masks in its place.
-
-        Pixels of finished objects that are protected are none of it.
-
-        Parameters
-        ----------
-        masks
-            Box of the plane and mask of each, as they are without edits by hand.
-        """
-        live = self.live
-        edited = [self.with_hand_edits(*one) for one in masks]
-        frame = EMPTY
-        for box, _ in edited:
-            frame = union(frame, box)
-        before = self._context.writer.others(self.plane, live, frame)
-        free = live.may_take(before)
-        if live.how == "replace":
-            free |= before == live.label
-        inner = -frame[0], -frame[1]
-        return [(box, mask & free[slices(moved(box, inner))]) for box, mask in edited]
-
     def label_at(self, row: int, col: int) -> int:
         """Return the label that is drawn at a pixel; 0 outside the plane."""
         rows, cols = self.shape
@@ -616,9 +467,7 @@ class PlaneAnnotation:
         known = session is not None and self.first.prediction is not None
         if session is not None and known and not (self.busy or self.accepting):
             return self._finish(session, following)
-        if self.accepting or not self.live.label:
-            targets = self._targets.setdefault(self.current, {})
-            targets.setdefault(self.current.began, self._chosen_target())
+        self.drawn.keep_target()
         self.objects.wait(following)
         self._context.writing.finished()
         if session is not None:
@@ -771,23 +620,10 @@ class PlaneAnnotation:
             running = "Accept or clear the current object first."
             self._context.say(running if self.clicks else "Not open yet: try again.")
             return False
-        self._forget_before(self.current)
+        self.drawn.forget_before(self.current)
         session.push_mask(mask, clicks, corner=corner, label=label)
         self._changed()
         return True
-
-    def begin_as(self, label: int) -> None:
-        """Let the next object be one that other planes have, and this one has not.
-
-        Parameters
-        ----------
-        label
-            Its id.
-        """
-        self._context.writer.share(label)
-        overwrite = self._context.writing.overwrite
-        self.live = LiveMask(label, overwrite=overwrite, alone=True)
-        self._drawn = self.first, self.first.began
 
     def has_room(self, box: Box, mask: Mask) -> bool:
         """Return whether a new object with these pixels would show any of them.
@@ -819,15 +655,8 @@ class PlaneAnnotation:
 
         Objects that wait to be accepted, or are corrected, are written as before.
         """
-        start = self.current.start
-        if start is not None and start.label is not None:
-            return
-        self._targets.get(self.current, {}).pop(self.current.began, None)
-        if not self.accepting:
-            self._context.writer.take_off(self.plane, self.live)
-            self.live = LiveMask()
-            if self.current.clicks:
-                self.predict()
+        if self.drawn.choose_target_anew() and self.current.clicks:
+            self.predict()
 
     def delete(self, labels: Iterable[int]) -> list[PlaneEdit]:
         """Delete finished objects of this plane.
@@ -848,7 +677,7 @@ class PlaneAnnotation:
             asked.pop(self.live.label, None)
         if not asked:
             return []
-        with self.temporarily_removed():
+        with self.drawn.temporarily_removed():
             found = self._context.writer.masks(self.plane, list(asked))
             parts = [self._deleted(label, *there) for label, there in found.items()]
             self._context.writer.erase(self.plane, list(found.values()))
@@ -884,20 +713,6 @@ class PlaneAnnotation:
                 return  # there is no id for it
             count = len(self.objects.waiting)
 
-    def write_as(
-        self, label: int | None, how: WriteMode | None, overwrite: bool | None
-    ) -> None:
-        """Write the live mask otherwise than was chosen, see `Session.accept`."""
-        before, writer = self.live, self._context.writer
-        self._drawn = self.first, self.first.began
-        writer.take_off(self.plane, before)
-        number = label or before.label or writer.new_label(self.plane)
-        way = how or before.how
-        (writer.share if label else writer.reserve)(number)
-        found = writer.find(self.plane, number) if way == "replace" else None
-        self.live = found or LiveMask(number, way, new=before.new and not label)
-        self.live.overwrite = before.overwrite if overwrite is None else overwrite
-
     # What the history asks for ----------------------------------------------------
 
     def reopen(self, session: Session, finished: CurrentObject | None) -> int:
@@ -917,7 +732,7 @@ class PlaneAnnotation:
             Its id.
         """
         step, change = session.steps[-1], session.last_change
-        edits = self._hand_edits_of_last_step(session)
+        edits = self.drawn.hand_edits_of_last_step(session)
         session.current = self.objects.current = finished or self._new_object()
         if finished is None:
             label = session.reopen()
@@ -925,13 +740,9 @@ class PlaneAnnotation:
             session.withdraw()
             label = step.id
         if edits is not NONE:
-            self.set_hand_edits(edits)
+            self.drawn.set_hand_edits(edits)
         if change is not None and step.how != "delete":
-            writer = self._context.writer
-            self.live = writer.reopened(self.plane, label, step.how, change)
-            self._drawn = self.current, self.current.began
-            self.live.overwrite = step.overwrite
-            self.live.new = self.live.alone  # without clicks its id is free again
+            self.drawn.reopen(label, step.how, change, overwrite=step.overwrite)
         self._show_clicks()
         return label
 
@@ -959,7 +770,7 @@ class PlaneAnnotation:
 
     def go_on_with(self, current: CurrentObject) -> None:
         """Make an object the current one that was left out, or clicked after it."""
-        self._let_go()
+        self.drawn.let_go()
         self.objects.go_on_with(current)
         if self.session is not None:
             self.session.current = self.first
@@ -981,10 +792,10 @@ class PlaneAnnotation:
         """
         context = self._context
         context.worker.cancel(self.key)
-        edits = self.hand_edits
-        self._let_go()
+        edits = self.drawn.hand_edits
+        self.drawn.let_go()
         if self.session is not None:
-            self._keep_hand_edits(self.session, edits)
+            self.drawn.keep_hand_edits(self.session, edits)
         context.writer.reserve(label)
         context.writer.restore(self.plane, change.reversed)
         self.finished = self.first
@@ -997,7 +808,7 @@ class PlaneAnnotation:
     def _begin(self, current: CurrentObject, click: Click | None) -> None:
         """Take what the first click of an object is seen with, and how it is shown."""
         if not current.clicks:
-            self._forget_before(current)
+            self.drawn.forget_before(current)
         current.view = self.view
         current.threshold = self._context.writing.threshold
         current.tidy = self._context.writing.tidy
@@ -1005,31 +816,6 @@ class PlaneAnnotation:
         if offered is not None:  # the click corrects what was found there
             current.threshold = offered.threshold
             current.begin_with(candidate_prompts(offered))
-
-    def _choose_target(self) -> None:
-        """Decide once what the live mask does to the labels."""
-        if not self.live.label:
-            self._drawn = first, began = self.first, self.first.began
-            target = self._targets.get(first, {}).pop(began, None)
-            target = target or self._chosen_target()
-            self.live = target.fresh(self._context.writer, self.plane)
-
-    def _chosen_target(self) -> _Target:
-        """Return what the current object would be written to now."""
-        start, writing = self.current.start, self._context.writing
-        if start is not None and start.label is not None:
-            return _Target(start.label, "replace", writing.overwrite)
-        return _Target(*writing.target(self._context.writer))
-
-    def _let_go(self) -> None:
-        """Take the live mask away; an object that was corrected is as before."""
-        live, self.live = self.live, LiveMask()
-        self._context.writer.take_off(self.plane, live)
-        if live.label:  # its clicks may be redone: they are written as they were
-            drawn, began = self._drawn
-            self._targets.setdefault(drawn, {})[began] = _Target.of(live)
-        if live.new:
-            self._context.writer.release(live.label)
 
     def _finish(self, session: Session, following: CurrentObject | None = None) -> bool:
         """Accept the first object, which is drawn, and go on with the next.
@@ -1040,20 +826,20 @@ class PlaneAnnotation:
             ``False`` if it cannot be accepted.
         """
         context, live, waited = self._context, self.live, self.accepting
-        drawn = context.writer.shows(self.plane, live)
-        if session.prediction is None or not drawn:
+        if session.prediction is None or not self.drawn.is_shown:
             if not (waited and self._do_not_accept()):
                 context.say(_NOTHING[live.how])
             return False
         label = live.label
-        change = context.writer.change(self.plane, live)
-        edits = self.hand_edits
+        change = self.drawn.change()
+        edits = self.drawn.hand_edits
         session.accept_drawn(
             change, label=label, how=live.how, overwrite=live.overwrite
         )
         context.writer.end_step()
-        self._keep_hand_edits(session, edits)
-        self.live, self.finished = LiveMask(), self.first
+        self.drawn.keep_hand_edits(session, edits)
+        self.drawn.leave()
+        self.finished = self.first
         self._next(following)
         if not waited:
             context.writing.finished()
@@ -1079,7 +865,7 @@ class PlaneAnnotation:
             self._go_back()
             return False
         how = self.live.how
-        self._let_go()
+        self.drawn.let_go()
         self._context.undo_stack.add_left_out(self.plane, first)
         self._next()
         self._context.events.predicted.emit(self)  # its mask is gone
@@ -1140,48 +926,6 @@ class PlaneAnnotation:
             self._context.events.current_changed.emit()
         else:
             self.predict()
-
-
-class _Target(NamedTuple):
-    """The object that a mask is written to, and how.
-
-    Attributes
-    ----------
-    label
-        Its id; 0 for a new one.
-    how, overwrite
-        See `Session.accept`.
-    new
-        Whether the id was given to this object: no other has it.
-    alone
-        Whether no other pixel of the plane had the id.
-    """
-
-    label: int
-    how: WriteMode
-    overwrite: bool
-    new: bool = False
-    alone: bool = False
-
-    @classmethod
-    def of(cls, live: LiveMask) -> _Target:
-        """Return that of a live mask."""
-        return cls(live.label, live.how, live.overwrite, live.new, live.alone)
-
-    def fresh(self, writer: LabelsWriter, plane: Plane) -> LiveMask:
-        """Return a live mask that shows nothing yet."""
-        if self.new:
-            label = self.label if writer.reclaim(self.label) else 0
-            alone = bool(label)
-            return LiveMask(label, "add", self.overwrite, new=alone, alone=alone)
-        if self.label:
-            writer.reserve(self.label)
-        if self.how == "replace":
-            return writer.replaced(plane, self.label, overwrite=self.overwrite)
-        if self.how == "add" and self.label:
-            writer.share(self.label)
-        alone = self.alone and not writer.masks(plane, [self.label])
-        return LiveMask(self.label, self.how, self.overwrite, alone=alone)
 
 
 TAKEN = "That belongs to finished objects, which are protected."

@@ -4,15 +4,11 @@ Clicks of the object being clicked have a history of their own, which goes with 
 object (see :class:`.CurrentObject`), so that scripts without a window have it too.
 Here stand the edits of finished objects (accepted, deleted, propagated), and the order
 in which clicks and edits were undone, so that redo goes the same way back.
-
-An edit on a plane that is open belongs to its session, like an object that was clicked
-there. An edit on any other plane is told to whoever records the prompts.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -20,6 +16,7 @@ from weakref import ref
 import numpy as np
 
 from napari_gpcis.geometry import EMPTY, placed, slices
+from napari_gpcis.plugin.annotation.edit_writer import EditWriter
 from napari_gpcis.plugin.annotation.edits import (
     ObjectEdit,
     PlaneEdit,
@@ -29,13 +26,10 @@ from napari_gpcis.plugin.annotation.edits import (
     edit_of,
     outlived,
 )
-from napari_gpcis.plugin.labels.multi_plane import take_back, write, write_new
 from napari_gpcis.plugin.labels.strokes import Stroke
 from napari_gpcis.plugin.viewer.planes import plane_count
 from napari_gpcis.session.labels import FinishedObject, LabelChange
 from napari_gpcis.session.regrouping import merge_steps, split_steps
-from napari_gpcis.session.review import accepted_step
-from napari_gpcis.session.saved import prompts_of, saved_object
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -56,9 +50,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.current import CurrentObject
-    from napari_gpcis.session.labels import WriteMode
-    from napari_gpcis.session.regrouping import Regrouped
-    from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
     from napari_gpcis.similar import Candidate
 
@@ -98,7 +89,8 @@ class UndoStack:
         self._events = events
         self._planes = planes
         self.interrupts: list[Callable[[], bool]] = []
-        self._writing = self.goes_on = False
+        self._edit_writer = EditWriter(writer, events, planes)
+        self.goes_on = False
         self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
         self._undone: list[UndoneStep] = []
         events.accepted.connect(self._on_accepted)
@@ -143,8 +135,11 @@ class UndoStack:
             Whether the object was filled in between planes, and not propagated.
         """
         self._writer.share(label)
-        with self._written(plane for plane, _ in found):
-            parts = self._follow(label, found, overwrite=overwrite)
+        with self._edit_writer.written(plane for plane, _ in found):
+            again = {plane for plane, _ in found if self._from_run(plane, label)}
+            parts = self._edit_writer.propagate(
+                label, found, again, overwrite=overwrite
+            )
         words = INTERPOLATED if interpolated else PROPAGATED
         undone, redone = (text.format(label, plane_count(len(found))) for text in words)
         return self._add(ObjectEdit(tuple(parts), undone, redone, alone=True))
@@ -169,20 +164,7 @@ class UndoStack:
         session, plane = current.session, current.plane
         if session is None:
             return None
-        steps = [
-            accepted_step(one, self._writer.new_label(plane)) for one in candidates
-        ]
-        objects = [
-            (step.id, one.box, one.mask)
-            for step, one in zip(steps, candidates, strict=True)
-        ]
-        with self._written([plane]):
-            changes = write_new(self._labels, plane, objects)
-        parts = []
-        for step, change in zip(steps, changes, strict=True):
-            if change.where.any():
-                session.note(step, change)
-                parts.append(PlaneEdit(plane, step.id, change, ref(session), step))
+        parts = self._edit_writer.accept_candidates(session, plane, candidates)
         if not parts:
             return None
         count = "An object is" if len(parts) == 1 else f"{len(parts)} objects are"
@@ -225,8 +207,8 @@ class UndoStack:
         new, label = self._writer.new_label(current.plane), kept[0]
         shape = current.plane.shape(self._labels.data.shape)
         steps = split_steps(shape, box, kept, (new, *other))
-        with self._written([current.plane]):
-            parts = self._regroup(current.plane, steps)
+        with self._edit_writer.written([current.plane]):
+            parts = self._edit_writer.regroup(current.plane, steps)
         undone, redone = f"Object {label} is whole again.", f"Object {label} is split."
         self._add(ObjectEdit(tuple(parts), undone, redone, chained=True))
         return new
@@ -250,50 +232,18 @@ class UndoStack:
         """
         parts: list[PlaneEdit] = []
         self._writer.share(label)
-        with self._written(objects):
+        with self._edit_writer.written(objects):
             for plane, labels in objects.items():
                 masks = self._writer.masks(plane, [*{*labels, label}])
                 shape = plane.shape(self._labels.data.shape)
-                parts += self._regroup(plane, merge_steps(shape, label, masks))
+                parts += self._edit_writer.regroup(
+                    plane, merge_steps(shape, label, masks)
+                )
         if not parts:
             return None
         undone = "The merged objects are apart again."
         redone = f"Object {label} is merged again."
         return self._add(ObjectEdit(tuple(parts), undone, redone, chained=True))
-
-    def _regroup(self, plane: Plane, steps: Sequence[Regrouped]) -> list[PlaneEdit]:
-        """Write steps whose changes build on each other, and note them."""
-        known = self._planes.get(plane)
-        session = None if known is None else known.session
-        self._exchange([(plane, change.reversed) for _, change in steps])
-        parts = []
-        for step, change in steps:
-            part = PlaneEdit(plane, step.id, change, step=step)
-            if session is not None:
-                part = replace(part, session=ref(session))
-                session.note(step, change)
-            else:
-                self._events.object_changed.emit(plane, saved_object(step))
-            parts.append(part)
-        return parts
-
-    def _exchange(
-        self, changes: Iterable[tuple[Plane, LabelChange]]
-    ) -> tuple[LabelChange, ...]:
-        """Take back changes one after the other, as one undo step of the layer.
-
-        Returns
-        -------
-        tuple of LabelChange
-            The changes, of the pixels that were still as they had been left.
-        """
-        found = []
-        with self._labels.block_history():
-            for plane, change in changes:
-                now = change.standing(plane.take(self._labels.data)[slices(change.box)])
-                take_back(self._labels, [(plane, now)])
-                found.append(now)
-        return tuple(found)
 
     def add_deleted(self, parts: Sequence[PlaneEdit]) -> ObjectEdit:
         """Take note of objects that were deleted together."""
@@ -323,7 +273,7 @@ class UndoStack:
         current
             The displayed plane.
         """
-        if self._writing:
+        if self._edit_writer.writing:
             return
         self._forget_strokes()
         self._done.append(StrokeEdit.of(Stroke.of(self._labels, item), current))
@@ -368,10 +318,7 @@ class UndoStack:
         session, plane = current.session, current.plane
         if session is None:
             return None
-        with self._written([plane]):
-            take_back(self._labels, [(plane, change.reversed)])
-        session.note(step, change)
-        part = PlaneEdit(plane, step.id, change, ref(session), step)
+        part = self._edit_writer.redraw(session, plane, step, change)
         undone, redone = (
             f"Object {step.id} is as it was before.",
             f"Object {step.id} is changed again.",
@@ -412,38 +359,6 @@ class UndoStack:
 
     # Propagated objects -----------------------------------------------------------
 
-    def _follow(
-        self, label: int, found: Sequence[tuple[Plane, PlaneResult]], *, overwrite: bool
-    ) -> list[PlaneEdit]:
-        """Write the masks of an object that was followed, and make them steps."""
-        masks = [(plane, one.box, one.mask) for plane, one in found]
-        again = {plane for plane, _ in found if self._from_run(plane, label)}
-        changes = write(self._labels, masks, label, overwrite=overwrite, instead=again)
-        return [
-            self._note(
-                PlaneEdit(plane, label, change, left=self._left(plane, label, change)),
-                one,
-                "replace" if plane in again else "add",
-                overwrite=overwrite,
-            )
-            for (plane, one), change in zip(found, changes, strict=True)
-            if change.where.any()
-        ]
-
-    @contextmanager
-    def _written(self, planes: Iterable[Plane]) -> Iterator[None]:
-        """Make one undo step of the layer, below what is being clicked on planes."""
-        self._writer.end_step()
-        with ExitStack() as running:
-            for plane in dict.fromkeys(planes):
-                known = self._planes.get(plane)
-                if known is not None:
-                    running.enter_context(known.temporarily_removed())
-            self._writing = True
-            yield
-            self._writing = False
-        self._writer.end_step()
-
     def by_hand(self, plane: Plane, label: int) -> bool:
         """Return whether an object has pixels on a plane that no run has written."""
         there = bool((plane.take(self._labels.data) == label).any())
@@ -454,67 +369,8 @@ class UndoStack:
         for edit in self._edits():
             for part in edit.parts if edit.alone else ():
                 if part.plane == plane and part.label == label:
-                    return self._untouched(part)
+                    return self._edit_writer.is_untouched(part)
         return False
-
-    def _untouched(self, part: PlaneEdit) -> bool:
-        """Return whether nobody has changed an object since a run wrote it."""
-        session = None if part.session is None else part.session()
-        if session is not None:
-            steps = [step for step in session.steps if step.id == part.label]
-            if not steps or steps[-1] is not part.step:
-                return False
-        now = part.plane.take(self._labels.data) == part.label
-        left = part.left
-        return (
-            left is not None
-            and np.array_equal(now[slices(part.change.box)], left)
-            and np.count_nonzero(now) == np.count_nonzero(left)
-        )
-
-    def _left(self, plane: Plane, label: int, change: LabelChange) -> Mask:
-        """Return the object's pixels in the box of a change."""
-        return np.asarray(plane.take(self._labels.data)[slices(change.box)] == label)
-
-    def _note(
-        self, part: PlaneEdit, one: PlaneResult, how: WriteMode, *, overwrite: bool
-    ) -> PlaneEdit:
-        """Make what was found on a plane a step of its session, or tell of it."""
-        if one.saved is None:
-            return part
-        session = self._session_like(part.plane, one.saved)
-        if session is None:
-            made = one.accepted(part.label, overwrite=overwrite)
-            made = replace(made, objects=(replace(made.objects[0], how=how),))
-            self._events.step_made.emit(part.plane, made)
-            return replace(part, made=made)
-        saved = one.saved.current
-        prompts = prompts_of(saved, one.saved.shape)
-        step = FinishedObject(
-            part.label,
-            prompts.clicks,
-            prompts.view,
-            saved.threshold,
-            overwrite,
-            one.mask.shape,
-            how,
-            prompts.start,
-            prompts.tidy,
-            area=one.area,
-        )
-        session.note(step, part.change)
-        return replace(part, session=ref(session), step=step)
-
-    def _session_like(self, plane: Plane, saved: SavedSession) -> Session | None:
-        """Return the plane's session; one of another model or contrast is closed."""
-        known = self._planes.get(plane)
-        if known is None or known.session is None:
-            return None
-        open_now = known.session.saved()
-        if replace(open_now, objects=(), current=saved.current) == saved:
-            return known.session
-        known.set_aside()
-        return None
 
     # Undo -------------------------------------------------------------------------
 
@@ -663,7 +519,7 @@ class UndoStack:
         again = replace(edit, stroke=edit.stroke.taken_back())
         if current is not None and edit.by_hand and edit.belongs_to(current):
             before, after = edit.by_hand
-            current.take_hand_edits(after, before)
+            current.drawn.take_hand_edits(after, before)
         if current is not None and there is not None:
             self._remove_ghosts(edit.label, current, there)
         self._undone.append(UndoneStep(edit.planes, again))
@@ -690,8 +546,8 @@ class UndoStack:
             What takes it back, or repeats it.
         """
         assert edit.by_hand is not None
-        with self._written([current.plane]):
-            current.set_hand_edits(edit.by_hand[again])
+        with self._edit_writer.written([current.plane]):
+            current.drawn.set_hand_edits(edit.by_hand[again])
             stroke = edit.stroke
             stroke = stroke.repeated() if again else stroke.taken_back()
         return replace(edit, stroke=stroke)
@@ -733,13 +589,13 @@ class UndoStack:
         there
             Pixels that have the id without the stroke being taken back.
         """
-        session, live = current.session, current.live
+        session, live = current.session, current.drawn.live
         if session is not None and any(step.id == label for step in session.steps):
             return
         ghosts = (current.plane.take(self._labels.data) == label) & ~there
         known = current.objects.first.prediction
         if live.label == label and known is not None:
-            box, mask = current.with_hand_edits(*known.trimmed)
+            box, mask = current.drawn.with_hand_edits(*known.trimmed)
             live.grow(box)
             inside = ghosts[slices(live.box)]
             live.mask |= inside & placed(mask, box, live.box)
@@ -780,7 +636,7 @@ class UndoStack:
             return self._take_back_forgotten(current)
         self._writer.flush()
         self._drop(edit)
-        undone = undone._replace(changes=self._standing([part]))
+        undone = undone._replace(changes=self._edit_writer.standing([part]))
         label = current.reopen(session, edit.finished)
         self._undone.append(undone)
         self._events.objects_changed.emit()
@@ -801,52 +657,17 @@ class UndoStack:
         if edit in self._done:
             self._done.remove(edit)
 
-    def _standing(self, parts: Iterable[PlaneEdit]) -> tuple[LabelChange, ...]:
-        """Return what edits have changed, as far as it is still there."""
-        return tuple(
-            part.change.standing(
-                part.plane.take(self._labels.data)[slices(part.change.box)]
-            )
-            for part in parts
-        )
-
     def _take_back(self, edit: ObjectEdit) -> str:
         """Take back an edit whose objects do not become the current one."""
         self._drop(edit)
-        undone = [part for part in reversed(edit.parts) if self._withdraw(part)]
-        with self._written(part.plane for part in undone):
-            if edit.chained:
-                pairs = ((part.plane, part.change) for part in undone)
-                changes = self._exchange(pairs)
-            else:
-                changes = self._standing(undone)
-                planes = (part.plane for part in undone)
-                take_back(self._labels, [*zip(planes, changes, strict=True)])
-        if len(undone) == len(edit.parts):
-            self._undone.append(UndoneStep(edit.planes, edit, changes=changes[::-1]))
+        changes, whole = self._edit_writer.take_back(edit)
+        if whole:
+            self._undone.append(UndoneStep(edit.planes, edit, changes=changes))
         else:
             self.forget_undone()
         self._tell(edit)
         self._events.edit_undone.emit(edit)
         return edit.undone
-
-    def _withdraw(self, part: PlaneEdit) -> bool:
-        """Take a step out of its session or the record; ``False`` if it is gone."""
-        session = self._open_session(part)
-        if session is None:
-            self._events.step_withdrawn.emit(part.plane, part.label)
-            return True
-        if not session.steps or session.steps[-1] is not part.step:
-            return False
-        session.withdraw()
-        return True
-
-    def _open_session(self, part: PlaneEdit) -> Session | None:
-        """Return the session that has a step, if it is still that of the plane."""
-        session = None if part.session is None else part.session()
-        known = self._planes.get(part.plane)
-        here = known is not None and known.session is session
-        return session if here else None
 
     # Redo -------------------------------------------------------------------------
 
@@ -923,7 +744,9 @@ class UndoStack:
             done = not (later if edit.alone else later & edit.planes)
             done &= not edit.ended or current.plane in edit.planes
             if done:
-                self._repeat(edit, step.changes)
+                self._edit_writer.repeat(edit, step.changes)
+                self._append(edit)
+                self._events.planes_written.emit(edit.planes)
         if not done:
             return None
         self._events.objects_changed.emit()
@@ -952,7 +775,7 @@ class UndoStack:
                 stroke = edit.stroke.repeated()
                 self._done.append(replace(edit, stroke=stroke))
                 if edits is not None:
-                    current.take_hand_edits(*edits, stroke)
+                    current.drawn.take_hand_edits(*edits, stroke)
         self._events.objects_changed.emit()
         return _DRAWN_AGAIN
 
@@ -975,29 +798,6 @@ class UndoStack:
         session.note(step, part.change)
         current.accept_again(step.id, undone.changes[0], undone.following)
         return True
-
-    def _repeat(self, edit: ObjectEdit, changes: Sequence[LabelChange]) -> None:
-        """Write the pixels of an edit again, and make it steps again."""
-        with self._written(edit.planes):
-            planes = [part.plane for part in edit.parts]
-            again = [change.reversed for change in changes]
-            pairs = [*zip(planes, again, strict=True)]
-            if edit.chained:
-                self._exchange(pairs)
-            else:
-                take_back(self._labels, pairs)
-        for part in edit.parts:
-            session = self._open_session(part)
-            if session is not None and part.step is not None:
-                session.note(part.step, part.change)
-            elif part.made is not None:
-                self._events.step_made.emit(part.plane, part.made)
-            elif part.step is not None:
-                self._events.object_changed.emit(part.plane, saved_object(part.step))
-            else:
-                self._events.object_deleted.emit(part.plane, part.label)
-        self._append(edit)
-        self._events.planes_written.emit(edit.planes)
 
     def _tell(self, edit: ObjectEdit) -> None:
         """Tell that finished objects are not what they were."""

@@ -354,7 +354,7 @@ def _picture(image: NDArray[np.float32], mask: Mask) -> Pixels:
 
 def _measure(current: PlaneAnnotation, offer: Offer) -> None:
     """Take note of what the object would have of each mask."""
-    offer.parts = tuple(current.written([one.trimmed for one in offer.found]))
+    offer.parts = tuple(current.drawn.written([one.trimmed for one in offer.found]))
 
 
 def _next(offer: Offer) -> int:

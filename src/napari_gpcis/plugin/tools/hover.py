@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from superqt.utils import QSignalThrottler
 
 from napari_gpcis.clicks import Click
@@ -191,7 +192,7 @@ class Hover(Tool):
             annotation.curves.show(
                 _PREVIEW,
                 contour.plane,
-                Segments.of_curves(contour.curves),
+                _segments(current, contour),
                 PREFERENCES.positive_colour
                 if positive
                 else PREFERENCES.negative_colour,
@@ -204,6 +205,18 @@ class Hover(Tool):
         self.cancel_job()
         if self.annotation is not None:
             self.annotation.curves.clear(_PREVIEW)
+
+
+def _segments(current: PlaneAnnotation, contour: Contour) -> Segments:
+    """Return the border of what the click would draw.
+
+    It is the smooth contour, unless protected objects or edits by hand take part.
+    """
+    if contour.drawn is not None and not current.accepting:
+        ((box, written),) = current.drawn.written([contour.drawn])
+        if not np.array_equal(written, contour.drawn[1]):
+            return Segments.of_labels(written, box[:2])
+    return Segments.of_curves(contour.curves)
 
 
 _PREVIEW = "preview"

@@ -161,7 +161,7 @@ class ViewerSession:
         if session.prediction is None:
             session.accept()  # raises what is missing
         if (label, overwrite, how) != (None, None, None):
-            plane.write_as(label, how, overwrite)
+            plane.drawn.write_as(label, how, overwrite)
         before = len(session.steps)
         plane.show_session()
         plane.accept()

@@ -581,7 +581,7 @@ class Copying(Tool):
         now = current.plane.take(annotation.layers.labels.data)
         there = bool((now == source.label).any())
         if not there and not current.clicks:
-            current.begin_as(source.label)
+            current.drawn.begin_as(source.label)
         corner = moved(source.box, by)[:2]
         clicks = inner_clicks(source.mask, corner)
         current.begin_with(
