@@ -462,3 +462,26 @@ def test_all_else_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
     except BaseException as problem:
         problem.add_note(f"{user.done}")
         raise
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_else_is_redone_on_all_planes(seed: int, quiet: Any) -> None:
+    """All tools, with objects that are propagated, copied and filled in."""
+    user = Historian(quiet, seed)
+    actions = (*CLICKS, *EDITS, *STACK, *DRAWING, *REST, *REST)
+    try:
+        for _ in range(2 * ACTIONS):
+            name = str(user.random.choice(actions))
+            if name == "change_plane":
+                user.change_plane(2 + int(user.random.integers(3)))
+                user.settle()
+            elif name != "copy" or 2 <= user.step < 4:
+                user.do(name)
+        before = user.state()
+        user.back_and_forth_again()
+        assert user.steps > ACTIONS // 4
+        check_same(user.state(), before)
+        user.check()
+    except BaseException as problem:
+        problem.add_note(f"{user.done}")
+        raise
