@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
+from napari_gpcis.files.names import fitting_stem, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -213,9 +214,9 @@ def _accept_object(
 
 def _beside(output: Path, number: int, place: int) -> Path:
     """Return where an alternative of an object is written."""
-    name = output.name
-    stem, dot, ending = name.partition(".")
-    return output.with_name(f"{stem}-object{number}-alternative{place}{dot}{ending}")
+    stem = stem_of(output)
+    ending = f"-object{number}-alternative{place}{output.name[len(stem) :]}"
+    return output.with_name(f"{fitting_stem(stem, ending)}{ending}")
 
 
 def _checked_objects(objects: list[list[Click]] | None) -> list[list[Click]]:
