@@ -242,8 +242,10 @@ class GPCISWidget(Docked):
         dock = dock_of(self)
         window = None if dock is None else dock.parent()
         if self._guard is None and dock and isinstance(window, QMainWindow):
-            may_close = self.recovery.may_close
-            self._guard = CloseGuard(self, dock, window, may_close)
+            recovery = self.recovery
+            self._guard = CloseGuard(
+                self, dock, window, lambda: recovery.unsaved, recovery.may_close
+            )
 
     # Layout -----------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ CLICKED = "Accept or clear the current object first."
 
 ACCEPTED = "Object {} was accepted in {!r}."
 ALL_ACCEPTED = "Objects {} were accepted in {!r}."
+NONE_DELETED = "Nothing was deleted: these objects are gone already."
 NOT_ACCEPTED = "Clicks that had no mask yet are gone: {}."
 
 KEPT_SESSIONS = 4
@@ -273,7 +274,9 @@ class Annotation(QObject):
         self._writer.end_step()
         if parts:
             self.undo_stack.add_deleted(parts)
-        self._say(f"{len(parts)} object{'' if len(parts) == 1 else 's'} deleted.")
+        several = "" if len(parts) == 1 else "s"
+        deleted = f"{len(parts)} object{several} deleted." if parts else NONE_DELETED
+        self._say(deleted)
         return len(parts)
 
     def classify(self, numbers: Mapping[int, int]) -> None:

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.session import Session
 
+STOPPED = "Stopped: nothing was found so far."
+
 
 class Source(NamedTuple):
     """An object on one plane."""
@@ -372,9 +374,9 @@ class Propagation(Tool):
     def cancel(self) -> None:
         """Stop propagating; what was found so far is kept."""
         if self.running:
-            self._finish(
-                f"Stopped: {plane_count(len(self.found))} found so far are kept."
-            )
+            count = len(self.found)
+            kept = f"{plane_count(count)} found so far {'is' if count == 1 else 'are'}"
+            self._finish(f"Stopped: {kept} kept." if count else STOPPED)
 
     def say(self, message: str) -> None:
         """Tell the user something, in the status line and in the section."""
