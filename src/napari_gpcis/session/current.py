@@ -14,7 +14,7 @@ from napari_gpcis.inference.start_mask import chosen_mask, inner_click
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
@@ -67,7 +67,12 @@ class Prompts:
 
     def begins_with(self, other: Prompts) -> bool:
         """Tell whether the other prompts are the first of these."""
-        return self.first(len(other.clicks)) == other
+        count = len(other.clicks)
+        if count > len(self.clicks):
+            return False
+        if count and self.clicks[count - 1] != other.clicks[-1]:
+            return False  # the answer at once, as a rule
+        return self.first(count) == other
 
 
 class CurrentObject:
@@ -118,7 +123,7 @@ class CurrentObject:
         self._threshold = threshold
         self.prompts = Prompts()
         self._history = _History()
-        self._known: dict[Prompts, Prediction] = {}
+        self._known = _KnownPredictions()
         self._last_shown: tuple[Prediction, Prediction] | None = None
 
     # -- state -----------------------------------------------------------------
@@ -350,8 +355,7 @@ class CurrentObject:
         """
         asked = self.prompts
         done: list[Prediction] = []
-        for number in range(1, len(asked.clicks) + 1):
-            found = self._find(asked.first(number))
+        for found in self._each(asked):
             if found is None:
                 return Request(
                     prepared,
@@ -389,9 +393,8 @@ class CurrentObject:
         for number, found in enumerate(predictions, start=len(request.done) + 1):
             prompts = asked.first(number)
             if self._is_wanted(prompts):
-                self._known[prompts] = shown_as(
-                    found, self._threshold, self.tidy, prompts.start
-                )
+                shown = shown_as(found, self._threshold, self.tidy, prompts.start)
+                self._known.put(prompts, shown)
                 used = True
         return used
 
@@ -425,6 +428,17 @@ class CurrentObject:
             return start.prediction_for(prompts.clicks)
         return self._known.get(prompts)
 
+    def _each(self, prompts: Prompts) -> Iterator[Prediction | None]:
+        """Return what is known for the first click, the first two, and so on."""
+        start, clicks = prompts.start, prompts.clicks
+        held = 0 if start is None else len(start.clicks)
+        for number, known in enumerate(self._known.each(prompts), start=1):
+            begun = clicks[:number] if number <= held else ()
+            if start is not None and begun and start.holds_for(begun):
+                yield start.prediction_for(begun)
+            else:
+                yield known
+
     def _shown(self, found: Prediction) -> Prediction:
         """Return a prediction with the threshold and the tidying of this object."""
         last = self._last_shown
@@ -440,8 +454,7 @@ class CurrentObject:
         self._history.push(self.prompts)
         self.prompts = prompts
         if forget:
-            kept = filter(self._is_wanted, self._known)
-            self._known = {key: self._known[key] for key in kept}
+            self._known.keep([*self._history.longest(), prompts])
 
     def _is_wanted(self, prompts: Prompts) -> bool:
         """Tell whether a prediction for these prompts is, or may be, wanted again."""
@@ -476,6 +489,95 @@ def shown_as(
     if (found.tidy, found.kept) != (tidy, kept):
         found = found.with_tidy(tidy, kept)
     return found
+
+
+class _KnownPredictions:
+    """Predictions by their prompts, as a tree: each click leads to those after it.
+
+    What is known for many clicks, and for all that came before them, is found by going
+    through them once; a dictionary would go through all of them for each.
+    """
+
+    def __init__(self) -> None:
+        self._roots: dict[Prompts, _Node] = {}
+        self._last: tuple[Prompts, _Node] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of predictions."""
+        nodes, count = list(self._roots.values()), 0
+        while nodes:
+            node = nodes.pop()
+            count += node.prediction is not None
+            nodes += node.following.values()
+        return count
+
+    def get(self, prompts: Prompts) -> Prediction | None:
+        """Return the prediction of prompts; ``None`` if it is not known."""
+        known, node = self._known_part(prompts)
+        for click in prompts.clicks[known:]:
+            node = None if node is None else node.following.get(click)
+        if node is None:
+            return None
+        self._last = prompts, node
+        return node.prediction
+
+    def each(self, prompts: Prompts) -> Iterator[Prediction | None]:
+        """Return that of the first click, of the first two, and so on, each or none."""
+        node = self._roots.get(prompts.first(0))
+        for click in prompts.clicks:
+            node = None if node is None else node.following.get(click)
+            yield None if node is None else node.prediction
+
+    def put(self, prompts: Prompts, prediction: Prediction) -> None:
+        """Keep a prediction."""
+        known, node = self._known_part(prompts)
+        if node is None:
+            node = self._roots.setdefault(prompts.first(0), _Node())
+        for click in prompts.clicks[known:]:
+            node = node.following.setdefault(click, _Node())
+        node.prediction = prediction
+        self._last = prompts, node
+
+    def keep(self, states: Iterable[Prompts]) -> None:
+        """Forget all that none of these prompts begins with."""
+        before, self._last = self._roots, None
+        self._roots = {}
+        for state in states:
+            root = state.first(0)
+            old = before.get(root)
+            new = self._roots.setdefault(root, _Node())
+            for click in state.clicks:
+                old = None if old is None else old.following.get(click)
+                if old is None:
+                    break
+                new = new.following.setdefault(click, _Node(old.prediction))
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._roots.clear()
+        self._last = None
+
+    def _known_part(self, prompts: Prompts) -> tuple[int, _Node | None]:
+        """Return how many of the clicks lead to a node that is known, and that node.
+
+        The prompts are those of the last question, with one click more or none.
+        """
+        if self._last is not None:
+            last, node = self._last
+            count = len(last.clicks)
+            if count >= len(prompts.clicks) - 1 and prompts.begins_with(last):
+                return count, node
+        return 0, self._roots.get(prompts.first(0))
+
+
+class _Node:
+    """A prediction, and where further clicks lead to."""
+
+    __slots__ = ("following", "prediction")
+
+    def __init__(self, prediction: Prediction | None = None) -> None:
+        self.prediction = prediction
+        self.following: dict[Click, _Node] = {}
 
 
 class _History:
@@ -533,6 +635,16 @@ class _History:
             if states[number - 1].empty:
                 return number
         return 0
+
+    def longest(self) -> list[Prompts]:
+        """Return the states of undo and redo with which no next one begins."""
+        states = [*self._before, *reversed(self._undone)]
+        following = [*states[1:], Prompts()]
+        return [
+            state
+            for state, after in zip(states, following, strict=True)
+            if not after.begins_with(state)
+        ]
 
     def reaches(self, prompts: Prompts) -> bool:
         """Tell whether undo or redo may want a prediction for these prompts."""
