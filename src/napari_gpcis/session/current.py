@@ -14,7 +14,7 @@ from napari_gpcis.inference.start_mask import chosen_mask, inner_click
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari_gpcis.geometry import Box
     from napari_gpcis.inference.image import PreparedImage
@@ -71,7 +71,7 @@ class Prompts:
         if count > len(self.clicks):
             return False
         if count and self.clicks[count - 1] != other.clicks[-1]:
-            return False  # the answer at once, as a rule
+            return False  # told at once, as a rule
         return self.first(count) == other
 
 
@@ -355,7 +355,9 @@ class CurrentObject:
         """
         asked = self.prompts
         done: list[Prediction] = []
-        for found in self._each(asked):
+        held = 0 if asked.start is None else len(asked.start.clicks)
+        for number, known in enumerate(self._known.each(asked), start=1):
+            found = self._find(asked.first(number)) if number <= held else known
             if found is None:
                 return Request(
                     prepared,
@@ -426,18 +428,10 @@ class CurrentObject:
         start = prompts.start
         if start is not None and start.holds_for(prompts.clicks):
             return start.prediction_for(prompts.clicks)
+        last = self._known.last
+        if last is not None and last[0] == prompts:
+            return last[1].prediction
         return self._known.get(prompts)
-
-    def _each(self, prompts: Prompts) -> Iterator[Prediction | None]:
-        """Return what is known for the first click, the first two, and so on."""
-        start, clicks = prompts.start, prompts.clicks
-        held = 0 if start is None else len(start.clicks)
-        for number, known in enumerate(self._known.each(prompts), start=1):
-            begun = clicks[:number] if number <= held else ()
-            if start is not None and begun and start.holds_for(begun):
-                yield start.prediction_for(begun)
-            else:
-                yield known
 
     def _shown(self, found: Prediction) -> Prediction:
         """Return a prediction with the threshold and the tidying of this object."""
@@ -496,11 +490,16 @@ class _KnownPredictions:
 
     What is known for many clicks, and for all that came before them, is found by going
     through them once; a dictionary would go through all of them for each.
+
+    Attributes
+    ----------
+    last : tuple of Prompts and _Node, optional
+        What was asked for or kept last, which as a rule is asked for next.
     """
 
     def __init__(self) -> None:
         self._roots: dict[Prompts, _Node] = {}
-        self._last: tuple[Prompts, _Node] | None = None
+        self.last: tuple[Prompts, _Node] | None = None
 
     def __len__(self) -> int:
         """Return the number of predictions."""
@@ -513,37 +512,39 @@ class _KnownPredictions:
 
     def get(self, prompts: Prompts) -> Prediction | None:
         """Return the prediction of prompts; ``None`` if it is not known."""
-        known, node = self._known_part(prompts)
-        for click in prompts.clicks[known:]:
+        node = self._roots.get(replace(prompts, clicks=()))
+        for click in prompts.clicks:
             node = None if node is None else node.following.get(click)
         if node is None:
             return None
-        self._last = prompts, node
+        self.last = prompts, node
         return node.prediction
 
-    def each(self, prompts: Prompts) -> Iterator[Prediction | None]:
+    def each(self, prompts: Prompts) -> list[Prediction | None]:
         """Return that of the first click, of the first two, and so on, each or none."""
-        node = self._roots.get(prompts.first(0))
+        node = self._roots.get(replace(prompts, clicks=()))
+        found = []
         for click in prompts.clicks:
             node = None if node is None else node.following.get(click)
-            yield None if node is None else node.prediction
+            found.append(None if node is None else node.prediction)
+        return found
 
     def put(self, prompts: Prompts, prediction: Prediction) -> None:
         """Keep a prediction."""
-        known, node = self._known_part(prompts)
-        if node is None:
-            node = self._roots.setdefault(prompts.first(0), _Node())
-        for click in prompts.clicks[known:]:
-            node = node.following.setdefault(click, _Node())
+        node = self._roots.setdefault(replace(prompts, clicks=()), _Node())
+        for click in prompts.clicks:
+            if click not in node.following:
+                node.following[click] = _Node()
+            node = node.following[click]
         node.prediction = prediction
-        self._last = prompts, node
+        self.last = prompts, node
 
     def keep(self, states: Iterable[Prompts]) -> None:
         """Forget all that none of these prompts begins with."""
-        before, self._last = self._roots, None
+        before, self.last = self._roots, None
         self._roots = {}
         for state in states:
-            root = state.first(0)
+            root = replace(state, clicks=())
             old = before.get(root)
             new = self._roots.setdefault(root, _Node())
             for click in state.clicks:
@@ -555,19 +556,7 @@ class _KnownPredictions:
     def clear(self) -> None:
         """Forget all."""
         self._roots.clear()
-        self._last = None
-
-    def _known_part(self, prompts: Prompts) -> tuple[int, _Node | None]:
-        """Return how many of the clicks lead to a node that is known, and that node.
-
-        The prompts are those of the last question, with one click more or none.
-        """
-        if self._last is not None:
-            last, node = self._last
-            count = len(last.clicks)
-            if count >= len(prompts.clicks) - 1 and prompts.begins_with(last):
-                return count, node
-        return 0, self._roots.get(prompts.first(0))
+        self.last = None
 
 
 class _Node:
