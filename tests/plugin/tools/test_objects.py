@@ -142,7 +142,7 @@ def test_the_list_follows_what_is_chosen_on_the_canvas(desk) -> None:
     assert picking.chosen == (plane, 2)
     desk.robot.move(desk.image, (20, 20))
     desk.robot.press(Qt.Key.Key_R, SHIFT)  # is about the chosen one, not that one
-    desk.until(lambda: desk.current.live.label == 2)
+    desk.until(lambda: desk.current.drawn.live.label == 2)
     assert picking.chosen is None
     desk.robot.press(Qt.Key.Key_J)  # another one is being clicked
     assert picking.chosen is None

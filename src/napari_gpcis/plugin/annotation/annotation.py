@@ -229,7 +229,7 @@ class Annotation(QObject):
         self.click_layers.settle()
         done, left = [], 0
         for plane in [*self._planes.values()]:
-            label = plane.live.label
+            label = plane.drawn.live.label
             known = plane.first.prediction is not None and not plane.busy
             if plane.current.clicks and known:
                 plane.accept()
@@ -389,9 +389,9 @@ class Annotation(QObject):
     def current_labels(self) -> dict[Plane, int]:
         """Return the ids of the current objects that are new, by their planes."""
         return {
-            plane: known.live.label
+            plane: known.drawn.live.label
             for plane, known in self._planes.items()
-            if known.live.label and known.live.how == "add" and known.clicks
+            if known.drawn.live.label and known.drawn.live.how == "add" and known.clicks
         }
 
     def finish_drawing(self) -> None:
@@ -406,7 +406,7 @@ class Annotation(QObject):
         self._writer.flush()
         found = []
         for plane, known in self._planes.items():
-            live = known.live
+            live = known.drawn.live
             if not live.label or not known.clicks:
                 continue
             before = self._writer.others(plane, live, live.box)
@@ -625,7 +625,7 @@ class Annotation(QObject):
     def _share_drawn(self) -> None:
         """Take note that an id was drawn by hand that another plane may have."""
         label, current = int(self.layers.labels.selected_label), self.current
-        own = 0 if current is None else current.live.label
+        own = 0 if current is None else current.drawn.live.label
         if label > 0 and label != own and self.image.ndim > 2:
             self._writer.share(label)
 

@@ -155,11 +155,15 @@ class Stack:
         if current is None or current.session is None or not self.axes:
             return "There are no further planes."
         current.finish_drawing()
-        if current.clicks and (current.busy or not current.live.mask.any()):
+        if current.clicks and (current.busy or not current.drawn.live.mask.any()):
             return "The mask is still being computed: try again."
         data = self.annotation.layers.labels.data
         if current.clicks:
-            label, box, mask = current.live.label, current.live.box, current.live.mask
+            label, box, mask = (
+                current.drawn.live.label,
+                current.drawn.live.box,
+                current.drawn.live.mask,
+            )
         else:
             done = current.session.objects
             chosen = int(self.annotation.layers.labels.selected_label)
