@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_gpcis.clicks import Click, disk_maps, points_tensor
@@ -117,7 +117,6 @@ _point = st.tuples(_coordinate, _coordinate, st.just(0.0))
 
 
 @given(st.lists(_point, min_size=1, max_size=3).map(lambda side: side * 2))
-@settings(deadline=None)
 def test_disks_match_a_pixelwise_drawing(
     rows: list[tuple[float, float, float]],
 ) -> None:

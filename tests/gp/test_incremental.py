@@ -32,7 +32,7 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 @given(problems)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_appended_rows_are_the_full_factor(problem: Problem) -> None:
     clicks = problem.targets.shape[1]
     state = Columns.none(field_of(problem))
@@ -139,7 +139,7 @@ def test_only_what_is_new_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
         st.lists(st.integers(0, 8), unique=True, max_size=6), min_size=1, max_size=5
     )
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_way_does_not_matter(history: list[list[int]]) -> None:
     problem = make_problem(seed=10, batch=1)
     state = start = Columns.none(field_of(problem))

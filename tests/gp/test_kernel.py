@@ -27,7 +27,7 @@ def test_kernel_is_the_printed_formula() -> None:
 
 
 @given(problems)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_click_kernel_is_symmetric_with_an_exact_diagonal(problem: Problem) -> None:
     k_nn = problem.k_nn
     assert torch.equal(k_nn, k_nn.transpose(1, 2))
@@ -36,7 +36,7 @@ def test_click_kernel_is_symmetric_with_an_exact_diagonal(problem: Problem) -> N
 
 
 @given(problems)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_click_kernel_with_epsilon_is_positive_definite(problem: Problem) -> None:
     eye = torch.eye(problem.targets.shape[1], dtype=torch.float64)
     eigenvalues = torch.linalg.eigvalsh(problem.k_nn + EPSILON2 * eye)
@@ -44,7 +44,7 @@ def test_click_kernel_with_epsilon_is_positive_definite(problem: Problem) -> Non
 
 
 @given(problems, st.floats(-3, 3))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_kernel_is_stationary_and_bounded(problem: Problem, shift: float) -> None:
     moved = cross_kernel(
         problem.pixels + shift,

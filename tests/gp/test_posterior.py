@@ -52,7 +52,7 @@ def test_mean_and_variance_are_equation_10(
 
 
 @given(problems)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_mean_interpolates_as_epsilon_vanishes(problem: Problem) -> None:
     clicks = problem.targets.shape[1]
     errors = []
@@ -65,7 +65,7 @@ def test_mean_interpolates_as_epsilon_vanishes(problem: Problem) -> None:
 
 
 @given(problems)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_variance_at_a_click_is_that_of_the_click(problem: Problem) -> None:
     clicks = problem.targets.shape[1]
     var = _variance(problem, epsilon2=1e-10, click_variance=1e-4)[:, :clicks]
@@ -73,7 +73,7 @@ def test_variance_at_a_click_is_that_of_the_click(problem: Problem) -> None:
 
 
 @given(problems.filter(lambda problem: problem.targets.shape[1] > 1))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_variance_shrinks_when_a_click_is_added(problem: Problem) -> None:
     clicks = problem.targets.shape[1]
     before = _variance(_first_clicks(problem, clicks - 1), 1e-7, click_variance=0.0)
@@ -85,7 +85,7 @@ def test_variance_shrinks_when_a_click_is_added(problem: Problem) -> None:
 
 
 @given(problems, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_order_of_clicks_does_not_matter(problem: Problem, random: object) -> None:
     clicks = problem.targets.shape[1]
     order = list(range(clicks))
@@ -165,7 +165,7 @@ _slot = st.tuples(st.integers(0, 4), st.booleans())
 
 
 @given(st.lists(_slot, min_size=1, max_size=10), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_merging_does_not_depend_on_the_slots(
     slots: list[tuple[int, bool]], random: object
 ) -> None:

@@ -154,7 +154,7 @@ def test_each_piece_of_a_start_counts_as_clicked():
     ),
     cells=st.sampled_from([4, 10, 15]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_clicks_are_obeyed_whatever_the_mask(seed, clicks, tidy, cells):
     rng = np.random.default_rng(seed)
     grid = rng.random((cells, cells + 5), dtype=np.float32)

@@ -255,7 +255,7 @@ _clicks = st.lists(
 
 
 @given(_clicks, st.integers(0, 5))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_clicked_pixel_has_the_label_of_its_last_click(
     clicks: list[Click], seed: int
 ) -> None:
@@ -269,7 +269,7 @@ def test_clicked_pixel_has_the_label_of_its_last_click(
 
 
 @given(_clicks, st.integers(0, 5))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_variance_is_small_at_clicks_and_bounded_by_the_prior(
     clicks: list[Click], seed: int
 ) -> None:
