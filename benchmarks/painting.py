@@ -113,9 +113,11 @@ class Annotator:
     def mask(self) -> Mask:
         """Return the mask of the current object."""
         current = self.annotation.current
-        if not current.live.label:
+        if not current.drawn.live.label:
             return np.zeros(self.image.data.shape[:2], bool)
-        return np.asarray(self.annotation.layers.labels.data == current.live.label)
+        return np.asarray(
+            self.annotation.layers.labels.data == current.drawn.live.label
+        )
 
     def settle(self, clicks: int | None = None) -> None:
         """Wait until the window shows what was done.
@@ -134,7 +136,7 @@ class Annotator:
                 current.busy
                 or current.accepting
                 or self.annotation.click_layers._debouncer.pending
-                or (current.clicks and not current.live.label)
+                or (current.clicks and not current.drawn.live.label)
             )
 
         assert wait_for(drawn, PATIENCE), "the window does not come to rest"

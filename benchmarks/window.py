@@ -196,7 +196,7 @@ class User:
         plane = None if annotation is None else annotation.current
         if plane is None or plane.session is None or plane.busy:
             return False
-        known = plane.session.prediction is not None and plane.seen is not None
+        known = plane.session.prediction is not None and plane.drawn.seen is not None
         return known and len(plane.session.clicks) == self._clicks
 
 

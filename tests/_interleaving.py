@@ -146,8 +146,8 @@ class User:
         )
         for plane, known in self.annotation._planes.items():
             writer = self.annotation._writer
-            ghost = not known.clicks and writer.shows(plane, known.live)
-            assert not ghost, f"object {known.live.label} has no clicks"
+            ghost = not known.clicks and writer.shows(plane, known.drawn.live)
+            assert not ghost, f"object {known.drawn.live.label} has no clicks"
         self.check_tools()
 
     def check_tools(self) -> None:
@@ -196,7 +196,7 @@ class User:
         for plane, known in self.annotation._planes.items():
             whole = (0, 0, *known.shape)
             writer = self.annotation._writer
-            plane.take(data)[...] = writer.others(plane, known.live, whole)
+            plane.take(data)[...] = writer.others(plane, known.drawn.live, whole)
         return data
 
     # What is done ---------------------------------------------------------------------
@@ -257,7 +257,7 @@ class User:
     def brush(self, row: int, col: int, erases: int) -> None:
         """Draw on the current object, or erase from it."""
         current = self.annotation.current
-        label = 0 if current is None else current.live.label
+        label = 0 if current is None else current.drawn.live.label
         if label:
             self.stroke(row, col, 0 if erases else label + 6)
 

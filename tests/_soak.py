@@ -580,7 +580,7 @@ class Soak:
         annotation = self.desk.controller.annotation
         if annotation is not None:
             planes = annotation._planes.items()
-            live = {plane: copy.deepcopy(known.live) for plane, known in planes}
+            live = {plane: copy.deepcopy(known.drawn.live) for plane, known in planes}
             self.trail.append((name, np.array(self.labels.data), live))
 
     def _life(self, pixel: np.ndarray) -> str:
@@ -640,7 +640,7 @@ class Soak:
         data = np.array(self.labels.data, dtype=np.int64)
         for plane, known in annotation._planes.items():
             whole = (0, 0, *known.shape)
-            rest = annotation._writer.others(plane, known.live, whole)
+            rest = annotation._writer.others(plane, known.drawn.live, whole)
             plane.take(data)[...] = rest
         return data
 

@@ -28,6 +28,7 @@ from napari_gpcis.batch import (
 )
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
+from napari_gpcis.cli.segment import counted
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import build_model
 
@@ -345,7 +346,8 @@ def test_an_object_that_cannot_be_made_costs_itself(
     assert main(words) == 1
     shown = capsys.readouterr()
     assert "object 3 (outside): a click must lie inside" in shown.err
-    assert "1 images segmented" in shown.out
+    assert "1 image segmented" in shown.out
+    assert "2 objects of 1 image left out" in shown.out
     labels = imread(output / "a.tif")
     assert (labels[20, 20], labels[50, 50]) == (1, 4)
 
@@ -369,7 +371,7 @@ def test_an_interrupted_batch_tells_what_is_done(
     words += ["--model", str(model), "--device", "cpu"]
     assert main(words) == 130
     shown = capsys.readouterr()
-    assert shown.out.startswith("1 images segmented into")
+    assert shown.out.startswith("1 image segmented into")
     assert "missing.tif: " in shown.err
     assert shown.err.endswith("interrupted; the same command goes on from here\n")
     assert main([*words, "--overwrite"]) == 130
@@ -379,6 +381,7 @@ def test_an_interrupted_batch_tells_what_is_done(
 INTERRUPTIBLE = """
 import signal, sys
 from napari_gpcis.cli import main
+from napari_gpcis.cli.segment import counted
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(main(sys.argv[1:]))
 """
@@ -413,7 +416,7 @@ def test_control_c_ends_all_processes_of_a_batch(model: Path, tmp_path: Path) ->
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert 0 < len(written) < 100
     assert all(name[0] != "." for name in written)
-    assert out.startswith(f"{len(written)} images segmented into")
+    assert out.startswith(f"{counted(written, 'image')} segmented into")
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

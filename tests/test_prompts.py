@@ -175,7 +175,10 @@ def test_what_there_is_is_told_in_words() -> None:
         planes = (SavedPlane((0, 1), (0, 0), sessions),)
         return SavedAnnotation("cells", (8, 9), planes).amount
 
-    assert words(nothing) == "0 objects"
+    assert words(nothing) == "no objects"
+    deleted = (*done.objects, replace(done.objects[0], clicks=(), how="delete"))
+    assert words(replace(nothing, objects=deleted)) == "all objects deleted"
+    assert words(replace(done, objects=deleted)) == "2 clicks"
     assert words(clicked) == "2 clicks"
     assert words(done) == "1 object, 2 further clicks"
     assert words(done, nothing) == "1 object"

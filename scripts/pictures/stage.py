@@ -145,7 +145,7 @@ class Stage:
     def segment(self, wanted: Mask, clicks: int, good: float = 0.9) -> None:
         """Click until an object is good or so many clicks are made."""
         labels = self.plane_labels()
-        taken = (labels > 0) & (labels != self.current.live.label)
+        taken = (labels > 0) & (labels != self.current.drawn.live.label)
         for _ in range(clicks):
             mask = (self.plane_labels() > 0) & ~taken
             inside = np.count_nonzero(mask & wanted)

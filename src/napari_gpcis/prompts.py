@@ -151,9 +151,16 @@ class SavedAnnotation:
         return len((drawn - unfinished) | {*self.ids})
 
     def in_words(self, objects: int) -> str:
-        """Return the contents in words, with so many finished objects."""
+        """Return the contents in words, with so many finished objects.
+
+        Where there is nothing but that objects were deleted, this is told.
+        """
         clicks = self.unfinished_clicks
-        parts = [_counted(objects, "object")] if objects or not clicks else []
+        if not objects and not clicks:
+            steps = (one for plane in self.planes for one in plane.objects)
+            deleted = any(one.how == "delete" for one in steps)
+            return "all objects deleted" if deleted else "no objects"
+        parts = [_counted(objects, "object")] if objects else []
         if clicks:
             parts.append(_counted(clicks, "click" if not objects else "further click"))
         return ", ".join(parts)

@@ -167,12 +167,29 @@ def test_ome_zarr_is_no_folder_of_results(images, tmp_path, capsys):
     assert "is the group of all labels" in capsys.readouterr().err
 
 
-def test_outputs_do_not_meet(images, tmp_path, capsys):
-    twin = tmp_path / "more"
+def test_images_of_equal_names_have_results_in_subfolders(images, tmp_path, capsys):
+    """As those of ``segment``; of one folder they have their whole names."""
+    twin, out = tmp_path / "more", tmp_path / "out"
     twin.mkdir()
-    imwrite(twin / "a.png", noise(40, 50))
-    words = ["superpixels", *images, str(twin / "a.png"), "-o", str(tmp_path / "out")]
-    assert main(words) == 2
-    assert "different names, got 'a' twice" in capsys.readouterr().err
+    imwrite(twin / "a.png", noise(30, 50))
+    imwrite(twin / "a.tif", noise(40, 60))
+    files = [*images, str(twin / "a.png"), str(twin / "a.tif"), images[0]]
+    words = ["superpixels", *files, "-n", "20", "-o", str(out)]
+    assert main(words) == 0
+    written = sorted(path for path in out.rglob("*") if path.is_file())
+    assert [path.relative_to(out).as_posix() for path in written] == [
+        "a.tif",
+        "b.tif",
+        "more/a.png.tif",
+        "more/a.tif.tif",
+    ]
+    shapes = [imread(path).shape for path in written]
+    assert shapes == [(40, 50), (40, 50), (30, 50), (40, 60)]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "4 were there" in capsys.readouterr().out
+
+
+def test_outputs_do_not_meet(images, tmp_path, capsys):
     assert main(["superpixels", *images, "-o", str(tmp_path / "out.tif")]) == 2
     assert "must be a folder for 2 images" in capsys.readouterr().err

@@ -344,6 +344,65 @@ def test_a_good_answer_in_the_view_is_taken_at_once():
     assert found.roi == (0, 0, 100, 100)
 
 
+@pytest.mark.parametrize(("quality", "tried"), [(0.81, 3), (0.83, 1)])
+def test_what_could_hardly_be_clearly_better_is_not_tried(quality, tried):
+    """The object may be small in the view: it is its expected IoU that counts."""
+    segmenter, model = rated(lambda _: quality, first_frames=3, least_fill=0.9)
+    segmenter.step(segmenter.prepare(small_scene()), (Click(200, 200),))
+    assert len(model.encoded) == tried
+
+
+@pytest.mark.parametrize(
+    ("seen", "mask", "size", "closer"),
+    [
+        ((0, 0, 200, 300), (0, 0, 200, 290), 64, True),  # all of a view far away
+        ((0, 0, 200, 300), (20, 20, 180, 240), 64, False),  # a large object in it
+        ((0, 0, 200, 300), (0, 0, 200, 290), 128, False),  # the view is near
+        ((0, 50, 200, 300), (0, 50, 200, 300), 64, False),  # so is this one
+        ((10, 10, 190, 280), (10, 10, 190, 280), 64, True),  # goes on beyond the view
+    ],
+)
+def test_an_answer_that_takes_all_of_a_view_far_away_gives_way(
+    seen, mask, size, closer, monkeypatch
+):
+    """What was clicked is too small to be seen there, and all else is one to it."""
+    segmenter, _ = rated(first_frames=2, infer_size=size)
+
+    def infer(_prepared, roi, clicks, _previous):
+        if roi == seen:
+            return replace(prediction(roi, mask, clicks), quality=0.5)
+        small = (95, 145, 105, 155)
+        return replace(prediction(roi, small, clicks), quality=0.53)
+
+    monkeypatch.setattr(segmenter, "_infer", infer)
+    prepared = segmenter.prepare(np.zeros(SHAPE, np.uint8))
+    found = segmenter.step(prepared, (Click(100, 150),), view=seen)
+    assert (found.roi != seen) == closer
+
+
+def test_frames_of_a_first_click_are_those_that_it_tries():
+    segmenter, model = rated(lambda _: 0.2, first_frames=3)
+    prepared = segmenter.prepare(np.full((400, 400), 128, np.uint8))
+    click, view = Click(200, 200), (0, 0, 300, 400)
+    for frame in segmenter.first_frames(prepared.shape, click, view, 50.0):
+        segmenter.encode(prepared, frame)
+    assert len(model.encoded) == 3
+    ahead = segmenter.step(prepared, (click,), view=view, typical_size=50.0)
+    assert len(model.encoded) == 3
+    other, _ = rated(lambda _: 0.2, first_frames=3)
+    then = other.step(
+        other.prepare(np.full((400, 400), 128, np.uint8)),
+        (click,),
+        view=view,
+        typical_size=50.0,
+    )
+    assert_array_equal(ahead.maps.probability, then.maps.probability)
+    zooming = Segmenter(ToyModel(), toy_info())
+    assert zooming.first_frames((400, 400), click, view) == [view]
+    with pytest.raises(InputError, match="inside the image"):
+        segmenter.first_frames((400, 400), Click(500, 3))
+
+
 def test_later_clicks_and_start_masks_try_no_other_frame():
     segmenter, model = rated(lambda _: 0.2, first_frames=3)
     session = Session(segmenter, np.full((400, 400), 128, np.uint8))

@@ -53,7 +53,12 @@ def test_the_menus_have_the_names_that_the_documents_say(make_napari_viewer) -> 
     names = [one.text() for one in menu(window.plugins_menu, plugin).actions()]
     assert names == [f"GPCIS ({plugin})", f"Fine-tune ({plugin})"]
     segment = [one.text() for one in menu(window.layers_menu, "Segment").actions()]
-    assert f"Segment objects by clicks ({plugin})" in segment
+    annotate = [one.text() for one in menu(window.layers_menu, "Annotate").actions()]
+    for names in (segment, annotate):
+        assert f"Segment by clicks ({plugin})" in names
+    assert "*Layers > Segment > Segment by clicks*" in (
+        ROOT / "docs/first-mask.md"
+    ).read_text("utf-8")
     for page in ("README.md", "docs/first-mask.md", "docs/correcting.md"):
         assert f"*{path} > GPCIS*" in (ROOT / page).read_text("utf-8")
     assert f"*{path} > Fine-tune*" in (ROOT / "docs/fine-tuning.md").read_text("utf-8")

@@ -54,7 +54,7 @@ def test_saved_work_goes_on(
     bench.settled(1)
     assert bench.current.session.clicks == (Click(56, 10),)
     assert bench.current.session.threshold == 0.25
-    running = bench.current.live.label
+    running = bench.current.drawn.live.label
     shown = bench.labels.data[0]
     np.testing.assert_array_equal(shown == running, expected[0] == 4)
     np.testing.assert_array_equal(

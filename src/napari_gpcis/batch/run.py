@@ -6,7 +6,6 @@ others go on.
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from napari_gpcis.batch.workers import WorkerPool, interrupts_ignored
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import GPCISError, InputError
-from napari_gpcis.files import common_folder
+from napari_gpcis.files import ResultFiles
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
@@ -83,13 +82,22 @@ class Settings:
 
     def target(self, image: Path) -> Path:
         """Return the label image that belongs to an image."""
-        folder = self.output
-        if self.root is not None:
-            folder /= image.absolute().parent.relative_to(self.root)
-        stem = image.name if image.absolute() in self.whole_names else image.stem
-        if self.suffix.startswith(".ome"):
-            stem = stem.removesuffix(".ome")
-        return folder / f"{stem}{self.suffix}"
+        return self._files.of(image)
+
+    def told_apart(self, images: Sequence[Path]) -> Settings:
+        """Return settings with which no two images have the same label image.
+
+        Raises
+        ------
+        InputError
+            If two have it all the same, or it would replace an image.
+        """
+        found = self._files.told_apart(images)
+        return replace(self, root=found.root, whole_names=found.whole_names)
+
+    @property
+    def _files(self) -> ResultFiles:
+        return ResultFiles(self.output, self.suffix, self.root, self.whole_names)
 
     def anywhere(self) -> Settings:
         """Return settings that hold in every working folder."""
@@ -168,10 +176,10 @@ def segment_images(
     OSError
         If the folder of the results cannot be made.
     """
-    if settings.root is None:
-        settings = replace(settings, root=common_folder([t.image for t in tasks]))
-    settings = _told_apart(tasks, settings)
-    _check(tasks, settings, jobs)
+    if jobs < 1:
+        msg = f"jobs must be 1 or more, got {jobs}"
+        raise InputError(msg)
+    settings = settings.told_apart([task.image for task in tasks])
     summary = Summary()
     waiting = []
     for task in tasks:
@@ -256,37 +264,6 @@ def segment_image(
     if settings.prompts:
         session.save(target.with_suffix(".json"))
     return target
-
-
-def _told_apart(tasks: Sequence[Task], settings: Settings) -> Settings:
-    """Return settings with which no two images of a folder have the same target."""
-    images = [task.image for task in tasks]
-    while True:
-        found = Counter(settings.target(image) for image in images)
-        equal = {
-            image.absolute() for image in images if found[settings.target(image)] > 1
-        }
-        if equal <= settings.whole_names:
-            return settings
-        settings = replace(settings, whole_names=settings.whole_names | equal)
-
-
-def _check(tasks: Sequence[Task], settings: Settings, jobs: int) -> None:
-    """Raise `InputError` where results would replace images or each other."""
-    if jobs < 1:
-        msg = f"jobs must be 1 or more, got {jobs}"
-        raise InputError(msg)
-    targets: dict[Path, Path] = {}
-    images = {task.image.resolve() for task in tasks}
-    for task in tasks:
-        target = settings.target(task.image)
-        other = targets.setdefault(target, task.image)
-        if other != task.image:
-            msg = f"{other} and {task.image} would both be written to {target}"
-            raise InputError(msg)
-        if target.resolve() in images:
-            msg = f"output {target} is one of the images; choose another folder"
-            raise InputError(msg)
 
 
 def _check_settings(settings: Settings, workers: WorkerPool, tasks: int) -> None:

@@ -18,6 +18,7 @@ from napari_gpcis.checkpoints.weights import (
     save_checkpoint,
 )
 from napari_gpcis.errors import CheckpointError
+from napari_gpcis.files import fitting_stem
 
 if TYPE_CHECKING:
     import os
@@ -62,7 +63,8 @@ def convert_checkpoint(
     if target is None and info.name in PUBLISHED:
         with writing(info.name) as folder:
             return write_converted(file, folder / f"{info.name}{SUFFIX}", info)
-    out = file.with_suffix(SUFFIX) if target is None else Path(target).expanduser()
+    beside = file.with_name(fitting_stem(file.stem, SUFFIX) + SUFFIX)
+    out = beside if target is None else Path(target).expanduser()
     check_target(out, overwrite=overwrite)
     return write_converted(file, out, info)
 

@@ -12,6 +12,7 @@ from napari_gpcis.checkpoints.cache import cache_folder
 from napari_gpcis.checkpoints.download import RemoteFile
 from napari_gpcis.checkpoints.info import InferenceSettings, ModelInfo, read_info
 from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
+from napari_gpcis.files.names import check_length
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -188,7 +189,8 @@ def user_model_file(name: str) -> Path:
     Raises
     ------
     InputError
-        If that is no name for a model, or a model of the package has it.
+        If that is no name for a model, is too long for a file, or a model of the
+        package has it.
     CheckpointError
         If the folder cannot be made.
     """
@@ -198,6 +200,7 @@ def user_model_file(name: str) -> Path:
             f"with a letter or digit; got {name!r}"
         )
         raise InputError(msg)
+    check_length(Path(f"{name}{SUFFIX}"), "the name of a model")
     if name in reserved_names():
         msg = f"the name {name!r} is taken by a model that comes with the package"
         raise InputError(msg)

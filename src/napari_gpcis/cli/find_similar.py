@@ -11,6 +11,7 @@ from napari_gpcis.cli.segment import (
     add_tidy_arguments,
     check_channels,
     check_outputs,
+    counted,
     integers,
     open_session,
     tell_orientation,
@@ -125,7 +126,8 @@ def find_similar(arguments: argparse.Namespace) -> int:
         if number:
             pixels, sure = entries[number].area, candidate.confidence
             print(f"object {number}: confidence {sure:.2f}, {pixels} pixels")
-    print(f"found {sum(map(bool, found))} objects; wrote {arguments.output}")
+    objects = counted([one for one in found if one], "object")
+    print(f"found {objects}; wrote {arguments.output}")
     if arguments.prompts:
         print(f"wrote {arguments.prompts}")
     tell_orientation([arguments.image])

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Never
 
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
+from napari_gpcis.files.names import fitting_stem, stem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tqdm import tqdm
 
@@ -213,9 +214,9 @@ def _accept_object(
 
 def _beside(output: Path, number: int, place: int) -> Path:
     """Return where an alternative of an object is written."""
-    name = output.name
-    stem, dot, ending = name.partition(".")
-    return output.with_name(f"{stem}-object{number}-alternative{place}{dot}{ending}")
+    stem = stem_of(output)
+    ending = f"-object{number}-alternative{place}{output.name[len(stem) :]}"
+    return output.with_name(f"{fitting_stem(stem, ending)}{ending}")
 
 
 def _checked_objects(objects: list[list[Click]] | None) -> list[list[Click]]:
@@ -365,16 +366,28 @@ def _print_outcome(summary: Summary, arguments: argparse.Namespace) -> int:
     for image, objects in summary.left_out.items():
         for why in objects:
             print(f"napari-gpcis: {image}: left out: {why}", file=sys.stderr)
-    parts = [f"{len(summary.done)} images segmented into {arguments.output}"]
+    parts = [f"{counted(summary.done, 'image')} segmented into {arguments.output}"]
     if summary.skipped:
         parts.append(f"{len(summary.skipped)} were there (--overwrite replaces them)")
     if summary.failed:
         parts.append(f"{len(summary.failed)} failed")
     if summary.left_out:
-        count = sum(map(len, summary.left_out.values()))
-        parts.append(f"{count} objects of {len(summary.left_out)} images left out")
+        left = [one for some in summary.left_out.values() for one in some]
+        images = counted(summary.left_out, "image")
+        parts.append(f"{counted(left, 'object')} of {images} left out")
     print("; ".join(parts))
     return SOME_FAILED if summary.failed or summary.left_out else 0
+
+
+def counted(things: Collection[Any], noun: str) -> str:
+    """Return a number of things in words.
+
+    Examples
+    --------
+    >>> counted("abc", "image"), counted("a", "image"), counted("", "image")
+    ('3 images', '1 image', 'no images')
+    """
+    return f"{len(things) or 'no'} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def tell_orientation(images: Sequence[Path]) -> None:

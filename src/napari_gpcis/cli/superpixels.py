@@ -19,7 +19,7 @@ One image:
 
     napari-gpcis superpixels cells.tif -n 600 -o superpixels.tif
 
-Many images, one label image each in a folder:
+Many images, one label image each in a folder, those of equal names in subfolders:
 
     napari-gpcis superpixels images/*.tif -n 600 -o superpixels
 """
@@ -94,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     if len(images) == 1 and not folder:
         print(_divide(images[0], output, arguments))
         return 0
+    images = list(dict.fromkeys(images))
     outputs = _outputs(images, arguments)
     output.mkdir(parents=True, exist_ok=True)
     return _divide_many(images, outputs, arguments)
@@ -118,6 +119,7 @@ def _divide_many(
                 kept += 1
                 continue
             try:
+                output.parent.mkdir(parents=True, exist_ok=True)
                 lines.append(_divide(image, output, arguments))
             except (GPCISError, OSError) as error:
                 problems.append(f"{image}: {' '.join(str(error).split())}")
@@ -158,7 +160,14 @@ def _divide(image: Path, output: Path, arguments: argparse.Namespace) -> str:
 
 
 def _outputs(images: Sequence[Path], arguments: argparse.Namespace) -> list[Path]:
-    """Return the file for each image, or raise `InputError` if two files would meet."""
+    """Return the file for each image, as `segment` names them.
+
+    Raises
+    ------
+    InputError
+        If the output is no folder, or two files would meet.
+    """
+    from napari_gpcis.files import ResultFiles
     from napari_gpcis.imagefiles import WRITABLE, is_zarr
 
     folder: Path = arguments.output
@@ -166,20 +175,5 @@ def _outputs(images: Sequence[Path], arguments: argparse.Namespace) -> list[Path
     if is_zarr(folder) or file or folder.is_file():
         msg = f"output {folder} must be a folder for {len(images)} images"
         raise InputError(msg)
-    names = [_stem(image) for image in images]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        msg = f"images must have different names, got {twice[0]!r} twice"
-        raise InputError(msg)
-    outputs = [folder / f"{name}.{arguments.format}" for name in names]
-    own = {image.resolve() for image in images}
-    for output in outputs:
-        if output.resolve() in own:
-            msg = f"output {output} is one of the images; choose another folder"
-            raise InputError(msg)
-    return outputs
-
-
-def _stem(image: Path) -> str:
-    """Return the name of an image without its ending, or both of ``.ome.tif``."""
-    return image.stem.removesuffix(".ome")
+    files = ResultFiles(folder, f".{arguments.format}", plain=True).told_apart(images)
+    return [files.of(image) for image in images]

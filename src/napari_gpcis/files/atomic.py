@@ -1,18 +1,16 @@
-"""Atomic writes, and the folder in which results of equal names are told apart."""
+"""Atomic writes."""
 
 from __future__ import annotations
 
 import os
-import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from napari_gpcis.files.names import fitting_stem
 
-LONGEST, SHORT = 255, 40
-"""Bytes that a name may have; characters that are kept of a longer one."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @contextmanager
@@ -54,31 +52,5 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def _temporary_name(path: Path) -> str:
     """Return a name beside a file; never one too long where that of the file is not."""
-    name = f".{path.stem}.{os.getpid()}{path.suffix}"
-    if len(os.fsencode(name)) > LONGEST:
-        told_apart = f"{zlib.crc32(os.fsencode(path.name)):08x}"
-        name = f".{path.stem[:SHORT]}.{told_apart}.{os.getpid()}{path.suffix}"
-    return name
-
-
-def common_folder(files: Sequence[Path]) -> Path | None:
-    """Return the folder below which files of equal names are told apart.
-
-    Parameters
-    ----------
-    files
-        Their names count without the last suffix, since results get one of their own.
-
-    Returns
-    -------
-    Path or None
-        The innermost folder that holds all files, absolute; ``None`` if names differ
-        anyway, or there is no such folder.
-    """
-    stems = [file.stem for file in files]
-    if len(set(stems)) == len(stems):
-        return None
-    try:
-        return Path(os.path.commonpath([file.absolute().parent for file in files]))
-    except ValueError:  # on several drives
-        return None
+    stem = fitting_stem(f".{path.stem}.{os.getpid()}", path.suffix)
+    return f"{stem}{path.suffix}"

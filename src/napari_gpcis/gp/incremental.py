@@ -6,7 +6,8 @@ row to the Cholesky factor of ``A = K_nn + epsilon^2 I``::
     L l = k_n    (forward substitution)    d^2 = k(x, x) + epsilon^2 - l.l
 
 so it costs ``O(m d + n^2)`` instead of ``O(m n d + n^3)``; taking the last one back
-drops both.
+drops both. Many new observations are appended in blocks of rows by the same equations,
+with matrices in place of ``l`` and ``d``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 _CHUNK = 8192
 """Pixels handled at once; larger fields are scaled anew for each click."""
+_MANY = 32
+"""From so many new observations on, rows are appended in blocks."""
+_BLOCK = 64
+"""Rows of a block."""
 
 
 class _Scaled(NamedTuple):
@@ -93,6 +98,10 @@ class Field:
     def between(self, clicked: Tensor) -> Tensor:
         """Return ``K_nn`` by direct differences, shape ``(n, n)``."""
         return click_kernel(clicked, self.log_precision, self.rgb_weight)
+
+    def last_rows(self, clicked: Tensor, first: int) -> Tensor:
+        """Return the rows of ``K_nn`` from the first on, shape ``(n - first, n)``."""
+        return click_kernel(clicked, self.log_precision, self.rgb_weight, first)
 
     def with_last(self, clicked: Tensor) -> Tensor:
         """Return the last row of ``K_nn``, shape ``(n,)``."""
@@ -167,13 +176,10 @@ class Columns:
             return state
         fresh = self.field.against_all(clicked[shared:])
         state = replace(state, k_nm=torch.cat([state.k_nm, fresh]))
-        for count in range(shared + 1, len(wanted) + 1):
-            state = replace(
-                state,
-                keys=wanted[:count],
-                clicked=clicked[:count],
-                noise=noise[:count],
-            )._with_row()
+        size = _BLOCK if len(wanted) - shared >= _MANY else 1
+        for start in range(shared, len(wanted), size):
+            stop = min(start + size, len(wanted))
+            state = state._with_rows(wanted[:stop], clicked[:stop], noise[:stop])
         return state
 
     def first(self, count: int) -> Columns:
@@ -188,6 +194,40 @@ class Columns:
             k_nm=self.k_nm[:count],
             cholesky=self.cholesky[:count, :count],
         )
+
+    def _with_rows(
+        self, keys: tuple[int, ...], clicked: Tensor, noise: Tensor
+    ) -> Columns:
+        """Append the rows of further observations, whose columns are there."""
+        first, last = len(self.keys), len(keys)
+        longer = replace(self, keys=keys, clicked=clicked, noise=noise)
+        if last - first > 1:
+            factor = longer._with_block(first)
+            if factor is not None:
+                return replace(longer, cholesky=factor)
+        state = self
+        for count in range(first + 1, last + 1):
+            state = replace(
+                state,
+                keys=keys[:count],
+                clicked=clicked[:count],
+                noise=noise[:count],
+            )._with_row()
+        return state
+
+    def _with_block(self, first: int) -> Tensor | None:
+        """Return the factor with the rows from the first on, ``None`` if it fails."""
+        rows = self.field.last_rows(self.clicked, first)
+        known, new = rows[:, :first], rows[:, first:]
+        below = torch.linalg.solve_triangular(self.cholesky, known.T, upper=False).T
+        added = torch.diag(self.noise[first:] + self.jitter)
+        corner, info = torch.linalg.cholesky_ex(new + added - below @ below.T)
+        if bool(info > 0):
+            return None
+        factor = functional.pad(self.cholesky, (0, len(rows), 0, len(rows)))
+        factor[first:, :first] = below
+        factor[first:, first:] = corner
+        return factor
 
     def _with_row(self) -> Columns:
         """Append the row of the last observation to the factor."""

@@ -41,7 +41,12 @@ def scaled_features(pixels: Tensor, log_precision: Tensor) -> tuple[Tensor, Tens
     return pixels[..., :dim] * (0.5 * log_precision).exp(), pixels[..., dim:]
 
 
-def click_kernel(clicks: Tensor, log_precision: Tensor, rgb_weight: Tensor) -> Tensor:
+def click_kernel(
+    clicks: Tensor,
+    log_precision: Tensor,
+    rgb_weight: Tensor,
+    first: int = 0,
+) -> Tensor:
     """Return ``K_nn`` of the clicked pixels by direct differences.
 
     Direct differences keep the matrix exactly symmetric with an exact diagonal
@@ -55,16 +60,18 @@ def click_kernel(clicks: Tensor, log_precision: Tensor, rgb_weight: Tensor) -> T
         Shape ``(d,)``: ``-log eta_t``.
     rgb_weight
         ``eta_0 > 0``, a scalar or shape ``(1,)``.
+    first
+        The rows before this one are left out.
 
     Returns
     -------
     Tensor
-        Shape ``(..., n, n)``, without ``epsilon^2``.
+        Shape ``(..., n - first, n)``, without ``epsilon^2``.
     """
     deep, rgb = scaled_features(clicks, log_precision)
 
     def rbf(part: Tensor) -> Tensor:
-        difference = part.unsqueeze(-2) - part.unsqueeze(-3)
+        difference = part[..., first:, :].unsqueeze(-2) - part.unsqueeze(-3)
         return (-0.5 * difference.square().sum(-1)).exp()
 
     return rbf(deep) + rgb_weight * rbf(rgb)

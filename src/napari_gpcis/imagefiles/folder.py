@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
+from napari_gpcis.files.names import fitting_stem, stem_of
 from napari_gpcis.imagefiles.ome_zarr import is_zarr
 from napari_gpcis.imagefiles.reading import READABLE
 
@@ -34,6 +35,15 @@ _PIECES = re.compile(
 """Pieces of a name: a hexadecimal word, a number, or a letter."""
 _NUMBER = "9\uffff"
 """Place of numbers among letters: behind digits that are none, before all others."""
+
+
+def files_of(base: Path) -> tuple[Path, Path]:
+    """Return the files of clicks and of labels of a path without their endings.
+
+    A name that would be too long with them is shortened, by the same for both.
+    """
+    stem = fitting_stem(base.name, CLICKS, LABELS)
+    return base.with_name(stem + CLICKS), base.with_name(stem + LABELS)
 
 
 @dataclass
@@ -72,12 +82,12 @@ class FolderImage:
     @property
     def clicks(self) -> Path:
         """File of its clicks, which need not be there."""
-        return self.base.with_name(self.base.name + CLICKS)
+        return files_of(self.base)[0]
 
     @property
     def labels(self) -> Path:
         """File of its labels, which need not be there."""
-        return self.base.with_name(self.base.name + LABELS)
+        return files_of(self.base)[1]
 
 
 @dataclass
@@ -125,14 +135,14 @@ class ImageFolder:
             msg = f"folder {path} cannot be read: {error.strerror or error}"
             raise InputError(msg) from error
         kinds = [one for one in found if _is_image(one)]
-        stems = {_stem(one).casefold() for one in kinds}
-        images = [one for one in kinds if not _is_written(one, stems)]
+        known = {name.casefold() for one in kinds for name in _names(one)}
+        images = [one for one in kinds if not _is_written(one, known)]
         if not images:
             msg = f"folder {path} holds no image ({', '.join(READABLE)})"
             raise InputError(msg)
-        count = Counter(_stem(one).casefold() for one in images)
+        count = Counter(stem_of(one).casefold() for one in images)
         entries = [
-            FolderImage(one, one.with_name(_base(one, count[_stem(one).casefold()])))
+            FolderImage(one, one.with_name(_base(one, count[stem_of(one).casefold()])))
             for one in sorted(images, key=natural_key)
         ]
         others = sorted(
@@ -223,20 +233,23 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in READABLE
 
 
-def _is_written(path: Path, stems: set[str]) -> bool:
+def _is_written(path: Path, known: set[str]) -> bool:
     """Return whether a file holds labels of another image of the folder."""
-    stem = _stem(path)
+    stem = stem_of(path)
     short = _WRITTEN.sub("", stem)
-    if short == stem:
-        return False
-    known = short.casefold()
-    return known in stems or any(known == f"{one}_{end}" for one, end in _ended(stems))
+    return short != stem and short.casefold() in known
 
 
-def _ended(stems: set[str]) -> list[tuple[str, str]]:
-    """Return the names that images of equal stems have, see `_base`."""
+def _names(path: Path) -> list[str]:
+    """Return what labels of an image may be called, without what says that they are.
+
+    It is its own name, or that of its files where others are equal or too long.
+    """
+    stem = stem_of(path)
     ends = [suffix.removeprefix(".") for suffix in READABLE]
-    return [(stem, end) for stem in stems for end in ends]
+    bases = _base(path, 1), _base(path, 2)
+    short = (fitting_stem(base, CLICKS, LABELS) for base in bases)
+    return [stem, *(f"{stem}_{end}" for end in ends), *short]
 
 
 def _base(path: Path, count: int) -> str:
@@ -244,7 +257,7 @@ def _base(path: Path, count: int) -> str:
 
     The ending follows a bar: a point would be taken for that of the file beside it.
     """
-    stem = _stem(path)
+    stem = stem_of(path)
     if count > 1:
         stem = f"{stem}_{path.suffix.lower().removeprefix('.')}"
     while stem.lower().endswith(_OF_FILES):
@@ -261,15 +274,6 @@ def _name_doubles(images: list[FolderImage]) -> None:
         if first != image.name:
             image.usable = False
             image.problem = f"{image.labels.name} belongs to {first}: rename one"
-
-
-def _stem(path: Path) -> str:
-    """Return the name of an image without its ending."""
-    name = path.name
-    for ending in (".ome.tiff", ".ome.tif", ".ome.zarr"):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return path.stem
 
 
 def natural_key(path: Path) -> tuple[list[tuple[str, int]], str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.files import fitting_stem
 from napari_gpcis.imagefiles.planes import plane_index
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ def write_zarr(
     known = axes or _default_axes(labels.ndim)
     if image is not None:
         path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{ZARR}")
+    beside = fitting_stem(f".{path.stem}.{os.getpid()}", ZARR)
+    temporary = path.with_name(f"{beside}{ZARR}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         group = zarr.open_group(str(temporary), mode="w", zarr_format=VERSIONS[chosen])
@@ -248,7 +250,7 @@ def _axes_entries(axes: ZarrAxes) -> list[dict[str, str]]:
 
 def _replace(path: Path, temporary: Path) -> None:
     """Put a complete folder in the place of another."""
-    old = path.with_name(f".{path.stem}.{os.getpid()}.old")
+    old = path.with_name(fitting_stem(f".{path.stem}.{os.getpid()}", ".old") + ".old")
     if path.exists():
         path.rename(old)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.files.names import check_length
 from napari_gpcis.imagefiles.ome_zarr import LABELS, ZARR, is_zarr
 from napari_gpcis.imagefiles.reading import TIFF, check_suffix
 
@@ -25,7 +26,7 @@ def check_output(path: Path) -> None:
 
 
 def check_folder(path: Path, role: str) -> None:
-    """Raise `InputError` unless the folder of a file is there, and the file is none.
+    """Raise `InputError` unless a file can be there: its folder is, it is none itself.
 
     Parameters
     ----------
@@ -34,6 +35,7 @@ def check_folder(path: Path, role: str) -> None:
     role
         What errors call it.
     """
+    check_length(path, role)
     folder = path.parent
     if folder.name == LABELS and is_zarr(folder):
         folder = folder.parent  # the group of labels is made with the first of them

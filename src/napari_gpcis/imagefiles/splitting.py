@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_gpcis.errors import InputError
-from napari_gpcis.files import common_folder
+from napari_gpcis.files import common_folder, fitting_stem
 from napari_gpcis.imagefiles.labels import read_label_file, whole_numbers
 from napari_gpcis.imagefiles.outputs import check_kept, check_output
 from napari_gpcis.imagefiles.reading import read_array
@@ -90,10 +90,16 @@ def split_labels(
 
 def _is_written(path: Path, images: list[Path]) -> bool:
     """Return whether a file is the label image of another one in the list."""
-    if not path.stem.endswith(SUFFIX):
-        return False
-    stem = path.stem.removesuffix(SUFFIX)
-    return any(one.stem == stem and one.parent == path.parent for one in images)
+    return any(
+        path.name == _label_name(one, path.suffix) and one.parent == path.parent
+        for one in images
+    )
+
+
+def _label_name(file: Path, ending: str) -> str:
+    """Return the name of the label image of a file."""
+    own = f"{SUFFIX}{ending}"
+    return f"{fitting_stem(file.stem, own)}{own}"
 
 
 def label_files(
@@ -118,7 +124,7 @@ def label_files(
             if output is None
             else output / (file.absolute().parent.relative_to(root) if root else "")
         )
-        / f"{file.stem}{SUFFIX}{ending}"
+        / _label_name(file, ending)
         for file in files
     ]
     for number, target in enumerate(targets):

@@ -15,6 +15,7 @@ from napari_gpcis.inference.prediction import NetworkInput, Prediction
 from napari_gpcis.inference.region import (
     closer_frames,
     fill,
+    longer_side,
     network_size,
     reaches_beyond,
     region,
@@ -37,10 +38,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Box", "PreparedImage", "Request", "Segmenter"]
 
-GOOD = 0.85
-"""No closer frame is tried if the expected IoU in the view is so high."""
+GOOD = 0.82
+"""No closer frame is tried if the expected IoU is so high.
+
+One that is `CLEARLY` better was in none of 1,041 first clicks on 14 data sets (at most
+0.897), so that nothing is lost.
+"""
 CLEARLY = 0.08
 """A closer frame is taken if its expected IoU is so much better."""
+ALL = 0.9
+"""A mask whose box is so long, as a share of what is seen, takes all of it."""
+MINIFIED = 4.0
+"""From so many data pixels per network pixel on, what is meant may be too small to see.
+
+A mask that takes all of the view is then no better than another.
+"""
 
 
 class Segmenter:
@@ -334,6 +346,40 @@ class Segmenter:
         roi = whole_image(shape) if view is None else clip_box(view, shape)
         self._engine.encode(prepared, roi)
 
+    def first_frames(
+        self,
+        shape: tuple[int, int],
+        click: Click,
+        view: Box | None = None,
+        typical_size: float | None = None,
+    ) -> list[Box]:
+        """Return what a first click may be seen in, in the order in which it is tried.
+
+        Parameters
+        ----------
+        shape
+            Height and width of the image.
+        click
+            The first click.
+        view, typical_size
+            See :meth:`step`.
+
+        Returns
+        -------
+        list of Box
+            The view, then closer frames; these are for `encode` as well.
+
+        Raises
+        ------
+        InputError
+            If the click is outside the image.
+        """
+        settings, clicks = self.info.inference, check_clicks(click, shape)
+        first = region(shape, clicks, None, view, settings)
+        if settings.frames == "zoom":
+            return [first]
+        return [first, *closer_frames(shape, click, first, settings, typical_size)]
+
     def encode_finer(self, prepared: PreparedImage, prediction: Prediction) -> bool:
         """Encode ahead what the next click sees, if it sees more pixels than the last.
 
@@ -407,24 +453,32 @@ class Segmenter:
         """Return the best answer to a first click, of its view and closer frames.
 
         An answer that may go on beyond a closer frame is not taken. The view is good
-        enough if the answer is expected to be and the object is not small in it.
+        enough if its answer is expected to be; a closer frame has to be clearly better,
+        unless the answer takes all of a view that is far away.
         """
         settings, shape = self.info.inference, prepared.shape
         if settings.frames == "zoom" or found.quality is None:
             return found
         best, (click,) = found, found.clicks
         for frame in closer_frames(shape, click, found.roi, settings, size):
-            extent = best.extent(settings.crop_threshold)
-            filled = extent and fill(extent, best.roi) >= settings.least_fill
-            if filled and (best.quality or 0.0) >= GOOD:
+            if (best.quality or 0.0) >= GOOD:
                 break
             tried = self._infer(prepared, frame, found.clicks, None)
             extent = tried.extent(settings.crop_threshold)
             if extent is None or reaches_beyond(extent, frame, shape):
                 continue
-            if (tried.quality or 0.0) > (best.quality or 0.0) + CLEARLY:
+            least = 0.0 if self._takes_all(best) else CLEARLY
+            if (tried.quality or 0.0) > (best.quality or 0.0) + least:
                 best = tried
         return best
+
+    def _takes_all(self, found: Prediction) -> bool:
+        """Return whether an answer takes all of a frame that is far away."""
+        settings = self.info.inference
+        if longer_side(found.roi) < MINIFIED * settings.infer_size:
+            return False
+        extent = found.extent(settings.crop_threshold)
+        return extent is not None and fill(extent, found.roi) >= ALL
 
     def preview(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
@@ -32,9 +33,9 @@ class Debouncer(QSignalDebouncer):
         self, slot: Callable[[], object], wait: int = 0, parent: QObject | None = None
     ) -> None:
         super().__init__(parent=parent)
-        self._requests: list[bool] = []
+        self._waiting = Event()  # a flag that a signal can clear by itself
         self.setTimeout(wait)
-        self.triggered.connect(self._requests.clear)
+        self.triggered.connect(self._waiting.clear)
         self.triggered.connect(slot)
         # what is posted comes before windows are painted, timers come afterwards
         self._soon.connect(self.flush, Qt.ConnectionType.QueuedConnection)
@@ -42,7 +43,7 @@ class Debouncer(QSignalDebouncer):
     @property
     def pending(self) -> bool:
         """True while the slot is still to be called."""
-        return bool(self._requests)
+        return self._waiting.is_set()
 
     def throttle(self, *, before_painting: bool = False) -> None:
         """Have the slot called, later than was planned if it was to be called.
@@ -53,12 +54,12 @@ class Debouncer(QSignalDebouncer):
             Whether it is called before anything that has changed meanwhile is painted,
             which may take longer than all else; for a `wait` of 0.
         """
-        self._requests[:] = [True]
+        self._waiting.set()
         super().throttle()
         if before_painting:
             self._soon.emit()
 
     def cancel(self) -> None:
         """Give up a call that is pending."""
-        self._requests.clear()
+        self._waiting.clear()
         super().cancel()

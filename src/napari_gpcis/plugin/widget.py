@@ -48,7 +48,7 @@ from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_t
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
 from napari_gpcis.plugin.tools.active_layer import Brush, ReturnToClicks
 from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
-from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding
+from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding, MouseEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.scripting import ViewerSession
 from napari_gpcis.plugin.viewer.gl_context import ContextKeeper
@@ -143,6 +143,7 @@ class GPCISWidget(Docked):
         self._preferences = PreferenceFollower(self.controller, self._show_keys)
         self.image_changes = ImageChangeWatcher(self.controller)
         self.early_encoding = EarlyEncoding(self.controller)
+        self.mouse_encoding = MouseEncoding(self.controller)
         self.outline = CurrentOutline(self.controller)
         self.mask_view = MaskView(self.controller)
         self.return_to_clicks = ReturnToClicks(self.controller)
@@ -242,8 +243,10 @@ class GPCISWidget(Docked):
         dock = dock_of(self)
         window = None if dock is None else dock.parent()
         if self._guard is None and dock and isinstance(window, QMainWindow):
-            may_close = self.recovery.may_close
-            self._guard = CloseGuard(self, dock, window, may_close)
+            recovery = self.recovery
+            self._guard = CloseGuard(
+                self, dock, window, lambda: recovery.unsaved, recovery.may_close
+            )
 
     # Layout -----------------------------------------------------------------------
 

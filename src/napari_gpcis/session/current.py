@@ -67,7 +67,12 @@ class Prompts:
 
     def begins_with(self, other: Prompts) -> bool:
         """Tell whether the other prompts are the first of these."""
-        return self.first(len(other.clicks)) == other
+        count = len(other.clicks)
+        if count > len(self.clicks):
+            return False
+        if count and self.clicks[count - 1] != other.clicks[-1]:
+            return False  # told at once, as a rule
+        return self.first(count) == other
 
 
 class CurrentObject:
@@ -118,7 +123,7 @@ class CurrentObject:
         self._threshold = threshold
         self.prompts = Prompts()
         self._history = _History()
-        self._known: dict[Prompts, Prediction] = {}
+        self._known = _KnownPredictions()
         self._last_shown: tuple[Prediction, Prediction] | None = None
 
     # -- state -----------------------------------------------------------------
@@ -350,8 +355,9 @@ class CurrentObject:
         """
         asked = self.prompts
         done: list[Prediction] = []
-        for number in range(1, len(asked.clicks) + 1):
-            found = self._find(asked.first(number))
+        held = 0 if asked.start is None else len(asked.start.clicks)
+        for number, known in enumerate(self._known.each(asked), start=1):
+            found = self._find(asked.first(number)) if number <= held else known
             if found is None:
                 return Request(
                     prepared,
@@ -389,9 +395,8 @@ class CurrentObject:
         for number, found in enumerate(predictions, start=len(request.done) + 1):
             prompts = asked.first(number)
             if self._is_wanted(prompts):
-                self._known[prompts] = shown_as(
-                    found, self._threshold, self.tidy, prompts.start
-                )
+                shown = shown_as(found, self._threshold, self.tidy, prompts.start)
+                self._known.put(prompts, shown)
                 used = True
         return used
 
@@ -423,6 +428,9 @@ class CurrentObject:
         start = prompts.start
         if start is not None and start.holds_for(prompts.clicks):
             return start.prediction_for(prompts.clicks)
+        last = self._known.last
+        if last is not None and last[0] == prompts:
+            return last[1].prediction
         return self._known.get(prompts)
 
     def _shown(self, found: Prediction) -> Prediction:
@@ -440,8 +448,7 @@ class CurrentObject:
         self._history.push(self.prompts)
         self.prompts = prompts
         if forget:
-            kept = filter(self._is_wanted, self._known)
-            self._known = {key: self._known[key] for key in kept}
+            self._known.keep([*self._history.longest(), prompts])
 
     def _is_wanted(self, prompts: Prompts) -> bool:
         """Tell whether a prediction for these prompts is, or may be, wanted again."""
@@ -476,6 +483,90 @@ def shown_as(
     if (found.tidy, found.kept) != (tidy, kept):
         found = found.with_tidy(tidy, kept)
     return found
+
+
+class _KnownPredictions:
+    """Predictions by their prompts, as a tree: each click leads to those after it.
+
+    What is known for many clicks, and for all that came before them, is found by going
+    through them once; a dictionary would go through all of them for each.
+
+    Attributes
+    ----------
+    last : tuple of Prompts and _Node, optional
+        What was asked for or kept last, which as a rule is asked for next.
+    """
+
+    def __init__(self) -> None:
+        self._roots: dict[Prompts, _Node] = {}
+        self.last: tuple[Prompts, _Node] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of predictions."""
+        nodes, count = list(self._roots.values()), 0
+        while nodes:
+            node = nodes.pop()
+            count += node.prediction is not None
+            nodes += node.following.values()
+        return count
+
+    def get(self, prompts: Prompts) -> Prediction | None:
+        """Return the prediction of prompts; ``None`` if it is not known."""
+        node = self._roots.get(replace(prompts, clicks=()))
+        for click in prompts.clicks:
+            node = None if node is None else node.following.get(click)
+        if node is None:
+            return None
+        self.last = prompts, node
+        return node.prediction
+
+    def each(self, prompts: Prompts) -> list[Prediction | None]:
+        """Return that of the first click, of the first two, and so on, each or none."""
+        node = self._roots.get(replace(prompts, clicks=()))
+        found = []
+        for click in prompts.clicks:
+            node = None if node is None else node.following.get(click)
+            found.append(None if node is None else node.prediction)
+        return found
+
+    def put(self, prompts: Prompts, prediction: Prediction) -> None:
+        """Keep a prediction."""
+        node = self._roots.setdefault(replace(prompts, clicks=()), _Node())
+        for click in prompts.clicks:
+            if click not in node.following:
+                node.following[click] = _Node()
+            node = node.following[click]
+        node.prediction = prediction
+        self.last = prompts, node
+
+    def keep(self, states: Iterable[Prompts]) -> None:
+        """Forget all that none of these prompts begins with."""
+        before, self.last = self._roots, None
+        self._roots = {}
+        for state in states:
+            root = replace(state, clicks=())
+            old = before.get(root)
+            new = self._roots.setdefault(root, _Node())
+            for click in state.clicks:
+                old = None if old is None else old.following.get(click)
+                if old is None:
+                    break
+                new = new.following.setdefault(click, _Node(old.prediction))
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._roots.clear()
+        self.last = None
+
+
+class _Node:
+    """A prediction, and where further clicks lead to."""
+
+    __slots__ = ("following", "prediction")
+
+    def __init__(self, prediction: Prediction | None = None) -> None:
+        self.prediction = prediction
+        self.following: dict[Click, _Node] = {}
 
 
 class _History:
@@ -533,6 +624,16 @@ class _History:
             if states[number - 1].empty:
                 return number
         return 0
+
+    def longest(self) -> list[Prompts]:
+        """Return the states of undo and redo with which no next one begins."""
+        states = [*self._before, *reversed(self._undone)]
+        following = [*states[1:], Prompts()]
+        return [
+            state
+            for state, after in zip(states, following, strict=True)
+            if not after.begins_with(state)
+        ]
 
     def reaches(self, prompts: Prompts) -> bool:
         """Tell whether undo or redo may want a prediction for these prompts."""

@@ -273,7 +273,7 @@ def test_a_stroke_over_another_object_is_redone_with_its_object(quiet: Any) -> N
     user.stroke(9, 19, 10)  # draws 4, as another object
     user.click(9, 8)
     user.settle()
-    label = user.annotation.current.live.label
+    label = user.annotation.current.drawn.live.label
     user.brush(9, 16, 0)  # draws the current object, over the other one
     user.settle()
     drawn = user.labels.data.copy()
@@ -304,7 +304,7 @@ def test_a_stroke_is_redone_when_the_mask_is_written_otherwise(
         user.stroke(24, 24, 10)  # draws 4, as another object
         user.click(16, 16)
         user.settle()
-        assert user.annotation.current.live.label == 5
+        assert user.annotation.current.drawn.live.label == 5
         if draws:
             user.stroke(19, 19, value)  # over the mask, the other object, and beside
             user.settle()
@@ -327,7 +327,7 @@ def test_a_stroke_is_redone_when_the_mask_is_written_otherwise(
 
 def _with_mask_as(value: int, user: Historian) -> np.ndarray:
     """Return the labels; a new label of the mask depends on those drawn before."""
-    live, labels = user.annotation.current.live, user.labels.data.copy()
+    live, labels = user.annotation.current.drawn.live, user.labels.data.copy()
     if live.new:
         labels[labels == live.label] = value
     return labels

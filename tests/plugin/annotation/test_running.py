@@ -231,7 +231,7 @@ def test_what_cannot_be_accepted_is_left_out_and_comes_back(work: Any) -> None:
     command(work, "undo", 0)
     command(work, "undo", 1)
     assert work.current.clicks == (Click(60, 80),)
-    assert work.current.live.how == "cut"
+    assert work.current.drawn.live.how == "cut"
     show(1)
     command(work, "redo", 0)
     command(work, "redo", 1)
@@ -371,11 +371,11 @@ def test_clicks_that_come_back_are_written_as_they_were(bench) -> None:
     bench.controller.command("clear")
     bench.settled(0)
     assert bench.current.begin_with(finished == 1, label=1)
-    bench.until(lambda: bench.current.live.how == "replace")
+    bench.until(lambda: bench.current.drawn.live.how == "replace")
     while bench.current.current.start is not None:
         bench.controller.command("undo")
     np.testing.assert_array_equal(bench.labels.data, finished)
     bench.controller.command("undo")
     bench.settled(1)
-    assert (bench.current.live.label, bench.current.live.how) == (2, "add")
+    assert (bench.current.drawn.live.label, bench.current.drawn.live.how) == (2, "add")
     np.testing.assert_array_equal(bench.labels.data, before)

@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 
 from _bright_segmenter import BrightSegmenter, ball_stack
 from napari_gpcis.errors import InputError
-from napari_gpcis.plugin.annotation.annotation import KEPT_SESSIONS
+from napari_gpcis.plugin.annotation.annotation import KEPT_SESSIONS, NONE_DELETED
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
@@ -261,6 +261,9 @@ def test_objects_deleted_together_come_back_together(work: Any, closed: bool) ->
     there = [(5, 1), (6, 3), (8, 9), (5, 2)]
     doomed = [(Plane((1, 2), (plane, 0, 0)), label) for plane, label in there]
     assert work.controller.annotation.delete(doomed) == 4
+    assert work.controller.status == "4 objects deleted."
+    assert work.controller.annotation.delete(doomed) == 0
+    assert work.controller.status == NONE_DELETED
     assert not work.labels.data.any()
     assert saved_ids(work) == {5: [1, 2, 1, 2], 6: [3, 3]}
     check_replay(work)

@@ -98,7 +98,7 @@ def test_the_chosen_object_is_corrected_by_the_button(desk) -> None:
     desk.robot.click(desk.image, FIRST)
     desk.until(lambda: notice(desk))
     push(desk, "Correct")
-    desk.until(lambda: desk.current.live.label == 1)
+    desk.until(lambda: desk.current.drawn.live.label == 1)
     desk.robot.click(desk.image, (30, 36), RIGHT)
     desk.until(lambda: desk.labels.data[30, 36] == 0)
     desk.robot.press(Qt.Key.Key_N)
@@ -152,8 +152,8 @@ def test_while_an_object_is_clicked_further_clicks_are_its_own(desk) -> None:
 
 def test_a_double_click_corrects(desk) -> None:
     double_click(desk, SECOND)
-    desk.until(lambda: desk.current.live.label == 2)
-    assert desk.current.live.how == "replace"
+    desk.until(lambda: desk.current.drawn.live.label == 2)
+    assert desk.current.drawn.live.how == "replace"
     assert notice(desk) == ""
     desk.robot.click(desk.image, (50, 80), RIGHT)
     desk.until(lambda: desk.labels.data[50, 80] == 0)
@@ -180,7 +180,11 @@ def test_a_double_click_while_an_object_is_clicked_changes_nothing(desk) -> None
 def test_where_new_objects_may_overwrite_a_double_click_still_corrects(desk) -> None:
     PREFERENCES.protect = False
     double_click(desk, FIRST)
-    desk.until(lambda: desk.current.live.label == 1 and desk.current.live.how != "add")
+    desk.until(
+        lambda: (
+            desk.current.drawn.live.label == 1 and desk.current.drawn.live.how != "add"
+        )
+    )
     assert set(np.unique(desk.labels.data)) == {0, 1, 2}
 
 
@@ -223,7 +227,7 @@ def test_escape_cancels_the_latest_thing(desk) -> None:
 def test_escape_ends_a_correction_that_was_not_begun_by_clicks(desk) -> None:
     before = desk.labels.data.copy()
     double_click(desk, FIRST)
-    desk.until(lambda: desk.current.live.label == 1)
+    desk.until(lambda: desk.current.drawn.live.label == 1)
     desk.robot.press(Qt.Key.Key_Escape)
     desk.until(lambda: not desk.current.running)
     assert desk.current.current.start is None

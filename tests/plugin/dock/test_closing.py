@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pytest
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtGui import QCloseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
+from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QMessageBox
 from tifffile import imread
 
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
@@ -21,6 +22,7 @@ from napari_gpcis.plugin.dock.panels.files import FilesPanel, base_name
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
+from napari_gpcis.plugin.widget import GPCISWidget
 from napari_gpcis.prompts import read_prompts
 
 if TYPE_CHECKING:
@@ -170,7 +172,7 @@ def test_the_user_who_closes_the_widget_is_asked(
 def test_work_is_asked_for_again_if_the_window_did_not_close(
     desk: Any, closings: list[bool], button: Any, left: int
 ) -> None:
-    """Napari asks as well, and the user may change their mind there."""
+    """A window may be kept open by others, too."""
     answers = Answers(DISCARD, button)
     close_by_menu(desk)
     autosaver = desk.widget.recovery.autosaver
@@ -185,7 +187,7 @@ def test_work_that_goes_on_after_it_was_discarded_is_kept(
     desk: Any, closings: list[bool]
 ) -> None:
     answers = Answers(DISCARD)
-    close_by_menu(desk)  # and napari's own question was answered by Cancel
+    close_by_menu(desk)  # and something else has kept the window open
     desk.robot.click(desk.image, (60, 70))
     desk.settled(1)
     desk.widget.shut_down()
@@ -208,13 +210,113 @@ def test_saving_in_the_question(
     close_by_menu(desk)  # no name is given: it goes on
     assert closings == []
     close_by_menu(desk)
-    assert closings == [True]
+    assert closings == [False]
     assert len(answers.asked) == 2
     clicks, labels = file_names(tmp_path / "work")
     assert read_prompts(clicks).ids == (1,)
     np.testing.assert_array_equal(imread(labels), shown)
     desk.widget.shut_down()
     assert unsaved_work() == []
+
+
+class ClosedByUser(QCloseEvent):
+    """Event of the button of a window, which no function of Qt makes for a test."""
+
+    def spontaneous(self) -> bool:
+        return True
+
+
+def close_by_button(desk: Any) -> None:
+    window = desk.viewer.window._qt_window
+    event = ClosedByUser()
+    QApplication.sendEvent(window, event)
+    QTest.qWait(50)  # what the event has put off
+
+
+@pytest.fixture
+def napari_asks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Questions of napari, whether it quits; each is answered by Cancel."""
+    from napari.settings import get_settings
+
+    asked: list[bool] = []
+
+    class Question:
+        def __init__(self, _parent: Any, close_app: bool = False, **_: Any) -> None:
+            asked.append(close_app)
+
+        def exec_(self) -> QDialog.DialogCode:
+            return QDialog.DialogCode.Rejected
+
+    monkeypatch.setattr(get_settings().application, "confirm_close_window", True)
+    monkeypatch.setattr("napari._qt.qt_main_window.ConfirmCloseDialog", Question)
+    return asked
+
+
+class KeptOpen(QObject):
+    """Counts the times that a window would be closed, and keeps it open each time."""
+
+    count = 0
+
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
+        closes = event.type() == QEvent.Type.Close and not event.spontaneous()
+        if closes:
+            self.count += 1
+            event.ignore()
+        return closes
+
+
+@pytest.fixture
+def window(desk: Any) -> Iterator[KeptOpen]:
+    kept, window = KeptOpen(), desk.viewer.window._qt_window
+    window.installEventFilter(kept)
+    yield kept
+    window.removeEventFilter(kept)
+
+
+@pytest.mark.parametrize("close", [close_by_menu, close_by_button])
+def test_whoever_has_answered_is_not_asked_by_napari(
+    desk: Any, window: KeptOpen, napari_asks: list[bool], close: Callable[[Any], None]
+) -> None:
+    from napari.settings import get_settings
+
+    answers = Answers(CANCEL, KEEP)
+    close(desk)
+    assert (len(answers.asked), window.count) == (1, 0)
+    close(desk)
+    assert (len(answers.asked), window.count) == (2, 1)
+    assert napari_asks == []
+    assert get_settings().application.confirm_close_window
+
+
+@pytest.mark.parametrize("close", [close_by_menu, close_by_button])
+def test_napari_asks_where_nothing_is_unsaved(
+    desk: Any,
+    window: KeptOpen,
+    napari_asks: list[bool],
+    close: Callable[[Any], None],
+    tmp_path: Path,
+) -> None:
+    answers, panel = Answers(), panel_of(desk)
+    panel.write("save", tmp_path / "work")
+    desk.until(lambda: "Saved" in panel.message.text())
+    for times in (1, 2):
+        close(desk)
+        assert napari_asks == [False] * times
+    assert window.count == 0
+    assert answers.asked == []
+
+
+def test_of_two_widgets_one_asks_and_napari_does_not(
+    desk: Any, window: KeptOpen, napari_asks: list[bool]
+) -> None:
+    widget = GPCISWidget(desk.viewer, lambda _: BrightSegmenter())
+    desk.viewer.window.add_dock_widget(widget, name="second", tabify=False)
+    desk.until(lambda: widget._guard is not None)
+    answers = Answers(KEEP)
+    close_by_button(desk)  # of the two only the first has work
+    assert (len(answers.asked), window.count) == (1, 1)
+    assert napari_asks == []
+    widget.shut_down()
 
 
 def test_what_is_saved_is_not_asked_for(

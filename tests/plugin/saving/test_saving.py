@@ -30,9 +30,10 @@ from _fake_segmenter import FakeSegmenter
 from napari_gpcis import Segmenter
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
+from napari_gpcis.files import fitting_stem
 from napari_gpcis.plugin.annotation.annotation import ALL_ACCEPTED, NOT_ACCEPTED
 from napari_gpcis.plugin.dock.notices import BLUE
-from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel
+from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel, with_ending
 from napari_gpcis.plugin.dock.recovery import GONE, OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving import record
@@ -301,6 +302,45 @@ def test_an_image_that_is_gone_when_its_work_has_been_read_is_told(
     kept.restorer.open_file(file_names(tmp_path / "work")[0], image)
     bench.viewer.layers.remove(image)
     bench.until(lambda: "no longer in the viewer" in bench.panel.message.text())
+
+
+def test_files_of_long_names_are_saved_and_read_again(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    shown = bench.labels.data.copy()
+    typed = tmp_path / ("\u00e4" * 127)
+    bench.panel.write("save", typed)
+    clicks, labels = file_names(typed)
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    np.testing.assert_array_equal(imread(labels), shown)
+    assert read_prompts(clicks).labels_file == labels.name
+    assert file_names(clicks) == file_names(labels) == (clicks, labels)
+    table = with_ending(typed, ".csv")
+    bench.panel.write("table", table)
+    bench.until(lambda: "Exported" in bench.panel.message.text())
+    assert table.is_file()
+    assert with_ending(table, ".csv") == table
+    bench.panel.open_file(clicks)
+    bench.until(lambda: "as they were saved" in bench.panel.message.text())
+
+
+def test_where_every_object_was_deleted_this_is_told(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    """On saving, opening and closing; a number of objects there is not."""
+    bench.start()
+    finish(bench, (30, 40))
+    annotation = bench.controller.annotation
+    annotation.delete([(annotation.current.plane, 1)])
+    assert kept.autosaver.record.amount == "all objects deleted"
+    bench.panel.write("save", tmp_path / "work")
+    bench.until(lambda: "Saved" in bench.panel.message.text())
+    bench.panel.open_file(file_names(tmp_path / "work")[0])
+    bench.until(lambda: "Opened" in bench.panel.message.text())
+    assert "Opened: all objects deleted." in bench.panel.message.text()
+    bench.until(lambda: bench.controller.annotation is not None)
 
 
 def recovery_files() -> list[Path]:
@@ -611,17 +651,20 @@ def test_changes_are_kept_after_a_while_and_not_if_unwanted(
     bench.until(lambda: len(recovery_files()) == 2)
 
 
+@pytest.mark.parametrize("stem", ["plane", "p" * 250])
 def test_clicks_are_kept_beside_the_image_if_wanted(
     bench: Any,
     kept: RecoveryManager,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    stem: str,
 ) -> None:
     PREFERENCES.autosave_seconds = 0
     PREFERENCES.autosave_beside = True
-    file = tmp_path / "plane.tif"
+    file = tmp_path / f"{stem}.tif"
     imwrite(file, np.zeros((80, 100), np.uint8))
-    copy = tmp_path / "plane.tif.autosave.clicks.json"
+    begin = fitting_stem(file.name, ".autosave.clicks.json.earlier")
+    copy = tmp_path / f"{begin}.autosave.clicks.json"
     copy.write_text("of another day")
     monkeypatch.setattr(record, "source_of", lambda _: str(file))
     bench.start()

@@ -170,8 +170,8 @@ def test_what_may_be_overwritten_comes_back(desk) -> None:
     desk.viewer.layers.selection.active = desk.labels
     desk.labels.mode = "paint"
     desk.settled(1)
-    desk.until(lambda: desk.labels.selected_label == desk.current.live.label > 1)
-    label, before = desk.current.live.label, desk.labels.data == 1
+    desk.until(lambda: desk.labels.selected_label == desk.current.drawn.live.label > 1)
+    label, before = desk.current.drawn.live.label, desk.labels.data == 1
     stroke(desk, (30, 50), (30, 80))
     assert (before & (desk.labels.data == label)).any()
     desk.robot.press(Qt.Key.Key_K)
@@ -196,7 +196,7 @@ def test_a_correction_is_erased_by_hand_and_cancelled(desk) -> None:
     before = desk.labels.data.copy()
     desk.labels.selected_label = 1
     desk.controller.command("refine")
-    desk.until(lambda: desk.current.live.label == 1)
+    desk.until(lambda: desk.current.drawn.live.label == 1)
     desk.viewer.layers.selection.active = desk.labels
     stroke(desk, (24, 71), (24, 79), "erase")
     desk.robot.press(Qt.Key.Key_G)

@@ -1,7 +1,8 @@
-"""What a click will see is encoded before it: the view, and a finer input."""
+"""What a click will see is encoded before it: view, closer frames, a finer input."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,11 @@ import pytest
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools import early_encoding
-from napari_gpcis.plugin.tools.early_encoding import WAIT, EarlyEncoding
+from napari_gpcis.plugin.tools.early_encoding import (
+    MOUSE_WAIT,
+    WAIT,
+    EarlyEncoding,
+)
 from napari_gpcis.plugin.viewer.planes import camera_of
 
 
@@ -120,3 +125,83 @@ def test_what_cannot_be_encoded_is_told_by_the_click_alone(
     camera_of(bench.viewer).zoom = 3.0
     _rest(bench)
     assert len(tried) == 1
+
+
+@pytest.fixture
+def look(open_desk: Any, segmenter: Any) -> Any:
+    """A window, and the frames that it has encoded; first clicks look closer."""
+    encoded: list[Any] = []
+    inference = replace(segmenter.info.inference, frames="stay", first_frames=3)
+    segmenter.info = replace(segmenter.info, inference=inference)
+    segmenter.encode = lambda _prepared, view: encoded.append(view)
+    segmenter.first_frames = lambda shape, click, view, size: [
+        view,
+        (*click.pixel, *shape),
+        size,
+    ]
+    desk = open_desk()
+    _rest(desk)  # the window finds its size
+    desk.until(lambda: encoded)
+    encoded.clear()
+    return desk, encoded
+
+
+def move(desk: Any, place: tuple[int, int]) -> None:
+    """Move the mouse to a place, on which it may rest already."""
+    desk.robot.move(desk.image, (place[0] + 2, place[1]))
+    desk.qtbot.wait(2 * MOUSE_WAIT)
+    desk.robot.move(desk.image, place)
+
+
+def test_closer_frames_are_encoded_where_the_mouse_rests(look: Any) -> None:
+    desk, encoded = look
+    move(desk, (29, 40))
+    desk.until(lambda: len(encoded) >= 3 and abs(encoded[-2][0] - 29) <= 1)
+    rows, cols = encoded[-2][:2]
+    assert abs(cols - 40) <= 1
+    assert encoded[-3:] == [desk.current.view, (rows, cols, 80, 100), None]
+    count = len(encoded)
+    desk.qtbot.wait(3 * MOUSE_WAIT)
+    assert len(encoded) == count
+
+
+@pytest.mark.parametrize("why", ["preference", "memory", "beside", "object", "frames"])
+def test_closer_frames_are_left_out(
+    look: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, encoded = look
+    place = (30, 40)
+    if why == "preference":
+        PREFERENCES.encode_ahead = False
+    elif why == "memory":
+        monkeypatch.setattr(early_encoding, "LOW_MEMORY", 1 << 60)
+    elif why == "beside":
+        place = (-5, 40)
+    elif why == "object":
+        desk.positive.add([30, 40])
+        desk.settled(1)
+    else:
+        inference = replace(desk.segmenter.info.inference, first_frames=1)
+        desk.segmenter.info = replace(desk.segmenter.info, inference=inference)
+    move(desk, place)
+    desk.qtbot.wait(WAIT + 3 * MOUSE_WAIT)
+    assert not encoded
+
+
+def test_the_mouse_that_moves_on_gives_up_what_it_has_asked_for(look: Any) -> None:
+    desk, encoded = look
+    going, gate = threading.Event(), threading.Event()
+
+    def encode(_prepared: Any, view: Any) -> None:
+        encoded.append(view)
+        going.set()
+        assert gate.wait(60)
+
+    desk.segmenter.encode = encode
+    move(desk, (30, 40))
+    desk.until(going.is_set)
+    move(desk, (60, 60))
+    gate.set()
+    desk.until(lambda: len(encoded) >= 4 and abs(encoded[-2][0] - 60) <= 1)
+    closer = [frame[0] for frame in encoded[1:] if frame and frame[2:] == (80, 100)]
+    assert all(row > 50 for row in closer)  # none of the first place

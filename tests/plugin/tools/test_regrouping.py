@@ -97,7 +97,7 @@ def test_two_clicks_split_an_object_and_undo_makes_it_whole(open_desk: Any) -> N
     desk.robot.press(Qt.Key.Key_U)
     desk.robot.press(Qt.Key.Key_U)  # the object before goes on, click by click
     desk.settled(1)
-    assert desk.current.live.label == 2
+    assert desk.current.drawn.live.label == 2
 
 
 def test_both_parts_of_a_split_object_are_of_its_class(open_desk: Any) -> None:

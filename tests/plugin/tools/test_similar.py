@@ -27,6 +27,7 @@ from napari_gpcis.plugin.tools.similar import (
     ENDED,
     LOOKED_AT,
     NO_EXAMPLE,
+    NONE,
     SimilarObjects,
 )
 from napari_gpcis.prompts import read_prompts, write_prompts
@@ -126,6 +127,9 @@ def test_candidates_are_outlines_until_they_are_accepted(desk, searching) -> Non
     assert panel(desk).message.text() == desk.controller.status == words
     panel(desk).least.setValue(70)
     assert outlined(desk) == 1
+    panel(desk).least.setValue(100)
+    assert outlined(desk) == 0
+    assert panel(desk).message.text() == NONE.format(3)
     panel(desk).least.setValue(0)
     assert outlined(desk) == 3
     panel(desk).least.setValue(25)

@@ -199,7 +199,9 @@ def test_others_are_protected_unless_they_may_be_overwritten(desk: Any) -> None:
     shows(desk, second & ~first, 2)
     shows(desk, first)
     PREFERENCES.protect = False
-    desk.until(lambda: np.array_equal(labels(desk, desk.current.live.label), second))
+    desk.until(
+        lambda: np.array_equal(labels(desk, desk.current.drawn.live.label), second)
+    )
 
 
 def test_a_chosen_finished_object_is_painted(desk: Any) -> None:

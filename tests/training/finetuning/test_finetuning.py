@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +16,10 @@ import torch
 from PIL import Image
 
 import gpcis_training
+from _disk_predictor import DiskPredictor
 from gpcis_training.cli import main
+from gpcis_training.evaluation import DrawingRule
+from gpcis_training.evaluation.datasets import FORMS
 from gpcis_training.finetuning import plan as planning
 from gpcis_training.finetuning import training, validation
 from gpcis_training.finetuning.output import output_files
@@ -256,28 +258,36 @@ def test_no_validation_begins_that_the_clock_would_cut(root, tmp_path):
 
 
 def test_the_clock_is_asked_after_each_object(tmp_path, monkeypatch):
-    """Also where all objects are on one image."""
-
-    @dataclass(frozen=True)
-    class Result:
-        objects: object
-        items: tuple
-        runs: tuple
-
-    monkeypatch.setattr(
-        validation,
-        "evaluate",
-        lambda _segmenter, _root, objects, **_: Result("", objects.objects, ("run",)),
+    """Also where all objects are on one image, which is read once for all of them."""
+    ids = np.zeros((20, 60), dtype=np.uint8)
+    for number, left in enumerate((5, 25, 45), start=1):
+        ids[5:15, left : left + 10] = number
+    for folder, pixels in (("images", 50 * (ids > 0)), ("labels", ids)):
+        (tmp_path / "val" / folder).mkdir(parents=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(
+            tmp_path / "val" / folder / "a.png"
+        )
+    form = FORMS["labels"]
+    read = []
+    monkeypatch.setitem(
+        FORMS,
+        "labels",
+        form._replace(load=lambda path: read.append(path) or form.load(path)),
     )
-    items = tuple(SimpleNamespace(image="a.png", ids=(n,)) for n in (1, 2, 3))
-    one = validation.Validation(tmp_path, None, items)
+    drawn = validation.Validation.draw(tmp_path, DrawingRule(), union=False)
     told = []
-    result = one.run(
-        None, report=lambda *done: told.append(done), stop=lambda: len(told) == 2
+    result = drawn.run(
+        DiskPredictor(3),
+        report=lambda *done: told.append(done),
+        stop=lambda: len(told) == 2,
     )
     assert told == [(1, 3), (2, 3)]
-    assert result.items == items[:2]
-    assert result.runs == ("run", "run")
+    assert result.items == drawn.objects[:2]
+    assert len(result.runs) == 2
+    told.clear()
+    assert drawn.run(DiskPredictor(3)).items == drawn.objects
+    assert len(read) == 2  # once for each of the two
+    assert drawn.run(DiskPredictor(3), stop=lambda: True) is None
 
 
 def test_the_best_state_is_kept_and_patience_ends_training(root, tmp_path, monkeypatch):

@@ -38,7 +38,7 @@ from gpcis_training.evaluation.tables import (
     view_table,
 )
 from napari_gpcis.errors import CheckpointError, GPCISError, InputError
-from napari_gpcis.files import replacing
+from napari_gpcis.files import fitting_stem, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from gpcis_training.evaluation.results import EvaluationResult
     from napari_gpcis.inference.segmenter import Segmenter
 
+PARTIAL, MOST_RANKS = ".partial", 9999
+"""Ending of files of finished runs, and the highest number after that, see `Ranks`."""
 NO_ALTERNATIVES = "none"
 """In place of a file of learned alternatives: none."""
 
@@ -367,7 +369,8 @@ def _draws(arguments: argparse.Namespace) -> list[tuple[str, int]]:
 
 def _partial_file(output: Path) -> Path:
     """Return the file of finished runs until the output is complete."""
-    return output.with_name(f"{output.name}.partial")
+    stem = fitting_stem(output.name, f"{PARTIAL}.{MOST_RANKS}")
+    return output.with_name(f"{stem}{PARTIAL}")
 
 
 def _evaluate(

@@ -35,7 +35,7 @@ from gpcis_training.evaluation.robot import CENTRE, make_clicker, run_robot
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterator, Sequence
 
     from gpcis_training.evaluation.metrics import ClickRun
     from gpcis_training.evaluation.robot import Predictor
@@ -128,13 +128,17 @@ def remaining_jobs(
 
 def run_jobs(
     method: Method, jobs: Sequence[Job], protocol: Protocol, workers: int
-) -> Iterator[list[tuple[EvaluationObject, ClickRun]]]:
-    """Yield the runs image by image, in this process or in several others."""
+) -> Generator[list[tuple[EvaluationObject, ClickRun]]]:
+    """Yield runs as they are made.
+
+    One object at a time in this process; image by image in several others.
+    """
     if workers == 1 or len(jobs) <= 1:
         with one_thread():
             predictor = method.create()
             for job in jobs:
-                yield evaluate_image(predictor, job, protocol)
+                for made in evaluate_image(predictor, job, protocol):
+                    yield [made]
         return
     context = multiprocessing.get_context("spawn")  # PyTorch's threads forbid fork
     processes = min(workers, len(jobs))
@@ -144,11 +148,18 @@ def run_jobs(
 
 def evaluate_image(
     predictor: Predictor, job: Job, protocol: Protocol
-) -> list[tuple[EvaluationObject, ClickRun]]:
-    """Let the robot segment objects of one image, each from scratch."""
+) -> Iterator[tuple[EvaluationObject, ClickRun]]:
+    """Let the robot segment objects of one image, each from scratch.
+
+    The image is read once. Each object is yielded with its run as soon as that is done.
+
+    Raises
+    ------
+    InputError
+        If an object is not in its label image, or that has another size.
+    """
     form = FORMS[job.form]
     image = form.load(job.folder / form.images / job.items[0].image)
-    runs = []
     for item in job.items:
         gt = ground_truth(job.folder, item, job.form)
         if image.shape[:2] != gt.shape:
@@ -175,8 +186,7 @@ def evaluate_image(
             protocol.min_clicks,
             make_clicker(*law),
         )
-        runs.append((item, run))
-    return runs
+        yield item, run
 
 
 class PartialFile:
@@ -321,7 +331,7 @@ class _Worker:
     @classmethod
     def work(cls, job: Job) -> list[tuple[EvaluationObject, ClickRun]]:
         """Evaluate one image."""
-        return evaluate_image(cls.predictor, job, cls.protocol)
+        return list(evaluate_image(cls.predictor, job, cls.protocol))
 
 
 @contextmanager

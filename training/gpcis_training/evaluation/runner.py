@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.inference.segmenter import Segmenter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gpcis_training.evaluation.robot import Predictor
 
 MIN_SIDE = 16
@@ -120,6 +123,8 @@ def evaluate(
     partial: str | os.PathLike[str] | None = None,
     progress: bool = True,
     ranks: Ranks | None = None,
+    report: Callable[[int, int], object] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> EvaluationResult:
     """Measure an interactive method with the robot user.
 
@@ -172,6 +177,12 @@ def evaluate(
         This process among several that share the work, see
         :func:`gpcis_training.evaluation.jobs.process_group`. All of them return
         the whole result.
+    report
+        Called with the numbers of objects done and in total, after each object in one
+        process, after those of each image in several.
+    stop
+        Asked before what `report` tells of. Once it returns ``True``, the result is
+        that of the objects so far, which may be none.
 
     Raises
     ------
@@ -217,19 +228,24 @@ def evaluate(
         disable=not (progress and ranks.is_first),
         unit="object",
     )
-    with bar:
-        for runs in run_jobs(method_to_run, jobs, protocol, workers):
+    count = total - left
+    with bar, closing(run_jobs(method_to_run, jobs, protocol, workers)) as parts:
+        while not (stop and stop()) and (runs := next(parts, None)):
             for item, run in runs:
                 done[item] = run
                 kept.add(item, run)
+            count += len(runs)
             bar.update(len(runs))
+            if report is not None:
+                report(count, total)
     done = ranks.union(done)
+    measured = tuple(item for item in wanted.objects if item in done)
     return EvaluationResult(
         method=settings["method"],
         objects=wanted.name,
         settings=settings,
-        items=wanted.objects,
-        runs=tuple(done[item] for item in wanted.objects),
+        items=measured,
+        runs=tuple(done[item] for item in measured),
         max_clicks=max_clicks,
         target=target,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_gpcis.checkpoints import user_model_file
 from napari_gpcis.errors import CheckpointError, InputError
+from napari_gpcis.files.names import check_length
 from napari_gpcis.imagefiles import WRITABLE
 
 SUFFIX = ".safetensors"
@@ -86,7 +87,8 @@ def output_files(output: str | os.PathLike[str]) -> OutputFiles:
     Raises
     ------
     InputError
-        If it is neither, or a model that comes with the package has that name.
+        If it is neither, too long, or a model that comes with the package has that
+        name.
     """
     text = os.fspath(output)
     if not text.endswith(SUFFIX):
@@ -98,6 +100,7 @@ def output_files(output: str | os.PathLike[str]) -> OutputFiles:
             raise InputError(msg)
         return OutputFiles(user_model_file(text))
     path = Path(text).expanduser()
+    check_length(path, "output")
     if not path.parent.is_dir():
         msg = f"output {path}: the folder {path.parent} does not exist"
         raise InputError(msg)

@@ -160,30 +160,16 @@ class Validation:
             Asked before each object; the result is then that of the objects so far.
         """
         chosen = self.objects if objects is None else objects
-        parts: list[EvaluationResult] = []
         images = dict.fromkeys(item.image for item in chosen)
-        items = [one for image in images for one in chosen if one.image == image]
-        for done, item in enumerate(items, start=1):
-            if stop is not None and stop():
-                break
-            parts.append(self._run_object(segmenter, item))
-            if report is not None:
-                report(done, len(chosen))
-        if not parts:
-            return None
-        measured = tuple(item for part in parts for item in part.items)
-        runs = tuple(run for part in parts for run in part.runs)
-        return replace(parts[0], objects="validation", items=measured, runs=runs)
-
-    def _run_object(
-        self, segmenter: Segmenter, item: EvaluationObject
-    ) -> EvaluationResult:
-        chosen = ObjectSet("validation", "val", self.rule, (item,))
-        return evaluate(
+        items = tuple(one for image in images for one in chosen if one.image == image)
+        result = evaluate(
             segmenter,
             self.root,
-            chosen,
+            ObjectSet("validation", "val", self.rule, items),
             max_clicks=MAX_CLICKS,
             target=TARGET,
             progress=False,
+            report=report,
+            stop=stop,
         )
+        return result if result.items else None

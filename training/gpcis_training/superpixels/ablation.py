@@ -16,6 +16,7 @@ from gpcis_training.superpixels.evaluation import (
 from gpcis_training.superpixels.export import export_superpixels
 from gpcis_training.superpixels.trainer import SuperpixelTrainer
 from napari_gpcis.errors import InputError
+from napari_gpcis.files import fitting_stem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +120,8 @@ def evaluate_variants(
     written = []
     output.mkdir(parents=True, exist_ok=True)
     for root in roots:
-        file = output / f"{'_'.join(root.parts[-3:]).strip('/')}.json"
+        name = fitting_stem("_".join(root.parts[-3:]).strip("/"), ".partial")
+        file = output / f"{name}.json"
         several = images is not None and images < len(find_pairs(root))
         results = evaluate(
             methods,

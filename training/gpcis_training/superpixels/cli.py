@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from gpcis_training.superpixels.config import VARIANTS
 from napari_gpcis.errors import InputError
+from napari_gpcis.files import fitting_stem
 
 if TYPE_CHECKING:
     import argparse
 
+PARTIAL = ".partial"
+"""Ending of the file of finished images until the output is complete."""
 _NUMBERS = "384 486 600 726 864 1014 1176"
 
 
@@ -69,7 +72,9 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     if output is not None and output.suffix != ".json":
         msg = f"output must end in .json, got {str(output)!r}"
         raise InputError(msg)
-    partial = None if output is None else output.with_suffix(".partial")
+    partial = None
+    if output is not None:
+        partial = output.with_name(f"{fitting_stem(output.stem, PARTIAL)}{PARTIAL}")
     results = evaluate(
         arguments.methods,
         arguments.root,

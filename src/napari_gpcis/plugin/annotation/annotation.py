@@ -63,6 +63,7 @@ CLICKED = "Accept or clear the current object first."
 
 ACCEPTED = "Object {} was accepted in {!r}."
 ALL_ACCEPTED = "Objects {} were accepted in {!r}."
+NONE_DELETED = "Nothing was deleted: these objects are gone already."
 NOT_ACCEPTED = "Clicks that had no mask yet are gone: {}."
 
 KEPT_SESSIONS = 4
@@ -228,7 +229,7 @@ class Annotation(QObject):
         self.click_layers.settle()
         done, left = [], 0
         for plane in [*self._planes.values()]:
-            label = plane.live.label
+            label = plane.drawn.live.label
             known = plane.first.prediction is not None and not plane.busy
             if plane.current.clicks and known:
                 plane.accept()
@@ -273,7 +274,9 @@ class Annotation(QObject):
         self._writer.end_step()
         if parts:
             self.undo_stack.add_deleted(parts)
-        self._say(f"{len(parts)} object{'' if len(parts) == 1 else 's'} deleted.")
+        several = "" if len(parts) == 1 else "s"
+        deleted = f"{len(parts)} object{several} deleted." if parts else NONE_DELETED
+        self._say(deleted)
         return len(parts)
 
     def classify(self, numbers: Mapping[int, int]) -> None:
@@ -391,7 +394,7 @@ class Annotation(QObject):
         return {
             plane: live.label
             for plane, known in self._planes.items()
-            if (live := known.live).label and live.alone and known.clicks
+            if (live := known.drawn.live).label and live.alone and known.clicks
         }
 
     @property
@@ -409,9 +412,9 @@ class Annotation(QObject):
             if there is no current object, or it has no mask.
         """
         known = self._planes.get(plane)
-        if known is None or not known.live.label or not known.clicks:
+        if known is None or not known.drawn.live.label or not known.clicks:
             return None
-        live = known.live
+        live = known.drawn.live
         return live.box, self._writer.others(plane, live, live.box)
 
     def finish_drawing(self) -> None:
@@ -650,7 +653,7 @@ class Annotation(QObject):
     def _share_drawn(self) -> None:
         """Take note that an id was drawn by hand that another plane may have."""
         label, current = int(self.layers.labels.selected_label), self.current
-        own = 0 if current is None else current.live.label
+        own = 0 if current is None else current.drawn.live.label
         if label > 0 and label != own and self.image.ndim > 2:
             self._writer.share(label)
 

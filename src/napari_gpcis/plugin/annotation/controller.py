@@ -488,8 +488,8 @@ def progress(current: PlaneAnnotation | None) -> str:
     if not count:
         return "Ready: click on an object."
     parts = [f"{count} click{'s' if count > 1 else ''}"]
-    if current.live.label:
-        parts.append(_OBJECT[current.live.how].format(current.live.label))
+    if current.drawn.live.label:
+        parts.append(_OBJECT[current.drawn.live.how].format(current.drawn.live.label))
     if current.unseen or current.busy:
         parts.append("computing ...")
     elif current.seconds is not None:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.prediction import Prediction
     from napari_gpcis.plugin.annotation.context import AnnotationContext
     from napari_gpcis.plugin.annotation.jobs import Opened
-    from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.session.current import Prompts
     from napari_gpcis.session.session import Session
@@ -108,11 +107,6 @@ class PlaneAnnotation:
         return self.objects.first
 
     @property
-    def live(self) -> LiveMask:
-        """Pixels that the first object shows and hides in the labels layer."""
-        return self.drawn.live
-
-    @property
     def clicks(self) -> tuple[Click, ...]:
         """Clicks of all objects that are not finished, in order."""
         return self.objects.clicks
@@ -130,12 +124,7 @@ class PlaneAnnotation:
     @property
     def running(self) -> bool:
         """True if an object is being clicked."""
-        return bool(self.live.label or self.clicks)
-
-    @property
-    def seen(self) -> tuple[Box, Mask] | None:
-        """Pixels of the first object that are drawn, ``None`` while some are not."""
-        return self.drawn.seen
+        return bool(self.drawn.live.label or self.clicks)
 
     @property
     def view(self) -> Box | None:
@@ -274,7 +263,7 @@ class PlaneAnnotation:
 
         Of a large mask it is known as soon as all of it is drawn.
         """
-        live, known = self.live, self.first.prediction
+        live, known = self.drawn.live, self.first.prediction
         if live.mask.any() or not live.label or live.how == "cut" or known is None:
             return
         if self.drawn.with_hand_edits(*known.trimmed)[1].any():
@@ -674,7 +663,7 @@ class PlaneAnnotation:
         """
         asked = dict.fromkeys(labels)
         if self.clicks:
-            asked.pop(self.live.label, None)
+            asked.pop(self.drawn.live.label, None)
         if not asked:
             return []
         with self.drawn.temporarily_removed():
@@ -825,7 +814,7 @@ class PlaneAnnotation:
         bool
             ``False`` if it cannot be accepted.
         """
-        context, live, waited = self._context, self.live, self.accepting
+        context, live, waited = self._context, self.drawn.live, self.accepting
         if session.prediction is None or not self.drawn.is_shown:
             if not (waited and self._do_not_accept()):
                 context.say(_NOTHING[live.how])
@@ -864,7 +853,7 @@ class PlaneAnnotation:
         if self.objects.last_waits_alone:
             self._go_back()
             return False
-        how = self.live.how
+        how = self.drawn.live.how
         self.drawn.let_go()
         self._context.undo_stack.add_left_out(self.plane, first)
         self._next()

@@ -2,6 +2,9 @@
 
 Only the user is asked, who closes the window by its button, its menu or its keys, or
 the dock by its button. A script that closes them is never held up.
+
+Whoever has answered is not asked by napari as well: its window is then closed as napari
+closes it after its own question. The user's preference stays what it is.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 TITLE = "Unsaved objects"
 QUESTION = "The clicks and masks on {!r} ({}) are not saved."
 KEPT = "What you keep is offered again when the widget is next opened with this image."
+ANSWERED = "napari_gpcis_answered"
+"""Property of a window that is being closed: its user has answered a question."""
 _ALIVE: Callable[[QObject], bool] = isalive  # QtPy gives it no types
 SAVE, KEEP, DISCARD = "Save ...", "Keep for next time", "Discard"
 
@@ -39,6 +44,8 @@ class CloseGuard(QObject):
         The widget in the dock.
     dock, window
         The dock, and napari's window.
+    unsaved
+        Returns whether there is a need to ask.
     may_close
         Returns whether it may be closed, having asked if there is a need to.
     """
@@ -48,14 +55,16 @@ class CloseGuard(QObject):
         widget: QWidget,
         dock: QDockWidget,
         window: QMainWindow,
+        unsaved: Callable[[], bool],
         may_close: Callable[[], bool],
     ) -> None:
         super().__init__(widget)
+        self._unsaved = unsaved
         self._may_close: Callable[[], bool] | None = may_close
         self._replaced: list[tuple[ReferenceType[Any], str, Any]] = []
         window.installEventFilter(self)
         self._window: ReferenceType[QMainWindow] = ref(window)
-        self._replace(window, "close", CloseGuard._close_window)
+        self._replace(window, "close", CloseGuard._close_window, _close_by_napari)
         self._replace(dock, "destroyOnClose", CloseGuard._close_dock)
 
     def end(self) -> None:
@@ -71,17 +80,32 @@ class CloseGuard(QObject):
             window.removeEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Ask when the window system asks the window to close."""
-        closing = watched is self._window() and event.type() == QEvent.Type.Close
-        if closing and event.spontaneous() and not self._asked():
-            event.ignore()
-            return True
-        return False
+        """Ask when the window system asks the window to close.
 
-    def _replace(self, owner: Any, name: str, instead: Callable[..., Any]) -> None:
+        Napari asks too when that event reaches it, so it closes as by its menu instead.
+        """
+        window = self._window()
+        if window is None or watched is not window:
+            return False
+        closing = event.type() == QEvent.Type.Close and event.spontaneous()
+        if not closing or not self._is_needed():
+            return False
+        event.ignore()
+        by_menu: Callable[..., Any] = window.close
+        QTimer.singleShot(0, self, partial(by_menu, quit_app=False, confirm_need=True))
+        return True
+
+    def _replace(
+        self,
+        owner: Any,
+        name: str,
+        instead: Callable[..., Any],
+        last: Callable[..., Any] | None = None,
+    ) -> None:
         """Let napari call something else, which calls what it would have called.
 
-        Nothing of it keeps the window or this guard alive.
+        Nothing of it keeps the window or this guard alive. ``last`` is what is called
+        in the end with the owner, by default what napari would have called.
         """
         if not hasattr(type(owner), name):
             return
@@ -90,7 +114,7 @@ class CloseGuard(QObject):
 
         def ours(*args: Any, **options: Any) -> Any:
             there, asking = known(), guard()
-            original = before or partial(getattr(type(there), name), there)
+            original = before or partial(last or getattr(type(there), name), there)
             if asking is None:
                 return original(*args, **options)
             return instead(asking, original, *args, **options)
@@ -104,21 +128,45 @@ class CloseGuard(QObject):
         quit_app: bool = False,
         confirm_need: bool = False,
     ) -> Any:
-        """Ask where napari would: its menu and its keys ask for confirmation."""
-        if not confirm_need:
+        """Ask where napari would: its menu and its keys ask for confirmation.
+
+        Each guard of a window asks for its own work; napari only if none of them did.
+        """
+        window = self._window()
+        if not confirm_need or window is None:
             return close(quit_app, confirm_need)
-        return close(quit_app, confirm_need) if self._asked() else None
+        if self._is_needed():
+            window.setProperty(ANSWERED, True)
+        try:
+            return close(quit_app, True) if self._asked() else None
+        finally:
+            if _ALIVE(window):
+                window.setProperty(ANSWERED, None)
 
     def _close_dock(self, close: Callable[[], Any]) -> None:
         """Ask when the button of the dock is pressed."""
         if self._asked():
             close()
 
+    def _is_needed(self) -> bool:
+        """Return whether the user is to be asked."""
+        window = self._window()
+        seen = window is not None and _ALIVE(window) and window.isVisible()
+        return self._may_close is not None and seen and self._unsaved()
+
     def _asked(self) -> bool:
         """Return whether it may be closed."""
         window = self._window()
         seen = window is not None and _ALIVE(window) and window.isVisible()
         return self._may_close is None or not seen or self._may_close()
+
+
+def _close_by_napari(
+    window: Any, quit_app: bool = False, confirm_need: bool = False
+) -> Any:
+    """Let napari close its window, and ask only whom no guard has asked."""
+    asks = confirm_need and not window.property(ANSWERED)
+    return type(window).close(window, quit_app, asks)
 
 
 class Answer(Enum):

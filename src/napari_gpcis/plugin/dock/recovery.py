@@ -120,6 +120,11 @@ class RecoveryManager(QObject):
             elif isinstance(panel, FolderPanel):
                 panel.follow(self._viewer, self.autosaver, self.restorer)
 
+    @property
+    def unsaved(self) -> bool:
+        """True if there is work about which `may_close` asks."""
+        return self._files is not None and bool(self.autosaver.unsaved)
+
     def may_close(self) -> bool:
         """Ask for all unsaved work what is to become of it; ``False`` to go on.
 

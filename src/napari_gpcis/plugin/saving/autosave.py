@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from filelock import Timeout
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_gpcis.files import fitting_stem
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.saving.record import Record
@@ -113,7 +114,7 @@ class Work:
         source = Path(self.record.source)
         if not (PREFERENCES.autosave_beside and self.record.source and source.exists()):
             return None
-        file = source.with_name(source.name + BESIDE)
+        file = source.with_name(fitting_stem(source.name, BESIDE + EARLIER) + BESIDE)
         owner = _COPIES.setdefault(file, self)
         return file if owner is self else None  # a second layer has its recovery file
 

@@ -19,7 +19,7 @@ from napari_gpcis.export import (
     write_tiff,
 )
 from napari_gpcis.imagefiles import label_files, write_labels
-from napari_gpcis.imagefiles.folder import CLICKS, LABELS
+from napari_gpcis.imagefiles.folder import CLICKS, LABELS, files_of
 from napari_gpcis.outlines import write_geojson, write_imagej
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.prompts import SavedAnnotation, write_prompts
@@ -241,7 +241,7 @@ def file_names(path: Path) -> tuple[Path, Path]:
     for ending in (CLICKS, LABELS, ".json", ".tif", ".tiff", Path(CLICKS).stem):
         if stem.lower().endswith(ending) and len(stem) > len(ending):
             stem = stem[: -len(ending)]
-    return path.with_name(stem + CLICKS), path.with_name(stem + LABELS)
+    return files_of(path.with_name(stem))
 
 
 def split_files(folder: Path, record: Record) -> list[Path]:

@@ -433,8 +433,8 @@ class Record(QObject):
     def _note(self, plane: PlaneAnnotation) -> None:
         if plane.session is not None:
             known = self._planes.setdefault(plane.plane, _PlaneRecord())
-            alone = plane.live.alone and bool(plane.clicks)
-            known.note(plane.session, plane.live.label if alone else 0)
+            alone = plane.drawn.live.alone and bool(plane.clicks)
+            known.note(plane.session, plane.drawn.live.label if alone else 0)
             self.changed.emit()
 
     def _on_accepted(self, plane: PlaneAnnotation, _label: int) -> None:

@@ -375,13 +375,18 @@ def _note(
     """Return a message that compares replayed masks with the saved ones."""
     count = len(saved.ids)
     opened = f"Opened the clicks of {count} object{'' if count == 1 else 's'}"
+    drawn = 0
     if finished is not None:
         drawn = saved.count_objects(np.unique(finished)) - count
         if drawn:
             opened += f", and {drawn} more without clicks"
+    if not count:
+        opened = f"Opened: {saved.in_words(drawn)}"
     others = _other_models(saved, model)
     if others:
         opened += f", made with {others}; {model.name} is in use and may differ"
+    if not count and not drawn:
+        return f"{opened}."
     if finished is None:
         return f"{opened}. The masks were made again."
     differ = np.union1d(finished[finished != again], again[finished != again])

@@ -201,9 +201,9 @@ class Brush(Tool):
         current = annotation.current
         if current is None or current.accepting or not current.clicks:
             return 0
-        if current.live.how == "cut" or not self._drawing(annotation):
+        if current.drawn.live.how == "cut" or not self._drawing(annotation):
             return 0
-        return current.live.label
+        return current.drawn.live.label
 
     def _drawing(self, annotation: Annotation) -> bool:
         """Return whether the mouse draws in the labels layer now."""

@@ -279,7 +279,7 @@ class AlternativeMasks(Tool):
                 current.current.start if chosen else None,
             )
         covered = chosen is not None and not offer.areas[chosen]
-        if covered and current.live.how != "cut":
+        if covered and current.drawn.live.how != "cut":
             self.say(COVERED)
         elif count > 1 and chosen is not None:
             self.say(_told(offer))

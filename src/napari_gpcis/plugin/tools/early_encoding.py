@@ -2,8 +2,10 @@
 
 Before the first click that is the view. It is asked for a moment after the view has
 come to rest, while no object is being clicked, and only of models whose encoding serves
-many clicks. One that was asked for is given up when the view moves on. While an object
-is being clicked, it is what a click sees from which on the network's input is larger.
+many clicks. One that was asked for is given up when the view moves on. Where the mouse
+rests, a first click may be seen in closer frames: these are encoded as well. While an
+object is being clicked, it is what a click sees from which on the network's input is
+larger.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from napari_gpcis.clicks import Click
 from napari_gpcis.errors import GPCISError
+from napari_gpcis.geometry import contains, whole_image
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.base import Tool
@@ -22,11 +26,15 @@ from napari_gpcis.plugin.viewer.planes import camera_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_gpcis.geometry import Box
+    from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
 
 WAIT = 250
 """Milliseconds for which the view has to rest."""
+MOUSE_WAIT = 80
+"""Milliseconds for which the mouse has to rest: a user who aims rests longer."""
 LOW_MEMORY = 1 << 30
 """With fewer free bytes nothing is encoded ahead."""
 
@@ -86,6 +94,73 @@ class EarlyEncoding(Tool):
         else:
             return
         self.ask(partial(_encode, encode), _ignore, _ignore, awaited=not running)
+
+
+class MouseEncoding(Tool):
+    """Encodes what a first click sees where the mouse rests, see `EarlyEncoding`.
+
+    Parameters
+    ----------
+    controller
+        Its annotations are followed.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self._debouncer = Debouncer(self._ask, MOUSE_WAIT, self)
+        self._place: Any = None
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Watch the mouse over the clicks."""
+        for layer in annotation.click_layers.layers.values():
+            layer.mouse_move_callbacks.append(self._on_move)
+
+    def on_detached(self, annotation: Annotation) -> None:
+        """Ask for nothing any more."""
+        self._debouncer.cancel()
+        for layer in annotation.click_layers.layers.values():
+            if self._on_move in layer.mouse_move_callbacks:
+                layer.mouse_move_callbacks.remove(self._on_move)
+
+    def _on_move(self, _layer: Any, event: Any) -> None:
+        if event.is_dragging:
+            return
+        self.cancel_job()
+        self._place = event.position
+        self._debouncer.throttle()
+
+    def _ask(self) -> None:
+        """Ask for the encodings of what a first click at the mouse may see."""
+        annotation, current = self.annotation, self.current
+        if annotation is None or current is None or not PREFERENCES.encode_ahead:
+            return
+        session = current.session
+        if session is None or current.running or current.busy:
+            return
+        segmenter = session.segmenter
+        settings = segmenter.info.inference
+        if settings.frames != "stay" or settings.first_frames < 2 or _memory_is_low():
+            return
+        pixel = current.plane.pixel(annotation.image.world_to_data(self._place))
+        click = None if pixel is None else Click(*pixel)
+        if click is None or not contains(whole_image(current.shape), click):
+            return
+        frames = segmenter.first_frames(
+            current.shape, click, current.view, session.typical_size
+        )
+        work = partial(_encode_frames, segmenter, session.prepared, frames)
+        self.ask(work, _ignore, _ignore)
+
+
+def _encode_frames(
+    segmenter: Segmenter,
+    prepared: PreparedImage,
+    frames: list[Box],
+    cancelled: Callable[[], bool],
+) -> None:
+    """Encode several frames (on the thread), as long as they are wanted."""
+    for frame in frames:
+        _encode(partial(segmenter.encode, prepared, frame), cancelled)
 
 
 def _encode(encode: Callable[[], object], cancelled: Callable[[], bool]) -> None:

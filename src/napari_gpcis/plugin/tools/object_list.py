@@ -175,7 +175,7 @@ class ObjectIndex(Tool):
 
     def _on_clicks(self, known: PlaneAnnotation) -> None:
         """Tell of an object that is clicked on again, or not any more."""
-        plane, live = known.plane, known.live
+        plane, live = known.plane, known.drawn.live
         found = live.alone and live.label in self._planes.get(plane, ())
         left_out = live.label if found and known.clicks else 0
         if left_out != self._told.get(plane, 0):

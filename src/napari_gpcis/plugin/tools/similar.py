@@ -46,7 +46,7 @@ TRIES = 3
 """So often labels are copied anew because they were changed meanwhile."""
 MOST_KEPT = 8
 """So many sets of examples are kept, the latest."""
-COUNT = "{} of {} candidates shown."
+COUNT, NONE = "{} of {} candidates shown.", "None of {} candidates shown."
 LOOKED_AT = "Candidate {} of {}, confidence {:.0f} %."
 NOTHING_FOUND = "No candidate was found."
 ENDED = "The search was ended."
@@ -181,7 +181,8 @@ class SimilarObjects(Tool):
         """
         if not self.candidates:
             return ""
-        count = COUNT.format(len(self.shown), len(self.candidates))
+        shown, every = len(self.shown), len(self.candidates)
+        count = COUNT.format(shown, every) if shown else NONE.format(every)
         return " ".join(filter(None, (count, self.looked_at)))
 
     @property

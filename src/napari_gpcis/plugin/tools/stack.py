@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.session import Session
 
+STOPPED = "Stopped: nothing was found so far."
+
 
 class Source(NamedTuple):
     """An object on one plane."""
@@ -153,11 +155,15 @@ class Stack:
         if current is None or current.session is None or not self.axes:
             return "There are no further planes."
         current.finish_drawing()
-        if current.clicks and (current.busy or not current.live.mask.any()):
+        if current.clicks and (current.busy or not current.drawn.live.mask.any()):
             return "The mask is still being computed: try again."
         data = self.annotation.layers.labels.data
         if current.clicks:
-            label, box, mask = current.live.label, current.live.box, current.live.mask
+            label, box, mask = (
+                current.drawn.live.label,
+                current.drawn.live.box,
+                current.drawn.live.mask,
+            )
         else:
             done = current.session.objects
             chosen = int(self.annotation.layers.labels.selected_label)
@@ -372,9 +378,9 @@ class Propagation(Tool):
     def cancel(self) -> None:
         """Stop propagating; what was found so far is kept."""
         if self.running:
-            self._finish(
-                f"Stopped: {plane_count(len(self.found))} found so far are kept."
-            )
+            count = len(self.found)
+            kept = f"{plane_count(count)} found so far {'is' if count == 1 else 'are'}"
+            self._finish(f"Stopped: {kept} kept." if count else STOPPED)
 
     def say(self, message: str) -> None:
         """Tell the user something, in the status line and in the section."""

@@ -285,5 +285,5 @@ def center_on(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None
 
 
 def plane_count(count: int) -> str:
-    """Return a number of planes as text."""
-    return f"{count} plane{'' if count == 1 else 's'}"
+    """Return a number of planes as text: ``no plane`` if there are none."""
+    return f"{count} planes" if count > 1 else f"{count or 'no'} plane"

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.files import fitting_stem
 from napari_gpcis.imagefiles.folder import CLICKS
 from napari_gpcis.imagefiles.reading import READABLE
 from napari_gpcis.plugin.dock.pages import FILES
@@ -245,7 +246,7 @@ class FilesPanel(Panel):
     def _write_as(self, entry: _Button, before: Callable[[], object] = object) -> bool:
         """Ask where to write a file, and before another one is replaced."""
         image = self._image()
-        proposed = f"{self._stem(image)}{entry.ending}"
+        proposed = f"{fitting_stem(self._stem(image), entry.ending)}{entry.ending}"
         name, _ = QFileDialog.getSaveFileName(
             self,
             entry.title,
@@ -335,9 +336,12 @@ def base_name(layer: str) -> str:
 
 
 def with_ending(path: Path, ending: str) -> Path:
-    """Return a path with an ending, unless it has one of that kind."""
+    """Return a path with an ending, unless it has one of that kind.
+
+    A name that would be too long is shortened.
+    """
     suffix = f".{ending.rpartition('.')[2]}"
     same = (suffix, ".tiff") if suffix == ".tif" else (suffix,)
     if path.name.lower().endswith(same):
-        return path
-    return path.with_name(path.name + ending)
+        return path.with_name(fitting_stem(path.stem, path.suffix) + path.suffix)
+    return path.with_name(fitting_stem(path.name, ending) + ending)

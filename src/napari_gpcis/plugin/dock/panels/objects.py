@@ -55,7 +55,7 @@ from napari_gpcis.plugin.viewer.planes import bring_into_view
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qtpy.QtCore import QModelIndex
+    from qtpy.QtCore import QModelIndex, QPersistentModelIndex
 
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.tools.object_list import Found
@@ -102,6 +102,8 @@ RENAME, COLOUR = "Rename {} ...", "Colour of {} ..."
 ROWS_SEEN = 5
 TEXTS = {CLASS: 64, ORIGIN: 44}
 """Columns of texts, and the width in pixels that none of them is cut below."""
+LEGIBLE = 110
+"""That width where the list is scrolled anyway."""
 _FITTED = (
     QEvent.Type.Show,
     QEvent.Type.Resize,
@@ -188,6 +190,7 @@ class ObjectsPanel(Panel):
         view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         view.setShowGrid(False)
+        view.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         rows, header = view.verticalHeader(), view.horizontalHeader()
         rows.hide()
         height = view.fontMetrics().height() + 6
@@ -551,7 +554,7 @@ class ObjectsPanel(Panel):
 
 
 class _ObjectView(QTableView):
-    """Table whose columns fit into its width.
+    """Table whose columns fit into its width, or else are scrolled.
 
     Its Delete key deletes, and its letters are napari's shortcuts.
     """
@@ -574,10 +577,10 @@ class _ObjectView(QTableView):
         return done
 
     def fit_columns(self, *_: object) -> None:
-        """Share the width: values are seen whole before headings, these before texts.
+        """Share the width: values and headings are seen whole, then texts.
 
-        The heading that the list is sorted by comes first: an arrow stands beside it.
-        What is left is for the last column.
+        Beside the heading that the list is sorted by there is room for its arrow. What
+        is left is for the last column; where it does not suffice, the list is scrolled.
         """
         if not self.isVisible():
             return
@@ -588,14 +591,25 @@ class _ObjectView(QTableView):
             return
         whole = {column: self.sizeHintForColumn(column) + GAP for column in shown}
         least = {c: min(whole[c], TEXTS.get(c, whole[c])) for c in shown}
-        by = header.sortIndicatorSection()
-        if by in least:
-            least[by] = max(least[by], self._heading_width(by))
         headed = {c: max(least[c], self._heading_width(c)) for c in shown}
+        room = self.viewport().width()
+        if sum(headed.values()) > room:
+            headed = {c: max(headed[c], min(whole[c], LEGIBLE)) for c in shown}
         wanted = {c: max(whole[c], headed[c]) for c in shown}
-        widths = shared(self.viewport().width(), (least, headed, wanted))
+        widths = shared(room, (headed, wanted))
         for column, width in widths.items():
             header.resizeSection(column, width)
+
+    def scrollTo(
+        self,
+        index: QModelIndex | QPersistentModelIndex,
+        hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible,
+    ) -> None:
+        """Bring a row into sight; the columns that are in sight stay so."""
+        bar = self.horizontalScrollBar()
+        before = bar.value()
+        super().scrollTo(index, hint)
+        bar.setValue(before)
 
     def _heading_width(self, column: int) -> int:
         """Return the width of a heading; room for the arrow is at the sorted one."""

@@ -85,8 +85,8 @@ class CurrentOutline(Tool):
         annotation, current, fill = self.annotation, self.current, self._fill
         if annotation is None or fill is None:
             return
-        seen = None if current is None else current.seen
-        if current is None or not current.live.label:
+        seen = None if current is None else current.drawn.seen
+        if current is None or not current.drawn.live.label:
             annotation.curves.clear(CURRENT)
             fill.lighten(0, 1.0)
         elif seen is not None:
@@ -94,7 +94,7 @@ class CurrentOutline(Tool):
             outline = Segments.of_labels(mask, box[:2])
             annotation.curves.show(CURRENT, current.plane, outline, LIGHT)
             alpha = LIGHT_FILL if PREFERENCES.light_fill else 0.0
-            label = 0 if current.live.how == "cut" else current.live.label
+            label = 0 if current.drawn.live.how == "cut" else current.drawn.live.label
             fill.lighten(label, alpha)
 
 
@@ -152,7 +152,7 @@ class MaskView(Tool):
         colours = {
             int(label): labels.get_color(int(label))[:3]
             for label in np.unique(pieces.values)
-            if label != current.live.label
+            if label != current.drawn.live.label
         }
         whole = {label: np.array([*rgb, 1.0]) for label, rgb in colours.items()}
         annotation.curves.show(ALL, current.plane, pieces, LIGHT, whole)

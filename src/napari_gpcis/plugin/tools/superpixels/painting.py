@@ -349,7 +349,7 @@ class SuperpixelPainting(Tool):
         if not mask.any():
             self.say(AGAINST)
             return
-        painted = label or (current.live.label if current.current.clicks else 0)
+        painted = label or (current.drawn.live.label if current.current.clicks else 0)
         why = self._why_nothing(current, painted, box, mask, positive=positive)
         if why:
             spared = why in (NOT_ITS, ALREADY) and bool((whole & ~mask).any())
@@ -413,7 +413,7 @@ class SuperpixelPainting(Tool):
         positive
             Whether they are to be added.
         """
-        annotation, live = self.annotation, current.live
+        annotation, live = self.annotation, current.drawn.live
         if annotation is None or (current.current.clicks and current.busy):
             return ""  # nobody knows yet what it is going to be
         if current.session is None:
@@ -630,7 +630,7 @@ class SuperpixelPainting(Tool):
             found = annotation.masks(current.plane, [label]).get(label)
             clicks = current.clicks_of(label)
         else:
-            found, clicks = current.seen, current.current.clicks
+            found, clicks = current.drawn.seen, current.current.clicks
         if found is None or not found[1].any():
             self.say(NOTHING_TO_SNAP)
             return
