@@ -121,7 +121,6 @@ class User:
             getattr(self, name)(*numbers)
             if number % BETWEEN_CHECKS == 0:
                 self.settle()
-                self._note_hand_edits()
                 self.check()
 
     # What must hold -------------------------------------------------------------------
@@ -132,6 +131,7 @@ class User:
         Nothing waits for an answer that will not come.
         """
         current = self.annotation.current
+        self._note_hand_edits()
         waits = f"{current.clicks} wait, accepting {current.accepting}"
         assert current.clicks == current.session.clicks, waits
         assert not current.accepting, waits

@@ -355,6 +355,41 @@ def test_an_object_is_of_its_class_again_when_it_is_redone(quiet: Any) -> None:
     assert annotation.classes.numbers == {2: 1}
 
 
+def test_what_is_added_to_an_object_has_its_class(quiet: Any) -> None:
+    """Not the active one: a copy on another plane, and more of the same label."""
+    user = Historian(quiet, 0)
+    command, annotation = user.bench.controller.command, user.annotation
+    user.click(20, 20)
+    user.settle()
+    command("accept")
+    user.settle()
+    user.classes.assign([1], 2)
+    user.activate(1)
+    for place in ("plane", "label"):
+        if place == "plane":
+            user.labels.selected_label = 1
+            user.picking.refine_selected()
+            user.settle()
+            user.copy(1)
+        else:
+            user.labels.selected_label = 1
+            user.bench.controller.writing.mode = "add"
+            user.click(34, 34)
+        user.settle()
+        command("accept")
+        user.settle()
+        assert annotation.classes.numbers == {1: 2}
+    assert (user.labels.data == 1).any(axis=(1, 2)).sum() == 2
+    user.back_and_forth_again()
+    assert annotation.classes.numbers == {1: 2}
+    user.bench.controller.writing.mode = "new"
+    user.click(6, 6)
+    user.settle()
+    command("accept")
+    user.settle()
+    assert annotation.classes.numbers == {1: 2, 2: 1}
+
+
 def test_undo_takes_away_no_class_that_was_made_after_the_edit(quiet: Any) -> None:
     """Nor one that was renamed since; only those that giving a class has made."""
     user = Historian(quiet, 0)

@@ -286,6 +286,15 @@ class Annotation(QObject):
             self.classes = self.classes.assigned(numbers)
             self.events.classes_changed.emit()
 
+    def classify_accepted(self, label: int) -> None:
+        """Give an object that was accepted the active class, if it is a new one.
+
+        A part of an object keeps the class of that: what was added to it, or copied
+        to another plane.
+        """
+        if self.classes.used and not self._writer.is_shared(label):
+            self.classify({label: self.active_class})
+
     def take_classes(self, classes: ClassedObjects, active: str | None = None) -> None:
         """Take over classes of objects; those there were stay, and the active one.
 

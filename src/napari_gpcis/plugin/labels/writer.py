@@ -149,6 +149,10 @@ class LabelsWriter:
         """
         self._ids.share(label)
 
+    def is_shared(self, label: int) -> bool:
+        """Return whether an id was in use in several places, see `share`."""
+        return self._ids.is_shared(label)
+
     def release(self, label: int) -> None:
         """Let the next new object have an id whose object was taken away."""
         self._ids.release(label)
@@ -446,6 +450,10 @@ class Ids:
         """Take note that an id is in use in several places, and stays so."""
         self.note(label)
         self._shared.add(label)
+
+    def is_shared(self, label: int) -> bool:
+        """Return whether an id was in use in several places."""
+        return label in self._shared
 
     def release(self, label: int) -> None:
         """Take note that an id is not in use any more in one place.

@@ -166,10 +166,10 @@ class ObjectClasses(Tool):
     def _on_accepted(self, plane: PlaneAnnotation, label: int) -> None:
         """Give a new object the active class."""
         session, annotation = plane.session, self.annotation
-        if annotation is None or session is None or not annotation.classes.used:
+        if annotation is None or session is None:
             return
         if session.steps[-1].how == "add":
-            annotation.classify({label: annotation.active_class})
+            annotation.classify_accepted(label)
 
     def _on_undone(self, edit: ObjectEdit) -> None:
         """Take back the classes of an edit; keep those that its objects have had."""
