@@ -122,10 +122,16 @@ def test_the_list_looks_at_the_labels_once_all_is_drawn(large: Any) -> None:
     finish(large)
     large.until(lambda: [one.label for one in objects.objects()] == [1])
     large.until(lambda: not objects.busy)
+    before = objects.objects()
+    assert before[0].entry.area == area(large, 1)
     begun(large, 60, 70)
-    large.until(lambda: not objects.busy)
-    draw_rest(large)
+    objects.look_up([large.current.plane])
+    objects._look()
     assert objects.busy
+    assert not objects._asked, "it waits"
+    draw_rest(large)
+    large.until(lambda: not objects.busy)
+    assert objects.objects() == before, "what is clicked is not in it"
 
 
 def test_a_stroke_is_taken_back_while_the_mask_is_drawn(large: Any) -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-FIGURES = {"clicks85": 9.5, "clicks90": 12.0, "objects": 4}
+FIGURES = {"clicks80": 7.0, "clicks85": 9.5, "clicks90": 12.0, "objects": 4}
 BEFORE = {"event": "before", "figures": FIGURES, "few": FIGURES}
 
 
@@ -16,6 +16,10 @@ def say(**event: object) -> None:
 
 def main(mode: str) -> int:
     say(event="prepared", planes=3, objects=9, train=2, val=1, problems=[])
+    if mode == "stopped early":
+        sys.stdin.readline()
+        say(event="stopped")
+        return 0
     print("a line that is no event", flush=True)
     say(**BEFORE)
     if mode == "error":

@@ -16,6 +16,7 @@ from qtpy.QtGui import QColor, QImage
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune import process as process_module
+from napari_gpcis.plugin.finetune import progress as progress_module
 from napari_gpcis.plugin.finetune.layer_files import pair_of, write_pairs
 from napari_gpcis.plugin.finetune.process import (
     ENDED,
@@ -101,6 +102,18 @@ def test_stop_is_heard(qtbot: Any, child: Any) -> None:
         pass
     with qtbot.waitSignal(training.succeeded, timeout=WAIT):
         training.stop()
+
+
+def test_a_stop_before_training_is_no_failure(qtbot: Any, child: Any) -> None:
+    failures: list[str] = []
+    training = child("stopped early")
+    training.failed.connect(failures.append)
+    with qtbot.waitSignal(training.event_read, timeout=WAIT):
+        pass
+    with qtbot.waitSignal(training.stopped, timeout=WAIT):
+        training.stop()
+    assert failures == []
+    assert not training.running
 
 
 def test_a_killed_child_is_gone_and_says_nothing(qtbot: Any, child: Any) -> None:
@@ -357,13 +370,24 @@ def test_the_model_in_use_is_proposed_until_another_is_chosen(
     assert start.key == one
 
 
+def figures(clicks: float, **more: int) -> dict[str, float]:
+    """Figures of an event, whose clicks are so many in the mean."""
+    return {
+        "clicks80": clicks - 2,
+        "clicks85": clicks - 1,
+        "clicks90": clicks + 3,
+        **more,
+    }
+
+
 def test_the_chart_and_the_text_have_the_same_figures(qtbot: Any) -> None:
     progress = Progress()
     qtbot.addWidget(progress)
-    every, few = {"clicks85": 6.0, "objects": 32}, {"clicks85": 5.0, "objects": 16}
+    every, few = figures(6.0, objects=32), figures(5.0, objects=16)
     progress.take({"event": "before", "figures": every, "few": few})
     assert progress.curves.objects == " (16 of 32 objects)"
-    progress.take({"event": "after", "figures": {**every, "clicks85": 4.0}})
+    progress.take({"event": "after", "figures": figures(4.0)})
+    assert progress.curves.marks == {"before": 6.0, "after": 4.0}
     for clicks in progress.curves.marks.values():
         assert f"<b>{clicks:.2f}</b>" in progress.figures.text()
     progress.resize(300, 500)
@@ -377,45 +401,74 @@ def test_the_message_is_of_what_goes_on(qtbot: Any) -> None:
     qtbot.addWidget(progress)
     progress.reset("Starting ...")
     done: dict[str, Any] = {"event": "stage", "done": 28, "total": 28}
-    figures = {"clicks85": 9.5}
+    found = figures(9.5)
     step = {"step": 10, "steps": 40, "progress": 0.25, "minutes": 1.0, "loss": 0.5}
     texts = []
     for event in (
         {**done, "stage": "before"},
-        {"event": "before", "figures": figures, "few": figures},
+        {"event": "before", "figures": found, "few": found},
         {"event": "step", **step},
         {**done, "stage": "during"},
-        {"event": "validation", "minutes": 1.5, "figures": figures},
+        {"event": "validation", "minutes": 1.5, "figures": found},
         {**done, "stage": "after"},
-        {"event": "after", "figures": figures},
+        {"event": "after", "figures": found},
     ):
         progress.take(event)
-        texts.append((progress.message.text(), progress.bar.value()))
+        texts.append(progress.message.text())
     assert texts == [
-        ("Counting the clicks that the start model needs: 28 of 28", 1000),
-        (BEGUN, 0),
-        ("Training: step 10 of at most 40, 1.0 minutes", 250),
-        ("Counting the clicks that the model needs so far: 28 of 28", 250),
-        (GOES_ON, 250),
-        ("Counting the clicks that the new model needs: 28 of 28", 1000),
-        (WRITING, 1000),
+        "Counting the clicks that the start model needs: 28 of 28",
+        BEGUN,
+        "Training: step 10 of at most 40, 1.0 minutes",
+        "Counting the clicks that the model needs so far: 28 of 28",
+        GOES_ON,
+        "Counting the clicks that the new model needs: 28 of 28",
+        WRITING,
     ]
+
+
+def test_the_bar_is_the_share_of_the_time_asked_for(
+    qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(progress_module, "monotonic", lambda: now[0])
+    progress = Progress()
+    qtbot.addWidget(progress)
+    counting = {"event": "stage", "stage": "before", "done": 14, "total": 32}
+    found = figures(9.5)
+    begun = {"event": "before", "figures": found, "few": found}
+    step = {"event": "step", "step": 10, "steps": 40, "progress": 0.5, "loss": 0.5}
+
+    def shown(event: dict[str, Any], minutes: float) -> float:
+        now[0] = 1000 + 60 * minutes
+        progress.take(event)
+        return progress.bar.value() / progress.bar.maximum()
+
+    progress.reset("Starting ...", 10.0)
+    assert shown(counting, 1.0) == 0.1
+    assert shown({**begun, "minutes": 10.0, "spent": 2.0}, 2.0) == 0.2
+    assert shown({**step, "minutes": 3.0}, 5.0) == 0.5
+    assert shown({**counting, "stage": "during"}, 6.0) == 0.6
+    assert shown({**counting, "stage": "after"}, 9.0) == 0.9
+    assert shown({"event": "after", "figures": found}, 12.0) == 1.0
+    now[0] = 1000.0
+    progress.reset("Starting ...", 5.0)  # it goes on: 2 minutes, and 3 of training
+    shown({**begun, "minutes": 10.0, "spent": 2.0}, 0.0)
+    assert shown({**step, "minutes": 3.0}, 0.0) == 0.5
+    assert shown({**step, "minutes": 4.0}, 1.5) == 0.65
 
 
 def test_progress_shows_before_and_after(qtbot: Any) -> None:
     progress = Progress()
     qtbot.addWidget(progress)
     progress.reset("Starting ...")
-    figures = {"clicks85": 9.5}
-    progress.take({"event": "before", "figures": figures, "few": figures})
+    before, after = figures(9.5), figures(3.25)
+    progress.take({"event": "before", "figures": before, "few": before})
     assert "<b>9.50</b> before" in progress.figures.text()
-    progress.take({"event": "after", "figures": {"clicks85": 3.25}})
+    progress.take({"event": "after", "figures": after})
     assert "<b>3.25</b> after" in progress.figures.text()
     assert progress.curves.marks == {"before": 9.5, "after": 3.25}
     assert not progress.use.isVisibleTo(progress)
-    progress.take(
-        {"event": "done", "before": figures, "after": {"clicks85": 3.25}, "name": "x"}
-    )
+    progress.take({"event": "done", "before": before, "after": after, "name": "x"})
     assert not progress.use.isVisibleTo(progress)  # the process still runs
     progress.end("ready", usable=True)
     assert progress.use.isVisibleTo(progress)

@@ -28,7 +28,10 @@ from napari_gpcis.plugin.finetune.widget import (
     BEGIN_AGAIN,
     FOLDERS,
     KEPT,
+    NO_BETTER,
+    NO_HELP,
     READY,
+    STOPPED,
     FinetuneWidget,
 )
 from training._label_files import disks, write_set
@@ -280,6 +283,39 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_the_text_has_the_clicks_that_the_figures_have(bench: Bench) -> None:
+    before = {"clicks80": 1.5, "clicks85": 2.06, "clicks90": 2.62}
+    after = {"clicks80": 1.6, "clicks85": 2.0, "clicks90": 2.64}
+    done = {"event": "done", "name": "six", "before": before, "after": after}
+    progress = bench.widget.progress
+    for event, words in (
+        ({**done, "improved": False, "kept": "start"}, NO_HELP),
+        ({**done, "improved": False, "kept": "trained"}, NO_BETTER),
+    ):
+        bench.widget._on_event(event)
+        bench.widget._on_success(event)
+        assert words.split("{}")[0].strip() in progress.message.text()
+        assert "2.08 for 2.06 before" in progress.message.text()
+        assert "<b>2.06</b> before, <b>2.08</b> after" in progress.figures.text()
+
+
+def test_a_stop_while_the_start_is_counted_makes_no_model_and_no_error(
+    bench: Bench, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[str] = []
+    monkeypatch.setattr(widget_module, "show_error", errors.append)
+    bench.choose_folders(write_set(tmp_path / "set"), "--objects=40")
+    widget = bench.widget
+    bench.click(widget.start_button)
+    bench.until(lambda: "Counting the clicks" in widget.progress.message.text())
+    assert widget.progress.bar.value() < 500  # 15 minutes are asked for
+    bench.click(widget.stop_button)
+    bench.until(lambda: not widget.busy)
+    bench.until(lambda: widget.progress.message.text() == STOPPED)
+    assert errors == []
+    assert not list((home / "models").glob("my-model*"))
 
 
 def test_what_is_missing_is_said_in_the_widget(

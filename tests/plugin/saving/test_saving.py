@@ -698,6 +698,26 @@ def test_what_was_undone_does_not_come_back(bench: Any, kept: RecoveryManager) -
     assert read_recovery(file).amount == "1 click"
 
 
+def test_restored_labels_have_the_name_that_the_user_gave_them(
+    bench: Any, kept: RecoveryManager
+) -> None:
+    PREFERENCES.autosave_seconds = 0
+    image = bench.start()
+    lost = bench.labels
+    lost.name = "my nuclei"
+    finish(bench, (30, 40))
+    bench.until(lambda: [f for f in recovery_files() if f.suffix == ".npz"])
+    (file,) = [f for f in recovery_files() if f.suffix == ".npz"]
+    bench.until(lambda: read_recovery(file).name == "my nuclei")
+    bench.until(lambda: (read_recovery(file).labels() == 1).any())
+    bench.controller.stop()
+    bench.viewer.layers.remove(lost)
+    kept.restorer.recover(read_recovery(file), image)
+    bench.until(lambda: bench.controller.session is not None)
+    assert bench.labels is not lost
+    assert bench.labels.name == "my nuclei"
+
+
 def test_planes_without_clicks_are_kept_too(bench: Any, kept: RecoveryManager) -> None:
     bench.start(np.zeros((3, 80, 100), np.uint8))
     go_to(bench, 2)

@@ -478,12 +478,38 @@ def test_gaps_between_planes_made_by_hand_are_filled(bench, panel) -> None:
     bench.controller.command("redo")
     np.testing.assert_array_equal(bench.labels.data, made)
     assert bench.controller.status == "Object 1 is filled in on 3 planes again."
+    assert len(panel.propagation.found) == 3  # as before it was undone
     bench.viewer.dims.set_current_step(0, 8)
     bench.until(lambda: bench.current.plane.steps[0] == 8 and bench.current.session)
     panel.fill.click()  # this plane and the nearest one before it
-    bench.until(lambda: len(panel.propagation.found) == 2)
+    bench.until(lambda: len(panel.propagation.found) == 5)
+    steps = [plane.steps[0] for plane, _ in panel.propagation.found]
+    assert steps == [2, 3, 4, 6, 7]  # all that were filled of the object
     assert all((bench.labels.data[plane] == 1).any() for plane in range(1, 9))
     autosaver.end()
+
+
+def test_planes_that_are_filled_in_join_those_of_the_run(bench, panel) -> None:
+    begin(bench)
+    panel.propagate_on.click()
+    bench.until(lambda: not panel.propagation.running)
+
+    def listed() -> list[tuple[str, ...]]:
+        tree = panel.planes
+        items = [tree.topLevelItem(row) for row in range(tree.topLevelItemCount())]
+        return [tuple(item.text(column) for column in range(3)) for item in items]
+
+    run, message = listed(), panel.message.text()
+    assert [row[0] for row in run][:2] == [f"{MIDDLE + 1}", f"{MIDDLE + 2}"]
+    bench.labels.data[MIDDLE + 2, 60, 60] = 1  # by hand, as a correction is
+    panel.fill.click()
+    bench.until(lambda: "Interpolated on 1 plane." in bench.controller.status)
+    filled = [(f"{MIDDLE + 1}", "\u2013", "\u2013"), *run[1:]]
+    assert listed() == filled
+    bench.controller.command("undo")
+    assert (listed(), panel.message.text()) == (run, message)
+    bench.controller.command("redo")
+    assert listed() == filled
 
 
 def test_there_must_be_a_gap_to_fill(bench, panel) -> None:

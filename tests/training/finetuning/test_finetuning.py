@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,7 @@ from gpcis_training.evaluation.datasets import FORMS
 from gpcis_training.finetuning import plan as planning
 from gpcis_training.finetuning import training, validation
 from gpcis_training.finetuning.output import output_files
-from gpcis_training.finetuning.plan import choose_precision, read_plan
+from gpcis_training.finetuning.plan import StoppedError, choose_precision, read_plan
 from gpcis_training.finetuning.report import EventLog, card_text, draw_curves
 from gpcis_training.finetuning.training import EarlyStopping
 from gpcis_training.finetuning.validation import Figures
@@ -141,11 +142,41 @@ def test_the_chart_has_the_figures_of_the_card(tmp_path, monkeypatch):
         Axes, "axhline", lambda _, y, label, **__: lines.update({label: y})
     )
     steps = [{"minutes": 0.1, "loss": 1.0}]
-    validations = [{"minutes": 0.2, "best": True, "figures": {"clicks85": 3.0}}]
+    validations = [{"minutes": 0.2, "best": True, "figures": figures(3.0).to_dict()}]
     all_three = figures(5.0), figures(6.0), figures(4.25)
     draw_curves(tmp_path / "c.png", steps, validations, *all_three)
     assert lines == {"before, all 2: 6.00": 6.0, "after, all 2: 4.25": 4.25}
     assert (tmp_path / "c.png").stat().st_size > 1000
+
+
+def test_text_and_figures_are_of_one_criterion():
+    """Fewer clicks to 85 % alone are no fewer clicks."""
+    before = replace(figures(2.06), clicks80=1.5, clicks90=2.62)
+    after = replace(figures(2.0), clicks80=1.6, clicks90=2.64)
+    assert (f"{before.score:.2f}", f"{after.score:.2f}") == ("2.06", "2.08")
+    assert not after.is_better_than(before)
+    assert not figures(2.061).is_better_than(figures(2.064))  # both are 2.06
+    assert figures(2.0).is_better_than(figures(2.06))
+
+
+def test_nothing_is_kept_of_a_stop_before_training(root, start, tmp_path):
+    output = tmp_path / "out.safetensors"
+    told = []
+    with pytest.raises(StoppedError, match="nothing was kept, and no model was made"):
+        run(root, start, output, stop=lambda: True, listener=told.append)
+    assert "before" not in [event["event"] for event in told]
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_stop_of_a_child_before_training_is_no_error(monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise StoppedError("stopped before training began")
+
+    monkeypatch.setattr("gpcis_training.finetuning.run.finetune", stopped)
+    monkeypatch.setattr("gpcis_training.finetuning.cli._listen", lambda _: None)
+    folders = ["--images=a", "--labels=b", "-o", "c"]
+    assert main(["finetune", "start", *folders, "--events"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"event": "stopped"}
 
 
 def test_control_c_asks_to_stop_once_and_is_given_back(monkeypatch):

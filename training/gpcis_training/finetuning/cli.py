@@ -102,7 +102,7 @@ def _channels(text: str) -> tuple[int, ...]:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``gpcis-train finetune`` and return the exit status."""
     try:
-        from gpcis_training.finetuning import finetune
+        from gpcis_training.finetuning import StoppedError, finetune
     except ImportError as error:
         msg = (
             f"fine-tuning needs {error.name}: pip install 'napari-gpcis[training]' "
@@ -126,6 +126,10 @@ def run(arguments: argparse.Namespace) -> int:
                 stop=stop_requested.is_set,
                 **options,
             )
+    except StoppedError:
+        if not arguments.events:
+            raise
+        print_json({"event": "stopped"})
     except (GPCISError, OSError) as error:
         if not arguments.events:
             raise

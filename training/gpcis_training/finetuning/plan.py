@@ -126,7 +126,15 @@ def make_plan(
     validation = Validation(validation.root, validation.rule, result.items)
     before = figures_of(result)
     few = figures_of(result.only(validation.subset(SUBSET_SIZE)))
-    log.emit("before", keep=True, figures=before.to_dict(), few=few.to_dict())
+    spent = (time.monotonic() - began) / 60
+    log.emit(
+        "before",
+        keep=True,
+        figures=before.to_dict(),
+        few=few.to_dict(),
+        minutes=options.max_minutes,
+        spent=spent,
+    )
     after = AFTER_FACTOR * measuring / 60
     left = options.max_minutes - (time.monotonic() - began) / 60 - after
     minutes = max(left, _MIN_TRAINING_SHARE * options.max_minutes)
@@ -257,7 +265,7 @@ def _measure_start(
     report = partial(log.progress, "before")
     result = validation.run(segmenter, report=report, stop=enough)
     if result is None or stop():
-        msg = "stopped before training began"
+        msg = "stopped before training began: nothing was kept, and no model was made"
         raise StoppedError(msg)
     return result
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpcis_training.finetuning.options import make_options
 from gpcis_training.finetuning.output import open_work_folder, output_files
-from gpcis_training.finetuning.plan import make_plan, read_plan
+from gpcis_training.finetuning.plan import StoppedError, make_plan, read_plan
 from gpcis_training.finetuning.report import EventLog
 from gpcis_training.finetuning.training import FinetuneResult, train
 
@@ -66,6 +67,8 @@ def finetune(
 
     Raises
     ------
+    StoppedError
+        If ``stop`` returned true before training began: nothing is left.
     GPCISError
         If model, images, labels, output or an option cannot be used; with
         ``on_error="refuse"`` also if a single file cannot.
@@ -80,7 +83,11 @@ def finetune(
         log.replay()
     else:
         folders = Path(images).expanduser(), Path(labels).expanduser()
-        plan = make_plan(os.fspath(model), *folders, chosen, files, log, stop)
+        try:
+            plan = make_plan(os.fspath(model), *folders, chosen, files, log, stop)
+        except StoppedError:
+            shutil.rmtree(files.work, ignore_errors=True)
+            raise
     return train(plan, files, log, stop)
 
 

@@ -15,7 +15,7 @@ import torch
 from gpcis_training.engine.export import export_checkpoint
 from gpcis_training.engine.trainer import Trainer
 from gpcis_training.finetuning.options import KEEP
-from gpcis_training.finetuning.report import draw_curves, write_card
+from gpcis_training.finetuning.report import MEAN_WORDS, draw_curves, write_card
 from gpcis_training.finetuning.validation import SUBSET_SIZE, Figures, figures_of
 from napari_gpcis.checkpoints import find_checkpoint, load_checkpoint, read_info
 from napari_gpcis.files import replacing
@@ -67,8 +67,8 @@ class FinetuneResult:
 
     @property
     def improved(self) -> bool:
-        """``True`` if fewer clicks are needed than before."""
-        return self.after.score < self.before.score
+        """``True`` if fewer clicks are needed than before, see `Figures.score`."""
+        return self.after.is_better_than(self.before)
 
 
 def train(
@@ -325,7 +325,7 @@ def _write_outputs(
     steps, validations = log.kept("step"), log.kept("validation")
     few = plan.before_few
     draw_curves(files.curves, steps, validations, few, plan.before, after)
-    improved = after.score < plan.before.score
+    improved = after.is_better_than(plan.before)
     wanted = plan.about["options"].get("keep", KEEP[0])
     kept = "trained" if improved or wanted == "trained" else "start"
     best = [entry["step"] for entry in validations if entry["best"]]
@@ -394,7 +394,7 @@ def _no_better(
     """Return what to say when training did not lower the clicks."""
     said = (
         "Training did not lower the clicks on these objects "
-        f"({plan.before.clicks85:.2f} to 85 % before, {after.clicks85:.2f} now)."
+        f"({plan.before.score:.2f} {MEAN_WORDS} before, {after.score:.2f} now)."
     )
     if kept == "trained":
         return f"{said} The trained weights are written all the same."

@@ -65,6 +65,10 @@ class Figures:
         """Mean of the three numbers of clicks, by which states are compared."""
         return (self.clicks80 + self.clicks85 + self.clicks90) / len(_LEVELS)
 
+    def is_better_than(self, other: Figures) -> bool:
+        """Return whether fewer clicks are needed, as two decimals of `score` tell."""
+        return round(self.score, 2) < round(other.score, 2)
+
     def to_dict(self) -> dict[str, float | int | None]:
         """Return the JSON form."""
         return asdict(self)

@@ -139,7 +139,7 @@ class Annotation(QObject):
         self.worker = self._worker = worker
         self._models = models
         self._writer = LabelsWriter(
-            layers.labels, self.events.drawn_by_others.emit, self.events.whole.emit
+            layers.labels, self._on_drawn_by_others, self.events.whole.emit
         )
         self._planes: dict[Plane, PlaneAnnotation] = {}
         self.undo_stack = UndoStack(self._writer, self.events, self._planes)
@@ -396,12 +396,35 @@ class Annotation(QObject):
         return self._planes.get(plane)
 
     def current_labels(self) -> dict[Plane, int]:
-        """Return the ids of the current objects that are new, by their planes."""
+        """Return the ids of the current objects that are new, by their planes.
+
+        One that is added to an object that is there has no id of its own.
+        """
         return {
-            plane: known.drawn.live.label
+            plane: live.label
             for plane, known in self._planes.items()
-            if known.drawn.live.label and known.drawn.live.how == "add" and known.clicks
+            if (live := known.drawn.live).label and live.alone and known.clicks
         }
+
+    @property
+    def drawing_rest(self) -> bool:
+        """True while a large mask is drawn in part only; `events.whole` tells more."""
+        return self._writer.rest is not None
+
+    def before_current(self, plane: Plane) -> tuple[Box, NDArray[np.int32]] | None:
+        """Return the labels of a plane as they are without its current object.
+
+        Returns
+        -------
+        tuple of Box and ndarray, or None
+            A box around all that the object has changed, and the labels there; ``None``
+            if there is no current object, or it has no mask.
+        """
+        known = self._planes.get(plane)
+        if known is None or not known.drawn.live.label or not known.clicks:
+            return None
+        live = known.drawn.live
+        return live.box, self._writer.others(plane, live, live.box)
 
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read the labels.
@@ -414,14 +437,14 @@ class Annotation(QObject):
         """Return the pixels that current objects have changed, as they were before."""
         self._writer.flush()
         found = []
-        for plane, known in self._planes.items():
-            live = known.drawn.live
-            if not live.label or not known.clicks:
+        for plane in self._planes:
+            without = self.before_current(plane)
+            if without is None:
                 continue
-            before = self._writer.others(plane, live, live.box)
-            now = plane.take(self.layers.labels.data)[slices(live.box)]
+            box, before = without
+            now = plane.take(self.layers.labels.data)[slices(box)]
             rows, cols = np.nonzero(before != now)
-            places = plane.indices(rows + live.box[0], cols + live.box[1])
+            places = plane.indices(rows + box[0], cols + box[1])
             found.append((places, before[rows, cols]))
         return found
 
@@ -630,6 +653,11 @@ class Annotation(QObject):
             self._drawn = True
             self._share_drawn()
             self.undo_stack.add_stroke(event.value, self.current)
+
+    def _on_drawn_by_others(self) -> None:
+        """Tell of pixels that are changed while they are displayed."""
+        planes = () if self.current is None else (self.current.plane,)
+        self.events.drawn_by_others.emit(frozenset(planes))
 
     def _share_drawn(self) -> None:
         """Take note that an id was drawn by hand that another plane may have."""

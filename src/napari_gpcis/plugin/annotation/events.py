@@ -26,12 +26,14 @@ class AnnotationEvents(QObject):
     """The mask of a plane that was found last is on the screen."""
     accepted = Signal(object, int)
     """A plane's current object was finished under this id."""
-    objects_changed = Signal()
-    """Finished objects were added, reopened, changed or deleted."""
-    drawn_by_others = Signal()
-    """Pixels of the labels were changed in place, not by the plugin: by the brush."""
+    objects_changed = Signal(object)
+    """Finished objects of these planes (of :class:`.Plane`) were added, reopened,
+    changed or deleted, by whatever it was."""
+    drawn_by_others = Signal(object)
+    """Pixels of these planes were changed in place, not by the plugin: by the brush."""
     planes_written = Signal(object)
-    """Finished objects of these planes (:class:`.Plane`) were changed at once."""
+    """Finished objects of these planes were changed at once, which may have closed
+    their sessions."""
     step_made = Signal(object, object)
     """On a :class:`.Plane` that is not open a step was made: a `SavedSession` of it."""
     object_changed = Signal(object, object)

@@ -833,7 +833,7 @@ class PlaneAnnotation:
         if not waited:
             context.writing.finished()
         context.events.accepted.emit(self, label)
-        context.events.objects_changed.emit()
+        context.events.objects_changed.emit(frozenset({self.plane}))
         context.say(_DONE[live.how].format(label))
         return True
 

@@ -276,7 +276,9 @@ class UndoStack:
         if self._edit_writer.writing:
             return
         self._forget_strokes()
-        self._done.append(StrokeEdit.of(Stroke.of(self._labels, item), current))
+        edit = StrokeEdit.of(Stroke.of(self._labels, item), current)
+        self._done.append(edit)
+        self._events.drawn_by_others.emit(_drawn_planes(edit, current))
 
     def add_hand_edits(self, current: PlaneOfHistory, before: HandEdits) -> None:
         """Take note of other edits by hand of the current object, see `add_stroke`.
@@ -511,7 +513,7 @@ class UndoStack:
             if edit.written is None:
                 again = self._change_beneath(edit, current, again=False)
                 self._undone.append(UndoneStep(edit.planes, again))
-                self._events.objects_changed.emit()
+                self._events.objects_changed.emit(_drawn_planes(edit, current))
                 return True
         there = None
         if current is not None and edit.label:
@@ -523,7 +525,7 @@ class UndoStack:
         if current is not None and there is not None:
             self._remove_ghosts(edit.label, current, there)
         self._undone.append(UndoneStep(edit.planes, again))
-        self._events.objects_changed.emit()
+        self._events.objects_changed.emit(_drawn_planes(edit, current))
         return True
 
     def _change_beneath(
@@ -559,7 +561,7 @@ class UndoStack:
         self._done.remove(edit)
         self._undone.append(UndoneStep(edit.planes, edit))
         current.draw_with_hand_edits(edit.by_hand[0])
-        self._events.objects_changed.emit()
+        self._events.objects_changed.emit(edit.planes)
         return True
 
     def last_is_by_hand(self, current: PlaneOfHistory) -> bool:
@@ -639,7 +641,7 @@ class UndoStack:
         undone = undone._replace(changes=self._edit_writer.standing([part]))
         label = current.reopen(session, edit.finished)
         self._undone.append(undone)
-        self._events.objects_changed.emit()
+        self._events.objects_changed.emit(edit.planes)
         self._events.edit_undone.emit(edit)
         return f"Object {label} goes on."
 
@@ -749,7 +751,7 @@ class UndoStack:
                 self._events.planes_written.emit(edit.planes)
         if not done:
             return None
-        self._events.objects_changed.emit()
+        self._events.objects_changed.emit(edit.planes)
         self._events.edit_redone.emit(edit)
         return edit.redone
 
@@ -776,7 +778,7 @@ class UndoStack:
                 self._done.append(replace(edit, stroke=stroke))
                 if edits is not None:
                     current.drawn.take_hand_edits(*edits, stroke)
-        self._events.objects_changed.emit()
+        self._events.objects_changed.emit(_drawn_planes(edit, current))
         return _DRAWN_AGAIN
 
     def _accept_again(
@@ -802,7 +804,14 @@ class UndoStack:
     def _tell(self, edit: ObjectEdit) -> None:
         """Tell that finished objects are not what they were."""
         self._events.planes_written.emit(edit.planes)
-        self._events.objects_changed.emit()
+        self._events.objects_changed.emit(edit.planes)
+
+
+def _drawn_planes(edit: StrokeEdit, current: PlaneOfHistory | None) -> frozenset[Plane]:
+    """Return all planes that a stroke has pixels of: a brush may have a depth."""
+    if current is None:
+        return edit.planes
+    return edit.planes | edit.stroke.planes(current.plane.axes)
 
 
 def _place(plane: Plane, displayed: Plane) -> str | None:

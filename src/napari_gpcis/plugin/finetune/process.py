@@ -75,6 +75,8 @@ class TrainingProcess(QObject):
     """Emitted with each event of the child."""
     succeeded = Signal(dict)
     """Emitted once when the model is there, with the last event."""
+    stopped = Signal()
+    """Emitted once when the child ended without a model, as it was asked to."""
     failed = Signal(str)
     """Emitted once when the child ended without a model, unless it was made to."""
 
@@ -153,7 +155,7 @@ class TrainingProcess(QObject):
             except ValueError:
                 continue
             if isinstance(event, dict) and "event" in event:
-                if event["event"] in ("done", "error"):
+                if event["event"] in ("done", "stopped", "error"):
                     self._last = event
                 self.event_read.emit(event)
 
@@ -174,6 +176,8 @@ class TrainingProcess(QObject):
         self._forget()
         if self._last.get("event") == "done":
             self.succeeded.emit(self._last)
+        elif self._last.get("event") == "stopped":
+            self.stopped.emit()
         elif self._last.get("event") == "error":
             self.failed.emit(str(self._last["message"]))
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSizeF, Qt, Signal
@@ -28,30 +30,40 @@ STAGES = {
 }
 
 FIGURES_HELP = (
-    "How many clicks an object needs until the mask overlaps the labels by 85 %: the "
-    "mean on images that are not trained on, counted by a robot."
+    "How many clicks an object needs: the mean of those until the mask overlaps the "
+    "labels by 80, by 85 and by 90 %, on images that are not trained on, counted by a "
+    "robot. The model with the fewest is kept."
 )
+BAR_HELP = "How much of the time you gave has gone; training may end earlier."
 
 LOSS_COLOUR, CLICKS_COLOUR = "#56b4e9", "#e69f00"
 BEGUN = "Training has begun ..."
 GOES_ON = "Training goes on ..."
 WRITING = "Writing the model ..."
-CLICKS_TITLE = "Clicks to 85 %"
+CLICKS_TITLE = "Clicks per object"
+_CLICKS = "clicks80", "clicks85", "clicks90"
 _MARGIN, _GAP, _ASIDE = 6, 14, 8
 
 
 class Progress(QWidget):
-    """Bar, message, curves and figures of a training, updated by its events."""
+    """Bar, message, curves and figures of a training, updated by its events.
+
+    Attributes
+    ----------
+    training
+        Whether training has begun: from then on there is a model to keep.
+    """
 
     use_wanted = Signal()
     """Emitted when the user wants to use the new model."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._began = self._minutes = self._earlier = 0.0
         self.bar = QProgressBar()
         self.bar.setRange(0, _STEPS)
         self.bar.setTextVisible(False)
-        self.bar.setToolTip("How far the training is, by steps or by the clock.")
+        self.bar.setToolTip(BAR_HELP)
         self.bar.setAccessibleName("Progress of the training")
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -69,13 +81,23 @@ class Progress(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self.bar, self.message, self.figures, self.use, self.curves):
             column.addWidget(widget)
-        self._before = 0.0
+        self._before = self._spent = 0.0
         self.reset("")
         self.bar.hide()
         self.curves.hide()
 
-    def reset(self, message: str) -> None:
-        """Clear all, for a new training."""
+    def reset(self, message: str, minutes: float = 0.0) -> None:
+        """Clear all, for a new training.
+
+        Parameters
+        ----------
+        message
+            What is said.
+        minutes
+            The time for everything; 0 as long as nothing has begun.
+        """
+        self._began, self._minutes, self._earlier = monotonic(), minutes, 0.0
+        self.training = False
         self.bar.setValue(0)
         self.bar.show()
         self.curves.clear()
@@ -96,32 +118,42 @@ class Progress(QWidget):
         self.message.setText(message)
 
     def take(self, event: dict[str, Any]) -> None:
-        """Show an event."""
+        """Show an event, and how much of the time has gone."""
         show = getattr(self, f"_show_{event['event']}", None)
         if show is not None:
             show(event)
+        if self._minutes:
+            gone = self._earlier + self._elapsed
+            self.bar.setValue(round(_STEPS * min(gone / self._minutes, 1.0)))
+
+    @property
+    def _elapsed(self) -> float:
+        """Minutes since the process was started."""
+        return (monotonic() - self._began) / 60
 
     def _show_stage(self, event: dict[str, Any]) -> None:
         stage = STAGES.get(event["stage"], event["stage"])
-        if event["stage"] != "during":  # the bar is that of the training then
-            self.bar.setValue(round(_STEPS * event["done"] / max(event["total"], 1)))
         self.message.setText(f"{stage}: {event['done']} of {event['total']}")
 
     def _show_prepared(self, event: dict[str, Any]) -> None:
         self.message.setText(_prepared(event))
 
     def _show_before(self, event: dict[str, Any]) -> None:
-        self._before = event["figures"]["clicks85"]
+        self.training = True
+        self._minutes = event.get("minutes", self._minutes)
+        self._spent = event.get("spent", 0.0)
+        self._before = clicks_of(event["figures"])
         few, every = (event[key].get("objects", 0) for key in ("few", "figures"))
         self.curves.set_objects(few, every)
         self.curves.mark("before", self._before)
-        self.curves.add_clicks(0.0, event["few"]["clicks85"])
+        self.curves.add_clicks(0.0, clicks_of(event["few"]))
         self._show_figures(None)
-        self.bar.setValue(0)
         self.message.setText(BEGUN)
 
     def _show_step(self, event: dict[str, Any]) -> None:
-        self.bar.setValue(round(_STEPS * event["progress"]))
+        # of a training that goes on, all steps before are told at once
+        before = self._spent + event["minutes"] - self._elapsed
+        self._earlier = max(self._earlier, before)
         self.curves.add_loss(event["minutes"], event["loss"])
         self.message.setText(
             f"Training: step {event['step']} of at most {event['steps']}, "
@@ -129,19 +161,19 @@ class Progress(QWidget):
         )
 
     def _show_validation(self, event: dict[str, Any]) -> None:
-        self.curves.add_clicks(event["minutes"], event["figures"]["clicks85"])
+        self.curves.add_clicks(event["minutes"], clicks_of(event["figures"]))
         self.message.setText(GOES_ON)
 
     def _show_after(self, event: dict[str, Any]) -> None:
-        self._show_figures(event["figures"]["clicks85"])
+        self._show_figures(clicks_of(event["figures"]))
         self.message.setText(WRITING)
 
     def _show_note(self, event: dict[str, Any]) -> None:
         self.message.setText(event["message"])
 
     def _show_done(self, event: dict[str, Any]) -> None:
-        self._before = event["before"]["clicks85"]
-        self._show_figures(event["after"]["clicks85"])
+        self._before = clicks_of(event["before"])
+        self._show_figures(clicks_of(event["after"]))
 
     def _show_figures(self, after: float | None) -> None:
         """Show the clicks per object before, and after when they are known."""
@@ -151,6 +183,18 @@ class Progress(QWidget):
             self.curves.mark("after", after)
         self.figures.setText(text)
         self.figures.show()
+
+
+def clicks_of(figures: dict[str, float]) -> float:
+    """Return the clicks per object by which models are compared.
+
+    Parameters
+    ----------
+    figures
+        Those of an event: mean clicks until the mask overlaps the labels by 80, by 85
+        and by 90 %.
+    """
+    return fmean(figures[name] for name in _CLICKS)
 
 
 def _prepared(event: dict[str, Any]) -> str:
@@ -194,8 +238,8 @@ class Curves(QWidget):
         self.setAccessibleName("Curves of loss and clicks per object")
         self.setToolTip(
             "Above: the training error (loss), which jumps about but should fall.\n"
-            "Below: clicks until the mask overlaps the labels by 85 %, counted by a "
-            "robot on images that are not trained on. 20: it never gets there.\n"
+            "Below: clicks per object, as above, counted by a robot on images that are "
+            "not trained on. 20: the mask never fits.\n"
             "Dashed: the figures of the text, of all objects."
         )
 

@@ -45,7 +45,7 @@ from napari_gpcis.plugin.finetune.process import (
     is_unfinished,
     missing_packages,
 )
-from napari_gpcis.plugin.finetune.progress import Progress
+from napari_gpcis.plugin.finetune.progress import Progress, clicks_of
 from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
 
 if TYPE_CHECKING:
@@ -71,13 +71,16 @@ START, BEGIN_AGAIN = "Start training", "Begin again"
 RESUME, STOP = "Go on where it stopped", "Stop, keep the best"
 READING, STARTING = "Reading the layers ...", "Starting ..."
 NOT_STARTED = "Not started: {}."
-STOPPED = "Stopped before training began."
+STOPPED = "Stopped before training began: nothing was kept, and no model was made."
 STOPPING = "Stopping: the best model so far is being saved ..."
+STOPPING_EARLY = "Stopping ..."
+FAILED = "No model was made: {}"
 READY = "<b>{}</b> is ready."
-NO_BETTER = " It needs no fewer clicks than before."
+NO_BETTER = " It needs no fewer clicks: {} for {} before."
 NO_HELP = (
-    "Training did not help: no fewer clicks are needed. The model that you have stays; "
-    "<b>{}</b> has its weights, unchanged. More labelled images help more than time."
+    "Training did not help: the clicks are no fewer, {} for {} before. The model that "
+    "you have stays; <b>{}</b> has its weights, unchanged. More labelled images help "
+    "more than time."
 )
 READY_NOTE = "The model {} is ready."
 KEPT = f" What was learnt is kept: press {RESUME!r}."
@@ -152,7 +155,7 @@ class FinetuneWidget(Docked):
             self.progress.end(STOPPED)
         else:
             self.process.stop()
-            self.progress.say(STOPPING)
+            self.progress.say(STOPPING if self.progress.training else STOPPING_EARLY)
         self.stop_button.setEnabled(False)
         self._show_state()
 
@@ -227,6 +230,7 @@ class FinetuneWidget(Docked):
         self.progress.use_wanted.connect(self.use_model)
         self.process.event_read.connect(self._on_event)
         self.process.succeeded.connect(self._on_success)
+        self.process.stopped.connect(self._on_stopped)
         self.process.failed.connect(self._on_failure)
         self._connections.connect(self.viewer.events.theme, self._show_theme)
         for end in (self.process.end_process, self.reader.end_thread):
@@ -266,7 +270,7 @@ class FinetuneWidget(Docked):
             skip=self.folders.skip.isChecked(),
             resume=resume,
         )
-        self.progress.reset(STARTING)
+        self.progress.reset(STARTING, self._job.minutes)
         self.process.start([*self._job.arguments(), *self.more_arguments])
 
     def _on_event(self, event: dict[str, Any]) -> None:
@@ -275,23 +279,30 @@ class FinetuneWidget(Docked):
             self._files.remove()  # the child has its own copy by now
 
     def _on_success(self, event: dict[str, Any]) -> None:
-        better = "" if event["improved"] else NO_BETTER
+        after, before = (f"{clicks_of(event[key]):.2f}" for key in ("after", "before"))
+        better = "" if event["improved"] else NO_BETTER.format(after, before)
         text = READY.format(event["name"]) + better
         trained = event.get("kept", "trained") == "trained"
         if not trained:
-            text = NO_HELP.format(event["name"])
+            text = NO_HELP.format(after, before, event["name"])
         self.progress.end(text, usable=trained)
         if trained:
             show_info(READY_NOTE.format(event["name"]))
         MODELS.changed.emit()
         self._show_state()
 
+    def _on_stopped(self) -> None:
+        self._files.remove()
+        self.progress.end(STOPPED)
+        self._show_state()
+
     def _on_failure(self, message: str) -> None:
         kept = ""
         if self._job is not None and is_unfinished(self._job.name):
             kept = KEPT
-        self.progress.end(f"{message}{kept}")
-        show_error(f"Fine-tuning: {message}{kept}")
+        text = FAILED.format(message if message.endswith(".") else f"{message}.")
+        self.progress.end(f"{text}{kept}")
+        show_error(f"Fine-tuning: {text}{kept}")
         self._files.remove()
         self._show_state()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_gpcis.geometry import slices
+from napari_gpcis.plugin.viewer.planes import Plane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.geometry import Box, Mask
-    from napari_gpcis.plugin.viewer.planes import Plane
 
 
 class _Pixels(NamedTuple):
@@ -98,6 +98,21 @@ class Stroke:
     def of(cls, labels: Labels, item: Iterable[Any]) -> Stroke:
         """Return a step as the layer's history tells it."""
         return cls(labels, map(_pixels, item))
+
+    def planes(self, axes: tuple[int, int]) -> frozenset[Plane]:
+        """Return the planes along two axes that pixels are of."""
+        shape = self._labels.data.shape
+        rest = [axis for axis in range(len(shape)) if axis not in axes]
+        found = set()
+        for part in self._parts if rest else ():
+            places = part.places(shape)
+            sizes = [shape[axis] for axis in rest]
+            flat = np.ravel_multi_index([places[axis] for axis in rest], sizes)
+            for steps in np.transpose(np.unravel_index(np.unique(flat), sizes)):
+                step = dict(zip(rest, map(int, steps), strict=True))
+                place = tuple(step.get(axis, 0) for axis in range(len(shape)))
+                found.add(Plane(axes, place))
+        return frozenset(found)
 
     def on_plane(self, plane: Plane) -> Iterator[tuple[NDArray[Any], ...]]:
         """Yield rows, columns, and labels before and after, of pixels of a plane."""

@@ -86,7 +86,8 @@ class Work:
             work = partial(remove_recovery, path)
         else:
             pixels = labels, record.axes
-            work = partial(write_recovery, path, saved, *pixels, record.source)
+            names = record.source, record.labels.name
+            work = partial(write_recovery, path, saved, *pixels, *names)
             work = partial(work, self._packer, self.file.closing)
         return partial(self._write, work, self._beside(), saved)
 

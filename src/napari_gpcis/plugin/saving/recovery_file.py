@@ -62,6 +62,8 @@ class Recovered:
         Seconds since 1970 at which it was written.
     objects
         Number of finished objects, those without clicks included.
+    name
+        Name of the labels layer; empty in a file of an earlier version.
     """
 
     file: Path
@@ -71,6 +73,7 @@ class Recovered:
     source: str
     when: float
     objects: int
+    name: str = ""
 
     @property
     def amount(self) -> str:
@@ -194,7 +197,8 @@ def read_recovery(file: Path) -> Recovered:
         source, when = str(data["source"]), float(data["when"])
         dtype = np.dtype(str(data["dtype"])).str
         objects = int(data.get("objects", len(saved.ids)))
-        return Recovered(file, saved, planes, dtype, source, when, objects)
+        name = str(data.get("name", ""))
+        return Recovered(file, saved, planes, dtype, source, when, objects, name)
 
 
 @contextmanager
@@ -219,6 +223,7 @@ def write_recovery(
     labels: NDArray[Any],
     axes: tuple[int, int],
     source: str,
+    name: str,
     packer: Packer,
     closing: Event,
     _cancelled: Callable[[], bool],
@@ -238,6 +243,7 @@ def write_recovery(
         "planes": places,
         "dtype": labels.dtype.str,
         "source": source,
+        "name": name,
         "when": time.time(),
         "objects": saved.count_objects(ids),
     }

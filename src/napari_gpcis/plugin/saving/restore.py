@@ -161,6 +161,8 @@ class Restorer(QObject):
             return False
         if before is not None:
             replace_layer(self._viewer, before, layer)
+        if found.name:
+            layer.name = found.name
         annotation = self._controller.annotation
         if annotation is None or self._autosaver.record is None:
             return False
@@ -254,11 +256,14 @@ class Restored:
         there is one, else the replayed masks.
     note
         Message for the user that compares both.
+    name
+        Name that the labels layer had, if it is known.
     """
 
     saved: SavedAnnotation
     labels: LabelArray
     note: str
+    name: str = ""
 
 
 def without_unfinished(saved: SavedAnnotation, labels: LabelArray) -> LabelArray:
@@ -295,7 +300,8 @@ def restore_unsaved(
     """Read unsaved work from its recovery file (on the thread)."""
     _check_shape(recovered.saved, image)
     labels = without_unfinished(recovered.saved, recovered.labels())
-    return Restored(recovered.saved, labels, RESTORED.format(recovered.amount))
+    note = RESTORED.format(recovered.amount)
+    return Restored(recovered.saved, labels, note, recovered.name)
 
 
 def restore_file(

@@ -6,6 +6,7 @@ then those that have changed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from qtpy.QtCore import (
 )
 from qtpy.QtGui import QColor
 
-from napari_gpcis.geometry import Entry, scan
+from napari_gpcis.geometry import Entry, moved, overlap, scan, slices
 from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.objects.measures import (
     PlanePixels,
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from napari.layers import Labels
+    from numpy.typing import NDArray
     from qtpy.QtCore import QObject
 
+    from napari_gpcis.geometry import Box
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.session.labels import ObjectNote
 
     Index = QModelIndex | QPersistentModelIndex
@@ -80,7 +84,12 @@ class Found(NamedTuple):
 
 
 class ObjectIndex(Tool):
-    """Index of the finished objects, without those being clicked.
+    """Index of the finished objects, as they are without those being clicked.
+
+    An object that is being corrected is listed as it was before, and so is one that the
+    current object covers: what becomes of the current object does not matter.
+    `AnnotationEvents` tells which planes have changed: of finished objects by
+    ``objects_changed``, of pixels that others draw by ``drawn_by_others``.
 
     Parameters
     ----------
@@ -101,6 +110,7 @@ class ObjectIndex(Tool):
         self._found: dict[Plane, list[Found]] = {}
         self._means: dict[Plane, dict[int, float]] = {}
         self._axes: tuple[int, int] | None = None
+        self._told: dict[Plane, int] = {}  # what was left out when it was told last
         self._waiting: set[Plane] = set()  # to be asked for soon
         self._asked: set[Plane] = set()
         self._thread = BackgroundThread(self, "object index")
@@ -119,26 +129,23 @@ class ObjectIndex(Tool):
 
     def objects(self) -> list[Found]:
         """Return all finished objects, plane by plane, by ascending id."""
-        running = {} if self.annotation is None else self.annotation.current_labels()
+        left_out = self._left_out()
         found: list[Found] = []
         for plane in sorted(self._planes, key=lambda plane: plane.steps):
-            current = running.get(plane)
-            if current in self._planes[plane]:
-                found += [one for one in self._found[plane] if one.label != current]
-            else:
-                found += self._found[plane]
+            current = left_out.get(plane)
+            found += [one for one in self._found[plane] if one.label != current]
         return found
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow its labels and its objects."""
         events, labels = annotation.events, annotation.layers.labels
         self.follow(events.plane_entered, self._on_plane)
-        self.follow(events.objects_changed, self._on_plane_changed)
-        self.follow(events.planes_written, self.look_up)
-        self.follow(events.clicks_changed, self._telling.throttle)
+        self.follow(events.objects_changed, self.look_up)
+        self.follow(events.drawn_by_others, self.look_up)
+        self.follow(events.predicted, self._on_predicted)
+        self.follow(events.whole, self._looking.throttle)
+        self.follow(events.clicks_changed, self._on_clicks)
         self.follow(annotation.image.events.data, self._on_image)
-        self.follow(events.drawn_by_others, self._on_plane_changed)
-        self.follow(events.whole, self._on_plane_changed)
         self.follow(labels.events.data, self._on_data)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
@@ -166,9 +173,18 @@ class ObjectIndex(Tool):
             shape = layer_shape(annotation.layers.labels)
             self.look_up([current.plane, *planes_of(shape, self._axes)])
 
-    def _on_plane_changed(self) -> None:
-        if self.current is not None:
-            self.look_up([self.current.plane])
+    def _on_clicks(self, known: PlaneAnnotation) -> None:
+        """Tell of an object that is clicked on again, or not any more."""
+        plane, live = known.plane, known.drawn.live
+        found = live.alone and live.label in self._planes.get(plane, ())
+        left_out = live.label if found and known.clicks else 0
+        if left_out != self._told.get(plane, 0):
+            self._telling.throttle()
+
+    def _on_predicted(self, known: PlaneAnnotation) -> None:
+        """Look a plane up anew whose mask was drawn while it was looked up."""
+        if known.plane in self._asked:
+            self.look_up([known.plane])
 
     def _on_image(self, *_: Any) -> None:
         """Measure all objects anew."""
@@ -184,22 +200,32 @@ class ObjectIndex(Tool):
         self._waiting.update(planes)
         self._looking.throttle()
 
+    def _left_out(self) -> dict[Plane, int]:
+        """Return the ids of objects that were found and are clicked, by plane."""
+        current = {} if self.annotation is None else self.annotation.current_labels()
+        known = self._planes
+        return {
+            at: label for at, label in current.items() if label in known.get(at, ())
+        }
+
     def _tell(self) -> None:
+        self._told = self._left_out()
         self.changed.emit()
 
     def _look(self) -> None:
-        """Ask the thread for the planes that wait."""
+        """Ask the thread for the planes that wait; once large masks are drawn."""
         annotation = self.annotation
-        if annotation is None:
+        if annotation is None or annotation.drawing_rest:
             return
         data, image = annotation.layers.labels.data, full_resolution(annotation.image)
         planes = sorted(self._waiting, key=lambda plane: plane.steps)
         self._asked.update(planes)
         self._waiting.clear()  # now: what changes from here on is looked up again
         for plane in planes:
+            drawn, without = plane.take(data), annotation.before_current(plane)
             job = partial(
                 _measured,
-                plane.take(data),
+                drawn if without is None else _Finished(drawn, *without),
                 PlanePixels(image, plane.index),
                 self._planes.get(plane, {}),
                 self._means.get(plane, {}),
@@ -224,6 +250,44 @@ class ObjectIndex(Tool):
 
     def _on_failed(self, plane: Plane, _error: Exception) -> None:
         self._asked.discard(plane)
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """Labels of a plane as they are without its current object.
+
+    Attributes
+    ----------
+    drawn
+        What is drawn, shape (H, W).
+    box, before
+        A box, and what is there instead.
+    """
+
+    drawn: NDArray[np.integer[Any]]
+    box: Box
+    before: NDArray[np.integer[Any]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns of the plane."""
+        return self.drawn.shape
+
+    def __getitem__(self, place: slice | tuple[slice, slice]) -> NDArray[Any]:
+        """Return the labels of some rows, or of some rows and columns."""
+        rows, cols = place if isinstance(place, tuple) else (place, slice(None))
+        part = self.drawn[rows, cols]
+        top, bottom, _ = rows.indices(self.shape[0])
+        left, right, _ = cols.indices(self.shape[1])
+        if not overlap((top, left, bottom, right), self.box):
+            return part
+        part = part.copy()
+        there = moved(self.box, (-top, -left))
+        low = max(there[0], 0), max(there[1], 0)
+        high = min(there[2], bottom - top), min(there[3], right - left)
+        within = moved((*low, *high), (-there[0], -there[1]))
+        part[slices((*low, *high))] = self.before[slices(within)]
+        return part
 
 
 FEW = 500

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from qtpy.QtCore import Signal
@@ -38,6 +39,7 @@ from napari_gpcis.propagation import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from weakref import ReferenceType
 
     from napari_gpcis.geometry import Mask
     from napari_gpcis.inference.image import PreparedImage
@@ -217,6 +219,23 @@ class _Run(NamedTuple):
     shape: tuple[int, ...]
 
 
+class _List(NamedTuple):
+    """What was found at a time.
+
+    Attributes
+    ----------
+    label, found, message
+        The object, and what is shown of it, see `Propagation`.
+    edit
+        The edit by which it was written last.
+    """
+
+    label: int = 0
+    found: tuple[tuple[Plane, PlaneResult], ...] = ()
+    message: str = ""
+    edit: ReferenceType[ObjectEdit] | None = None
+
+
 class Propagation(Tool):
     """Propagates an object through the stack until it vanishes, or is in doubt.
 
@@ -230,7 +249,8 @@ class Propagation(Tool):
     stack
         The planes of the image being annotated, ``None`` without one.
     found
-        Planes of the last run in order, with the object on each.
+        Planes of the last run in order, with the object on each, and those that were
+        filled in since; of a run that is undone, as they were before it.
     message
         Reason why the last run ended where it did.
     total
@@ -250,7 +270,12 @@ class Propagation(Tool):
         self.total = 0
         self.through_doubt = False
         self._run: _Run | None = None
+        self._label = 0  # of the object that was found
         self._edit: ObjectEdit | None = None
+        self._lists: WeakKeyDictionary[ObjectEdit, tuple[_List, _List]] = (
+            WeakKeyDictionary()
+        )
+        self._before = self._list
 
     def on_attached(self, annotation: Annotation) -> None:
         """Take its stack."""
@@ -259,12 +284,31 @@ class Propagation(Tool):
         annotation.endings.append(self.cancel)
         annotation.findings.append(lambda: self.running and bool(self.found))
         self.follow(annotation.events.edit_undone, self._on_undone)
+        self.follow(annotation.events.edit_redone, self._on_redone)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
-        """Forget its stack and the last run."""
-        self.stack = self._run = self._edit = None
-        self.found, self.message = [], ""
+        """Forget its stack and all runs."""
+        self.stack = self._run = None
+        self._lists.clear()
+        self._show(_List())
+
+    @property
+    def _list(self) -> _List:
+        """What was found last, and by which edit it was written."""
+        edit = None if self._edit is None else ref(self._edit)
+        return _List(self._label, tuple(self.found), self.message, edit)
+
+    def _show(self, known: _List) -> None:
+        """Show what was found at another time."""
+        self._label, self.message = known.label, known.message
+        self.found = [*known.found]
+        self._edit = None if known.edit is None else known.edit()
         self.changed.emit()
+
+    def _note(self, edit: ObjectEdit) -> None:
+        """Take note that what was found is written."""
+        self._edit = edit
+        self._lists[edit] = self._before, self._list
 
     @property
     def running(self) -> bool:
@@ -288,7 +332,8 @@ class Propagation(Tool):
             return
         if not stack.accept():
             return
-        self.found, self._edit = [], None
+        self._before = self._list
+        self.found, self._label, self._edit = [], source.label, None
         self.total = sum(stack.count(source.plane, one) for one in directions)
         shape = layer_shape(stack.annotation.layers.labels)
         self._run = _Run(source, source.plane, (), tuple(directions), session, shape)
@@ -361,13 +406,19 @@ class Propagation(Tool):
         """Write what was interpolated, as one undo step."""
         if self.stack is None or found is None:
             return
-        self.found, self.message = found, ""
-        self._edit = self.stack.annotation.undo_stack.add_propagated(
+        self._before = self._list
+        known = dict(self.found) if label == self._label else {}
+        if not known:
+            self.message = ""
+        self._label = label
+        self.found = sorted({**known, **dict(found)}.items(), key=_by_steps)
+        edit = self.stack.annotation.undo_stack.add_propagated(
             label,
             found,
             overwrite=self.controller.writing.overwrite,
             interpolated=True,
         )
+        self._note(edit)
         self.say(f"Interpolated on {plane_count(len(found))}.")
 
     def _on_not_placed(self, error: Exception) -> None:
@@ -464,13 +515,14 @@ class Propagation(Tool):
         annotation = stack.annotation
         stack.held = False
         self.cancel_job()
-        self.found.sort(key=lambda item: item[0].steps)
+        self.found.sort(key=_by_steps)
         if self.found and layer_shape(annotation.layers.labels) == run.shape:
             overwrite = self.controller.writing.overwrite
             label = run.origin.label
-            self._edit = annotation.undo_stack.add_propagated(
+            edit = annotation.undo_stack.add_propagated(
                 label, self.found, overwrite=overwrite
             )
+            self._note(edit)
         self.say(message)
 
     def _interrupt(self) -> bool:
@@ -480,10 +532,18 @@ class Propagation(Tool):
         return running
 
     def _on_undone(self, edit: ObjectEdit) -> None:
-        """Forget the run that was undone as a whole."""
-        if edit is self._edit:
-            self._edit, self.found, self.message = None, [], ""
-            self.changed.emit()
+        """Show what was found before the run that was undone as a whole."""
+        if edit is self._edit and edit in self._lists:
+            self._show(self._lists[edit][0])
+
+    def _on_redone(self, edit: ObjectEdit) -> None:
+        """Show again what was found by a run that was undone."""
+        if edit in self._lists and not self.running:
+            self._show(self._lists[edit][1])
+
+
+def _by_steps(item: tuple[Plane, PlaneResult]) -> tuple[int, ...]:
+    return item[0].steps
 
 
 class _Copy(NamedTuple):
