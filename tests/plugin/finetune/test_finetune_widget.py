@@ -32,6 +32,7 @@ from napari_gpcis.plugin.finetune.widget import (
     NO_HELP,
     READY,
     STOPPED,
+    USED,
     FinetuneWidget,
 )
 from training._label_files import disks, write_set
@@ -147,6 +148,8 @@ def test_layers_become_a_model_that_is_used_at_once(
     assert Segmenter.from_pretrained("my-model").info.extra["steps"] == "3"
     bench.click(widget.progress.use)
     assert annotator.model_choice.model == "my-model"
+    assert widget.progress.message.text() == USED.format("my-model")
+    assert not widget.progress.use.isVisible()
     assert annotator.model_choice.combo.currentText() == "my-model"
     assert "my-model" in [widget.model.itemText(k) for k in range(widget.model.count())]
     assert [*temporary.iterdir()] == []

@@ -76,6 +76,7 @@ STOPPING = "Stopping: the best model so far is being saved ..."
 STOPPING_EARLY = "Stopping ..."
 FAILED = "No model was made: {}"
 READY = "<b>{}</b> is ready."
+USED = "<b>{}</b> is in use: the clicks in the GPCIS widget are answered by it."
 NO_BETTER = " It needs no fewer clicks: {} for {} before."
 NO_HELP = (
     "Training did not help: the clicks are no fewer, {} for {} before. The model that "
@@ -313,6 +314,7 @@ class FinetuneWidget(Docked):
                 "napari-gpcis", "GPCIS"
             )
             widget.model_choice.use(self._job.name)
+            self.progress.end(USED.format(self._job.name))
 
     # What is shown ----------------------------------------------------------------
 
