@@ -146,6 +146,9 @@ def test_files_that_cannot_be_used(
     file.write_text("no JSON")
     with pytest.raises(InputError, match="it is no JSON"):
         read_prompts(file)
+    file.write_bytes(b"\x89PNG")
+    with pytest.raises(InputError, match=r"it holds no text$"):
+        read_prompts(file)
 
 
 def test_the_expected_quality_is_kept(tmp_path: Path) -> None:

@@ -169,6 +169,9 @@ def read_json(file: Path, content: str) -> Any:
     """
     try:
         return json.loads(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        msg = f"{file} is not a file of {content}: it holds no text"
+        raise InputError(msg) from error
     except ValueError as error:
         msg = f"{file} is not a file of {content}: it is no JSON ({error})"
         raise InputError(msg) from error
