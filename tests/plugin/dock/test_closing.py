@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QMessageBox
 from tifffile import imread
 
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
+from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.dock.base import dock_of
 from napari_gpcis.plugin.dock.closing import KEEP, QUESTION
 from napari_gpcis.plugin.dock.panels.files import FilesPanel, base_name
@@ -317,6 +318,49 @@ def test_of_two_widgets_one_asks_and_napari_does_not(
     assert (len(answers.asked), window.count) == (1, 1)
     assert napari_asks == []
     widget.shut_down()
+
+
+def test_the_last_key_asks_for_the_work_in_other_windows(
+    desk: Any, open_desk: Callable[..., Any], closings: list[bool]
+) -> None:
+    """It closes all windows: each piece of work is asked for once, napari asks too."""
+    other = open_desk(name="others", model=FakeSegmenter("b"))
+    other.robot.click(other.image, (50, 60))
+    other.settled(1)
+    other.until(lambda: other.widget._guard is not None)
+    window = desk.viewer.window._qt_window
+    answers = Answers(KEEP, CANCEL, KEEP, KEEP)
+    window.close(quit_app=True, confirm_need=True)
+    assert closings == []
+    window.close(quit_app=True, confirm_need=True)
+    assert closings == [True]
+    both = [answers.asked[:2], answers.asked[2:]]
+    for asked in both:
+        assert ["cells" in text for text in asked] == [True, False]
+        assert ["others" in text for text in asked] == [False, True]
+    window.close(quit_app=False, confirm_need=True)  # of its own work alone
+    assert closings == [True]
+    assert len(answers.asked) == 5
+
+
+def test_a_file_that_cannot_be_written_is_told_on_every_page(
+    desk: Any,
+    closings: list[bool],
+    errors: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "missing" / "work"
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_, **__: (str(path), "")
+    )
+    Answers(SAVE)
+    close_by_menu(desk)
+    assert closings == []
+    clicks, labels = file_names(path)
+    why = f"Neither {labels} nor {clicks} was written: No such file or directory."
+    assert errors == [why]
+    assert panel_of(desk).message.text() == why
 
 
 def test_what_is_saved_is_not_asked_for(

@@ -28,6 +28,7 @@ from napari_gpcis.plugin.tools.similar import (
     LOOKED_AT,
     NO_EXAMPLE,
     NONE,
+    PUT_AWAY,
     SimilarObjects,
 )
 from napari_gpcis.prompts import read_prompts, write_prompts
@@ -140,6 +141,28 @@ def test_candidates_are_outlines_until_they_are_accepted(desk, searching) -> Non
     session = desk.widget.session
     np.testing.assert_array_equal(session.labels, desk.labels.data)
     assert outlined(desk) == 0
+
+
+def test_escape_puts_the_candidates_away(desk, searching) -> None:
+    """An object that is clicked goes first; undo brings an accepted one back."""
+    tool = panel(desk).similar
+    find(desk)
+    desk.robot.click(desk.image, (60, 75))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_Escape)
+    desk.settled(0)
+    assert len(tool.candidates) == 3
+    QTest.mouseClick(panel(desk).accept_all_button, LEFT)
+    assert there(desk) == [True, True, False]
+    desk.robot.press(Qt.Key.Key_Escape)
+    assert (tool.candidates, outlined(desk)) == ([], 0)
+    assert PUT_AWAY.format("Shift-F") in desk.controller.status
+    desk.robot.press(Qt.Key.Key_Escape)  # nothing is left to end
+    desk.robot.press(Qt.Key.Key_U)
+    desk.until(lambda: there(desk) == [False] * 3)
+    desk.robot.press(Qt.Key.Key_U, SHIFT)
+    desk.until(lambda: there(desk) == [True, True, False])
+    find(desk)  # they are looked for anew
 
 
 def test_the_candidate_that_is_looked_at_is_told_with_its_confidence(

@@ -12,16 +12,16 @@ from __future__ import annotations
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import ReferenceType, ref
+from weakref import ReferenceType, WeakSet, ref
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QApplication, QMessageBox
+from qtpy.QtWidgets import QApplication, QMainWindow, QMessageBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+    from qtpy.QtWidgets import QDockWidget, QWidget
 
     from napari_gpcis.plugin.dock.panels.files import FilesPanel
     from napari_gpcis.plugin.saving.record import Record
@@ -31,6 +31,9 @@ QUESTION = "The clicks and masks on {!r} ({}) are not saved."
 KEPT = "What you keep is offered again when the widget is next opened with this image."
 ANSWERED = "napari_gpcis_answered"
 """Property of a window that is being closed: its user has answered a question."""
+CLOSING = "napari_gpcis_closing"
+"""Property of the same: the first of its guards asks for what other windows hold."""
+_GUARDS: WeakSet[CloseGuard] = WeakSet()
 _ALIVE: Callable[[QObject], bool] = isalive  # QtPy gives it no types
 SAVE, KEEP, DISCARD = "Save ...", "Keep for next time", "Discard"
 
@@ -59,6 +62,7 @@ class CloseGuard(QObject):
         may_close: Callable[[], bool],
     ) -> None:
         super().__init__(widget)
+        _GUARDS.add(self)
         self._unsaved = unsaved
         self._may_close: Callable[[], bool] | None = may_close
         self._replaced: list[tuple[ReferenceType[Any], str, Any]] = []
@@ -130,18 +134,26 @@ class CloseGuard(QObject):
     ) -> Any:
         """Ask where napari would: its menu and its keys ask for confirmation.
 
-        Each guard of a window asks for its own work; napari only if none of them did.
+        Each guard of a window asks for its own work; napari only if none of them did,
+        or if other windows close as well. These are asked for then.
         """
         window = self._window()
         if not confirm_need or window is None:
             return close(quit_app, confirm_need)
-        if self._is_needed():
+        first = not window.property(CLOSING)
+        others = _others(window) if quit_app else []
+        if self._is_needed() and not others:
             window.setProperty(ANSWERED, True)
+        window.setProperty(CLOSING, True)
         try:
-            return close(quit_app, True) if self._asked() else None
+            asked = [guard for guard in _GUARDS if first and guard._window() in others]
+            closes = all(guard._asked() for guard in (self, *asked))
+            return close(quit_app, True) if closes else None
         finally:
             if _ALIVE(window):
                 window.setProperty(ANSWERED, None)
+                if first:
+                    window.setProperty(CLOSING, None)
 
     def _close_dock(self, close: Callable[[], Any]) -> None:
         """Ask when the button of the dock is pressed."""
@@ -159,6 +171,15 @@ class CloseGuard(QObject):
         window = self._window()
         seen = window is not None and _ALIVE(window) and window.isVisible()
         return self._may_close is None or not seen or self._may_close()
+
+
+def _others(window: QMainWindow) -> list[QWidget]:
+    """Return the windows that are closed with one by which all are."""
+    return [
+        other
+        for other in QApplication.topLevelWidgets()
+        if isinstance(other, QMainWindow) and other.isVisible() and other is not window
+    ]
 
 
 def _close_by_napari(

@@ -47,6 +47,7 @@ NO_FILES = (
 )
 OWN_IMAGE = "{} is a picture of the stack, and would be replaced."
 NOT_WRITTEN = "{} was not written: {}"
+NEITHER_WRITTEN = "Neither {} nor {} was written: {}"
 CLICKS_ALONE = "{} Of the object being clicked the clicks alone: it is not accepted."
 LEFT_OUT = "{} The object being clicked is left out: accept it first to have it there."
 
@@ -232,7 +233,10 @@ class Saver(QObject):
         if no_labels is None:
             self.failed.emit(SAVED_LABELS.format(labels, _why(error)))
         else:
-            self.failed.emit(NOT_WRITTEN.format(clicks, _why(error)))
+            why = _why(no_labels)
+            if _why(error) != why:
+                why = f"{why} {_why(error)}"
+            self.failed.emit(NEITHER_WRITTEN.format(labels, clicks, why))
 
 
 def file_names(path: Path) -> tuple[Path, Path]:
@@ -289,7 +293,10 @@ def calibration(record: Record, axes: tuple[int, int] | None = None) -> Calibrat
 
 
 def _why(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    """Return what is wrong in words, as a sentence."""
+    words = error.strerror if isinstance(error, OSError) else None
+    words = words or str(error) or type(error).__name__
+    return words if words.endswith(".") else f"{words}."
 
 
 def _copied(

@@ -46,7 +46,9 @@ TRIES = 3
 """So often labels are copied anew because they were changed meanwhile."""
 MOST_KEPT = 8
 """So many sets of examples are kept, the latest."""
-COUNT, NONE = "{} of {} candidates shown.", "None of {} candidates shown."
+COUNT = "{} of {} candidates shown."
+NONE = "None of {} candidates shown: all are below the chosen confidence."
+PUT_AWAY = "The candidates are put away: {} looks for them anew."
 LOOKED_AT = "Candidate {} of {}, confidence {:.0f} %."
 NOTHING_FOUND = "No candidate was found."
 ENDED = "The search was ended."
@@ -157,6 +159,7 @@ class SimilarObjects(Tool):
             ("similar_accept_all", self.accept_all),
         ):
             controller.register(name, run)
+        controller.cancels.append(self.put_away)
 
     @property
     def least(self) -> float:
@@ -556,6 +559,19 @@ class SimilarObjects(Tool):
         running = self.progress is not None
         self.cancel()
         return running
+
+    def put_away(self) -> bool:
+        """Offer the candidates no more; return whether there were some.
+
+        While an object is clicked they stay.
+        """
+        current = self.current
+        if not self.candidates or current is None or current.clicks:
+            return False
+        self._forget()
+        self._show()
+        self.say(PUT_AWAY.format(key_of("find_similar")))
+        return True
 
     def _forget(self) -> None:
         """Offer nothing, on no plane."""

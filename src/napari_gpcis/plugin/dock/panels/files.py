@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from napari.utils.notifications import show_error
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -147,7 +148,7 @@ class FilesPanel(Panel):
         self.column.addLayout(grid)
         self.column.addWidget(self.message)
         self.saver.saved.connect(self._say)
-        self.saver.failed.connect(self._say)
+        self.saver.failed.connect(self._on_not_saved)
         self.show_on(controller.started, controller.stopped)
         self.show_state()
 
@@ -312,6 +313,11 @@ class FilesPanel(Panel):
         text = f"{words}\n{listed}"
         answer = QMessageBox.question(self, REPLACE, text, yes | no, no)
         return bool(answer == yes)
+
+    def _on_not_saved(self, why: str) -> None:
+        """Tell it on whatever page the user is: the window may be about to close."""
+        self._say(why)
+        show_error(why)
 
     def _on_no_recovery(self, why: str) -> None:
         self._say(NOT_KEPT.format(why))
