@@ -382,14 +382,17 @@ class UndoStack:
         current
             The displayed plane.
         """
-        taken, reached = self._to_take_back(current)[0], False
         for edit in self._edits():
-            reached |= edit is taken
-            if edit.alone and not reached:
-                continue  # it is passed over
             if current.plane in edit.planes or not edit.planes:
+                if edit.alone and self._passes_over(edit, current):
+                    continue
                 return edit.is_newer(current.current)
         return False
+
+    def _passes_over(self, run: ObjectEdit, current: PlaneOfHistory) -> bool:
+        """Return whether `undo` looks for what it takes back before a run."""
+        taken, _ = self._to_take_back(current)
+        return next(one for one in self._edits() if one in (run, taken)) is not taken
 
     def accepted_elsewhere(self, current: PlaneOfHistory) -> str | None:
         """Return the plane on which the last object was accepted, if it is another.
