@@ -6,6 +6,7 @@ too little room on a small screen. Where the user puts them afterwards, they sta
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from itertools import chain
 from math import cos, pi, sin
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qtpy.QtGui import QPaintEvent
+
+_JOINED, _MAY_BREAK = "\u2060", "\u200b"
+_FIRST_SLASH = re.compile(r"(?<!\S)/(?=\S)")
+_LONG_NAME = re.compile(r"[^\s/\\]{24,}")
+"""Names of so many letters may have no room beside others, or in a line at all."""
 
 
 _KIND = "napari-gpcis dock"
@@ -340,7 +346,35 @@ class VerticalScrollArea(QScrollArea):
         return done
 
 
-class Lines(QLabel):
+def breakable(words: str) -> str:
+    """Return a text that wraps whatever paths and names of files are in it.
+
+    A name that is too long for a line may be broken anywhere, and no path after the
+    slash that it begins with. The signs that say so are not seen.
+    """
+    words = _FIRST_SLASH.sub(f"/{_JOINED}", words)
+    return _LONG_NAME.sub(lambda found: _MAY_BREAK.join(found[0]), words)
+
+
+class Message(QLabel):
+    """Wrapped text that may have paths and long names in it, see `breakable`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = ""
+        self.setWordWrap(True)
+
+    def text(self) -> str:
+        """Return the text as it was given."""
+        return self._words
+
+    def setText(self, words: str) -> None:
+        """Show a text."""
+        self._words = words
+        super().setText(words if Qt.mightBeRichText(words) else breakable(words))
+
+
+class Lines(Message):
     """Wrapped text of at least some lines' height: nothing below moves when it changes.
 
     Parameters
@@ -352,7 +386,6 @@ class Lines(QLabel):
     def __init__(self, count: int) -> None:
         super().__init__()
         self._count = count
-        self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
 
     def event(self, event: QEvent) -> bool:
