@@ -526,10 +526,17 @@ class Annotation(QObject):
 
     def tell_obstacle(self) -> None:
         """Say why no plane can be annotated now, if that is so."""
+        if self.obstacle:
+            self._say(self.obstacle)
+
+    @property
+    def obstacle(self) -> str:
+        """Reason for which no plane can be annotated now; empty for none."""
         try:
             self._displayed()
         except InputError as error:
-            self._say(str(error))
+            return str(error)
+        return ""
 
     def _is_locked(self) -> bool:
         """Return whether the labels are locked; if so, it is said."""
