@@ -371,7 +371,8 @@ class Message(QLabel):
     def setText(self, words: str) -> None:
         """Show a text."""
         self._words = words
-        super().setText(words if Qt.mightBeRichText(words) else breakable(words))
+        rich = Qt.mightBeRichText(words)  # type: ignore[attr-defined]  # PySide's types
+        super().setText(words if rich else breakable(words))
 
 
 class Lines(Message):
