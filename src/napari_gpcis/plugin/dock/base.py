@@ -356,26 +356,7 @@ def breakable(words: str) -> str:
     return _LONG_NAME.sub(lambda found: _MAY_BREAK.join(found[0]), words)
 
 
-class Message(QLabel):
-    """Wrapped text that may have paths and long names in it, see `breakable`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._words = ""
-        self.setWordWrap(True)
-
-    def text(self) -> str:
-        """Return the text as it was given."""
-        return self._words
-
-    def setText(self, words: str) -> None:
-        """Show a text."""
-        self._words = words
-        rich = Qt.mightBeRichText(words)  # type: ignore[attr-defined]  # PySide's types
-        super().setText(words if rich else breakable(words))
-
-
-class Lines(Message):
+class Lines(QLabel):
     """Wrapped text of at least some lines' height: nothing below moves when it changes.
 
     Parameters
@@ -387,6 +368,7 @@ class Lines(Message):
     def __init__(self, count: int) -> None:
         super().__init__()
         self._count = count
+        self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
 
     def event(self, event: QEvent) -> bool:
@@ -398,6 +380,31 @@ class Lines(Message):
             self.setMinimumHeight(self.sizeHint().height())
             self.setText(text)
         return done
+
+
+class Message(Lines):
+    """Wrapped text that may have paths and long names in it, see `breakable`.
+
+    Parameters
+    ----------
+    count
+        Number of lines that always have room.
+    """
+
+    _words = ""
+
+    def __init__(self, count: int = 1) -> None:
+        super().__init__(count)
+
+    def text(self) -> str:
+        """Return the text as it was given."""
+        return self._words
+
+    def setText(self, words: str) -> None:
+        """Show a text."""
+        self._words = words
+        rich = Qt.mightBeRichText(words)  # type: ignore[attr-defined]  # PySide's types
+        super().setText(words if rich else breakable(words))
 
 
 class Spinner(QWidget):

@@ -103,6 +103,7 @@ class Banner(QFrame):
         self._keeps_room = keeps_room
         self.setObjectName("notice")
         self.text = Message()
+        self.text.setAlignment(Qt.AlignmentFlag.AlignVCenter)
         self.buttons = (QPushButton(ANNOTATE), QPushButton(NOT_NOW))
         for button, text in zip(
             self.buttons, (ANNOTATE_HELP, NOT_NOW_HELP), strict=True
