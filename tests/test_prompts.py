@@ -167,6 +167,28 @@ def test_the_expected_quality_is_kept(tmp_path: Path) -> None:
         read_prompts(file)
 
 
+def test_who_made_an_object_is_kept(tmp_path: Path) -> None:
+    """In the file, and by a session that makes its mask again."""
+    segmenter = FakeSegmenter()
+    saved, _ = annotate(segmenter)
+    (session,) = saved.planes[0].sessions
+    first, *others = session.objects
+    by_run = replace(session, objects=(replace(first, made_by="propagated"), *others))
+    saved = replace(saved, planes=(replace(saved.planes[0], sessions=(by_run,)),))
+    file = tmp_path / "clicks.json"
+    write_prompts(file, saved)
+    assert read_prompts(file) == saved
+    assert file.read_text().count("made_by") == 1
+    again = Session(segmenter, np.zeros(by_run.shape, np.uint8))
+    for step in by_run.objects:
+        again.repeat(step)
+    assert again.steps[0].made_by == "propagated"
+    assert {step.made_by for step in again.steps[1:]} <= {None}
+    file.write_text(file.read_text().replace('"propagated"', '"guessed"'))
+    with pytest.raises(InputError, match="made_by must be one of propagated, interp"):
+        read_prompts(file)
+
+
 def test_what_there_is_is_told_in_words() -> None:
     """Clicks of an object that is not finished are no objects, but not nothing."""
     clicks = (Click(1, 2), Click(3, 4, False))

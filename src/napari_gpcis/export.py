@@ -74,8 +74,8 @@ COLUMNS = (
 """Columns of the table.
 
 Boxes are half-open; ``area_units`` is in ``unit`` squared, ``equivalent_diameter`` in
-``unit``. ``origin`` is how an object came: ``clicks``, ``found``, ``corrected``. What
-is not known is empty.
+``unit``. ``origin`` is how an object came: ``clicks``, ``found``, ``propagated``,
+``interpolated``, ``corrected``. What is not known is empty.
 """
 OME_UNITS = {
     "kilometer": "km",

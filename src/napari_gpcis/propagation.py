@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.inference.segmenter import Segmenter
     from napari_gpcis.inference.tidy import Tidy
+    from napari_gpcis.session.labels import MadeBy
     from napari_gpcis.session.saved import SavedSession
 
 
@@ -387,7 +388,7 @@ def propagate_step(
             agreement,
             expected_agreement(found),
             0.0,
-            session.saved(),
+            _saved(session, "propagated"),
             pattern=_pattern(session.prepared, part, box),
         ),
     )
@@ -429,9 +430,15 @@ def place_mask(
         float("nan"),
         float("nan"),
         0.0,
-        session.saved(),
+        _saved(session, "interpolated"),
     )
     return _measured(session.prepared, found)
+
+
+def _saved(session: Session, made_by: MadeBy) -> SavedSession:
+    """Return what is saved of an object that nobody has clicked on its plane."""
+    saved = session.saved()
+    return replace(saved, current=replace(saved.current, made_by=made_by))
 
 
 def begin(

@@ -124,3 +124,32 @@ def test_too_long_a_name_of_a_user_is_told(
     out = tmp_path / f"{'x' * 260}.csv"
     assert main(["export", str(labels), "-o", str(out)]) == 2
     assert "255 bytes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["n" * 300 + ".tif", "\u00e4" * 140, "n" * 260 + "/a.tif"]
+)
+def test_a_command_says_which_path_is_too_long(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a file that is written or read, or of its folder."""
+    image, given = tmp_path / "a.png", str(tmp_path / name)
+    click = "--click", "5,5"
+    longest = max(name.split("/"), key=len)
+    more = len(os.fsencode(longest)) - 255
+    for argument, asked in {
+        "output": ["segment", str(image), *click, "-o", given],
+        "labels": ["segment", str(image), *click, "-o", "a.tif", "--labels", given],
+        "images": ["segment", given, *click, "-o", "a.tif"],
+        "file": ["convert", given],
+    }.items():
+        assert main(asked) == 2
+        assert capsys.readouterr().err == (
+            f"napari-gpcis: {argument}: the name of a file may have 255 bytes, "
+            f"{longest[:40]}... has {more} more\n"
+        )
+
+
+def test_labels_are_not_written_to_a_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"255 bytes, nnn.* has 49 more"):
+        write_labels(tmp_path / ("n" * 300 + ".tif"), np.zeros((4, 5), np.int32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_gpcis import __version__
@@ -14,6 +15,7 @@ from napari_gpcis.cli.models import add_model_commands
 from napari_gpcis.cli.segment import INTERRUPTED, add_segment_command
 from napari_gpcis.cli.superpixels import add_superpixels_command
 from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.files.names import check_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +43,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["demo"]:  # has its own options
         return _run(_demo, words[1:])
     arguments = _make_parser().parse_args(words)
-    return _run(arguments.command, arguments)
+    return _run(_command, arguments)
+
+
+def _command(arguments: argparse.Namespace) -> int | None:
+    """Run the command that was asked for, if files can have the names it was given."""
+    for name, given in vars(arguments).items():
+        for one in given if isinstance(given, list) else [given]:
+            if isinstance(one, Path):
+                check_length(one, name)
+    status: int | None = arguments.command(arguments)
+    return status
 
 
 def _run(command: Any, arguments: Any) -> int:

@@ -64,7 +64,7 @@ def fitting_stem(stem: str, *endings: str) -> str:
 
 
 def check_length(path: Path, role: str) -> None:
-    """Raise `InputError` if no file can have the name of a path.
+    """Raise `InputError` if no file, or no folder, can have a name of a path.
 
     Parameters
     ----------
@@ -73,13 +73,14 @@ def check_length(path: Path, role: str) -> None:
     role
         What errors call it.
     """
-    more = name_length(path.name) - LONGEST
-    if more > 0:
-        msg = (
-            f"{role}: the name of a file may have {LONGEST} bytes, {path.name[:40]}... "
-            f"has {more} more"
-        )
-        raise InputError(msg)
+    for name in path.parts:
+        more = name_length(name) - LONGEST
+        if more > 0:
+            msg = (
+                f"{role}: the name of a file may have {LONGEST} bytes, {name[:40]}... "
+                f"has {more} more"
+            )
+            raise InputError(msg)
 
 
 def stem_of(path: Path) -> str:

@@ -18,6 +18,7 @@ WRITABLE = (*TIFF, ".png", ".npy", ZARR)
 
 def check_output(path: Path) -> None:
     """Raise `InputError` unless labels can be written to a file of this name."""
+    check_length(path, "output")
     check_suffix(path, WRITABLE, "output")
     if path.name == LABELS and is_zarr(path.parent):
         msg = f"output {path} is the group of all labels: name one, as {path / 'cells'}"

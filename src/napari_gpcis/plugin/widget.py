@@ -152,6 +152,7 @@ class GPCISWidget(Docked):
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER, self._obstacle)
         self.start_button = QPushButton(START)
         self.buttons = {command.name: QPushButton() for command in _BUTTONS}
+        self._about = dict.fromkeys(self.buttons, "")
         self._scripted = ViewerSession(self.controller)
         self.recovery = RecoveryManager(viewer, self.controller, self)
         self.panels = tuple(panel(self.controller) for panel in PANELS)
@@ -306,6 +307,7 @@ class GPCISWidget(Docked):
                 panel.follow(self.model_choice)
         self.controller.started.connect(self._show_layers)
         self.controller.started.connect(self._show_buttons)
+        self.controller.plane_changed.connect(self._show_buttons)
         self.controller.stopped.connect(self._show_buttons)
         self.controller.status_changed.connect(self._show_status)
         self.controller.worker.late_changed.connect(self.spinner.spin)
@@ -394,9 +396,10 @@ class GPCISWidget(Docked):
                 key = f" ({anywhere})" if anywhere else ""
                 button.setText(f"{row.command.title}{key}")
                 keys = " or ".join(filter(None, (anywhere, *row.on_points)))
-                button.setToolTip(KEYS.format(row.command.help, keys))
+                self._about[row.command.name] = KEYS.format(row.command.help, keys)
         back = BACK_TO_CLICKING.format(key_of("ready"))
         self.help.setText(f"{HELP}<br>{back}")
+        self._show_buttons()
 
     def _show_state(self) -> None:
         """Show all that depends on the layers in the viewer."""
@@ -406,13 +409,17 @@ class GPCISWidget(Docked):
             panel.show_state()
 
     def _show_buttons(self, *_: object) -> None:
-        """Enable the buttons that can be used."""
-        started = self.controller.annotation is not None
+        """Enable the buttons that can be used; the others say why they cannot."""
+        annotation = self.controller.annotation
+        started = annotation is not None
+        nowhere = annotation is not None and annotation.current is None
+        why = annotation.obstacle if annotation is not None and nowhere else ""
         possible = self.image_combo.layer is not None
         self.start_button.setText(STOP if started else START)
         self.start_button.setEnabled(started or possible)
-        for button in self.buttons.values():
-            button.setEnabled(started)
+        for name, button in self.buttons.items():
+            button.setEnabled(started and not nowhere)
+            button.setToolTip(why or self._about[name])
 
     def _show_status(self, status: str | None = None) -> None:
         """Show the status as told, or as it is, or the first thing to do."""

@@ -43,6 +43,7 @@ __all__ = [
     "MAX_ID",
     "FinishedObject",
     "LabelChange",
+    "MadeBy",
     "ObjectLabels",
     "ObjectNote",
     "Origin",
@@ -62,7 +63,9 @@ WriteMode: TypeAlias = Literal["add", "cut", "replace"]
 """Write mode: what a mask does to an object, see `Session.accept`."""
 Step: TypeAlias = Literal["add", "cut", "replace", "delete"]
 """Kind of a step that changes the labels."""
-Origin: TypeAlias = Literal["clicks", "found", "corrected"]
+MadeBy: TypeAlias = Literal["propagated", "interpolated"]
+"""How an object came to a plane on which nobody has clicked it."""
+Origin: TypeAlias = Literal["clicks", "found", "corrected", MadeBy]
 """Origin of an object."""
 
 
@@ -99,6 +102,9 @@ class FinishedObject:
         IoU with the object meant that the model expects; ``None`` if it tells none.
     found
         Whether its first click is that of a candidate that a search has found.
+    made_by
+        How it came to this plane, if its clicks were placed there by a run;
+        ``None``: the user has made it.
     """
 
     id: int
@@ -114,6 +120,7 @@ class FinishedObject:
     area: int = 0
     quality: float | None = None
     found: bool = False
+    made_by: MadeBy | None = None
 
 
 class ObjectNote(NamedTuple):
@@ -122,9 +129,10 @@ class ObjectNote(NamedTuple):
     Attributes
     ----------
     origin
-        By clicks, found by a search, or corrected.
+        By clicks, found by a search, corrected, propagated from another plane, or
+        interpolated between two.
     clicks
-        Number of its clicks.
+        Number of its clicks; those that were placed for a user do not count.
     quality
         IoU with the object meant that the model expects; ``None`` if it tells none.
     """
@@ -153,6 +161,10 @@ class ClickedStep(Protocol):
     def quality(self) -> float | None:
         """Expected IoU, where it is known."""
 
+    @property
+    def made_by(self) -> MadeBy | None:
+        """How it came, where the user has not made it."""
+
 
 def noted(before: ObjectNote | None, step: ClickedStep) -> ObjectNote | None:
     """Return the note of an object after a step; ``None`` once it was deleted.
@@ -167,6 +179,8 @@ def noted(before: ObjectNote | None, step: ClickedStep) -> ObjectNote | None:
     quality, count = step.quality, len(step.clicks)
     if step.how == "delete":
         return None
+    if step.made_by is not None:
+        return ObjectNote(step.made_by, 0, quality)
     if step.how == "replace":
         return ObjectNote("corrected", count, quality)
     if before is not None:
@@ -284,6 +298,10 @@ class ObjectLabels:
         self.steps.append(step)
         self.changes.append(change)
         self._waiting.append(change)
+
+    def note_made_by(self, made_by: MadeBy | None) -> None:
+        """Take note of how the object of the last step came to the plane."""
+        self.steps[-1] = replace(self.steps[-1], made_by=made_by)
 
     def _follow(self) -> None:
         """Make the changes that were made elsewhere."""

@@ -17,7 +17,7 @@ from napari_gpcis.inference.start_mask import StartMask
 from napari_gpcis.inference.tidy import Tidy
 from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.session.current import Prompts
-from napari_gpcis.session.labels import Step
+from napari_gpcis.session.labels import MadeBy, Step
 
 if TYPE_CHECKING:
     import os
@@ -54,8 +54,9 @@ class SavedObject:
 
     ``how`` says what was done with its mask, see `Session.accept`; with ``"delete"``
     there is none. ``tidy`` is ``None`` where it is not tidied, ``typical_size`` and
-    ``quality`` (the IoU that the model expected) where they were not known; older
-    programs pass over the last.
+    ``quality`` (the IoU that the model expected) where they were not known,
+    ``made_by`` (see `FinishedObject`) where the user has made it; older programs pass
+    over the last two.
     """
 
     clicks: tuple[Click, ...]
@@ -69,6 +70,7 @@ class SavedObject:
     typical_size: float | None = None
     found: bool = False
     quality: float | None = None
+    made_by: MadeBy | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class SavedSession:
         """Return the JSON form; as in older files, what there is not is not written."""
         data = asdict(self)
         for one in (*data["objects"], data["current"]):
-            for name in ("tidy", "typical_size", "quality"):
+            for name in ("tidy", "typical_size", "quality", "made_by"):
                 if one[name] is None:
                     del one[name]
             if not one["found"]:
@@ -263,6 +265,10 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
     if quality is not None and not 0 <= _typed(quality, float) <= 1:
         msg = f"quality must be a number from 0 to 1, got {quality!r}"
         raise ValueError(msg)
+    made_by = data.get("made_by")
+    if made_by not in (None, *get_args(MadeBy)):
+        msg = f"made_by must be one of {', '.join(get_args(MadeBy))}, got {made_by!r}"
+        raise ValueError(msg)
     return SavedObject(
         clicks,
         None if data["view"] is None else _box(data["view"]),
@@ -275,6 +281,7 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
         size,
         _typed(data.get("found", False), bool),
         quality,
+        made_by,
     )
 
 
@@ -331,6 +338,7 @@ def saved_object(done: FinishedObject) -> SavedObject:
         done.typical_size,
         done.found,
         None if done.quality is None or math.isnan(done.quality) else done.quality,
+        done.made_by,
     )
 
 

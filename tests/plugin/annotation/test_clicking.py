@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.clicking import THRESHOLD, ClickingPanel
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.viewer.layers import (
     CLICK_SIZE,
@@ -27,6 +28,10 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 
 def panel_of(desk) -> ClickingPanel:
     return next(p for p in desk.widget.panels if isinstance(p, ClickingPanel))
+
+
+def panel_of_objects(desk) -> ObjectsPanel:
+    return next(one for one in desk.widget.panels if isinstance(one, ObjectsPanel))
 
 
 def sketches(desk) -> list[str]:
@@ -129,8 +134,8 @@ def test_the_contour_leaves_out_what_is_protected(open_desk) -> None:
     hover_at(desk, 30, 40)
     assert contour(desk)[:, 1].max() <= 43.5
     PREFERENCES.protect = False
-    hover_at(desk, 31, 40)
-    assert contour(desk)[:, 1].max() > 48
+    desk.robot.move(desk.image, (31, 40))
+    desk.until(lambda: contour(desk)[:, 1].max() > 48)
     PREFERENCES.protect = True
     desk.robot.move(desk.image, (30, 40))
     desk.until(lambda: contour(desk)[:, 1].max() <= 43.5)
@@ -140,6 +145,46 @@ def test_the_contour_leaves_out_what_is_protected(open_desk) -> None:
     rows, cols = np.nonzero(desk.labels.data == 8)
     assert (rows.min() - 0.5, cols.min() - 0.5) == tuple(protected.min(axis=0))
     assert (rows.max() + 0.5, cols.max() + 0.5) == tuple(protected.max(axis=0))
+
+
+def test_nothing_is_previewed_where_a_click_is_none(open_desk) -> None:
+    """It chooses a finished object, or is the first part of a task."""
+    desk = open_desk()
+    hover = panel_of(desk).hover
+    labels = desk.labels.data.copy()
+    labels[20:40, 50:70] = 7
+    desk.labels.data = labels
+    PREFERENCES.hover_preview = True
+    hover_at(desk, 60, 20)
+    asked = len(desk.segmenter.previews)
+
+    def nothing_at(row: int, col: int) -> bool:
+        for step in range(4):
+            desk.robot.move(desk.image, (row, col + step % 2))
+        desk.qtbot.wait(100)
+        busy = desk.controller.annotation.worker.busy(hover.key)
+        return not (hover.shown or busy) and len(desk.segmenter.previews) == asked
+
+    desk.until(lambda: not desk.controller.annotation.worker.busy(hover.key))
+    asked = len(desk.segmenter.previews)
+    assert nothing_at(30, 60)
+    desk.robot.click(desk.image, (30, 60))
+    picking = panel_of_objects(desk).picking
+    desk.until(lambda: picking.chosen == (desk.current.plane, 7))
+    assert nothing_at(31, 60)
+    PREFERENCES.protect = False  # there a click begins an object
+    hover_at(desk, 30, 60)
+    PREFERENCES.protect = True
+    desk.robot.click(desk.image, (60, 20))
+    desk.settled(1)
+    hover_at(desk, 30, 60)  # one more click of the object
+    desk.robot.press(Qt.Key.Key_K)
+    desk.settled(0)
+    hover_at(desk, 60, 20)
+    desk.controller.command("split_object")
+    desk.until(lambda: not desk.controller.annotation.worker.busy(hover.key))
+    asked = len(desk.segmenter.previews)
+    assert nothing_at(62, 20)
 
 
 @pytest.mark.parametrize("key", [Qt.Key.Key_U, Qt.Key.Key_K])

@@ -13,6 +13,7 @@ from qtpy.QtTest import QTest
 from _bright_segmenter import BrightSegmenter, ball_stack
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.annotation import KEPT_SESSIONS, NONE_DELETED
+from napari_gpcis.plugin.annotation.undo import MAX_UNDO
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
@@ -163,25 +164,69 @@ def test_a_run_that_is_undone_is_not_saved(work: Any) -> None:
     np.testing.assert_array_equal(work.labels.data, before)
 
 
-def test_undo_on_a_plane_of_a_run_opens_the_object_there(work: Any) -> None:
+def test_undo_passes_a_run_over_as_long_as_something_later_stays(work: Any) -> None:
+    """On a plane of it, where it is the last step, and where it lies on an accept."""
+    go_to(work, 5)
+    finish(work, 5, 5)
+    go_to(work, 6)
+    go_to(work, MIDDLE)
+    follow(work)
+    finish(work, 55, 5)
+    shown = work.labels.data.copy()
+    for plane in (5, 6):
+        go_to(work, plane)
+        work.controller.command("undo")
+        assert not work.current.clicks
+        assert work.controller.status == (
+            "Nothing to undo. The last object was accepted on plane 4: go there to "
+            "take it back."
+        )
+        np.testing.assert_array_equal(work.labels.data, shown)
+    assert saved_ids(work) == {5: [1, 2], MIDDLE: [2, 3], 6: [2], 7: [2]}
+    go_to(work, MIDDLE)
+    work.controller.command("undo")  # the later object
+    work.settled(1)
+    work.controller.command("undo")  # its click
+    work.settled(0)
+    work.controller.command("undo")
+    assert work.controller.status.startswith("Propagating object 2 to 3 planes was un")
+    assert not (work.labels.data[5:] == 2).any()
+    go_to(work, 5)
+    work.controller.command("undo")
+    work.settled(1)  # nothing lies on it any more
+    np.testing.assert_array_equal(work.labels.data[5] > 0, shown[5] == 1)
+
+
+def test_clicks_are_undone_where_a_later_run_is_passed_over(work: Any) -> None:
+    go_to(work, 5)
+    work.positive.add((5, 5, 5))
+    work.settled(1)
+    go_to(work, MIDDLE)
+    follow(work)
+    finish(work, 55, 5)
+    go_to(work, 5)
+    found = work.labels.data[5] == 2
+    work.controller.command("undo")
+    work.settled(0)
+    np.testing.assert_array_equal(work.labels.data[5] > 0, found)
+    assert found.any()
+
+
+def test_a_run_of_which_nobody_knows_is_not_opened(work: Any) -> None:
+    """It was too long ago."""
     go_to(work, 5)
     go_to(work, MIDDLE)
     follow(work)
-    finish(work, 5, 5)
-    shown = work.labels.data.copy()
+    stack = work.controller.annotation.undo_stack
+    for _ in range(MAX_UNDO):
+        stack.add_note("A note is gone.", "A note is there again.")
     go_to(work, 5)
+    for _ in range(MAX_UNDO):
+        work.controller.command("undo")
+        assert work.controller.status == "A note is gone."
     work.controller.command("undo")
-    work.settled(1)
-    np.testing.assert_array_equal(work.labels.data, shown)
-    work.controller.command("clear")
-    work.settled(0)
-    assert not (work.labels.data[5] == 1).any()
-    np.testing.assert_array_equal(work.labels.data[6:], shown[6:])
-    check_replay(work)
-    go_to(work, MIDDLE)
-    work.controller.command("undo")  # the later object, not the run
-    work.settled(1)
-    assert (work.labels.data[6] == 1).any()
+    assert work.controller.status == "Nothing to undo."
+    assert (work.labels.data[5] == 1).any()
 
 
 def test_a_run_with_another_contrast_is_saved_with_it(work: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtGui import QTextLayout, QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QWidget
 
+from napari_gpcis.plugin.dock.base import Message, breakable
 from napari_gpcis.plugin.dock.panels.clicking import ClickingPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.finetune.widget import FinetuneWidget
@@ -93,3 +95,37 @@ def test_a_click_on_the_dock_leaves_the_keys_to_the_image(open_desk: Any) -> Non
         shown = not shown
         assert PREFERENCES.hover_preview is shown
         assert part.focusPolicy() & Qt.FocusPolicy.TabFocus
+
+
+@pytest.mark.parametrize(
+    "name", ["a.clicks.json", "y" * 240 + ".tif", "W_" * 110, "z" * 30 + "/" + "x" * 90]
+)
+def test_paths_and_long_names_are_wrapped_and_whole(qtbot: Any, name: str) -> None:
+    """No line is wider than the label, and no path is broken after its first slash."""
+    words = f"Saved /home/{name} and /tmp/work/{name}."
+    message = Message()
+    qtbot.addWidget(message)
+    message.setText(words)
+    assert message.text() == words
+    assert message.minimumSizeHint().width() < 300
+    for width in range(140, 360, 5):
+        layout = QTextLayout(breakable(words), message.font())
+        layout.beginLayout()
+        lines = []
+        while (line := layout.createLine()).isValid():
+            line.setLineWidth(width)
+            assert line.naturalTextWidth() <= width
+            begin = line.textStart()
+            lines.append(layout.text()[begin : begin + line.textLength()])
+        layout.endLayout()
+        shown = [line.replace("\u2060", "").replace("\u200b", "") for line in lines]
+        assert "".join(shown) == words
+        assert not any(line == "/" or line.endswith(" /") for line in shown)
+
+
+def test_rich_text_is_shown_as_it_is(qtbot: Any) -> None:
+    link = f'<a href="/{"x" * 40}">More</a>'
+    message = Message()
+    qtbot.addWidget(message)
+    message.setText(link)
+    assert QLabel.text(message) == link

@@ -92,7 +92,7 @@ def test_times_are_read_at_a_glance(seconds: float, words: str) -> None:
     current: Any = SimpleNamespace(
         session=True,
         clicks=[1, 2],
-        live=live,
+        drawn=SimpleNamespace(live=live),
         busy=False,
         unseen=False,
         seconds=seconds,

@@ -16,6 +16,7 @@ from napari_gpcis.plugin.dock.pages import ANNOTATE, HELP_PAGE, PAGES, STACK
 from napari_gpcis.plugin.dock.panels import model
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.other_masks import IDLE, OtherMasksPanel
+from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.dock.panels.uncertainty import UncertaintyPanel
 
 if TYPE_CHECKING:
@@ -223,3 +224,34 @@ def test_the_dock_leaves_the_width_to_the_image(open_desk: Any) -> None:
     desk = open_desk()
     widget = desk.widget
     assert widget.sizeHint().width() <= widget.minimumSizeHint().width() <= 400
+
+
+def test_in_3d_the_page_stays_and_buttons_say_why_not(open_desk: Any) -> None:
+    desk = open_desk(np.zeros((4, 80, 100), np.uint8))
+    desk.robot.click(desk.image, (desk.current.plane.steps[0], 30, 40))
+    desk.settled(1)
+    go_to(desk, STACK)
+    pages, buttons = desk.widget.pages, desk.widget.buttons
+    known = {name: button.toolTip() for name, button in buttons.items()}
+
+    def tabs() -> list[bool]:
+        return [pages.isTabVisible(place) for place in range(pages.count())]
+
+    shown = tabs()
+    assert shown == [True] * 6
+    desk.viewer.dims.ndisplay = 3
+    desk.until(lambda: desk.controller.annotation.current is None)
+    why = "Clicking works in the 2-D display: press Control-Y to switch back."
+    for button in buttons.values():
+        assert not button.isEnabled()
+        assert button.toolTip() == why
+    assert tabs() == shown
+    assert pages.tabText(pages.currentIndex()) == STACK
+    stack = panel(desk, StackPanel)
+    assert stack.message.text() == why
+    assert not stack.copy_on.isEnabled()
+    desk.viewer.dims.ndisplay = 2
+    desk.settled(1)
+    assert all(button.isEnabled() for button in buttons.values())
+    assert {name: button.toolTip() for name, button in buttons.items()} == known
+    assert not stack.message.text()

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.utils.key_bindings import coerce_keybinding
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtGui import QImage
 from qtpy.QtTest import QTest
 
 import _fake_segmenter
@@ -506,6 +507,43 @@ def test_the_list_fills_the_page_and_its_columns_fit(open_desk, classes) -> None
     section.unfolded = True
     desk.until(lambda: view.height() == tall)
     assert desk.widget.width() <= 372
+
+
+def columns_with(pixels: np.ndarray) -> np.ndarray:
+    """Columns of a picture in which something differs."""
+    return np.nonzero(np.abs(pixels).max(axis=(0, 2)) > 40)[0]
+
+
+def test_no_heading_lies_under_the_arrow(desk) -> None:
+    """Without any object the columns are narrowest."""
+    view = panel_of(desk).list
+    desk.widget.pages.setCurrentWidget(desk.widget.pages.areas[2])
+    desk.until(view.isVisible)
+    header = view.horizontalHeader()
+
+    def drawn(column: int) -> np.ndarray:
+        left = header.sectionViewportPosition(column)
+        inside = QRect(left + 2, 3, header.sectionSize(column) - 4, header.height() - 6)
+        image = header.viewport().grab(inside).toImage()
+        image = image.convertToFormat(QImage.Format.Format_RGB32)
+        colours = [
+            [image.pixelColor(col, row).getRgb()[:3] for col in range(image.width())]
+            for row in range(image.height())
+        ]
+        return np.array(colours, dtype=int)
+
+    for column in (0, 1, DIAMETER, MEAN, ORIGIN, CLICKS):
+        view.sortByColumn(column, Qt.SortOrder.AscendingOrder)
+        desk.qtbot.wait(20)
+        with_arrow = drawn(column)
+        header.setSortIndicatorShown(False)
+        plain = drawn(column)
+        header.setSortIndicatorShown(True)
+        arrow = columns_with(with_arrow - plain)
+        text = columns_with(plain - np.median(plain, axis=1, keepdims=True))
+        assert len(arrow) > 3, column
+        assert len(text) > 3, column
+        assert arrow.min() > text.max(), column
 
 
 @pytest.mark.parametrize("room", [10, 100, 125, 150, 300])

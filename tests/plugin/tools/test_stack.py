@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Event
 
 import numpy as np
@@ -510,6 +511,52 @@ def test_planes_that_are_filled_in_join_those_of_the_run(bench, panel) -> None:
     assert (listed(), panel.message.text()) == (run, message)
     bench.controller.command("redo")
     assert listed() == filled
+
+
+def test_what_runs_have_made_is_noted_so(bench, panel) -> None:
+    """On planes that are open and others, until the user corrects it."""
+    autosaver = Autosaver(bench.controller)
+    bench.start(np.stack([BALL[4]] * 7))
+
+    def go_to(step: int) -> None:
+        bench.viewer.dims.set_current_step(0, step)
+        bench.until(lambda: bench.current.plane.steps[0] == step)
+        bench.until(lambda: bench.current.session)
+
+    def notes() -> list[tuple[str, int]]:
+        planes = [replace(bench.current.plane, steps=(n, 0, 0)) for n in range(1, 7)]
+        found = [bench.controller.annotation.notes.of(plane)[1] for plane in planes]
+        saved = autosaver.record.notes()
+        assert found == [saved[(n,), 1] for n in range(1, 7)]
+        return [(note.origin, note.clicks) for note in found]
+
+    go_to(3)  # open when the run comes
+    go_to(1)
+    bench.positive.add([1, 32, 32])
+    bench.settled(1)
+    panel.propagate_on.click()
+    bench.until(lambda: not panel.propagation.running)
+    by_run = ("propagated", 0)
+    assert notes() == [("clicks", 1), *[by_run] * 5]
+    go_to(6)
+    mask = bench.labels.data[6] == 1
+    mask[:30] = False
+    bench.current.begin_with(mask, label=1)
+    bench.settled(1)
+    bench.controller.command("accept")
+    bench.settled(0)
+    assert notes() == [("clicks", 1), *[by_run] * 4, ("corrected", 1)]
+    go_to(3)
+    bench.labels.selected_label = 1
+    panel.fill.click()
+    bench.until(lambda: "Interpolated" in bench.controller.status)
+    filled = [("interpolated", 0)] * 4
+    assert notes() == [("clicks", 1), *filled, ("corrected", 1)]
+    bench.controller.command("undo")
+    assert notes() == [("clicks", 1), *[by_run] * 4, ("corrected", 1)]
+    bench.controller.command("redo")
+    assert notes() == [("clicks", 1), *filled, ("corrected", 1)]
+    autosaver.end()
 
 
 def test_there_must_be_a_gap_to_fill(bench, panel) -> None:

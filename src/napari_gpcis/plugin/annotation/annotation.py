@@ -27,6 +27,7 @@ from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.layers import check_unlocked
 from napari_gpcis.plugin.viewer.overlays import CurveLayer
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
+from napari_gpcis.session.saved import SavedObject
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -174,6 +175,9 @@ class Annotation(QObject):
         self.click_layers.refused.connect(self._say)
         self.events.planes_written.connect(self._on_written)
         self.events.step_made.connect(self._on_step_made)
+        self.events.object_changed.connect(self._on_object_changed)
+        self.events.object_deleted.connect(self._on_object_deleted)
+        self.events.step_withdrawn.connect(self._on_step_withdrawn)
         self.events.whole.connect(self._on_whole)
         self.events.current_changed.connect(self.clear_message)
         for name in viewer.dims.events.emitters.keys() & DIMS_EVENTS:
@@ -545,10 +549,17 @@ class Annotation(QObject):
 
     def tell_obstacle(self) -> None:
         """Say why no plane can be annotated now, if that is so."""
+        if self.obstacle:
+            self._say(self.obstacle)
+
+    @property
+    def obstacle(self) -> str:
+        """Reason for which no plane can be annotated now; empty for none."""
         try:
             self._displayed()
         except InputError as error:
-            self._say(str(error))
+            return str(error)
+        return ""
 
     def _is_locked(self) -> bool:
         """Return whether the labels are locked; if so, it is said."""
@@ -633,6 +644,15 @@ class Annotation(QObject):
 
     def _on_step_made(self, plane: Plane, made: SavedSession) -> None:
         self.notes.add(plane, made.objects)
+
+    def _on_object_changed(self, plane: Plane, done: SavedObject) -> None:
+        self.notes.add(plane, [done])
+
+    def _on_object_deleted(self, plane: Plane, label: int) -> None:
+        self.notes.add(plane, [SavedObject((), None, 0.5, id=label, how="delete")])
+
+    def _on_step_withdrawn(self, plane: Plane, label: int) -> None:
+        self.notes.withdraw(plane, label)
 
     def _on_whole(self) -> None:
         """Say why nothing is seen of a large mask, now that all of it is drawn."""

@@ -23,7 +23,14 @@ from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.viewer.layers import RIGHT_BUTTON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Container,
+        Generator,
+        Iterator,
+        Sequence,
+    )
 
     from napari.layers import Image, Points
 
@@ -358,7 +365,9 @@ class ClickLayers(QObject):
         self._pressed = positive = _is_positive(event)
         shape = self._drawn_by(event) if adding else None
         start, place = np.asarray(event.pos, dtype=float), self._in_image(event)
-        self._instead = self._meant(event, place) if adding else None
+        self._instead = None
+        if adding:
+            self._instead = self.asked_instead(place, event.modifiers, positive)
         path, draws = [place], shape == SUPERPIXELS
         if shape is not None:
             layer.mouse_pan = False
@@ -380,13 +389,25 @@ class ClickLayers(QObject):
         if draws and str(layer.mode) == "add":
             self.drawn.emit(shape, [*path, self._in_image(event)], positive)
 
-    def _meant(self, event: Any, place: Any) -> _Instead | None:
-        """Return what a press asks for instead of a click."""
+    def asked_instead(
+        self, place: Any, modifiers: Container[str], positive: bool
+    ) -> _Instead | None:
+        """Return what a press of the mouse asks for instead of a click.
+
+        Parameters
+        ----------
+        place
+            A point of the image.
+        modifiers
+            Names of the keys that are held.
+        positive
+            The sign that the click would have.
+        """
         if self.taker is not None:
             return "take"
-        if "Alt" in event.modifiers:
+        if "Alt" in modifiers:
             return "pick"
-        plain = self._pressed and "Shift" not in event.modifiers
+        plain = positive and "Shift" not in modifiers
         return "choose" if plain and self.clickable and self.claims(place) else None
 
     def _on_double_click(self, layer: Points, event: Any) -> None:

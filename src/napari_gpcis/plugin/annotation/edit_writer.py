@@ -227,6 +227,7 @@ class EditWriter:
             prompts.start,
             prompts.tidy,
             area=one.area,
+            made_by=saved.made_by,
         )
         session.note(step, part.change)
         return replace(part, session=ref(session), step=step)

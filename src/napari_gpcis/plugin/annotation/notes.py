@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, ref
 
@@ -19,30 +20,47 @@ if TYPE_CHECKING:
 
 
 class _PlaneNotes:
-    """Notes of one plane: those of earlier sessions, and those with the latest."""
+    """Notes of one plane: of its steps before the latest session, and of that."""
 
     def __init__(self) -> None:
-        self.earlier: Notes = {}
         self.now: Notes = {}
+        self._earlier: list[ClickedStep] = []
+        self._before: Notes = {}
         self._session: ReferenceType[Session] | None = None
-        self._count = 0
+        self._steps: tuple[ClickedStep, ...] = ()
 
-    def add(self, steps: Iterable[tuple[int | None, ClickedStep]]) -> None:
-        """Take steps of no session that is open."""
-        for notes in (self.earlier, self.now):
-            _take(notes, steps)
+    def add(self, steps: Iterable[ClickedStep]) -> None:
+        """Take steps that are none of the latest session."""
+        self._earlier.extend(steps)
+        self._begin_again()
+
+    def end(self) -> None:
+        """Take the steps of the latest session, which was closed, for earlier ones."""
+        steps, self._steps, self._session = self._steps, (), None
+        if steps:
+            self.add(steps)
+
+    def withdraw(self, label: int) -> None:
+        """Forget the last earlier step, if it was done on this object."""
+        if self._earlier and _label_of(self._earlier[-1]) == label:
+            self._earlier.pop()
+            self._begin_again()
 
     def follow(self, session: Session) -> None:
         """Take the steps of the session that have come, or go back."""
-        known = None if self._session is None else self._session()
-        if known is not session:
-            self.earlier = dict(self.now)
-            self._session, self._count = ref(session), 0
-        steps = session.steps
-        if len(steps) < self._count:  # undone: what it was before is told by the rest
-            self.now, self._count = dict(self.earlier), 0
-        _take(self.now, [(step.id, step) for step in steps[self._count :]])
-        self._count = len(steps)
+        if self._session is None or self._session() is not session:
+            self.end()
+            self._session = ref(session)
+        known, self._steps = self._steps, session.steps
+        if len(known) > len(self._steps) or not all(map(is_, known, self._steps)):
+            self.now, known = dict(self._before), ()  # some were undone
+        _take(self.now, self._steps[len(known) :])
+
+    def _begin_again(self) -> None:
+        self._before = {}
+        _take(self._before, self._earlier)
+        self.now = dict(self._before)
+        _take(self.now, self._steps)
 
 
 class ObjectNotes:
@@ -60,21 +78,39 @@ class ObjectNotes:
 
     def of(self, plane: Plane) -> Mapping[int, ObjectNote]:
         """Return the notes of a plane as they are now, by id."""
-        notes = self._planes.setdefault(plane, _PlaneNotes())
-        known = self._known(plane)
-        if known is not None and known.session is not None:
-            notes.follow(known.session)
-        return notes.now
+        return self._up_to_date(plane).now
 
     def add(self, plane: Plane, steps: Iterable[ClickedStep]) -> None:
         """Take steps that no open session has, such as those of a file."""
-        numbered = [(getattr(step, "id", None), step) for step in steps]
-        self.of(plane)
-        self._planes[plane].add(numbered)
+        self._up_to_date(plane).add(steps)
+
+    def withdraw(self, plane: Plane, label: int) -> None:
+        """Take note that the last step of a plane, which `add` has told, is undone.
+
+        Parameters
+        ----------
+        plane, label
+            The plane, and the object that the step was done on.
+        """
+        self._up_to_date(plane).withdraw(label)
+
+    def _up_to_date(self, plane: Plane) -> _PlaneNotes:
+        notes = self._planes.setdefault(plane, _PlaneNotes())
+        known = self._known(plane)
+        if known is None or known.session is None:
+            notes.end()
+        else:
+            notes.follow(known.session)
+        return notes
 
 
-def _take(notes: Notes, steps: Iterable[tuple[int | None, ClickedStep]]) -> None:
-    for label, step in steps:
+def _label_of(step: ClickedStep) -> int | None:
+    return getattr(step, "id", None)
+
+
+def _take(notes: Notes, steps: Iterable[ClickedStep]) -> None:
+    for step in steps:
+        label = _label_of(step)
         if label is not None:
             note = noted(notes.get(label), step)
             if note is None:

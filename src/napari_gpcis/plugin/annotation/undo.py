@@ -386,8 +386,15 @@ class UndoStack:
         """
         for edit in self._edits():
             if current.plane in edit.planes or not edit.planes:
+                if edit.alone and self._passes_over(edit, current):
+                    continue
                 return edit.is_newer(current.current)
         return False
+
+    def _passes_over(self, run: ObjectEdit, current: PlaneOfHistory) -> bool:
+        """Return whether `undo` looks for what it takes back before a run."""
+        taken, _ = self._to_take_back(current)
+        return next(one for one in self._edits() if one in (run, taken)) is not taken
 
     def accepted_elsewhere(self, current: PlaneOfHistory) -> str | None:
         """Return the plane on which the last object was accepted, if it is another.
@@ -406,7 +413,7 @@ class UndoStack:
         for edit in self._edits():
             (plane, *others) = edit.planes or [current.plane]
             known = self._planes.get(plane)
-            here = known is not None and self._is_here(edit, known)
+            here = known is not None and self._is_last_here(edit, known)
             if others or not (edit.ended or (edit.accepted and here)):
                 continue
             return _place(plane, current.plane)
@@ -430,7 +437,8 @@ class UndoStack:
 
         An object that was accepted is taken back on its own plane only, while that
         plane's session lasts. An edit is passed over if a later one that stays was done
-        on one of its planes, a run also if anything stays that was done later.
+        on one of its planes. A run is passed over if anything stays that was done
+        later, and never taken back on one of its planes alone.
 
         Parameters
         ----------
@@ -442,28 +450,56 @@ class UndoStack:
         str
             What to tell the user; empty if there is nothing to take back.
         """
+        edit, later = self._to_take_back(current)
+        if edit is None:
+            return self._take_back_forgotten(current)
+        if edit.accepted:
+            return self._reopen(edit, current)
+        if not later & edit.planes:
+            return self._take_back(edit)
+        return self._take_back_here(self._split(edit, current), current)
+
+    def _to_take_back(
+        self, current: PlaneOfHistory
+    ) -> tuple[ObjectEdit | None, set[Plane]]:
+        """Return the last edit that can be taken back here, see `undo`.
+
+        Parameters
+        ----------
+        current
+            The displayed plane.
+
+        Returns
+        -------
+        edit : ObjectEdit or None
+            The edit.
+        later : set of Plane
+            The planes of later edits, which stay.
+        """
         later: set[Plane] = set()
         for edit in self._edits():
             if edit.accepted:
-                if self._is_here(edit, current):
-                    return self._reopen(edit, current)
+                possible = self._is_last_here(edit, current)
             elif edit.ended and current.plane not in edit.planes:
-                pass  # it is taken back there
-            elif not (later if edit.alone else later & edit.planes):
-                return self._take_back(edit)
-            elif current.plane in edit.planes - later:
-                part = self._split(edit, current)
-                if part is not None:
-                    return self._take_back_here(part, current)
+                possible = False  # it is taken back there
+            elif edit.alone:
+                possible = not later
+            else:
+                possible = not later & edit.planes
+                possible |= self._can_split(edit, current, later)
+            if possible:
+                return edit, later
             later |= edit.planes
-        return self._take_back_forgotten(current)
+        return None, later
 
     def _take_back_here(self, edit: ObjectEdit, current: PlaneOfHistory) -> str:
         """Take back an edit of this plane alone."""
         return self._reopen(edit, current) if edit.accepted else self._take_back(edit)
 
-    def _split(self, edit: ObjectEdit, current: PlaneOfHistory) -> ObjectEdit | None:
-        """Make what an edit has done on this plane an edit of its own.
+    def _can_split(
+        self, edit: ObjectEdit, current: PlaneOfHistory, later: set[Plane]
+    ) -> bool:
+        """Return whether what an edit has done on this plane can be taken back alone.
 
         Parameters
         ----------
@@ -472,19 +508,19 @@ class UndoStack:
             since.
         current
             The displayed plane.
-
-        Returns
-        -------
-        ObjectEdit or None
-            ``None`` if its last step here cannot be taken back.
+        later
+            The planes that were worked on.
         """
+        if current.plane not in edit.planes - later:
+            return False
+        here = [part.step for part in edit.parts if part.plane == current.plane]
+        steps = () if current.session is None else current.session.steps
+        return bool(steps) and steps[-1] is here[-1]
+
+    def _split(self, edit: ObjectEdit, current: PlaneOfHistory) -> ObjectEdit:
+        """Make what an edit has done on this plane an edit of its own."""
         here = tuple(part for part in edit.parts if part.plane == current.plane)
         rest = tuple(part for part in edit.parts if part.plane != current.plane)
-        session = current.session
-        if session is None or not session.steps:
-            return None
-        if session.steps[-1] is not here[-1].step:
-            return None
         self._done[self._done.index(edit)] = replace(edit, parts=rest)
         return replace(edit, parts=here) if edit.chained else edit_of(here)
 
@@ -609,11 +645,30 @@ class UndoStack:
         """Yield the edits of finished objects, the last first."""
         return (edit for edit in reversed(self._done) if isinstance(edit, ObjectEdit))
 
-    def _is_here(self, edit: ObjectEdit, current: PlaneOfHistory) -> bool:
-        """Return whether an accepted object can be opened again on this plane."""
+    def _is_last_here(self, edit: ObjectEdit, current: PlaneOfHistory) -> bool:
+        """Return whether an accepted object, opened again, uncovers no later step.
+
+        Later steps of the session stay if their edits are passed over. Those that are
+        no edits any more are taken back in its place, see `_take_back_forgotten`.
+        """
         if edit.left_out is not None:
             return current.plane in edit.planes
-        return self._session_here(edit, current) is not None
+        session = self._session_here(edit, current)
+        if session is None:
+            return False
+        last = session.steps[-1] if session.steps else None
+        return last is edit.parts[0].step or self._is_forgotten(last)
+
+    def _is_forgotten(self, step: FinishedObject | None) -> bool:
+        """Return whether a step of a session belongs to no edit any more.
+
+        What a run has made is taken back with the run, or not at all.
+        """
+        return not (
+            step is None
+            or step.made_by is not None
+            or any(part.step is step for edit in self._edits() for part in edit.parts)
+        )
 
     def _session_here(
         self, edit: ObjectEdit, current: PlaneOfHistory
@@ -646,11 +701,13 @@ class UndoStack:
         return f"Object {label} goes on."
 
     def _take_back_forgotten(self, current: PlaneOfHistory) -> str:
-        """Take back the last step of a session that is not among the edits any more."""
+        """Take back the last step of a session, if it is no edit any more."""
         session = current.session
         if session is None or session.last_change is None:
             return ""
         step, change = session.steps[-1], session.last_change
+        if not self._is_forgotten(step):
+            return ""
         part = PlaneEdit(current.plane, step.id, change, ref(session), step)
         return self._take_back_here(edit_of((part,)), current)
 

@@ -6,6 +6,7 @@ too little room on a small screen. Where the user puts them afterwards, they sta
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from itertools import chain
 from math import cos, pi, sin
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qtpy.QtGui import QPaintEvent
+
+_JOINED, _MAY_BREAK = "\u2060", "\u200b"
+_FIRST_SLASH = re.compile(r"(?<!\S)/(?=\S)")
+_LONG_NAME = re.compile(r"[^\s/\\]{24,}")
+"""Names of so many letters may have no room beside others, or in a line at all."""
 
 
 _KIND = "napari-gpcis dock"
@@ -340,6 +346,16 @@ class VerticalScrollArea(QScrollArea):
         return done
 
 
+def breakable(words: str) -> str:
+    """Return a text that wraps whatever paths and names of files are in it.
+
+    A name that is too long for a line may be broken anywhere, and no path after the
+    slash that it begins with. The signs that say so are not seen.
+    """
+    words = _FIRST_SLASH.sub(f"/{_JOINED}", words)
+    return _LONG_NAME.sub(lambda found: _MAY_BREAK.join(found[0]), words)
+
+
 class Lines(QLabel):
     """Wrapped text of at least some lines' height: nothing below moves when it changes.
 
@@ -364,6 +380,31 @@ class Lines(QLabel):
             self.setMinimumHeight(self.sizeHint().height())
             self.setText(text)
         return done
+
+
+class Message(Lines):
+    """Wrapped text that may have paths and long names in it, see `breakable`.
+
+    Parameters
+    ----------
+    count
+        Number of lines that always have room.
+    """
+
+    _words = ""
+
+    def __init__(self, count: int = 1) -> None:
+        super().__init__(count)
+
+    def text(self) -> str:
+        """Return the text as it was given."""
+        return self._words
+
+    def setText(self, words: str) -> None:
+        """Show a text."""
+        self._words = words
+        rich = Qt.mightBeRichText(words)  # type: ignore[attr-defined]  # PySide's types
+        super().setText(words if rich else breakable(words))
 
 
 class Spinner(QWidget):

@@ -18,6 +18,8 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow, QMessageBox
 
+from napari_gpcis.plugin.dock.base import breakable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -215,7 +217,7 @@ def ask(record: Record, panel: FilesPanel, end_work: Callable[[], object]) -> An
     box = QMessageBox(panel)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle(TITLE)
-    box.setText(QUESTION.format(record.image_name, record.amount))
+    box.setText(breakable(QUESTION.format(record.image_name, record.amount)))
     box.setInformativeText(KEPT)
     kinds = QMessageBox.StandardButton
     box.setStandardButtons(kinds.Save | kinds.Discard | kinds.Cancel)

@@ -13,7 +13,6 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -26,6 +25,7 @@ from napari_gpcis.plugin.annotation.click_layers import (
     SUPERPIXELS,
 )
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.dock.base import Message
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.viewer.overlays import is_display
@@ -102,8 +102,8 @@ class Banner(QFrame):
         super().__init__()
         self._keeps_room = keeps_room
         self.setObjectName("notice")
-        self.text = QLabel()
-        self.text.setWordWrap(True)
+        self.text = Message()
+        self.text.setAlignment(Qt.AlignmentFlag.AlignVCenter)
         self.buttons = (QPushButton(ANNOTATE), QPushButton(NOT_NOW))
         for button, text in zip(
             self.buttons, (ANNOTATE_HELP, NOT_NOW_HELP), strict=True

@@ -117,16 +117,20 @@ class Hover(Tool):
 
     def _on_move(self, _layer: Any, event: Any) -> None:
         """Ask for the contour of a click at the mouse."""
-        annotation, current = self.annotation, self.current
+        annotation, current, keys = self.annotation, self.current, event.modifiers
         wanted = PREFERENCES.hover_preview and not event.is_dragging
         if annotation is None or current is None or not wanted:
             return
-        if annotation.click_layers.drawing == SUPERPIXELS:
+        place, clicks = (
+            annotation.image.world_to_data(event.position),
+            annotation.click_layers,
+        )
+        other = clicks.asked_instead(place, keys, "Control" not in keys)
+        if other is not None or clicks.drawing == SUPERPIXELS:
             self.clear()  # a click there is none
             return
-        place = annotation.image.world_to_data(event.position)
         pixel = current.plane.pixel(place)
-        job = None if pixel is None else self._job(current, pixel, event.modifiers)
+        job = None if pixel is None else self._job(current, pixel, keys)
         if job is None or not annotation.clicking:
             self.clear()
         elif annotation.worker.busy(self.key):

@@ -407,7 +407,9 @@ _ABOUT = {
     QUALITY: "How well the model expects the mask to fit (IoU).",
     MEAN: "Mean of the image on the object, of all its channels.",
     DIAMETER: "Diameter of a disk of the same area, in {}.",
-    ORIGIN: "By clicks, found by Find similar, or corrected.",
+    ORIGIN: (
+        "By clicks, found by Find similar, propagated or interpolated, or corrected."
+    ),
     CLICKS: "Number of clicks.",
 }
 UNITS = {"micrometer": "\u00b5m", "nanometer": "nm", "millimeter": "mm", "pixel": "px"}

@@ -19,6 +19,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.files import fitting_stem
 from napari_gpcis.imagefiles.folder import CLICKS
 from napari_gpcis.imagefiles.reading import READABLE
+from napari_gpcis.plugin.dock.base import Message
 from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.saving.export import NO_FILES, Saver, file_names, split_files
@@ -136,8 +137,7 @@ class FilesPanel(Panel):
         self._image: Callable[[], Image | None] = lambda: None
         self._folder: Path | None = None
         self.saver = Saver(self)
-        self.message = QLabel()
-        self.message.setWordWrap(True)
+        self.message = Message()
         self.message.setMinimumWidth(1)  # a long path must not widen the page
         self.message.hide()
         self.buttons: dict[str, QPushButton] = {}

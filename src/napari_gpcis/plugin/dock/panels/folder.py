@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QPushButton,
 )
 
-from napari_gpcis.plugin.dock.base import Lines
+from napari_gpcis.plugin.dock.base import Message
 from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.saving.folder import FolderNavigator
@@ -79,7 +79,7 @@ class FolderPanel(Panel):
             QPushButton(NEXT),
         )
         self.done = QCheckBox(DONE)
-        self.message = Lines(3)
+        self.message = Message(3)
         self.message.setMinimumWidth(1)  # a long name must not widen the page
         for part, about in (
             (self.open_button, OPEN_HELP),

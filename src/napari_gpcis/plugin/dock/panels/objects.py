@@ -199,6 +199,8 @@ class ObjectsPanel(Panel):
         header.setResizeContentsPrecision(0)  # of the rows in sight
         header.setMinimumSectionSize(1)
         header.setTextElideMode(Qt.TextElideMode.ElideRight)
+        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        header.setDefaultAlignment(left)  # the arrow of the sorted one is at the right
         for place, column in enumerate(ORDER):
             header.moveSection(header.visualIndex(column), place)
         header.setHighlightSections(False)

@@ -117,12 +117,17 @@ class StackPanel(Panel):
         self.stop.setVisible(running)
         self.bar.setMaximum(max(1, self.propagation.total))
         self.bar.setValue(len(self.propagation.found))
+        annotation = self.controller.annotation
+        nowhere = annotation is not None and annotation.current is None
         none = "" if axes else NO_STACK
+        if annotation is not None and nowhere:
+            none = annotation.obstacle
         self.message.setText(self.propagation.message or none)
         self.message.setVisible(bool(self.message.text()))
         self._show_axes(axes)
         self._show_planes()
-        self.wanted.emit(bool(axes))
+        if not nowhere:  # as in 3-D: the page stays as it was
+            self.wanted.emit(bool(axes))
 
     def close_links(self) -> None:
         """Disconnect from the preferences and the viewer."""
