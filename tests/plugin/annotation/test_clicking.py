@@ -137,9 +137,13 @@ def test_the_contour_leaves_out_what_is_protected(open_desk) -> None:
     desk.robot.move(desk.image, (31, 40))
     desk.until(lambda: contour(desk)[:, 1].max() > 48)
     PREFERENCES.protect = True
+    worker, hover = desk.controller.annotation.worker, panel_of(desk).hover
     desk.robot.move(desk.image, (30, 40))
-    desk.until(lambda: contour(desk)[:, 1].max() <= 43.5)
+    desk.qtbot.wait(100)
+    desk.until(lambda: not worker.busy(hover.key))
+    desk.qtbot.wait(100)  # it is drawn
     protected = contour(desk)
+    assert protected[:, 1].max() <= 43.5
     desk.robot.click(desk.image, (30, 40))
     desk.settled(1)
     rows, cols = np.nonzero(desk.labels.data == 8)

@@ -191,12 +191,13 @@ def test_saved_clicks_of_a_model_whose_file_is_gone_are_told(
 
 
 def test_files_that_do_not_fit_are_told(
-    bench: Any, kept: RecoveryManager, tmp_path: Path
+    bench: Any, kept: RecoveryManager, errors: list[str], tmp_path: Path
 ) -> None:
     bench.start()
     finish(bench, (30, 40))
     bench.panel.write("save", tmp_path / "no folder" / "work")
-    bench.until(lambda: "was not written" in bench.panel.message.text())
+    bench.until(lambda: "was written: No such" in bench.panel.message.text())
+    assert len(errors) == 1
     bench.panel.write("save", tmp_path / "work")
     bench.until(lambda: "Saved" in bench.panel.message.text())
     clicks, labels = file_names(tmp_path / "work")

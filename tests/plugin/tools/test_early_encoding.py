@@ -201,6 +201,8 @@ def test_the_mouse_that_moves_on_gives_up_what_it_has_asked_for(look: Any) -> No
     move(desk, (30, 40))
     desk.until(going.is_set)
     move(desk, (60, 60))
+    tool = desk.widget.mouse_encoding
+    desk.until(lambda: abs(tool._place[0] - 60) <= 1)  # the window has heard of it
     gate.set()
     desk.until(lambda: len(encoded) >= 4 and abs(encoded[-2][0] - 60) <= 1)
     closer = [frame[0] for frame in encoded[1:] if frame and frame[2:] == (80, 100)]

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
     from napari_gpcis.plugin.background import BackgroundThread
+    from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.labels.write_mode import WriteOptions
     from napari_gpcis.plugin.viewer.frames import Frames
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
@@ -415,20 +416,15 @@ class Annotation(QObject):
         """True while a large mask is drawn in part only; `events.whole` tells more."""
         return self._writer.rest is not None
 
-    def before_current(self, plane: Plane) -> tuple[Box, NDArray[np.int32]] | None:
-        """Return the labels of a plane as they are without its current object.
+    def live_of(self, plane: Plane) -> LiveMask | None:
+        """Return a copy of what the current object of a plane shows and hides there.
 
-        Returns
-        -------
-        tuple of Box and ndarray, or None
-            A box around all that the object has changed, and the labels there; ``None``
-            if there is no current object, or it has no mask.
+        ``None`` if there is no current object, or it has no mask.
         """
         known = self._planes.get(plane)
         if known is None or not known.drawn.live.label or not known.clicks:
             return None
-        live = known.drawn.live
-        return live.box, self._writer.others(plane, live, live.box)
+        return known.drawn.live.copy()
 
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read the labels.
@@ -442,10 +438,10 @@ class Annotation(QObject):
         self._writer.flush()
         found = []
         for plane in self._planes:
-            without = self.before_current(plane)
-            if without is None:
+            live = self.live_of(plane)
+            if live is None:
                 continue
-            box, before = without
+            box, before = live.box, self._writer.others(plane, live, live.box)
             now = plane.take(self.layers.labels.data)[slices(box)]
             rows, cols = np.nonzero(before != now)
             places = plane.indices(rows + box[0], cols + box[1])

@@ -406,6 +406,10 @@ class Message(Lines):
         rich = Qt.mightBeRichText(words)  # type: ignore[attr-defined]  # PySide's types
         super().setText(words if rich else breakable(words))
 
+    def clear(self) -> None:
+        """Show nothing."""
+        self.setText("")
+
 
 class Spinner(QWidget):
     """Dots that turn while something is waited for; its room is always kept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +80,11 @@ class LiveMask:
         if self.overwrite:
             return np.asarray(now != self.label)
         return np.asarray(now <= 0)
+
+    def copy(self) -> LiveMask:
+        """Return the same, which does not change with this one."""
+        before = None if self.before is None else self.before.copy()
+        return replace(self, mask=self.mask.copy(), before=before)
 
     def grow(self, box: Box) -> None:
         """Make the box hold another box as well."""

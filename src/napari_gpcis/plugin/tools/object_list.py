@@ -7,7 +7,7 @@ then those that have changed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtCore import QObject
 
-    from napari_gpcis.geometry import Box
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.session.labels import ObjectNote
 
     Index = QModelIndex | QPersistentModelIndex
@@ -222,10 +222,10 @@ class ObjectIndex(Tool):
         self._asked.update(planes)
         self._waiting.clear()  # now: what changes from here on is looked up again
         for plane in planes:
-            drawn, without = plane.take(data), annotation.before_current(plane)
+            drawn, live = plane.take(data), annotation.live_of(plane)
             job = partial(
                 _measured,
-                drawn if without is None else _Finished(drawn, *without),
+                drawn if live is None else _Finished(drawn, live),
                 PlanePixels(image, plane.index),
                 self._planes.get(plane, {}),
                 self._means.get(plane, {}),
@@ -260,13 +260,19 @@ class _Finished:
     ----------
     drawn
         What is drawn, shape (H, W).
-    box, before
-        A box, and what is there instead.
+    live
+        What the object shows and hides, which does not change any more.
     """
 
     drawn: NDArray[np.integer[Any]]
-    box: Box
-    before: NDArray[np.integer[Any]]
+    live: LiveMask
+
+    @cached_property
+    def before(self) -> NDArray[np.integer[Any]]:
+        """What is in the box of the live mask without it (first on the thread)."""
+        before = np.array(self.drawn[slices(self.live.box)])
+        self.live.remove_from(before, self.live.box)
+        return before
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -279,10 +285,10 @@ class _Finished:
         part = self.drawn[rows, cols]
         top, bottom, _ = rows.indices(self.shape[0])
         left, right, _ = cols.indices(self.shape[1])
-        if not overlap((top, left, bottom, right), self.box):
+        if not overlap((top, left, bottom, right), self.live.box):
             return part
         part = part.copy()
-        there = moved(self.box, (-top, -left))
+        there = moved(self.live.box, (-top, -left))
         low = max(there[0], 0), max(there[1], 0)
         high = min(there[2], bottom - top), min(there[3], right - left)
         within = moved((*low, *high), (-there[0], -there[1]))
