@@ -436,13 +436,17 @@ def test_all_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
     user.check()
 
 
+@pytest.mark.parametrize("tools", [(), (*REST, *REST)], ids=["clicks", "all tools"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_it_is_redone_on_all_planes(seed: int, quiet: Any) -> None:
+def test_it_is_redone_on_all_planes(
+    seed: int, tools: tuple[str, ...], quiet: Any
+) -> None:
     """With objects that were propagated and copied; no more planes than stay open."""
     user = Historian(quiet, seed)
+    actions = (*CLICKS, *EDITS, *STACK, *DRAWING, *tools)
     try:
-        for _ in range(ACTIONS):
-            name = str(user.random.choice((*CLICKS, *EDITS, *STACK, *DRAWING)))
+        for _ in range(2 * ACTIONS if tools else ACTIONS):
+            name = str(user.random.choice(actions))
             if name == "change_plane":
                 user.change_plane(2 + int(user.random.integers(3)))
                 user.settle()
@@ -489,29 +493,6 @@ def test_all_else_that_was_undone_is_redone(seed: int, quiet: Any) -> None:
     try:
         for _ in range(2 * ACTIONS):
             user.do(str(user.random.choice(actions)))
-        before = user.state()
-        user.back_and_forth_again()
-        assert user.steps > ACTIONS // 4
-        check_same(user.state(), before)
-        user.check()
-    except BaseException as problem:
-        problem.add_note(f"{user.done}")
-        raise
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_all_else_is_redone_on_all_planes(seed: int, quiet: Any) -> None:
-    """All tools, with objects that are propagated, copied and filled in."""
-    user = Historian(quiet, seed)
-    actions = (*CLICKS, *EDITS, *STACK, *DRAWING, *REST, *REST)
-    try:
-        for _ in range(2 * ACTIONS):
-            name = str(user.random.choice(actions))
-            if name == "change_plane":
-                user.change_plane(2 + int(user.random.integers(3)))
-                user.settle()
-            elif name != "copy" or 2 <= user.step < 4:
-                user.do(name)
         before = user.state()
         user.back_and_forth_again()
         assert user.steps > ACTIONS // 4
