@@ -421,10 +421,14 @@ class Annotation(QObject):
 
         ``None`` if there is no current object, or it has no mask.
         """
+        live = self._live(plane)
+        return None if live is None else live.copy()
+
+    def _live(self, plane: Plane) -> LiveMask | None:
         known = self._planes.get(plane)
         if known is None or not known.drawn.live.label or not known.clicks:
             return None
-        return known.drawn.live.copy()
+        return known.drawn.live
 
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read the labels.
@@ -438,13 +442,13 @@ class Annotation(QObject):
         self._writer.flush()
         found = []
         for plane in self._planes:
-            live = self.live_of(plane)
+            live = self._live(plane)
             if live is None:
                 continue
-            box, before = live.box, self._writer.others(plane, live, live.box)
-            now = plane.take(self.layers.labels.data)[slices(box)]
+            before = self._writer.others(plane, live, live.box)
+            now = plane.take(self.layers.labels.data)[slices(live.box)]
             rows, cols = np.nonzero(before != now)
-            places = plane.indices(rows + box[0], cols + box[1])
+            places = plane.indices(rows + live.box[0], cols + live.box[1])
             found.append((places, before[rows, cols]))
         return found
 
