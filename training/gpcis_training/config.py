@@ -143,6 +143,10 @@ class FitConfig:
     click_weights
         Weight of the loss of each unrolled click, by default 1. Their mean counts as
         1.
+    late_clicks, late_samples
+        After the unrolled clicks, so many samples of a batch, those with the least
+        IoU, get so many clicks more. An answer to one of them counts as much in the
+        loss as one to an unrolled click does on average.
     quality
         Weight of the loss of the predicted IoU, for networks that predict it.
     average
@@ -195,6 +199,8 @@ class FitConfig:
     max_extra_clicks: int = 2
     unrolled_clicks: int = 4
     click_weights: tuple[float, ...] = ()
+    late_clicks: int = 0
+    late_samples: int = 1
     quality: float = 0.1
     average: float = 0.0
     in_order: bool = False
@@ -241,6 +247,15 @@ class FitConfig:
             raise InputError(msg)
         if weights and not (min(weights) >= 0 and sum(weights) > 0):
             msg = f"click_weights must be from 0 and not all 0, got {weights}"
+            raise InputError(msg)
+        if self.late_clicks < 0:
+            msg = f"late_clicks must be at least 0, got {self.late_clicks}"
+            raise InputError(msg)
+        if not 1 <= self.late_samples <= self.batch_size:
+            msg = (
+                f"late_samples must be from 1 to batch_size ({self.batch_size}), "
+                f"got {self.late_samples}"
+            )
             raise InputError(msg)
         if not 0 <= self.average < 1:
             msg = f"average must be at least 0 and below 1, got {self.average}"

@@ -192,7 +192,9 @@ class ClickNetwork(nn.Module, ABC):
         answers: list[Learned] = []
         following: ClickInput | None = first
         while following is not None:
-            points, previous, draws = following
+            points, previous, draws, chosen = following
+            if chosen is not None:
+                encoded = encoded.of(chosen)
             answers.append(self.learn(encoded, points, previous, draws=draws))
             following = follow(answers[-1])
         return answers
@@ -205,6 +207,10 @@ class Encoded(NamedTuple):
     """ImageNet-normalised colour, ``(B, 3, H, W)``."""
     features: tuple[Tensor, ...]
     """From the backbone's ``encode``."""
+
+    def of(self, chosen: Tensor) -> Encoded:
+        """Return the encoding of some of its images, by their numbers ``(C,)``."""
+        return Encoded(self.rgb[chosen], tuple(part[chosen] for part in self.features))
 
 
 class FeatureSource(NamedTuple):
@@ -236,6 +242,9 @@ class ClickInput(NamedTuple):
     """Previous mask probability, ``(B, 1, H, W)``."""
     draws: Draws | None = None
     """Random numbers; by default new ones."""
+    chosen: Tensor | None = None
+    """Samples that go on, ``(C,)``, as numbers of those of the input before; the
+    other entries are those of these samples. By default all go on."""
 
 
 class Draws(NamedTuple):

@@ -184,7 +184,7 @@ class ClickBatch:
         if state is not None:
             self._restore(state)
 
-    def batch(self, passes: int = 0) -> Batch:
+    def batch(self, passes: int = 0, chosen: Sequence[int] | None = None) -> Batch:
         """Return the input of the next step.
 
         Parameters
@@ -192,16 +192,20 @@ class ClickBatch:
         passes
             Clicks that were added without a step, see :meth:`click`; other noise is
             drawn for each.
+        chosen
+            The samples to return, by their places in the batch; by default all.
         """
-        slots = self._slots
+        places = range(len(self._slots)) if chosen is None else chosen
+        slots = [self._slots[place] for place in places]
+        numbers = [self._numbers[place] for place in places]
         images = torch.stack([slot.sample.image for slot in slots])
         previous = torch.stack([slot.previous for slot in slots])
         masks = torch.stack([slot.sample.mask for slot in slots]).float()
         masks[torch.stack([slot.sample.ignore for slot in slots])] = -1
         clicks = np.stack([slot.points for slot in slots])
-        noise = np.stack([self._noise(number, passes) for number in self._numbers])
+        noise = np.stack([self._noise(number, passes) for number in numbers])
         points = _trimmed(np.concatenate([clicks, noise], axis=2), clicks)
-        steps = torch.tensor([self.schedule.steps[number] for number in self._numbers])
+        steps = torch.tensor([self.schedule.steps[number] for number in numbers])
         return Batch(
             torch.cat([images, previous], dim=1),
             points[..., :3].contiguous(),
@@ -225,18 +229,26 @@ class ClickBatch:
             else:
                 self._click(offset, probability[offset])
 
-    def click(self, probability: torch.Tensor, passes: int) -> None:
+    def click(
+        self,
+        probability: torch.Tensor,
+        passes: int,
+        chosen: Sequence[int] | None = None,
+    ) -> None:
         """Add a click to each sample without making a step.
 
         Parameters
         ----------
         probability
-            See :meth:`advance`.
+            Of these samples, see :meth:`advance`.
         passes
             Clicks that were added so to these samples before.
+        chosen
+            The samples, by their places in the batch; by default all.
         """
-        for offset in range(len(self._slots)):
-            self._click(offset, probability[offset], passes + 1)
+        places = range(len(self._slots)) if chosen is None else chosen
+        for place, own in zip(places, probability, strict=True):
+            self._click(place, own, passes + 1)
 
     def state(self) -> SlotState:
         """Return the clicks and masks that a resumed run needs."""

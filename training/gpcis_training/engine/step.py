@@ -133,22 +133,31 @@ class TrainingStep:
 
         Clicks on errors cost time outside the network, which counts as loading.
         """
+        config = self._config
         began, outside = time.perf_counter(), 0.0
         batches = [click_batch.batch()]
         figures: dict[str, float] = {}
         probability = torch.empty(0)
+        late: list[int] | None = None
 
         def follow(answer: Learned) -> ClickInput | None:
-            nonlocal outside, probability
+            nonlocal outside, probability, late
             paused, count = time.perf_counter(), len(batches)
-            probability = answer.scores.logits.detach().float().sigmoid().cpu()
-            iou = _iou(probability, batches[0].target)
-            figures[f"iou_{count - 1}"] = float(iou.mean())
+            current = answer.scores.logits.detach().float().sigmoid().cpu()
+            iou = _iou(current, batches[-1].target)
+            name = f"iou_{count - 1}" if late is None else f"late_{count - 1}"
+            figures[name] = float(iou.mean())
+            if late is None:
+                probability = current
             following = None
-            if count < self._config.unrolled_clicks:
-                click_batch.click(probability, count - 1)
-                batches.append(click_batch.batch(count))
-                following = self._click_input(batches[-1], step)
+            if count < config.unrolled_clicks + config.late_clicks:
+                chosen = None
+                if count == config.unrolled_clicks:
+                    chosen = iou.argsort(stable=True)[: config.late_samples]
+                    late, current = chosen.tolist(), current[chosen]
+                click_batch.click(current, count - 1, late)
+                batches.append(click_batch.batch(count, late))
+                following = self._click_input(batches[-1], step, chosen)
             outside += time.perf_counter() - paused
             return following
 
@@ -162,7 +171,8 @@ class TrainingStep:
         trained = time.perf_counter()
         click_batch.advance(probability)
         loading = time.perf_counter() - trained + outside
-        figures["iou"] = sum(figures.values()) / len(batches)
+        unrolled = [v for name, v in figures.items() if name.startswith("iou_")]
+        figures["iou"] = sum(unrolled) / len(unrolled)
         return {
             **figures,
             **means,
@@ -170,22 +180,27 @@ class TrainingStep:
             "loading": loading,
         }
 
-    def _click_input(self, batch: Batch, step: int) -> ClickInput:
+    def _click_input(
+        self, batch: Batch, step: int, chosen: Tensor | None = None
+    ) -> ClickInput:
         """Return a batch as a network takes it, besides the image."""
         device = self._fabric.device
-        previous = batch.inputs[:, 3:].to(device)
-        return ClickInput(batch.points.to(device), previous, self._draws(batch, step))
+        previous, draws = batch.inputs[:, 3:].to(device), self._draws(batch, step)
+        if chosen is not None:
+            chosen = chosen.to(device)
+        return ClickInput(batch.points.to(device), previous, draws, chosen)
 
     def _unrolled_loss(
         self, answers: list[Learned], batches: list[Batch]
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of all answers, and the means of its terms."""
         config = self._config
-        target = batches[0].target.to(self._fabric.device)
-        weights = config.click_weights or (1.0,) * len(answers)
-        loss = target.new_zeros(())
+        device = self._fabric.device
+        weights = self._answer_weights()
+        loss = torch.zeros((), device=device)
         terms: dict[str, list[float]] = {"loss": [], "variational": [], "quality": []}
         for answer, batch, weight in zip(answers, batches, weights, strict=True):
+            target = batch.target.to(device)
             focal = normalised_focal_loss(answer.scores.logits.float(), target)
             own = focal
             if config.variational > 0:
@@ -194,12 +209,20 @@ class TrainingStep:
                 quality = quality_loss(answer.quality, answer.scores, target)
                 own = own + config.quality * quality
                 terms["quality"].append(float(quality.detach()))
-            loss = loss + weight / sum(weights) * own
+            loss = loss + weight * own
             terms["loss"].append(float(focal.detach()))
             terms["variational"].append(float(answer.loss.detach()))
         return loss, {
             name: sum(values) / len(values) for name, values in terms.items() if values
         }
+
+    def _answer_weights(self) -> list[float]:
+        """Return the weights of the answers of a step: 1 for all but the late ones."""
+        config = self._config
+        weights = config.click_weights or (1.0,) * config.unrolled_clicks
+        share = config.late_samples / config.batch_size / config.unrolled_clicks
+        late = [share] * config.late_clicks
+        return [weight / sum(weights) for weight in weights] + late
 
     def _draws(self, batch: Batch, step: int) -> Draws | None:
         """Return the random numbers of a step, and seed the layers that draw some."""

@@ -31,13 +31,13 @@ class Throughput:
         Share of the time of whole steps outside the network: waiting for samples, and
         simulating clicks.
     clicks
-        Answers to clicks that each sample of a step trains.
+        Answers to clicks that each sample of a step trains, on average.
     """
 
     network: float
     loaded: float
     waiting: float
-    clicks: int = 1
+    clicks: float = 1
 
     @property
     def ratio(self) -> float:
@@ -83,7 +83,8 @@ def measure_throughput(
         if config.iteration == "unroll":
             loaded, waiting = _whole_steps(trainer, steps)
             network = loaded - waiting
-            clicks = config.unrolled_clicks
+            late = config.late_clicks * config.late_samples / size
+            clicks = config.unrolled_clicks + late
             return Throughput(size / network, size / loaded, waiting / loaded, clicks)
         batch = trainer.open_samples(workers=0).batch()
         before = _timed(lambda step: training_step.learn(batch, step), steps)
