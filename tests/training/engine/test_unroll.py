@@ -85,6 +85,75 @@ def test_the_gradient_is_that_of_the_weighted_mean_of_all_answers(root):
     assert network.model.layers[0].weight.grad.abs().sum() > 0
 
 
+def test_the_worst_samples_get_more_clicks_on_the_same_encoding(root):
+    config = unrolling(late_clicks=2, late_samples=2, batch_size=4)
+    trainer = Trainer(config, root, root / "run")
+    network, encoded, asked = trainer.network, [], []
+    network.model.layers.register_forward_hook(lambda *_: encoded.append(1))
+    learn = network.learn
+
+    def recorded(given, clicks, previous, **options):
+        answer = learn(given, clicks, previous, **options)
+        asked.append((given, clicks, previous, answer))
+        return answer
+
+    network.learn = recorded
+    batch = trainer.open_samples()
+    target = batch.batch().target
+    figures = trainer.training_step(batch, 0)
+    assert len(encoded) == 1
+    assert [len(given.rgb) for given, *_ in asked] == [4, 4, 4, 2, 2]
+    counts = [int((clicks[0, :, 0] >= 0).sum()) for _, clicks, *_ in asked]
+    assert counts == [1, 2, 3, 4, 5]
+
+    probability = asked[2][3].scores.logits.detach().sigmoid()
+    both = ((probability > 0.5) & (target > 0.5)).sum(dim=(1, 2, 3))
+    either = ((probability > 0.5) | (target > 0.5)).sum(dim=(1, 2, 3))
+    worst = (both / either).argsort()[:2]
+    for given, _, previous, _ in asked[3:]:
+        torch.testing.assert_close(given.rgb, asked[0][0].rgb[worst])
+        assert torch.equal(given.features[0], asked[0][0].features[0][worst])
+        assert previous.shape[0] == 2
+    torch.testing.assert_close(asked[3][2], probability[worst])
+    names = {name for name in figures if name.startswith(("iou", "late"))}
+    assert names == {"iou", "iou_0", "iou_1", "iou_2", "late_3", "late_4"}
+    assert figures["iou"] == pytest.approx(
+        sum(figures[f"iou_{count}"] for count in range(3)) / 3
+    )
+
+
+def test_a_late_answer_counts_as_much_as_an_unrolled_one(root):
+    config = unrolling(
+        late_clicks=2, late_samples=1, batch_size=4, variational=0.0, quality=0.0
+    )
+    trainer = Trainer(config, root, root / "run")
+    batches, answers = [], []
+    unrolled_loss = trainer.training_step._unrolled_loss
+
+    def kept(given, of):
+        answers.extend(given)
+        batches.extend(of)
+        return unrolled_loss(given, of)
+
+    trainer.training_step._unrolled_loss = kept
+    click_batch = trainer.open_samples()
+    before = {k: v.clone() for k, v in trainer.network.named_parameters()}
+    figures = trainer.training_step(click_batch, 0)
+    assert math.isfinite(figures["loss"])
+    assert any(
+        not torch.equal(v, before[k]) for k, v in trainer.network.named_parameters()
+    )
+    losses = [
+        normalised_focal_loss(answer.scores.logits.detach(), batch.target)
+        for answer, batch in zip(answers, batches, strict=True)
+    ]
+    assert [len(batch.target) for batch in batches] == [4, 4, 4, 1, 1]
+    loss, _ = unrolled_loss(answers, batches)
+    # three answers of four samples each, and two of one sample, all with one weight
+    expected = (4 * sum(losses[:3]) + sum(losses[3:])) / 12
+    torch.testing.assert_close(loss.detach(), expected)
+
+
 def test_it_learns(root):
     config = unrolling(steps=60, quality=1.0)
     shown = []
@@ -98,7 +167,7 @@ def test_it_learns(root):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_stopped_run_goes_on_bit_by_bit_with_its_average(root, workers):
-    config = unrolling(average=0.9, workers=workers)
+    config = unrolling(average=0.9, workers=workers, late_clicks=2)
     whole = train(config, root, root / "whole")
     train(config, root, root / "parts", until=4)
     parts = train(config, root, root / "parts")
@@ -159,6 +228,9 @@ def test_quality_loss_is_least_at_the_true_iou():
         ({"click_weights": (1.0,)}, "click_weights must have 3 numbers"),
         ({"click_weights": (0.0, 0.0, 0.0)}, "not all 0"),
         ({"click_weights": (1.0, -1.0, 1.0)}, "must be from 0"),
+        ({"late_clicks": -1}, "late_clicks must be at least 0, got -1"),
+        ({"late_samples": 0}, "late_samples must be from 1 to batch_size"),
+        ({"late_samples": 9, "batch_size": 8}, "batch_size .8., got 9"),
         ({"average": 1.0}, "average must be at least 0 and below 1, got 1"),
     ],
 )
