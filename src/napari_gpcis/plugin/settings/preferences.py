@@ -36,6 +36,7 @@ SECTIONS = {
         "tidy_holes",
         "tidy_smoothing",
         "hover_preview",
+        "size_ring",
         "encode_ahead",
         "light_fill",
         "return_to_clicks",
@@ -68,6 +69,8 @@ class Preferences:
         How, see :class:`napari_gpcis.Tidy`.
     hover_preview
         True to show the mask that a click under the mouse would give.
+    size_ring
+        True to show at the mouse how large the next object is likely to be.
     encode_ahead
         True to encode what is seen before the first click (see
         :class:`napari_gpcis.plugin.tools.early_encoding.EarlyEncoding`).
@@ -98,6 +101,7 @@ class Preferences:
     tidy_holes: int = DEFAULT_TIDY.holes
     tidy_smoothing: float = DEFAULT_TIDY.smoothing
     hover_preview: bool = False
+    size_ring: bool = True
     encode_ahead: bool = True
     light_fill: bool = True
     return_to_clicks: bool = True

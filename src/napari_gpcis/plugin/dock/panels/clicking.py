@@ -19,6 +19,7 @@ from napari_gpcis.plugin.annotation.click_layers import BOX, LASSO, SCRIBBLE
 from napari_gpcis.plugin.dock.icons import with_icon
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
+from napari_gpcis.plugin.tools.display.size_ring import SizeRing
 from napari_gpcis.plugin.tools.drawing import DrawingTool
 from napari_gpcis.plugin.tools.hover import Hover
 
@@ -33,6 +34,11 @@ PREVIEW_HELP = (
     "Shows as a thin line what a click under the mouse would give.\n"
     "With Control held: what a click on the background would give.\n"
     "The line is a quick guess: the mask after the click may be a little better."
+)
+RING_HELP = (
+    "A ring at the mouse shows how large the next object is likely to be: the median "
+    "of those finished on this plane, from two of them on.\n"
+    "A first click is tried in a view that suits this size. A preview replaces it."
 )
 THRESHOLD_HELP = (
     "How sure the model must be that a pixel belongs to the object.\n"
@@ -58,6 +64,7 @@ SCRIBBLE_HELP = (
 )
 SIGN_HELP = "Switch selected clicks (or the last one) between positive and negative."
 PREVIEW, SIGN = "Preview under the mouse", "Switch sign"
+RING = "Size ring"
 DRAWN = {BOX: "Box", LASSO: "Lasso", SCRIBBLE: "Scribble"}
 ICONS = {BOX: "rectangle", LASSO: "polygon_lasso", SCRIBBLE: "path"}
 DRAWN_HELP = {BOX: BOX_HELP, LASSO: LASSO_HELP, SCRIBBLE: SCRIBBLE_HELP}
@@ -84,7 +91,7 @@ _NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 
 
 class ClickingPanel(Panel):
-    """Preview, threshold, tidying, drawing and signs; write mode and overwriting."""
+    """Preview, ring, threshold, tidying, drawing, signs; write mode, overwriting."""
 
     title: ClassVar[str] = "Clicking"
     unfolded: ClassVar[bool] = True
@@ -92,8 +99,10 @@ class ClickingPanel(Panel):
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
         self.hover = Hover(controller, self)
+        self.size_ring = SizeRing(controller, self)
         self.drawing = DrawingTool(controller, self)
         self.preview = QCheckBox()
+        self.ring = QCheckBox(RING)
         self.threshold = QSlider(Qt.Orientation.Horizontal)
         self.threshold_label = QLabel()
         self.tidy = QCheckBox()
@@ -103,6 +112,7 @@ class ClickingPanel(Panel):
         self.sign_button = QPushButton()
         self._lay_out()
         self.preview.toggled.connect(self._on_preview)
+        self.ring.toggled.connect(self._on_ring)
         self.threshold.valueChanged.connect(self._on_threshold)
         self.tidy.clicked.connect(self._on_tidy)
         for shape, button in self.draw_buttons.items():
@@ -116,6 +126,7 @@ class ClickingPanel(Panel):
         self._ends = (
             follow(PREFERENCES.events.shortcuts, self._show_keys, self),
             follow(PREFERENCES.events.hover_preview, self._on_news, self),
+            follow(PREFERENCES.events.size_ring, self._on_news, self),
             follow(PREFERENCES.events.threshold, self._on_news, self),
             follow(PREFERENCES.events.tidy, self._on_news, self),
             follow(PREFERENCES.events.protect, self._on_protect, self),
@@ -125,6 +136,7 @@ class ClickingPanel(Panel):
 
     def _lay_out(self) -> None:
         self.preview.setToolTip(PREVIEW_HELP)
+        self.ring.setToolTip(RING_HELP)
         for part in (self.threshold, self.threshold_label):
             part.setToolTip(THRESHOLD_HELP)
         self.threshold.setAccessibleName(THRESHOLD)
@@ -151,7 +163,10 @@ class ClickingPanel(Panel):
         below = QHBoxLayout()
         below.addWidget(self.tidy, stretch=1)
         below.addWidget(self.sign_button)
-        self.column.addWidget(self.preview)
+        shown = QHBoxLayout()
+        shown.addWidget(self.preview, stretch=1)
+        shown.addWidget(self.ring)
+        self.column.addLayout(shown)
         self.column.addLayout(row)
         self.column.addLayout(below)
         written = QHBoxLayout()
@@ -173,10 +188,12 @@ class ClickingPanel(Panel):
         with (
             QSignalBlocker(self.threshold),
             QSignalBlocker(self.preview),
+            QSignalBlocker(self.ring),
             QSignalBlocker(self.overwrite),
         ):
             self.threshold.setValue(round(threshold * 100))
             self.preview.setChecked(PREFERENCES.hover_preview)
+            self.ring.setChecked(PREFERENCES.size_ring)
             self.overwrite.setChecked(not PREFERENCES.protect)
             self.write_mode.setCurrentIndex(self.write_mode.findData(writing.mode))
         self.threshold_label.setText(f"{THRESHOLD} {threshold:.2f}")
@@ -199,10 +216,14 @@ class ClickingPanel(Panel):
         for end in self._ends:
             end()
         self.hover.close()
+        self.size_ring.close()
         self.drawing.close()
 
     def _on_preview(self, on: bool) -> None:
         PREFERENCES.hover_preview = on
+
+    def _on_ring(self, on: bool) -> None:
+        PREFERENCES.size_ring = on
 
     def _on_threshold(self, value: int) -> None:
         self.controller.writing.threshold = value / 100
