@@ -41,6 +41,7 @@ from napari_gpcis.plugin.dock.pages import HELP_PAGE, PAGES, Pages
 from napari_gpcis.plugin.dock.panels import PANELS
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
+from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.settings.commands import COMMANDS
@@ -163,6 +164,8 @@ class GPCISWidget(Docked):
         for panel in self.panels:
             if isinstance(panel, SuperpixelsPanel):
                 panel.painting.picking = objects.picking
+            elif isinstance(panel, StackPanel):
+                panel.propagation.picking = objects.picking
         self.notices = Notices(
             self.controller, objects.picking, objects.regrouping, self._annotate, self
         )

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
 from _fake_segmenter import RADIUS, FakeSegmenter
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import NO_STACK, StackPanel
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.prompts import replay
@@ -60,6 +61,47 @@ def test_an_object_is_copied_to_the_next_plane(bench, panel) -> None:
     bench.settled(0)
     np.testing.assert_array_equal(bench.labels.data == 1, only(MIDDLE, MIDDLE + 1))
     assert bench.labels.data.max() == 1
+
+
+@pytest.mark.parametrize("deed", ["propagate_on", "copy_on", "fill"])
+def test_the_chosen_object_comes_before_the_last_one(open_desk, deed) -> None:
+    data = np.full((5, 64, 90), 30, np.uint8)
+    data[:, 10:26, 10:26], data[:, 34:50, 50:66] = 200, 200
+    desk = open_desk(data)
+    panel = next(p for p in desk.widget.panels if isinstance(p, StackPanel))
+    desk.viewer.dims.set_current_step(0, 1)
+    desk.until(lambda: desk.current.plane.steps[0] == 1)
+    desk.until(lambda: desk.current.session is not None)
+    for row, col in ((18, 18), (42, 58)):
+        desk.robot.click(desk.image, (1, row, col))
+        desk.settled(1)
+        desk.robot.press(Qt.Key.Key_N)
+        desk.settled(0)
+    first = np.zeros(data.shape, bool)
+    first[1, 10:26, 10:26] = True
+    if deed == "fill":  # both are on a further plane as well, made by hand
+        desk.labels.data[3] = desk.labels.data[1]
+        first[2:4, 10:26, 10:26] = True
+    second = desk.labels.data == 2
+    desk.robot.click(desk.image, (1, 18, 18))  # on the first object: it is chosen
+    panels = (p for p in desk.widget.panels if isinstance(p, ObjectsPanel))
+    picking = next(panels).picking
+    desk.until(lambda: picking.chosen == (desk.current.plane, 1))
+
+    getattr(panel, deed).click()
+    if deed == "copy_on":
+        desk.until(lambda: desk.current.plane.steps[0] == 2)
+        desk.settled(1)
+        first[2, 10:26, 10:26] = True
+    elif deed == "propagate_on":
+        desk.until(lambda: "propagated through 3 planes" in desk.controller.status)
+        first[2:, 10:26, 10:26] = True
+    else:
+        desk.until(lambda: "interpolated on 1 plane" in desk.controller.status)
+    if deed != "copy_on":
+        assert desk.controller.status.startswith("Object 1: ")
+    np.testing.assert_array_equal(desk.labels.data == 1, first)
+    np.testing.assert_array_equal(desk.labels.data == 2, second)
 
 
 def test_a_copy_is_moved_with_what_is_seen_around_it(bench, panel, monkeypatch) -> None:
@@ -164,7 +206,7 @@ def test_an_object_is_followed_until_it_vanishes(bench, panel, button, planes) -
     assert (bench.labels.data == 9).sum() == 64
     assert panel.planes.topLevelItemCount() == len(planes) - 1
     count = len(planes) - 1
-    assert bench.controller.status == f"Propagated through {count} planes."
+    assert bench.controller.status == f"Object 1: propagated through {count} planes."
     ends = [line.split(":")[0] for line in panel.message.text().splitlines()]
     beyond = [end for end in (planes[0] - 1, planes[-1] + 1) if abs(end - 4) > 1]
     assert ends == [f"Plane {end}" for end in beyond]
@@ -466,7 +508,7 @@ def test_gaps_between_planes_made_by_hand_are_filled(bench, panel) -> None:
         square[30 - half : 31 + half, 30 - half : 31 + half] = True
         assert np.count_nonzero((made[plane] == 1) != square) <= 4  # its corners
     np.testing.assert_array_equal(made[[0, 1, 5, 6, 7, 8]], before[[0, 1, 5, 6, 7, 8]])
-    assert bench.controller.status == "Interpolated on 3 planes."
+    assert bench.controller.status == "Object 1: interpolated on 3 planes."
     assert panel.planes.topLevelItem(0).text(1) == "\u2013"
     saved = autosaver.record.saved()
     again = replay(saved, bench.segmenter, np.zeros((9, 64, 64), np.uint8), labels=made)
@@ -504,7 +546,7 @@ def test_planes_that_are_filled_in_join_those_of_the_run(bench, panel) -> None:
     assert [row[0] for row in run][:2] == [f"{MIDDLE + 1}", f"{MIDDLE + 2}"]
     bench.labels.data[MIDDLE + 2, 60, 60] = 1  # by hand, as a correction is
     panel.fill.click()
-    bench.until(lambda: "Interpolated on 1 plane." in bench.controller.status)
+    bench.until(lambda: "interpolated on 1 plane." in bench.controller.status)
     filled = [(f"{MIDDLE + 1}", "\u2013", "\u2013"), *run[1:]]
     assert listed() == filled
     bench.controller.command("undo")
@@ -549,7 +591,7 @@ def test_what_runs_have_made_is_noted_so(bench, panel) -> None:
     go_to(3)
     bench.labels.selected_label = 1
     panel.fill.click()
-    bench.until(lambda: "Interpolated" in bench.controller.status)
+    bench.until(lambda: "interpolated" in bench.controller.status)
     filled = [("interpolated", 0)] * 4
     assert notes() == [("clicks", 1), *filled, ("corrected", 1)]
     bench.controller.command("undo")

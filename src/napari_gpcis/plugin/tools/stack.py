@@ -38,7 +38,7 @@ from napari_gpcis.propagation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from weakref import ReferenceType
 
     from napari_gpcis.geometry import Mask
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.edits import ObjectEdit
+    from napari_gpcis.plugin.tools.picking import Picking
     from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.session import Session
@@ -75,12 +76,15 @@ class Stack:
     axis
         Axis of the image along which the next plane lies; ``None``: see
         :func:`.stack_axis`.
+    chosen
+        Returns the id of the object that is chosen on the displayed plane, 0 for none.
     held
         Whether the axis in use stays, whatever is displayed: while a run goes on.
     """
 
     def __init__(self, annotation: Annotation) -> None:
         self.annotation = annotation
+        self.chosen: Callable[[], int] = int
         self.axis: int | None = None
         self.held = False
         self._along = 0
@@ -146,7 +150,7 @@ class Stack:
                 dims.set_point(axis + missing, world[axis])
 
     def source(self) -> Source | str:
-        """Return the current object, or else the last one of the displayed plane.
+        """Return the current object, else the chosen or last one of this plane.
 
         Returns
         -------
@@ -168,8 +172,8 @@ class Stack:
             )
         else:
             done = current.session.objects
-            chosen = int(self.annotation.layers.labels.selected_label)
-            label = done[-1].id if done else chosen
+            selected = int(self.annotation.layers.labels.selected_label)
+            label = self.chosen() or (done[-1].id if done else selected)
             box = 0, 0, *current.shape
             mask = np.asarray(current.plane.take(data) == label)
         inside = box_of(mask)
@@ -257,6 +261,8 @@ class Propagation(Tool):
         How many planes the run may visit.
     through_doubt
         Whether a run goes on after a plane that is in doubt.
+    picking
+        Has the object that is chosen, which comes before the last one.
     """
 
     changed = Signal()
@@ -269,6 +275,7 @@ class Propagation(Tool):
         self.message = ""
         self.total = 0
         self.through_doubt = False
+        self.picking: Picking | None = None
         self._run: _Run | None = None
         self._label = 0  # of the object that was found
         self._edit: ObjectEdit | None = None
@@ -280,6 +287,7 @@ class Propagation(Tool):
     def on_attached(self, annotation: Annotation) -> None:
         """Take its stack."""
         self.stack = Stack(annotation)
+        self.stack.chosen = self._chosen
         annotation.undo_stack.interrupts.append(self._interrupt)
         annotation.endings.append(self.cancel)
         annotation.findings.append(lambda: self.running and bool(self.found))
@@ -291,6 +299,12 @@ class Propagation(Tool):
         self.stack = self._run = None
         self._lists.clear()
         self._show(_List())
+
+    def _chosen(self) -> int:
+        """Return the id of the object that is chosen on the displayed plane, or 0."""
+        known = None if self.picking is None else self.picking.chosen
+        here = None if self.current is None else self.current.plane
+        return known[1] if known is not None and known[0] == here else 0
 
     @property
     def _list(self) -> _List:
@@ -316,7 +330,7 @@ class Propagation(Tool):
         return self._run is not None
 
     def propagate(self, directions: Sequence[int]) -> None:
-        """Propagate the current object, or the last one, see `through_doubt`.
+        """Propagate the current, chosen or last object, see `Stack.source`.
 
         Parameters
         ----------
@@ -419,7 +433,7 @@ class Propagation(Tool):
             interpolated=True,
         )
         self._note(edit)
-        self.say(f"Interpolated on {plane_count(len(found))}.")
+        self.say(f"Object {label}: interpolated on {plane_count(len(found))}.")
 
     def _on_not_placed(self, error: Exception) -> None:
         if self.annotation is not None:
@@ -444,7 +458,8 @@ class Propagation(Tool):
         if run is None or stack is None:
             return
         if not run.directions:
-            self._finish(f"Propagated through {plane_count(len(self.found))}.")
+            count = plane_count(len(self.found))
+            self._finish(f"Object {self._label}: propagated through {count}.")
             return
         plane = stack.beside(run.plane, run.directions[0])
         if plane is None:
