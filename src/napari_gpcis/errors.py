@@ -30,6 +30,20 @@ class UnknownModelError(GPCISError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+def in_words(error: Exception) -> str:
+    """Return what is wrong as one line, without the numbers of the system's errors.
+
+    Examples
+    --------
+    >>> in_words(FileNotFoundError(2, "No such file or directory", "clicks.csv"))
+    'clicks.csv: No such file or directory'
+    """
+    if not isinstance(error, OSError) or not error.strerror:
+        return " ".join(str(error).split()) or type(error).__name__
+    names = [str(name) for name in (error.filename, error.filename2) if name]
+    return ": ".join([" > ".join(names), error.strerror] if names else [error.strerror])
+
+
 def several(
     given: Any, kind: type | tuple[type, ...], name: str, expected: str
 ) -> tuple[Any, ...]:

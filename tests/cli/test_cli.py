@@ -746,3 +746,30 @@ def test_public_names() -> None:
     assert set(napari_gpcis.__all__) <= set(dir(napari_gpcis))
     with pytest.raises(AttributeError, match="has no attribute 'Segmentor'"):
         _ = napari_gpcis.Segmentor
+
+
+def test_what_the_system_refuses_is_told_in_words(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = image.with_name("nope.csv")
+    assert segment(image, output, model, "--clicks", str(table), click="") == 2
+    assert complaint(capsys) == f"napari-gpcis: {table}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    "option", [("--jobs", "2"), ("--format", "tif"), ("--dask", "tcp://one:1")]
+)
+def test_options_for_many_images_are_refused_for_one(
+    image: Path,
+    output: Path,
+    model: str,
+    option: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert segment(image, output, model, *option) == 2
+    told = complaint(capsys)
+    assert told == (
+        f"napari-gpcis: {option[0]} is for many images: it needs a table of clicks "
+        "(--clicks)"
+    )
+    assert not output.exists()

@@ -15,7 +15,7 @@ from gpcis_training.evaluation import cli as evaluation_cli
 from gpcis_training.finetuning import cli as finetuning_cli
 from gpcis_training.superpixels import cli as superpixels_cli
 from napari_gpcis.cli import run_to_end
-from napari_gpcis.errors import GPCISError
+from napari_gpcis.errors import GPCISError, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run_to_end(parsed.run, parsed)
     except (GPCISError, OSError) as error:
-        print(f"gpcis-train: {error}", file=sys.stderr)
+        print(f"gpcis-train: {in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("gpcis-train: stopped", file=sys.stderr)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from napari_gpcis.batch.workers import WorkerPool, interrupts_ignored
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
-from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.errors import GPCISError, InputError, in_words
 from napari_gpcis.files import ResultFiles
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
@@ -334,7 +334,7 @@ def _attempt(task: Task, settings: Settings) -> _Outcome:
             segmenter = _segmenter(settings.model, settings.device)
             segment_image(segmenter, task, settings, left_out.append)
     except (GPCISError, OSError, MemoryError) as error:
-        return _Outcome(" ".join(str(error).split()) or type(error).__name__)
+        return _Outcome(in_words(error))
     return _Outcome(None, tuple(left_out))
 
 

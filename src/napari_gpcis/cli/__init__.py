@@ -14,7 +14,7 @@ from napari_gpcis.cli.labels import add_label_commands
 from napari_gpcis.cli.models import add_model_commands
 from napari_gpcis.cli.segment import INTERRUPTED, add_segment_command
 from napari_gpcis.cli.superpixels import add_superpixels_command
-from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.errors import GPCISError, InputError, in_words
 from napari_gpcis.files.names import check_length
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def _run(command: Any, arguments: Any) -> int:
     try:
         return run_to_end(command, arguments)
     except (GPCISError, OSError) as error:
-        message = " ".join(str(error).split())
-        print(f"napari-gpcis: {message}", file=sys.stderr)
+        print(f"napari-gpcis: {in_words(error)}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("napari-gpcis: interrupted", file=sys.stderr)

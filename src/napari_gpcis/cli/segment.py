@@ -27,6 +27,7 @@ MAX_COLOURS = 4
 SOME_FAILED = 1
 INTERRUPTED = 130
 """Status after Control-C, as shells have it."""
+_MANY_ONLY = ("jobs", "dask", "format")
 _ONE_IMAGE_ONLY = ("objects", "labels", "prompts", "alternatives", "choices")
 _OPTIONS = {"objects": "--click", "choices": "--choose"}
 _EPILOG = """\
@@ -103,6 +104,10 @@ def _segment_one(arguments: argparse.Namespace) -> int:
         write_labels,
     )
 
+    for name in _MANY_ONLY:
+        if getattr(arguments, name) is not None:
+            msg = f"--{name} is for many images: it needs a table of clicks (--clicks)"
+            raise InputError(msg)
     objects = _checked_objects(arguments.objects)
     kept = check_outputs(
         arguments,
@@ -315,7 +320,7 @@ def segment_many(arguments: argparse.Namespace) -> int:
         view=arguments.view,
         threshold=arguments.threshold,
         tidy=_tidy(arguments),
-        suffix=f".{arguments.format}",
+        suffix=f".{arguments.format or 'tif'}",
         overwrite=arguments.overwrite,
     )
     summary = Summary()
@@ -330,7 +335,7 @@ def segment_many(arguments: argparse.Namespace) -> int:
             segment_images(
                 tasks,
                 settings,
-                jobs=arguments.jobs,
+                jobs=1 if arguments.jobs is None else arguments.jobs,
                 cluster=arguments.dask,
                 report=show,
             )
@@ -450,7 +455,7 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
         help=".tif, .png or .npy file, or a folder .zarr (OME-Zarr); with --clicks a "
         "folder",
     )
-    add("--jobs", type=int, default=1, help="processes, with --clicks")
+    add("--jobs", type=int, help="processes, with --clicks (1 by default)")
     add(
         "--dask",
         metavar="ADDRESS",
@@ -460,8 +465,7 @@ def _add_segment_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--format",
         choices=("tif", "png", "npy", "ome.zarr"),
-        default="tif",
-        help="of the label images, with --clicks",
+        help="of the label images, with --clicks (tif by default)",
     )
     add("--model", default=DEFAULT_MODEL, help="name, or .safetensors file")
     add("--device", default="auto", help="auto, cpu, cuda or mps")

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from napari_gpcis.cli.segment import add_image_arguments, check_channels, to_path
-from napari_gpcis.errors import GPCISError, InputError
+from napari_gpcis.errors import GPCISError, InputError, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +122,7 @@ def _divide_many(
                 output.parent.mkdir(parents=True, exist_ok=True)
                 lines.append(_divide(image, output, arguments))
             except (GPCISError, OSError) as error:
-                problems.append(f"{image}: {' '.join(str(error).split())}")
+                problems.append(f"{image}: {in_words(error)}")
     finally:  # after Control-C as well
         for line in lines:
             print(line)
