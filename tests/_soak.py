@@ -26,7 +26,7 @@ from qtpy.QtWidgets import QApplication
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.geometry import slices
 from napari_gpcis.imagefiles import read_label_file
-from napari_gpcis.plugin.annotation.edits import StrokeEdit
+from napari_gpcis.plugin.annotation.undo.edits import StrokeEdit
 from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
 from napari_gpcis.plugin.dock.panels.files import BUTTONS, FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel

@@ -433,6 +433,8 @@ def test_a_fine_tuning_goes_on(unfinished: Path) -> None:
     )
     assert [entry["event"] for entry in told[:3]] == ["before", "validation", "note"]
     assert told[1]["step"] == 2
+    for event, name in ((0, "figures"), (0, "few"), (1, "figures")):
+        assert told[event][name]["score"] == 20.0  # the file has none
     assert told[2]["message"] == "going on at step 2"
     assert result.record["training"]["steps"] == 6
     assert result.before.iou5 == 0.3131693867142675

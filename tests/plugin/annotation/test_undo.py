@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 from _bright_segmenter import BrightSegmenter, ball_stack
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.annotation.annotation import KEPT_SESSIONS, NONE_DELETED
-from napari_gpcis.plugin.annotation.undo import MAX_UNDO
+from napari_gpcis.plugin.annotation.undo.stack import MAX_UNDO
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-FIGURES = {"clicks80": 7.0, "clicks85": 9.5, "clicks90": 12.0, "objects": 4}
+FIGURES = {"score": 9.5, "objects": 4}
 BEFORE = {"event": "before", "figures": FIGURES, "few": FIGURES}
 
 
@@ -45,7 +45,7 @@ def main(mode: str) -> int:
             loss=1 / step,
             iou=0.5,
         )
-    after = {**FIGURES, "clicks85": 3.25}
+    after = {**FIGURES, "score": 3.25}
     say(event="validation", step=30, minutes=3.0, figures=after, best=True, loss=0.1)
     say(event="after", figures=after)
     say(

@@ -159,6 +159,13 @@ def test_text_and_figures_are_of_one_criterion():
     assert figures(2.0).is_better_than(figures(2.06))
 
 
+def test_figures_in_json_have_their_score():
+    found = replace(figures(2.0), clicks80=1.0, clicks90=4.5)
+    content = json.loads(json.dumps(found.to_dict()))
+    assert content["score"] == found.score == 2.5
+    assert Figures.from_dict(content) == found
+
+
 def test_nothing_is_kept_of_a_stop_before_training(root, start, tmp_path):
     output = tmp_path / "out.safetensors"
     told = []
@@ -499,7 +506,7 @@ def test_there_must_be_a_run_to_resume(root, start, tmp_path):
 def test_kept_events_are_replayed_but_for_a_cut_off_line(tmp_path):
     told = []
     log = EventLog(tmp_path / "events.jsonl", told.append)
-    log.emit("before", keep=True, figures={})
+    log.emit("before", keep=True, figures=figures(6.0).to_dict())
     log.emit("stage", done=1)
     with (tmp_path / "events.jsonl").open("a") as stream:
         stream.write('{"event": "valid')

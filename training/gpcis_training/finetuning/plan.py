@@ -189,8 +189,8 @@ def read_plan(files: OutputFiles) -> Plan:
             precision=content["precision"],
             patience=content["patience"],
             validation=Validation(files.data, DrawingRule(**rule), objects),
-            before=Figures(**content["before"]),
-            before_few=Figures(**content["before_few"]),
+            before=Figures.from_dict(content["before"]),
+            before_few=Figures.from_dict(content["before_few"]),
             minutes_after=float(content.get("minutes_after", math.inf)),
             about=content["about"],
         )

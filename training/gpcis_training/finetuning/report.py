@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
 import napari_gpcis
+from gpcis_training.finetuning.validation import Figures
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gpcis_training.finetuning.validation import Figures
-
     Record = dict[str, Any]
     Event = dict[str, Any]
     Listener = Callable[[Event], None]
 
 MEAN_WORDS = "as the mean to 80, 85 and 90 % overlap"
 """What the clicks are by which models are compared (`Figures.score`)."""
-_CLICKS = "clicks80", "clicks85", "clicks90"
-_ROWS = (
+_CLICK_ROWS = (
     ("clicks80", "clicks to 80 % overlap"),
     ("clicks85", "clicks to 85 % overlap"),
     ("clicks90", "clicks to 90 % overlap"),
+)
+_IOU_ROWS = (
     ("iou1", "overlap (IoU) after 1 click"),
     ("iou5", "overlap (IoU) after 5 clicks"),
 )
+_FIGURES = {"figures", "few"}
+"""Entries of kept events that are figures."""
 
 
 def write_card(path: Path, record: Record) -> None:
@@ -116,7 +117,7 @@ def draw_curves(
     loss.plot(_column(steps, "minutes"), smooth, color="tab:blue")
     loss.set(xlabel="minutes of training", ylabel="normalised focal loss")
     minutes = [0.0, *_column(validations, "minutes")]
-    values = [few.score, *(_score(entry["figures"]) for entry in validations)]
+    values = [few.score, *(entry["figures"]["score"] for entry in validations)]
     label = f"{few.objects} objects"
     clicks.plot(minutes, values, "o-", ms=4, color="tab:orange", label=label)
     for name, found, colour in (
@@ -128,7 +129,7 @@ def draw_curves(
     best = [entry for entry in validations if entry["best"]]
     if best:
         kept = best[-1]
-        place = (kept["minutes"], _score(kept["figures"]))
+        place = (kept["minutes"], kept["figures"]["score"])
         clicks.plot(*place, "o", ms=10, mfc="none", color="tab:green", label="best")
     clicks.legend(frameon=False)
     clicks.set(xlabel="minutes of training", ylabel="clicks to 80, 85, 90 % overlap")
@@ -188,7 +189,7 @@ class EventLog:
             except ValueError:
                 continue
             if isinstance(entry, dict) and "event" in entry:
-                entries.append(entry)
+                entries.append(_with_scores(entry))
         return entries
 
 
@@ -216,12 +217,11 @@ def _kept(training: Record) -> str:
 def _figures(record: Record) -> str:
     """Return the table of figures before and after, with an explanation."""
     before, after = record["before"], record["after"]
+    mean = f"| **{before['score']:.2f}** | **{after['score']:.2f}** |"
     rows = [
-        f"| {words} | {before[key]:.2f} | {after[key]:.2f} |" for key, words in _ROWS
-    ]
-    mean = f"| **{_score(before):.2f}** | **{_score(after):.2f}** |"
-    rows.insert(len(_CLICKS), f"| **mean of these, which decides** {mean}")
-    rows += [
+        *_rows(_CLICK_ROWS, before, after),
+        f"| **mean of these, which decides** {mean}",
+        *_rows(_IOU_ROWS, before, after),
         f"| objects that never reach 85 % | {before['failures']} | "
         f"{after['failures']} |",
         f"| clicks that the mask disobeys | {before['disobeyed']} | "
@@ -238,6 +238,17 @@ def _figures(record: Record) -> str:
         "larger. These images were not trained on, but they chose the state that was "
         f"kept.{kept}"
     )
+
+
+def _rows(
+    names: tuple[tuple[str, str], ...],
+    before: dict[str, float],
+    after: dict[str, float],
+) -> list[str]:
+    """Return lines of the table of figures, by their keys and words."""
+    return [
+        f"| {words} | {before[key]:.2f} | {after[key]:.2f} |" for key, words in names
+    ]
 
 
 def _today() -> str:
@@ -296,11 +307,12 @@ def _text(event: Event) -> str:
 
 def _clicks(figures: dict[str, float]) -> str:
     return (
-        f"{_score(figures):.2f} clicks {MEAN_WORDS} "
+        f"{figures['score']:.2f} clicks {MEAN_WORDS} "
         f"({figures['clicks85']:.2f} to 85 %; {figures['objects']:.0f} objects)"
     )
 
 
-def _score(figures: dict[str, float]) -> float:
-    """Return `Figures.score` of their JSON form."""
-    return fmean(figures[name] for name in _CLICKS)
+def _with_scores(entry: Event) -> Event:
+    """Return an event whose figures have their score, which 0.1.0 did not write."""
+    names = _FIGURES & entry.keys()
+    return entry | {name: Figures.from_dict(entry[name]).to_dict() for name in names}

@@ -161,7 +161,7 @@ class EarlyStopping:
         self.kept = False
         self._not_improved = 0
         for entry in log.kept("validation"):
-            self._update_best(Figures(**entry["figures"]))
+            self._update_best(Figures.from_dict(entry["figures"]))
         self._seconds = 0.0
         self._last_minutes: float | None = None
         self._last_step = -1
@@ -308,7 +308,7 @@ def _known(log: EventLog, files: OutputFiles) -> Figures:
     validations = log.kept("validation")
     best = [entry for entry in validations if entry["best"]]
     entries = best if files.best.is_file() and best else validations
-    return Figures(**entries[-1]["figures"])
+    return Figures.from_dict(entries[-1]["figures"])
 
 
 def _write_outputs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpcis_training.evaluation import (
     DrawingRule,
@@ -17,7 +17,7 @@ from gpcis_training.evaluation.datasets import evenly_spread
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from napari_gpcis.inference.segmenter import Segmenter
@@ -70,8 +70,19 @@ class Figures:
         return round(self.score, 2) < round(other.score, 2)
 
     def to_dict(self) -> dict[str, float | int | None]:
-        """Return the JSON form."""
-        return asdict(self)
+        """Return the JSON form, which has the score for whoever only shows it."""
+        return {**asdict(self), "score": self.score}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Figures:
+        """Return the figures of a JSON form; those of 0.1.0 have no score.
+
+        Raises
+        ------
+        TypeError
+            If there are others, or some are missing.
+        """
+        return cls(**{name: one for name, one in content.items() if name != "score"})
 
 
 def figures_of(result: EvaluationResult) -> Figures:

@@ -18,7 +18,8 @@ from napari_gpcis.plugin.annotation.events import AnnotationEvents
 from napari_gpcis.plugin.annotation.jobs import is_tiled, open_plane
 from napari_gpcis.plugin.annotation.notes import ObjectNotes
 from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
-from napari_gpcis.plugin.annotation.undo import UndoStack
+from napari_gpcis.plugin.annotation.undo.edit_writer import EditWriter
+from napari_gpcis.plugin.annotation.undo.stack import UndoStack
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.pixels import PAINTING
@@ -144,7 +145,8 @@ class Annotation(QObject):
             layers.labels, self._on_drawn_by_others, self.events.whole.emit
         )
         self._planes: dict[Plane, PlaneAnnotation] = {}
-        self.undo_stack = UndoStack(self._writer, self.events, self._planes)
+        edit_writer = EditWriter(self._writer, self.events, self._planes)
+        self.undo_stack = UndoStack(edit_writer)
         self._context = AnnotationContext(
             image,
             layers,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.plugin.annotation.click_layers import ClickLayers
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
-    from napari_gpcis.plugin.annotation.undo import UndoStack
+    from napari_gpcis.plugin.annotation.undo.stack import UndoStack
     from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.labels.write_mode import WriteOptions
     from napari_gpcis.plugin.labels.writer import LabelsWriter

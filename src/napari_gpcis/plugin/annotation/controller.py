@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer, Points
 
-    from napari_gpcis.plugin.annotation.edits import ObjectEdit, StrokeEdit
     from napari_gpcis.plugin.annotation.jobs import SegmenterFactory
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.plugin.annotation.undo.edits import ObjectEdit, StrokeEdit
     from napari_gpcis.session.session import Session
 
 

@@ -11,7 +11,7 @@ from napari_gpcis.session.labels import noted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from napari_gpcis.plugin.annotation.edits import PlaneOfHistory
+    from napari_gpcis.plugin.annotation.undo.edits import PlaneOfHistory
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.labels import ClickedStep, ObjectNote
     from napari_gpcis.session.session import Session

@@ -16,9 +16,9 @@ from napari_gpcis.geometry import placed, slices, union
 from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.plugin.annotation.drawn_object import DrawnObject
-from napari_gpcis.plugin.annotation.edits import PlaneEdit
 from napari_gpcis.plugin.annotation.jobs import Found, infer
 from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
+from napari_gpcis.plugin.annotation.undo.edits import PlaneEdit
 from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.session.current import CurrentObject

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import fmean
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,7 +40,6 @@ BEGUN = "Training has begun ..."
 GOES_ON = "Training goes on ..."
 WRITING = "Writing the model ..."
 CLICKS_TITLE = "Clicks per object"
-_CLICKS = "clicks80", "clicks85", "clicks90"
 _MARGIN, _GAP, _ASIDE = 6, 14, 8
 
 
@@ -142,11 +140,11 @@ class Progress(QWidget):
         self.training = True
         self._minutes = event.get("minutes", self._minutes)
         self._spent = event.get("spent", 0.0)
-        self._before = clicks_of(event["figures"])
+        self._before = event["figures"]["score"]
         few, every = (event[key].get("objects", 0) for key in ("few", "figures"))
         self.curves.set_objects(few, every)
         self.curves.mark("before", self._before)
-        self.curves.add_clicks(0.0, clicks_of(event["few"]))
+        self.curves.add_clicks(0.0, event["few"]["score"])
         self._show_figures(None)
         self.message.setText(BEGUN)
 
@@ -161,19 +159,19 @@ class Progress(QWidget):
         )
 
     def _show_validation(self, event: dict[str, Any]) -> None:
-        self.curves.add_clicks(event["minutes"], clicks_of(event["figures"]))
+        self.curves.add_clicks(event["minutes"], event["figures"]["score"])
         self.message.setText(GOES_ON)
 
     def _show_after(self, event: dict[str, Any]) -> None:
-        self._show_figures(clicks_of(event["figures"]))
+        self._show_figures(event["figures"]["score"])
         self.message.setText(WRITING)
 
     def _show_note(self, event: dict[str, Any]) -> None:
         self.message.setText(event["message"])
 
     def _show_done(self, event: dict[str, Any]) -> None:
-        self._before = clicks_of(event["before"])
-        self._show_figures(clicks_of(event["after"]))
+        self._before = event["before"]["score"]
+        self._show_figures(event["after"]["score"])
 
     def _show_figures(self, after: float | None) -> None:
         """Show the clicks per object before, and after when they are known."""
@@ -183,18 +181,6 @@ class Progress(QWidget):
             self.curves.mark("after", after)
         self.figures.setText(text)
         self.figures.show()
-
-
-def clicks_of(figures: dict[str, float]) -> float:
-    """Return the clicks per object by which models are compared.
-
-    Parameters
-    ----------
-    figures
-        Those of an event: mean clicks until the mask overlaps the labels by 80, by 85
-        and by 90 %.
-    """
-    return fmean(figures[name] for name in _CLICKS)
 
 
 def _prepared(event: dict[str, Any]) -> str:

@@ -45,7 +45,7 @@ from napari_gpcis.plugin.finetune.process import (
     is_unfinished,
     missing_packages,
 )
-from napari_gpcis.plugin.finetune.progress import Progress, clicks_of
+from napari_gpcis.plugin.finetune.progress import Progress
 from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class FinetuneWidget(Docked):
             self._files.remove()  # the child has its own copy by now
 
     def _on_success(self, event: dict[str, Any]) -> None:
-        after, before = (f"{clicks_of(event[key]):.2f}" for key in ("after", "before"))
+        after, before = (f"{event[key]['score']:.2f}" for key in ("after", "before"))
         better = "" if event["improved"] else NO_BETTER.format(after, before)
         text = READY.format(event["name"]) + better
         trained = event.get("kept", "trained") == "trained"

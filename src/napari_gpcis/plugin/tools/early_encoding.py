@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.session.session import Session
 
 WAIT = 250
 """Milliseconds for which the view has to rest."""
@@ -72,18 +74,16 @@ class EarlyEncoding(Tool):
     def _ask(self) -> None:
         """Ask for the encoding of what the next click sees, if it is another one."""
         current = self.current
-        if current is None or not PREFERENCES.encode_ahead:
+        if current is None:
             return
         running = current.running
         if running and (not self._last or len(current.clicks) != self._last):
             return
-        session = current.session
-        if session is None or current.busy:
+        session = _session_to_encode(current)
+        if session is None:
             return
         segmenter, prepared = session.segmenter, session.prepared
         settings = segmenter.info.inference
-        if settings.frames != "stay" or _memory_is_low():
-            return
         if not running:
             self._last = settings.fine_clicks - 1 if settings.fine_size else 0
             encode: Callable[[], object] = partial(
@@ -132,15 +132,12 @@ class MouseEncoding(Tool):
     def _ask(self) -> None:
         """Ask for the encodings of what a first click at the mouse may see."""
         annotation, current = self.annotation, self.current
-        if annotation is None or current is None or not PREFERENCES.encode_ahead:
+        if annotation is None or current is None or current.running:
             return
-        session = current.session
-        if session is None or current.running or current.busy:
+        session = _session_to_encode(current)
+        if session is None or session.segmenter.info.inference.first_frames < 2:
             return
         segmenter = session.segmenter
-        settings = segmenter.info.inference
-        if settings.frames != "stay" or settings.first_frames < 2 or _memory_is_low():
-            return
         pixel = current.plane.pixel(annotation.image.world_to_data(self._place))
         click = None if pixel is None else Click(*pixel)
         if click is None or not contains(whole_image(current.shape), click):
@@ -150,6 +147,19 @@ class MouseEncoding(Tool):
         )
         work = partial(_encode_frames, segmenter, session.prepared, frames)
         self.ask(work, _ignore, _ignore)
+
+
+def _session_to_encode(current: PlaneAnnotation) -> Session | None:
+    """Return the session of a plane of which something may be encoded ahead.
+
+    ``None`` if the user wants none of it, memory is low, the plane is not open or waits
+    for an answer, or its model sees each click in frames of its own.
+    """
+    session = current.session
+    if not PREFERENCES.encode_ahead or session is None or current.busy:
+        return None
+    stays = session.segmenter.info.inference.frames == "stay"
+    return session if stays and not _memory_is_low() else None
 
 
 def _encode_frames(

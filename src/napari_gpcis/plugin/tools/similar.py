@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_gpcis.objects.classes import ClassedObjects
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
-    from napari_gpcis.plugin.annotation.edits import ObjectEdit
+    from napari_gpcis.plugin.annotation.undo.edits import ObjectEdit
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.session import Session
     from napari_gpcis.similar import Candidate, Examples

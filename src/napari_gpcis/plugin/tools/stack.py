@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
-    from napari_gpcis.plugin.annotation.edits import ObjectEdit
+    from napari_gpcis.plugin.annotation.undo.edits import ObjectEdit
     from napari_gpcis.plugin.tools.picking import Picking
     from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.propagation import PlaneResult

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
-    from napari_gpcis.plugin.annotation.edits import ObjectEdit
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.plugin.annotation.undo.edits import ObjectEdit
 
 FROM_NOW_ON = "Objects are of the class {!r} from now on."
 

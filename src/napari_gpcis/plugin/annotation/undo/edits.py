@@ -272,6 +272,18 @@ class StrokeEdit:
         stroke = self.stroke.beneath(current.plane, box, own, self.written[0])
         return replace(self, stroke=stroke, label=0, written=None)
 
+    def drawn_planes(self, current: PlaneOfHistory | None) -> frozenset[Plane]:
+        """Return all planes that it has pixels of: a brush may have a depth.
+
+        Parameters
+        ----------
+        current
+            The displayed plane, from whose axes the others are told.
+        """
+        if current is None:
+            return self.planes
+        return self.planes | self.stroke.planes(current.plane.axes)
+
     def is_older(self, current: PlaneOfHistory) -> bool:
         """Return whether something was clicked, or accepted, since it was drawn."""
         if self.object is current.current:

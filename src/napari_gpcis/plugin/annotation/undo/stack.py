@@ -15,9 +15,8 @@ from weakref import ref
 
 import numpy as np
 
-from napari_gpcis.geometry import EMPTY, placed, slices
-from napari_gpcis.plugin.annotation.edit_writer import EditWriter
-from napari_gpcis.plugin.annotation.edits import (
+from napari_gpcis.geometry import EMPTY
+from napari_gpcis.plugin.annotation.undo.edits import (
     ObjectEdit,
     PlaneEdit,
     StrokeEdit,
@@ -26,6 +25,7 @@ from napari_gpcis.plugin.annotation.edits import (
     edit_of,
     outlived,
 )
+from napari_gpcis.plugin.annotation.undo.stroke_writer import StrokeWriter
 from napari_gpcis.plugin.labels.strokes import Stroke
 from napari_gpcis.plugin.viewer.planes import plane_count
 from napari_gpcis.session.labels import FinishedObject, LabelChange
@@ -43,17 +43,14 @@ if TYPE_CHECKING:
 
     from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box, Mask
-    from napari_gpcis.plugin.annotation.edits import PlaneOfHistory
-    from napari_gpcis.plugin.annotation.events import AnnotationEvents
+    from napari_gpcis.plugin.annotation.undo.edit_writer import EditWriter
+    from napari_gpcis.plugin.annotation.undo.edits import PlaneOfHistory
     from napari_gpcis.plugin.labels.hand_edits import HandEdits
-    from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.current import CurrentObject
     from napari_gpcis.session.session import Session
     from napari_gpcis.similar import Candidate
-
-    Planes = Mapping[Plane, PlaneOfHistory]
 
 
 MAX_UNDO = 200
@@ -65,12 +62,9 @@ class UndoStack:
 
     Parameters
     ----------
-    writer
-        The writer of the labels layer.
-    events
-        Where edits are told, and accepted objects heard of.
-    planes
-        The planes that were visited.
+    edit_writer
+        Writes edits to the labels and sessions of the annotation. Its events tell of
+        edits as well, and of accepted objects.
 
     Attributes
     ----------
@@ -81,19 +75,18 @@ class UndoStack:
         Whether there were edits of an earlier annotation of the labels.
     """
 
-    def __init__(
-        self, writer: LabelsWriter, events: AnnotationEvents, planes: Planes
-    ) -> None:
-        self._writer = writer
-        self._labels = writer.labels
-        self._events = events
-        self._planes = planes
+    def __init__(self, edit_writer: EditWriter) -> None:
+        self._edit_writer = edit_writer
+        self._stroke_writer = StrokeWriter(edit_writer)
+        self._writer = edit_writer.labels_writer
+        self._labels = self._writer.labels
+        self._events = edit_writer.events
+        self._planes = edit_writer.planes
         self.interrupts: list[Callable[[], bool]] = []
-        self._edit_writer = EditWriter(writer, events, planes)
         self.goes_on = False
         self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
         self._undone: list[UndoneStep] = []
-        events.accepted.connect(self._on_accepted)
+        self._events.accepted.connect(self._on_accepted)
 
     def interrupt(self) -> bool:
         """End work in progress; return whether there was some."""
@@ -278,7 +271,7 @@ class UndoStack:
         self._forget_strokes()
         edit = StrokeEdit.of(Stroke.of(self._labels, item), current)
         self._done.append(edit)
-        self._events.drawn_by_others.emit(_drawn_planes(edit, current))
+        self._events.drawn_by_others.emit(edit.drawn_planes(current))
 
     def add_hand_edits(self, current: PlaneOfHistory, before: HandEdits) -> None:
         """Take note of other edits by hand of the current object, see `add_stroke`.
@@ -540,64 +533,12 @@ class UndoStack:
         edit = self._last_stroke(current)
         if edit is None:
             return False
-        self._writer.flush()
-        if edit.redrawn:
-            return self._draw_without(edit, current)
-        self._done.remove(edit)
-        if current is not None and edit.by_hand and edit.belongs_to(current):
-            edit = edit.for_mask_of(current)
-            if edit.written is None:
-                again = self._change_beneath(edit, current, again=False)
-                self._undone.append(UndoneStep(edit.planes, again))
-                self._events.objects_changed.emit(_drawn_planes(edit, current))
-                return True
-        there = None
-        if current is not None and edit.label:
-            there = current.plane.take(self._labels.data) == edit.label
-        again = replace(edit, stroke=edit.stroke.taken_back())
-        if current is not None and edit.by_hand and edit.belongs_to(current):
-            before, after = edit.by_hand
-            current.drawn.take_hand_edits(after, before)
-        if current is not None and there is not None:
-            self._remove_ghosts(edit.label, current, there)
-        self._undone.append(UndoneStep(edit.planes, again))
-        self._events.objects_changed.emit(_drawn_planes(edit, current))
-        return True
-
-    def _change_beneath(
-        self, edit: StrokeEdit, current: PlaneOfHistory, *, again: bool
-    ) -> StrokeEdit:
-        """Take back or repeat a stroke beneath the live mask, which is drawn anew.
-
-        Parameters
-        ----------
-        edit
-            The stroke, without pixels of the mask, see `StrokeEdit.for_mask_of`.
-        current
-            The plane, whose object the stroke belongs to.
-        again
-            Whether the stroke is repeated.
-
-        Returns
-        -------
-        StrokeEdit
-            What takes it back, or repeats it.
-        """
-        assert edit.by_hand is not None
-        with self._edit_writer.written([current.plane]):
-            current.drawn.set_hand_edits(edit.by_hand[again])
-            stroke = edit.stroke
-            stroke = stroke.repeated() if again else stroke.taken_back()
-        return replace(edit, stroke=stroke)
-
-    def _draw_without(self, edit: StrokeEdit, current: PlaneOfHistory | None) -> bool:
-        """Take back edits by hand with which the current object is drawn."""
-        if current is None or edit.by_hand is None or not edit.belongs_to(current):
+        again = self._stroke_writer.take_back(edit, current)
+        if again is None:
             return False
         self._done.remove(edit)
-        self._undone.append(UndoneStep(edit.planes, edit))
-        current.draw_with_hand_edits(edit.by_hand[0])
-        self._events.objects_changed.emit(edit.planes)
+        self._undone.append(UndoneStep(edit.planes, again))
+        self._events.objects_changed.emit(edit.drawn_planes(current))
         return True
 
     def last_is_by_hand(self, current: PlaneOfHistory) -> bool:
@@ -616,30 +557,6 @@ class UndoStack:
                 older = current is not None and edit.is_older(current)
                 return None if older else edit
         return None
-
-    def _remove_ghosts(self, label: int, current: PlaneOfHistory, there: Mask) -> None:
-        """Remove pixels that a stroke had covered, of a mask that is not there now.
-
-        Parameters
-        ----------
-        label, current
-            The id of the mask, and its plane.
-        there
-            Pixels that have the id without the stroke being taken back.
-        """
-        session, live = current.session, current.drawn.live
-        if session is not None and any(step.id == label for step in session.steps):
-            return
-        ghosts = (current.plane.take(self._labels.data) == label) & ~there
-        known = current.objects.first.prediction
-        if live.label == label and known is not None:
-            box, mask = current.drawn.with_hand_edits(*known.trimmed)
-            live.grow(box)
-            inside = ghosts[slices(live.box)]
-            live.mask |= inside & placed(mask, box, live.box)
-            inside &= ~live.mask
-        if ghosts.any():
-            self._writer.write(current.plane, (0, 0, *ghosts.shape), ghosts, 0)
 
     def _edits(self) -> Iterator[ObjectEdit]:
         """Yield the edits of finished objects, the last first."""
@@ -816,26 +733,11 @@ class UndoStack:
         """Repeat a stroke; ``None`` if that is not possible."""
         if not edit.planes <= {current.plane}:
             return None
-        edits = edit.by_hand  # of the current object, or none
-        if edits is not None and not edit.belongs_to(current, undone=True):
-            if edit.redrawn:
-                return None
-            edits = None
-        if edits is not None and edit.redrawn:
-            self._done.append(edit)
-            current.draw_with_hand_edits(edits[1])
-        else:
-            self._writer.flush()
-            if edits is not None:
-                edit = edit.for_mask_of(current)
-            if edits is not None and edit.written is None:
-                self._done.append(self._change_beneath(edit, current, again=True))
-            else:
-                stroke = edit.stroke.repeated()
-                self._done.append(replace(edit, stroke=stroke))
-                if edits is not None:
-                    current.drawn.take_hand_edits(*edits, stroke)
-        self._events.objects_changed.emit(_drawn_planes(edit, current))
+        done = self._stroke_writer.repeat(edit, current)
+        if done is None:
+            return None
+        self._done.append(done)
+        self._events.objects_changed.emit(edit.drawn_planes(current))
         return _DRAWN_AGAIN
 
     def _accept_again(
@@ -862,13 +764,6 @@ class UndoStack:
         """Tell that finished objects are not what they were."""
         self._events.planes_written.emit(edit.planes)
         self._events.objects_changed.emit(edit.planes)
-
-
-def _drawn_planes(edit: StrokeEdit, current: PlaneOfHistory | None) -> frozenset[Plane]:
-    """Return all planes that a stroke has pixels of: a brush may have a depth."""
-    if current is None:
-        return edit.planes
-    return edit.planes | edit.stroke.planes(current.plane.axes)
 
 
 def _place(plane: Plane, displayed: Plane) -> str | None:

@@ -14,7 +14,7 @@ from weakref import ref
 import numpy as np
 
 from napari_gpcis.geometry import slices
-from napari_gpcis.plugin.annotation.edits import PlaneEdit
+from napari_gpcis.plugin.annotation.undo.edits import PlaneEdit
 from napari_gpcis.plugin.labels.multi_plane import take_back, write, write_new
 from napari_gpcis.session.labels import FinishedObject
 from napari_gpcis.session.review import accepted_step
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from napari_gpcis.geometry import Mask
-    from napari_gpcis.plugin.annotation.edits import ObjectEdit, PlaneOfHistory
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
+    from napari_gpcis.plugin.annotation.undo.edits import ObjectEdit, PlaneOfHistory
     from napari_gpcis.plugin.labels.writer import LabelsWriter
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.propagation import PlaneResult
@@ -43,7 +43,7 @@ class EditWriter:
 
     Parameters
     ----------
-    writer
+    labels_writer
         The writer of the labels layer.
     events
         Where steps of planes are told that are not open.
@@ -52,18 +52,20 @@ class EditWriter:
 
     Attributes
     ----------
+    labels_writer, events, planes
+        As given.
     writing
         Whether an edit is being written: what changes in the layer then was not drawn
         by hand.
     """
 
     def __init__(
-        self, writer: LabelsWriter, events: AnnotationEvents, planes: Planes
+        self, labels_writer: LabelsWriter, events: AnnotationEvents, planes: Planes
     ) -> None:
-        self._writer = writer
-        self._labels = writer.labels
-        self._events = events
-        self._planes = planes
+        self.labels_writer = labels_writer
+        self.events = events
+        self.planes = planes
+        self._labels = labels_writer.labels
         self.writing = False
 
     @contextmanager
@@ -75,10 +77,10 @@ class EditWriter:
         planes
             The planes that are written to.
         """
-        self._writer.end_step()
+        self.labels_writer.end_step()
         with ExitStack() as running:
             for plane in dict.fromkeys(planes):
-                known = self._planes.get(plane)
+                known = self.planes.get(plane)
                 if known is not None:
                     running.enter_context(known.drawn.temporarily_removed())
             self.writing = True
@@ -86,7 +88,7 @@ class EditWriter:
                 yield
             finally:
                 self.writing = False
-        self._writer.end_step()
+        self.labels_writer.end_step()
 
     def accept_candidates(
         self, session: Session, plane: Plane, candidates: Sequence[Candidate]
@@ -101,7 +103,8 @@ class EditWriter:
             What was found there; one without a free pixel is left out.
         """
         steps = [
-            accepted_step(one, self._writer.new_label(plane)) for one in candidates
+            accepted_step(one, self.labels_writer.new_label(plane))
+            for one in candidates
         ]
         objects = [
             (step.id, one.box, one.mask)
@@ -125,7 +128,7 @@ class EditWriter:
         steps
             See `split_steps` and `merge_steps`.
         """
-        known = self._planes.get(plane)
+        known = self.planes.get(plane)
         session = None if known is None else known.session
         self._exchange([(plane, change.reversed) for _, change in steps])
         parts = []
@@ -133,7 +136,7 @@ class EditWriter:
             if session is not None:
                 parts.append(self._noted(session, plane, step, change))
             else:
-                self._events.object_changed.emit(plane, saved_object(step))
+                self.events.object_changed.emit(plane, saved_object(step))
                 parts.append(PlaneEdit(plane, step.id, change, step=step))
         return parts
 
@@ -212,7 +215,7 @@ class EditWriter:
         if session is None:
             made = one.accepted(part.label, overwrite=overwrite)
             made = replace(made, objects=(replace(made.objects[0], how=how),))
-            self._events.step_made.emit(part.plane, made)
+            self.events.step_made.emit(part.plane, made)
             return replace(part, made=made)
         saved = one.saved.current
         prompts = prompts_of(saved, one.saved.shape)
@@ -234,7 +237,7 @@ class EditWriter:
 
     def _session_like(self, plane: Plane, saved: SavedSession) -> Session | None:
         """Return the plane's session; one of another model or contrast is closed."""
-        known = self._planes.get(plane)
+        known = self.planes.get(plane)
         if known is None or known.session is None:
             return None
         open_now = known.session.saved()
@@ -316,11 +319,11 @@ class EditWriter:
             if session is not None and part.step is not None:
                 session.note(part.step, part.change)
             elif part.made is not None:
-                self._events.step_made.emit(part.plane, part.made)
+                self.events.step_made.emit(part.plane, part.made)
             elif part.step is not None:
-                self._events.object_changed.emit(part.plane, saved_object(part.step))
+                self.events.object_changed.emit(part.plane, saved_object(part.step))
             else:
-                self._events.object_deleted.emit(part.plane, part.label)
+                self.events.object_deleted.emit(part.plane, part.label)
 
     def _exchange(
         self, changes: Iterable[tuple[Plane, LabelChange]]
@@ -344,7 +347,7 @@ class EditWriter:
         """Take a step out of its session or the record; ``False`` if it is gone."""
         session = self._open_session(part)
         if session is None:
-            self._events.step_withdrawn.emit(part.plane, part.label)
+            self.events.step_withdrawn.emit(part.plane, part.label)
             return True
         if not session.steps or session.steps[-1] is not part.step:
             return False
@@ -354,6 +357,6 @@ class EditWriter:
     def _open_session(self, part: PlaneEdit) -> Session | None:
         """Return the session that has a step, if it is still that of the plane."""
         session = None if part.session is None else part.session()
-        known = self._planes.get(part.plane)
+        known = self.planes.get(part.plane)
         here = known is not None and known.session is session
         return session if here else None

@@ -1,0 +1,1 @@
+"""Undo and redo: the edits of finished objects and strokes by hand, and their order."""
