@@ -9,6 +9,7 @@ import pytest
 
 from _fake_segmenter import RADIUS, FakeSegmenter
 from napari_gpcis import Session
+from napari_gpcis.errors import InputError
 from napari_gpcis.session.saved import read_session
 
 IMAGE = np.zeros((90, 120), np.uint8)
@@ -48,6 +49,25 @@ def test_two_objects_tell_the_size_of_the_next(
     assert session.typical_size == known
     session.delete(2)
     assert session.typical_size is None
+
+
+def test_an_expected_size_holds_until_two_objects_are_known(
+    session: Session, segmenter: FakeSegmenter
+) -> None:
+    session.expected_size = 70
+    assert session.typical_size == 70
+    finish(session, 20, 20)
+    assert segmenter.runs[-1].typical_size == 70
+    finish(session, 20, 60)
+    assert session.typical_size == pytest.approx(2 * RADIUS, rel=0.03)
+    session.undo_accept()
+    assert session.typical_size == 70
+    session.expected_size = None
+    assert session.typical_size is None
+    for wrong in (0, -3.0, np.nan, np.inf, "large", True + 0j):
+        with pytest.raises(InputError, match="expected_size must be a"):
+            session.expected_size = wrong
+    assert session.expected_size is None
 
 
 def test_it_is_the_median_of_equivalent_diameters(session: Session) -> None:

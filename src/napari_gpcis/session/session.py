@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from napari_gpcis.alternatives.choices import Choices
 from napari_gpcis.alternatives.proposals import propose
 from napari_gpcis.alternatives.selection import LIMIT, select
-from napari_gpcis.errors import InputError, several
+from napari_gpcis.errors import InputError, check_kind, several
 from napari_gpcis.geometry import square_around
 from napari_gpcis.inference.image import channel_indices
 from napari_gpcis.inference.start_mask import make_start_mask, mask_of_image
@@ -120,6 +121,7 @@ class Session:
         self._contrast = None if contrast is None else self._prepared.limits[0]
         self._channels = None if channels is None else channel_indices(channels)
         self._labels = ObjectLabels(self.shape, labels)
+        self._expected_size: float | None = None
         self._review = CandidateReview(self._labels)
         self.classes = ClassedObjects()
         self.choices = Choices()
@@ -240,13 +242,36 @@ class Session:
     def typical_size(self) -> float | None:
         """Median equivalent diameter of the accepted objects, in pixels.
 
-        That of a disk of the same area. ``None`` with fewer than two objects. A model
-        that tries closer frames for a first click tries one that suits it.
+        That of a disk of the same area. With fewer than two objects it is what
+        `expected_size` says. A model that tries closer frames for a first click tries
+        one that suits it.
         """
         areas = [done.area for done in self.objects if done.how != "cut" and done.area]
         if len(areas) < MIN_OBJECTS:
-            return None
+            return self.expected_size
         return float(np.median(np.sqrt(4 * np.array(areas) / np.pi)))
+
+    @property
+    def expected_size(self) -> float | None:
+        """Diameter in pixels that objects are expected to have; may be set.
+
+        It holds until two objects are accepted; ``None`` if nothing is known.
+
+        Raises
+        ------
+        InputError
+            If it is set to what is no finite number above 0.
+        """
+        return self._expected_size
+
+    @expected_size.setter
+    def expected_size(self, size: float | None) -> None:
+        if size is not None:
+            check_kind(size, Real, "expected_size", "a number above 0, or None")
+            if not 0 < size < np.inf:
+                msg = f"expected_size must be a finite number above 0, got {size}"
+                raise InputError(msg)
+        self._expected_size = None if size is None else float(size)
 
     @property
     def labels(self) -> NDArray[np.int32]:

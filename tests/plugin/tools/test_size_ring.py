@@ -125,6 +125,24 @@ def test_it_is_a_preference_and_the_preview_takes_its_place(desk) -> None:
     desk.until(lambda: not worker.busy(panel.hover.key))
 
 
+def test_the_size_is_known_on_the_next_plane(open_desk) -> None:
+    desk = open_desk(np.zeros((3, 80, 100), np.uint8))
+    desk.viewer.dims.set_current_step(0, 0)
+    desk.until(lambda: desk.current.plane.steps[0] == 0)
+    desk.until(lambda: desk.current.session is not None)
+    accepted(desk, (0, 15, 20), (0, 15, 60))
+    size = desk.widget.session.typical_size
+    assert size is not None
+    for number in (1, 2):
+        desk.viewer.dims.set_current_step(0, number)
+        desk.until(lambda number=number: desk.current.plane.steps[0] == number)
+        desk.until(lambda: desk.current.session is not None)
+        assert desk.current.session.typical_size == size
+    desk.robot.click(desk.image, (2, 50, 50))
+    desk.settled(1)
+    assert desk.segmenter.runs[-1].typical_size == size
+
+
 def test_it_goes_with_the_tool(desk) -> None:
     moved(desk, 50, 50)
     size_ring = panel_of(desk).size_ring

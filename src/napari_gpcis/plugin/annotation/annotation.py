@@ -514,6 +514,7 @@ class Annotation(QObject):
         self._set_aside()
         if self.current.session is None:
             self._open(plane)
+        self._expect_size(self.current)
         self.current.synchronise()
         self.events.plane_entered.emit()
         self.events.plane_changed.emit()
@@ -609,11 +610,24 @@ class Annotation(QObject):
         plane = None if opened is None else self._planes.get(opened.plane)
         if plane is not None and opened is not None:
             plane.opened(opened)
+            self._expect_size(plane)
             plane.synchronise()
             self.events.plane_changed.emit()
             words, self._first_words = self._first_words, ""
             if words:
                 self._say(words)
+
+    def _expect_size(self, plane: PlaneAnnotation) -> None:
+        """Have objects of a plane expected to be as large as on the one seen before."""
+        if plane.session is None:
+            return
+        for other in reversed(self._planes.values()):
+            if other is plane or other.plane.axes != plane.plane.axes:
+                continue
+            size = None if other.session is None else other.session.typical_size
+            if size is not None:
+                plane.session.expected_size = size
+                return
 
     def _on_failed(self, error: Exception) -> None:
         """Report that a plane cannot be opened: labels and clicks stay."""
