@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.errors import InputError
+from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.plugin.annotation.controller import Controller
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
@@ -383,6 +383,17 @@ def test_a_model_that_raises_leaves_labels_and_clicks(bench, errors) -> None:
     wanted = masks((30, 40), (30, 46, False), (30, 34, False))
     np.testing.assert_array_equal(bench.labels.data == 1, wanted)
     assert len(errors) == 1
+
+
+def test_a_model_that_cannot_be_read_is_named_as_the_reason(bench, errors) -> None:
+    bench.start()
+    bench.segmenter.error = CheckpointError("checkpoint em.safetensors is damaged")
+    bench.positive.add([30, 40])
+    bench.until(lambda: errors)
+    assert errors == [
+        "GPCIS cannot use the model: checkpoint em.safetensors is damaged"
+    ]
+    assert "choose another one" in bench.controller.status
 
 
 def test_after_an_error_all_objects_wait_and_are_tried_again(bench, errors) -> None:

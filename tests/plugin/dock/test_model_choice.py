@@ -11,6 +11,7 @@ import pytest
 import torch
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QMessageBox
 
 import napari_gpcis.plugin.dock.panels.model as model_panel
 from _model_server import ModelServer, serving
@@ -298,6 +299,96 @@ def test_a_file_of_ones_own_stays_in_the_list(
     choice.refresh()
     titles = [choice.combo.itemText(place) for place in range(choice.combo.count())]
     assert "my nuclei.safetensors (file not found)" in titles
+
+
+def test_a_file_that_went_while_it_was_listed_changes_nothing(
+    open_desk: Any, checkpoint: Path
+) -> None:
+    desk = open_desk()
+    choice = desk.widget.model_choice
+    panel_of(desk.widget).load_file(checkpoint)
+    choice.use(DEFAULT_MODEL)
+    kept = registry.user_model_file("kept")
+    kept.write_bytes(checkpoint.read_bytes())
+    choice.refresh()
+    for key, file in ((str(checkpoint), checkpoint), ("x", kept)):
+        assert MODELS.find(key).is_here
+        file.unlink()
+        choice.use(key)
+        assert desk.controller.model == DEFAULT_MODEL
+        assert choice.combo.currentText() == DEFAULT_MODEL
+        assert choice.note.isVisibleTo(choice)
+        assert STAYS.format(DEFAULT_MODEL) in choice.note.text.text()
+        assert key in choice.note.details.text()
+    assert "x" not in [one.key for one in choice._choices]
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Answers to questions, the next one first; what was asked comes behind."""
+    given: list[Any] = []
+
+    def ask(_parent: Any, _title: str, text: str, *_: Any) -> Any:
+        given.append(text)
+        return given.pop(0)
+
+    monkeypatch.setattr(QMessageBox, "question", ask)
+    return given
+
+
+def test_a_model_of_ones_own_is_removed_if_one_says_so(
+    open_desk: Any, checkpoint: Path, answers: list[Any]
+) -> None:
+    yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+    kept = registry.user_model_file("kept")
+    kept.write_bytes(checkpoint.read_bytes())  # as fine-tuning stores them
+    desk = open_desk()
+    panel, choice = panel_of(desk.widget), desk.widget.model_choice
+    choice.use(DEFAULT_MODEL)
+    assert not panel.remove.isEnabled()
+    choice.use("x")
+    assert panel.remove.isEnabled()
+    answers[:] = [no]
+    press(panel.remove)
+    assert kept.exists()
+    assert desk.controller.model == "x"
+    answers[:] = [yes]
+    press(panel.remove)
+    assert not kept.exists()
+    assert "x" in answers[0]
+    assert str(kept) in answers[0]
+    assert desk.controller.model == choice.combo.currentText() == DEFAULT_MODEL
+    assert MODELS.find("x") is None
+
+    panel.load_file(checkpoint)
+    answers[:] = [yes]
+    press(panel.remove)
+    assert checkpoint.exists()
+    assert "stays where it is" in answers[0]
+    assert MODELS.find(str(checkpoint)) is None
+    assert desk.controller.model == DEFAULT_MODEL
+
+
+def test_a_model_that_cannot_be_deleted_stays(
+    open_desk: Any,
+    checkpoint: Path,
+    answers: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = registry.user_model_file("kept")
+    kept.write_bytes(checkpoint.read_bytes())
+    desk = open_desk()
+    panel, choice = panel_of(desk.widget), desk.widget.model_choice
+    choice.use("x")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(kept))
+
+    monkeypatch.setattr(type(kept), "unlink", refuse)
+    answers[:] = [QMessageBox.StandardButton.Yes]
+    press(panel.remove)
+    assert panel.message.text() == f"{kept} cannot be deleted: Permission denied"
+    assert MODELS.find("x").is_here
 
 
 def test_devices_are_asked_for_on_the_inference_thread(

@@ -9,7 +9,7 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
-from napari_gpcis.errors import InputError
+from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
 from napari_gpcis.plugin.annotation.annotation import Annotation
 from napari_gpcis.plugin.annotation.jobs import Models
 from napari_gpcis.plugin.background import BackgroundThread
@@ -355,8 +355,12 @@ class Controller(QObject):
         annotation = self.annotation
         if annotation is None:
             return
-        annotation.say(str(error) if isinstance(error, InputError) else _TRY_AGAIN)
         reason = str(error) or type(error).__name__
+        if isinstance(error, (CheckpointError, UnknownModelError)):
+            annotation.say(_NO_MODEL)
+            show_error(f"GPCIS cannot use the model: {reason}")
+            return
+        annotation.say(str(error) if isinstance(error, InputError) else _TRY_AGAIN)
         show_error(f"GPCIS could not compute the mask: {reason}")
 
     def _on_removed(self, event: Any) -> None:
@@ -469,6 +473,7 @@ _NO_FIT = (
     "Image and labels no longer have the same shape and place. Masks are kept; choose "
     "'New layer', or make them fit, and press Start."
 )
+_NO_MODEL = "The model cannot be used: choose another one."
 _TRY_AGAIN = "That did not work; the next click tries again."
 _GONE = {
     "image": "The image was removed. Its masks are kept in the labels layer.",

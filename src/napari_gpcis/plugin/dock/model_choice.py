@@ -165,12 +165,14 @@ class ModelChoice(QWidget):
         self._show(self.model)
 
     def _on_activated(self, place: int) -> None:
-        choice = self._choices[place]
+        known = self._choices[place]
+        choice = MODELS.find(known.key) or Choice(known.key, None)
         self.download.stop()
         self.note.hide()
         if choice.is_here:
             self._take(choice.key)
-        elif choice.entry is None:
+        elif choice.entry is None:  # its file is gone, perhaps while it was listed
+            self.refresh()
             stays = STAYS.format(self.model)
             self.note.show_error(choice.title, stays, GONE.format(choice.key))
             self._failed = choice.key

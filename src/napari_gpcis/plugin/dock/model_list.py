@@ -10,7 +10,7 @@ from pathlib import Path
 from psygnal import Signal
 
 from napari_gpcis.checkpoints import ModelEntry, list_models, read_info
-from napari_gpcis.checkpoints.registry import megabytes
+from napari_gpcis.checkpoints.registry import megabytes, user_model_folder
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.files import replacing
 from napari_gpcis.plugin.saving.recovery_file import state_folder
@@ -55,7 +55,7 @@ class ModelList:
     """
 
     changed = Signal()
-    """Emitted when a model came, or a file was added."""
+    """Emitted when a model came or went, or a file was added."""
 
     def choices(self) -> list[Choice]:
         """Return all models: those of `list_models`, then the user's files."""
@@ -84,6 +84,42 @@ class ModelList:
         _THIS_TIME.add(file)
         self.changed.emit()
         return choice
+
+    def is_own(self, choice: Choice) -> bool:
+        """Return true for a model of the user, which `remove` can take away."""
+        return _is_kept_here(choice) or Path(choice.key) in _remembered()
+
+    def remove(self, choice: Choice) -> None:
+        """Remove a model of the user from the list.
+
+        Its file is deleted if it lies in the folder of the user's models; one that was
+        opened elsewhere is only forgotten.
+
+        Raises
+        ------
+        CheckpointError
+            If the file cannot be deleted; nothing is changed.
+        """
+        if choice.entry is not None and _is_kept_here(choice):
+            file = choice.entry.file
+            assert file is not None
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                msg = f"{file} cannot be deleted: {error.strerror}"
+                raise CheckpointError(msg) from error
+        else:
+            file = Path(choice.key)
+            _THIS_TIME.discard(file)
+            with suppress(OSError):  # as in `add_file`
+                _remember([other for other in _remembered() if other != file])
+        self.changed.emit()
+
+
+def _is_kept_here(choice: Choice) -> bool:
+    """Return true for a file in the folder of the user's models."""
+    file = None if choice.entry is None else choice.entry.file
+    return file is not None and file.parent == user_model_folder()
 
 
 def _choice(file: Path) -> Choice:

@@ -8,9 +8,16 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+)
 
-from napari_gpcis.checkpoints.registry import facts
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL, facts
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.plugin.dock.base import explain_labels
 from napari_gpcis.plugin.dock.model_list import MODELS
@@ -39,6 +46,18 @@ LOAD_HELP = (
     "or napari-gpcis convert. It stays in the list."
 )
 LOAD = "Load my fine-tuned file ..."
+REMOVE = "Remove this model ..."
+REMOVE_HELP = (
+    "Take a model of your own out of the list. A fine-tuned one is deleted; a file "
+    "that you loaded from elsewhere stays where it is."
+)
+NOT_OWN = "This model comes with the program."
+DELETE = (
+    "Delete the model {}?\n\n{}\n\nIt cannot be brought back. Clicks that were made "
+    "with it open with another model then."
+)
+FORGET = "Take {} out of the list? The file stays where it is:\n\n{}"
+_ANSWERS = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
 DEVICE = "Runs on"
 FACTS_HELP = "About the model that is shown above."
 NOT_LOADED = "Not loaded: {}."
@@ -70,6 +89,7 @@ class ModelPanel(Panel):
         self.device = _device_combo()
         self.load = QPushButton(LOAD)
         self.load.setToolTip(LOAD_HELP)
+        self.remove = QPushButton(REMOVE)
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.hide()
@@ -79,10 +99,12 @@ class ModelPanel(Panel):
         self.column.addWidget(self.facts)
         self.column.addLayout(form)
         self.column.addWidget(self.load)
+        self.column.addWidget(self.remove)
         self.column.addWidget(self.message)
         self.device.activated.connect(self._on_device)
         self.device.seen.connect(self._ask_devices)
         self.load.clicked.connect(self._on_load)
+        self.remove.clicked.connect(self._on_remove)
         self._end = follow(PREFERENCES.events.device, self._show_device, self)
 
     def follow(self, choice: ModelChoice) -> None:
@@ -109,6 +131,9 @@ class ModelPanel(Panel):
 
     def _show_facts(self) -> None:
         choice = None if self._choice is None else self._choice.choice
+        own = choice is not None and MODELS.is_own(choice)
+        self.remove.setEnabled(own)
+        self.remove.setToolTip(REMOVE_HELP if own else NOT_OWN)
         if choice is None or choice.entry is None:
             self.facts.setText("")
             return
@@ -142,6 +167,25 @@ class ModelPanel(Panel):
 
     def _on_devices(self, here: set[str], _seconds: float) -> None:
         self.device.mark(here)
+
+    def _on_remove(self) -> None:
+        """Remove the model that is shown, if the user says so; the default is used."""
+        choice = None if self._choice is None else self._choice.choice
+        if self._choice is None or choice is None:
+            return
+        file = choice.key if choice.entry is None else str(choice.entry.file)
+        words = FORGET if choice.key == file else DELETE
+        name = Path(choice.key).name if choice.key == file else choice.key
+        text, (yes, no) = words.format(name, file), _ANSWERS
+        if QMessageBox.question(self, "Remove a model", text, yes | no, no) != yes:
+            return
+        self.message.hide()
+        self._choice.use(DEFAULT_MODEL)
+        try:
+            MODELS.remove(choice)
+        except CheckpointError as error:
+            self.message.setText(str(error))
+            self.message.show()
 
     def _on_load(self) -> None:
         name, _ = QFileDialog.getOpenFileName(
