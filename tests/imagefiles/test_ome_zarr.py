@@ -95,6 +95,67 @@ def test_labels_inside_an_image_are_entered_there(tmp_path: Path, version: str) 
     }
 
 
+def add_levels(path: Path, version: str, *shapes: tuple[int, ...]) -> None:
+    """Add smaller resolutions to an image, with their scales and places."""
+    group = zarr.open_group(str(path), mode="a")
+    held = dict(group.attrs)
+    content = dict(held.get("ome", held))
+    (scales,) = content["multiscales"]
+    whole = group["s0"]
+    (known,) = scales["datasets"][0]["coordinateTransformations"]
+    for number, shape in enumerate(shapes, start=1):
+        group.create_array(f"s{number}", shape=shape, dtype=whole.dtype, chunks=shape)
+        by = [a / b for a, b in zip(whole.shape, shape, strict=True)]
+        scale = [a * b for a, b in zip(known["scale"], by, strict=True)]
+        shift = [a * (b - 1) / 2 for a, b in zip(known["scale"], by, strict=True)]
+        steps = [
+            {"type": "scale", "scale": scale},
+            {"type": "translation", "translation": shift},
+        ]
+        entry = {"path": f"s{number}", "coordinateTransformations": steps}
+        scales["datasets"].append(entry)
+    content = {**content, "multiscales": [scales]}
+    group.attrs.update(content if version == "0.4" else {"ome": content})
+
+
+def datasets(path: Path) -> list[dict[str, Any]]:
+    attributes = dict(zarr.open_group(str(path), mode="r").attrs)
+    (scales,) = attributes.get("ome", attributes)["multiscales"]
+    return list(scales["datasets"])
+
+
+def test_labels_have_the_resolutions_of_their_image(
+    tmp_path: Path, version: str
+) -> None:
+    """OME-Zarr: as many as the image; also where the depth or thirds are reduced."""
+    image = write_image(tmp_path / "i.ome.zarr", MOVIE[0, 0], version)
+    add_levels(image, version, (4, 25, 30), (2, 17, 20), (2, 9, 11))
+    depths = np.stack([LABELS * (number + 1) for number in range(4)])
+    write_zarr(image / "labels" / "cells", depths, zarr_axes(image))
+    found = zarr.open_group(str(image / "labels" / "cells"), mode="r")
+    shapes = [found[one["path"]].shape for one in datasets(image / "labels" / "cells")]
+    assert shapes == [(4, 50, 60), (4, 25, 30), (2, 17, 20), (2, 9, 11)]
+    np.testing.assert_array_equal(found["1"][...], depths[:, ::2, ::2])
+    np.testing.assert_array_equal(found["2"][...], depths[::2, ::3, ::3])
+    small = found["3"][...]
+    assert {*np.unique(small)} == {0, 7, 9, 21, 27}
+    for own, other in zip(
+        datasets(image / "labels" / "cells"), datasets(image), strict=True
+    ):
+        steps = own["coordinateTransformations"]
+        assert steps == other["coordinateTransformations"]
+
+    plane = image / "labels" / "plane"  # without the depth
+    write_labels(plane, LABELS, source=image)
+    found = zarr.open_group(str(plane), mode="r")
+    shapes = [found[one["path"]].shape for one in datasets(plane)]
+    assert shapes == [(50, 60), (25, 30), (17, 20), (9, 11)]
+    scales = [
+        one["coordinateTransformations"][0]["scale"][-1] for one in datasets(plane)
+    ]
+    np.testing.assert_allclose(scales, [0.25, 0.5, 0.75, 0.25 * 60 / 11])
+
+
 def test_large_labels_have_smaller_resolutions(tmp_path: Path) -> None:
     large = np.zeros((2100, 1500), np.uint32)
     large[400:800, 200:600] = 70_000

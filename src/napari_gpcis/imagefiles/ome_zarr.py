@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,36 @@ _OLD_AXES = "tczyx"
 _TYPES = {"T": "time", "C": "channel"}
 _CHUNK, _SMALL = 512, 1024
 """Side of a chunk; resolutions are halved until the sides are below this."""
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One resolution: the shape of its array, and where its pixels lie."""
+
+    shape: tuple[int, ...]
+    scale: tuple[float, ...]
+    translation: tuple[float, ...] = ()
+
+    @property
+    def transforms(self) -> list[dict[str, Any]]:
+        """The entries of the metadata."""
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": [*self.scale]}]
+        if self.translation:
+            shift = [*self.translation]
+            steps.append({"type": "translation", "translation": shift})
+        return steps
+
+    def of(self, whole: NDArray[Any]) -> NDArray[Any]:
+        """Return an array at this resolution: its nearest pixels."""
+        for axis, (size, full) in enumerate(zip(self.shape, whole.shape, strict=True)):
+            if size == full:
+                continue
+            step = round(full / size)
+            places = np.arange(size) * step
+            if size != -(-full // step):  # not every second, third ... pixel
+                places = ((np.arange(size) + 0.5) * full / size).astype(np.intp)
+            whole = whole.take(places, axis=axis)
+        return whole
 
 
 @dataclass(frozen=True)
@@ -131,7 +161,8 @@ def write_zarr(
     """Write a label image as OME-Zarr, in one step, with smaller resolutions.
 
     Inside an image, as ``image.zarr/labels/NAME``, it is entered in the list of its
-    label images, in the version of the image.
+    label images, in the version of the image and with as many resolutions, each of the
+    size that the image has there: OME-Zarr wants them so.
 
     Parameters
     ----------
@@ -166,7 +197,11 @@ def write_zarr(
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         group = zarr.open_group(str(temporary), mode="w", zarr_format=VERSIONS[chosen])
-        _fill(group, path.name, labels, known, chosen, inside=image is not None)
+        levels = _halved(labels.shape, known)
+        if image is not None:
+            levels = _resolutions_of(image, labels.shape, known) or levels
+        inside = image is not None
+        _fill(group, path.name, labels, known, chosen, levels, inside=inside)
         _replace(path, temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -180,16 +215,16 @@ def _fill(
     labels: NDArray[Any],
     axes: ZarrAxes,
     version: str,
+    levels: list[_Level],
     *,
     inside: bool,
 ) -> None:
     """Write all resolutions of a label image and its metadata."""
     largest = int(labels.max(initial=0))
     kind = np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32
-    datasets: list[dict[str, Any]] = []
-    level, step = labels.astype(kind), 1
+    whole, datasets = labels.astype(kind), []
     sides = axes.letters.index("Y"), axes.letters.index("X")
-    while True:
+    for number, level in enumerate(levels):
         chunks = tuple(
             min(size, _CHUNK) if axis in sides else 1
             for axis, size in enumerate(level.shape)
@@ -200,28 +235,16 @@ def _fill(
         else:
             options["dimension_names"] = [letter.lower() for letter in axes.letters]
         stored = group.create_array(
-            str(len(datasets)),
+            str(number),
             shape=level.shape,
-            dtype=level.dtype,
+            dtype=kind,
             chunks=tuple(max(1, size) for size in chunks),
             **options,
         )
-        stored[...] = level
-        scale = [
-            size * (step if axis in sides else 1)
-            for axis, size in enumerate(axes.scale)
-        ]
-        transform = {"type": "scale", "scale": scale}
+        stored[...] = level.of(whole)
         datasets.append(
-            {"path": str(len(datasets)), "coordinateTransformations": [transform]}
+            {"path": str(number), "coordinateTransformations": level.transforms}
         )
-        if max(level.shape[axis] for axis in sides) <= _SMALL:
-            break
-        halved = tuple(
-            slice(None, None, 2) if axis in sides else slice(None)
-            for axis in range(level.ndim)
-        )
-        level, step = level[halved], 2 * step
     multiscales: dict[str, Any] = {
         "name": name.removesuffix(ZARR),
         "axes": _axes_entries(axes),
@@ -235,6 +258,65 @@ def _fill(
     else:
         content = {"multiscales": [multiscales], "image-label": label}
         group.attrs.update({"ome": {"version": version, **content}})
+
+
+def _halved(shape: tuple[int, ...], axes: ZarrAxes) -> list[_Level]:
+    """Return resolutions whose rows and columns are halved until they are small."""
+    sides = axes.letters.index("Y"), axes.letters.index("X")
+    found, step = [_Level(shape, axes.scale)], 1
+    while max(found[-1].shape[axis] for axis in sides) > _SMALL:
+        step *= 2
+        parts = [step if axis in sides else 1 for axis in range(len(shape))]
+        found.append(
+            _Level(
+                tuple(-(-size // by) for size, by in zip(shape, parts, strict=True)),
+                tuple(size * by for size, by in zip(axes.scale, parts, strict=True)),
+            )
+        )
+    return found
+
+
+def _resolutions_of(
+    image: Path, shape: tuple[int, ...], axes: ZarrAxes
+) -> list[_Level]:
+    """Return the resolutions of an image for labels of it; none of a bare array."""
+    group = _open(image)
+    if _is_array(group):
+        return []
+    scales = _multiscales(group, image)
+    found: list[_Level] = []
+    full: dict[str, int] = {}
+    for dataset in scales["datasets"]:
+        array = group[dataset["path"]]
+        own = _axes({**scales, "datasets": [dataset]}, array)
+        sizes = dict(zip(own.letters, array.shape, strict=True))
+        full = full or sizes
+        steps = dict(zip(own.letters, own.scale, strict=True))
+        shifts = dict(zip(own.letters, _translation(dataset, array.ndim), strict=True))
+        level = _Level(
+            tuple(
+                max(1, round(size * sizes[letter] / full[letter]))
+                if letter in sizes
+                else size
+                for letter, size in zip(axes.letters, shape, strict=True)
+            ),
+            tuple(
+                steps.get(letter, size)
+                for letter, size in zip(axes.letters, axes.scale, strict=True)
+            ),
+            tuple(shifts.get(letter, 0.0) for letter in axes.letters),
+        )
+        found.append(level if any(shifts.values()) else replace(level, translation=()))
+    return found
+
+
+def _translation(dataset: dict[str, Any], ndim: int) -> tuple[float, ...]:
+    """Return where the first pixel of a resolution lies along each axis."""
+    for step in dataset.get("coordinateTransformations", ()):
+        shift = step.get("translation", ())
+        if step.get("type") == "translation" and len(shift) == ndim:
+            return tuple(map(float, shift))
+    return (0.0,) * ndim
 
 
 def _axes_entries(axes: ZarrAxes) -> list[dict[str, str]]:
@@ -312,7 +394,6 @@ def _multiscales(group: Any, path: Path) -> dict[str, Any]:
     """Return the metadata of the image in a group."""
     attributes = dict(group.attrs)
     content = attributes.get("ome", attributes)
-    names = sorted(key for key, _ in group.members()) if "plate" not in content else []
     found = content.get("multiscales")
     if found:
         try:
@@ -325,6 +406,7 @@ def _multiscales(group: Any, path: Path) -> dict[str, Any]:
         wells = [str(well.get("path")) for well in content["plate"].get("wells", [])]
         msg = f"{path} is a plate: name one image, such as {path}/{wells[0]}/0"
         raise InputError(msg if wells else f"{path} is a plate without wells")
+    names = sorted(key for key, _ in group.members())
     parts = ", ".join(name for name in names if name not in ("OME", LABELS))
     hint = f"; images may be in it: {parts}" if parts else ""
     msg = f"{path} is no OME-Zarr image{hint}"
