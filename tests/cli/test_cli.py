@@ -773,3 +773,28 @@ def test_options_for_many_images_are_refused_for_one(
         "(--clicks)"
     )
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--smooth", "2"), ("--fill-holes", "9"), ("--smallest", "4"), ("--keep-pieces",)],
+)
+def test_tidying_and_not_tidying_exclude_each_other(
+    image: Path,
+    output: Path,
+    model: str,
+    option: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert segment(image, output, model, "--no-tidy", *option) == 2
+    told = complaint(capsys)
+    assert told == (
+        f"napari-gpcis: {option[0]} tidies masks; it cannot be used with --no-tidy"
+    )
+
+
+def test_an_alternative_that_is_not_there_is_told_by_its_option(
+    image: Path, output: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert segment(image, output, model, "--choose", "22") == 2
+    assert "--choose: index must be one of 0 to" in complaint(capsys)

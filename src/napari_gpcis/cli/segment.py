@@ -174,9 +174,16 @@ def _tidy(arguments: argparse.Namespace) -> Tidy | None:
     Raises
     ------
     InputError
-        If a value is outside its range.
+        If a value is outside its range, or nothing is tidied.
     """
     from napari_gpcis.inference.tidy import Tidy
+
+    options = ("keep_pieces", "smallest", "fill_holes", "smooth")
+    unused = [name for name in options if getattr(arguments, name) not in (None, False)]
+    if unused and not arguments.tidy:
+        option = unused[0].replace("_", "-")
+        msg = f"--{option} tidies masks; it cannot be used with --no-tidy"
+        raise InputError(msg)
 
     given = {
         "smallest": arguments.smallest,
@@ -205,7 +212,11 @@ def _accept_object(
 ) -> str:
     """Accept an object, or the alternative of it, and return what to tell of it."""
     count = len(session.clicks)
-    session.choose((arguments.choices or {}).get(number, 0))
+    try:
+        session.choose((arguments.choices or {}).get(number, 0))
+    except InputError as error:
+        msg = f"--choose: {error}"
+        raise InputError(msg) from error
     label = session.accept()
     pixels = int((session.labels == label).sum())
     several = "s" if count > 1 else ""
