@@ -26,6 +26,7 @@ from roifile import roiread
 from tifffile import TiffFile, imread, imwrite
 
 import _fake_segmenter
+import napari_gpcis.plugin.dock.panels.files as files_panel
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis import Segmenter
 from napari_gpcis.clicks import Click
@@ -660,6 +661,8 @@ def test_clicks_are_kept_beside_the_image_if_wanted(
     monkeypatch: pytest.MonkeyPatch,
     stem: str,
 ) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(files_panel, "show_warning", warnings.append)
     PREFERENCES.autosave_seconds = 0
     PREFERENCES.autosave_beside = True
     file = tmp_path / f"{stem}.tif"
@@ -679,6 +682,12 @@ def test_clicks_are_kept_beside_the_image_if_wanted(
     bench.settled(1)
     bench.until(lambda: "beside the image" in bench.panel.message.text())
     assert [file for file in recovery_files() if file.suffix == ".npz"]
+    told = bench.panel.message.text()
+    assert told.endswith("Is a directory")
+    assert "Errno" not in told
+    finish(bench, (60, 20))
+    bench.qtbot.wait(200)
+    assert warnings == [told]  # on whatever page the user is, once
 
 
 def test_what_was_undone_does_not_come_back(bench: Any, kept: RecoveryManager) -> None:
@@ -983,6 +992,41 @@ def test_a_damaged_recovery_file_is_left_alone(killed: np.ndarray) -> None:
     file.write_bytes(file.read_bytes()[:100])
     assert unsaved_work() == []
     assert file.is_file()
+
+
+def test_dialogs_begin_where_files_of_the_images_folder_went_last(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = open_desk()
+    files = next(p for p in desk.widget.panels if isinstance(p, FilesPanel))
+    sources: dict[Any, str] = {}
+    proposed: list[str] = []
+    folders = [tmp_path / name for name in ("a", "b", "results")]
+    for folder in folders:
+        folder.mkdir()
+
+    def choose(_parent: Any, _title: str, name: str, **_: Any) -> tuple[str, str]:
+        proposed.append(name)
+        return str(folders[2] / f"{len(proposed)}.csv"), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    monkeypatch.setattr(files_panel, "source_of", lambda one: sources.get(one, ""))
+    names = ("a/cells.tif", "a/other.tif", "b/cells.tif", "")
+    images = [desk.image]
+    images += [desk.viewer.add_image(desk.image.data, name="cells") for _ in range(3)]
+    for image, name in zip(images, names, strict=True):
+        sources[image] = str(tmp_path / name) if name else ""
+    for image in images:
+        desk.widget.image_combo.layer = image
+        desk.widget.start()
+        desk.until(lambda image=image: desk.controller.annotation.image is image)
+        desk.until(lambda: desk.widget.session is not None)
+        assert not files.message.text()  # of the image before
+        files.buttons["table"].click()
+        desk.until(lambda: not files.saver.busy)
+        desk.until(lambda: "Exported" in files.message.text())
+    begun = [Path(name).parent for name in proposed]
+    assert begun == [folders[0], folders[2], folders[1], Path()]
 
 
 def test_nested_objects_have_two_layers_that_are_saved_apart(

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from filelock import Timeout
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_gpcis.errors import in_words
 from napari_gpcis.files import fitting_stem
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
@@ -108,7 +109,7 @@ class Work:
             self._copy = beside
             write_prompts(beside, saved)
         except OSError as error:
-            raise CopyError(str(error)) from error
+            raise CopyError(in_words(error)) from error
 
     def _beside(self) -> Path | None:
         """Return the file beside the image; ``None`` if none is wanted or possible."""
@@ -193,7 +194,7 @@ class RecoveryWriter(QObject):
         try:
             job = self.work.job()
         except (OSError, Timeout) as error:
-            self._warn(str(error))
+            self._warn(in_words(error))
             return
         if job is not None:
             self._thread.submit(self.file, job, failed=self._on_failed)
@@ -223,7 +224,7 @@ class RecoveryWriter(QObject):
         if isinstance(error, CopyError):
             self.not_copied.emit(str(error))
         else:
-            self._warn(str(error))
+            self._warn(in_words(error))
 
     def _warn(self, why: str) -> None:
         """Tell once that the file cannot be written."""

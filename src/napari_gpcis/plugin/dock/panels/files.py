@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.saving.autosave import Autosaver
     from napari_gpcis.plugin.saving.record import Record
@@ -135,7 +136,9 @@ class FilesPanel(Panel):
         self._autosaver: Autosaver | None = None
         self._restorer: Restorer | None = None
         self._image: Callable[[], Image | None] = lambda: None
-        self._folder: Path | None = None
+        self._folders: dict[Path | None, Path] = {}  # used last, by the image's own
+        self._about: Image | None = None  # what the message is about
+        self._warned: set[str] = set()
         self.saver = Saver(self)
         self.message = Message()
         self.message.setMinimumWidth(1)  # a long path must not widen the page
@@ -150,6 +153,7 @@ class FilesPanel(Panel):
         self.saver.saved.connect(self._say)
         self.saver.failed.connect(self._on_not_saved)
         self.show_on(controller.started, controller.stopped)
+        controller.started.connect(self._on_started)
         self.show_state()
 
     def follow(
@@ -193,7 +197,7 @@ class FilesPanel(Panel):
             "imagej": self.saver.export_imagej,
             "split": self.saver.export_split,
         }
-        self._folder = path if name == "split" else path.parent
+        self._folders[self._own_folder] = path if name == "split" else path.parent
         self._say(WRITING)
         writers[name](path, record)
 
@@ -241,7 +245,7 @@ class FilesPanel(Panel):
             self, entry.title, self._begin_in(""), "Clicks (*.json)"
         )
         if name:
-            self._folder = Path(name).parent
+            self._folders[self._own_folder] = Path(name).parent
             self.open_file(Path(name))
 
     def _write_as(self, entry: _Button, before: Callable[[], object] = object) -> bool:
@@ -298,11 +302,21 @@ class FilesPanel(Panel):
         return f"{stem}-{re.sub(_NOT_IN_NAMES, '_', record.labels.name)}"
 
     def _begin_in(self, name: str) -> str:
-        """Return a file name in the folder used last, or else that of the image."""
+        """Return a file name in the folder used last, or else that of the image.
+
+        That is the last one for images of the same folder: where two folders have
+        images of one name, neither is proposed to replace files of the other.
+        """
+        own = self._own_folder
+        folder = self._folders.get(own, own)
+        return name if folder is None or not folder.is_dir() else str(folder / name)
+
+    @property
+    def _own_folder(self) -> Path | None:
+        """The folder of the chosen image, ``None`` if it is not from a file."""
         image = self._image()
         source = "" if image is None else source_of(image)
-        folder = self._folder or (Path(source).parent if source else None)
-        return name if folder is None or not folder.is_dir() else str(folder / name)
+        return Path(source).parent if source else None
 
     def _may_replace(self, files: list[Path]) -> bool:
         """Ask whether files may be replaced, naming each of them."""
@@ -320,15 +334,28 @@ class FilesPanel(Panel):
         show_error(why)
 
     def _on_no_recovery(self, why: str) -> None:
-        self._say(NOT_KEPT.format(why))
+        self._warn(NOT_KEPT.format(why))
 
     def _on_not_copied(self, why: str) -> None:
-        self._say(NOT_COPIED.format(why))
+        self._warn(NOT_COPIED.format(why))
+
+    def _warn(self, words: str) -> None:
+        """Tell what is not kept, once on whatever page the user is."""
+        self._say(words)
+        if words not in self._warned:
+            self._warned.add(words)
+            show_warning(words)
+
+    def _on_started(self, annotation: Annotation) -> None:
+        """Take away what was said about another image."""
+        if self._about not in (None, annotation.image):
+            self._say("")
 
     def _say(self, words: str) -> None:
         """Show a message; a long path can be read in its tooltip as well."""
         self.message.setText(words)
         self.message.setVisible(bool(words))
+        self._about = self._image() if words else None
         self.message.setToolTip(words)
 
 
