@@ -19,7 +19,7 @@ from napari_gpcis.plugin.dock.icons import with_icon
 from napari_gpcis.plugin.dock.pages import REVIEW
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.similar import SimilarObjects
+from napari_gpcis.plugin.tools.similar.candidates import SimilarObjects
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
