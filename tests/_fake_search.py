@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_gpcis.clicks import Click
 from napari_gpcis.geometry import slices
 from napari_gpcis.inference.segmenter import Request
-from napari_gpcis.plugin.tools import similar
+from napari_gpcis.plugin.tools.similar import search as search_module
 from napari_gpcis.similar import Candidate, Found
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ STRIDE = 11, 17
 
 def replace_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search by :func:`search` from now on."""
-    monkeypatch.setattr(similar, "collect", collect)
-    monkeypatch.setattr(similar, "search", search)
+    monkeypatch.setattr(search_module, "collect", collect)
+    monkeypatch.setattr(search_module, "search", search)
 
 
 class Examples:

@@ -94,7 +94,7 @@ def test_what_goes_portion_by_portion_is_no_object_to_pick(large: Any) -> None:
     large.controller.command("undo")
     assert pending(large)
     mask = disks(SHAPE, (Click(30, 30),))
-    assert large.current.has_room((0, 0, *SHAPE), mask)
+    assert large.current.finished_objects.has_room((0, 0, *SHAPE), mask)
 
 
 def test_what_goes_portion_by_portion_is_not_saved(large: Any) -> None:

@@ -158,7 +158,7 @@ def test_find_similar_looks_for_the_class_that_is_active(desk, monkeypatch) -> N
         asked.append(given[3])
         return "examples"
 
-    monkeypatch.setattr("napari_gpcis.plugin.tools.similar.collect", collect)
+    monkeypatch.setattr("napari_gpcis.plugin.tools.similar.search.collect", collect)
     assert not panel(desk).list.isVisible()
     panel(desk).list.selectRow(1)
     desk.robot.press(Qt.Key.Key_4, CONTROL)

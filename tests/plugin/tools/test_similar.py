@@ -14,14 +14,14 @@ from qtpy.QtTest import QTest
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
-from napari_gpcis.plugin.tools import similar as search_tool
 from napari_gpcis.plugin.tools.objects.regrouping import (
     SEARCH_ENDED,
     SPLITTING,
     Regrouping,
 )
 from napari_gpcis.plugin.tools.picking import Picking
-from napari_gpcis.plugin.tools.similar import (
+from napari_gpcis.plugin.tools.similar import search as search_module
+from napari_gpcis.plugin.tools.similar.candidates import (
     COUNT,
     CURVE,
     ENDED,
@@ -80,8 +80,8 @@ class Search:
 @pytest.fixture
 def searching(monkeypatch: pytest.MonkeyPatch) -> Search:
     made = Search()
-    monkeypatch.setattr(search_tool, "collect", made.collect)
-    monkeypatch.setattr(search_tool, "search", made.search)
+    monkeypatch.setattr(search_module, "collect", made.collect)
+    monkeypatch.setattr(search_module, "search", made.search)
     return made
 
 
@@ -514,16 +514,16 @@ def test_labels_that_never_rest_are_searched_all_the_same(
     desk: Any, searching: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tool, copied = panel(desk).similar, []
-    copy = search_tool._copied
+    copy = search_module._copied
 
     def and_edited(*args: Any) -> Any:
         copied.append(copy(*args))
-        tool._edited = True
+        tool._search.edited = True
         return copied[-1]
 
-    monkeypatch.setattr(search_tool, "_copied", and_edited)
+    monkeypatch.setattr(search_module, "_copied", and_edited)
     find(desk)
-    assert len(copied) == search_tool.TRIES
+    assert len(copied) == search_module.TRIES
 
 
 def test_a_copy_of_a_plane_that_was_left_is_not_searched(

@@ -230,7 +230,7 @@ def test_a_chosen_finished_object_is_painted(desk: Any) -> None:
     rows, cols = np.nonzero(more)
     assert (outline.ends.max(axis=0) - 0.5).tolist() == [rows.max(), cols.max()]
     away = crossed(desk, (30, 30))
-    (click,) = desk.current.clicks_of(1)
+    (click,) = desk.current.finished_objects.clicks_of(1)
     if away[click.pixel]:  # the one that was placed in it holds its superpixel
         away = crossed(desk, (30, 50)) & ~crossed(desk, click.pixel)
     row, col = np.argwhere(away & more)[len(np.argwhere(away & more)) // 2]
@@ -339,7 +339,11 @@ def test_snapping_moves_the_border_as_one_step(desk: Any) -> None:
     desk.settled(0)
     panel_of(desk).painting.picking.choose(1)
     tool.step(2)
-    coarse = snap(wanted, tool.divided.hierarchy.labels(2), desk.current.clicks_of(1))
+    coarse = snap(
+        wanted,
+        tool.divided.hierarchy.labels(2),
+        desk.current.finished_objects.clicks_of(1),
+    )
     desk.robot.press(Qt.Key.Key_G, SHIFT)
     shows(desk, coarse)
 

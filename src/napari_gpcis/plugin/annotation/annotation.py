@@ -277,7 +277,7 @@ class Annotation(QObject):
         parts = []
         for plane, labels in chosen.items():
             known = self._planes.get(plane) or PlaneAnnotation(plane, self._context)
-            parts += known.delete(labels)
+            parts += known.finished_objects.delete(labels)
         self._writer.end_step()
         if parts:
             self.undo_stack.add_deleted(parts)

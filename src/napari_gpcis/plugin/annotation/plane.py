@@ -5,28 +5,26 @@ from __future__ import annotations
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
-from weakref import ref
 
 import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import InputError
-from napari_gpcis.geometry import placed, slices, union
+from napari_gpcis.geometry import placed, union
 from napari_gpcis.inference.start_mask import make_start_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.plugin.annotation.drawn_object import DrawnObject
+from napari_gpcis.plugin.annotation.finished_objects import FinishedObjects
 from napari_gpcis.plugin.annotation.jobs import Found, infer
 from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
-from napari_gpcis.plugin.annotation.undo.edits import PlaneEdit
 from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.session.current import CurrentObject
-from napari_gpcis.session.labels import FinishedObject, LabelChange, obeys, redrawn
 from napari_gpcis.session.review import candidate_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.jobs import Opened
     from napari_gpcis.plugin.viewer.planes import Box, Plane
     from napari_gpcis.session.current import Prompts
+    from napari_gpcis.session.labels import LabelChange
     from napari_gpcis.session.session import Session
 
 
@@ -66,6 +65,8 @@ class PlaneAnnotation:
         Key of its requests to the inference thread.
     drawn
         The first object as it is drawn in the labels layer.
+    finished_objects
+        Those that are finished, as they are drawn there.
     seconds
         Time from the last click to its mask on the screen, or in the labels layer if
         there is no canvas to see; ``None`` if nothing was computed.
@@ -84,6 +85,7 @@ class PlaneAnnotation:
             plane, context.click_layers, self._new_object, self._begin
         )
         self.drawn = DrawnObject(plane, self.objects, context.writer, context.writing)
+        self.finished_objects = FinishedObjects(self, context)
         self.seconds: float | None = None
         self.unseen = False
         self._clicked: float | None = None  # when, of what is not asked for yet
@@ -368,62 +370,6 @@ class PlaneAnnotation:
         if known is not None:
             self.found(Found(None, (), *known.trimmed))
 
-    def redraw_finished(self, label: int, box: Box, drawn: Mask, erased: Mask) -> bool:
-        """Add pixels to a finished object, and take others from it; one undo step.
-
-        Other objects are protected as they are from masks.
-
-        Parameters
-        ----------
-        label
-            The object.
-        box, drawn, erased
-            A box of the plane, and pixels of it.
-
-        Returns
-        -------
-        bool
-            ``False`` if nothing is changed: the plane is not open, an object is
-            clicked, or nothing would be left of the object.
-        """
-        self._context.click_layers.settle()
-        session, writer = self.session, self._context.writer
-        found = writer.masks(self.plane, [label]).get(label)
-        if session is None or self.clicks or found is None:
-            return False
-        overwrite = self._context.writing.overwrite
-        now = self.plane.take(self._context.layers.labels.data)[slices(box)]
-        taken = drawn & ((now != label) if overwrite else (now <= 0))
-        where = taken | (erased & (now == label))
-        both = union(found[0], box)
-        mask = placed(found[1], found[0], both) | placed(taken, box, both)
-        mask &= ~placed(erased, box, both)
-        if not where.any() or not mask.any():
-            return False
-        clicks = self.clicks_of(label)
-        step = redrawn(label, both, mask, self.shape, clicks, overwrite=overwrite)
-        values = np.where(taken, label, 0)[where].astype(now.dtype)
-        change = LabelChange(box, where, now[where], values)
-        return self._context.undo_stack.add_redrawn(self, step, change) is not None
-
-    def clicks_of(self, label: int) -> tuple[Click, ...]:
-        """Return the clicks of a finished object that are known, and that it obeys."""
-        found = self._context.writer.masks(self.plane, [label]).get(label)
-        if self.session is None or found is None:
-            return ()
-        steps = [one for one in self.session.objects if one.id == label]
-        clicks = [click for one in steps if one.how != "cut" for click in one.clicks]
-        return tuple(click for click in clicks if obeys(*found, click))
-
-    def label_at(self, row: int, col: int) -> int:
-        """Return the label that is drawn at a pixel; 0 outside the plane."""
-        rows, cols = self.shape
-        if not (0 <= row < rows and 0 <= col < cols):
-            return 0
-        if self._context.writer.rest is not None:
-            self.finish_drawing()
-        return int(self.plane.take(self._context.layers.labels.data)[row, col])
-
     def finish_drawing(self) -> None:
         """Draw the rest of a large mask now, as somebody is about to read it."""
         self._context.writer.flush()
@@ -614,21 +560,6 @@ class PlaneAnnotation:
         self._changed()
         return True
 
-    def has_room(self, box: Box, mask: Mask) -> bool:
-        """Return whether a new object with these pixels would show any of them.
-
-        Parameters
-        ----------
-        box, mask
-            A box of the plane, and pixels of it.
-        """
-        label, _, overwrite = self._context.writing.target(self._context.writer)
-        if label or overwrite:
-            return True
-        self.finish_drawing()
-        now = self.plane.take(self._context.layers.labels.data)[slices(box)]
-        return bool(np.any(mask & (now <= 0)))
-
     def set_threshold(self, threshold: float) -> None:
         """Draw the live mask anew with another threshold; nothing is predicted.
 
@@ -646,41 +577,6 @@ class PlaneAnnotation:
         """
         if self.drawn.choose_target_anew() and self.current.clicks:
             self.predict()
-
-    def delete(self, labels: Iterable[int]) -> list[PlaneEdit]:
-        """Delete finished objects of this plane.
-
-        Parameters
-        ----------
-        labels
-            Their ids.
-
-        Returns
-        -------
-        list of PlaneEdit
-            What was changed; nothing of an object that is not there, or that is being
-            clicked.
-        """
-        asked = dict.fromkeys(labels)
-        if self.clicks:
-            asked.pop(self.drawn.live.label, None)
-        if not asked:
-            return []
-        with self.drawn.temporarily_removed():
-            found = self._context.writer.masks(self.plane, list(asked))
-            parts = [self._deleted(label, *there) for label, there in found.items()]
-            self._context.writer.erase(self.plane, list(found.values()))
-        return parts
-
-    def _deleted(self, label: int, box: Box, mask: Mask) -> PlaneEdit:
-        """Return the edit that deletes an object; it becomes a step of the session."""
-        change = LabelChange(box, mask, np.asarray(label), np.asarray(0))
-        session = self.session
-        if session is None:
-            return PlaneEdit(self.plane, label, change)
-        step = FinishedObject(label, (), None, 0.5, False, mask.shape, "delete")
-        session.note(step, change)
-        return PlaneEdit(self.plane, label, change, ref(session), step)
 
     def show_session(self) -> None:
         """Draw at once what the session holds: a script has changed it."""

@@ -175,7 +175,7 @@ class DrawingTool(Tool):
         else:
             corner, mask = found
             box = (*corner, corner[0] + mask.shape[0], corner[1] + mask.shape[1])
-            if not current.clicks and not current.has_room(box, mask):
+            if not current.clicks and not current.finished_objects.has_room(box, mask):
                 self.say(TAKEN)
             else:
                 current.begin_with(mask, corner)

@@ -202,7 +202,7 @@ class Picking(Tool):
         if pixel is None:
             return 0
         row, col = (int(np.floor(value + 0.5)) for value in pixel)
-        label = current.label_at(row, col)
+        label = current.finished_objects.label_at(row, col)
         return 0 if label == current.drawn.live.label else max(0, label)
 
     def _on_chosen(self, place: Any) -> None:

@@ -19,7 +19,7 @@ from napari_gpcis.plugin.dock.icons import with_icon
 from napari_gpcis.plugin.dock.pages import REVIEW
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.similar import SimilarObjects
+from napari_gpcis.plugin.tools.similar.candidates import SimilarObjects
 
 if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
@@ -136,7 +136,7 @@ class SimilarPanel(Panel):
     def show_state(self) -> None:
         """Show how far the search is, and what there is to decide."""
         similar = self.similar
-        progress, shown = similar.progress, similar.shown
+        progress, shown, least = similar.progress, similar.shown, similar.least
         searching = progress is not None
         self.find_button.setVisible(not searching)
         self.bar.setVisible(searching)
@@ -150,8 +150,8 @@ class SimilarPanel(Panel):
         self.message.setText(similar.summary or idle)
         self._show_examples()
         with QSignalBlocker(self.least):
-            self.least.setValue(round(similar.least * 100))
-        self.least_label.setText(LEAST.format(similar.least))
+            self.least.setValue(round(least * 100))
+        self.least_label.setText(LEAST.format(least))
         self.accept_all_button.setText(ACCEPT_ALL.format(len(shown)))
         for button in (self.next_button, self.accept_all_button):
             button.setEnabled(bool(shown))

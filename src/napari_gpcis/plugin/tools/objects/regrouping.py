@@ -202,7 +202,7 @@ class Regrouping(Tool):
         if annotation is None or current is None or pixel is None:
             return None
         row, col = (int(np.floor(value + 0.5)) for value in pixel)
-        label = current.label_at(row, col)
+        label = current.finished_objects.label_at(row, col)
         return Place(current.plane, label, (row, col)) if label > 0 else None
 
     def _begin_with(self, plane: Plane, label: int) -> None:

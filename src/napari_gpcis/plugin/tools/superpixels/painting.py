@@ -345,7 +345,9 @@ class SuperpixelPainting(Tool):
         if current.current.clicks and not current.current.begun_only:
             mask = self._without(box, mask, current.current.clicks, positive)
         elif label:
-            mask = self._without(box, mask, current.clicks_of(label), positive)
+            mask = self._without(
+                box, mask, current.finished_objects.clicks_of(label), positive
+            )
         if not mask.any():
             self.say(AGAINST)
             return
@@ -360,7 +362,7 @@ class SuperpixelPainting(Tool):
         if current.current.clicks:
             done = current.draw_by_hand(box, *edits)
         elif label:
-            done = current.redraw_finished(label, box, *edits)
+            done = current.finished_objects.redraw(label, box, *edits)
         else:
             current.begin_with(mask, box[:2])  # it tells what is in its way
             return
@@ -421,7 +423,7 @@ class SuperpixelPainting(Tool):
         if not label and not current.current.clicks:
             if not positive:
                 return NO_OBJECT
-            return "" if current.has_room(box, mask) else TAKEN
+            return "" if current.finished_objects.has_room(box, mask) else TAKEN
         if not label or (current.current.clicks and live.how == "cut"):
             return ""
         current.finish_drawing()
@@ -628,7 +630,7 @@ class SuperpixelPainting(Tool):
         current.finish_drawing()
         if label:
             found = annotation.masks(current.plane, [label]).get(label)
-            clicks = current.clicks_of(label)
+            clicks = current.finished_objects.clicks_of(label)
         else:
             found, clicks = current.drawn.seen, current.current.clicks
         if found is None or not found[1].any():
@@ -646,7 +648,7 @@ class SuperpixelPainting(Tool):
         if not (drawn.any() or erased.any()):
             self.say(NOT_SNAPPED)
         elif label:
-            done = current.redraw_finished(label, frame, drawn, erased)
+            done = current.finished_objects.redraw(label, frame, drawn, erased)
             self.say(SNAPPED if done else NOT_SNAPPED)
         else:
             done = current.draw_by_hand(frame, drawn, erased)

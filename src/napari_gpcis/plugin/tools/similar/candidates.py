@@ -1,10 +1,8 @@
-"""Objects like the finished ones: a search, and candidates to accept or reject."""
+"""Candidates of a search: objects like the finished ones, to accept or reject."""
 
 from __future__ import annotations
 
-import time
 from functools import partial
-from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -13,25 +11,24 @@ from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import Qt, Signal
 
 from napari_gpcis.geometry import EMPTY, moved, slices, union
-from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.settings.shortcuts import key_of
 from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.tools.similar.search import Progress, Question, Search
 from napari_gpcis.plugin.viewer.planes import bring_into_view
 from napari_gpcis.plugin.viewer.segments import Segments
-from napari_gpcis.similar import LEAST_CONFIDENCE, collect, resolved, search
+from napari_gpcis.similar import LEAST_CONFIDENCE, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from napari_gpcis.clicks import Click
-    from napari_gpcis.objects.classes import ClassedObjects
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.undo.edits import ObjectEdit
+    from napari_gpcis.plugin.tools.similar.search import Copy, SearchResult
     from napari_gpcis.plugin.viewer.planes import Plane
-    from napari_gpcis.session.session import Session
     from napari_gpcis.similar import Candidate, Examples
 
 CURVE = "similar objects"
@@ -40,10 +37,6 @@ PINK, YELLOW = "#ff8ad8", "#ffd400"
 BESIDE, NEAREST = 0.2, 2.0
 """A click so far beside a candidate corrects it: share of the side of a square of its
 area, and pixels at least."""
-NEWS = 1.0
-"""Seconds between two looks at what a search has found so far."""
-TRIES = 3
-"""So often labels are copied anew because they were changed meanwhile."""
 MOST_KEPT = 8
 """So many sets of examples are kept, the latest."""
 COUNT = "{} of {} candidates shown."
@@ -56,41 +49,6 @@ NO_CANDIDATE = "No candidate is shown: {} looks for objects like the finished on
 NO_EXAMPLE = "Accept one to five objects first: others like them are looked for."
 NO_EXAMPLE_OF = "Accept one to five objects of the class {!r} first: its examples."
 OPEN_OBJECT = "Accept the object that you click first, or clear its clicks."
-
-
-class Progress(NamedTuple):
-    """Tiles that were searched, and how many there are."""
-
-    done: int
-    total: int
-
-
-class SearchResult(NamedTuple):
-    """Candidates, and the examples of the plane itself, if it has any."""
-
-    candidates: list[Candidate]
-    examples: Examples | None
-
-
-class _Question(NamedTuple):
-    """What a search is asked, but for the labels.
-
-    Attributes
-    ----------
-    plane, session
-        The plane that is searched.
-    classes, number
-        Classes of the objects, and that of the examples.
-    rejected, others
-        Candidates that are no such objects, and examples of another image.
-    """
-
-    plane: Plane
-    session: Session
-    classes: ClassedObjects
-    number: int
-    rejected: tuple[Candidate, ...]
-    others: Examples | None
 
 
 class _Decided(NamedTuple):
@@ -117,8 +75,6 @@ class SimilarObjects(Tool):
     ----------
     candidates
         What was found and is not decided yet, the most confident first.
-    progress
-        How far the search is; ``None`` while there is none.
     chosen
         The candidate that is looked at.
     kept
@@ -135,7 +91,6 @@ class SimilarObjects(Tool):
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
         self.candidates: list[Candidate] = []
-        self.progress: Progress | None = None
         self.chosen: Candidate | None = None
         self._least = LEAST_CONFIDENCE
         self.kept: dict[str, Examples] = {}
@@ -146,9 +101,7 @@ class SimilarObjects(Tool):
         self._taken_up: list[Candidate] = []
         self._gone: list[Candidate] = []
         self._outline: tuple[list[Candidate], Segments] | None = None
-        self._stop = Event()
-        self._edited = False  # since the labels were asked for
-        self._edits = Connections()  # of what tells it, until they are there
+        self._search: Search | None = None
         queued = Qt.ConnectionType.QueuedConnection
         self._searched.connect(self._on_progress, queued)
         for name, run in (
@@ -214,9 +167,14 @@ class SimilarObjects(Tool):
         return [name for name in reversed(self.kept) if name != own]
 
     @property
+    def progress(self) -> Progress | None:
+        """How far the search is; ``None`` while there is none."""
+        return None if self._search is None else self._search.progress
+
+    @property
     def ending(self) -> bool:
         """True if a search ends as soon as the present tile is done."""
-        return self.progress is not None and self._stop.is_set()
+        return self._search is not None and self._search.stop.is_set()
 
     def on_attached(self, annotation: Annotation) -> None:
         """Follow clicks, the plane, and what is undone."""
@@ -232,8 +190,7 @@ class SimilarObjects(Tool):
 
     def on_detached(self, annotation: Annotation) -> None:
         """Forget everything."""
-        self._stop.set()
-        self._edits.end()
+        self._end_search()
         annotation.candidate_at = None
         annotation.curves.clear(CURVE)
         self._forget()
@@ -247,7 +204,7 @@ class SimilarObjects(Tool):
         annotation, current = self.annotation, self.current
         if annotation is None or current is None or current.session is None:
             return
-        if self.progress is not None:
+        if self._search is not None:
             return
         if current.clicks:
             self.say(OPEN_OBJECT)
@@ -255,7 +212,7 @@ class SimilarObjects(Tool):
         current.finish_drawing()
         plane = current.plane
         source = self.source if self.source in self.other_examples else None
-        question = _Question(
+        question = Question(
             plane,
             current.session,
             annotation.classes,
@@ -263,78 +220,54 @@ class SimilarObjects(Tool):
             annotation.rejected.get(plane, ()),
             None if source is None else self.kept[source],
         )
-        self.progress, self._stop = Progress(0, 1), Event()
-        self._copy(question, TRIES)
+        self._search = search = Search(question, annotation, self.ask)
+        search.copy_labels(partial(self._on_copied, search), self._on_failed)
         self.changed.emit()
 
-    def _copy(self, question: _Question, left: int) -> None:
-        """Have the labels of the plane copied on the thread."""
-        annotation = self.annotation
-        if annotation is not None:
-            self._edited = False
-            self._edits.end()
-            events, labels = annotation.events, annotation.layers.labels.events
-            for signal in (
-                events.predicted,
-                events.objects_changed,
-                events.planes_written,
-                events.drawn_by_others,
-                labels.paint,
-                labels.data,
-            ):
-                self._edits.connect(signal, self._on_edited)
-            job = partial(_copied, question.plane, annotation.layers.labels.data)
-            deliver = partial(self._on_copied, question, left)
-            self.ask(job, deliver, self._on_failed)
-
-    def _on_edited(self, *_: object) -> None:
-        """Take note that a copy may have some pixels as they were and some as now."""
-        self._edited = True
-        self._edits.end()
-
-    def _on_copied(
-        self,
-        question: _Question,
-        left: int,
-        copied: tuple[NDArray[np.integer], list[int]],
-        _seconds: float,
-    ) -> None:
-        """Search by the examples in a copy, or copy anew what was changed meanwhile."""
-        self._edits.end()
-        if self.progress is None:
+    def _on_copied(self, search: Search, copy: Copy) -> None:
+        """Search by the examples in a copy of the labels."""
+        if search is not self._search:
             return  # another plane is displayed by now
-        if self._edited and left > 1 and not self._stop.is_set():
-            self._copy(question, left - 1)
-            return
-        (labels, ids), classes = copied, question.classes
+        question, ids = search.question, copy.ids
+        classes = question.classes
         if classes.used:
             ids = classes.members(question.number, ids)
         if question.others is None and not ids:
             named = NO_EXAMPLE_OF.format(classes.classes[question.number].name)
-            self.progress = None
+            self._search = None
             self.say(named if classes.used else NO_EXAMPLE)
             self.changed.emit()
             return
         self._forget()
         self._plane, self._class = question.plane, question.number
-        self._name, self.progress = self.plane_name, Progress(0, 1)
-        tell = partial(self._searched.emit, self._stop)
-        only = ids if classes.used or not ids else None
-        job = _job(question, labels, only, self._stop, tell)
-        self.ask(job, self._on_found, self._on_failed)
+        self._name = self.plane_name
+        search.run(
+            copy.labels,
+            ids if classes.used or not ids else None,
+            partial(self._searched.emit, search),
+            partial(self._on_found, search),
+            self._on_failed,
+        )
         self._show()
 
     def cancel(self) -> None:
         """End the search after the present tile; what was found is kept."""
-        self._stop.set()
+        if self._search is not None:
+            self._search.stop.set()
         self.changed.emit()
 
+    def _end_search(self) -> None:
+        """Want nothing of the search any more."""
+        search, self._search = self._search, None
+        if search is not None:
+            search.end()
+
     def _on_progress(
-        self, search: Event, progress: Progress, found: list[Candidate] | None
+        self, search: Search, progress: Progress, found: list[Candidate] | None
     ) -> None:
         """Show how far the search is, and now and then what it has found so far."""
-        if search is self._stop and self.progress is not None:
-            self.progress = progress
+        if search is self._search:
+            search.progress = progress
             if found is None:
                 self.changed.emit()
             else:
@@ -342,13 +275,15 @@ class SimilarObjects(Tool):
                 self._show()
 
     def _on_failed(self, error: Exception) -> None:
-        self.progress = None
+        self._search = None
         if self.annotation is not None:
             self.annotation.worker.report(error)
         self._show()
 
-    def _on_found(self, found: SearchResult | None, _seconds: float) -> None:
-        self.progress = None
+    def _on_found(
+        self, search: Search, found: SearchResult | None, _seconds: float
+    ) -> None:
+        self._search = None
         current = self.current
         if found is not None and found.examples is not None:
             self.kept.pop(self._name, None)
@@ -359,7 +294,7 @@ class SimilarObjects(Tool):
             self._forget()
         else:
             self._offer(found.candidates)
-            ended = f"{ENDED} " if self._stop.is_set() else ""
+            ended = f"{ENDED} " if search.stop.is_set() else ""
             self.say(ended + (self.summary or NOTHING_FOUND))
         self._show()
 
@@ -542,7 +477,7 @@ class SimilarObjects(Tool):
 
     def _on_clicks(self, *_: object) -> None:
         """Let clicks go first; offer again what is not clicked on any more."""
-        if self.progress is not None and self.current and self.current.clicks:
+        if self._search is not None and self.current and self.current.clicks:
             self.cancel()
         if self._taken_up:
             self._check_taken_up()
@@ -551,12 +486,13 @@ class SimilarObjects(Tool):
         """Forget the candidates of another plane."""
         if self.current is None or self.current.plane != self._plane:
             self.cancel()
+            self._end_search()
             self._forget()
         self._show()
 
     def _interrupt(self) -> bool:
         """End a search; return whether there was one."""
-        running = self.progress is not None
+        running = self._search is not None
         self.cancel()
         return running
 
@@ -575,8 +511,7 @@ class SimilarObjects(Tool):
 
     def _forget(self) -> None:
         """Offer nothing, on no plane."""
-        self.candidates, self.chosen, self.progress = [], None, None
-        self._plane = None
+        self.candidates, self.chosen, self._plane = [], None, None
         self._taken_up, self._gone, self._outline = [], [], None
 
     def _show(self) -> None:
@@ -630,57 +565,3 @@ def _numbered(
         part = numbers[slices(moved(one.box, (-frame[0], -frame[1])))]
         part[one.mask] = number
     return (frame[0], frame[1]), numbers
-
-
-def _copied(
-    plane: Plane, labels: NDArray[np.integer], _cancelled: Callable[[], bool]
-) -> tuple[NDArray[np.integer], list[int]]:
-    """Return a copy of the labels of a plane, and the ids of its objects."""
-    copy = np.array(plane.take(labels))
-    return copy, np.unique(copy[copy > 0]).tolist()
-
-
-def _job(
-    question: _Question,
-    labels: NDArray[np.integer],
-    ids: list[int] | None,
-    stop: Event,
-    tell: Callable[[Progress, list[Candidate] | None], None],
-) -> Callable[[Callable[[], bool]], SearchResult]:
-    """Return the job for the inference thread."""
-    session, others = question.session, question.others
-    segmenter, prepared, rejected = (
-        session.segmenter,
-        session.prepared,
-        question.rejected,
-    )
-    threshold, tidy = session.threshold, session.tidy
-
-    def work(cancelled: Callable[[], bool]) -> SearchResult:
-        own: Examples | None = None
-        if others is None or ids is None or ids:
-            own = examples = collect(segmenter, prepared, labels, ids, rejected)
-            if others is not None:
-                examples = others.joined(own)
-        else:
-            examples = others
-        found: list[Candidate] = []
-        told = time.monotonic()
-        for part in search(
-            segmenter,
-            prepared,
-            labels,
-            examples,
-            threshold=threshold,
-            tidy=tidy,
-            cancelled=lambda: cancelled() or stop.is_set(),
-        ):
-            found += part.candidates
-            now = time.monotonic()
-            news = None
-            if part.candidates and (now - told > NEWS or found == [*part.candidates]):
-                told, news = now, resolved(found, 0.0, rejected)
-            tell(Progress(part.done, part.total), news)
-        return SearchResult(resolved(found, 0.0, rejected), own)
-
-    return work
