@@ -35,6 +35,7 @@ def main(wanted: list[str]) -> int:
 SCENES = {
     "first_mask": "clicking",
     "preview": "clicking",
+    "size_ring": "clicking",
     "objects": "clicking",
     "uncertainty": "clicking",
     "other_masks": "clicking",

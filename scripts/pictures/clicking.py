@@ -1,4 +1,4 @@
-"""Pictures of the first page: start, click, correct, preview, finished objects."""
+"""Pictures of the first page: start, click, correct, preview, ring, objects."""
 
 from __future__ import annotations
 
@@ -50,6 +50,26 @@ def preview() -> None:
         settle()
         stage.picture("preview", pointer=place)
         PREFERENCES.hover_preview = False
+
+
+def size_ring() -> None:
+    """Finish three objects and rest on the next: the ring is as large as they are."""
+    known = known_labels()
+    with Stage() as stage:
+        stage.sample(NUCLEI)
+        stage.open_widget()
+        stage.start()
+        stage.unfold("Clicking")
+        *done, coming = whole(known)[:4]
+        for number in done:
+            stage.finish(known == number, 5)
+        stage.look_at(known == coming, 0.3)
+        place = _middle(known == coming)
+        panel = next(p for p in stage.widget.panels if p.title == "Clicking")
+        stage.robot.move(stage.image, place)
+        stage.until(lambda: panel.size_ring.shown)
+        settle()
+        stage.picture("size-ring", pointer=place)
 
 
 def objects() -> None:
