@@ -92,3 +92,13 @@ def test_what_is_no_label_image() -> None:
 
 def test_it_can_be_given_up(labels: np.ndarray) -> None:
     assert SparseLabels.of(labels, cancelled=lambda: True).nbytes == 0
+
+
+def test_objects_are_counted_once_over_tiles_and_planes() -> None:
+    labels = np.zeros((3, 700, 600), np.int32)
+    labels[0, 500:530, 500:530] = 4  # on four tiles
+    labels[1, 500:530, 500:530] = 4
+    labels[1, 0, 0] = 9
+    labels[2, 5, 5] = -1
+    assert SparseLabels.of(labels).count == 2
+    assert SparseLabels.of(np.zeros((5, 5), np.uint8)).count == 0

@@ -150,6 +150,15 @@ class SparseLabels:
                 found[label] = Entry(before.area + entry.area, union(before.box, box))
         return dict(sorted(found.items()))
 
+    @property
+    def count(self) -> int:
+        """Number of objects: one on several planes counts once, ids below 0 not."""
+        found: set[int] = set()
+        for tiles in self._tiles.values():
+            for tile in tiles.values():
+                found.update(np.unique(tile).tolist())
+        return sum(label > 0 for label in found)
+
     def pixels(self) -> Iterator[tuple[list[NDArray[np.intp]], NDArray[Any]]]:
         """Yield all pixels that are not 0: indices on each axis, and their labels."""
         for index, tiles in self._tiles.items():

@@ -323,6 +323,7 @@ def test_files_of_long_names_are_saved_and_read_again(
     bench.panel.write("table", table)
     bench.until(lambda: "Exported" in bench.panel.message.text())
     assert table.is_file()
+    assert bench.panel.message.text() == f"Exported 1 object: {table}."
     assert with_ending(table, ".csv") == table
     bench.panel.open_file(clicks)
     bench.until(lambda: "as they were saved" in bench.panel.message.text())

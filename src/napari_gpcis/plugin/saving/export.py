@@ -41,7 +41,7 @@ TRIES = 4
 SAVED = "Saved {} and {}."
 SAVED_CLICKS = "Saved {}. The labels were not written: {}"
 SAVED_LABELS = "Saved {}. The clicks were not written: {}"
-EXPORTED = "Exported {}."
+EXPORTED = "Exported {}: {}."
 NO_FILES = (
     "The image is no stack of files: Open Files as Stack makes one of several pictures."
 )
@@ -183,11 +183,12 @@ class Saver(QObject):
             partial(self._on_failed, request),
         )
 
-    def _on_written(self, request: _Request, _none: None, _seconds: float) -> None:
+    def _on_written(self, request: _Request, count: int, _seconds: float) -> None:
         if request.saved.labels_file is not None:
             self._write_clicks(request, None)
             return
-        words = EXPORTED.format(request.path)
+        several = "1 object" if count == 1 else f"{count or 'no'} objects"
+        words = EXPORTED.format(several, request.path)
         self.saved.emit(LEFT_OUT.format(words) if request.unfinished else words)
 
     def _on_failed(self, request: _Request, error: Exception) -> None:
@@ -311,8 +312,10 @@ def _copied(
 
 def _written(
     request: _Request, labels: SparseLabels, _cancelled: Callable[[], bool]
-) -> None:
+) -> int:
+    """Write a file; return how many objects are in it."""
     request.write(request.path, labels)
+    return labels.count
 
 
 def _write_prompts(
