@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QObject
@@ -155,3 +155,28 @@ class Tool(QObject):
         """Tell the user something, in the status line."""
         if self.annotation is not None:
             self.annotation.say(message)
+
+
+class MouseTool(Tool):
+    """A tool that watches the mouse over the layers of the clicks.
+
+    Subclasses override :meth:`on_mouse_moved`; where they override :meth:`on_attached`
+    or :meth:`on_detached`, they call those of this class.
+    """
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Watch the mouse over the clicks."""
+        for layer in annotation.click_layers.layers.values():
+            layer.mouse_move_callbacks.append(self._on_move)
+
+    def on_detached(self, annotation: Annotation) -> None:
+        """Watch the mouse no more."""
+        for layer in annotation.click_layers.layers.values():
+            if self._on_move in layer.mouse_move_callbacks:
+                layer.mouse_move_callbacks.remove(self._on_move)
+
+    def on_mouse_moved(self, event: Any) -> None:
+        """Answer a movement of the mouse, an event of napari."""
+
+    def _on_move(self, _layer: Any, event: Any) -> None:
+        self.on_mouse_moved(event)

@@ -20,7 +20,7 @@ from napari_gpcis.errors import GPCISError
 from napari_gpcis.geometry import contains, whole_image
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.tools.base import MouseTool, Tool
 from napari_gpcis.plugin.viewer.planes import camera_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class EarlyEncoding(Tool):
         self.ask(partial(_encode, encode), _ignore, _ignore, awaited=not running)
 
 
-class MouseEncoding(Tool):
+class MouseEncoding(MouseTool):
     """Encodes what a first click sees where the mouse rests, see `EarlyEncoding`.
 
     Parameters
@@ -110,19 +110,13 @@ class MouseEncoding(Tool):
         self._debouncer = Debouncer(self._ask, MOUSE_WAIT, self)
         self._place: Any = None
 
-    def on_attached(self, annotation: Annotation) -> None:
-        """Watch the mouse over the clicks."""
-        for layer in annotation.click_layers.layers.values():
-            layer.mouse_move_callbacks.append(self._on_move)
-
     def on_detached(self, annotation: Annotation) -> None:
         """Ask for nothing any more."""
         self._debouncer.cancel()
-        for layer in annotation.click_layers.layers.values():
-            if self._on_move in layer.mouse_move_callbacks:
-                layer.mouse_move_callbacks.remove(self._on_move)
+        super().on_detached(annotation)
 
-    def _on_move(self, _layer: Any, event: Any) -> None:
+    def on_mouse_moved(self, event: Any) -> None:
+        """Ask for what a click at the mouse sees as soon as it rests."""
         if event.is_dragging:
             return
         self.cancel_job()

@@ -17,7 +17,7 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.annotation.jobs import Answers, Contour, Question
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.tools.base import MouseTool
 from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ PERIOD = 30
 """Milliseconds between two drawings at least."""
 
 
-class Hover(Tool):
+class Hover(MouseTool):
     """Preview of a click at the mouse, while the preference ``hover_preview`` is on.
 
     Parameters
@@ -81,16 +81,13 @@ class Hover(Tool):
             self.follow(signal, self._on_change)
         self.follow(over, self._on_over)
         self.follow(events.clicking_changed, self._on_clicking)
-        for layer in annotation.click_layers.layers.values():
-            layer.mouse_move_callbacks.append(self._on_move)
+        super().on_attached(annotation)
         self._prepare()
 
     def on_detached(self, annotation: Annotation) -> None:
         """Take the contour away."""
         self.clear()
-        for layer in annotation.click_layers.layers.values():
-            if self._on_move in layer.mouse_move_callbacks:
-                layer.mouse_move_callbacks.remove(self._on_move)
+        super().on_detached(annotation)
         annotation.curves.clear(_PREVIEW)
         self._answers = Answers()
 
@@ -115,7 +112,7 @@ class Hover(Tool):
         if self.annotation and not self.annotation.viewer.mouse_over_canvas:
             self.clear()
 
-    def _on_move(self, _layer: Any, event: Any) -> None:
+    def on_mouse_moved(self, event: Any) -> None:
         """Ask for the contour of a click at the mouse."""
         annotation, current, keys = self.annotation, self.current, event.modifiers
         wanted = PREFERENCES.hover_preview and not event.is_dragging

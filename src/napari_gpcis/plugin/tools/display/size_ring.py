@@ -10,7 +10,7 @@ from superqt.utils import QSignalThrottler
 from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.tools.base import MouseTool
 from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ COLOUR = "#ffffff"
 _RING = "size ring"
 
 
-class SizeRing(Tool):
+class SizeRing(MouseTool):
     """Ring of the typical size at the mouse, while the preference ``size_ring`` is on.
 
     Its diameter is :attr:`.Session.typical_size`, for which a first click tries a view
@@ -67,17 +67,10 @@ class SizeRing(Tool):
         """True if the ring is drawn."""
         return self.annotation is not None and self.annotation.curves.shows(_RING)
 
-    def on_attached(self, annotation: Annotation) -> None:
-        """Watch the mouse over the clicks."""
-        for layer in annotation.click_layers.layers.values():
-            layer.mouse_move_callbacks.append(self._on_move)
-
     def on_detached(self, annotation: Annotation) -> None:
         """Take the ring away."""
         self.clear()
-        for layer in annotation.click_layers.layers.values():
-            if self._on_move in layer.mouse_move_callbacks:
-                layer.mouse_move_callbacks.remove(self._on_move)
+        super().on_detached(annotation)
         annotation.curves.clear(_RING)
 
     def clear(self) -> None:
@@ -95,7 +88,7 @@ class SizeRing(Tool):
         if self.annotation and not self.annotation.viewer.mouse_over_canvas:
             self.clear()
 
-    def _on_move(self, _layer: Any, event: Any) -> None:
+    def on_mouse_moved(self, event: Any) -> None:
         """Draw the ring at the mouse, soon."""
         if not PREFERENCES.size_ring or PREFERENCES.hover_preview:
             return
