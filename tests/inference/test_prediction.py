@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from skimage.draw import polygon2mask
 
-from napari_gpcis import Click, Prediction
+from _fake_segmenter import FakeSegmenter
+from napari_gpcis import Click, Prediction, Session
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import box_of
 from napari_gpcis.inference import prediction, resampling
@@ -299,3 +300,11 @@ def test_maps_of_a_coarser_grid_are_stretched_alike():
     assert found.prior.shape == found.variance.shape == (32, 32)
     assert_allclose(found.prior[:, [0, 31]], [[0, 1]] * 32)
     assert np.abs(found.prior - found.probability).max() < 0.2
+
+
+def test_it_is_shown_in_a_line_without_its_arrays() -> None:
+    session = Session(FakeSegmenter(), np.zeros((60, 80), np.uint8))
+    shown = repr(session.add_click(20, 30))
+    assert "Click(row=20.0, col=30.0, positive=True)" in shown
+    assert "array" not in shown
+    assert len(shown) < 400

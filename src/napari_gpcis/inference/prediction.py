@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -71,9 +71,9 @@ class Prediction:
     roi: Box
     clicks: tuple[Click, ...]
     threshold: float
-    maps: GridMaps
+    maps: GridMaps = field(repr=False)  # pages of numbers in a console
     half_pixel: bool
-    seen: NetworkInput | None = None
+    seen: NetworkInput | None = field(default=None, repr=False)
     quality: float | None = None
     tidy: Tidy | None = None
     kept: tuple[tuple[int, int], ...] = ()

@@ -156,6 +156,26 @@ def test_an_object_is_refined(bench: Any, session: ViewerSession) -> None:
         session.refine(5)
 
 
+def test_a_correction_that_is_undone_leaves_the_object_to_itself(
+    bench: Any, session: ViewerSession
+) -> None:
+    session.add_click(30, 30)
+    assert session.accept() == 1
+    first = bench.labels.data == 1
+    session.refine(1)
+    session.undo()
+    np.testing.assert_array_equal(bench.labels.data == 1, first)
+    session.redo()
+    session.add_click(30, 38)
+    session.undo()
+    session.undo()
+    session.add_click(60, 70)
+    assert session.accept() == 2
+    np.testing.assert_array_equal(bench.labels.data == 1, first)
+    second = disks((80, 100), (Click(60, 70),))
+    np.testing.assert_array_equal(bench.labels.data == 2, second)
+
+
 def test_view_and_threshold(bench: Any, session: ViewerSession) -> None:
     session.view = (10, 10, 60, 70)
     session.add_click(30, 40)

@@ -242,14 +242,16 @@ class ViewerSession:
     @contextmanager
     def _changing(self) -> Iterator[Session]:
         """Give the session, and draw what has become of it."""
-        session = self._ready()
+        session, plane = self._ready(), self._plane
         before = session.clicks, session.current.steps
         try:
             yield session
         finally:
             if (session.clicks, session.current.steps) != before:
                 self._annotation.undo_stack.forget_undone()
-            self._plane.show_session()
+                if not before[0]:  # nothing of clicks that were undone before
+                    plane.drawn.forget_before(session.current)
+            plane.show_session()
 
     def _ready(self) -> Session:
         """Return the session, with the view that the user has for a first click."""
