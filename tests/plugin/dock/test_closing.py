@@ -23,6 +23,7 @@ from napari_gpcis.plugin.dock.panels.files import FilesPanel, base_name
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.widget import GPCISWidget
 from napari_gpcis.prompts import read_prompts
 
@@ -182,6 +183,22 @@ def test_work_is_asked_for_again_if_the_window_did_not_close(
     assert answers.asked == [QUESTION.format("cells", "1 object")] * 2
     desk.widget.shut_down()
     assert len(unsaved_work()) == left
+
+
+def test_what_the_user_keeps_is_kept_without_autosaving(
+    open_desk: Callable[..., Any],
+) -> None:
+    PREFERENCES.autosave = False
+    desk = open_desk(name="cells")
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    desk.until(lambda: desk.widget._guard is not None)
+    shown, answers = desk.labels.data.copy(), Answers(KEEP)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    assert len(answers.asked) == 1
+    assert desk.widget._closed
+    (left,) = unsaved_work()
+    np.testing.assert_array_equal(left.labels(), shown)
 
 
 def test_work_that_goes_on_after_it_was_discarded_is_kept(

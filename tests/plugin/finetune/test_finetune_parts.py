@@ -240,6 +240,33 @@ def test_labels_of_other_names_are_paired_in_order(qtbot: Any) -> None:
     rows.close_links()
 
 
+def test_rows_whose_layers_were_removed_take_others_or_go(qtbot: Any) -> None:
+    viewer, pixels = ViewerModel(), np.zeros((30, 40), np.uint8)
+
+    def add(*names: str) -> None:
+        for name in names:
+            viewer.add_image(pixels, name=name)
+            viewer.add_labels(pixels, name=f"{name} labels")
+
+    add("a", "b", "c", "d")
+    rows = LayerPairs(viewer)
+    qtbot.addWidget(rows)
+    rows.add_row()
+    rows.add_row()
+    viewer.layers.remove("b labels")
+    pairs = [(name, f"{name} labels") for name in ("a", "d", "c")]
+    assert pairs_shown(rows) == pairs  # the one that was free
+    viewer.layers.remove("d labels")
+    assert pairs_shown(rows) == [pairs[0], pairs[2]]
+    viewer.layers.clear()
+    add("e", "f")
+    assert pairs_shown(rows) == [("e", "e labels")]
+    rows.add_row()
+    assert pairs_shown(rows) == [("e", "e labels"), ("f", "f labels")]
+    assert [pair.name for pair in rows.pairs()] == ["e", "f"]
+    rows.close_links()
+
+
 def test_pairs_follow_the_layers_of_a_viewer(qtbot: Any) -> None:
     viewer = ViewerModel()
     rows = LayerPairs(viewer)

@@ -38,10 +38,12 @@ from napari_gpcis.plugin.finetune.widget import (
     FOLDERS,
     GOES_ON,
     GOES_ON_WITH,
+    GOING_ON,
     KEPT,
     NO_BETTER,
     NO_HELP,
     READY,
+    RESUME,
     RUNS,
     STOPPED,
     USED,
@@ -369,7 +371,7 @@ def test_what_an_unfinished_run_goes_on_with_is_shown_before_and_then(
         known = name == "em"
         assert fields(widget) == (("b-start", 8.0) if known else own)
         assert widget.goes_on.isVisible() is known
-    words = GOES_ON_WITH.format("b-start", 8.0, 12, 40)
+    words = GOES_ON_WITH.format(RESUME, "b-start", 8.0, 12, 40)
     assert widget.goes_on.text() == words
     widget.minutes.setValue(20)  # to begin again, say
     assert widget.goes_on.text() == words
@@ -378,7 +380,7 @@ def test_what_an_unfinished_run_goes_on_with_is_shown_before_and_then(
     assert {"b-start", "--output=em", "--max-minutes=8", "--resume"} <= {*arguments}
     bench.until(lambda: widget.progress.figures.isVisible())
     assert widget.goes_on.isVisible()
-    assert widget.goes_on.text() == words
+    assert widget.goes_on.text() == words.replace(RESUME, GOING_ON)
     assert fields(widget) == ("b-start", 8.0)
     assert not widget.pages.isVisible()  # it has its own images
     bench.click(widget.stop_button)

@@ -111,6 +111,11 @@ class LayerCombo(QComboBox):
         self._compare()
 
     @property
+    def lost(self) -> Layer | None:
+        """The layer that was chosen until it was removed; ``None`` without one."""
+        return self._gone()
+
+    @property
     def layers(self) -> list[Layer]:
         """The layers that are offered."""
         return [layer for layer in self._layers if layer is not None]

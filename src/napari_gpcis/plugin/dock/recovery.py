@@ -162,6 +162,8 @@ class RecoveryManager(QObject):
         for record, answer in answers.items():
             if answer is Answer.DISCARD:
                 record.discard()
+            elif answer is Answer.KEEP:
+                record.keep(asked=True)
         return True
 
     def _end_work(self) -> None:

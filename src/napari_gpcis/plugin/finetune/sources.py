@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Qt, Signal
@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.base import WheelFilter
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_list import MODELS
@@ -71,6 +72,9 @@ class LayerPairs(QWidget):
         super().__init__()
         self._viewer = viewer
         self.rows: list[tuple[LayerCombo, LayerCombo, QPushButton]] = []
+        self._proposals: dict[LayerCombo, _Proposal] = {}
+        self._connections = Connections()
+        self._connections.connect(viewer.layers.events.removed, self._on_removed)
         self._grid = QGridLayout()
         self._grid.setColumnStretch(0, 1)
         self._grid.setColumnStretch(1, 1)
@@ -91,7 +95,6 @@ class LayerPairs(QWidget):
 
     def add_row(self) -> None:
         """Add a row; it proposes labels that are not chosen yet, and their image."""
-        taken = [labels.layer for _, labels, _ in self.rows]
         image = LayerCombo(self._viewer, _is_image)
         labels = LayerCombo(self._viewer, _is_labels)
         remove = QPushButton("\u2715")
@@ -104,6 +107,7 @@ class LayerPairs(QWidget):
             combo.setAccessibleName(f"{title} of pair {len(self.rows) + 1}")
             combo.setToolTip(PAIR_HELP)
         proposal = _Proposal(image, labels, partial(self._others, image))
+        self._proposals[labels] = proposal
         for combo in (image, labels):
             combo.refreshed.connect(self.changed)
             combo.activated.connect(self.changed)
@@ -112,14 +116,7 @@ class LayerPairs(QWidget):
         for place, widget in enumerate((image, labels, remove)):
             self._grid.addWidget(widget, row, place)
             self._wheel_filter.add(widget)
-        free = [
-            layer
-            for layer in self._viewer.layers
-            if _is_labels(layer) and not any(layer == other for other in taken)
-        ]
-        if free:
-            labels.layer = free[0]
-        proposal.propose()
+        self._propose(labels)
         self._show_buttons()
         self.changed.emit()
 
@@ -144,9 +141,40 @@ class LayerPairs(QWidget):
 
     def close_links(self) -> None:
         """Disconnect from the viewer."""
+        self._connections.end()
         for image, labels, _ in self.rows:
             image.close_links()
             labels.close_links()
+
+    def _propose(self, labels: LayerCombo) -> bool:
+        """Propose labels that no other row has, and their image, in a row.
+
+        Returns
+        -------
+        bool
+            ``False`` if there are none.
+        """
+        taken = [other.layer for _, other, _ in self.rows if other is not labels]
+        free = [
+            layer
+            for layer in self._viewer.layers
+            if _is_labels(layer) and not any(layer == other for other in taken)
+        ]
+        if free:
+            labels.layer = free[0]
+        self._proposals[labels].propose()
+        return bool(free)
+
+    def _on_removed(self, event: Any) -> None:
+        """Let rows whose labels were removed have others that are free, or go."""
+        for image, labels, _ in self.rows:  # whoever is told first
+            image.refresh()
+            labels.refresh()
+        for _, labels, button in [*self.rows]:
+            if labels.lost is None or labels.lost != event.value:
+                continue
+            if not self._propose(labels) and len(self.rows) > 1:
+                self._remove(button)
 
     def _others(self, image: LayerCombo) -> list[Layer]:
         """Return the images of all rows but one."""
@@ -158,6 +186,7 @@ class LayerPairs(QWidget):
         image, labels, _ = row = self.rows.pop(place)
         image.close_links()
         labels.close_links()
+        del self._proposals[labels]
         for widget in row:
             self._grid.removeWidget(widget)
             widget.deleteLater()

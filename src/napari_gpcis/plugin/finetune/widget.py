@@ -92,14 +92,14 @@ NO_HELP = (
 READY_NOTE = "The model {} is ready."
 KEPT = f" What was learnt is kept: press {RESUME!r}."
 GOES_ON_WITH = (
-    f"{RESUME}: from {{}}, {{:g}} minutes in all, on its own copy of {{}} images with "
-    "{} objects."
+    "{}: from {}, {:g} minutes in all, on its own copy of {} images with {} objects."
 )
+GOING_ON = "Going on"
 CAME_FROM = " They came from {}."
 CLOSING, RUNS = "Training", "{!r} is being trained. Closing ends that."
 GOES_ON = (
-    "About a minute of it is lost at most: to go on, open this widget again, give "
-    f"the same name, and press {RESUME!r}."
+    "About a minute of it is lost at most: to go on, open 'Fine-tune' again, give the "
+    f"same name, and press {RESUME!r}."
 )
 BEGINS_ANEW = "It has not got far enough to go on later: it would have to begin again."
 END = "End the training"
@@ -416,7 +416,10 @@ class FinetuneWidget(Docked):
         run = self._run if self._resumed or not self.busy else None
         self.goes_on.setVisible(run is not None)
         if run is not None:
-            words = GOES_ON_WITH.format(run.title, run.minutes, run.planes, run.objects)
+            title = GOING_ON if self.busy else RESUME
+            words = GOES_ON_WITH.format(
+                title, run.title, run.minutes, run.planes, run.objects
+            )
             if run.images.is_dir():
                 words += CAME_FROM.format(run.images)
             self.goes_on.setText(breakable(words))

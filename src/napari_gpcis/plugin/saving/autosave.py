@@ -83,7 +83,8 @@ class Work:
         """
         record = self.record
         nothing = record.empty and self.file.path is None
-        if nothing or not PREFERENCES.autosave or self.file.closing.is_set():
+        kept = PREFERENCES.autosave or record.kept
+        if nothing or not kept or self.file.closing.is_set():
             return None
         record.finish_drawing()
         path, version = self.file.claim(), record.version

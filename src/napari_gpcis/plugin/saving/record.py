@@ -135,6 +135,8 @@ class Record(QObject):
         Another number whenever clicks or objects are not what they were.
     image_id
         The ``unique_id`` of the image.
+    kept
+        Whether the user has asked that the work be kept when it ends.
     interrupted
         Whether the annotation ended because one of its layers was removed: what was
         being clicked was not accepted.
@@ -162,6 +164,7 @@ class Record(QObject):
         self._rejected: dict[Plane, tuple[SavedCandidate, ...]] = {}
         self._settled = self.version = 0
         self._discarded: int | None = None
+        self.kept = False
         self._drawn = False
         self._opened: set[Plane] = set()  # with an object whose mask is to come
         self.changed.connect(self._on_changed)
@@ -257,9 +260,15 @@ class Record(QObject):
         """Take note that the work is not wanted, if it ends as it is now."""
         self._discarded = self.version
 
-    def keep(self) -> None:
-        """Take note that the work is wanted: it has not ended after `discard`."""
-        self._discarded = None
+    def keep(self, *, asked: bool = False) -> None:
+        """Take note that the work is wanted: it has not ended after `discard`.
+
+        Parameters
+        ----------
+        asked
+            Whether the user has asked that it be kept: then it is in any case.
+        """
+        self._discarded, self.kept = None, asked
 
     @property
     def wanted(self) -> bool:
