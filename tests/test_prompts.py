@@ -173,19 +173,25 @@ def test_who_made_an_object_is_kept(tmp_path: Path) -> None:
     saved, _ = annotate(segmenter)
     (session,) = saved.planes[0].sessions
     first, *others = session.objects
-    by_run = replace(session, objects=(replace(first, made_by="propagated"), *others))
+    first = replace(first, made_by="propagated", digest="0a1b")
+    by_run = replace(session, objects=(first, *others))
     saved = replace(saved, planes=(replace(saved.planes[0], sessions=(by_run,)),))
     file = tmp_path / "clicks.json"
     write_prompts(file, saved)
     assert read_prompts(file) == saved
-    assert file.read_text().count("made_by") == 1
+    assert file.read_text().count("made_by") == file.read_text().count("digest") == 1
     again = Session(segmenter, np.zeros(by_run.shape, np.uint8))
     for step in by_run.objects:
         again.repeat(step)
-    assert again.steps[0].made_by == "propagated"
+    assert (again.steps[0].made_by, again.steps[0].digest) == ("propagated", "0a1b")
+    assert again.saved().objects[0] == first
     assert {step.made_by for step in again.steps[1:]} <= {None}
     file.write_text(file.read_text().replace('"propagated"', '"guessed"'))
     with pytest.raises(InputError, match="made_by must be one of propagated, interp"):
+        read_prompts(file)
+    write_prompts(file, saved)
+    file.write_text(file.read_text().replace('"0a1b"', "12"))
+    with pytest.raises(InputError, match="expected str, got 12"):
         read_prompts(file)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.objects.classes import ClassedObjects
+from napari_gpcis.session.labels import digest_of
 from napari_gpcis.session.saved import (
     FORMAT,
     SavedCandidate,
@@ -341,6 +342,47 @@ def replay(
             any_model=any_model,
         )
     return made
+
+
+def with_digests(
+    saved: SavedAnnotation,
+    made: NDArray[np.int32],
+    shown: NDArray[np.int32],
+    *,
+    anew: bool = False,
+) -> SavedAnnotation:
+    """Return prompts that tell what runs have left, where they do not tell it yet.
+
+    What a run has made and is shown as its prompts give it, nobody has changed.
+
+    Parameters
+    ----------
+    saved
+        The prompts.
+    made, shown
+        Labels of the saved shape: from `replay`, and those that work goes on with.
+    anew
+        Tell it anew where they do: nothing is left of the labels that they were saved
+        with.
+    """
+
+    def told(plane: SavedPlane) -> SavedPlane:
+        last = {
+            done.id: done for done in plane.objects if done.id is not None
+        }  # steps are values: equal ones of one object are told alike
+        found: dict[SavedObject, SavedObject] = {}
+        for label, done in last.items():
+            if done.made_by is not None and (anew or done.digest is None):
+                digest = digest_of(shown[plane.index], label)
+                if digest == digest_of(made[plane.index], label):
+                    found[done] = replace(done, digest=digest)
+        sessions = (
+            replace(one, objects=tuple(found.get(done, done) for done in one.objects))
+            for one in plane.sessions
+        )
+        return replace(plane, sessions=tuple(sessions))
+
+    return replace(saved, planes=tuple(map(told, saved.planes)))
 
 
 def replay_plane(

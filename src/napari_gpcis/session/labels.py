@@ -21,6 +21,7 @@ from napari_gpcis.geometry import (
     EMPTY,
     box_of_value,
     contains,
+    moved,
     placed,
     slices,
     union,
@@ -50,6 +51,7 @@ __all__ = [
     "Step",
     "WriteMode",
     "checked_id",
+    "digest_of",
     "finished",
     "noted",
     "obeys",
@@ -105,6 +107,9 @@ class FinishedObject:
     made_by
         How it came to this plane, if its clicks were placed there by a run;
         ``None``: the user has made it.
+    digest
+        Digest of its pixels as that run has left them, see `digest_of`; ``None`` if
+        they are not known.
     """
 
     id: int
@@ -121,6 +126,7 @@ class FinishedObject:
     quality: float | None = None
     found: bool = False
     made_by: MadeBy | None = None
+    digest: str | None = None
 
 
 class ObjectNote(NamedTuple):
@@ -135,11 +141,15 @@ class ObjectNote(NamedTuple):
         Number of its clicks; those that were placed for a user do not count.
     quality
         IoU with the object meant that the model expects; ``None`` if it tells none.
+    digest
+        Digest of its pixels as a run has left them, see `digest_of`; ``None`` if they
+        are not known, or the user has made it.
     """
 
     origin: Origin
     clicks: int
     quality: float | None = None
+    digest: str | None = None
 
 
 class ClickedStep(Protocol):
@@ -165,6 +175,10 @@ class ClickedStep(Protocol):
     def made_by(self) -> MadeBy | None:
         """How it came, where the user has not made it."""
 
+    @property
+    def digest(self) -> str | None:
+        """Digest of its pixels, as far as a run has left them."""
+
 
 def noted(before: ObjectNote | None, step: ClickedStep) -> ObjectNote | None:
     """Return the note of an object after a step; ``None`` once it was deleted.
@@ -180,7 +194,7 @@ def noted(before: ObjectNote | None, step: ClickedStep) -> ObjectNote | None:
     if step.how == "delete":
         return None
     if step.made_by is not None:
-        return ObjectNote(step.made_by, 0, quality)
+        return ObjectNote(step.made_by, 0, quality, step.digest)
     if step.how == "replace":
         return ObjectNote("corrected", count, quality)
     if before is not None:
@@ -299,9 +313,9 @@ class ObjectLabels:
         self.changes.append(change)
         self._waiting.append(change)
 
-    def note_made_by(self, made_by: MadeBy | None) -> None:
-        """Take note of how the object of the last step came to the plane."""
-        self.steps[-1] = replace(self.steps[-1], made_by=made_by)
+    def note_run(self, made_by: MadeBy | None, digest: str | None) -> None:
+        """Take note of how the object of the last step came, see `FinishedObject`."""
+        self.steps[-1] = replace(self.steps[-1], made_by=made_by, digest=digest)
 
     def _follow(self) -> None:
         """Make the changes that were made elsewhere."""
@@ -466,6 +480,30 @@ def _adopt(shape: tuple[int, int], labels: ArrayLike | None) -> NDArray[np.int32
         msg = f"labels must fit int32, got values from {smallest} to {largest}"
         raise InputError(msg)
     return array.astype(np.int32)
+
+
+def digest_of(
+    labels: NDArray[Any], label: int, corner: tuple[int, int] = (0, 0)
+) -> str | None:
+    """Return a digest of an object's pixels; ``None`` if there are none.
+
+    As long as it is the same, nobody has changed them.
+
+    Parameters
+    ----------
+    labels
+        The labels of a plane, or of a part that holds the object.
+    label
+        Its id; it does not enter.
+    corner
+        Row and column of the plane at which the part begins.
+    """
+    box = box_of_value(labels, label)
+    if box is None:
+        return None
+    place = np.array(moved(box, corner), dtype="<i8")
+    mask = np.packbits(np.asarray(labels[slices(box)] == label))
+    return hashlib.sha256(place.tobytes() + mask.tobytes()).hexdigest()
 
 
 def _digest(labels: NDArray[np.int32]) -> str | None:

@@ -55,8 +55,8 @@ class SavedObject:
     ``how`` says what was done with its mask, see `Session.accept`; with ``"delete"``
     there is none. ``tidy`` is ``None`` where it is not tidied, ``typical_size`` and
     ``quality`` (the IoU that the model expected) where they were not known,
-    ``made_by`` (see `FinishedObject`) where the user has made it; older programs pass
-    over the last two.
+    ``made_by`` and ``digest`` (see `FinishedObject`) where the user has made it; older
+    programs pass over the last three.
     """
 
     clicks: tuple[Click, ...]
@@ -71,6 +71,7 @@ class SavedObject:
     found: bool = False
     quality: float | None = None
     made_by: MadeBy | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class SavedSession:
         """Return the JSON form; as in older files, what there is not is not written."""
         data = asdict(self)
         for one in (*data["objects"], data["current"]):
-            for name in ("tidy", "typical_size", "quality", "made_by"):
+            for name in ("tidy", "typical_size", "quality", "made_by", "digest"):
                 if one[name] is None:
                     del one[name]
             if not one["found"]:
@@ -282,6 +283,7 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
         _typed(data.get("found", False), bool),
         quality,
         made_by,
+        _optional(data.get("digest"), str),
     )
 
 
@@ -339,6 +341,7 @@ def saved_object(done: FinishedObject) -> SavedObject:
         done.found,
         None if done.quality is None or math.isnan(done.quality) else done.quality,
         done.made_by,
+        done.digest,
     )
 
 

@@ -1004,7 +1004,7 @@ class Session:
             return
         self._replay(saved)
         self.accept(label=saved.id, how=saved.how, overwrite=saved.overwrite)
-        self._labels.note_made_by(saved.made_by)
+        self._labels.note_run(saved.made_by, saved.digest)
 
     def _replay(self, saved: SavedObject) -> None:
         """Make the saved prompts the current ones, and predict."""

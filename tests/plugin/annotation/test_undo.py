@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +22,14 @@ from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.saving.export import file_names
+from napari_gpcis.plugin.saving.recovery_file import read_recovery
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.viewer.channels import choose_contrast
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import read_prompts, replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LEFT = Qt.MouseButton.LeftButton
 MIDDLE = 4
@@ -50,7 +54,7 @@ def work(bench: Any, qtbot: Any) -> Iterator[Any]:
     for part in (bench.stack, bench.files, keeping.banner):
         qtbot.addWidget(part)
     keeping.serve([bench.files], lambda: bench.viewer.layers[0])
-    bench.record = lambda: keeping.autosaver.record
+    bench.record, bench.restorer = lambda: keeping.autosaver.record, keeping.restorer
     bench.start(BALL)
     go_to(bench, MIDDLE)
     yield bench
@@ -465,6 +469,113 @@ def test_following_ends_before_a_plane_that_was_changed_by_hand(work: Any) -> No
     np.testing.assert_array_equal(work.labels.data[6:], kept)
     assert "Plane 6: the object is there already" in work.stack.message.text()
     assert [plane.steps[0] for plane, _ in work.stack.propagation.found] == [5]
+
+
+def hand_made(bench: Any) -> list[int]:
+    """The planes on which object 1 counts as made by hand."""
+    by_hand = bench.controller.annotation.undo_stack.by_hand
+    planes = [Plane((1, 2), (step, 0, 0)) for step in range(len(BALL))]
+    return [plane.steps[0] for plane in planes if by_hand(plane, 1)]
+
+
+def come_back(bench: Any, way: str, folder: Path) -> None:
+    """End the annotation, and go on with its work."""
+    image, labels = bench.viewer.layers[0], bench.labels
+    if way == "recovery":
+        state = Path(os.environ["NAPARI_GPCIS_STATE"]) / "recovery"
+        bench.until(lambda: list(state.glob("[!.]*.npz")))
+        (file,) = state.glob("[!.]*.npz")
+        shown = labels.data.copy()
+        bench.until(lambda: np.array_equal(read_recovery(file).labels(), shown))
+        recovered = read_recovery(file)
+        assert recovered.saved == bench.record().saved()
+        bench.controller.stop()
+        bench.viewer.layers.remove(labels)
+        bench.restorer.recover(recovered, image)
+    elif way == "stop":
+        bench.controller.stop()
+        assert bench.controller.start(image, labels)
+    else:
+        bench.files.write("save", folder / "ball")
+        bench.until(lambda: "Saved" in bench.files.message.text())
+        clicks, labels_file = file_names(folder / "ball")
+        text = clicks.read_text()
+        if way == "a file that tells no digests":
+            text = re.sub(r',\s*"digest": "\w*"', "", text)
+        elif way == "clicks of another model alone":
+            text = re.sub(r'"digest": "\w*"', '"digest": "that of another mask"', text)
+            labels_file.unlink()
+        clicks.write_text(text)
+        bench.controller.stop()
+        bench.files.open_file(clicks)
+        bench.until(lambda: "Opened" in bench.files.message.text())
+    bench.until(lambda: bench.controller.session is not None)
+    assert (bench.labels is labels) == (way == "stop")
+
+
+@pytest.mark.parametrize(
+    ("way", "painted_stays"),
+    [
+        ("a file", True),
+        ("a file that tells no digests", True),
+        ("clicks of another model alone", False),
+        ("recovery", True),
+        ("stop", True),
+    ],
+)
+def test_what_runs_have_made_is_known_after_coming_back(
+    work: Any, tmp_path: Path, way: str, painted_stays: bool
+) -> None:
+    PREFERENCES.autosave_seconds = 0
+    go_to(work, 3)  # its session is open when the run comes
+    go_to(work, MIDDLE)
+    follow(work, "propagate_both")
+    go_to(work, 6)
+    mask = work.labels.data[6] == 1
+    mask[:32] = False
+    work.current.begin_with(mask, label=1)
+    work.settled(1)
+    work.controller.command("accept")
+    work.settled(0)
+    work.labels.paint((2, 50, 50), 1)
+    assert hand_made(work) == [2, MIDDLE, 6]
+    before = work.labels.data.copy()
+
+    come_back(work, way, tmp_path)
+    expected = [2, MIDDLE, 6] if painted_stays else [MIDDLE, 6]
+    assert hand_made(work) == expected
+    np.testing.assert_array_equal(work.labels.data[3:], before[3:])
+    go_to(work, 5)
+    work.labels.selected_label = 1
+    work.stack.fill.click()
+    work.until(lambda: "interpolated on 1 plane." in work.controller.status)
+    assert not np.array_equal(work.labels.data[5], before[5])
+    assert hand_made(work) == expected
+    go_to(work, MIDDLE)
+    work.stack.propagate_back.click()
+    work.until(lambda: not work.stack.propagation.running)
+    reason = "Plane 2: the object is there already, made by hand"
+    assert (reason in work.stack.message.text()) == painted_stays
+    found = [plane.steps[0] for plane, _ in work.stack.propagation.found]
+    assert found == ([3] if painted_stays else [1, 2, 3])
+    work.controller.command("undo")
+    work.controller.command("undo")
+    np.testing.assert_array_equal(work.labels.data[3:], before[3:])
+    assert hand_made(work) == expected
+
+
+def test_what_runs_have_made_is_known_after_their_planes_were_set_aside(
+    work: Any,
+) -> None:
+    for step in (5, 6, MIDDLE):
+        go_to(work, step)
+    follow(work)
+    assert saved_ids(work) == {step: [1] for step in (4, 5, 6, 7)}
+    for step in range(KEPT_SESSIONS):
+        go_to(work, step)
+    known = work.controller.annotation.known
+    assert known(Plane((1, 2), (5, 0, 0))).session is None
+    assert hand_made(work) == [MIDDLE]
 
 
 # -- other labels, and back --------------------------------------------------------

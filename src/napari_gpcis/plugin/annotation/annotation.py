@@ -146,7 +146,8 @@ class Annotation(QObject):
         )
         self._planes: dict[Plane, PlaneAnnotation] = {}
         edit_writer = EditWriter(self._writer, self.events, self._planes)
-        self.undo_stack = UndoStack(edit_writer)
+        self.notes = ObjectNotes(self._planes.get)
+        self.undo_stack = UndoStack(edit_writer, self.notes)
         self._context = AnnotationContext(
             image,
             layers,
@@ -161,8 +162,8 @@ class Annotation(QObject):
             self._is_tiled,
             self._on_drawn,
             self._offered,
+            self.notes,
         )
-        self.notes = ObjectNotes(self._planes.get)
         self.classes = ClassedObjects()
         self.active_class = 0
         self.rejected: dict[Plane, tuple[Candidate, ...]] = {}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.plugin.annotation.click_layers import ClickLayers
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
+    from napari_gpcis.plugin.annotation.notes import ObjectNotes
     from napari_gpcis.plugin.annotation.undo.stack import UndoStack
     from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.labels.write_mode import WriteOptions
@@ -51,6 +52,8 @@ class AnnotationContext:
         Told when an answer for a plane has been drawn.
     offered
         Returns the candidate of a search that a first click on a plane corrects.
+    notes
+        Notes of how the objects came.
     """
 
     image: Image
@@ -66,3 +69,4 @@ class AnnotationContext:
     is_tiled: Callable[[Plane], bool]
     drawn: Callable[[Plane], None]
     offered: Callable[[Plane, Click], Candidate | None]
+    notes: ObjectNotes

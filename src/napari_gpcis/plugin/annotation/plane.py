@@ -158,6 +158,7 @@ class PlaneAnnotation:
     def set_aside(self) -> None:
         """Free the image's memory; points and masks stay in their layers."""
         self._context.worker.cancel(self.key)
+        self._context.notes.of(self.plane)  # takes the last steps of the session
         self.session = None
         for one in self.objects.all:
             one.forget_predictions()

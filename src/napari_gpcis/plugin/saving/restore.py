@@ -26,7 +26,7 @@ from napari_gpcis.plugin.viewer.planes import (
     full_resolution,
     layer_shape,
 )
-from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay
+from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay, with_digests
 from napari_gpcis.session.saved import fingerprint, prompts_of
 
 if TYPE_CHECKING:
@@ -413,7 +413,9 @@ def _replay_file(
     again = without_unfinished(saved, made)
     finished = None if kept is None else without_unfinished(saved, kept)
     note = _note(saved, finished, again, segmenter.info)
-    return Restored(saved, again if finished is None else finished, note)
+    shown = again if finished is None else finished
+    told = with_digests(saved, again, shown, anew=finished is None)
+    return Restored(told, shown, note)
 
 
 def _read_labels(file: Path, shape: tuple[int, ...]) -> LabelArray:

@@ -11,19 +11,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import ref
 
-import numpy as np
-
 from napari_gpcis.geometry import slices
 from napari_gpcis.plugin.annotation.undo.edits import PlaneEdit
 from napari_gpcis.plugin.labels.multi_plane import take_back, write, write_new
-from napari_gpcis.session.labels import FinishedObject
+from napari_gpcis.session.labels import FinishedObject, digest_of
 from napari_gpcis.session.review import accepted_step
 from napari_gpcis.session.saved import prompts_of, saved_object
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.events import AnnotationEvents
     from napari_gpcis.plugin.annotation.undo.edits import ObjectEdit, PlaneOfHistory
     from napari_gpcis.plugin.labels.writer import LabelsWriter
@@ -192,7 +189,7 @@ class EditWriter:
         changes = write(self._labels, masks, label, overwrite=overwrite, instead=again)
         return [
             self._note(
-                PlaneEdit(plane, label, change, left=self._left(plane, label, change)),
+                PlaneEdit(plane, label, change),
                 one,
                 "replace" if plane in again else "add",
                 overwrite=overwrite,
@@ -201,20 +198,20 @@ class EditWriter:
             if change.where.any()
         ]
 
-    def _left(self, plane: Plane, label: int, change: LabelChange) -> Mask:
-        """Return the object's pixels in the box of a change."""
-        return np.asarray(plane.take(self._labels.data)[slices(change.box)] == label)
-
     def _note(
         self, part: PlaneEdit, one: PlaneResult, how: WriteMode, *, overwrite: bool
     ) -> PlaneEdit:
         """Make what was found on a plane a step of its session, or tell of it."""
         if one.saved is None:
             return part
+        box = part.change.box  # what the object has beyond it is not of the run
+        written = part.plane.take(self._labels.data)[slices(box)]
+        digest = digest_of(written, part.label, box[:2])
         session = self._session_like(part.plane, one.saved)
         if session is None:
             made = one.accepted(part.label, overwrite=overwrite)
-            made = replace(made, objects=(replace(made.objects[0], how=how),))
+            done = replace(made.objects[0], how=how, digest=digest)
+            made = replace(made, objects=(done,))
             self.events.step_made.emit(part.plane, made)
             return replace(part, made=made)
         saved = one.saved.current
@@ -231,6 +228,7 @@ class EditWriter:
             prompts.tidy,
             area=one.area,
             made_by=saved.made_by,
+            digest=digest,
         )
         session.note(step, part.change)
         return replace(part, session=ref(session), step=step)
@@ -245,21 +243,6 @@ class EditWriter:
             return known.session
         known.set_aside()
         return None
-
-    def is_untouched(self, part: PlaneEdit) -> bool:
-        """Return whether nobody has changed an object since a run wrote it."""
-        session = None if part.session is None else part.session()
-        if session is not None:
-            steps = [step for step in session.steps if step.id == part.label]
-            if not steps or steps[-1] is not part.step:
-                return False
-        now = part.plane.take(self._labels.data) == part.label
-        left = part.left
-        return (
-            left is not None
-            and np.array_equal(now[slices(part.change.box)], left)
-            and np.count_nonzero(now) == np.count_nonzero(left)
-        )
 
     def standing(self, parts: Iterable[PlaneEdit]) -> tuple[LabelChange, ...]:
         """Return what edits have changed, as far as it is still there."""

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from weakref import ReferenceType
 
-    from napari_gpcis.geometry import Mask
     from napari_gpcis.plugin.annotation.drawn_object import DrawnObject
     from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
     from napari_gpcis.plugin.labels.hand_edits import HandEdits
@@ -91,8 +90,6 @@ class PlaneEdit:
         The pixels.
     session, step
         The session that has it as a step; ``None`` if none was open.
-    left
-        The object's pixels in the box of the change, where a run has written them.
     made
         Prompts that give the object, where no session was open.
     """
@@ -102,7 +99,6 @@ class PlaneEdit:
     change: LabelChange
     session: ReferenceType[Session] | None = None
     step: FinishedObject | None = None
-    left: Mask | None = None
     made: SavedSession | None = None
 
 

@@ -28,7 +28,7 @@ from napari_gpcis.plugin.annotation.undo.edits import (
 from napari_gpcis.plugin.annotation.undo.stroke_writer import StrokeWriter
 from napari_gpcis.plugin.labels.strokes import Stroke
 from napari_gpcis.plugin.viewer.planes import plane_count
-from napari_gpcis.session.labels import FinishedObject, LabelChange
+from napari_gpcis.session.labels import FinishedObject, LabelChange, digest_of
 from napari_gpcis.session.regrouping import merge_steps, split_steps
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box, Mask
+    from napari_gpcis.plugin.annotation.notes import ObjectNotes
     from napari_gpcis.plugin.annotation.undo.edit_writer import EditWriter
     from napari_gpcis.plugin.annotation.undo.edits import PlaneOfHistory
     from napari_gpcis.plugin.labels.hand_edits import HandEdits
@@ -65,6 +66,8 @@ class UndoStack:
     edit_writer
         Writes edits to the labels and sessions of the annotation. Its events tell of
         edits as well, and of accepted objects.
+    notes
+        Notes of how the objects came.
 
     Attributes
     ----------
@@ -75,13 +78,14 @@ class UndoStack:
         Whether there were edits of an earlier annotation of the labels.
     """
 
-    def __init__(self, edit_writer: EditWriter) -> None:
+    def __init__(self, edit_writer: EditWriter, notes: ObjectNotes) -> None:
         self._edit_writer = edit_writer
         self._stroke_writer = StrokeWriter(edit_writer)
         self._writer = edit_writer.labels_writer
         self._labels = self._writer.labels
         self._events = edit_writer.events
         self._planes = edit_writer.planes
+        self._notes = notes
         self.interrupts: list[Callable[[], bool]] = []
         self.goes_on = False
         self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
@@ -360,12 +364,14 @@ class UndoStack:
         return there and not self._from_run(plane, label)
 
     def _from_run(self, plane: Plane, label: int) -> bool:
-        """Return whether an object is on a plane exactly as the last run left it."""
-        for edit in self._edits():
-            for part in edit.parts if edit.alone else ():
-                if part.plane == plane and part.label == label:
-                    return self._edit_writer.is_untouched(part)
-        return False
+        """Return whether an object is on a plane exactly as the last run left it.
+
+        The run may have been before the work was saved, or before a stop.
+        """
+        note = self._notes.of(plane).get(label)
+        if note is None or note.digest is None:
+            return False
+        return note.digest == digest_of(plane.take(self._labels.data), label)
 
     # Undo -------------------------------------------------------------------------
 
