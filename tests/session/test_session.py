@@ -15,6 +15,7 @@ from napari_gpcis import Click, Segmenter, Session
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import build_model
+from napari_gpcis.session.labels import digest_of
 
 SHAPE = (60, 80)
 
@@ -686,3 +687,21 @@ def test_prompts_that_cannot_be_written_or_read(session, image, tmp_path):
         session.save(tmp_path / "nowhere" / "prompts.json")
     with pytest.raises(FileNotFoundError, match=r"none\.json"):
         Session.load(tmp_path / "none.json", toy_segmenter(), image)
+
+
+def test_the_digest_of_an_object_tells_of_its_pixels_alone() -> None:
+    labels = np.zeros((40, 50), np.int32)
+    labels[10:20, 15:30] = 3
+    labels[12, 17] = 7
+    known = digest_of(labels, 3)
+    renumbered = np.where(labels == 3, 300, 9).astype(np.uint16)
+    assert digest_of(renumbered, 300) == known
+    assert digest_of(labels[5:25, 9:], 3, (5, 9)) == known
+    moved = np.roll(labels, 1, axis=1)
+    turned = np.zeros_like(labels)
+    turned[10:25, 15:25] = 3
+    smaller, larger = labels.copy(), labels.copy()
+    smaller[10, 15], larger[12, 17] = 0, 3
+    others = [digest_of(one, 3) for one in (moved, turned, smaller, larger)]
+    assert len({known, *others}) == 5
+    assert digest_of(labels, 4) is None
