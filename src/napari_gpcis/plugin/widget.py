@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QMainWindow,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -29,10 +28,9 @@ from napari_gpcis.plugin.dock.base import (
     Spinner,
     Tabs,
     WheelFilter,
-    dock_of,
     explain_labels,
 )
-from napari_gpcis.plugin.dock.closing import CloseGuard
+from napari_gpcis.plugin.dock.closing import CloseGuard, guard_dock
 from napari_gpcis.plugin.dock.icons import ThemeIcons
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_choice import ModelChoice
@@ -244,13 +242,9 @@ class GPCISWidget(Docked):
             QTimer.singleShot(0, self, self._guard_dock)  # it is placed by then
 
     def _guard_dock(self) -> None:
-        dock = dock_of(self)
-        window = None if dock is None else dock.parent()
-        if self._guard is None and dock and isinstance(window, QMainWindow):
-            recovery = self.recovery
-            self._guard = CloseGuard(
-                self, dock, window, lambda: recovery.unsaved, recovery.may_close
-            )
+        recovery = self.recovery
+        if self._guard is None:
+            self._guard = guard_dock(self, lambda: recovery.unsaved, recovery.may_close)
 
     # Layout -----------------------------------------------------------------------
 

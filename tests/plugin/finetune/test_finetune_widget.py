@@ -8,6 +8,7 @@ import signal
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,22 +16,33 @@ import pytest
 import torch
 from napari.utils.theme import get_theme
 from qtpy.compat import isalive
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_gpcis import Segmenter, list_models
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.model.gpcis import build_model
 from napari_gpcis.plugin.dock.base import dock_of
+from napari_gpcis.plugin.dock.closing import KEEP
+from napari_gpcis.plugin.dock.closing import KEPT as KEPT_WORK
+from napari_gpcis.plugin.dock.model_list import MODELS
+from napari_gpcis.plugin.finetune import process as process_module
 from napari_gpcis.plugin.finetune import widget as widget_module
 from napari_gpcis.plugin.finetune.process import ENDED, INSTALL
 from napari_gpcis.plugin.finetune.widget import (
     BEGIN_AGAIN,
+    BEGINS_ANEW,
+    CAME_FROM,
+    END,
     FOLDERS,
+    GOES_ON,
+    GOES_ON_WITH,
     KEPT,
     NO_BETTER,
     NO_HELP,
     READY,
+    RUNS,
     STOPPED,
     USED,
     FinetuneWidget,
@@ -39,9 +51,9 @@ from training._label_files import disks, write_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 WAIT = 240_000
+CHILD = Path(__file__).with_name("_finetune_child.py")
 TINY = [
     "--batch-size=2",
     "--size=64",
@@ -73,6 +85,30 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
+
+
+class Answers:
+    """Answers questions by the titles of buttons, and notes what was asked."""
+
+    def __init__(self, *titles: str) -> None:
+        self.asked: list[str] = []
+        self._titles = list(titles)
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._answer)
+        self._timer.start(20)
+
+    def end(self) -> int:
+        """Answer no more; return how many questions there were."""
+        self._timer.stop()
+        return len(self.asked)
+
+    def _answer(self) -> None:
+        box = QApplication.activeModalWidget()
+        if isinstance(box, QMessageBox):
+            self.asked.append(f"{box.text()} {box.informativeText()}")
+            wanted = self._titles.pop(0) if self._titles else "Cancel"
+            buttons = {one.text().replace("&", ""): one for one in box.buttons()}
+            QTest.mouseClick(buttons[wanted], Qt.MouseButton.LeftButton)
 
 
 class Bench:
@@ -218,8 +254,12 @@ def close_window(bench: Bench) -> None:
 
 
 def close_dock(bench: Bench) -> None:
+    """Close the widget as the user does, who is asked."""
+    bench.until(lambda: bench.widget._guard is not None)
+    answers = Answers(END)
     dock = dock_of(bench.widget)
     QTest.mouseClick(dock.title.close_button, Qt.MouseButton.LeftButton)
+    assert answers.end() == 1
 
 
 def remove_dock(bench: Bench) -> None:
@@ -277,6 +317,149 @@ def test_nothing_is_left_when_it_is_closed_just_after_its_start(
     names = [thread.name for thread in threading.enumerate()]
     assert "napari-gpcis reading layers" not in names
     assert not any("QProcess" in record.message for record in qtlog.records)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Let a stand-in run instead of trainings; return what they were started with."""
+    real, programs = process_module.QProcess.start, []
+
+    def begin(process: Any, program: str, arguments: list[str]) -> None:
+        programs.append(arguments)
+        real(process, program, [str(CHILD), "until stopped"])
+
+    monkeypatch.setattr(process_module.QProcess, "start", begin)
+    return programs
+
+
+def leave_unfinished(home: Path, name: str, **changed: Any) -> Path:
+    """Write the plan of a run that was begun; return the folder of its images."""
+    folder = home / "models" / f"{name}.unfinished"
+    folder.mkdir()
+    plan = {
+        "start": str(home / "models" / "b-start.safetensors"),
+        "about": {
+            "start": {"name": "b-start"},
+            "options": {"max_minutes": 8.0},
+            "data": {"planes": 12, "objects": 40, "images": str(home / "pictures")},
+        },
+        **changed,
+    }
+    (folder / "plan.json").write_text(json.dumps(plan))
+    return home / "pictures"
+
+
+def fields(widget: FinetuneWidget) -> tuple[str, float]:
+    return widget.model.currentText(), widget.minutes.value()
+
+
+def test_what_an_unfinished_run_goes_on_with_is_shown_before_and_then(
+    bench: Bench, home: Path, started: list[list[str]]
+) -> None:
+    start = home / "models" / "b-start.safetensors"
+    start.write_bytes((home / "models" / "a-start.safetensors").read_bytes())
+    leave_unfinished(home, "em", start="b-start")
+    widget = bench.widget
+    widget.minutes.setValue(30)
+    MODELS.changed.emit()
+    own = fields(widget)
+    assert own == ("a-start", 30)
+    for name in ("em", "other", "em"):
+        widget.name.setText(name)
+        known = name == "em"
+        assert fields(widget) == (("b-start", 8.0) if known else own)
+        assert widget.goes_on.isVisible() is known
+    words = GOES_ON_WITH.format("b-start", 8.0, 12, 40)
+    assert widget.goes_on.text() == words
+    widget.minutes.setValue(20)  # to begin again, say
+    assert widget.goes_on.text() == words
+    bench.click(widget.resume_button)
+    (arguments,) = started
+    assert {"b-start", "--output=em", "--max-minutes=8", "--resume"} <= {*arguments}
+    bench.until(lambda: widget.progress.figures.isVisible())
+    assert widget.goes_on.isVisible()
+    assert widget.goes_on.text() == words
+    assert fields(widget) == ("b-start", 8.0)
+    assert not widget.pages.isVisible()  # it has its own images
+    bench.click(widget.stop_button)
+    bench.until(lambda: not widget.busy)
+    assert widget.pages.isVisible()
+    (home / "models" / "em.unfinished" / "plan.json").unlink()
+    widget.name.setText("em ")
+    assert not widget.goes_on.isVisible()
+    assert fields(widget) == own
+
+
+def test_the_folder_of_an_unfinished_run_is_named_if_it_is_there(
+    bench: Bench, home: Path
+) -> None:
+    leave_unfinished(home, "em").mkdir()
+    bench.widget.name.setText("em")
+    words = bench.widget.goes_on.text().replace("\u200b", "").replace("\u2060", "")
+    assert words.endswith(CAME_FROM.format(home / "pictures"))
+
+
+def test_a_damaged_plan_is_not_shown(bench: Bench, home: Path) -> None:
+    leave_unfinished(home, "em", about={})
+    bench.widget.name.setText("em")
+    assert not bench.widget.goes_on.isVisible()
+    assert bench.widget.resume_button.isVisible()  # the child tells what is wrong
+
+
+@pytest.fixture
+def closed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Times that the window would be closed: napari's fixture does so in the end."""
+    times: list[bool] = []
+    kind = type(bench.viewer.window._qt_window)
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "close", lambda *_, **options: times.append(True))
+        yield times
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_closing_asks_before_a_training_ends(
+    bench: Bench, home: Path, started: list[list[str]], closed: list[bool], kept: bool
+) -> None:
+    widget, window = bench.widget, bench.viewer.window._qt_window
+    bench.until(lambda: widget._guard is not None)
+    window.close(quit_app=False, confirm_need=True)  # nothing runs
+    assert closed == [True]
+    if kept:
+        leave_unfinished(home, "em")
+    widget.name.setText("em")
+    widget._train(home, home, resume=kept)
+    widget._show_state()
+    bench.until(lambda: widget.progress.figures.isVisible())
+    answers = Answers("Cancel", END)
+    for times in (1, 2):
+        window.close(quit_app=False, confirm_need=True)
+        assert len(answers.asked) == times
+        assert len(closed) == times
+    more = GOES_ON if kept else BEGINS_ANEW
+    assert answers.asked == [f"{RUNS.format('em')} {more}"] * 2
+    answers.end()
+
+
+def test_unsaved_work_and_a_training_are_one_question(
+    bench: Bench, home: Path, started: list[list[str]], closed: list[bool]
+) -> None:
+    widget, window = bench.widget, bench.viewer.window._qt_window
+    annotator = bench.open_annotator()
+    bench.until(lambda: widget._guard is not None and annotator._guard is not None)
+    bench.viewer.add_image(np.zeros((30, 30), np.uint8), name="cells")
+    assert annotator.start()
+    annotator.controller.annotation.layers.labels.paint((9, 9), 1)
+    widget._train(home, home)
+    bench.until(lambda: widget.progress.figures.isVisible())
+    answers = Answers("Cancel", KEEP)
+    for times in (1, 2):
+        window.close(quit_app=False, confirm_need=True)
+        assert len(answers.asked) == times
+        assert len(closed) == times - 1
+        asked = answers.asked[-1]
+        assert KEPT_WORK in asked
+        assert f"{RUNS.format('my-model')}\n{BEGINS_ANEW}" in asked
+    answers.end()
 
 
 def _alive(pid: int) -> bool:

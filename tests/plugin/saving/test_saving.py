@@ -634,6 +634,10 @@ def test_removed_labels_are_kept_for_recovery_and_go_on_when_they_come_back(
     assert bench.controller.start(image, labels)
     bench.until(lambda: bench.controller.session is not None)
     assert kept.autosaver._writers[0][0] is kept.autosaver.record
+    bench.settled(1)  # what was being clicked goes on as well
+    assert bench.positive.data.tolist() == [[30, 40]]
+    bench.controller.command("accept")
+    bench.settled(0)
     finish(bench, (60, 80))
     assert kept.autosaver.record.labels == labels
     bench.until(lambda: (read_recovery(recovery.file.path).labels() == 2).any())

@@ -207,6 +207,12 @@ class Annotation(QObject):
         self._writer.close()
         self.current = None
 
+    @property
+    def lost_layer(self) -> bool:
+        """True if the image, or one of the layers on it, is not in the viewer now."""
+        there = self._viewer.layers
+        return any(layer not in there for layer in (self.image, *self.layers))
+
     def end_work(self) -> None:
         """End long work; what it has found so far is written, see `endings`."""
         for end in self.endings:
@@ -573,8 +579,21 @@ class Annotation(QObject):
             return True
         return False
 
-    def recall(self, plane: Plane, prompts: Prompts, threshold: float) -> None:
-        """Go on with saved prompts on a plane, at once or when it is displayed."""
+    def recall(
+        self, plane: Plane, prompts: Prompts, threshold: float, label: int = 0
+    ) -> None:
+        """Go on with saved prompts on a plane, at once or when it is displayed.
+
+        Parameters
+        ----------
+        plane, prompts, threshold
+            Where, and what the mask is made of.
+        label
+            Id that the object had when it was drawn before, if it is in the labels no
+            more: it has the same again, if nobody took a higher one.
+        """
+        if label:
+            self._writer.release(label)
         known = self._planes.setdefault(plane, PlaneAnnotation(plane, self._context))
         known.recall(prompts, threshold)
 

@@ -1,4 +1,4 @@
-"""Closing with unsaved work: a question before napari's window or the dock closes.
+"""Closing with unsaved work, or a training: a question before a window or dock closes.
 
 Only the user is asked, who closes the window by its button, its menu or its keys, or
 the dock by its button. A script that closes them is never held up.
@@ -18,7 +18,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow, QMessageBox
 
-from napari_gpcis.plugin.dock.base import breakable
+from napari_gpcis.plugin.dock.base import breakable, dock_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,10 @@ class CloseGuard(QObject):
         Returns whether there is a need to ask.
     may_close
         Returns whether it may be closed, having asked if there is a need to.
+    notice
+        Returns what the user is to know when the whole window is closed. If another
+        guard of the window asks, this is part of its question, and there is no other.
+        By default there is a question of its own.
     """
 
     def __init__(
@@ -62,10 +66,12 @@ class CloseGuard(QObject):
         window: QMainWindow,
         unsaved: Callable[[], bool],
         may_close: Callable[[], bool],
+        notice: Callable[[], str] | None = None,
     ) -> None:
         super().__init__(widget)
         _GUARDS.add(self)
-        self._unsaved = unsaved
+        self._unsaved, self._notice = unsaved, notice
+        self._told = False
         self._may_close: Callable[[], bool] | None = may_close
         self._replaced: list[tuple[ReferenceType[Any], str, Any]] = []
         window.installEventFilter(self)
@@ -156,6 +162,9 @@ class CloseGuard(QObject):
                 window.setProperty(ANSWERED, None)
                 if first:
                     window.setProperty(CLOSING, None)
+            if first:
+                for guard in _GUARDS:
+                    guard._told = False
 
     def _close_dock(self, close: Callable[[], Any]) -> None:
         """Ask when the button of the dock is pressed."""
@@ -172,7 +181,50 @@ class CloseGuard(QObject):
         """Return whether it may be closed."""
         window = self._window()
         seen = window is not None and _ALIVE(window) and window.isVisible()
-        return self._may_close is None or not seen or self._may_close()
+        if self._may_close is None or not seen or window is None:
+            return True
+        told = self._told or self._is_told_by_others(window)
+        return told or self._may_close()
+
+    def _is_told_by_others(self, window: QMainWindow) -> bool:
+        """Return whether another guard will tell of this one when it asks."""
+        if self._notice is None or not window.property(CLOSING):
+            return False
+        others = (guard for guard in _GUARDS if guard._window() is window)
+        return any(one._is_needed() for one in others if one._notice is None)
+
+
+def guard_dock(
+    widget: QWidget,
+    unsaved: Callable[[], bool],
+    may_close: Callable[[], bool],
+    notice: Callable[[], str] | None = None,
+) -> CloseGuard | None:
+    """Return a guard of a widget and its window, ``None`` if it is in no dock.
+
+    Parameters
+    ----------
+    widget, unsaved, may_close, notice
+        See `CloseGuard`.
+    """
+    dock = dock_of(widget)
+    window = None if dock is None else dock.parent()
+    if dock is None or not isinstance(window, QMainWindow):
+        return None
+    return CloseGuard(widget, dock, window, unsaved, may_close, notice)
+
+
+def _notices() -> list[str]:
+    """Return what guards tell when their whole window is closed, as it is now."""
+    told = []
+    for guard in _GUARDS:
+        if guard._notice is None or not guard._is_needed():
+            continue
+        window = guard._window()
+        if window is not None and window.property(CLOSING):
+            guard._told = True
+            told.append(guard._notice())
+    return told
 
 
 def _others(window: QMainWindow) -> list[QWidget]:
@@ -218,7 +270,7 @@ def ask(record: Record, panel: FilesPanel, end_work: Callable[[], object]) -> An
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle(TITLE)
     box.setText(breakable(QUESTION.format(record.image_name, record.amount)))
-    box.setInformativeText(KEPT)
+    box.setInformativeText(breakable("\n\n".join([KEPT, *_notices()])))
     kinds = QMessageBox.StandardButton
     box.setStandardButtons(kinds.Save | kinds.Discard | kinds.Cancel)
     box.button(kinds.Save).setText(SAVE)

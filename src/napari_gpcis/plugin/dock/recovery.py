@@ -12,7 +12,7 @@ from napari_gpcis.plugin.dock.closing import Answer, ask
 from napari_gpcis.plugin.dock.notices import BLUE, Action, Banner
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
-from napari_gpcis.plugin.saving.autosave import Autosaver
+from napari_gpcis.plugin.saving.autosave import Autosaver, Removed
 from napari_gpcis.plugin.saving.recovery_file import Recovered, unsaved_work
 from napari_gpcis.plugin.saving.restore import Restorer
 from napari_gpcis.plugin.viewer.planes import layer_shape
@@ -28,35 +28,42 @@ if TYPE_CHECKING:
 
 
 FOUND = "Unsaved work on {!r} ({}, {}) was found."
+REMOVED = "A layer of unsaved work on {!r} ({}) was removed. The work is kept."
 RESTORE, DISCARD = "Restore", "Discard"
 RESTORE_HELP = "Show its objects in a new layer and go on. Open its image first."
+GO_ON_HELP = "Bring back its objects, clicks and classes, and go on."
 DISCARD_HELP = "Delete the recovery file for good."
 OPEN_IMAGE = "Open its image first: {}."
 GONE = "It was restored or discarded in another window."
 
 
 class RecoveryBanner(Banner):
-    """Banner that offers to restore unsaved work, one recovery file after the other.
+    """Banner that offers to restore unsaved work, one piece after the other.
 
-    It is hidden if there is none. Nothing is deleted before the user has chosen.
+    First what has just lost a layer, then recovery files. It is hidden if there is
+    none. Nothing is deleted before the user has chosen.
     """
 
     wanted = Signal(object)
-    """Emitted with a :class:`.Recovered` that is to be restored."""
+    """Emitted with :class:`.Recovered` or :class:`.Removed` work to be restored."""
+    unwanted = Signal(object)
+    """Emitted with :class:`.Removed` work that is to be discarded."""
 
     def __init__(self) -> None:
         super().__init__(keeps_room=False)
-        self.found = unsaved_work()
+        self.found: list[Recovered | Removed] = [*unsaved_work()]
         self.hint = ""
-        self._actions_offered = (
-            Action(RESTORE, RESTORE_HELP, self._on_restore),
-            Action(DISCARD, DISCARD_HELP, self._on_discard),
-        )
         self.restore, self.discard = self.buttons
         self._show()
 
-    def done(self, recovered: Recovered) -> None:
-        """Offer the next recovery file after one that was restored or discarded."""
+    def offer(self, removed: Removed) -> None:
+        """Offer work that has just lost a layer, before all other."""
+        self.found.insert(0, removed)
+        self.hint = ""
+        self._show()
+
+    def done(self, recovered: Recovered | Removed) -> None:
+        """Offer the next piece of work after one that was restored or discarded."""
         self.found = [one for one in self.found if one is not recovered]
         self.hint = ""
         self._show()
@@ -71,7 +78,10 @@ class RecoveryBanner(Banner):
 
     def _on_discard(self) -> None:
         unwanted = self.found[0]
-        unwanted.discard()
+        if isinstance(unwanted, Removed):
+            self.unwanted.emit(unwanted)
+        else:
+            unwanted.discard()
         self.done(unwanted)
 
     def _show(self) -> None:
@@ -79,9 +89,17 @@ class RecoveryBanner(Banner):
             self.hide()
             return
         found = self.found[0]
-        day = time.strftime("%d %B, %H:%M", time.localtime(found.when))
-        text = FOUND.format(found.saved.image, found.amount, day)
-        self.show_notice(f"{text} {self.hint}".rstrip(), self._actions_offered, BLUE)
+        if isinstance(found, Removed):
+            text, about = REMOVED.format(found.saved.image, found.amount), GO_ON_HELP
+        else:
+            day = time.strftime("%d %B, %H:%M", time.localtime(found.when))
+            text = FOUND.format(found.saved.image, found.amount, day)
+            about = RESTORE_HELP
+        actions = (
+            Action(RESTORE, about, self._on_restore),
+            Action(DISCARD, DISCARD_HELP, self._on_discard),
+        )
+        self.show_notice(f"{text} {self.hint}".rstrip(), actions, BLUE)
 
 
 class RecoveryManager(QObject):
@@ -110,6 +128,9 @@ class RecoveryManager(QObject):
         self.banner.wanted.connect(self._on_wanted)
         self.restorer.said.connect(self.banner.say)
         self.restorer.recovered.connect(self.banner.done)
+        self.banner.unwanted.connect(self.autosaver.discard)
+        self.autosaver.removed.connect(self.banner.offer)
+        self.autosaver.settled.connect(self.banner.done)
 
     def serve(self, panels: Iterable[Panel], image: Callable[[], Image | None]) -> None:
         """Connect the Files panel; ``image`` returns the chosen image."""
@@ -159,20 +180,29 @@ class RecoveryManager(QObject):
 
         return end
 
-    def _on_wanted(self, recovered: Recovered) -> None:
+    def _on_wanted(self, recovered: Recovered | Removed) -> None:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
         image = image_of(recovered, images)
-        if not recovered.waiting:
+        if isinstance(recovered, Recovered) and not recovered.waiting:
             self.banner.say(GONE)
         elif image is None:
             where = f" ({recovered.source})" if recovered.source else ""
             self.banner.say(OPEN_IMAGE.format(f"{recovered.saved.image!r}{where}"))
+        elif isinstance(recovered, Removed):
+            self.restorer.go_on(recovered, image)
         else:
             self.restorer.recover(recovered, image)
 
 
-def image_of(recovered: Recovered, images: Sequence[Image]) -> Image | None:
-    """Return an image of the shape of recovered work, if possible of its name too."""
+def image_of(recovered: Recovered | Removed, images: Sequence[Image]) -> Image | None:
+    """Return an image of the shape of recovered work, if possible of its name too.
+
+    Of work that has lost a layer it is the image itself, or the same, opened again.
+    """
     fitting = [one for one in images if layer_shape(one) == recovered.saved.shape]
+    if isinstance(recovered, Removed):
+        same = [one for one in fitting if recovered.is_on(one)]
+        same.sort(key=lambda one: str(one.unique_id) != recovered.image_id)
+        return next(iter(same), None)
     named = [one for one in fitting if one.name == recovered.saved.image]
     return next(iter((*named, *fitting)), None)

@@ -11,6 +11,7 @@ import json
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Signal
@@ -21,7 +22,6 @@ from napari_gpcis.plugin.connections import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 
 NEEDED = ("lightning_fabric", "matplotlib", "yaml")
@@ -255,6 +255,48 @@ def check_name(name: str) -> None:
 def is_unfinished(name: str) -> bool:
     """Return whether a run of this name was begun and not finished."""
     return (user_model_folder() / f"{name}{UNFINISHED}" / "plan.json").is_file()
+
+
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """A run that was begun and not finished, and that can go on.
+
+    Parameters
+    ----------
+    start, title
+        Model that it started from, and its name.
+    minutes
+        Its wall-clock limit, of everything.
+    planes, objects
+        Number of images that it has copied, and of their objects.
+    images
+        Folder that they came from; it may be gone.
+    """
+
+    start: str
+    title: str
+    minutes: float
+    planes: int
+    objects: int
+    images: Path
+
+
+def unfinished_run(name: str) -> UnfinishedRun | None:
+    """Return the unfinished run of a name; ``None`` if none can be read."""
+    file = user_model_folder() / f"{name}{UNFINISHED}" / "plan.json"
+    try:
+        plan = json.loads(file.read_text(encoding="utf-8"))
+        about, data = plan["about"], plan["about"]["data"]
+        return UnfinishedRun(
+            str(plan["start"]),
+            str(about["start"]["name"]),
+            float(about["options"]["max_minutes"]),
+            int(data["planes"]),
+            int(data["objects"]),
+            Path(data["images"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # whoever goes on with a damaged one is told by the child
 
 
 def free_name() -> str:

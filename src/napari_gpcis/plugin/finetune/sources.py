@@ -354,8 +354,13 @@ class StartModel(QComboBox):
         for end in self._ends:
             end()
 
-    def choose(self, key: str) -> None:
-        """Choose a model by its name or file, as the user does."""
+    @property
+    def picked(self) -> str | None:
+        """Model that was chosen here; ``None`` as long as it is the one in use."""
+        return self._picked
+
+    def choose(self, key: str | None) -> None:
+        """Choose a model, by name or file, as the user does; ``None`` as at first."""
         self._picked = key
         self.refresh()
 

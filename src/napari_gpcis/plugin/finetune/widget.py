@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QCoreApplication
+from qtpy.QtCore import QCoreApplication, QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QComboBox,
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QLineEdit,
+    QMessageBox,
     QPushButton,
     QSizePolicy,
     QStackedWidget,
@@ -32,24 +33,29 @@ from napari_gpcis.plugin.dock.base import (
     Tabs,
     VerticalScrollArea,
     WheelFilter,
+    breakable,
     explain_labels,
 )
+from napari_gpcis.plugin.dock.closing import CloseGuard, guard_dock
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune.layer_files import TemporaryFolder, write_pairs
 from napari_gpcis.plugin.finetune.process import (
     INSTALL,
     Job,
     TrainingProcess,
+    UnfinishedRun,
     check_name,
     free_name,
     is_unfinished,
     missing_packages,
+    unfinished_run,
 )
 from napari_gpcis.plugin.finetune.progress import Progress
 from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
 
 if TYPE_CHECKING:
     import napari
+    from qtpy.QtGui import QShowEvent
 
 
 HELP = (
@@ -85,6 +91,18 @@ NO_HELP = (
 )
 READY_NOTE = "The model {} is ready."
 KEPT = f" What was learnt is kept: press {RESUME!r}."
+GOES_ON_WITH = (
+    f"{RESUME}: from {{}}, {{:g}} minutes in all, on its own copy of {{}} images with "
+    "{} objects."
+)
+CAME_FROM = " They came from {}."
+CLOSING, RUNS = "Training", "{!r} is being trained. Closing ends that."
+GOES_ON = (
+    "About a minute of it is lost at most: to go on, open this widget again, give "
+    f"the same name, and press {RESUME!r}."
+)
+BEGINS_ANEW = "It has not got far enough to go on later: it would have to begin again."
+END = "End the training"
 PACKAGES_MISSING = (
     "Training needs more packages ({}). In a terminal: "
     f"<b>{INSTALL}</b>, then start napari again."
@@ -106,7 +124,11 @@ class FinetuneWidget(Docked):
         self.viewer = viewer
         self._closed = False
         self._files = TemporaryFolder()
+        self._guard: CloseGuard | None = None
         self._job: Job | None = None
+        self._run: UnfinishedRun | None = None
+        self._own: tuple[str | None, float] | None = None
+        self._resumed = False
         self._connections = Connections()
         self.more_arguments: list[str] = []
         self.process = TrainingProcess(self)
@@ -121,6 +143,7 @@ class FinetuneWidget(Docked):
         self.start_button = QPushButton(START)
         self.resume_button = QPushButton(RESUME)
         self.stop_button = QPushButton(STOP)
+        self.goes_on = QLabel()
         self.progress = Progress()
         self._lay_out()
         self._wheel_filter = WheelFilter(self)
@@ -138,6 +161,7 @@ class FinetuneWidget(Docked):
         """Start training; the widget shows an error if something is missing."""
         try:
             check_name(self.name.text().strip())
+            self._resumed = resume
             if resume:
                 self._train(Path.cwd(), Path.cwd(), resume=True)
             elif self.source.currentText() == FOLDERS:
@@ -174,6 +198,43 @@ class FinetuneWidget(Docked):
         self.process.kill()
         self.reader.close()
         self._files.remove()
+        if self._guard is not None:
+            self._guard.end()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Ask from now on before a training is ended by closing."""
+        super().showEvent(event)
+        if self._guard is None and not self._closed:
+            QTimer.singleShot(0, self, self._guard_dock)  # it is placed by then
+
+    def _guard_dock(self) -> None:
+        if self._guard is None:
+            self._guard = guard_dock(
+                self, lambda: self.busy, self.may_close, self._closing_words
+            )
+
+    def may_close(self) -> bool:
+        """Ask whether a training may end, if one runs; ``False`` to go on."""
+        if not self.busy:
+            return True
+        box = QMessageBox(self)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle(CLOSING)
+        words, more = self._closing_words().split("\n", 1)
+        box.setText(breakable(words))
+        box.setInformativeText(more)
+        end = box.addButton(END, QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        box.setEscapeButton(QMessageBox.StandardButton.Cancel)
+        box.exec()
+        return box.clickedButton() is end
+
+    def _closing_words(self) -> str:
+        """Return what is lost if it is closed now, and what is not: two lines."""
+        name = self.name.text().strip()
+        job = self._job
+        kept = self.process.running and job is not None and is_unfinished(job.name)
+        return f"{RUNS.format(name)}\n{GOES_ON if kept else BEGINS_ANEW}"
 
     # Layout -----------------------------------------------------------------------
 
@@ -211,7 +272,9 @@ class FinetuneWidget(Docked):
         buttons = QGridLayout()
         buttons.addWidget(self.start_button, 0, 0)
         buttons.addWidget(self.stop_button, 0, 1)
-        buttons.addWidget(self.resume_button, 1, 0, 1, 2)
+        buttons.addWidget(self.goes_on, 1, 0, 1, 2)
+        buttons.addWidget(self.resume_button, 2, 0, 1, 2)
+        self.goes_on.setWordWrap(True)
         self.start_button.setToolTip(START_HELP)
         self.resume_button.setToolTip(RESUME_HELP)
         self.stop_button.setToolTip(STOP_HELP)
@@ -262,10 +325,14 @@ class FinetuneWidget(Docked):
         self._show_state()
 
     def _train(self, images: Path, labels: Path, *, resume: bool = False) -> None:
+        run = self._run if resume else None
+        if run is not None:
+            self.model.choose(run.start)
+            self.minutes.setValue(run.minutes)
         self._job = Job(
-            start=self.model.key,
+            start=self.model.key if run is None else run.start,
             name=self.name.text().strip(),
-            minutes=self.minutes.value(),
+            minutes=self.minutes.value() if run is None else run.minutes,
             images=images,
             labels=labels,
             skip=self.folders.skip.isChecked(),
@@ -322,7 +389,10 @@ class FinetuneWidget(Docked):
         missing = missing_packages()
         if missing and not self.busy:
             self.progress.say(PACKAGES_MISSING.format(", ".join(missing)))
+        if not self.busy:
+            self._resumed = False
         waiting = not self.busy and is_unfinished(self.name.text().strip())
+        self._show_run()
         self.start_button.setText(BEGIN_AGAIN if waiting else START)
         self.start_button.setEnabled(not self.busy and not missing)
         self.resume_button.setVisible(waiting and not missing)
@@ -331,6 +401,41 @@ class FinetuneWidget(Docked):
             self.stop_button.setEnabled(True)
         for widget in (self.source, self.pages, self.model, self.name, self.minutes):
             widget.setEnabled(not self.busy)
+        for widget in (self.source, self.pages):  # it has its own images
+            widget.setVisible(not self._resumed)
+
+    def _show_run(self) -> None:
+        """Show what an unfinished run of this name goes on with, before and then.
+
+        Model and minutes are those of the run, until the name is another one.
+        """
+        if not self.busy:
+            run = unfinished_run(self.name.text().strip())
+            if run != self._run:
+                self._take_fields(run)
+        run = self._run if self._resumed or not self.busy else None
+        self.goes_on.setVisible(run is not None)
+        if run is not None:
+            words = GOES_ON_WITH.format(run.title, run.minutes, run.planes, run.objects)
+            if run.images.is_dir():
+                words += CAME_FROM.format(run.images)
+            self.goes_on.setText(breakable(words))
+
+    def _take_fields(self, run: UnfinishedRun | None) -> None:
+        """Show model and minutes of a run, or what they were before."""
+        shown, self._run = self._run, run
+        if self._own is None:
+            self._own = self.model.picked, self.minutes.value()
+        picked, minutes = self._own
+        if run is None:
+            self._own = None
+        else:
+            picked, minutes = run.start, run.minutes
+        # what the user has chosen meanwhile, to begin again, stays
+        if shown is None or self.model.key == shown.start:
+            self.model.choose(picked)
+        if shown is None or self.minutes.value() == shown.minutes:
+            self.minutes.setValue(minutes)
 
     def _show_theme(self, _event: Any = None) -> None:
         colour = get_theme(self.viewer.theme).text.as_rgb_tuple()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+import numpy as np
 from filelock import Timeout
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -19,6 +20,7 @@ from napari_gpcis.plugin.saving.record import Record
 from napari_gpcis.plugin.saving.recovery_file import (
     Packer,
     RecoveryFile,
+    read_recovery,
     remove_recovery,
     write_recovery,
 )
@@ -28,9 +30,13 @@ from napari_gpcis.prompts import write_prompts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari.layers import Image, Labels
+    from numpy.typing import NDArray
+
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.background import Job
+    from napari_gpcis.plugin.saving.recovery_file import Recovered
     from napari_gpcis.prompts import SavedAnnotation
 
 
@@ -80,7 +86,7 @@ class Work:
         if nothing or not PREFERENCES.autosave or self.file.closing.is_set():
             return None
         record.finish_drawing()
-        path, self._written = self.file.claim(), record.version
+        path, version = self.file.claim(), record.version
         labels, saved = record.labels.data, record.saved()
         work: Job
         if record.empty:
@@ -90,17 +96,28 @@ class Work:
             names = record.source, record.labels.name
             work = partial(write_recovery, path, saved, *pixels, *names)
             work = partial(work, self._packer, self.file.closing)
-        return partial(self._write, work, self._beside(), saved)
+        return partial(self._write, work, version, self._beside(), saved)
+
+    @property
+    def is_written(self) -> bool:
+        """True if the recovery file has the record as it is now."""
+        return self._written == self.record.version
+
+    def go_on(self, record: Record) -> None:
+        """Write another record from now on: the work was restored from this one."""
+        self.record, self._written = record, None
 
     def _write(
         self,
         work: Job,
+        version: int,
         beside: Path | None,
         saved: SavedAnnotation,
         cancelled: Callable[[], bool],
     ) -> None:
         """Write the recovery file, then the copy beside the image (on the thread)."""
         work(cancelled)
+        self._written = version
         if beside is None:
             return
         try:
@@ -133,7 +150,7 @@ class Work:
         if not self.record.wanted:
             self.file.remove()
             return
-        if self.record.version != self._written and not self.record.released:
+        if not self.is_written and not self.record.released:
             with suppress(OSError, Timeout):
                 job = self.job()
                 if job is not None:
@@ -143,6 +160,64 @@ class Work:
 
 _COPIES: WeakValueDictionary[Path, Work] = WeakValueDictionary()
 """Which work has a copy beside an image."""
+
+
+class Removed:
+    """Unsaved work that has lost one of its layers while napari goes on.
+
+    Parameters
+    ----------
+    work
+        The work.
+
+    Attributes
+    ----------
+    saved, amount
+        Its prompts, and its contents in words.
+    name
+        Name of the labels layer.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        record = work.record
+        self.saved, self.amount = record.saved(), record.amount
+        self.name = "" if record.released else record.labels.name
+
+    @property
+    def source(self) -> str:
+        """File of the image, if it came from one."""
+        return self.work.record.source
+
+    @property
+    def layer(self) -> Labels | None:
+        """The labels layer, ``None`` if it was released."""
+        record = self.work.record
+        return None if record.released else record.labels
+
+    @property
+    def image_id(self) -> str:
+        """The ``unique_id`` of the image."""
+        return self.work.record.image_id
+
+    def is_on(self, image: Image) -> bool:
+        """Return whether it is of an image, or of one of its name and file."""
+        return self.work.record.is_on(image)
+
+    def labels(self) -> NDArray[np.int32]:
+        """Return the labels, from memory or from the recovery file.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        OSError
+            If it cannot be read.
+        """
+        layer, path = self.layer, self.work.file.path
+        if layer is None and path is not None:
+            return read_recovery(path).labels()
+        return np.array(self.work.record.labels.data, np.int32)
 
 
 class RecoveryWriter(QObject):
@@ -168,7 +243,7 @@ class RecoveryWriter(QObject):
     ) -> None:
         super().__init__(parent)
         self.work = Work(record)
-        self._warned = False
+        self._warned = self._suspended = False
         self._thread = thread
         self._connections = Connections()
         self._timer = QTimer(self)  # no throttler: its periods go on after a write
@@ -184,6 +259,7 @@ class RecoveryWriter(QObject):
     def follow(self, record: Record) -> None:
         """Write another record from now on, which goes on with the same labels."""
         self._connections.end()
+        self._suspended = False
         self.work.record = record
         self._connections.connect(record.changed, self._on_changed)
         self._connections.connect(record.accepted, self.write)
@@ -197,7 +273,7 @@ class RecoveryWriter(QObject):
             self._warn(in_words(error))
             return
         if job is not None:
-            self._thread.submit(self.file, job, failed=self._on_failed)
+            self._thread.submit(self.file, job, self._on_written, self._on_failed)
 
     def take_over(self, file: Path) -> None:
         """Go on with the recovery file that the record was restored from.
@@ -207,14 +283,41 @@ class RecoveryWriter(QObject):
         if not self.file.take_over(file):
             self.write()
 
+    def go_on(self, work: Work) -> None:
+        """Go on with work that the record was restored from, and with its file."""
+        self.file.remove()
+        work.go_on(self.work.record)
+        self.work = work
+
+    def write_pending(self) -> None:
+        """Write what is not written yet."""
+        if not self.work.is_written:
+            self.write()
+
     def suspend(self) -> None:
         """Write what is pending, and release labels that are no longer in the viewer.
 
-        Nothing but the prompts is kept in memory.
+        Nothing but the prompts is kept in memory. Unsaved work that is in no file
+        stays there.
         """
-        if self._timer.isActive():
+        self._suspended = True
+        if self.work.record.released:
+            return
+        if self.work.is_written or not self.work.record.wanted:
+            self.work.release()
+        else:
             self.write()
-        self.work.release()
+
+    def forget(self) -> None:
+        """Delete the file: the work is not wanted as it is now."""
+        self._timer.stop()
+        if self.file.path is not None:
+            job = partial(remove_recovery, self.file.path)
+            self._thread.submit(self.file, job, failed=self._on_failed)
+
+    def _on_written(self, _nothing: None, _seconds: float) -> None:
+        if self._suspended and self.work.is_written:
+            self.work.release()
 
     def _on_changed(self) -> None:
         if not self._timer.isActive():
@@ -254,13 +357,28 @@ class Autosaver(QObject):
     """Emitted once for each annotation with the reason, if it cannot be saved."""
     not_copied = Signal(str)
     """Emitted with the reason, if the copy beside an image cannot be written."""
+    removed = Signal(object)
+    """Emitted with unsaved work that has lost a layer, see `Removed`."""
+    settled = Signal(object)
+    """Emitted with it when it goes on, or needs not be kept any more."""
+    gone_on = Signal(object, object)
+    """Emitted with an :class:`.Annotation` that goes on where it was interrupted.
+
+    And with the prompts of then: their unfinished objects are in the labels.
+    """
 
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.record: Record | None = None
         self._writers: list[tuple[Record, RecoveryWriter]] = []
         self._works: list[Work] = []
+        self._removed: list[Removed] = []
         self._layers = controller.viewer.layers
+        self._soon = QTimer(self)  # several layers are removed one by one
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._look_for_removed)
+        self._connections = Connections()
+        self._connections.connect(self._layers.events.removed, self._on_removed)
         self._thread = BackgroundThread(self, "recovery files")
         controller.started.connect(self._on_started)
         controller.stopped.connect(self._on_stopped)
@@ -280,11 +398,26 @@ class Autosaver(QObject):
             for work in self._works
         )
 
-    def take_over(self, file: Path) -> None:
-        """Go on with the recovery file that the latest record was restored from."""
+    def take_over(self, found: Recovered | Removed) -> None:
+        """Go on with what the latest record was restored from, and with its file."""
         for record, writer in self._writers:
-            if record is self.record:
-                writer.take_over(file)
+            if record is not self.record:
+                continue
+            if isinstance(found, Removed):
+                self._works.remove(writer.work)
+                writer.go_on(found.work)
+                self._forget_writer(found.work, writer)
+                self._settle(found)
+            else:
+                writer.take_over(found.file)
+            return
+
+    def discard(self, removed: Removed) -> None:
+        """Take note that work that has lost a layer is not wanted as it is."""
+        for record, writer in self._writers:
+            if writer.work is removed.work:
+                writer.forget()
+                record.settle(record.version)
 
     @property
     def end(self) -> Callable[..., None]:
@@ -293,8 +426,10 @@ class Autosaver(QObject):
         Files of work that is neither saved nor discarded stay.
         """
         works, end_thread = self._works, self._thread.end_thread
+        end_following = self._connections.end
 
         def end(*_: object) -> None:
+            end_following()
             end_thread()
             for work in works:
                 work.finish()
@@ -304,11 +439,16 @@ class Autosaver(QObject):
 
     def _on_started(self, annotation: Annotation) -> None:
         record = Record(annotation, self)
+        record.settled.connect(self._on_settled)
         labels = annotation.layers.labels
+        unfinished: SavedAnnotation | None = None
         for place, (earlier, writer) in enumerate(self._writers):
             if earlier.is_of(labels):  # stopped before, now it goes on
-                record.follow_up(earlier)
+                if earlier.interrupted and earlier.is_on(annotation.image):
+                    unfinished = earlier.saved()
+                record.follow_up(earlier, clicks=unfinished is not None)
                 writer.follow(record)
+                self._settle(*self._removed_of(writer.work))
                 earlier.deleteLater()
                 self._writers[place] = record, writer
                 break
@@ -320,6 +460,8 @@ class Autosaver(QObject):
             self._works.append(writer.work)
         self.record = record
         self._release_removed()
+        if unfinished is not None and unfinished.unfinished:
+            self.gone_on.emit(annotation, unfinished)
 
     def _release_removed(self) -> None:
         """Release labels that are no longer in the viewer."""
@@ -330,3 +472,41 @@ class Autosaver(QObject):
     def _on_stopped(self) -> None:
         if self.record is not None:
             self.record.end()
+            self._on_removed()
+
+    def _on_removed(self, _event: Any = None) -> None:
+        self._soon.start(0)
+
+    def _look_for_removed(self) -> None:
+        """Tell of unsaved work that has lost a layer since it was looked for last."""
+        for record, writer in self._writers:
+            there = any(record.is_of(layer) for layer in self._layers)
+            whole = there and not record.interrupted
+            ended = writer.work not in self._works
+            if whole or ended or not record.wanted or self._removed_of(writer.work):
+                continue
+            writer.write_pending()
+            found = Removed(writer.work)
+            self._removed.append(found)
+            self.removed.emit(found)
+
+    def _removed_of(self, work: Work) -> list[Removed]:
+        return [one for one in self._removed if one.work is work]
+
+    def _on_settled(self) -> None:
+        """Take note that work was saved."""
+        self._settle(*(one for one in self._removed if not one.work.record.unsaved))
+
+    def _settle(self, *found: Removed) -> None:
+        """Tell of work that it needs not be offered any more."""
+        for one in found:
+            self._removed.remove(one)
+            self.settled.emit(one)
+
+    def _forget_writer(self, work: Work, but: RecoveryWriter) -> None:
+        """Forget the record and the writer that work had before it was restored."""
+        for record, writer in [*self._writers]:
+            if writer.work is work and writer is not but:
+                self._writers.remove((record, writer))
+                writer.deleteLater()
+                record.deleteLater()

@@ -133,17 +133,26 @@ class Record(QObject):
     ----------
     version
         Another number whenever clicks or objects are not what they were.
+    image_id
+        The ``unique_id`` of the image.
+    interrupted
+        Whether the annotation ended because one of its layers was removed: what was
+        being clicked was not accepted.
     """
 
     changed = Signal()
     """Emitted when clicks or objects have changed."""
     accepted = Signal()
     """Emitted when an object was finished."""
+    settled = Signal()
+    """Emitted when what there was up to some version needs not be kept any more."""
 
     def __init__(self, annotation: Annotation, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._annotation: Annotation | None = annotation
         self._about = _ImageName.of(annotation.image)
+        self.image_id = str(annotation.image.unique_id)
+        self.interrupted = False
         self._labels: Labels | None = annotation.layers.labels
         self._layer_id = annotation.layers.labels.unique_id
         self._shape = layer_shape(annotation.layers.labels)
@@ -215,9 +224,22 @@ class Record(QObject):
             return True
         return not self.empty and self.version != self._settled
 
-    def follow_up(self, earlier: Record) -> None:
-        """Go on with the work of an earlier record of the same labels."""
-        self.add_earlier(earlier.saved())
+    def is_on(self, image: Image) -> bool:
+        """Return whether it is of an image, or of one of its name and file."""
+        same = str(image.unique_id) == self.image_id
+        return same or _ImageName.of(image) == self._image
+
+    def follow_up(self, earlier: Record, *, clicks: bool = False) -> None:
+        """Go on with the work of an earlier record of the same labels.
+
+        Parameters
+        ----------
+        earlier
+            The record.
+        clicks
+            Whether objects that were not finished go on, too.
+        """
+        self.add_earlier(earlier.saved(), clicks=clicks)
         self.version, self._settled = earlier.version, earlier._settled
         self._drawn |= earlier._drawn
 
@@ -229,6 +251,7 @@ class Record(QObject):
     def settle(self, version: int) -> None:
         """Take note that the work of a version was saved."""
         self._settled = version
+        self.settled.emit()
 
     def discard(self) -> None:
         """Take note that the work is not wanted, if it ends as it is now."""
@@ -263,6 +286,8 @@ class Record(QObject):
         self._about, self._files = self._image, self.plane_files
         self._rejected, self._classes = self._rejected_now(), self.classes
         self._connections.end()
+        if self._annotation is not None:
+            self.interrupted = self._annotation.lost_layer
         self._annotation = None
 
     @property

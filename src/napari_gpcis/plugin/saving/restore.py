@@ -14,6 +14,7 @@ from napari_gpcis.checkpoints import find_checkpoint
 from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.viewer.layers import (
+    adopt_layers,
     annotated_labels,
     new_labels,
     replace_layer,
@@ -37,11 +38,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.checkpoints import ModelInfo
+    from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.jobs import Models
     from napari_gpcis.plugin.background import Job
-    from napari_gpcis.plugin.saving.autosave import Autosaver
+    from napari_gpcis.plugin.saving.autosave import Autosaver, Removed
     from napari_gpcis.plugin.saving.recovery_file import Recovered
+    from napari_gpcis.prompts import SavedPlane
 
     LabelArray = NDArray[np.int32]
 
@@ -64,7 +67,7 @@ class Restorer(QObject):
     said = Signal(str)
     """Emitted with a message: progress, result or error."""
     recovered = Signal(object)
-    """Emitted with a :class:`.Recovered` that is in the viewer again."""
+    """Emitted with :class:`.Recovered` or :class:`.Removed` work that goes on again."""
 
     def __init__(
         self,
@@ -78,9 +81,10 @@ class Restorer(QObject):
         self._controller = controller
         self._autosaver = autosaver
         self._image: Image | None = None
-        self._recovered: Recovered | None = None
+        self._recovered: Recovered | Removed | None = None
         self._from_file = False
         self._thread = BackgroundThread(self, "restoring")
+        autosaver.gone_on.connect(self._on_gone_on)
 
     @property
     def end_thread(self) -> Callable[..., None]:
@@ -98,11 +102,21 @@ class Restorer(QObject):
         self._from_file = True
         self.said.emit("Making the masks of the saved clicks ...")
 
-    def recover(self, recovered: Recovered, image: Image) -> None:
+    def recover(self, recovered: Recovered | Removed, image: Image) -> None:
         """Restore unsaved work of an image; it is read on the thread."""
         self._submit(partial(restore_unsaved, recovered, _target(image)), image)
         self._recovered = recovered
         self.said.emit("Restoring ...")
+
+    def go_on(self, removed: Removed, image: Image) -> None:
+        """Go on with work that has lost a layer, in its labels if these are there."""
+        adopt_layers(self._viewer, removed.image_id, image)
+        labels = removed.layer
+        if labels is None or labels not in self._viewer.layers:
+            self.recover(removed, image)
+        elif self._controller.start(image, labels):
+            self._tell(RESTORED.format(removed.amount), removed.saved)
+            self.recovered.emit(removed)
 
     def _submit(self, job: Job, image: Image) -> None:
         """Do one thing at a time: the latest is wanted."""
@@ -119,15 +133,22 @@ class Restorer(QObject):
         if image is not None and found is not None:
             if not self.show(found, image, from_file=self._from_file):
                 return
-            words = " ".join(filter(None, (found.note, _unfinished_on(found.saved))))
-            self.said.emit(words)
-            annotation = self._controller.annotation
-            if annotation is not None:
-                annotation.say_once_open(words)
+            self._tell(found.note, found.saved, everywhere=recovered is not None)
             if recovered is not None:
-                self._autosaver.take_over(recovered.file)
-                show_info(found.note)  # whatever page of the widget is seen
+                self._autosaver.take_over(recovered)
                 self.recovered.emit(recovered)
+
+    def _tell(
+        self, note: str, saved: SavedAnnotation, *, everywhere: bool = True
+    ) -> None:
+        """Say what was restored; ``everywhere``: on whatever page the user is."""
+        words = " ".join(filter(None, (note, _unfinished_on(saved))))
+        self.said.emit(words)
+        annotation = self._controller.annotation
+        if annotation is not None:
+            annotation.say_once_open(words)
+        if everywhere:
+            show_info(note)
 
     def show(self, found: Restored, image: Image, *, from_file: bool) -> bool:
         """Show restored labels in a layer of their own; go on with unfinished objects.
@@ -167,17 +188,25 @@ class Restorer(QObject):
         if annotation is None or self._autosaver.record is None:
             return False
         self._autosaver.record.add_earlier(saved, clicks=True)
-        planes = [Plane(one.axes, one.steps) for one in saved.unfinished]
-        for place, plane in zip(planes, saved.unfinished, strict=True):
-            running, shape = plane.sessions[-1].current, plane.sessions[-1].shape
-            prompts = prompts_of(running, shape)
-            annotation.recall(place, prompts, running.threshold)
+        planes = _recall(annotation, saved)
         self._show_unfinished(saved, planes, layer, image)
         annotation.enter_plane()
         self._autosaver.record.note_drawing()
         if from_file:
             self._autosaver.record.settle_opened(planes)
         return True
+
+    def _on_gone_on(self, annotation: Annotation, saved: SavedAnnotation) -> None:
+        """Go on with objects that were being clicked when a layer was removed.
+
+        Their masks are in the labels: they are taken out, and drawn again.
+        """
+        layer = annotation.layers.labels
+        for plane in saved.planes:
+            part = layer.data[plane.index]
+            part[...] = _finished_of(plane, part)
+        layer.refresh()
+        _recall(annotation, saved, again=True)
 
     def _show_unfinished(
         self, saved: SavedAnnotation, planes: list[Plane], labels: Labels, image: Image
@@ -196,6 +225,27 @@ class Restorer(QObject):
             bring_into_view(
                 self._viewer, image, labels, there[0], box, centred=False, zooms=False
             )
+
+
+def _recall(
+    annotation: Annotation, saved: SavedAnnotation, *, again: bool = False
+) -> list[Plane]:
+    """Go on with unfinished objects, and return their planes.
+
+    Parameters
+    ----------
+    annotation, saved
+        What goes on, and the prompts.
+    again
+        Whether the masks were in the labels before.
+    """
+    planes = [Plane(one.axes, one.steps) for one in saved.unfinished]
+    for place, plane in zip(planes, saved.unfinished, strict=True):
+        running, shape = plane.sessions[-1].current, plane.sessions[-1].shape
+        prompts = prompts_of(running, shape)
+        label = plane.running if again else 0
+        annotation.recall(place, prompts, running.threshold, label)
+    return planes
 
 
 def _unfinished_on(saved: SavedAnnotation) -> str:
@@ -270,19 +320,24 @@ def without_unfinished(saved: SavedAnnotation, labels: LabelArray) -> LabelArray
     """Return labels without unfinished objects; corrected ones are as before."""
     kept = np.array(labels)
     for plane in saved.planes:
-        values = np.array(kept[plane.index])
-        if plane.running:
-            values[values == plane.running] = 0
-        start = plane.sessions[-1].current.start if plane.sessions else None
-        if start is not None and start.label is not None:
-            known = prompts_of(plane.sessions[-1].current, values.shape).start
-            if known is not None:
-                row, col, row_end, col_end = known.box
-                values[values == start.label] = 0
-                part = values[row:row_end, col:col_end]
-                part[known.mask & (part == 0)] = start.label
-        kept[plane.index] = values
+        kept[plane.index] = _finished_of(plane, kept[plane.index])
     return kept
+
+
+def _finished_of(plane: SavedPlane, labels: NDArray[Any]) -> NDArray[Any]:
+    """Return the labels of a plane without its unfinished object."""
+    values = np.array(labels)
+    if plane.running:
+        values[values == plane.running] = 0
+    start = plane.sessions[-1].current.start if plane.sessions else None
+    if start is not None and start.label is not None:
+        known = prompts_of(plane.sessions[-1].current, values.shape).start
+        if known is not None:
+            row, col, row_end, col_end = known.box
+            values[values == start.label] = 0
+            part = values[row:row_end, col:col_end]
+            part[known.mask & (part == 0)] = start.label
+    return values
 
 
 def _check_shape(saved: SavedAnnotation, image: Target) -> None:
@@ -295,7 +350,7 @@ def _check_shape(saved: SavedAnnotation, image: Target) -> None:
 
 
 def restore_unsaved(
-    recovered: Recovered, image: Target, _cancelled: Callable[[], bool]
+    recovered: Recovered | Removed, image: Target, _cancelled: Callable[[], bool]
 ) -> Restored:
     """Read unsaved work from its recovery file (on the thread)."""
     _check_shape(recovered.saved, image)

@@ -399,6 +399,27 @@ def is_made_for(layer: Layer, image: Layer) -> bool:
     return isinstance(mark, dict) and mark.get("image") == str(image.unique_id)
 
 
+def adopt_layers(viewer: ViewerModel, before: str, image: Layer) -> None:
+    """Let layers that were made for an image that is gone belong to another one.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    before
+        The ``unique_id`` of the image that they were made for; if it is there, they
+        stay its own.
+    image
+        The image that was opened in its place.
+    """
+    if any(str(layer.unique_id) == before for layer in viewer.layers):
+        return
+    for layer in viewer.layers:
+        mark = layer.metadata.get(MARK)
+        if isinstance(mark, dict) and mark.get("image") == before:
+            layer.metadata[MARK] = {**mark, "image": str(image.unique_id)}
+
+
 def _own(viewer: ViewerModel, role: str, image: Layer) -> Any:
     """Return the layer made earlier for this role on this image, if it still fits."""
     mark = {"role": role, "image": str(image.unique_id)}
