@@ -27,6 +27,7 @@ from napari_gpcis.session.saved import (
     check_session,
     parse_candidates,
     parse_session,
+    prompts_of,
     put_classes,
     read_json,
 )
@@ -82,6 +83,33 @@ class SavedPlane:
     def objects(self) -> tuple[SavedObject, ...]:
         """All that was done to the labels, in order."""
         return tuple(done for session in self.sessions for done in session.objects)
+
+    def without_unfinished(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Return the labels of the plane without its unfinished object.
+
+        Parameters
+        ----------
+        labels
+            Labels of the plane, of shape (rows, columns); they stay as they are.
+
+        Returns
+        -------
+        numpy.ndarray
+            Labels of the same shape and type. One that was being corrected is as it
+            was before, but for pixels that others have by now.
+        """
+        values = np.array(labels)
+        if self.running:
+            values[values == self.running] = 0
+        start = self.sessions[-1].current.start if self.sessions else None
+        if start is not None and start.label is not None:
+            known = prompts_of(self.sessions[-1].current, values.shape).start
+            if known is not None:
+                row, col, row_end, col_end = known.box
+                values[values == start.label] = 0
+                part = values[row:row_end, col:col_end]
+                part[known.mask & (part == 0)] = start.label
+        return values
 
 
 @dataclass(frozen=True)

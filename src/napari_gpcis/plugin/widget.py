@@ -297,6 +297,7 @@ class GPCISWidget(Docked):
         self.labels_combo.picked.connect(self._on_layer_picked)
         self.labels_combo.passing.connect(self._on_passing)
         self.image_combo.changed.connect(self._propose_labels)
+        self.image_combo.changed.connect(partial(self.recovery.banner.say, ""))
         self.image_combo.refreshed.connect(self._on_layers)
         self.model_choice.picked.connect(self._on_model)
         for panel in self.panels:

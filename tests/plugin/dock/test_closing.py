@@ -18,9 +18,10 @@ from tifffile import imread
 from _bright_segmenter import BALL, MIDDLE, TRUTH, BrightSegmenter
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.dock.base import dock_of
-from napari_gpcis.plugin.dock.closing import KEEP, QUESTION
+from napari_gpcis.plugin.dock.closing import KEEP, QUESTION, QUESTION_IN
 from napari_gpcis.plugin.dock.panels.files import FilesPanel, base_name
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
+from napari_gpcis.plugin.dock.recovery import LAYER, REMOVED_LAYER
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -543,6 +544,60 @@ def test_nothing_is_discarded_before_all_is_answered(desk: Any) -> None:
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
     assert len(answers.asked) == 4
     assert len(unsaved_work()) == 1
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_each_of_several_layers_is_named_and_saved(
+    desk: Any,
+    closings: list[bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    removed: bool,
+) -> None:
+    """Also one that was removed, with an object that was being clicked."""
+    first, pixels = desk.labels, np.array(desk.labels.data)
+    if removed:
+        desk.robot.click(desk.image, (60, 80))
+        desk.settled(1)
+        desk.viewer.layers.remove(first)
+        assert desk.widget.start()
+    else:
+        desk.widget.labels_combo.layer = None
+        desk.widget.labels_combo.picked.emit()
+    desk.until(lambda: desk.widget.session is not None)
+    desk.robot.click(desk.image, (60, 40))
+    desk.settled(1)
+    desk.controller.command("accept")
+    desk.settled(0)
+    second = desk.labels
+    records = desk.widget.recovery.autosaver.unsaved
+    if removed:
+        desk.until(lambda: records[0].released)
+    where = [LAYER.format(one.name) for one in (first, second)]
+    if removed:
+        where[0] = REMOVED_LAYER.format(first.name)
+    proposed: list[str] = []
+
+    def dialog(_parent: Any, _title: str, name: str, **_: Any) -> tuple[str, str]:
+        proposed.append(name)
+        return str(tmp_path / f"{len(proposed)}"), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", dialog)
+    answers = Answers(SAVE, SAVE)
+    close_by_menu(desk)
+    amounts = ["1 object, 1 further click" if removed else "1 object", "1 object"]
+    assert answers.asked == [
+        QUESTION_IN.format("cells", *one) for one in zip(where, amounts, strict=True)
+    ]
+    assert proposed[0] == "cells-cells_objects.clicks.json"
+    assert closings == [False]  # napari does not ask as well
+    assert not desk.widget.recovery.unsaved
+    assert records[0].released is removed
+    for number, labels in (("1", pixels), ("2", second.data)):
+        clicks, file = file_names(tmp_path / number)
+        np.testing.assert_array_equal(imread(file), labels)
+        assert read_prompts(clicks).ids == (1,)
+    assert read_prompts(file_names(tmp_path / "1")[0]).unfinished_clicks == removed
 
 
 # Save dialogs -------------------------------------------------------------------------

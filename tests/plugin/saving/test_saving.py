@@ -520,8 +520,6 @@ def test_opened_clicks_take_the_place_of_their_layer(
     finish(bench, (30, 40))
     bench.panel.write("save", tmp_path / "work")
     bench.until(lambda: "Saved" in bench.panel.message.text())
-    click(bench, 60, 80)
-    bench.settled(1)
     names = [layer.name for layer in bench.viewer.layers]
     before = bench.labels
     bench.panel.open_file(file_names(tmp_path / "work")[0])
@@ -1015,7 +1013,7 @@ def test_dialogs_begin_where_files_of_the_images_folder_went_last(
         return str(folders[2] / f"{len(proposed)}.csv"), ""
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
-    monkeypatch.setattr(files_panel, "source_of", lambda one: sources.get(one, ""))
+    monkeypatch.setattr(record, "source_of", lambda one: sources.get(one, ""))
     names = ("a/cells.tif", "a/other.tif", "b/cells.tif", "")
     images = [desk.image]
     images += [desk.viewer.add_image(desk.image.data, name="cells") for _ in range(3)]

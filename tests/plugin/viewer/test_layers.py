@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from napari.components import ViewerModel
 
 from napari_gpcis.errors import InputError
@@ -14,10 +15,12 @@ from napari_gpcis.plugin.viewer import layers as layers_module
 from napari_gpcis.plugin.viewer.layers import (
     COPIED,
     LAID,
+    SEVERAL_SIZES,
     check_labels,
     claim_layers,
     fit_labels,
     lies_on,
+    obstacle,
 )
 from napari_gpcis.plugin.widget import paint_points
 
@@ -204,6 +207,43 @@ def test_labels_that_are_read_only_are_copied(kind: str, tmp_path: Path) -> None
     assert np.count_nonzero(labels.data == 99) == 1
 
 
+@pytest.mark.parametrize("kind", ["zarr", "dask"])
+def test_labels_that_are_not_in_memory_are_copied(kind: str) -> None:
+    values = np.arange(2000, dtype=np.uint16).reshape(40, 50) % 7
+    data = {
+        "zarr": lambda: zarr.create_array({}, data=values),
+        "dask": lambda: da.from_array(values, chunks=20),
+    }[kind]()
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((40, 50)), scale=(2, 2))
+    labels = viewer.add_labels(data, name="masks")
+    assert obstacle(labels, image) == ""
+    notes = f"{LAID.format('masks', image.name)} {COPIED.format('masks')}"
+    assert fit_labels(labels, image) == notes
+    assert claim_layers(viewer, image, labels).labels == labels
+    assert labels.data.dtype == np.uint16
+    np.testing.assert_array_equal(labels.data, values)
+    labels.data[3, 4] = 99
+    np.testing.assert_array_equal(np.asarray(data), values)  # the file stays
+
+
+def test_labels_that_do_not_fit_are_not_copied() -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_labels(da.zeros((40, 50), dtype=np.int32))
+    assert fit_labels(labels, viewer.add_image(np.zeros((40, 51)))) == ""
+    assert isinstance(labels.data, da.Array)
+
+
+def test_labels_of_several_resolutions_are_told_with_the_way_out() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((40, 50)))
+    levels = [np.zeros((40, 50), np.int32), np.zeros((20, 25), np.int32)]
+    labels = viewer.add_labels(levels, name="masks", multiscale=True)
+    assert obstacle(labels, image) == SEVERAL_SIZES.format("masks")
+    with pytest.raises(InputError, match="New layer from selected multiscale level"):
+        claim_layers(viewer, image, labels)
+
+
 @pytest.mark.parametrize("kind", ["copy on write", "to be written", "reversed"])
 def test_labels_that_can_be_written_stay(kind: str, tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", np.zeros((40, 50), np.int32))
@@ -222,8 +262,10 @@ def test_too_much_to_copy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers_module, "MOST_COPIED", 1000)
     viewer = ViewerModel()
     labels = viewer.add_labels(np.broadcast_to(np.int32(0), (40, 50)), name="masks")
+    image = viewer.add_image(np.zeros((40, 50)))
+    assert "'masks' is read-only" in obstacle(labels, image)
     with pytest.raises(InputError, match="'masks' is read-only"):
-        fit_labels(labels, viewer.add_image(np.zeros((40, 50))))
+        fit_labels(labels, image)
 
 
 @pytest.mark.parametrize(

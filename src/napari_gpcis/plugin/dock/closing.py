@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QDockWidget, QWidget
 
-    from napari_gpcis.plugin.dock.panels.files import FilesPanel
     from napari_gpcis.plugin.saving.record import Record
 
 TITLE = "Unsaved objects"
 QUESTION = "The clicks and masks on {!r} ({}) are not saved."
+QUESTION_IN = "The clicks and masks on {!r} in {} ({}) are not saved."
 KEPT = "What you keep is offered again when the widget is next opened with this image."
 ANSWERED = "napari_gpcis_answered"
 """Property of a window that is being closed: its user has answered a question."""
@@ -253,28 +253,34 @@ class Answer(Enum):
     DISCARD = "it is not wanted"
 
 
-def ask(record: Record, panel: FilesPanel, end_work: Callable[[], object]) -> Answer:
+def ask(
+    record: Record, where: str, save: Callable[[], bool], parent: QWidget
+) -> Answer:
     """Ask what is to become of unsaved work, which goes on meanwhile.
 
     Parameters
     ----------
     record
         The work.
-    panel
-        Saves it, if it is what is being annotated.
-    end_work
-        Ends what goes on; called before it is saved.
+    where
+        Its labels layer in words, if the image has others with work; else empty.
+    save
+        Asks for a file name, saves it, and returns whether it is saved.
+    parent
+        Qt parent of the question.
     """
+    image, amount = record.image_name, record.amount
+    words = QUESTION_IN.format(image, where, amount)
+    words = words if where else QUESTION.format(image, amount)
     record.keep()  # after an earlier answer it was not closed
-    box = QMessageBox(panel)
+    box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle(TITLE)
-    box.setText(breakable(QUESTION.format(record.image_name, record.amount)))
+    box.setText(breakable(words))
     box.setInformativeText(breakable("\n\n".join([KEPT, *_notices()])))
     kinds = QMessageBox.StandardButton
     box.setStandardButtons(kinds.Save | kinds.Discard | kinds.Cancel)
     box.button(kinds.Save).setText(SAVE)
-    box.button(kinds.Save).setEnabled(panel.record is record)
     box.button(kinds.Discard).setText(DISCARD)
     keep = box.addButton(KEEP, QMessageBox.ButtonRole.AcceptRole)
     box.setDefaultButton(kinds.Save)
@@ -284,12 +290,4 @@ def ask(record: Record, panel: FilesPanel, end_work: Callable[[], object]) -> An
         return Answer.KEEP
     if answer == kinds.Discard:
         return Answer.DISCARD
-    saves = answer == kinds.Save and panel.save_as(end_work)
-    return Answer.SAVED if saves and _written(record, panel) else Answer.CANCEL
-
-
-def _written(record: Record, panel: FilesPanel) -> bool:
-    """Wait until the files are written; return whether they are."""
-    while panel.saver.busy:
-        QApplication.processEvents()
-    return not record.unsaved
+    return Answer.SAVED if answer == kinds.Save and save() else Answer.CANCEL

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QApplication
 
+from napari_gpcis.errors import InputError, in_words
 from napari_gpcis.plugin.dock.closing import Answer, ask
 from napari_gpcis.plugin.dock.notices import BLUE, Action, Banner
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.saving.autosave import Autosaver, Removed
+from napari_gpcis.plugin.saving.record import source_of
 from napari_gpcis.plugin.saving.recovery_file import Recovered, unsaved_work
 from napari_gpcis.plugin.saving.restore import Restorer
 from napari_gpcis.plugin.viewer.planes import layer_shape
@@ -34,14 +39,23 @@ RESTORE_HELP = "Show its objects in a new layer and go on. Open its image first.
 GO_ON_HELP = "Bring back its objects, clicks and classes, and go on."
 DISCARD_HELP = "Delete the recovery file for good."
 OPEN_IMAGE = "Open its image first: {}."
+LAYER, REMOVED_LAYER = "{!r}", "{!r}, which was removed"
 GONE = "It was restored or discarded in another window."
 
 
 class RecoveryBanner(Banner):
     """Banner that offers to restore unsaved work, one piece after the other.
 
-    First what has just lost a layer, then recovery files. It is hidden if there is
-    none. Nothing is deleted before the user has chosen.
+    First what is of the chosen image; of the same, and of others, what has just lost a
+    layer before recovery files. It is hidden if there is none. Nothing is deleted
+    before the user has chosen.
+
+    Attributes
+    ----------
+    found
+        The pieces of work.
+    chosen
+        Returns the chosen image.
     """
 
     wanted = Signal(object)
@@ -52,12 +66,28 @@ class RecoveryBanner(Banner):
     def __init__(self) -> None:
         super().__init__(keeps_room=False)
         self.found: list[Recovered | Removed] = [*unsaved_work()]
+        self.chosen: Callable[[], Image | None] = lambda: None
         self.hint = ""
         self.restore, self.discard = self.buttons
         self._show()
 
+    @property
+    def offered(self) -> Recovered | Removed:
+        """What is offered now.
+
+        Raises
+        ------
+        IndexError
+            If there is nothing.
+        """
+        image = self.chosen()
+        if image is None:
+            return self.found[0]
+        theirs = [one for one in self.found if _fit(one, image) < STRANGE]
+        return (theirs or self.found)[0]
+
     def offer(self, removed: Removed) -> None:
-        """Offer work that has just lost a layer, before all other."""
+        """Offer work that has just lost a layer, before recovery files."""
         self.found.insert(0, removed)
         self.hint = ""
         self._show()
@@ -74,10 +104,10 @@ class RecoveryBanner(Banner):
         self._show()
 
     def _on_restore(self) -> None:
-        self.wanted.emit(self.found[0])
+        self.wanted.emit(self.offered)
 
     def _on_discard(self) -> None:
-        unwanted = self.found[0]
+        unwanted = self.offered
         if isinstance(unwanted, Removed):
             self.unwanted.emit(unwanted)
         else:
@@ -88,7 +118,7 @@ class RecoveryBanner(Banner):
         if not self.found:
             self.hide()
             return
-        found = self.found[0]
+        found = self.offered
         if isinstance(found, Removed):
             text, about = REMOVED.format(found.saved.image, found.amount), GO_ON_HELP
         else:
@@ -133,7 +163,9 @@ class RecoveryManager(QObject):
         self.autosaver.settled.connect(self.banner.done)
 
     def serve(self, panels: Iterable[Panel], image: Callable[[], Image | None]) -> None:
-        """Connect the Files panel; ``image`` returns the chosen image."""
+        """Connect the panels of files; ``image`` returns the chosen image."""
+        self.banner.chosen = image
+        self.banner.say("")
         for panel in panels:
             if isinstance(panel, FilesPanel):
                 self._files = panel
@@ -155,7 +187,8 @@ class RecoveryManager(QObject):
         answers: dict[Record, Answer] = {}
         if self._files is not None:
             for record in self.autosaver.unsaved:
-                answers[record] = ask(record, self._files, self._end_work)
+                save = partial(self._save, record, self._files)
+                answers[record] = ask(record, self._where(record), save, self._files)
                 if answers[record] is Answer.CANCEL:
                     return False
         self._end_work()
@@ -165,6 +198,30 @@ class RecoveryManager(QObject):
             elif answer is Answer.KEEP:
                 record.keep(asked=True)
         return True
+
+    def _where(self, record: Record) -> str:
+        """Return the labels layer of a record in words, if its image has several."""
+        if not self.autosaver.has_siblings(record):
+            return ""
+        shown = self.autosaver.is_shown(record)
+        return (LAYER if shown else REMOVED_LAYER).format(record.layer_name)
+
+    def _save(self, record: Record, files: FilesPanel) -> bool:
+        """Ask for a file name and save; return whether it is saved."""
+        released = record.released
+        try:
+            self.autosaver.bring_back(record)
+        except (InputError, OSError) as error:
+            show_error(in_words(error) if isinstance(error, OSError) else str(error))
+            return False
+        try:
+            if files.save_as(record, self._end_work):
+                while files.saver.busy:
+                    QApplication.processEvents()
+            return not record.unsaved
+        finally:
+            if released:
+                record.release()
 
     def _end_work(self) -> None:
         annotation = self._controller.annotation
@@ -184,7 +241,7 @@ class RecoveryManager(QObject):
 
     def _on_wanted(self, recovered: Recovered | Removed) -> None:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        image = image_of(recovered, images)
+        image = image_of(recovered, images, self.banner.chosen())
         if isinstance(recovered, Recovered) and not recovered.waiting:
             self.banner.say(GONE)
         elif image is None:
@@ -196,15 +253,42 @@ class RecoveryManager(QObject):
             self.restorer.recover(recovered, image)
 
 
-def image_of(recovered: Recovered | Removed, images: Sequence[Image]) -> Image | None:
-    """Return an image of the shape of recovered work, if possible of its name too.
+def image_of(
+    recovered: Recovered | Removed,
+    images: Sequence[Image],
+    chosen: Image | None = None,
+) -> Image | None:
+    """Return the image that recovered work is restored on; ``None`` without one.
 
-    Of work that has lost a layer it is the image itself, or the same, opened again.
+    It has the shape of the work, if possible its file and its name too. Of work that
+    has lost a layer it is the image itself, or the same, opened again.
+
+    Parameters
+    ----------
+    recovered, images
+        The work, and the images in the viewer.
+    chosen
+        The image that is taken where several are alike.
     """
-    fitting = [one for one in images if layer_shape(one) == recovered.saved.shape]
+    possible = [one for one in images if _fit(recovered, one) <= STRANGE]
+    possible.sort(key=lambda one: (_fit(recovered, one), one != chosen))
+    return next(iter(possible), None)
+
+
+STRANGE = 4
+"""How an image fits that has nothing but the shape in common with some work."""
+
+
+def _fit(recovered: Recovered | Removed, image: Image) -> int:
+    """Return how well an image fits to work: 0 is best, above `STRANGE` not at all."""
+    if layer_shape(image) != recovered.saved.shape:
+        return STRANGE + 1
     if isinstance(recovered, Removed):
-        same = [one for one in fitting if recovered.is_on(one)]
-        same.sort(key=lambda one: str(one.unique_id) != recovered.image_id)
-        return next(iter(same), None)
-    named = [one for one in fitting if one.name == recovered.saved.image]
-    return next(iter((*named, *fitting)), None)
+        if not recovered.is_on(image):
+            return STRANGE + 1
+        return 0 if str(image.unique_id) == recovered.image_id else 1
+    source, named = source_of(image), image.name == recovered.saved.image
+    if source and source == recovered.source:
+        return 0 if named else 1
+    unknown = not (source and recovered.source)  # a file that was moved is another
+    return (2 if unknown else 3) if named else STRANGE

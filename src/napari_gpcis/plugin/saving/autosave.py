@@ -16,7 +16,7 @@ from napari_gpcis.errors import in_words
 from napari_gpcis.files import fitting_stem
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.saving.record import Record
+from napari_gpcis.plugin.saving.record import Record, place_of
 from napari_gpcis.plugin.saving.recovery_file import (
     Packer,
     RecoveryFile,
@@ -134,7 +134,10 @@ class Work:
         source = Path(self.record.source)
         if not (PREFERENCES.autosave_beside and self.record.source and source.exists()):
             return None
-        file = source.with_name(fitting_stem(source.name, BESIDE + EARLIER) + BESIDE)
+        place = place_of(str(source))
+        inside = source.relative_to(place).parts  # of one image of an OME-Zarr plate
+        stem = "-".join((place.name, *inside))
+        file = place.with_name(fitting_stem(stem, BESIDE + EARLIER) + BESIDE)
         owner = _COPIES.setdefault(file, self)
         return file if owner is self else None  # a second layer has its recovery file
 
@@ -142,6 +145,20 @@ class Work:
         """Release the labels, so that they can be freed; the prompts stay."""
         self.record.release()
         self._packer = Packer()
+
+    def labels(self) -> NDArray[np.int32]:
+        """Return the labels, from memory or from the recovery file.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        OSError
+            If it cannot be read.
+        """
+        if self.record.released and self.file.path is not None:
+            return read_recovery(self.file.path).labels()
+        return np.array(self.record.labels.data, np.int32)
 
     def finish(self) -> None:
         """Leave the file if its work is neither saved nor discarded, or remove it.
@@ -183,7 +200,7 @@ class Removed:
         self.work = work
         record = work.record
         self.saved, self.amount = record.saved(), record.amount
-        self.name = "" if record.released else record.labels.name
+        self.name = record.layer_name
 
     @property
     def source(self) -> str:
@@ -215,10 +232,7 @@ class Removed:
         OSError
             If it cannot be read.
         """
-        layer, path = self.layer, self.work.file.path
-        if layer is None and path is not None:
-            return read_recovery(path).labels()
-        return np.array(self.work.record.labels.data, np.int32)
+        return self.work.labels()
 
 
 class RecoveryWriter(QObject):
@@ -399,6 +413,28 @@ class Autosaver(QObject):
             for work in self._works
         )
 
+    def holds_unsaved(self, labels: Labels) -> bool:
+        """Return whether a labels layer has work that is not saved."""
+        return any(record.is_of(labels) for record in self.unsaved)
+
+    def is_shown(self, record: Record) -> bool:
+        """Return whether the labels layer of a record is in the viewer."""
+        return any(record.is_of(layer) for layer in self._layers)
+
+    def bring_back(self, record: Record) -> None:
+        """Have the labels of a record in memory that were released, to save them.
+
+        Raises
+        ------
+        InputError
+            If the recovery file is damaged.
+        OSError
+            If it cannot be read.
+        """
+        for work in self._works:
+            if work.record is record and record.released:
+                record.take_labels(work.labels())
+
     def take_over(self, found: Recovered | Removed) -> None:
         """Go on with what the latest record was restored from, and with its file."""
         for record, writer in self._writers:
@@ -467,7 +503,7 @@ class Autosaver(QObject):
     def _release_removed(self) -> None:
         """Release labels that are no longer in the viewer."""
         for record, writer in self._writers:
-            if not any(record.is_of(layer) for layer in self._layers):
+            if not self.is_shown(record):
                 writer.suspend()
 
     def _on_stopped(self) -> None:
@@ -481,8 +517,7 @@ class Autosaver(QObject):
     def _look_for_removed(self) -> None:
         """Tell of unsaved work that has lost a layer since it was looked for last."""
         for record, writer in self._writers:
-            there = any(record.is_of(layer) for layer in self._layers)
-            whole = there and not record.interrupted
+            whole = self.is_shown(record) and not record.interrupted
             ended = writer.work not in self._works
             if whole or ended or not record.wanted or self._removed_of(writer.work):
                 continue

@@ -7,15 +7,19 @@ with them the list of what was done. The record outlives them.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ReferenceType, ref
 
 import numpy as np
+from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.imagefiles.ome_zarr import ZARR
 from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.viewer.layers import geometry
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.viewer.stack_files import plane_files
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane
@@ -30,7 +34,8 @@ from napari_gpcis.session.saved import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari.layers import Image, Labels
+    from napari.layers import Image
+    from numpy.typing import NDArray
 
     from napari_gpcis.plugin.annotation.annotation import Annotation, Pixels
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
@@ -63,6 +68,20 @@ FILE = "napari-gpcis-file"
 def source_of(image: Image) -> str:
     """Return the file that an image came from; empty if it came from none."""
     return str(getattr(image.source, "path", "") or image.metadata.get(FILE, ""))
+
+
+def place_of(source: str) -> Path:
+    """Return the file or folder beside which files about an image belong.
+
+    Parameters
+    ----------
+    source
+        File of the image. What lies in an OME-Zarr image is part of it: then it is
+        the outermost folder that is called ``.zarr``.
+    """
+    path = Path(source)
+    around = [one for one in path.parents if one.suffix.lower() == ZARR]
+    return around[-1] if around else path
 
 
 class _PlaneRecord:
@@ -157,6 +176,8 @@ class Record(QObject):
         self.interrupted = False
         self._labels: Labels | None = annotation.layers.labels
         self._layer_id = annotation.layers.labels.unique_id
+        self._layer_name = ""  # of labels that were released
+        self._place: dict[str, Any] = {}  # of the same
         self._shape = layer_shape(annotation.layers.labels)
         self._planes: dict[Plane, _PlaneRecord] = {}
         self._files: dict[tuple[int, ...], str] = {}
@@ -196,6 +217,11 @@ class Record(QObject):
             msg = "These labels were removed from the viewer."
             raise InputError(msg)
         return self._labels
+
+    @property
+    def layer_name(self) -> str:
+        """Name of the labels layer, or that which it had when it was released."""
+        return self._layer_name if self._labels is None else self._labels.name
 
     @property
     def image_name(self) -> str:
@@ -306,7 +332,19 @@ class Record(QObject):
 
     def release(self) -> None:
         """Release the labels, so that they can be freed; the prompts stay."""
+        if self._labels is not None:
+            self._layer_name, self._place = self._labels.name, geometry(self._labels)
         self._labels = None
+
+    def take_labels(self, data: NDArray[Any]) -> None:
+        """Have labels again that were released, in a layer that is in no viewer.
+
+        Parameters
+        ----------
+        data
+            Their pixels, as they were, of the shape of the image.
+        """
+        self._labels = Labels(data, name=self._layer_name, **self._place)
 
     def add_earlier(self, saved: SavedAnnotation, *, clicks: bool = False) -> None:
         """Add saved prompts of an earlier time.
@@ -430,8 +468,22 @@ class Record(QObject):
         return plane_files(full_resolution(image), len(self._shape), self.axes)
 
     def unfinished(self) -> list[Pixels]:
-        """Return the pixels that objects being clicked have changed, as before."""
-        return [] if self._annotation is None else self._annotation.unfinished()
+        """Return the pixels that objects being clicked have changed, as before.
+
+        After an annotation that was interrupted their masks are still in the labels.
+        """
+        if self._annotation is not None:
+            return self._annotation.unfinished()
+        found: list[Pixels] = []
+        for plane in self.saved().unfinished if self.interrupted else ():
+            now = self.labels.data[plane.index]
+            before = plane.without_unfinished(now)
+            rows, cols = np.nonzero(now != before)
+            places = [np.full(len(rows), step) for step in plane.steps]
+            for axis, within in zip(plane.axes, (rows, cols), strict=True):
+                places[axis] = within
+            found.append((tuple(places), before[rows, cols]))
+        return found
 
     @property
     def _image(self) -> _ImageName:

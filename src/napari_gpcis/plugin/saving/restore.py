@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.background import Job
     from napari_gpcis.plugin.saving.autosave import Autosaver, Removed
     from napari_gpcis.plugin.saving.recovery_file import Recovered
-    from napari_gpcis.prompts import SavedPlane
 
     LabelArray = NDArray[np.int32]
 
@@ -131,9 +130,14 @@ class Restorer(QObject):
         image, recovered = self._image, self._recovered
         self._image = self._recovered = None
         if image is not None and found is not None:
+            stays = self._staying(image)
             if not self.show(found, image, from_file=self._from_file):
                 return
-            self._tell(found.note, found.saved, everywhere=recovered is not None)
+            note, annotation = found.note, self._controller.annotation
+            if stays is not None and annotation is not None:
+                beside = BESIDE.format(annotation.layers.labels.name, stays.name)
+                note = f"{note} {beside}"
+            self._tell(note, found.saved, everywhere=recovered is not None)
             if recovered is not None:
                 self._autosaver.take_over(recovered)
                 self.recovered.emit(recovered)
@@ -153,7 +157,8 @@ class Restorer(QObject):
     def show(self, found: Restored, image: Image, *, from_file: bool) -> bool:
         """Show restored labels in a layer of their own; go on with unfinished objects.
 
-        It takes the place of the layer that was annotated.
+        It takes the place of the layer that was annotated, unless that has work that is
+        not saved: then both are there, and what was being clicked is accepted.
 
         Parameters
         ----------
@@ -171,16 +176,15 @@ class Restorer(QObject):
         if image not in self._viewer.layers:
             self.said.emit(f"The image {image.name!r} is no longer in the viewer.")
             return False
-        before = annotated_labels(self._viewer, image)
+        before, stays = self._layer_before(image), self._staying(image)
         now = self._controller.annotation
-        if now is not None and now.image == image:
-            before = now.layers.labels
         layer = new_labels(self._viewer, image, labels)
         others = now is None or now.image != image  # whose layers stay
-        if not self._controller.start(image, layer, accepts=others):
+        accepts = others or stays is not None
+        if not self._controller.start(image, layer, accepts=accepts):
             self._viewer.layers.remove(layer)
             return False
-        if before is not None:
+        if before is not None and stays is None:
             replace_layer(self._viewer, before, layer)
         if found.name:
             layer.name = found.name
@@ -196,6 +200,20 @@ class Restorer(QObject):
             self._autosaver.record.settle_opened(planes)
         return True
 
+    def _layer_before(self, image: Image) -> Labels | None:
+        """Return the labels layer that was annotated; ``None`` without one."""
+        now = self._controller.annotation
+        if now is not None and now.image == image:
+            return now.layers.labels
+        return annotated_labels(self._viewer, image)
+
+    def _staying(self, image: Image) -> Labels | None:
+        """Return that layer if it has work that is not saved."""
+        before = self._layer_before(image)
+        if before is None or not self._autosaver.holds_unsaved(before):
+            return None
+        return before
+
     def _on_gone_on(self, annotation: Annotation, saved: SavedAnnotation) -> None:
         """Go on with objects that were being clicked when a layer was removed.
 
@@ -204,7 +222,7 @@ class Restorer(QObject):
         layer = annotation.layers.labels
         for plane in saved.planes:
             part = layer.data[plane.index]
-            part[...] = _finished_of(plane, part)
+            part[...] = plane.without_unfinished(part)
         layer.refresh()
         _recall(annotation, saved, again=True)
 
@@ -272,6 +290,7 @@ def _target(image: Image) -> Target:
 
 SHOWN_IDS = 8
 RESTORED = "Restored: {}."
+BESIDE = "They are in {!r}, beside {!r}, which is not saved yet."
 UNFINISHED_ON = "An object is unfinished on plane {}."
 UNFINISHED_ON_ALL = "Objects are unfinished on the planes {}."
 
@@ -320,24 +339,8 @@ def without_unfinished(saved: SavedAnnotation, labels: LabelArray) -> LabelArray
     """Return labels without unfinished objects; corrected ones are as before."""
     kept = np.array(labels)
     for plane in saved.planes:
-        kept[plane.index] = _finished_of(plane, kept[plane.index])
+        kept[plane.index] = plane.without_unfinished(kept[plane.index])
     return kept
-
-
-def _finished_of(plane: SavedPlane, labels: NDArray[Any]) -> NDArray[Any]:
-    """Return the labels of a plane without its unfinished object."""
-    values = np.array(labels)
-    if plane.running:
-        values[values == plane.running] = 0
-    start = plane.sessions[-1].current.start if plane.sessions else None
-    if start is not None and start.label is not None:
-        known = prompts_of(plane.sessions[-1].current, values.shape).start
-        if known is not None:
-            row, col, row_end, col_end = known.box
-            values[values == start.label] = 0
-            part = values[row:row_end, col:col_end]
-            part[known.mask & (part == 0)] = start.label
-    return values
 
 
 def _check_shape(saved: SavedAnnotation, image: Target) -> None:

@@ -6,6 +6,7 @@ the user may rename and reorder them at will.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -81,8 +82,13 @@ LAID = (
     "of {!r}."
 )
 COPIED = (
-    "{!r} was read-only, or stored for another machine: its layer now holds a copy in "
-    "memory."
+    "{!r} was read-only, not in memory, or stored for another machine: its layer now "
+    "holds a copy in memory."
+)
+SEVERAL_SIZES = (
+    "The labels layer {!r} has several resolutions, and such labels cannot be edited. "
+    "In its controls choose resolution 0; then right-click it in the layer list: New "
+    "layer from selected multiscale level. Or choose 'New layer'."
 )
 MOST_COPIED = 1 << 31
 """Labels that cannot be written into are copied up to this many bytes."""
@@ -102,7 +108,8 @@ def fit_labels(labels: Labels, image: Layer) -> str:
         If they are locked, or cannot be made writable.
     """
     check_unlocked(labels)
-    laid, copied = lay_on(labels, image), make_writable(labels)
+    laid = lay_on(labels, image)
+    copied = layer_shape(labels) == layer_shape(image) and make_writable(labels)
     notes = [LAID.format(labels.name, image.name)] * laid
     return " ".join(notes + [COPIED.format(labels.name)] * copied)
 
@@ -130,9 +137,10 @@ def is_unplaced(layer: Layer) -> bool:
 def make_writable(labels: Labels) -> bool:
     """Give labels pixels of their own if theirs cannot be written one by one.
 
-    Arrays of an image library, and files that are mapped for reading, are read-only; of
-    a broadcast array one write would change several pixels; and integers of the other
-    byte order are not all drawn by napari.
+    Arrays of an image library, and files that are mapped for reading, are read-only;
+    those of zarr and dask are not in memory; of a broadcast array one write would
+    change several pixels; and integers of the other byte order are not all drawn by
+    napari.
 
     Returns
     -------
@@ -144,24 +152,42 @@ def make_writable(labels: Labels) -> bool:
     InputError
         If that would take more than 2 GiB.
     """
+    if labels.multiscale or _is_writable(labels.data):
+        return False
+    check_size_of_copy(labels)
+    data = np.asarray(labels.data)
+    labels.data = np.array(data, dtype=data.dtype.newbyteorder("="), order="C")
+    return True
+
+
+def check_size_of_copy(labels: Labels) -> None:
+    """Check that labels can be written into, or be copied into memory.
+
+    Raises
+    ------
+    InputError
+        If that would take more than 2 GiB.
+    """
     data = labels.data
-    if labels.multiscale or not isinstance(data, np.ndarray):
+    size = math.prod(data.shape) * data.dtype.itemsize
+    if not _is_writable(data) and size > MOST_COPIED:
+        msg = (
+            f"The labels layer {labels.name!r} is read-only or not in memory, and its "
+            f"{size / 2**30:.1f} GiB are too many to copy. Open it for writing, or "
+            "choose 'New layer'."
+        )
+        raise InputError(msg)
+
+
+def _is_writable(data: Any) -> bool:
+    """Return whether pixels of labels can be written one by one."""
+    if not isinstance(data, np.ndarray):
         return False
     shared = any(
         stride == 0 and size > 1
         for stride, size in zip(data.strides, data.shape, strict=True)
     )
-    if data.flags.writeable and not shared and data.dtype.isnative:
-        return False
-    if data.nbytes > MOST_COPIED:
-        msg = (
-            f"The labels layer {labels.name!r} is read-only, and its "
-            f"{data.nbytes / 2**30:.1f} GiB are too many to copy. Open it for writing, "
-            "or choose 'New layer'."
-        )
-        raise InputError(msg)
-    labels.data = np.array(data, dtype=data.dtype.newbyteorder("="), order="C")
-    return True
+    return bool(data.flags.writeable and not shared and data.dtype.isnative)
 
 
 def check_unlocked(labels: Labels) -> None:
@@ -197,7 +223,8 @@ def check_labels(labels: Labels, image: Layer, *, may_lay: bool = False) -> None
     labels, image
         The layers.
     may_lay
-        Whether labels that were never placed may yet be laid on the image.
+        Whether `fit_labels` comes yet: labels that were never placed may be laid on the
+        image, and those that are not in memory be copied.
 
     Raises
     ------
@@ -220,11 +247,15 @@ def check_labels(labels: Labels, image: Layer, *, may_lay: bool = False) -> None
             "and position, or choose 'New layer'."
         )
         raise InputError(msg)
-    if labels.multiscale or not isinstance(labels.data, np.ndarray):
-        kind = "multiscale" if labels.multiscale else type(labels.data).__name__
+    if labels.multiscale:
+        raise InputError(SEVERAL_SIZES.format(labels.name))
+    if may_lay:
+        check_size_of_copy(labels)
+    elif not isinstance(labels.data, np.ndarray):
         msg = (
-            f"The labels layer {labels.name!r} cannot be edited ({kind}); it must "
-            "hold a NumPy array in memory. Choose 'New layer'."
+            f"The labels layer {labels.name!r} cannot be edited "
+            f"({type(labels.data).__name__}); it must hold a NumPy array in memory. "
+            "Choose 'New layer'."
         )
         raise InputError(msg)
 

@@ -23,7 +23,7 @@ from napari_gpcis.plugin.dock.base import Message
 from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.saving.export import NO_FILES, Saver, file_names, split_files
-from napari_gpcis.plugin.saving.record import source_of
+from napari_gpcis.plugin.saving.record import place_of, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,9 +183,17 @@ class FilesPanel(Panel):
         for name, button in self.buttons.items():
             button.setEnabled(self._image() is not None if name == "open" else there)
 
-    def write(self, name: str, path: Path) -> None:
-        """Write one of the files; ``name`` is that of the button."""
-        record = self.record
+    def write(self, name: str, path: Path, record: Record | None = None) -> None:
+        """Write one of the files.
+
+        Parameters
+        ----------
+        name, path
+            Name of the button, and the file.
+        record
+            What is written, by default :attr:`record`.
+        """
+        record = record or self.record
         if record is None:
             return
         writers = {
@@ -197,7 +205,8 @@ class FilesPanel(Panel):
             "imagej": self.saver.export_imagej,
             "split": self.saver.export_split,
         }
-        self._folders[self._own_folder] = path if name == "split" else path.parent
+        folder = path if name == "split" else path.parent
+        self._folders[_own_folder(record.source)] = folder
         self._say(WRITING)
         writers[name](path, record)
 
@@ -224,38 +233,44 @@ class FilesPanel(Panel):
             export.setToolTip(EXPORT_HELP)
             grid.addWidget(export, 2, 0, 1, COLUMNS)
 
-    def save_as(self, before: Callable[[], object]) -> bool:
+    def save_as(self, record: Record, before: Callable[[], object]) -> bool:
         """Ask for a file name and save clicks and labels; ``False`` if not wanted.
 
         Parameters
         ----------
+        record
+            What is saved.
         before
             Called before they are saved, once it is sure that they will be.
         """
-        return self._write_as(BUTTONS[0], before)
+        return self._write_as(BUTTONS[0], record, before)
 
     def _on_clicked(self, entry: _Button) -> None:
         if entry.name == "split":
             self._write_split(entry)
             return
         if entry.name != "open":
-            self._write_as(entry)
+            if self.record is not None:
+                self._write_as(entry, self.record)
             return
+        image = self._image()
+        source = "" if image is None else source_of(image)
         name, _ = QFileDialog.getOpenFileName(
-            self, entry.title, self._begin_in(""), "Clicks (*.json)"
+            self, entry.title, self._begin_in("", source), "Clicks (*.json)"
         )
         if name:
-            self._folders[self._own_folder] = Path(name).parent
+            self._folders[_own_folder(source)] = Path(name).parent
             self.open_file(Path(name))
 
-    def _write_as(self, entry: _Button, before: Callable[[], object] = object) -> bool:
+    def _write_as(
+        self, entry: _Button, record: Record, before: Callable[[], object] = object
+    ) -> bool:
         """Ask where to write a file, and before another one is replaced."""
-        image = self._image()
-        proposed = f"{fitting_stem(self._stem(image), entry.ending)}{entry.ending}"
+        proposed = f"{fitting_stem(self._stem(record), entry.ending)}{entry.ending}"
         name, _ = QFileDialog.getSaveFileName(
             self,
             entry.title,
-            self._begin_in(proposed),
+            self._begin_in(proposed, record.source),
             options=QFileDialog.Option.DontConfirmOverwrite,  # the ending may come yet
         )
         if not name:
@@ -266,7 +281,7 @@ class FilesPanel(Panel):
         if there and not self._may_replace(there):
             return False
         before()
-        self.write(entry.name, path)
+        self.write(entry.name, path, record)
         return True
 
     def _write_split(self, entry: _Button) -> None:
@@ -277,7 +292,8 @@ class FilesPanel(Panel):
         if not record.plane_files:
             self._say(NO_FILES)
             return
-        name = QFileDialog.getExistingDirectory(self, entry.title, self._begin_in(""))
+        begin = self._begin_in("", record.source)
+        name = QFileDialog.getExistingDirectory(self, entry.title, begin)
         if not name:
             return
         try:
@@ -289,34 +305,30 @@ class FilesPanel(Panel):
         if not there or self._may_replace(there):
             self.write(entry.name, Path(name))
 
-    def _stem(self, image: Image | None) -> str:
+    def _stem(self, record: Record) -> str:
         """Return the name of a file without its ending.
 
         Where an image has several labels layers with work, it tells which.
         """
-        stem, record = base_name(image.name if image else ""), self.record
-        if self._autosaver is None or record is None or record.released:
+        stem = base_name(record.image_name)
+        if self._autosaver is None or not self._autosaver.has_siblings(record):
             return stem
-        if not self._autosaver.has_siblings(record):
-            return stem
-        return f"{stem}-{re.sub(_NOT_IN_NAMES, '_', record.labels.name)}"
+        return f"{stem}-{re.sub(_NOT_IN_NAMES, '_', record.layer_name)}"
 
-    def _begin_in(self, name: str) -> str:
+    def _begin_in(self, name: str, source: str) -> str:
         """Return a file name in the folder used last, or else that of the image.
 
         That is the last one for images of the same folder: where two folders have
         images of one name, neither is proposed to replace files of the other.
+
+        Parameters
+        ----------
+        name, source
+            The name, and the file of the image.
         """
-        own = self._own_folder
+        own = _own_folder(source)
         folder = self._folders.get(own, own)
         return name if folder is None or not folder.is_dir() else str(folder / name)
-
-    @property
-    def _own_folder(self) -> Path | None:
-        """The folder of the chosen image, ``None`` if it is not from a file."""
-        image = self._image()
-        source = "" if image is None else source_of(image)
-        return Path(source).parent if source else None
 
     def _may_replace(self, files: list[Path]) -> bool:
         """Ask whether files may be replaced, naming each of them."""
@@ -357,6 +369,11 @@ class FilesPanel(Panel):
         self.message.setVisible(bool(words))
         self._about = self._image() if words else None
         self.message.setToolTip(words)
+
+
+def _own_folder(source: str) -> Path | None:
+    """Return the folder of an image's file, ``None`` if it is not from one."""
+    return place_of(source).parent if source else None
 
 
 def base_name(layer: str) -> str:
