@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import Prompts
     from napari_gpcis.session.saved import SavedSession
+    from napari_gpcis.session.session import Session
     from napari_gpcis.similar import Candidate
 
     Pixels = tuple[tuple[NDArray[Any], ...], NDArray[Any]]
@@ -146,7 +147,7 @@ class Annotation(QObject):
         )
         self._planes: dict[Plane, PlaneAnnotation] = {}
         edit_writer = EditWriter(self._writer, self.events, self._planes)
-        self.notes = ObjectNotes(self._planes.get)
+        self.notes = ObjectNotes(self._session_of)
         self.undo_stack = UndoStack(edit_writer, self.notes)
         self._context = AnnotationContext(
             image,
@@ -408,6 +409,10 @@ class Annotation(QObject):
     def known(self, plane: Plane) -> PlaneAnnotation | None:
         """Return a plane that was visited, ``None`` if it was not."""
         return self._planes.get(plane)
+
+    def _session_of(self, plane: Plane) -> Session | None:
+        known = self._planes.get(plane)
+        return None if known is None else known.session
 
     def current_labels(self) -> dict[Plane, int]:
         """Return the ids of the current objects that are new, by their planes.

@@ -11,7 +11,6 @@ from napari_gpcis.session.labels import noted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from napari_gpcis.plugin.annotation.undo.edits import PlaneOfHistory
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.labels import ClickedStep, ObjectNote
     from napari_gpcis.session.session import Session
@@ -68,12 +67,12 @@ class ObjectNotes:
 
     Parameters
     ----------
-    known
-        Returns a plane that was visited.
+    session_of
+        Returns the session of a plane, if it is open.
     """
 
-    def __init__(self, known: Callable[[Plane], PlaneOfHistory | None]) -> None:
-        self._known = known
+    def __init__(self, session_of: Callable[[Plane], Session | None]) -> None:
+        self._session_of = session_of
         self._planes: dict[Plane, _PlaneNotes] = {}
 
     def of(self, plane: Plane) -> Mapping[int, ObjectNote]:
@@ -96,11 +95,11 @@ class ObjectNotes:
 
     def _up_to_date(self, plane: Plane) -> _PlaneNotes:
         notes = self._planes.setdefault(plane, _PlaneNotes())
-        known = self._known(plane)
-        if known is None or known.session is None:
+        session = self._session_of(plane)
+        if session is None:
             notes.end()
         else:
-            notes.follow(known.session)
+            notes.follow(session)
         return notes
 
 
