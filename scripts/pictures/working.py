@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 NUCLEI = "nuclei-fluorescence"
 ALT = Qt.KeyboardModifier.AltModifier
-TINY = ["--objects=6", "--steps=120", "--size=128", "--batch-size=4", "--workers=0"]
+TINY = ["--objects=6", "--steps=4000", "--size=128", "--batch-size=4", "--workers=0"]
 """A training for a picture: it need not be good, but it is real."""
-MOST_OF_IT = 600
-"""Thousandths of the training after which the picture is taken."""
+MINUTES, MOST_OF_IT = 2, 600
+"""Time of the training, and its thousandths after which the picture is taken."""
 
 
 def cellpose() -> None:
@@ -115,6 +115,7 @@ def finetune() -> None:
         first[0].layer = layers["nuclei_fluorescence"]
         stage.push(widget.layers.more)
         widget.name.setText("my-nuclei")
+        widget.minutes.setValue(MINUTES)
         widget.more_arguments = TINY
         stage.push(widget.start_button)
         progress = widget.progress
