@@ -23,6 +23,8 @@ NUCLEI = "nuclei-fluorescence"
 ALT = Qt.KeyboardModifier.AltModifier
 TINY = ["--objects=6", "--steps=4000", "--size=128", "--batch-size=4", "--workers=0"]
 """A training for a picture: it need not be good, but it is real."""
+BEGINNER = "gpcis-mobilenet-v2"
+"""A model that has seen no microscopy: two images teach it something."""
 MINUTES, MOST_OF_IT = 2, 600
 """Time of the training, and its thousandths after which the picture is taken."""
 
@@ -115,6 +117,7 @@ def finetune() -> None:
         first[0].layer = layers["nuclei_fluorescence"]
         stage.push(widget.layers.more)
         widget.name.setText("my-nuclei")
+        widget.model.choose(BEGINNER)
         widget.minutes.setValue(MINUTES)
         widget.more_arguments = TINY
         stage.push(widget.start_button)

@@ -443,12 +443,13 @@ def test_planes_of_a_run_that_goes_on_are_kept_when_a_script_closes(
     open_desk: Callable[..., Any], what: str
 ) -> None:
     desk = open_desk(BALL, BrightSegmenter(), name="cells")
-    count = run_in_part(desk)
+    count, queue = run_in_part(desk), desk.controller.worker._queue
     if what == "viewer":
         desk.viewer.close()
     else:
         desk.viewer.window.remove_dock_widget(desk.widget)
-    desk.segmenter.gate.set()
+    desk.segmenter.gate.set()  # what is computed on the thread ends now
+    desk.until(lambda: not queue.alive)
     desk.until(unsaved_work)
     (left,) = unsaved_work()
     wanted = np.zeros_like(TRUTH)
