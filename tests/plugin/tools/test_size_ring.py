@@ -82,7 +82,7 @@ def test_a_click_and_what_is_no_click_end_it(desk) -> None:
     moved(desk, 50, 50)
     desk.robot.click(desk.image, (50, 50))
     desk.settled(1)
-    assert ring(desk) is None
+    desk.until(lambda: ring(desk) is None)
     moved(desk, 52, 52)
     assert ring(desk) is None  # the object has been begun
     desk.robot.press(Qt.Key.Key_U)

@@ -9,6 +9,7 @@ from superqt.utils import QSignalThrottler
 
 from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.base import MouseTool
 from napari_gpcis.plugin.viewer.segments import Segments
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PERIOD = 30
 """Milliseconds between two drawings at least."""
+AFTER = 250
+"""Milliseconds after a click when the ring goes: first the mask is drawn."""
 PIECES = 48
 """Straight pieces of the ring."""
 COLOUR = "#ffffff"
@@ -51,6 +54,7 @@ class SizeRing(MouseTool):
         self._throttler = QSignalThrottler(parent=self)
         self._throttler.setTimeout(PERIOD)
         self._throttler.triggered.connect(self._draw)
+        self._later = Debouncer(self.clear, AFTER, self)
         self._ends = (
             follow(PREFERENCES.events.size_ring, self._on_change, self),
             follow(PREFERENCES.events.hover_preview, self._on_change, self),
@@ -76,6 +80,7 @@ class SizeRing(MouseTool):
     def clear(self) -> None:
         """Draw no ring until the mouse moves again."""
         self._throttler.cancel()
+        self._later.cancel()
         self._while_shown.end()
         self._mouse = None
         if self.annotation is not None:
@@ -83,6 +88,11 @@ class SizeRing(MouseTool):
 
     def _on_change(self, *_: Any) -> None:
         self.clear()
+
+    def _on_click(self, *_: Any) -> None:
+        """Draw no ring any more, but do not keep the click waiting for that."""
+        self._throttler.cancel()
+        self._later.throttle()
 
     def _on_over(self, *_: Any) -> None:
         if self.annotation and not self.annotation.viewer.mouse_over_canvas:
@@ -129,11 +139,11 @@ class SizeRing(MouseTool):
         events, over = annotation.events, annotation.viewer.events.mouse_over_canvas
         for signal in (
             events.plane_entered,
-            events.clicks_changed,
             events.clicking_changed,
             events.objects_changed,
         ):
             self._while_shown.connect(signal, self._on_change)
+        self._while_shown.connect(events.clicks_changed, self._on_click)
         self._while_shown.connect(over, self._on_over)
 
 
