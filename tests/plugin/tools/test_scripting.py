@@ -176,6 +176,15 @@ def test_a_correction_that_is_undone_leaves_the_object_to_itself(
     np.testing.assert_array_equal(bench.labels.data == 2, second)
 
 
+def test_the_expected_size_is_that_of_the_plane(
+    bench: Any, session: ViewerSession
+) -> None:
+    session.expected_size = 30
+    assert session.expected_size == bench.current.session.typical_size == 30
+    session.add_click(30, 40)
+    assert bench.segmenter.runs[-1].typical_size == 30
+
+
 def test_view_and_threshold(bench: Any, session: ViewerSession) -> None:
     session.view = (10, 10, 60, 70)
     session.add_click(30, 40)

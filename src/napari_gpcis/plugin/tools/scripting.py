@@ -78,6 +78,15 @@ class ViewerSession:
         self._view = session, session.view
 
     @property
+    def expected_size(self) -> float | None:
+        """Diameter that objects of the plane are expected to have; may be set."""
+        return self._session.expected_size
+
+    @expected_size.setter
+    def expected_size(self, size: float | None) -> None:
+        self._session.expected_size = size
+
+    @property
     def threshold(self) -> float:
         """Probability above which a pixel is object; the mask is drawn anew if set."""
         return float(self._session.threshold)
