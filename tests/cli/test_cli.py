@@ -798,3 +798,13 @@ def test_an_alternative_that_is_not_there_is_told_by_its_option(
 ) -> None:
     assert segment(image, output, model, "--choose", "22") == 2
     assert "--choose: index must be one of 0 to" in complaint(capsys)
+
+
+def test_the_demo_tells_of_wrong_arguments_in_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", "nope"])
+    assert caught.value.code == 2
+    told = complaint(capsys)
+    assert told.startswith("napari-gpcis demo: unrecognized arguments: nope")

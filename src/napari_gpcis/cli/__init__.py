@@ -101,7 +101,7 @@ def _demo(arguments: list[str]) -> int:
     except ImportError as error:
         msg = f'the demo needs napari: pip install "napari-gpcis[all]" ({error})'
         raise InputError(msg) from error
-    return run_demo(arguments)
+    return run_demo(arguments, parser=_Parser)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -60,6 +60,7 @@ class Result(NamedTuple):
 def main(
     argv: Sequence[str] | None = None,
     segmenter_factory: SegmenterFactory = load_segmenter,
+    parser: type[argparse.ArgumentParser] = argparse.ArgumentParser,
 ) -> int:
     """Run the demo.
 
@@ -69,6 +70,8 @@ def main(
         Command-line arguments, see ``napari-gpcis demo --help``.
     segmenter_factory
         Makes a segmenter of a model's name.
+    parser
+        Kind of parser of the arguments: it tells of wrong ones.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def main(
         0; 1 if the robot's masks are worse than a mean IoU of 0.85 or a click stayed
         without an answer; 2 if there is no screen.
     """
-    options = _parser().parse_args(argv)
+    options = _parser(parser).parse_args(argv)
     if not _has_screen():
         print(
             "There is no screen. Use: xvfb-run -a napari-gpcis demo --headless",
@@ -267,8 +270,8 @@ def _has_screen() -> bool:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser = kind(
         prog="napari-gpcis demo",
         description="Open napari on a sample image, ready to click.",
     )
