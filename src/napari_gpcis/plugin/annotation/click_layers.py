@@ -410,6 +410,11 @@ class ClickLayers(QObject):
         plain = positive and "Shift" not in modifiers
         return "choose" if plain and self.clickable and self.claims(place) else None
 
+    def is_click(self, place: Any, modifiers: Container[str]) -> bool:
+        """Return whether a press of the mouse would be a click, see `asked_instead`."""
+        other = self.asked_instead(place, modifiers, "Control" not in modifiers)
+        return other is None and self.drawing != SUPERPIXELS
+
     def _on_double_click(self, layer: Points, event: Any) -> None:
         """Tell of a double click of the left button."""
         painting = self.drawing == SUPERPIXELS or self.taker is not None

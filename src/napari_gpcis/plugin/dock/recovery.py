@@ -212,7 +212,7 @@ class RecoveryManager(QObject):
         try:
             self.autosaver.bring_back(record)
         except (InputError, OSError) as error:
-            show_error(in_words(error) if isinstance(error, OSError) else str(error))
+            show_error(in_words(error))
             return False
         try:
             if files.save_as(record, self._end_work):

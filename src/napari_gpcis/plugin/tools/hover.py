@@ -14,7 +14,6 @@ import numpy as np
 from superqt.utils import QSignalThrottler
 
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.annotation.jobs import Answers, Contour, Question
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.base import MouseTool
@@ -118,13 +117,9 @@ class Hover(MouseTool):
         wanted = PREFERENCES.hover_preview and not event.is_dragging
         if annotation is None or current is None or not wanted:
             return
-        place, clicks = (
-            annotation.image.world_to_data(event.position),
-            annotation.click_layers,
-        )
-        other = clicks.asked_instead(place, keys, "Control" not in keys)
-        if other is not None or clicks.drawing == SUPERPIXELS:
-            self.clear()  # a click there is none
+        place = annotation.image.world_to_data(event.position)
+        if not annotation.click_layers.is_click(place, keys):
+            self.clear()
             return
         pixel = current.plane.pixel(place)
         job = None if pixel is None else self._job(current, pixel, keys)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from superqt.utils import QSignalThrottler
 
-from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
@@ -115,9 +114,8 @@ class SizeRing(MouseTool):
             self.clear()
             return
         place, keys = annotation.image.world_to_data(self._mouse[0]), self._mouse[1]
-        pixel, clicks = current.plane.pixel(place), annotation.click_layers
-        other = clicks.asked_instead(place, keys, "Control" not in keys)
-        if pixel is None or other is not None or clicks.drawing == SUPERPIXELS:
+        pixel = current.plane.pixel(place)
+        if pixel is None or not annotation.click_layers.is_click(place, keys):
             self.clear()
             return
         if not self.shown:
