@@ -122,6 +122,11 @@ class Picking(Tool):
         self._keys.bind(annotation, dict.fromkeys(DELETE_KEYS, self._on_delete))
         self.changed.emit()
 
+    def chosen_on(self, plane: Plane) -> int:
+        """Return the id of the object that is chosen on a plane; 0 for none."""
+        known = self.chosen
+        return known[1] if known is not None and known[0] == plane else 0
+
     def choose_on(self, plane: Plane, label: int) -> None:
         """Choose an object of a plane as soon as that is displayed.
 

@@ -302,9 +302,9 @@ class Propagation(Tool):
 
     def _chosen(self) -> int:
         """Return the id of the object that is chosen on the displayed plane, or 0."""
-        known = None if self.picking is None else self.picking.chosen
-        here = None if self.current is None else self.current.plane
-        return known[1] if known is not None and known[0] == here else 0
+        if self.picking is None or self.current is None:
+            return 0
+        return self.picking.chosen_on(self.current.plane)
 
     @property
     def _list(self) -> _List:

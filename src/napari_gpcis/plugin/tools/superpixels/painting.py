@@ -373,10 +373,9 @@ class SuperpixelPainting(Tool):
 
     def _chosen(self, current: PlaneAnnotation) -> int:
         """Return the chosen finished object of the plane; 0 if there is none."""
-        chosen = None if self.picking is None else self.picking.chosen
-        if chosen is None or chosen[0] != current.plane or current.clicks:
+        if self.picking is None or current.clicks:
             return 0
-        return chosen[1]
+        return self.picking.chosen_on(current.plane)
 
     def _choose_under(self, current: PlaneAnnotation, stroke: Stroke) -> int:
         """Choose the finished object on which a stroke begins; return its id, or 0.
