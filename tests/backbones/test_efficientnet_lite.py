@@ -12,12 +12,13 @@ import pytest
 import torch
 from skimage.io import imread
 from skimage.transform import resize
+from torch import nn
 from torch.nn import functional
 
 from gpcis_training.initial_weights import load_initial_weights
 from gpcis_training.initial_weights.efficientnet_lite import NORM_EPS, convolution_names
 from napari_gpcis.backbones import create_backbone
-from napari_gpcis.backbones.efficientnet_lite import TwoTowers, similarity_maps
+from napari_gpcis.backbones.efficientnet_lite import Join, TwoTowers, similarity_maps
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.model import build_model
 
@@ -162,13 +163,46 @@ def test_weights_of_another_size_are_refused(tmp_path):
 def test_maps_have_their_strides(towers, size):
     encoded = towers.encode(torch.rand(2, 3, *size))
     shapes = [tuple(maps.shape) for maps in encoded]
-    grids = [tuple(-(-side // s) for side in size) for s in (4, 8, 16, 8)]
-    assert shapes == [(2, c, *g) for c, g in zip((48, 64, 96, 32), grids, strict=True)]
+    grids = [tuple(-(-side // s) for side in size) for s in (4, 8, 16, 8, 4, 8, 16)]
+    channels = (48, 64, 96, 32, 64, 64, 96)
+    assert shapes == [(2, c, *g) for c, g in zip(channels, grids, strict=True)]
     length = towers.keys(encoded).norm(dim=1)
     torch.testing.assert_close(length, torch.ones_like(length))
     guidance = towers.make_maps_transform().eval()(torch.rand(2, 3, *size))
     attended = towers.attend(encoded, POINTS.repeat(2, 1, 1))
     assert towers.fuse(attended, guidance).shape == (2, 48, *grids[0])
+    known = towers.context(encoded, POINTS.repeat(2, 1, 1))
+    assert [id(maps) for maps in known[:3]] == [id(maps) for maps in encoded[:3]]
+    torch.testing.assert_close(known[3], attended[3])
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("size", [(12, 16), (11, 13)])
+def test_a_join_is_the_convolution_of_all_maps_enlarged(size, folded):
+    torch.manual_seed(3)
+    join = Join((5, 4, 3), 6)
+    for values in (join[1].weight, join[1].bias, join[1].running_mean):
+        nn.init.normal_(values)
+    join.eval()
+    half = tuple(-(-side // 2) for side in size)
+    parts = torch.randn(2, 5, *size), torch.randn(2, 4, *size), torch.randn(2, 3, *half)
+    enlarged = functional.interpolate(parts[2], size=size, mode="bilinear")
+    together = torch.cat([*parts[:2], enlarged], dim=1)
+    expected = functional.relu(join[1](join[0](together)))
+    if folded:
+        join.fold()
+        assert not any(isinstance(part, nn.BatchNorm2d) for part in join)
+    found = join(join.share(parts[0]), *parts[1:])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_join_is_trained_through_all_its_maps():
+    join = Join((2, 2), 3)
+    first, second = (torch.randn(2, 2, 4, 4, requires_grad=True) for _ in range(2))
+    join(join.share(first), second).square().sum().backward()
+    assert (join[0].weight.grad.abs().sum((0, 2, 3)) > 0).all()
+    assert float(first.grad.abs().sum()) > 0
+    assert float(second.grad.abs().sum()) > 0
 
 
 def test_parameters_fit_into_nine_megabytes_of_float16():
@@ -208,7 +242,7 @@ def test_a_crop_of_features_is_a_part_of_them(towers):
     cut = towers.crop(encoded, (32, 16, 80, 96))
     whole_points = torch.tensor([[[40.0, 50, 0], [60, 90, 1]]])
     moved = whole_points - torch.tensor([32.0, 16, 0])
-    for whole, part, stride in zip(encoded, cut, (4, 8, 16, 8), strict=True):
+    for whole, part, stride in zip(encoded, cut, (4, 8, 16, 8, 4, 8, 16), strict=True):
         rows = slice(32 // stride, 80 // stride)
         cols = slice(16 // stride, 96 // stride)
         assert torch.equal(part, whole[..., rows, cols])

@@ -78,6 +78,20 @@ class Backbone(nn.Module, ABC):
         del points
         return encoded
 
+    def context(
+        self, encoded: tuple[Tensor, ...], points: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Return what is known of image and clicks besides the features.
+
+        A head that proposes other masks sees it. By default that of :meth:`attend`.
+
+        Parameters
+        ----------
+        encoded, points
+            See :meth:`attend`.
+        """
+        return self.attend(encoded, points)
+
     @abstractmethod
     def fuse(self, encoded: tuple[Tensor, ...], guidance: Tensor) -> Tensor:
         """Return raw features ``(B, d, ceil(H/4), ceil(W/4))``, not normalised.

@@ -4,7 +4,9 @@ The image tower is EfficientNet-Lite with a light feature pyramid (Lin et al. 20
 to stride 4; it sees no clicks. It also gives a *key* of each pixel, a short vector of
 length 1. The click tower sees the pyramid, the previous mask, the disks of the clicks
 and two similarity maps: how much the key of a pixel resembles those at the positive
-clicks, and those at the negative ones.
+clicks, and those at the negative ones. It begins with pointwise convolutions of all of
+them; what the pyramid gives to these is the same for all clicks, so it belongs to the
+encoding.
 """
 
 from __future__ import annotations
@@ -50,6 +52,32 @@ class TowerMaps(NamedTuple):
     """Vectors of length 1, shape ``(B, 32, ceil(H/8), ceil(W/8))``."""
 
 
+class Encoding(NamedTuple):
+    """Encoding of an image by both towers: all that does not depend on clicks."""
+
+    fine: Tensor
+    """See `TowerMaps`, as the next three."""
+    middle: Tensor
+    coarse: Tensor
+    keys: Tensor
+    fine_share: Tensor
+    """What the click tower makes of ``fine``, ``(B, 64, ceil(H/4), ceil(W/4))``."""
+    middle_share: Tensor
+    """The same of ``middle``, ``(B, 64, ceil(H/8), ceil(W/8))``."""
+    coarse_share: Tensor
+    """The same of ``coarse``, ``(B, 96, ceil(H/16), ceil(W/16))``."""
+
+    @property
+    def pyramid(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The maps of the image tower, at strides 4, 8 and 16."""
+        return self.fine, self.middle, self.coarse
+
+    @property
+    def shares(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What the click tower makes of them."""
+        return self.fine_share, self.middle_share, self.coarse_share
+
+
 class TwoTowers(Backbone):
     """The network that encodes once and answers many clicks.
 
@@ -88,9 +116,9 @@ class TwoTowers(Backbone):
         )
 
     def encode(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        """Return the pyramid and the keys, see `TowerMaps`."""
+        """Return pyramid, keys and what the click tower makes of it, see `Encoding`."""
         maps: TowerMaps = self.image_tower(rgb)
-        return maps
+        return Encoding(*maps, *self.click_tower.shares(maps))
 
     def keys(self, encoded: tuple[Tensor, ...]) -> Tensor:
         """Return the keys, ``(B, 32, ceil(H/8), ceil(W/8))``: features without clicks.
@@ -100,14 +128,29 @@ class TwoTowers(Backbone):
         encoded
             From :meth:`encode`.
         """
-        return encoded[3]
+        return Encoding(*encoded).keys
 
     def attend(self, encoded: tuple[Tensor, ...], points: Tensor) -> tuple[Tensor, ...]:
-        """Return the pyramid and the two similarity maps, in place of the keys."""
-        keys = encoded[3]
+        """Return what the click tower sees of the image, and the two similarity maps.
+
+        Shapes ``(B, 64, ceil(H/4), ceil(W/4))``, ``(B, 64, ceil(H/8), ceil(W/8))``,
+        ``(B, 96, ceil(H/16), ceil(W/16))`` and ``(B, 2, ceil(H/8), ceil(W/8))``.
+        """
+        parts = Encoding(*encoded)
+        return *parts.shares, self._similar(parts, points)
+
+    def context(
+        self, encoded: tuple[Tensor, ...], points: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Return the pyramid and the two similarity maps."""
+        parts = Encoding(*encoded)
+        return *parts.pyramid, self._similar(parts, points)
+
+    def _similar(self, encoded: Encoding, points: Tensor) -> Tensor:
+        """Return the similarity maps, ``(B, 2, ceil(H/8), ceil(W/8))``."""
         if not self._similarity:
             points = torch.full_like(points, -1)
-        return *encoded[:3], similarity_maps(keys, points, KEY_STRIDE)
+        return similarity_maps(encoded.keys, points, KEY_STRIDE)
 
     def crop(
         self, encoded: tuple[Tensor, ...], box: tuple[int, int, int, int]
@@ -133,7 +176,7 @@ class TwoTowers(Backbone):
             msg = f"a crop of features needs multiples of 16 pixels, got {box}"
             raise InputError(msg)
         top, left, bottom, right = box
-        strides = (4, 8, 16, KEY_STRIDE)
+        strides = (4, 8, 16, KEY_STRIDE, 4, 8, 16)
         return tuple(
             maps[..., top // s : bottom // s, left // s : right // s]
             for maps, s in zip(encoded, strides, strict=True)
@@ -198,15 +241,23 @@ class ClickTower(nn.Module):
         fine, middle, coarse = _GUIDE
         self.guide8 = _strided(fine, middle)
         self.guide16 = _strided(middle, coarse)
-        self.join16 = _pointwise(_PYRAMID[2] + coarse + 2, _FUSED[2])
+        self.join16 = Join((_PYRAMID[2], coarse + 2), _FUSED[2])
         self.blocks16 = nn.Sequential(
             *(ResidualBlock(_FUSED[2], dilation) for dilation in _DILATIONS)
         )
-        self.join8 = _pointwise(_PYRAMID[1] + middle + 2 + _FUSED[2], _FUSED[1])
+        self.join8 = Join((_PYRAMID[1], middle + 2, _FUSED[2]), _FUSED[1])
         self.blocks8 = nn.Sequential(ResidualBlock(_FUSED[1]), ResidualBlock(_FUSED[1]))
-        self.join4 = _pointwise(_PYRAMID[0] + fine + 2 + _FUSED[1], _FUSED[0])
+        self.join4 = Join((_PYRAMID[0], fine, 2 + _FUSED[1]), _FUSED[0])
         self.blocks4 = nn.Sequential(ResidualBlock(_FUSED[0]), ResidualBlock(_FUSED[0]))
         self.head = nn.Conv2d(_FUSED[0], _FEATURES, 1)
+
+    def shares(self, maps: TowerMaps) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the pyramid gives to the joins at strides 4, 8 and 16."""
+        return (
+            self.join4.share(maps.fine),
+            self.join8.share(maps.middle),
+            self.join16.share(maps.coarse),
+        )
 
     def forward(self, encoded: tuple[Tensor, ...], guidance: Tensor) -> Tensor:
         """Return features ``(B, 48, ceil(H/4), ceil(W/4))``.
@@ -214,7 +265,7 @@ class ClickTower(nn.Module):
         Parameters
         ----------
         encoded
-            Pyramid and similarity maps.
+            What :meth:`shares` returns, and similarity maps.
         guidance
             Shape ``(B, 32, ceil(H/4), ceil(W/4))``.
         """
@@ -225,14 +276,69 @@ class ClickTower(nn.Module):
         if guidance.is_contiguous(memory_format=torch.channels_last):
             # so that what is joined with them, and all after it, is laid out as well
             similar = similar.contiguous(memory_format=torch.channels_last)
-        joined = [coarse, guide16, _resize(similar, coarse)]
-        maps = self.blocks16(self.join16(torch.cat(joined, dim=1)))
-        joined = [middle, guide8, similar, _resize(maps, middle)]
-        maps = self.blocks8(self.join8(torch.cat(joined, dim=1)))
-        joined = [fine, guidance, _resize(similar, fine), _resize(maps, fine)]
-        maps = self.blocks4(self.join4(torch.cat(joined, dim=1)))
+        guide16 = torch.cat([guide16, _resize(similar, coarse)], dim=1)
+        maps = self.blocks16(self.join16(coarse, guide16))
+        guide8 = torch.cat([guide8, similar], dim=1)
+        maps = self.blocks8(self.join8(middle, guide8, maps))
+        maps = torch.cat([similar, maps], dim=1)
+        maps = self.blocks4(self.join4(fine, guidance, maps))
         features: Tensor = self.head(maps)
         return features
+
+
+class Join(nn.Sequential):
+    """A pointwise convolution of several maps, smaller ones enlarged, and what follows.
+
+    It is linear, so each group of maps is convolved at its own size, and the results
+    are enlarged and added. That is the convolution of all maps enlarged and put
+    together, for less: the first group does not depend on the clicks, and enlarged maps
+    have four times as many pixels.
+
+    Parameters
+    ----------
+    widths
+        Channels of the groups, in the order of the weights.
+    outputs
+        Channels of the result.
+    """
+
+    def __init__(self, widths: tuple[int, ...], outputs: int) -> None:
+        conv = nn.Conv2d(sum(widths), outputs, 1, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+        self._widths = widths
+
+    def share(self, maps: Tensor) -> Tensor:
+        """Return what the first group gives, ``(B, outputs, h, w)``."""
+        return functional.conv2d(maps, self._weights()[0])
+
+    def forward(self, share: Tensor, *groups: Tensor) -> Tensor:  # type: ignore[override]
+        """Return shape ``(B, outputs, h, w)``.
+
+        Parameters
+        ----------
+        share
+            From :meth:`share`.
+        *groups
+            The other groups, of any size.
+        """
+        conv, norm, rectify = self
+        found = share
+        for group, weight in zip(groups, self._weights()[1:], strict=True):
+            found = found + _resize(functional.conv2d(group, weight), share)
+        if conv.bias is not None:
+            found = found + conv.bias[:, None, None]
+        joined: Tensor = rectify(norm(found))
+        return joined
+
+    def _weights(self) -> tuple[Tensor, ...]:
+        """Return the weights of each group."""
+        return self[0].weight.split(self._widths, dim=1)
+
+    def fold(self) -> None:
+        """Multiply the batch norm into the convolution, not to be trained again."""
+        if isinstance(self[1], nn.BatchNorm2d):
+            self[0] = fuse_conv_bn_eval(self[0], self[1])
+            self[1] = nn.Identity()
 
 
 class ResidualBlock(nn.Module):
@@ -255,8 +361,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps of the same shape."""
-        hidden = functional.relu(self.norm(self.depthwise(maps)))
-        return functional.relu(maps + self.norm2(self.pointwise(hidden)))
+        hidden = functional.relu(self.norm(self.depthwise(maps)), inplace=True)
+        return functional.relu(maps + self.norm2(self.pointwise(hidden)), inplace=True)
 
     def fold(self) -> None:
         """Multiply the batch norms into the convolutions, not to be trained again."""

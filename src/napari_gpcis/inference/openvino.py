@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _FOLDER = "openvino"
 _TELEMETRY = "openvino_telemetry"
+_FORM = 2  # counts what the halves of a network take and return, for the same weights
 
 
 def available() -> bool:
@@ -160,7 +161,8 @@ class _Fusing(nn.Module):
 
 def _digest(model: GPCIS) -> str:
     """Return a digest of the weights and of the versions that convert them."""
-    found = hashlib.sha256(f"{_openvino().__version__} {torch.__version__}".encode())
+    versions = f"{_openvino().__version__} {torch.__version__} {_FORM}"
+    found = hashlib.sha256(versions.encode())
     for part in (model.model, model.maps_transform):
         found.update(type(part).__name__.encode())
         for name, value in part.state_dict().items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -150,6 +150,9 @@ def fold_batch_norm(network: nn.Module, run: Callable[[], object]) -> None:
     run
         Runs the network once, on anything: what follows what is seen from that.
     """
+    for part in list(network.modules()):
+        if isinstance(part, _Folding):
+            part.fold()
     pairs = _followed(network, run)
     folded = {id(norm) for _, norm in pairs}
     fused = {id(conv): fuse_conv_bn_eval(conv, norm) for conv, norm in pairs}
@@ -159,6 +162,14 @@ def fold_batch_norm(network: nn.Module, run: Callable[[], object]) -> None:
                 setattr(module, name, fused[id(child)])
             elif id(child) in folded:
                 setattr(module, name, nn.Identity())
+
+
+@runtime_checkable
+class _Folding(Protocol):
+    """A part of a network that knows what its batch norms follow."""
+
+    def fold(self) -> None:
+        """Multiply them into the convolutions."""
 
 
 def _followed(

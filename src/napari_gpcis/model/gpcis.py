@@ -234,7 +234,7 @@ class GPCIS(ClickNetwork):
             )
 
         rate = None if self.quality is None else partial(self.quality, raw)
-        source = FeatureSource(raw, partial(self.model.attend, encoded.features))
+        source = FeatureSource(raw, partial(self.model.context, encoded.features))
         return ClickPosterior(grid, prior, field, encoded.rgb, observe, source, rate)
 
     surface = click_posterior  # the former name

@@ -381,7 +381,7 @@ class AlternativesTrainer:
         with torch.no_grad():
             encoded: Encoded = network.encode(empty)
             raw = network.features(encoded, points, empty[:, :1])
-            context = network.model.attend(encoded.features, points)
+            context = network.model.context(encoded.features, points)
         config = self.config
         return {
             "features": raw.shape[1],
