@@ -30,7 +30,8 @@ from napari_gpcis.plugin.tools.next_click import NextClickGuide
 from napari_gpcis.plugin.tools.objects.regrouping import Regrouping
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.tools.similar.candidates import SimilarObjects
-from napari_gpcis.plugin.tools.stack import Copying, Propagation
+from napari_gpcis.plugin.tools.stack.copying import Copying
+from napari_gpcis.plugin.tools.stack.propagation import Propagation
 from napari_gpcis.plugin.tools.superpixels.outlined import Settings, Superpixels
 from napari_gpcis.plugin.tools.superpixels.painting import SuperpixelPainting
 from napari_gpcis.plugin.viewer.planes import Plane

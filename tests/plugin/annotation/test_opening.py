@@ -10,7 +10,8 @@ import pytest
 
 from _fake_segmenter import FakeSegmenter, disks
 from napari_gpcis.clicks import Click
-from napari_gpcis.plugin.tools.stack import Copying, Propagation
+from napari_gpcis.plugin.tools.stack.copying import Copying
+from napari_gpcis.plugin.tools.stack.propagation import Propagation
 from napari_gpcis.session.session import Session
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.saving.restore import without_unfinished
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.tools.stack import Copying, Propagation, Source, _Copy
+from napari_gpcis.plugin.tools.stack.copying import Copying, _Copy
+from napari_gpcis.plugin.tools.stack.propagation import Propagation
+from napari_gpcis.plugin.tools.stack.stack import Source
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
 

@@ -15,7 +15,7 @@ from napari_gpcis.inference.tidy import DEFAULT_TIDY, Tidy
 from napari_gpcis.plugin.annotation.jobs import Answers, Question
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.tools.stack import Propagation
+from napari_gpcis.plugin.tools.stack.propagation import Propagation
 from napari_gpcis.plugin.viewer.planes import Plane
 from napari_gpcis.prompts import replay
 

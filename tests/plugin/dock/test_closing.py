@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from napari_gpcis.plugin.tools.stack import Propagation
+    from napari_gpcis.plugin.tools.stack.propagation import Propagation
 
 SAVE, DISCARD = QMessageBox.StandardButton.Save, QMessageBox.StandardButton.Discard
 CANCEL = QMessageBox.StandardButton.Cancel

@@ -25,7 +25,8 @@ from napari_gpcis.plugin.dock.icons import with_icon
 from napari_gpcis.plugin.dock.pages import STACK
 from napari_gpcis.plugin.dock.panels.base import Panel, with_key
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
-from napari_gpcis.plugin.tools.stack import Copying, Propagation
+from napari_gpcis.plugin.tools.stack.copying import Copying
+from napari_gpcis.plugin.tools.stack.propagation import Propagation
 from napari_gpcis.plugin.viewer.axes import axis_name
 
 if TYPE_CHECKING:

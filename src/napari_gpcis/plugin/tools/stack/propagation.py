@@ -1,8 +1,8 @@
-"""The stack: its planes, propagation of an object through them, copies to the next.
+"""Propagation of an object through the planes of a stack.
 
-Of a propagation, plane after plane is found on the inference thread; all of them are
-written at the end, as one undo step. The object keeps its id. Between two planes on
-which it is right it can be interpolated instead.
+Plane after plane is found on the inference thread; all of them are written at the end,
+as one undo step. The object keeps its id. Between two planes on which it is right it
+can be interpolated instead.
 """
 
 from __future__ import annotations
@@ -12,17 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
-import numpy as np
 from qtpy.QtCore import Signal
 
-from napari_gpcis.geometry import EMPTY, box_of, moved, slices
-from napari_gpcis.plugin.annotation.jobs import (
-    find_again,
-    place_planes,
-    propagate_plane,
-)
+from napari_gpcis.plugin.annotation.jobs import place_planes, propagate_plane
 from napari_gpcis.plugin.tools.base import Tool
-from napari_gpcis.plugin.viewer.axes import axis_name, stack_axis
+from napari_gpcis.plugin.tools.stack.stack import Source, Stack
 from napari_gpcis.plugin.viewer.channels import chosen_contrast
 from napari_gpcis.plugin.viewer.planes import (
     Plane,
@@ -30,182 +24,20 @@ from napari_gpcis.plugin.viewer.planes import (
     layer_shape,
     plane_count,
 )
-from napari_gpcis.propagation import (
-    inner_clicks,
-    interpolate,
-    reason_to_doubt,
-    reason_to_stop,
-)
+from napari_gpcis.propagation import reason_to_doubt, reason_to_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from weakref import ReferenceType
 
-    from napari_gpcis.geometry import Mask
-    from napari_gpcis.inference.image import PreparedImage
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.undo.edits import ObjectEdit
     from napari_gpcis.plugin.tools.picking import Picking
-    from napari_gpcis.plugin.viewer.planes import Box
     from napari_gpcis.propagation import PlaneResult
     from napari_gpcis.session.session import Session
 
 STOPPED = "Stopped: nothing was found so far."
-
-
-class Source(NamedTuple):
-    """An object on one plane."""
-
-    plane: Plane
-    box: Box
-    mask: Mask
-    label: int
-
-
-class Stack:
-    """The planes of one annotated image, along one axis.
-
-    Parameters
-    ----------
-    annotation
-        The image being annotated.
-
-    Attributes
-    ----------
-    axis
-        Axis of the image along which the next plane lies; ``None``: see
-        :func:`.stack_axis`.
-    chosen
-        Returns the id of the object that is chosen on the displayed plane, 0 for none.
-    held
-        Whether the axis in use stays, whatever is displayed: while a run goes on.
-    """
-
-    def __init__(self, annotation: Annotation) -> None:
-        self.annotation = annotation
-        self.chosen: Callable[[], int] = int
-        self.axis: int | None = None
-        self.held = False
-        self._along = 0
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """Axes of the image along which it has further planes."""
-        current = self.annotation.current
-        if current is None:
-            return ()
-        shape = layer_shape(self.annotation.image)
-        return tuple(
-            axis
-            for axis, size in enumerate(shape)
-            if size > 1 and axis not in current.plane.axes
-        )
-
-    @property
-    def along(self) -> int:
-        """The axis in use; where no plane is displayed, as in 3-D, the one before."""
-        axes = self.axes
-        if axes and not self.held:
-            here = self.annotation
-            default = stack_axis(here.viewer, here.image, axes)
-            self._along = self.axis if self.axis in axes else default
-        return self._along
-
-    def number(self, plane: Plane) -> int:
-        """Return the place of a plane along the axis."""
-        return plane.steps[self.along]
-
-    def name(self, plane: Plane) -> str:
-        """Return what a plane is called; with its axis, if there are several."""
-        name, image = f"Plane {self.number(plane)}", self.annotation.image
-        sizes = enumerate(layer_shape(image))
-        if sum(size > 1 and axis not in plane.axes for axis, size in sizes) < 2:
-            return name
-        return f"{name} along {axis_name(self.annotation.viewer, image, self.along)}"
-
-    def beside(self, plane: Plane, direction: int) -> Plane | None:
-        """Return the neighbour of a plane, ``None`` at the end of the stack."""
-        if not self.held and not self.axes:
-            return None
-        steps = list(plane.steps)
-        steps[self.along] += direction
-        size = layer_shape(self.annotation.image)[self.along]
-        inside = 0 <= steps[self.along] < size
-        return Plane(plane.axes, tuple(steps)) if inside else None
-
-    def count(self, plane: Plane, direction: int) -> int:
-        """Return the number of planes in a direction."""
-        size = layer_shape(self.annotation.image)[self.along]
-        here = self.number(plane)
-        return size - 1 - here if direction > 0 else here
-
-    def show(self, plane: Plane) -> None:
-        """Turn the viewer to a plane; the view stays."""
-        dims, image = self.annotation.viewer.dims, self.annotation.image
-        world = np.asarray(image.data_to_world(plane.point(0, 0)), dtype=float)
-        missing = dims.ndim - image.ndim
-        for axis in range(image.ndim):
-            if axis not in plane.axes:
-                dims.set_point(axis + missing, world[axis])
-
-    def source(self) -> Source | str:
-        """Return the current object, else the chosen or last one of this plane.
-
-        Returns
-        -------
-        Source or str
-            The reason, if there is none.
-        """
-        current = self.annotation.current
-        if current is None or current.session is None or not self.axes:
-            return "There are no further planes."
-        current.finish_drawing()
-        if current.clicks and (current.busy or not current.drawn.live.mask.any()):
-            return "The mask is still being computed: try again."
-        data = self.annotation.layers.labels.data
-        if current.clicks:
-            label, box, mask = (
-                current.drawn.live.label,
-                current.drawn.live.box,
-                current.drawn.live.mask,
-            )
-        else:
-            done = current.session.objects
-            selected = int(self.annotation.layers.labels.selected_label)
-            label = self.chosen() or (done[-1].id if done else selected)
-            box = 0, 0, *current.shape
-            mask = np.asarray(current.plane.take(data) == label)
-        inside = box_of(mask)
-        if inside is None or label == 0:
-            return "Click on an object first, or select the label of one."
-        part = mask[slices(inside)].copy()
-        return Source(current.plane, moved(inside, box[:2]), part, label)
-
-    def between(
-        self, first: Plane, last: Plane, label: int
-    ) -> list[tuple[Plane, Box, Mask]]:
-        """Return an object interpolated on all planes between two that have it."""
-        labels = self.annotation.layers.labels.data
-        ends = []
-        for plane in (first, last):
-            mask = np.asarray(plane.take(labels) == label)
-            box = box_of(mask) or EMPTY
-            ends.append((box, mask[slices(box)]))
-        shape = first.shape(layer_shape(self.annotation.image))
-        gap = self.number(last) - self.number(first)
-        found, plane = [], first
-        for number in range(1, gap):
-            plane = self.beside(plane, 1) or last
-            found.append((plane, *interpolate(ends[0], ends[1], number / gap, shape)))
-        return found
-
-    def accept(self) -> bool:
-        """Accept the current object, if there is one; return whether none is left."""
-        current = self.annotation.current
-        if current is not None and current.clicks:
-            current.accept()
-        return current is not None and not current.clicks
 
 
 class _Run(NamedTuple):
@@ -559,118 +391,6 @@ class Propagation(Tool):
 
 def _by_steps(item: tuple[Plane, PlaneResult]) -> tuple[int, ...]:
     return item[0].steps
-
-
-class _Copy(NamedTuple):
-    """A copy on its way: the object, the pixels of its plane, the plane it goes to."""
-
-    source: Source
-    prepared: PreparedImage
-    plane: Plane
-
-
-class Copying(Tool):
-    """Copies of an object: its mask begins an object on the next plane.
-
-    There it is moved to where the pixels around the object are found again.
-
-    Parameters
-    ----------
-    controller
-        Its annotations are followed.
-    propagation
-        Has the stack.
-    """
-
-    def __init__(self, controller: Controller, propagation: Propagation) -> None:
-        super().__init__(controller, propagation)
-        self._propagation = propagation
-        self._pending: _Copy | None = None
-        controller.register("accept_next", partial(self.copy, 1))
-
-    def on_attached(self, annotation: Annotation) -> None:
-        """Follow whether the plane that is copied to is open."""
-        annotation.undo_stack.interrupts.append(self._interrupt)
-        self.follow(annotation.events.plane_changed, self._look)
-        self.follow(annotation.events.plane_entered, self._on_plane)
-
-    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
-        """Forget what is to be copied."""
-        self._pending = None
-
-    def copy(self, direction: int) -> None:
-        """Accept the current object, and begin with its mask on the next plane.
-
-        Parameters
-        ----------
-        direction
-            1 for the next plane, -1 for the previous one.
-        """
-        stack, session = self._propagation.stack, self.controller.session
-        if stack is None or self._propagation.running:
-            return
-        source = stack.source()
-        if isinstance(source, str):
-            self._propagation.say(source)
-            return
-        plane = stack.beside(source.plane, direction)
-        if plane is None:
-            self._propagation.say("The stack ends here: there is no such plane.")
-        elif session is not None and stack.accept():
-            self._pending = _Copy(source, session.prepared, plane)
-            stack.show(plane)
-
-    def _on_plane(self) -> None:
-        """Forget the copy if the user has gone elsewhere before it was there."""
-        current, copy = self.current, self._pending
-        if copy is not None and current is not None and current.plane != copy.plane:
-            self._pending = None
-
-    def _interrupt(self) -> bool:
-        """Give up a copy that is on its way; return whether there was one."""
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            self._propagation.say("The object is not copied.")
-        return pending is not None
-
-    def _look(self) -> None:
-        """Have the object looked for on the plane it was copied to, once it is open."""
-        current, copy = self.current, self._pending
-        if copy is None or current is None or current.plane != copy.plane:
-            return
-        if current.session is not None:
-            mask, corner = copy.source.mask, copy.source.box[:2]
-            prepared = current.session.prepared
-            job = partial(find_again, copy.prepared, mask, corner, prepared)
-            self.ask(job, self._begin, self._on_failed)
-
-    def _on_failed(self, error: Exception) -> None:
-        self._interrupt()
-        if self.annotation is not None:
-            self.annotation.worker.report(error)
-
-    def _begin(self, by: tuple[int, int] | None, _seconds: float) -> None:
-        """Begin the object on the plane it was copied to, moved by rows and columns."""
-        annotation, current, copy = self.annotation, self.current, self._pending
-        if annotation is None or copy is None or current is None or by is None:
-            return
-        if current.plane != copy.plane or current.session is None:
-            return
-        source = copy.source
-        self._pending = None
-        annotation.click_layers.settle()
-        now = current.plane.take(annotation.layers.labels.data)
-        there = bool((now == source.label).any())
-        if not there and not current.clicks:
-            current.drawn.begin_as(source.label)
-        corner = moved(source.box, by)[:2]
-        clicks = inner_clicks(source.mask, corner)
-        current.begin_with(
-            source.mask,
-            corner,
-            label=source.label if there else None,
-            clicks=clicks,
-        )
 
 
 _NO_GAP = (

@@ -1,0 +1,1 @@
+"""The stack: its planes, propagation of an object through them, copies to the next."""
