@@ -26,7 +26,7 @@ from napari_gpcis.backbones.base import Backbone, register
 from napari_gpcis.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -305,13 +305,13 @@ class Join(nn.Sequential):
     def __init__(self, widths: tuple[int, ...], outputs: int) -> None:
         conv = nn.Conv2d(sum(widths), outputs, 1, bias=False)
         super().__init__(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-        self._widths = widths
+        self._widths = list(widths)
 
     def share(self, maps: Tensor) -> Tensor:
         """Return what the first group gives, ``(B, outputs, h, w)``."""
         return functional.conv2d(maps, self._weights()[0])
 
-    def forward(self, share: Tensor, *groups: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, share: Tensor, *groups: Tensor) -> Tensor:
         """Return shape ``(B, outputs, h, w)``.
 
         Parameters
@@ -321,23 +321,31 @@ class Join(nn.Sequential):
         *groups
             The other groups, of any size.
         """
-        conv, norm, rectify = self
         found = share
         for group, weight in zip(groups, self._weights()[1:], strict=True):
             found = found + _resize(functional.conv2d(group, weight), share)
-        if conv.bias is not None:
-            found = found + conv.bias[:, None, None]
-        joined: Tensor = rectify(norm(found))
-        return joined
+        bias = self._convolution.bias
+        if bias is not None:
+            found = found + bias[:, None, None]
+        for layer in list(self.children())[1:]:
+            found = layer(found)
+        return found
 
-    def _weights(self) -> tuple[Tensor, ...]:
+    @property
+    def _convolution(self) -> nn.Conv2d:
+        convolution = self[0]
+        assert isinstance(convolution, nn.Conv2d)
+        return convolution
+
+    def _weights(self) -> Sequence[Tensor]:
         """Return the weights of each group."""
-        return self[0].weight.split(self._widths, dim=1)
+        return torch.split(self._convolution.weight, self._widths, dim=1)
 
     def fold(self) -> None:
         """Multiply the batch norm into the convolution, not to be trained again."""
-        if isinstance(self[1], nn.BatchNorm2d):
-            self[0] = fuse_conv_bn_eval(self[0], self[1])
+        norm = self[1]
+        if isinstance(norm, nn.BatchNorm2d):
+            self[0] = fuse_conv_bn_eval(self._convolution, norm)
             self[1] = nn.Identity()
 
 
