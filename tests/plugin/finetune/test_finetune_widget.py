@@ -42,13 +42,16 @@ from napari_gpcis.plugin.finetune.widget import (
     KEPT,
     NO_BETTER,
     NO_HELP,
+    NO_HELP_SO_FAR,
     READY,
     RESUME,
     RUNS,
+    START,
     STOPPED,
     USED,
     FinetuneWidget,
 )
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from training._label_files import disks, write_set
 
 if TYPE_CHECKING:
@@ -477,15 +480,55 @@ def test_the_text_has_the_clicks_that_the_figures_have(bench: Bench) -> None:
     before, after = {"score": 2.06}, {"score": 2.08}
     done = {"event": "done", "name": "six", "before": before, "after": after}
     progress = bench.widget.progress
-    for event, words in (
-        ({**done, "improved": False, "kept": "start"}, NO_HELP),
-        ({**done, "improved": False, "kept": "trained"}, NO_BETTER),
+    for more, words in (
+        ({"path": None, "goes_on": False}, NO_HELP),
+        ({"path": None, "goes_on": True}, NO_HELP_SO_FAR),
+        ({"path": "six.safetensors"}, NO_BETTER),
     ):
+        event = {**done, "improved": False, **more}
         bench.widget._on_event(event)
         bench.widget._on_success(event)
         assert words.split("{}")[0].strip() in progress.message.text()
         assert "2.08 for 2.06 before" in progress.message.text()
         assert "<b>2.06</b> before, <b>2.08</b> after" in progress.figures.text()
+
+
+def test_what_did_not_help_leaves_no_model_and_its_name_free(
+    bench: Bench, home: Path, tmp_path: Path
+) -> None:
+    bench.choose_folders(
+        write_set(tmp_path / "set"), "--steps=2", "--keep=better", "--lr=1e-9"
+    )
+    widget, title = bench.widget, MODELS.find(PREFERENCES.model).title
+    models = [model.name for model in list_models()]
+    for _ in range(2):
+        bench.click(widget.start_button)
+        bench.until(lambda: not widget.busy)
+        text = widget.progress.message.text()
+        assert "Training did not help" in text
+        assert f"Nothing was kept; GPCIS goes on with <b>{title}</b>." in text
+        assert not widget.progress.use.isVisible()
+        assert not widget.resume_button.isVisible()
+        assert widget.start_button.text() == START
+        assert [model.name for model in list_models()] == models
+        assert not list((home / "models").glob("my-model*"))
+
+
+def test_what_was_stopped_before_it_helped_can_go_on_in_the_window(
+    bench: Bench, home: Path, tmp_path: Path
+) -> None:
+    bench.choose_folders(
+        write_set(tmp_path / "set"), "--steps=100000", "--keep=better", "--lr=1e-9"
+    )
+    widget = bench.widget
+    bench.click(widget.start_button)
+    bench.until(lambda: "Training: step" in widget.progress.message.text())
+    bench.click(widget.stop_button)
+    bench.until(lambda: not widget.busy)
+    assert "Training has not helped so far" in widget.progress.message.text()
+    assert not (home / "models" / "my-model.safetensors").exists()
+    bench.click(widget.resume_button)
+    bench.until(lambda: "Training: step" in widget.progress.message.text())
 
 
 def test_a_stop_while_the_start_is_counted_makes_no_model_and_no_error(

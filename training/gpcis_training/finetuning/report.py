@@ -65,7 +65,7 @@ def card_text(record: Record) -> str:
         "## Training",
         f"- {training['steps']} steps of {training['batch_size']} samples in "
         f"{training['minutes']:.1f} minutes, ended by {training['ended_by']}; "
-        f"{_kept(training)}\n"
+        f"the state of step {training['best_step']} was kept\n"
         f"- crops of {training['size']} pixels, learning rate {training['lr']:g} "
         f"(encoder {training['encoder_lr']:g}), {training['precision']}, seed "
         f"{training['seed']}",
@@ -207,13 +207,6 @@ def print_text(event: Event, stream: TextIO | None = None) -> None:
         tqdm.write(line, file=stream or sys.stdout)  # leaves a progress bar whole
 
 
-def _kept(training: Record) -> str:
-    """Return which weights the model has."""
-    if training.get("kept", "trained") == "start":
-        return "the weights of the start model were kept"
-    return f"the state of step {training['best_step']} was kept"
-
-
 def _figures(record: Record) -> str:
     """Return the table of figures before and after, with an explanation."""
     before, after = record["before"], record["after"]
@@ -300,7 +293,7 @@ def _text(event: Event) -> str:
             f"step {event['step']}, {event['minutes']:.1f} min, loss "
             f"{event['loss']:.3f}: {_clicks(event['figures'])}{best}"
         )
-    if kind == "done":
+    if kind == "done" and event["path"] is not None:
         return f"{event['name']}: {event['path']}"
     return ""
 
