@@ -477,9 +477,10 @@ def _alive(pid: int) -> bool:
 
 
 def test_the_text_has_the_clicks_that_the_figures_have(bench: Bench) -> None:
-    before, after = {"score": 2.06}, {"score": 2.08}
+    before, after = {"score": 2.06, "objects": 4}, {"score": 2.08, "objects": 4}
     done = {"event": "done", "name": "six", "before": before, "after": after}
     progress = bench.widget.progress
+    progress.take({"event": "before", "figures": before, "few": before})
     for more, words in (
         ({"path": None, "goes_on": False}, NO_HELP),
         ({"path": None, "goes_on": True}, NO_HELP_SO_FAR),

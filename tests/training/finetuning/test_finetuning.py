@@ -193,7 +193,7 @@ def test_the_chart_has_the_figures_of_the_card(tmp_path, monkeypatch):
     validations = [{"minutes": 0.2, "best": True, "figures": figures(3.0).to_dict()}]
     all_three = figures(5.0), figures(6.0), figures(4.25)
     draw_curves(tmp_path / "c.png", steps, validations, *all_three)
-    assert lines == {"before, all 2: 6.00": 6.0, "after, all 2: 4.25": 4.25}
+    assert lines == {"before, 2 objects: 6.00": 6.0, "after, 2 objects: 4.25": 4.25}
     assert (tmp_path / "c.png").stat().st_size > 1000
 
 
@@ -317,16 +317,37 @@ def test_a_measure_that_takes_too_long_is_of_some_objects(
     root, start, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(planning, "AFTER_FACTOR", 0.0)
-    for module in (planning, training):
-        monkeypatch.setattr(module, "SUBSET_SIZE", 1)
+    monkeypatch.setattr(planning, "QUICK_SHARE", 0.0)
+    monkeypatch.setattr(planning, "SUBSET_SIZE", 1)
     told = []
     result = run(root, start, tmp_path / "out.safetensors", listener=told.append)
     assert result.before.objects == result.after.objects == 1
     assert result.record["evaluation"]["objects"] == 1
     notes = [event["message"] for event in told if event["event"] == "note"]
     assert training.FEW.format(1) in notes
-    measured = [event for event in told if event["event"] == "before"]
-    assert measured[0]["figures"]["objects"] == 2
+    (measured,) = [event for event in told if event["event"] == "before"]
+    assert measured["figures"]["objects"] == 2
+    assert measured["few"] == told[-1]["before"]
+    (during,) = [event for event in told if event["event"] == "validation"]
+    assert during["figures"]["objects"] == measured["few"]["objects"] == 1
+
+
+def test_where_it_is_quick_all_figures_are_of_all_objects(
+    root, start, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(planning, "AFTER_FACTOR", 0.0)
+    monkeypatch.setattr(planning, "SUBSET_SIZE", 1)
+    told = []
+    run(root, start, tmp_path / "out.safetensors", listener=told.append)
+    counts = [
+        event[name]["objects"]
+        for event in told
+        for name in ("few", "figures", "before", "after")
+        if name in event
+    ]
+    assert counts == [2] * 5  # before twice, a validation, the end twice
+    notes = [event["message"] for event in told if event["event"] == "note"]
+    assert not any("No time" in note for note in notes)
 
 
 def test_no_validation_begins_that_the_clock_would_cut(root, tmp_path):

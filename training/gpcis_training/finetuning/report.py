@@ -89,8 +89,8 @@ def draw_curves(
 ) -> None:
     """Draw loss and clicks per object to a PNG file.
 
-    While training goes on, only some of the objects are evaluated: they are the curve.
-    The figures of all objects, which stand in the card, are the dashed lines.
+    The curve is of the objects that were evaluated while training went on, which may
+    be some of them. The dashed lines are the figures that stand in the card.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def draw_curves(
     few
         Figures before training, of the objects of the curve.
     before, after
-        Figures before and after training, of all objects.
+        Figures before and after training, of the same objects both.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def draw_curves(
         ("before", before, "0.6"),
         ("after", after, "tab:green"),
     ):
-        label = f"{name}, all {found.objects}: {found.score:.2f}"
+        label = f"{name}, {found.objects} objects: {found.score:.2f}"
         clicks.axhline(found.score, ls="--", lw=1, color=colour, label=label)
     best = [entry for entry in validations if entry["best"]]
     if best:

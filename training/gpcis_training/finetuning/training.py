@@ -16,7 +16,7 @@ from gpcis_training.engine.export import export_checkpoint
 from gpcis_training.engine.trainer import Trainer
 from gpcis_training.finetuning.options import KEEP
 from gpcis_training.finetuning.report import MEAN_WORDS, draw_curves, write_card
-from gpcis_training.finetuning.validation import SUBSET_SIZE, Figures, figures_of
+from gpcis_training.finetuning.validation import Figures, figures_of
 from napari_gpcis.checkpoints import find_checkpoint, read_info
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
@@ -108,9 +108,10 @@ def train(
     state = files.best if files.best.is_file() else trainer.state_file
     after = _measure(state, plan, info, files, log, stop)
     if after is None:  # no time: those figures that are known, before and after
+        if plan.before_few.objects < plan.before.objects:
+            log.emit("note", message=FEW.format(plan.before_few.objects))
         plan = replace(plan, before=plan.before_few)
         after = _known(log, files)
-        log.emit("note", message=FEW.format(after.objects))
     ended = {
         "steps": trainer.step,
         "minutes": trainer.minutes,
@@ -138,7 +139,7 @@ class EarlyStopping:
     log
         Gets the events.
     start
-        Figures of the start on the same few objects.
+        Figures of the start on the objects that are measured each time.
     patience
         See :class:`FinetuneOptions`.
     stop
@@ -157,7 +158,7 @@ class EarlyStopping:
     ) -> None:
         self._info = info
         self._validation = validation
-        self._objects = validation.subset(SUBSET_SIZE)
+        self._objects = validation.subset(start.objects)
         self._best_file = best_file
         self._log = log
         self._patience = patience
