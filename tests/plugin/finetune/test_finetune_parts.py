@@ -294,6 +294,29 @@ def test_pairs_follow_the_layers_of_a_viewer(qtbot: Any) -> None:
     rows.close_links()
 
 
+def test_of_many_pairs_a_few_are_seen_at_once(qtbot: Any) -> None:
+    viewer, pixels = ViewerModel(), np.zeros((30, 40), np.uint8)
+    for number in range(9):
+        viewer.add_image(pixels, name=f"image {number}")
+        viewer.add_labels(pixels, name=f"image {number} labels")
+    rows = LayerPairs(viewer)
+    qtbot.addWidget(rows)
+    rows.show()
+    heights = []
+    for count in range(1, 10):
+        qtbot.wait(50)  # it is laid out
+        heights.append(rows.scroll.height())
+        last = rows.rows[-1][1]
+        assert not last.visibleRegion().isEmpty()
+        assert len(rows.rows) == count
+        rows.add_row()
+    step = heights[2] - heights[1]
+    assert step > 15
+    assert heights[3:] == heights[3:4] * 6
+    assert heights[2] < heights[3] < heights[2] + step
+    rows.close_links()
+
+
 def test_folders_must_be_there(qtbot: Any, tmp_path: Path) -> None:
     folders = Folders()
     qtbot.addWidget(folders)

@@ -395,6 +395,33 @@ def test_what_an_unfinished_run_goes_on_with_is_shown_before_and_then(
     assert fields(widget) == own
 
 
+def test_the_chart_is_in_sight_from_the_start_to_the_end(
+    bench: Bench, started: list[list[str]]
+) -> None:
+    image, labels = disks()
+    for number in range(6):
+        bench.viewer.add_image(image, name=f"image {number}")
+        bench.viewer.add_labels(labels, name=f"image {number} labels")
+    widget, window = bench.widget, bench.viewer.window._qt_window
+    for _ in range(5):
+        widget.layers.add_row()
+    window.resize(1280, 640)
+    curves = widget.progress.curves
+
+    def in_sight() -> bool:
+        return curves.visibleRegion().boundingRect() == curves.rect()
+
+    bench.click(widget.start_button)
+    bench.until(lambda: widget.progress.figures.isVisible())
+    bench.until(in_sight)
+    assert window.height() < 700
+    bench.until(widget.stop_button.isEnabled)
+    widget.stop()
+    bench.until(lambda: not widget.busy)
+    bench.until(in_sight)
+    assert READY.format("new") in widget.progress.message.text()
+
+
 def test_the_folder_of_an_unfinished_run_is_named_if_it_is_there(
     bench: Bench, home: Path
 ) -> None:

@@ -244,6 +244,7 @@ class FinetuneWidget(Docked):
 
     def _lay_out(self) -> None:
         content = QWidget()
+        self.scroll = VerticalScrollArea(content)
         column = QVBoxLayout(content)
         text = QLabel(HELP)
         text.setWordWrap(True)
@@ -287,7 +288,7 @@ class FinetuneWidget(Docked):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(VerticalScrollArea(content))
+        whole.addWidget(self.scroll)
 
     def _connect(self) -> None:
         self.source.currentIndexChanged.connect(self.pages.setCurrentIndex)
@@ -344,11 +345,14 @@ class FinetuneWidget(Docked):
         )
         self.progress.reset(STARTING, self._job.minutes)
         self.process.start([*self._job.arguments(), *self.more_arguments])
+        self._bring_into_sight()
 
     def _on_event(self, event: dict[str, Any]) -> None:
         self.progress.take(event)
         if event["event"] == "prepared":
             self._files.remove()  # the child has its own copy by now
+        if event["event"] in ("before", "done"):  # its texts take more room
+            self._bring_into_sight()
 
     def _on_success(self, event: dict[str, Any]) -> None:
         after, before = (f"{event[key]['score']:.2f}" for key in ("after", "before"))
@@ -411,6 +415,14 @@ class FinetuneWidget(Docked):
             widget.setEnabled(not self.busy)
         for widget in (self.source, self.pages):  # it has its own images
             widget.setVisible(not self._resumed)
+
+    def _bring_into_sight(self) -> None:
+        """Scroll to the progress, once it has its place.
+
+        With no delay at all it would be done before what is posted, as layouts are.
+        """
+        show = partial(self.scroll.ensureWidgetVisible, self.progress)
+        QTimer.singleShot(1, self, show)
 
     def _show_run(self) -> None:
         """Show what an unfinished run of this name goes on with, before and then.
