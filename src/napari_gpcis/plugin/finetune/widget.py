@@ -351,7 +351,7 @@ class FinetuneWidget(Docked):
         self.progress.take(event)
         if event["event"] == "prepared":
             self._files.remove()  # the child has its own copy by now
-        if event["event"] in ("before", "done"):  # its texts take more room
+        if event["event"] == "before":  # there are more texts now
             self._bring_into_sight()
 
     def _on_success(self, event: dict[str, Any]) -> None:
@@ -370,6 +370,7 @@ class FinetuneWidget(Docked):
             show_info(READY_NOTE.format(event["name"]))
             MODELS.changed.emit()
         self._show_state()
+        self._bring_into_sight()
 
     def _on_stopped(self) -> None:
         self._files.remove()
