@@ -52,6 +52,7 @@ from napari_gpcis.plugin.finetune.widget import (
     FinetuneWidget,
 )
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.widget import GPCISWidget
 from training._label_files import disks, write_set
 
 if TYPE_CHECKING:
@@ -492,6 +493,43 @@ def test_unsaved_work_and_a_training_are_one_question(
         assert KEPT_WORK in asked
         assert f"{RUNS.format('my-model')}\n{BEGINS_ANEW}" in asked
     answers.end()
+
+
+def test_the_last_key_asks_once_in_each_window_for_all_that_it_holds(
+    make_napari_viewer_proxy: Any,
+    bench: Bench,
+    home: Path,
+    started: list[list[str]],
+    closed: list[bool],
+) -> None:
+    """The key is pressed in one window; in the other a training runs as well."""
+    widget, proxy = bench.widget, make_napari_viewer_proxy(show=True)
+    first, second = GPCISWidget(proxy), bench.open_annotator()
+    proxy.window.add_dock_widget(first, name="GPCIS")
+    viewers = proxy.__wrapped__, bench.viewer
+    guarded = first, second, widget
+    bench.until(lambda: all(one._guard is not None for one in guarded))
+    for viewer, annotator, name in zip(
+        viewers, (first, second), ("cells", "others"), strict=True
+    ):
+        viewer.add_image(np.zeros((30, 30), np.uint8), name=name)
+        assert annotator.start()
+        annotator.controller.annotation.layers.labels.paint((9, 9), 1)
+    widget._train(home, home)
+    bench.until(lambda: widget.progress.figures.isVisible())
+    window = viewers[0].window._qt_window
+    answers = Answers(KEEP, "Cancel", KEEP, KEEP)
+    for times in (1, 2):
+        window.close(quit_app=True, confirm_need=True)
+        assert len(answers.asked) == 2 * times
+        assert len(closed) == times - 1
+    assert answers.end() == 4
+    trains = RUNS.format("my-model")
+    for asked in (answers.asked[:2], answers.asked[2:]):
+        assert ["cells" in text for text in asked] == [True, False]
+        assert ["others" in text for text in asked] == [False, True]
+        assert [trains in text for text in asked] == [False, True]
+    first.shut_down()
 
 
 def _alive(pid: int) -> bool:
