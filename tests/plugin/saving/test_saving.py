@@ -992,6 +992,8 @@ def test_strokes_after_the_annotation_are_work(
     assert kept.autosaver.record.version == version + 1
     assert record.version == version
     bench.controller.stop()
+    (work,) = kept.autosaver._works
+    bench.until(lambda: work.is_written)
     labels.paint((10, 10), 9)
     drawn = np.array(labels.data)
     kept.end()
