@@ -305,7 +305,7 @@ def test_of_many_pairs_a_few_are_seen_at_once(qtbot: Any) -> None:
     heights = []
     for count in range(1, 10):
         qtbot.wait(50)  # it is laid out
-        heights.append(rows.scroll.height())
+        heights.append(rows.scroll_area.height())
         last = rows.rows[-1][1]
         assert not last.visibleRegion().isEmpty()
         assert len(rows.rows) == count

@@ -92,8 +92,8 @@ class LayerPairs(QWidget):
         self.more.clicked.connect(self.add_row)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        self.scroll = _Rows(rows, MOST_ROWS)
-        column.addWidget(self.scroll)
+        self.scroll_area = _Rows(rows, MOST_ROWS)
+        column.addWidget(self.scroll_area)
         column.addWidget(self.more, alignment=Qt.AlignmentFlag.AlignLeft)
         column.addStretch()
         self.add_row()
@@ -123,7 +123,7 @@ class LayerPairs(QWidget):
             self._wheel_filter.add(widget)
         self._propose(labels)
         self._show_buttons()
-        shown = partial(self.scroll.ensureWidgetVisible, labels)
+        shown = partial(self.scroll_area.ensureWidgetVisible, labels)
         QTimer.singleShot(1, labels, shown)  # not 0: after it is laid out
         self.changed.emit()
 
@@ -223,10 +223,11 @@ class _Rows(VerticalScrollArea):
     def event(self, event: QEvent) -> bool:
         """Adapt the height to the rows, whose height depends on the theme's fonts."""
         done = bool(super().event(event))
-        grid = None if self.widget() is None else self.widget().layout()
+        rows = self.widget()
+        grid = None if rows is None else rows.layout()
         if isinstance(grid, QGridLayout) and event.type() in LAID_OUT:
-            items = [grid.itemAt(place) for place in range(grid.count())]
-            titles, *heights = (one.sizeHint().height() for one in items)
+            items = (grid.itemAt(place) for place in range(grid.count()))
+            titles, *heights = (one.sizeHint().height() for one in items if one)
             row = max(heights) + grid.verticalSpacing()
             highest = titles + round(self._most * row)
             self.setFixedHeight(min(grid.sizeHint().height(), highest))

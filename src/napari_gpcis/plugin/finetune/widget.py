@@ -244,7 +244,7 @@ class FinetuneWidget(Docked):
 
     def _lay_out(self) -> None:
         content = QWidget()
-        self.scroll = VerticalScrollArea(content)
+        self.scroll_area = VerticalScrollArea(content)
         column = QVBoxLayout(content)
         text = QLabel(HELP)
         text.setWordWrap(True)
@@ -288,7 +288,7 @@ class FinetuneWidget(Docked):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self.scroll)
+        whole.addWidget(self.scroll_area)
 
     def _connect(self) -> None:
         self.source.currentIndexChanged.connect(self.pages.setCurrentIndex)
@@ -422,7 +422,7 @@ class FinetuneWidget(Docked):
 
         With no delay at all it would be done before what is posted, as layouts are.
         """
-        show = partial(self.scroll.ensureWidgetVisible, self.progress)
+        show = partial(self.scroll_area.ensureWidgetVisible, self.progress)
         QTimer.singleShot(1, self, show)
 
     def _show_run(self) -> None:
