@@ -442,7 +442,9 @@ def test_a_fine_tuning_goes_on(unfinished: Path) -> None:
     assert result.record.keys() == old.keys()
     assert result.record["split"] == old["split"]
     assert result.record["options"] == old["options"]
-    assert "tuned" in [model.name for model in list_models()]
+    assert not result.improved  # in six steps
+    assert result.path is None
+    assert "tuned" not in [model.name for model in list_models()]
 
 
 def test_the_record_of_a_fine_tuning_gives_its_split(unfinished: Path) -> None:

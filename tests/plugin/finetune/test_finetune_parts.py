@@ -294,6 +294,29 @@ def test_pairs_follow_the_layers_of_a_viewer(qtbot: Any) -> None:
     rows.close_links()
 
 
+def test_of_many_pairs_a_few_are_seen_at_once(qtbot: Any) -> None:
+    viewer, pixels = ViewerModel(), np.zeros((30, 40), np.uint8)
+    for number in range(9):
+        viewer.add_image(pixels, name=f"image {number}")
+        viewer.add_labels(pixels, name=f"image {number} labels")
+    rows = LayerPairs(viewer)
+    qtbot.addWidget(rows)
+    rows.show()
+    heights = []
+    for count in range(1, 10):
+        qtbot.wait(50)  # it is laid out
+        heights.append(rows.scroll_area.height())
+        last = rows.rows[-1][1]
+        assert not last.visibleRegion().isEmpty()
+        assert len(rows.rows) == count
+        rows.add_row()
+    step = heights[2] - heights[1]
+    assert step > 15
+    assert heights[3:] == heights[3:4] * 6
+    assert heights[2] < heights[3] < heights[2] + step
+    rows.close_links()
+
+
 def test_folders_must_be_there(qtbot: Any, tmp_path: Path) -> None:
     folders = Folders()
     qtbot.addWidget(folders)
@@ -397,25 +420,54 @@ def test_the_model_in_use_is_proposed_until_another_is_chosen(
     assert start.key == one
 
 
-def figures(clicks: float, **more: int) -> dict[str, float]:
+def figures(clicks: float, objects: int = 16) -> dict[str, float]:
     """Figures of an event, as far as they are shown."""
-    return {"score": clicks, **more}
+    return {"score": clicks, "objects": objects}
 
 
-def test_the_chart_and_the_text_have_the_same_figures(qtbot: Any) -> None:
+@pytest.mark.parametrize("measured", [True, False], ids=["all", "no time for all"])
+def test_the_chart_and_the_text_have_the_same_figures(
+    qtbot: Any, measured: bool
+) -> None:
+    """While it trains, before and curve are of some objects; in the end both named."""
     progress = Progress()
     qtbot.addWidget(progress)
-    every, few = figures(6.0, objects=32), figures(5.0, objects=16)
+    curves, some = progress.curves, " (16 of 32 objects)"
+    every, few = figures(6.0, 32), figures(5.0)
     progress.take({"event": "before", "figures": every, "few": few})
-    assert progress.curves.objects == " (16 of 32 objects)"
-    progress.take({"event": "after", "figures": figures(4.0)})
-    assert progress.curves.marks == {"before": 6.0, "after": 4.0}
-    for clicks in progress.curves.marks.values():
-        assert f"<b>{clicks:.2f}</b>" in progress.figures.text()
+    assert curves.objects == some
+    assert (curves.marks, curves.marked) == ({"before": 5.0}, "")
+    assert curves.clicks[0].value == 5.0  # on the dashed line
+    assert progress.figures.text() == f"Clicks per object{some}: <b>5.00</b> before"
+    before, after = (every, figures(4.0, 32)) if measured else (few, figures(4.5))
+    if measured:
+        progress.take({"event": "after", "figures": after})
+        shown = curves.marks, progress.figures.text()
+    progress.take({"event": "done", "before": before, "after": after})
+    assert curves.objects == some
+    assert curves.marks == {"before": before["score"], "after": after["score"]}
+    assert curves.marked == (", all 32" if measured else "")
+    assert progress.figures.text() == (
+        "Clicks per object (all 32 objects): <b>6.00</b> before, <b>4.00</b> after "
+        "training"
+        if measured
+        else f"Clicks per object{some}: <b>5.00</b> before, <b>4.50</b> after training"
+    )
+    assert not measured or shown == (curves.marks, progress.figures.text())
     progress.resize(300, 500)
     assert not progress.grab().isNull()  # it is drawn
     progress.reset("")
-    assert progress.curves.marks == {}
+    assert (curves.marks, curves.marked, curves.objects) == ({}, "", "")
+
+
+def test_figures_of_all_objects_throughout_say_so_once(qtbot: Any) -> None:
+    progress = Progress()
+    qtbot.addWidget(progress)
+    progress.take({"event": "before", "figures": figures(6.0), "few": figures(6.0)})
+    progress.take({"event": "after", "figures": figures(4.0)})
+    assert progress.curves.objects == " (all 16 objects)"
+    assert progress.curves.marked == ""
+    assert "<b>6.00</b> before, <b>4.00</b> after" in progress.figures.text()
 
 
 def test_the_message_is_of_what_goes_on(qtbot: Any) -> None:

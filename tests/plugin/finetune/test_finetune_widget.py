@@ -42,13 +42,17 @@ from napari_gpcis.plugin.finetune.widget import (
     KEPT,
     NO_BETTER,
     NO_HELP,
+    NO_HELP_SO_FAR,
     READY,
     RESUME,
     RUNS,
+    START,
     STOPPED,
     USED,
     FinetuneWidget,
 )
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.widget import GPCISWidget
 from training._label_files import disks, write_set
 
 if TYPE_CHECKING:
@@ -392,6 +396,33 @@ def test_what_an_unfinished_run_goes_on_with_is_shown_before_and_then(
     assert fields(widget) == own
 
 
+def test_the_chart_is_in_sight_from_the_start_to_the_end(
+    bench: Bench, started: list[list[str]]
+) -> None:
+    image, labels = disks()
+    for number in range(6):
+        bench.viewer.add_image(image, name=f"image {number}")
+        bench.viewer.add_labels(labels, name=f"image {number} labels")
+    widget, window = bench.widget, bench.viewer.window._qt_window
+    for _ in range(5):
+        widget.layers.add_row()
+    window.resize(1280, 640)
+    curves = widget.progress.curves
+
+    def in_sight() -> bool:
+        return curves.visibleRegion().boundingRect() == curves.rect()
+
+    bench.click(widget.start_button)
+    bench.until(lambda: widget.progress.figures.isVisible())
+    bench.until(in_sight)
+    assert window.height() < 700
+    bench.until(widget.stop_button.isEnabled)
+    widget.stop()
+    bench.until(lambda: not widget.busy)
+    bench.until(in_sight)
+    assert READY.format("new") in widget.progress.message.text()
+
+
 def test_the_folder_of_an_unfinished_run_is_named_if_it_is_there(
     bench: Bench, home: Path
 ) -> None:
@@ -464,6 +495,43 @@ def test_unsaved_work_and_a_training_are_one_question(
     answers.end()
 
 
+def test_the_last_key_asks_once_in_each_window_for_all_that_it_holds(
+    make_napari_viewer_proxy: Any,
+    bench: Bench,
+    home: Path,
+    started: list[list[str]],
+    closed: list[bool],
+) -> None:
+    """The key is pressed in one window; in the other a training runs as well."""
+    widget, proxy = bench.widget, make_napari_viewer_proxy(show=True)
+    first, second = GPCISWidget(proxy), bench.open_annotator()
+    proxy.window.add_dock_widget(first, name="GPCIS")
+    viewers = proxy.__wrapped__, bench.viewer
+    guarded = first, second, widget
+    bench.until(lambda: all(one._guard is not None for one in guarded))
+    for viewer, annotator, name in zip(
+        viewers, (first, second), ("cells", "others"), strict=True
+    ):
+        viewer.add_image(np.zeros((30, 30), np.uint8), name=name)
+        assert annotator.start()
+        annotator.controller.annotation.layers.labels.paint((9, 9), 1)
+    widget._train(home, home)
+    bench.until(lambda: widget.progress.figures.isVisible())
+    window = viewers[0].window._qt_window
+    answers = Answers(KEEP, "Cancel", KEEP, KEEP)
+    for times in (1, 2):
+        window.close(quit_app=True, confirm_need=True)
+        assert len(answers.asked) == 2 * times
+        assert len(closed) == times - 1
+    assert answers.end() == 4
+    trains = RUNS.format("my-model")
+    for asked in (answers.asked[:2], answers.asked[2:]):
+        assert ["cells" in text for text in asked] == [True, False]
+        assert ["others" in text for text in asked] == [False, True]
+        assert [trains in text for text in asked] == [False, True]
+    first.shut_down()
+
+
 def _alive(pid: int) -> bool:
     """Whether a process is there."""
     try:
@@ -474,18 +542,59 @@ def _alive(pid: int) -> bool:
 
 
 def test_the_text_has_the_clicks_that_the_figures_have(bench: Bench) -> None:
-    before, after = {"score": 2.06}, {"score": 2.08}
+    before, after = {"score": 2.06, "objects": 4}, {"score": 2.08, "objects": 4}
     done = {"event": "done", "name": "six", "before": before, "after": after}
     progress = bench.widget.progress
-    for event, words in (
-        ({**done, "improved": False, "kept": "start"}, NO_HELP),
-        ({**done, "improved": False, "kept": "trained"}, NO_BETTER),
+    progress.take({"event": "before", "figures": before, "few": before})
+    for more, words in (
+        ({"path": None, "goes_on": False}, NO_HELP),
+        ({"path": None, "goes_on": True}, NO_HELP_SO_FAR),
+        ({"path": "six.safetensors"}, NO_BETTER),
     ):
+        event = {**done, "improved": False, **more}
         bench.widget._on_event(event)
         bench.widget._on_success(event)
         assert words.split("{}")[0].strip() in progress.message.text()
         assert "2.08 for 2.06 before" in progress.message.text()
         assert "<b>2.06</b> before, <b>2.08</b> after" in progress.figures.text()
+
+
+def test_what_did_not_help_leaves_no_model_and_its_name_free(
+    bench: Bench, home: Path, tmp_path: Path
+) -> None:
+    bench.choose_folders(
+        write_set(tmp_path / "set"), "--steps=2", "--keep=better", "--lr=1e-9"
+    )
+    widget, title = bench.widget, MODELS.find(PREFERENCES.model).title
+    models = [model.name for model in list_models()]
+    for _ in range(2):
+        bench.click(widget.start_button)
+        bench.until(lambda: not widget.busy)
+        text = widget.progress.message.text()
+        assert "Training did not help" in text
+        assert f"Nothing was kept; GPCIS goes on with <b>{title}</b>." in text
+        assert not widget.progress.use.isVisible()
+        assert not widget.resume_button.isVisible()
+        assert widget.start_button.text() == START
+        assert [model.name for model in list_models()] == models
+        assert not list((home / "models").glob("my-model*"))
+
+
+def test_what_was_stopped_before_it_helped_can_go_on_in_the_window(
+    bench: Bench, home: Path, tmp_path: Path
+) -> None:
+    bench.choose_folders(
+        write_set(tmp_path / "set"), "--steps=100000", "--keep=better", "--lr=1e-9"
+    )
+    widget = bench.widget
+    bench.click(widget.start_button)
+    bench.until(lambda: "Training: step" in widget.progress.message.text())
+    bench.click(widget.stop_button)
+    bench.until(lambda: not widget.busy)
+    assert "Training has not helped so far" in widget.progress.message.text()
+    assert not (home / "models" / "my-model.safetensors").exists()
+    bench.click(widget.resume_button)
+    bench.until(lambda: "Training: step" in widget.progress.message.text())
 
 
 def test_a_stop_while_the_start_is_counted_makes_no_model_and_no_error(

@@ -967,6 +967,42 @@ def test_unsaved_work_of_a_stack_is_told_and_shown(
     widget.shut_down()
 
 
+@pytest.mark.parametrize("saved", [True, False])
+def test_strokes_after_the_annotation_are_work(
+    bench: Any, kept: RecoveryManager, tmp_path: Path, saved: bool
+) -> None:
+    """Those after Stop, too: they are asked for, and in the recovery file."""
+    image = bench.start()
+    finish(bench, (30, 40))
+    if saved:
+        bench.panel.write("save", tmp_path / "work")
+        bench.until(lambda: "Saved" in bench.panel.message.text())
+    else:
+        bench.until(lambda: recovery_files())
+    labels = bench.labels
+    bench.controller.stop()
+    assert kept.unsaved is not saved
+    labels.paint((60, 80), 7)
+    (record,) = kept.autosaver.unsaved
+    assert record.amount == "2 objects"
+    bench.controller.start(image, labels)  # it is work of one annotation now
+    bench.until(lambda: bench.controller.session is not None)
+    version = kept.autosaver.record.version
+    labels.paint((10, 80), 8)
+    assert kept.autosaver.record.version == version + 1
+    assert record.version == version
+    bench.controller.stop()
+    (work,) = kept.autosaver._works
+    bench.until(lambda: work.is_written)
+    labels.paint((10, 10), 9)
+    drawn = np.array(labels.data)
+    kept.end()
+    labels.paint((70, 10), 10)  # nobody keeps it any more
+    (left,) = unsaved_work()
+    assert {*np.unique(drawn)} == {0, 1, 7, 8, 9}
+    np.testing.assert_array_equal(left.labels(), drawn)
+
+
 def test_work_drawn_by_hand_alone_is_kept(open_desk: Callable[..., Any]) -> None:
     desk = open_desk(name="cells")
     autosaver = desk.widget.recovery.autosaver

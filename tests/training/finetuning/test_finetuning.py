@@ -29,7 +29,12 @@ from gpcis_training.finetuning.report import EventLog, card_text, draw_curves
 from gpcis_training.finetuning.training import EarlyStopping
 from gpcis_training.finetuning.validation import Figures
 from napari_gpcis import Segmenter, list_models
-from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
+from napari_gpcis.checkpoints import (
+    InferenceSettings,
+    ModelInfo,
+    save_checkpoint,
+    user_model_folder,
+)
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import build_model
 from training._label_files import write_set
@@ -112,26 +117,69 @@ def test_a_name_makes_a_model_of_the_user_with_all_that_belongs_to_it(root, star
     assert kinds[-1] == "done"
 
 
-def test_training_that_does_not_help_keeps_the_start(root, start, tmp_path, capsys):
-    from napari_gpcis.checkpoints import load_checkpoint
+NO_HELP = "Training did not help: it did not lower the clicks on these "
 
-    output = tmp_path / "out.safetensors"
+
+def test_of_training_that_does_not_help_nothing_is_kept(root, start, capsys):
+    """Its name is free: the same command runs again."""
     folders = [f"--images={root / 'images'}", f"--labels={root / 'labels'}"]
-    arguments = ["finetune", str(start), *folders, "-o", str(output), *ARGUMENTS]
-    assert main([*arguments, "--keep=better", "--lr=1e-9"]) == 0
-    said = "Training did not lower the clicks on these objects"
-    assert f"{said} (" in capsys.readouterr().out
-    before, after = (load_checkpoint(p)[0].state_dict() for p in (start, output))
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    info = Segmenter.from_pretrained(output).info
-    assert info.name == "out"
-    assert info.extra["clicks85_after"] == info.extra["clicks85_before"]
-    assert "out has the weights of start, unchanged" in info.description
-    record = json.loads(output.with_suffix(".json").read_text())
-    assert record["training"]["kept"] == "start"
-    card = output.with_suffix(".md").read_text()
-    assert said in card
-    assert "the weights of the start model were kept" in card
+    arguments = ["finetune", str(start), *folders, "-o", "mine", *ARGUMENTS]
+    for keep, status in (("better", 1), ("trained", 0)):
+        assert main([*arguments, f"--keep={keep}", "--lr=1e-9"]) == status
+        said = capsys.readouterr().out
+        assert NO_HELP in said
+        made = {path.name for path in user_model_folder().iterdir()}
+        assert made == {
+            f"mine.{end}" for end in ("safetensors", "md", "png", "json") if not status
+        }
+        assert ("mine" in [model.name for model in list_models()]) is not status
+        nothing = "Nothing was kept: mine is not written, and start stays as it is."
+        assert (nothing in said) is bool(status)
+    card = (user_model_folder() / "mine.md").read_text()
+    assert f"**{NO_HELP}" in card
+    assert "written all the same" in card
+
+
+def test_what_did_not_help_does_not_replace_a_model(root, start, tmp_path):
+    output = tmp_path / "out.safetensors"
+    output.write_bytes(b"an earlier one")
+    told = []
+    result = run(
+        root,
+        start,
+        output,
+        keep="better",
+        lr=1e-9,
+        overwrite=True,
+        listener=told.append,
+    )
+    assert result.path is None
+    assert not result.improved
+    assert told[-1]["path"] is None
+    assert not told[-1]["goes_on"]
+    assert [path.name for path in tmp_path.glob("out*")] == [output.name]
+    assert output.read_bytes() == b"an earlier one"
+
+
+def test_what_was_stopped_before_it_helped_can_go_on(root, start, tmp_path):
+    output, told = tmp_path / "out.safetensors", []
+
+    def stop():
+        return "before" in [event["event"] for event in told]
+
+    options = {"keep": "better", "lr": 1e-9, "listener": told.append}
+    result = run(root, start, output, steps=3, stop=stop, **options)
+    assert result.record["training"]["ended_by"] == training.STOPPED
+    assert result.path is None
+    assert told[-1]["goes_on"]
+    assert told[-2]["message"].endswith(training.UNFINISHED)
+    files = output_files(output)
+    assert [path.name for path in tmp_path.glob("out*")] == [files.work.name]
+    result = run(root, start, output, resume=True, listener=told.append)
+    assert result.record["training"]["steps"] == 3
+    assert result.path is None
+    assert not told[-1]["goes_on"]
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_the_chart_has_the_figures_of_the_card(tmp_path, monkeypatch):
@@ -145,7 +193,7 @@ def test_the_chart_has_the_figures_of_the_card(tmp_path, monkeypatch):
     validations = [{"minutes": 0.2, "best": True, "figures": figures(3.0).to_dict()}]
     all_three = figures(5.0), figures(6.0), figures(4.25)
     draw_curves(tmp_path / "c.png", steps, validations, *all_three)
-    assert lines == {"before, all 2: 6.00": 6.0, "after, all 2: 4.25": 4.25}
+    assert lines == {"before, 2 objects: 6.00": 6.0, "after, 2 objects: 4.25": 4.25}
     assert (tmp_path / "c.png").stat().st_size > 1000
 
 
@@ -195,6 +243,7 @@ def test_control_c_asks_to_stop_once_and_is_given_back(monkeypatch):
         asked.append(stop())
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+        return SimpleNamespace(path="m.safetensors")
 
     monkeypatch.setattr("gpcis_training.finetuning.finetune", train)
     before = signal.getsignal(signal.SIGINT)
@@ -268,16 +317,37 @@ def test_a_measure_that_takes_too_long_is_of_some_objects(
     root, start, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(planning, "AFTER_FACTOR", 0.0)
-    for module in (planning, training):
-        monkeypatch.setattr(module, "SUBSET_SIZE", 1)
+    monkeypatch.setattr(planning, "QUICK_SHARE", 0.0)
+    monkeypatch.setattr(planning, "SUBSET_SIZE", 1)
     told = []
     result = run(root, start, tmp_path / "out.safetensors", listener=told.append)
     assert result.before.objects == result.after.objects == 1
     assert result.record["evaluation"]["objects"] == 1
     notes = [event["message"] for event in told if event["event"] == "note"]
     assert training.FEW.format(1) in notes
-    measured = [event for event in told if event["event"] == "before"]
-    assert measured[0]["figures"]["objects"] == 2
+    (measured,) = [event for event in told if event["event"] == "before"]
+    assert measured["figures"]["objects"] == 2
+    assert measured["few"] == told[-1]["before"]
+    (during,) = [event for event in told if event["event"] == "validation"]
+    assert during["figures"]["objects"] == measured["few"]["objects"] == 1
+
+
+def test_where_it_is_quick_all_figures_are_of_all_objects(
+    root, start, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(planning, "AFTER_FACTOR", 0.0)
+    monkeypatch.setattr(planning, "SUBSET_SIZE", 1)
+    told = []
+    run(root, start, tmp_path / "out.safetensors", listener=told.append)
+    counts = [
+        event[name]["objects"]
+        for event in told
+        for name in ("few", "figures", "before", "after")
+        if name in event
+    ]
+    assert counts == [2] * 5  # before twice, a validation, the end twice
+    notes = [event["message"] for event in told if event["event"] == "note"]
+    assert not any("No time" in note for note in notes)
 
 
 def test_no_validation_begins_that_the_clock_would_cut(root, tmp_path):

@@ -83,8 +83,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--keep",
         choices=KEEP,
         default="better",
-        help="better: if training does not lower the clicks, the model has the weights "
-        "of the start; trained: those of the training all the same",
+        help="better: if training does not lower the clicks, no model is written, and "
+        "the exit status is 1; trained: the trained weights are written all the same",
     )
     add("--workers", type=int, default=1, help="data loading processes")
     add(
@@ -100,7 +100,7 @@ def _channels(text: str) -> tuple[int, ...]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``gpcis-train finetune`` and return the exit status."""
+    """Run ``gpcis-train finetune`` and return the exit status: 1 without a model."""
     try:
         from gpcis_training.finetuning import StoppedError, finetune
     except ImportError as error:
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
         _listen(stop_requested)
     try:
         with nullcontext() if arguments.events else _stop_on_interrupt(stop_requested):
-            finetune(
+            result = finetune(
                 arguments.model,
                 arguments.images,
                 arguments.labels,
@@ -130,12 +130,13 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.events:
             raise
         print_json({"event": "stopped"})
+        return 0
     except (GPCISError, OSError) as error:
         if not arguments.events:
             raise
         print_json({"event": "error", "message": str(error)})
         return 2
-    return 0
+    return 1 if result.path is None else 0
 
 
 def _listen(stop_requested: threading.Event) -> None:

@@ -69,8 +69,8 @@ class FinetuneOptions:
     workers
         Data loading processes.
     keep
-        ``"better"``: trained weights that need no fewer clicks are not written; the
-        model then has those of the start. ``"trained"`` writes them all the same.
+        ``"better"``: if the trained weights need no fewer clicks, no model is written.
+        ``"trained"`` writes them all the same.
     """
 
     pairs: Path | None = None

@@ -50,6 +50,8 @@ _BEFORE_SHARE = 0.2
 """The first evaluation takes at most this share of the time."""
 AFTER_FACTOR = 1.25
 """The last evaluation takes at most so many times as long as the first one."""
+QUICK_SHARE = 1 / 60
+"""All objects are measured during training too if that takes at most this share."""
 _MIN_TRAINING_SHARE = 0.25
 """Training gets at least this share, however long reading took."""
 _GAIN = 1.15
@@ -72,7 +74,8 @@ class Plan:
     validation
         Objects that are evaluated.
     before, before_few
-        Figures of the start model on all of them, and on those of the training.
+        Figures of the start model on all of them, and on those that are measured while
+        training goes on: all, or some where all would take long.
     minutes_after
         How long the new model may be measured on all objects.
     about
@@ -125,7 +128,9 @@ def make_plan(
     measuring = time.monotonic() - reading
     validation = Validation(validation.root, validation.rule, result.items)
     before = figures_of(result)
-    few = figures_of(result.only(validation.subset(SUBSET_SIZE)))
+    quick = measuring <= QUICK_SHARE * 60 * options.max_minutes
+    count = len(validation.objects) if quick else SUBSET_SIZE
+    few = figures_of(result.only(validation.subset(count)))
     spent = (time.monotonic() - began) / 60
     log.emit(
         "before",

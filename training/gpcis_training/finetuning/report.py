@@ -65,7 +65,7 @@ def card_text(record: Record) -> str:
         "## Training",
         f"- {training['steps']} steps of {training['batch_size']} samples in "
         f"{training['minutes']:.1f} minutes, ended by {training['ended_by']}; "
-        f"{_kept(training)}\n"
+        f"the state of step {training['best_step']} was kept\n"
         f"- crops of {training['size']} pixels, learning rate {training['lr']:g} "
         f"(encoder {training['encoder_lr']:g}), {training['precision']}, seed "
         f"{training['seed']}",
@@ -89,8 +89,8 @@ def draw_curves(
 ) -> None:
     """Draw loss and clicks per object to a PNG file.
 
-    While training goes on, only some of the objects are evaluated: they are the curve.
-    The figures of all objects, which stand in the card, are the dashed lines.
+    The curve is of the objects that were evaluated while training went on, which may
+    be some of them. The dashed lines are the figures that stand in the card.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def draw_curves(
     few
         Figures before training, of the objects of the curve.
     before, after
-        Figures before and after training, of all objects.
+        Figures before and after training, of the same objects both.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def draw_curves(
         ("before", before, "0.6"),
         ("after", after, "tab:green"),
     ):
-        label = f"{name}, all {found.objects}: {found.score:.2f}"
+        label = f"{name}, {found.objects} objects: {found.score:.2f}"
         clicks.axhline(found.score, ls="--", lw=1, color=colour, label=label)
     best = [entry for entry in validations if entry["best"]]
     if best:
@@ -205,13 +205,6 @@ def print_text(event: Event, stream: TextIO | None = None) -> None:
     line = _text(event)
     if line:
         tqdm.write(line, file=stream or sys.stdout)  # leaves a progress bar whole
-
-
-def _kept(training: Record) -> str:
-    """Return which weights the model has."""
-    if training.get("kept", "trained") == "start":
-        return "the weights of the start model were kept"
-    return f"the state of step {training['best_step']} was kept"
 
 
 def _figures(record: Record) -> str:
@@ -300,7 +293,7 @@ def _text(event: Event) -> str:
             f"step {event['step']}, {event['minutes']:.1f} min, loss "
             f"{event['loss']:.3f}: {_clicks(event['figures'])}{best}"
         )
-    if kind == "done":
+    if kind == "done" and event["path"] is not None:
         return f"{event['name']}: {event['path']}"
     return ""
 

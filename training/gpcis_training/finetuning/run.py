@@ -38,7 +38,8 @@ def finetune(
     needs the fewest is kept. Beside the checkpoint ``my_model.safetensors`` lie the
     model card ``my_model.md``, the curves ``my_model.png`` and the record
     ``my_model.json`` with the split. Until it is finished, everything is in the folder
-    ``my_model.unfinished``.
+    ``my_model.unfinished``. If training did not lower the clicks, nothing is written,
+    and that folder goes; it stays if ``stop`` has ended the training.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def finetune(
         Called with what happens, as dictionaries with the entry ``event``.
     stop
         Asked between steps; when it returns true training ends, and the best state so
-        far is kept.
+        far is kept if it needs fewer clicks than the start.
     **options
         See :class:`FinetuneOptions`.
 

@@ -16,8 +16,8 @@ from gpcis_training.engine.export import export_checkpoint
 from gpcis_training.engine.trainer import Trainer
 from gpcis_training.finetuning.options import KEEP
 from gpcis_training.finetuning.report import MEAN_WORDS, draw_curves, write_card
-from gpcis_training.finetuning.validation import SUBSET_SIZE, Figures, figures_of
-from napari_gpcis.checkpoints import find_checkpoint, load_checkpoint, read_info
+from gpcis_training.finetuning.validation import Figures, figures_of
+from napari_gpcis.checkpoints import find_checkpoint, read_info
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
 from napari_gpcis.model import build_model
@@ -37,6 +37,14 @@ _LOSS_STEPS = 10
 _PAUSE_FACTOR = 6.0
 _MIN_PAUSE_MINUTES = 0.5
 FEW = "No time to measure all objects: before and after are compared on {} of them."
+STOPPED = "a request to stop"
+NO_HELP = (
+    "Training did not help: it did not lower the clicks on these {} objects "
+    "({:.2f} {} before, {:.2f} now)."
+)
+NOT_KEPT = " Nothing was kept: {} is not written, and {} stays as it is."
+ALL_THE_SAME = " The trained weights are written all the same."
+UNFINISHED = " It was stopped: resume=True (--resume) goes on with it."
 _TIE = 1.02
 """A later state within this factor of the best is kept: its rate was lower."""
 
@@ -48,18 +56,18 @@ class FinetuneResult:
     Parameters
     ----------
     path
-        The checkpoint, for :meth:`napari_gpcis.Segmenter.from_pretrained`.
+        The checkpoint, for :meth:`napari_gpcis.Segmenter.from_pretrained`. ``None`` if
+        training did not help: nothing is written then (see ``keep`` of
+        `FinetuneOptions`).
     name
         Name of the model.
     before, after
-        Figures of the start model and of the trained one on the validation images. If
-        the latter is no better, the checkpoint has the weights of the start (see
-        ``keep`` of `FinetuneOptions`).
+        Figures of the start model and of the trained one on the validation images.
     record
-        Data, split, settings and figures; written beside the checkpoint as JSON.
+        Data, split, settings and figures; written beside a checkpoint as JSON.
     """
 
-    path: Path
+    path: Path | None
     name: str
     before: Figures
     after: Figures
@@ -74,7 +82,7 @@ class FinetuneResult:
 def train(
     plan: Plan, files: OutputFiles, log: EventLog, stop: Callable[[], bool]
 ) -> FinetuneResult:
-    """Train, keep the best state, and write everything beside the checkpoint."""
+    """Train, and write the best state with all that belongs to it, if it helped."""
     info = read_info(find_checkpoint(plan.start))
     trainer = Trainer(
         plan.config,
@@ -100,15 +108,16 @@ def train(
     state = files.best if files.best.is_file() else trainer.state_file
     after = _measure(state, plan, info, files, log, stop)
     if after is None:  # no time: those figures that are known, before and after
+        if plan.before_few.objects < plan.before.objects:
+            log.emit("note", message=FEW.format(plan.before_few.objects))
         plan = replace(plan, before=plan.before_few)
         after = _known(log, files)
-        log.emit("note", message=FEW.format(after.objects))
     ended = {
         "steps": trainer.step,
         "minutes": trainer.minutes,
         "by": early_stopping.reason,
     }
-    return _write_outputs(state, plan, info, files, log, after, ended)
+    return _conclude(state, plan, info, files, log, after, ended, stopped=stop())
 
 
 class EarlyStopping:
@@ -130,7 +139,7 @@ class EarlyStopping:
     log
         Gets the events.
     start
-        Figures of the start on the same few objects.
+        Figures of the start on the objects that are measured each time.
     patience
         See :class:`FinetuneOptions`.
     stop
@@ -149,7 +158,7 @@ class EarlyStopping:
     ) -> None:
         self._info = info
         self._validation = validation
-        self._objects = validation.subset(SUBSET_SIZE)
+        self._objects = validation.subset(start.objects)
         self._best_file = best_file
         self._log = log
         self._patience = patience
@@ -172,7 +181,7 @@ class EarlyStopping:
         if trainer.step % _LOSS_STEPS == 0:
             self._report(trainer, figures)
         if self._stop():
-            self.reason = "a request to stop"
+            self.reason = STOPPED
             return False
         if self._due(trainer):
             self.validate(trainer)
@@ -311,7 +320,7 @@ def _known(log: EventLog, files: OutputFiles) -> Figures:
     return Figures.from_dict(entries[-1]["figures"])
 
 
-def _write_outputs(
+def _conclude(
     state: Path,
     plan: Plan,
     info: ModelInfo,
@@ -319,18 +328,53 @@ def _write_outputs(
     log: EventLog,
     after: Figures,
     ended: dict[str, Any],
+    *,
+    stopped: bool,
 ) -> FinetuneResult:
-    """Write curves, record and card, then the checkpoint; remove the work folder."""
-    config = plan.config
-    steps, validations = log.kept("step"), log.kept("validation")
-    few = plan.before_few
-    draw_curves(files.curves, steps, validations, few, plan.before, after)
+    """Write the model if training helped, or if it is wanted all the same.
+
+    The work folder goes, unless nothing was written because the user has stopped.
+    """
     improved = after.is_better_than(plan.before)
-    wanted = plan.about["options"].get("keep", KEEP[0])
-    kept = "trained" if improved or wanted == "trained" else "start"
+    kept = improved or plan.about["options"].get("keep", KEEP[0]) == "trained"
+    goes_on = stopped and not kept
+    note = ""
+    if not improved:
+        note = NO_HELP.format(
+            after.objects, plan.before.score, MEAN_WORDS, after.score
+        ) + (ALL_THE_SAME if kept else NOT_KEPT.format(files.name, info.name))
+    record = _record(plan, files, log, after, ended, note)
+    if kept:
+        _write(state, plan, info, files, log, after, record)
+    if not goes_on:
+        shutil.rmtree(files.work, ignore_errors=True)
+    if note:
+        log.emit("note", message=note + (UNFINISHED if goes_on else ""))
+    path = files.model if kept else None
+    log.emit(
+        "done",
+        name=files.name,
+        path=None if path is None else str(path),
+        improved=improved,
+        goes_on=goes_on,
+        before=record["before"],
+        after=record["after"],
+    )
+    return FinetuneResult(path, files.name, plan.before, after, record)
+
+
+def _record(
+    plan: Plan,
+    files: OutputFiles,
+    log: EventLog,
+    after: Figures,
+    ended: dict[str, Any],
+    note: str,
+) -> dict[str, Any]:
+    """Return the record of a training that has ended."""
+    config, validations = plan.config, log.kept("validation")
     best = [entry["step"] for entry in validations if entry["best"]]
-    note = "" if improved else _no_better(plan, after, info, files, kept)
-    record = {
+    return {
         "name": files.name,
         **plan.about,
         "evaluation": {
@@ -348,7 +392,6 @@ def _write_outputs(
             "encoder_lr": config.optimiser.encoder_lr,
             "precision": plan.precision,
             "seed": config.seed,
-            "kept": kept,
         },
         "validations": [
             {name: entry[name] for name in ("step", "minutes", "best", "figures")}
@@ -356,10 +399,25 @@ def _write_outputs(
         ],
         "before": plan.before.to_dict(),
         "after": after.to_dict(),
-        "improved": improved,
+        "improved": after.is_better_than(plan.before),
         "note": note,
         "files": {"curves": files.curves.name, "record": files.record.name},
     }
+
+
+def _write(
+    state: Path,
+    plan: Plan,
+    info: ModelInfo,
+    files: OutputFiles,
+    log: EventLog,
+    after: Figures,
+    record: dict[str, Any],
+) -> None:
+    """Write curves, record and card, then the checkpoint."""
+    steps, validations = log.kept("step"), log.kept("validation")
+    few = plan.before_few
+    draw_curves(files.curves, steps, validations, few, plan.before, after)
     with replacing(files.record) as draft:
         draft.write_text(json.dumps(record, indent=1), encoding="utf-8")
     write_card(files.card, record)
@@ -369,43 +427,4 @@ def _write_outputs(
         "clicks85_after": f"{after.clicks85:.2f}",
     }
     settings = info.inference
-    if kept == "start":
-        extra["clicks85_after"] = extra["clicks85_before"]
-        state, config = _start_state(plan, files), replace(config, description=note)
-    export_checkpoint(state, config, files.model, settings=settings, extra=extra)
-    shutil.rmtree(files.work, ignore_errors=True)
-    if note:
-        log.emit("note", message=note)
-    log.emit(
-        "done",
-        name=files.name,
-        path=str(files.model),
-        improved=improved,
-        kept=kept,
-        before=record["before"],
-        after=record["after"],
-    )
-    return FinetuneResult(files.model, files.name, plan.before, after, record)
-
-
-def _no_better(
-    plan: Plan, after: Figures, info: ModelInfo, files: OutputFiles, kept: str
-) -> str:
-    """Return what to say when training did not lower the clicks."""
-    said = (
-        "Training did not lower the clicks on these objects "
-        f"({plan.before.score:.2f} {MEAN_WORDS} before, {after.score:.2f} now)."
-    )
-    if kept == "trained":
-        return f"{said} The trained weights are written all the same."
-    return f"{said} {files.name} has the weights of {info.name}, unchanged."
-
-
-def _start_state(plan: Plan, files: OutputFiles) -> Path:
-    """Write the weights of the start model as a state, and return its file."""
-    network = load_checkpoint(find_checkpoint(plan.start))[0]
-    state = {"model": network.state_dict(), "step": 0, "minutes": 0.0}
-    path = files.run / "start.pt"
-    with replacing(path) as draft:
-        torch.save(state, draft)
-    return path
+    export_checkpoint(state, plan.config, files.model, settings=settings, extra=extra)

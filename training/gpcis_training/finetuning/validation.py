@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_CLICKS = 20
 TARGET = 0.9
 SUBSET_SIZE = 16
-"""Objects of the figures that are taken while training goes on."""
+"""Objects that are measured while training goes on, where all would take long."""
 _LEVELS = (0.8, 0.85, 0.9)
 
 

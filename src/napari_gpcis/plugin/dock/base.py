@@ -50,7 +50,7 @@ _KIND = "napari-gpcis dock"
 _EVEN = "QPushButton:enabled { border: 1px solid transparent; }"
 """Style that makes enabled buttons as high as disabled ones, which napari frames."""
 
-_LAID_OUT = (QEvent.Type.Show, QEvent.Type.LayoutRequest)
+LAID_OUT = (QEvent.Type.Show, QEvent.Type.LayoutRequest)
 
 FOLDED, UNFOLDED = "\u25b8", "\u25be"
 """Arrows in front of a header; as text they have the theme's colour."""
@@ -340,7 +340,7 @@ class VerticalScrollArea(QScrollArea):
         """Adapt the width to the content, which depends on the theme's fonts."""
         done = bool(super().event(event))
         content = self.widget()
-        if content is not None and event.type() in _LAID_OUT:
+        if content is not None and event.type() in LAID_OUT:
             bar = self.verticalScrollBar().sizeHint().width() + 2 * self.frameWidth()
             self.setMinimumWidth(content.minimumSizeHint().width() + bar)
         return done

@@ -34,7 +34,7 @@ KEPT = "What you keep is offered again when the widget is next opened with this 
 ANSWERED = "napari_gpcis_answered"
 """Property of a window that is being closed: its user has answered a question."""
 CLOSING = "napari_gpcis_closing"
-"""Property of the same: the first of its guards asks for what other windows hold."""
+"""Property of windows that are being closed: one question for all that each holds."""
 _GUARDS: WeakSet[CloseGuard] = WeakSet()
 _ALIVE: Callable[[QObject], bool] = isalive  # QtPy gives it no types
 SAVE, KEEP, DISCARD = "Save ...", "Keep for next time", "Discard"
@@ -152,7 +152,9 @@ class CloseGuard(QObject):
         others = _others(window) if quit_app else []
         if self._is_needed() and not others:
             window.setProperty(ANSWERED, True)
-        window.setProperty(CLOSING, True)
+        begun = [window, *others] if first else []
+        for one in begun:
+            one.setProperty(CLOSING, True)
         try:
             asked = [guard for guard in _GUARDS if first and guard._window() in others]
             closes = all(guard._asked() for guard in (self, *asked))
@@ -160,8 +162,8 @@ class CloseGuard(QObject):
         finally:
             if _ALIVE(window):
                 window.setProperty(ANSWERED, None)
-                if first:
-                    window.setProperty(CLOSING, None)
+            for one in filter(_ALIVE, begun):
+                one.setProperty(CLOSING, None)
             if first:
                 for guard in _GUARDS:
                     guard._told = False
@@ -214,14 +216,19 @@ def guard_dock(
     return CloseGuard(widget, dock, window, unsaved, may_close, notice)
 
 
-def _notices() -> list[str]:
-    """Return what guards tell when their whole window is closed, as it is now."""
+def _notices(widget: QWidget) -> list[str]:
+    """Return what guards of a widget's window have to tell, if that is being closed.
+
+    Each tells it once, in the first of several questions.
+    """
+    dock = dock_of(widget)
+    window = None if dock is None else dock.parent()
+    if window is None or not window.property(CLOSING):
+        return []
     told = []
     for guard in _GUARDS:
-        if guard._notice is None or not guard._is_needed():
-            continue
-        window = guard._window()
-        if window is not None and window.property(CLOSING):
+        new = guard._window() is window and not guard._told
+        if new and guard._notice is not None and guard._is_needed():
             guard._told = True
             told.append(guard._notice())
     return told
@@ -277,7 +284,7 @@ def ask(
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle(TITLE)
     box.setText(breakable(words))
-    box.setInformativeText(breakable("\n\n".join([KEPT, *_notices()])))
+    box.setInformativeText(breakable("\n\n".join([KEPT, *_notices(parent)])))
     kinds = QMessageBox.StandardButton
     box.setStandardButtons(kinds.Save | kinds.Discard | kinds.Cancel)
     box.button(kinds.Save).setText(SAVE)

@@ -74,7 +74,7 @@ class TrainingProcess(QObject):
     event_read = Signal(dict)
     """Emitted with each event of the child."""
     succeeded = Signal(dict)
-    """Emitted once when the model is there, with the last event."""
+    """Emitted once when training has come to its end, with the last event."""
     stopped = Signal()
     """Emitted once when the child ended without a model, as it was asked to."""
     failed = Signal(str)

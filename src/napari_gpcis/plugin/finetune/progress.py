@@ -31,7 +31,8 @@ STAGES = {
 FIGURES_HELP = (
     "How many clicks an object needs: the mean of those until the mask overlaps the "
     "labels by 80, by 85 and by 90 %, on images that are not trained on, counted by a "
-    "robot. The model with the fewest is kept."
+    "robot. The model with the fewest is kept. While it trains they may be counted on "
+    "some of the objects, in the end on all if there is time."
 )
 BAR_HELP = "How much of the time you gave has gone; training may end earlier."
 
@@ -40,6 +41,8 @@ BEGUN = "Training has begun ..."
 GOES_ON = "Training goes on ..."
 WRITING = "Writing the model ..."
 CLICKS_TITLE = "Clicks per object"
+SOME, ALL = " ({} of {} objects)", " (all {} objects)"
+ALL_MARKED = ", all {}"
 _MARGIN, _GAP, _ASIDE = 6, 14, 8
 
 
@@ -79,7 +82,9 @@ class Progress(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self.bar, self.message, self.figures, self.use, self.curves):
             column.addWidget(widget)
-        self._before = self._spent = 0.0
+        self._spent = 0.0
+        self._of_all: dict[str, Any] = {}
+        self._few = 0
         self.reset("")
         self.bar.hide()
         self.curves.hide()
@@ -96,6 +101,7 @@ class Progress(QWidget):
         """
         self._began, self._minutes, self._earlier = monotonic(), minutes, 0.0
         self.training = False
+        self._of_all, self._few = {}, 0
         self.bar.setValue(0)
         self.bar.show()
         self.curves.clear()
@@ -140,12 +146,10 @@ class Progress(QWidget):
         self.training = True
         self._minutes = event.get("minutes", self._minutes)
         self._spent = event.get("spent", 0.0)
-        self._before = event["figures"]["score"]
-        few, every = (event[key].get("objects", 0) for key in ("few", "figures"))
-        self.curves.set_objects(few, every)
-        self.curves.mark("before", self._before)
+        self._of_all, self._few = event["figures"], event["few"]["objects"]
+        self.curves.objects = self._objects(event["few"])
         self.curves.add_clicks(0.0, event["few"]["score"])
-        self._show_figures(None)
+        self._show_figures(event["few"])
         self.message.setText(BEGUN)
 
     def _show_step(self, event: dict[str, Any]) -> None:
@@ -163,24 +167,37 @@ class Progress(QWidget):
         self.message.setText(GOES_ON)
 
     def _show_after(self, event: dict[str, Any]) -> None:
-        self._show_figures(event["figures"]["score"])
+        self._show_figures(self._of_all, event["figures"])
         self.message.setText(WRITING)
 
     def _show_note(self, event: dict[str, Any]) -> None:
         self.message.setText(event["message"])
 
     def _show_done(self, event: dict[str, Any]) -> None:
-        self._before = event["before"]["score"]
-        self._show_figures(event["after"]["score"])
+        self._show_figures(event["before"], event["after"])
 
-    def _show_figures(self, after: float | None) -> None:
-        """Show the clicks per object before, and after when they are known."""
-        text = f"Clicks per object: <b>{self._before:.2f}</b> before"
+    def _show_figures(
+        self, before: dict[str, Any], after: dict[str, Any] | None = None
+    ) -> None:
+        """Show the clicks per object before, and after when they are known.
+
+        Text and chart have the same, and both are of the same objects.
+        """
+        marks = {"before": before["score"]}
+        text = f"{CLICKS_TITLE}{self._objects(before)}: <b>{before['score']:.2f}</b>"
+        text += " before"
         if after is not None:
-            text += f", <b>{after:.2f}</b> after training"
-            self.curves.mark("after", after)
+            marks["after"] = after["score"]
+            text += f", <b>{after['score']:.2f}</b> after training"
+        others = before["objects"] != self._few  # than those of the curve
+        self.curves.mark(marks, ALL_MARKED.format(before["objects"]) if others else "")
         self.figures.setText(text)
         self.figures.show()
+
+    def _objects(self, figures: dict[str, Any]) -> str:
+        """Return in words of how many objects figures are."""
+        count, every = figures["objects"], self._of_all["objects"]
+        return ALL.format(count) if count == every else SOME.format(count, every)
 
 
 def _prepared(event: dict[str, Any]) -> str:
@@ -215,7 +232,7 @@ class Curves(QWidget):
         self.loss: list[Point] = []
         self.clicks: list[Point] = []
         self.marks: dict[str, float] = {}
-        self.objects = ""
+        self.objects = self.marked = ""
         self._text = QColor("gray")
         self.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.MinimumExpanding
@@ -226,7 +243,7 @@ class Curves(QWidget):
             "Above: the training error (loss), which jumps about but should fall.\n"
             "Below: clicks per object, as above, counted by a robot on images that are "
             "not trained on. 20: the mask never fits.\n"
-            "Dashed: the figures of the text, of all objects."
+            "Dashed: the figures of the text."
         )
 
     def clear(self) -> None:
@@ -234,7 +251,7 @@ class Curves(QWidget):
         self.loss.clear()
         self.clicks.clear()
         self.marks.clear()
-        self.objects = ""
+        self.objects = self.marked = ""
         self.update()
 
     def add_loss(self, minutes: float, value: float) -> None:
@@ -247,17 +264,18 @@ class Curves(QWidget):
         self.clicks.append(Point(minutes, value))
         self.update()
 
-    def mark(self, name: str, clicks: float) -> None:
-        """Draw a dashed line at the clicks of all objects, ``"before"`` or ``"after"``.
+    def mark(self, clicks: dict[str, float], objects: str = "") -> None:
+        """Draw dashed lines at clicks per object, instead of those there were.
 
-        These are the figures of the text; the curve is of some of the objects.
+        Parameters
+        ----------
+        clicks
+            The figures of the text, ``"before"`` and ``"after"``.
+        objects
+            Of how many objects they are, if not of those of the curve; this follows
+            the names of the lines.
         """
-        self.marks[name] = clicks
-        self.update()
-
-    def set_objects(self, few: int, every: int) -> None:
-        """Tell of how many objects the curve is, and the dashed lines."""
-        self.objects = f" ({few} of {every} objects)" if few < every else ""
+        self.marks, self.marked = dict(clicks), objects
         self.update()
 
     def set_text_colour(self, colour: QColor) -> None:
@@ -302,10 +320,8 @@ class Curves(QWidget):
         self, writer: QPainter, title: str, points: Sequence[Point], box: QRectF
     ) -> None:
         """Draw the title of a curve, and its last value."""
-        last = ""
-        if points:
-            after = self.marks.get("after") if points is self.clicks else None
-            last = f"{points[-1].value if after is None else after:.2f}"
+        ended = points is self.clicks and "after" in self.marks  # the text has it
+        last = f"{points[-1].value:.2f}" if points and not ended else ""
         title = shortened(title, last, int(box.width()), writer.fontMetrics())
         writer.setPen(self._text)
         writer.drawText(box, Qt.AlignmentFlag.AlignLeft, title)
@@ -320,10 +336,11 @@ class Curves(QWidget):
         for name, value in marks.items():
             row = frame.bottom() - frame.height() * value / max(highest, 1e-9)
             writer.drawLine(QPointF(frame.left(), row), QPointF(frame.right(), row))
-            size = QSizeF(metrics.horizontalAdvance(name), metrics.height())
+            words = name + self.marked
+            size = QSizeF(metrics.horizontalAdvance(words), metrics.height())
             above = value == max(marks.values())
             box = name_box(frame, row, size, right=name == "after", above=above)
-            writer.drawText(box, Qt.AlignmentFlag.AlignCenter, name)
+            writer.drawText(box, Qt.AlignmentFlag.AlignCenter, words)
 
     def _draw_frame(self, writer: QPainter, frame: QRectF) -> None:
         faint = QColor(self._text)

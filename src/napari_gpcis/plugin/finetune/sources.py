@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.dock.base import WheelFilter
+from napari_gpcis.plugin.dock.base import LAID_OUT, VerticalScrollArea, WheelFilter
 from napari_gpcis.plugin.dock.layer_combo import LayerCombo
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune.layer_files import Pair, pair_of
@@ -54,6 +54,8 @@ BROWSE = "Choose the folder of {}"
 START_HELP = "The model that goes on learning. It is not changed."
 _SHORT = 6
 """Letters of a layer's name that are seen at least: two stand side by side."""
+MOST_ROWS = 3.5
+"""Rows of pairs that are seen at once; half a row shows that there are more."""
 
 
 class LayerPairs(QWidget):
@@ -75,7 +77,9 @@ class LayerPairs(QWidget):
         self._proposals: dict[LayerCombo, _Proposal] = {}
         self._connections = Connections()
         self._connections.connect(viewer.layers.events.removed, self._on_removed)
-        self._grid = QGridLayout()
+        rows = QWidget()
+        self._grid = QGridLayout(rows)
+        self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(0, 1)
         self._grid.setColumnStretch(1, 1)
         self._wheel_filter = WheelFilter(self)
@@ -88,7 +92,8 @@ class LayerPairs(QWidget):
         self.more.clicked.connect(self.add_row)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(self._grid)
+        self.scroll_area = _Rows(rows, MOST_ROWS)
+        column.addWidget(self.scroll_area)
         column.addWidget(self.more, alignment=Qt.AlignmentFlag.AlignLeft)
         column.addStretch()
         self.add_row()
@@ -118,6 +123,8 @@ class LayerPairs(QWidget):
             self._wheel_filter.add(widget)
         self._propose(labels)
         self._show_buttons()
+        shown = partial(self.scroll_area.ensureWidgetVisible, labels)
+        QTimer.singleShot(1, labels, shown)  # not 0: after it is laid out
         self.changed.emit()
 
     def pairs(self) -> list[Pair]:
@@ -196,6 +203,35 @@ class LayerPairs(QWidget):
     def _show_buttons(self) -> None:
         for _, _, remove in self.rows:
             remove.setVisible(len(self.rows) > 1)
+
+
+class _Rows(VerticalScrollArea):
+    """Scroll area of rows, as high as they are but not higher than a few.
+
+    Parameters
+    ----------
+    rows
+        A widget with a grid: a line of titles, and rows of controls below it.
+    most
+        Number of rows that are seen at once.
+    """
+
+    def __init__(self, rows: QWidget, most: float) -> None:
+        super().__init__(rows)
+        self._most = most
+
+    def event(self, event: QEvent) -> bool:
+        """Adapt the height to the rows, whose height depends on the theme's fonts."""
+        done = bool(super().event(event))
+        rows = self.widget()
+        grid = None if rows is None else rows.layout()
+        if isinstance(grid, QGridLayout) and event.type() in LAID_OUT:
+            items = (grid.itemAt(place) for place in range(grid.count()))
+            titles, *heights = (one.sizeHint().height() for one in items if one)
+            row = max(heights) + grid.verticalSpacing()
+            highest = titles + round(self._most * row)
+            self.setFixedHeight(min(grid.sizeHint().height(), highest))
+        return done
 
 
 class _Proposal(QObject):

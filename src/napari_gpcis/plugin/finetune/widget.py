@@ -52,6 +52,7 @@ from napari_gpcis.plugin.finetune.process import (
 )
 from napari_gpcis.plugin.finetune.progress import Progress
 from napari_gpcis.plugin.finetune.sources import Folders, LayerPairs, StartModel
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
     import napari
@@ -71,23 +72,26 @@ MINUTES_HELP = (
 )
 START_HELP = "Train in a process of its own: you can go on working here."
 RESUME_HELP = "An unfinished training of this name is here."
-STOP_HELP = "End now; the best model so far is saved."
+STOP_HELP = "End now; the best model so far is saved, if it needs fewer clicks."
 TITLES = "Start from", "Name", "Minutes"
 START, BEGIN_AGAIN = "Start training", "Begin again"
 RESUME, STOP = "Go on where it stopped", "Stop, keep the best"
 READING, STARTING = "Reading the layers ...", "Starting ..."
 NOT_STARTED = "Not started: {}."
 STOPPED = "Stopped before training began: nothing was kept, and no model was made."
-STOPPING = "Stopping: the best model so far is being saved ..."
+STOPPING = "Stopping: the best so far is being saved ..."
 STOPPING_EARLY = "Stopping ..."
 FAILED = "No model was made: {}"
 READY = "<b>{}</b> is ready."
 USED = "<b>{}</b> is in use: the clicks in the GPCIS widget are answered by it."
 NO_BETTER = " It needs no fewer clicks: {} for {} before."
 NO_HELP = (
-    "Training did not help: the clicks are no fewer, {} for {} before. The model that "
-    "you have stays; <b>{}</b> has its weights, unchanged. More labelled images help "
-    "more than time."
+    "Training did not help: the clicks are no fewer, {} for {} before. Nothing was "
+    "kept; GPCIS goes on with <b>{}</b>. More labelled images help more than time."
+)
+NO_HELP_SO_FAR = (
+    "Training has not helped so far: the clicks are no fewer, {} for {} before. No "
+    "model was made; GPCIS goes on with <b>{}</b>. To train on, press {!r}."
 )
 READY_NOTE = "The model {} is ready."
 KEPT = f" What was learnt is kept: press {RESUME!r}."
@@ -240,6 +244,7 @@ class FinetuneWidget(Docked):
 
     def _lay_out(self) -> None:
         content = QWidget()
+        self.scroll_area = VerticalScrollArea(content)
         column = QVBoxLayout(content)
         text = QLabel(HELP)
         text.setWordWrap(True)
@@ -283,7 +288,7 @@ class FinetuneWidget(Docked):
         column.addStretch()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(VerticalScrollArea(content))
+        whole.addWidget(self.scroll_area)
 
     def _connect(self) -> None:
         self.source.currentIndexChanged.connect(self.pages.setCurrentIndex)
@@ -340,24 +345,32 @@ class FinetuneWidget(Docked):
         )
         self.progress.reset(STARTING, self._job.minutes)
         self.process.start([*self._job.arguments(), *self.more_arguments])
+        self._bring_into_sight()
 
     def _on_event(self, event: dict[str, Any]) -> None:
         self.progress.take(event)
         if event["event"] == "prepared":
             self._files.remove()  # the child has its own copy by now
+        if event["event"] == "before":  # there are more texts now
+            self._bring_into_sight()
 
     def _on_success(self, event: dict[str, Any]) -> None:
         after, before = (f"{event[key]['score']:.2f}" for key in ("after", "before"))
-        better = "" if event["improved"] else NO_BETTER.format(after, before)
-        text = READY.format(event["name"]) + better
-        trained = event.get("kept", "trained") == "trained"
-        if not trained:
-            text = NO_HELP.format(after, before, event["name"])
-        self.progress.end(text, usable=trained)
-        if trained:
+        kept = event["path"] is not None
+        if kept:
+            better = "" if event["improved"] else NO_BETTER.format(after, before)
+            text = READY.format(event["name"]) + better
+        else:
+            used = MODELS.find(PREFERENCES.model)
+            title = PREFERENCES.model if used is None else used.title
+            words = NO_HELP_SO_FAR if event["goes_on"] else NO_HELP
+            text = words.format(after, before, title, RESUME)
+        self.progress.end(text, usable=kept)
+        if kept:
             show_info(READY_NOTE.format(event["name"]))
-        MODELS.changed.emit()
+            MODELS.changed.emit()
         self._show_state()
+        self._bring_into_sight()
 
     def _on_stopped(self) -> None:
         self._files.remove()
@@ -403,6 +416,14 @@ class FinetuneWidget(Docked):
             widget.setEnabled(not self.busy)
         for widget in (self.source, self.pages):  # it has its own images
             widget.setVisible(not self._resumed)
+
+    def _bring_into_sight(self) -> None:
+        """Scroll to the progress, once it has its place.
+
+        With no delay at all it would be done before what is posted, as layouts are.
+        """
+        show = partial(self.scroll_area.ensureWidgetVisible, self.progress)
+        QTimer.singleShot(1, self, show)
 
     def _show_run(self) -> None:
         """Show what an unfinished run of this name goes on with, before and then.

@@ -165,6 +165,7 @@ class Work:
 
         What was changed since it was written is written first.
         """
+        self.record.close()
         if not self.record.wanted:
             self.file.remove()
             return
@@ -545,4 +546,5 @@ class Autosaver(QObject):
             if writer.work is work and writer is not but:
                 self._writers.remove((record, writer))
                 writer.deleteLater()
+                record.close()
                 record.deleteLater()

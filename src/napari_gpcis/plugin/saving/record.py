@@ -268,6 +268,7 @@ class Record(QObject):
         clicks
             Whether objects that were not finished go on, too.
         """
+        earlier.close()
         self.add_earlier(earlier.saved(), clicks=clicks)
         self.version, self._settled = earlier.version, earlier._settled
         self._drawn |= earlier._drawn
@@ -314,7 +315,7 @@ class Record(QObject):
             self._annotation.events.predicted.connect(self._on_drawn_again)
 
     def end(self) -> None:
-        """End with the annotation; the record stays.
+        """End with the annotation; the record stays, and strokes are work as before.
 
         The image is not kept in memory.
         """
@@ -324,6 +325,12 @@ class Record(QObject):
         if self._annotation is not None:
             self.interrupted = self._annotation.lost_layer
         self._annotation = None
+        if self._labels is not None:
+            self._connections.connect(self._labels.events.paint, self._on_paint)
+
+    def close(self) -> None:
+        """Take note of nothing any more, not even of strokes."""
+        self._connections.end()
 
     @property
     def released(self) -> bool:
@@ -332,6 +339,7 @@ class Record(QObject):
 
     def release(self) -> None:
         """Release the labels, so that they can be freed; the prompts stay."""
+        self._connections.end()
         if self._labels is not None:
             self._layer_name, self._place = self._labels.name, geometry(self._labels)
         self._labels = None
@@ -506,8 +514,8 @@ class Record(QObject):
         self.version += 1
 
     def _on_paint(self) -> None:
-        """Take note of an edit by hand."""
-        if self._annotation is not None and not self._annotation.ending_step:
+        """Take note of an edit by hand, also after the annotation."""
+        if self._annotation is None or not self._annotation.ending_step:
             self.note_drawing()
 
     def _on_drawn_again(self, plane: PlaneAnnotation) -> None:
