@@ -79,9 +79,9 @@ def test_many_observations_are_no_loop_over_rows(
     calls: list[int] = []
     with_row = Columns._with_row
 
-    def counting(state: Columns) -> Columns:
+    def counting(state: Columns, covariance: torch.Tensor) -> Columns:
         calls.append(len(state.keys))
-        return with_row(state)
+        return with_row(state, covariance)
 
     monkeypatch.setattr(Columns, "_with_row", counting)
     pixels = torch.randn(200, 9, dtype=torch.float64)

@@ -103,11 +103,6 @@ class Field:
         """Return the rows of ``K_nn`` from the first on, shape ``(n - first, n)``."""
         return click_kernel(clicked, self.log_precision, self.rgb_weight, first)
 
-    def with_last(self, clicked: Tensor) -> Tensor:
-        """Return the last row of ``K_nn``, shape ``(n,)``."""
-        pairs = torch.stack([clicked, clicked[-1:].expand_as(clicked)], dim=1)
-        return self.between(pairs)[:, 0, 1]
-
 
 @dataclass(frozen=True, eq=False)
 class Columns:
@@ -206,13 +201,13 @@ class Columns:
             if factor is not None:
                 return replace(longer, cholesky=factor)
         state = self
-        for count in range(first + 1, last + 1):
+        for count, row in enumerate(self.field.last_rows(clicked, first), first + 1):
             state = replace(
                 state,
                 keys=keys[:count],
                 clicked=clicked[:count],
                 noise=noise[:count],
-            )._with_row()
+            )._with_row(row[:count])
         return state
 
     def _with_block(self, first: int) -> Tensor | None:
@@ -229,9 +224,8 @@ class Columns:
         factor[first:, first:] = corner
         return factor
 
-    def _with_row(self) -> Columns:
+    def _with_row(self, covariance: Tensor) -> Columns:
         """Append the row of the last observation to the factor."""
-        covariance = self.field.with_last(self.clicked)
         row = torch.linalg.solve_triangular(
             self.cholesky, covariance[:-1, None], upper=False
         )[:, 0]
