@@ -70,6 +70,34 @@ def test_it_is_the_circle_of_the_typical_size_at_the_mouse(desk) -> None:
     desk.until(lambda: np.abs(ring(desk).mean(axis=0) - (55, 40)).max() < 1)
 
 
+@pytest.mark.parametrize(
+    "transform",
+    [
+        {"scale": (0.5, 2.0)},
+        {"scale": (3.0, 0.75), "rotate": 30.0},
+        {"scale": (1.0, 2.0), "shear": [0.4]},
+    ],
+)
+def test_it_is_a_circle_in_the_world_where_pixels_are_not_square(
+    open_desk, transform
+) -> None:
+    desk = accepted(open_desk(**transform), (15, 20), (15, 60))
+    size = desk.widget.session.typical_size
+    moved(desk, 50, 50)
+    points = ring(desk)
+    centre = points.mean(axis=0)
+    np.testing.assert_allclose(centre, (50, 50), atol=1)
+    world = np.array([desk.image.data_to_world(point) for point in points])
+    distance = np.hypot(*(world - desk.image.data_to_world(centre)).T)
+    np.testing.assert_allclose(distance, distance.mean(), rtol=1e-6)
+    rows, cols = (points - centre).T
+    area = abs(np.sum(rows * np.roll(cols, -1) - cols * np.roll(rows, -1))) / 2
+    assert area == pytest.approx(np.pi * size**2 / 4, rel=0.01)
+    known = desk.controller.annotation.curves.segments("size ring")
+    middle = (known.starts + known.ends) / 2 - centre
+    assert (np.sum(middle * known.outward, axis=1) > 0).all()
+
+
 def test_a_click_and_what_is_no_click_end_it(desk) -> None:
     moved(desk, 50, 50)
     assert panel_of(desk).size_ring.shown

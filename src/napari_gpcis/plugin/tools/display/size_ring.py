@@ -11,6 +11,7 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.tools.base import MouseTool
+from napari_gpcis.plugin.viewer.overlays import image_to_world
 from napari_gpcis.plugin.viewer.segments import Segments
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ _RING = "size ring"
 class SizeRing(MouseTool):
     """Ring of the typical size at the mouse, while the preference ``size_ring`` is on.
 
-    Its diameter is :attr:`.Session.typical_size`, for which a first click tries a view
-    that suits it. It is drawn where a press of the mouse would begin an object, and not
-    while the preview shows the very mask.
+    It has the area of a disk of the diameter :attr:`.Session.typical_size`, for which a
+    first click tries a view that suits it, and is a circle on the screen, also where
+    pixels are not square. It is drawn where a press of the mouse would begin an object,
+    and not while the preview shows the very mask.
 
     Parameters
     ----------
@@ -120,7 +122,8 @@ class SizeRing(MouseTool):
             return
         if not self.shown:
             self._follow_end(annotation)
-        pieces = Segments.of_curves([_circle(pixel, diameter)])
+        world = image_to_world(annotation.image)[:-1, list(current.plane.axes)]
+        pieces = Segments.of_curves([_circle(pixel, diameter, world)])
         annotation.curves.show(_RING, current.plane, pieces, COLOUR)
 
     def _diameter(self) -> float | None:
@@ -145,8 +148,29 @@ class SizeRing(MouseTool):
         self._while_shown.connect(over, self._on_over)
 
 
-def _circle(centre: tuple[float, float], diameter: float) -> NDArray[np.float64]:
-    """Return a closed circle as rows and columns, (n, 2), the outside to its left."""
+def _circle(
+    centre: tuple[float, float], diameter: float, world: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return a closed curve that is a circle in the world.
+
+    Parameters
+    ----------
+    centre
+        Row and column of its middle.
+    diameter
+        That of a disk of its area, in pixels.
+    world
+        How far a row and a column go in the world, shape (axes of the world, 2).
+
+    Returns
+    -------
+    NDArray
+        Rows and columns, (n, 2), the outside to its left.
+    """
     angle = np.linspace(0, 2 * np.pi, PIECES + 1)
     around = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return np.asarray(centre) + around * (diameter / 2)
+    squares, directions = np.linalg.eigh(world.T @ world)
+    lengths = np.sqrt(squares)  # of a pixel in the world, along the directions
+    sides = np.sqrt(lengths.prod()) / lengths
+    to_pixels = (directions * sides) @ directions.T
+    return np.asarray(centre) + around @ to_pixels * (diameter / 2)
