@@ -168,6 +168,44 @@ def test_a_run_that_is_undone_is_not_saved(work: Any) -> None:
     np.testing.assert_array_equal(work.labels.data, before)
 
 
+@pytest.mark.parametrize("deed", ["run", "deletion"])
+def test_what_was_done_elsewhere_after_a_clear_is_undone_before_it(
+    work: Any, deed: str
+) -> None:
+    """In its turn on the plane that was displayed; the clicks come after it."""
+    follow(work)
+    before = work.labels.data.copy()
+    work.positive.add((MIDDLE, 5, 5))
+    work.settled(1)
+    work.controller.command("clear")
+    work.settled(0)
+    if deed == "run":
+        work.stack.propagate_back.click()
+        work.until(lambda: not work.stack.propagation.running)
+        said = "Propagating object 1 to 3 planes was undone: they are as before."
+    else:
+        plane = Plane((1, 2), (MIDDLE + 1, 0, 0))
+        assert work.controller.annotation.delete([(plane, 1)]) == 1
+        said = "Object 1 is back."
+    after = work.labels.data.copy()
+    assert (after != before).any()
+    for clicks in (0, 1, 0):  # that, the clear, the click
+        work.controller.command("undo")
+        work.settled(clicks)
+        if not clicks:
+            np.testing.assert_array_equal(work.labels.data, before)
+    work.controller.command("redo")
+    work.settled(1)
+    work.controller.command("redo")
+    work.settled(0)
+    np.testing.assert_array_equal(work.labels.data, before)
+    work.controller.command("redo")
+    np.testing.assert_array_equal(work.labels.data, after)
+    work.controller.command("undo")  # again the last
+    assert work.controller.status == said
+    np.testing.assert_array_equal(work.labels.data, before)
+
+
 def test_undo_passes_a_run_over_as_long_as_something_later_stays(work: Any) -> None:
     """On a plane of it, where it is the last step, and where it lies on an accept."""
     go_to(work, 5)

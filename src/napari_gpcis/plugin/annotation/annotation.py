@@ -148,7 +148,7 @@ class Annotation(QObject):
         self._planes: dict[Plane, PlaneAnnotation] = {}
         edit_writer = EditWriter(self._writer, self.events, self._planes)
         self.notes = ObjectNotes(self._session_of)
-        self.undo_stack = UndoStack(edit_writer, self.notes)
+        self.undo_stack = UndoStack(edit_writer, self.notes, lambda: self.current)
         self._context = AnnotationContext(
             image,
             layers,

@@ -128,8 +128,9 @@ class ObjectEdit:
         Whether it is an object that was accepted in a session that has ended: it is
         taken back on its plane as a whole, and its clicks do not go on.
     steps
-        The objects that were current, and how many steps of their clicks could be
-        undone then: those that came later are undone first.
+        The objects that were current on its planes and on the displayed one, and how
+        many steps of their clicks could be undone then: those that came later are
+        undone first.
     """
 
     parts: tuple[PlaneEdit, ...]

@@ -68,6 +68,8 @@ class UndoStack:
         edits as well, and of accepted objects.
     notes
         Notes of how the objects came.
+    displayed
+        Returns the displayed plane, on which edits are made.
 
     Attributes
     ----------
@@ -78,7 +80,12 @@ class UndoStack:
         Whether there were edits of an earlier annotation of the labels.
     """
 
-    def __init__(self, edit_writer: EditWriter, notes: ObjectNotes) -> None:
+    def __init__(
+        self,
+        edit_writer: EditWriter,
+        notes: ObjectNotes,
+        displayed: Callable[[], PlaneOfHistory | None],
+    ) -> None:
         self._edit_writer = edit_writer
         self._stroke_writer = StrokeWriter(edit_writer)
         self._writer = edit_writer.labels_writer
@@ -86,6 +93,7 @@ class UndoStack:
         self._events = edit_writer.events
         self._planes = edit_writer.planes
         self._notes = notes
+        self._displayed = displayed
         self.interrupts: list[Callable[[], bool]] = []
         self.goes_on = False
         self._done: deque[ObjectEdit | StrokeEdit] = deque(maxlen=MAX_UNDO)
@@ -341,10 +349,13 @@ class UndoStack:
         return edit
 
     def _append(self, edit: ObjectEdit) -> None:
-        """Take note of an edit, and of the clicks that there were before it."""
+        """Take note of an edit, and of the clicks that there were before it.
+
+        It was done on the displayed plane, on whatever planes its objects are.
+        """
         self._done.append(edit)
-        for plane in edit.planes or self._planes:
-            known = self._planes.get(plane)
+        concerned = [self._planes.get(plane) for plane in edit.planes or self._planes]
+        for known in (*concerned, self._displayed()):
             if known is not None:
                 edit.steps[known.current] = known.current.steps
 
@@ -376,24 +387,15 @@ class UndoStack:
     # Undo -------------------------------------------------------------------------
 
     def last_is_newer(self, current: PlaneOfHistory) -> bool:
-        """Return whether finished objects were edited after the last click.
+        """Return whether what `undo` takes back was done after the last click.
 
         Parameters
         ----------
         current
             The displayed plane.
         """
-        for edit in self._edits():
-            if current.plane in edit.planes or not edit.planes:
-                if edit.alone and self._passes_over(edit, current):
-                    continue
-                return edit.is_newer(current.current)
-        return False
-
-    def _passes_over(self, run: ObjectEdit, current: PlaneOfHistory) -> bool:
-        """Return whether `undo` looks for what it takes back before a run."""
-        taken, _ = self._to_take_back(current)
-        return next(one for one in self._edits() if one in (run, taken)) is not taken
+        edit, _ = self._to_take_back(current)
+        return edit is not None and edit.is_newer(current.current)
 
     def accepted_elsewhere(self, current: PlaneOfHistory) -> str | None:
         """Return the plane on which the last object was accepted, if it is another.
