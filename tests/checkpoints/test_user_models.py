@@ -12,6 +12,7 @@ from napari_gpcis.checkpoints import (
     broken_user_models,
     find_checkpoint,
     list_models,
+    load_checkpoint,
     save_checkpoint,
     user_model_file,
     user_model_folder,
@@ -42,22 +43,43 @@ def names() -> list[str]:
     return [model.name for model in list_models()]
 
 
-def test_a_model_is_listed_and_found_by_the_name_in_its_header(home: Path) -> None:
-    file = write(user_model_folder() / "whatever.safetensors", "my cells")
-    assert "my cells" in names()
-    assert find_checkpoint("my cells") == file
-    with pytest.raises(UnknownModelError, match="my cells"):
-        find_checkpoint("whatever")
-
-
-def test_a_taken_name_gives_way_to_the_name_of_the_file(home: Path) -> None:
+def test_a_model_has_the_name_of_its_file(home: Path) -> None:
+    """In the list, where it is loaded, and in what it says of itself."""
     folder = user_model_folder()
-    write(folder / "a.safetensors", "mine")
-    second = write(folder / "b.safetensors", "mine")
-    shipped = write(folder / "c.safetensors", "gpcis-resnet50-sbd")
-    assert {"mine", "b", "c"} <= set(names())
-    assert find_checkpoint("b") == second
-    assert find_checkpoint("c") == shipped
+    first = write(folder / "em.safetensors", "em")
+    assert "em" in names()
+    copy = folder / "em two.safetensors"
+    copy.write_bytes(first.read_bytes())
+    assert {"em", "em two"} <= set(names())
+    first.rename(folder / "em three.safetensors")
+    listed = {"em three": folder / "em three.safetensors", "em two": copy}
+    assert "em" not in names()
+    for name, file in listed.items():
+        assert name in names()
+        assert find_checkpoint(name) == file
+        for key in (name, file):
+            assert load_checkpoint(key)[1].name == name
+    with pytest.raises(UnknownModelError, match="em three, em two"):
+        find_checkpoint("em")  # which of both?
+    copy.unlink()
+    assert find_checkpoint("em") == listed["em three"]  # as old scripts call it
+    assert load_checkpoint("em")[1].name == "em three"
+    elsewhere = write(home / "elsewhere" / "file.safetensors", "mine")
+    assert load_checkpoint(elsewhere)[1].name == "mine"
+
+
+def test_a_taken_name_gives_way_to_the_one_in_the_header(home: Path) -> None:
+    folder = user_model_folder()
+    taken = write(folder / "gpcis-resnet50-sbd.safetensors", "mine")
+    assert "mine" in names()
+    assert find_checkpoint("mine") == taken
+    assert load_checkpoint(taken)[1].name == "mine"
+    second = write(folder / "mine.safetensors", "gpcis-resnet50-sbd")
+    assert names().count("mine") == 1  # no name is left for the first
+    assert find_checkpoint("mine") == second
+    assert load_checkpoint("mine")[1].name == "mine"
+    with pytest.raises(CheckpointError, match="is not here yet"):
+        find_checkpoint("gpcis-resnet50-sbd")
 
 
 def test_broken_files_are_named_and_harm_nothing(

@@ -635,6 +635,21 @@ def test_prompts_of_other_weights(image, tmp_path):
         Session.load(tmp_path / "prompts.json", segmenter("b"), image)
 
 
+def test_prompts_of_a_model_that_was_renamed(image, tmp_path):
+    def segmenter(name, mark):
+        info = replace(toy_info(), name=name, extra={"fingerprint": mark})
+        return Segmenter(ToyModel(), info)
+
+    before = Session(segmenter("em", "a"), image)
+    finish(before, 30, 40)
+    before.save(tmp_path / "prompts.json")
+    same(
+        before, Session.load(tmp_path / "prompts.json", segmenter("em two", "a"), image)
+    )
+    with pytest.raises(InputError, match="the model 'em two'"):
+        Session.load(tmp_path / "prompts.json", segmenter("em two", "b"), image)
+
+
 def damage(data, where, value):
     for key in where[:-1]:
         data = data[key]

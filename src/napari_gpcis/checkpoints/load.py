@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from napari_gpcis.checkpoints.cache import cache_folder, writing
 from napari_gpcis.checkpoints.download import ProgressBar, fetch, stored_size
-from napari_gpcis.checkpoints.info import read_info
 from napari_gpcis.checkpoints.registry import (
     PUBLISHED,
     SUFFIX,
     find_bundled,
     find_checkpoint,
     is_usable,
+    known_info,
     unknown_model,
 )
 from napari_gpcis.errors import DownloadError
@@ -84,7 +84,8 @@ def load_checkpoint(
         In evaluation mode, float32, on the CPU, `epsilon2` and `gp_stride` set as
         the checkpoint says.
     info : ModelInfo
-        What the file says about itself.
+        What the file says about itself. Its name is the one in `list_models`, if the
+        file is listed there.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def load_checkpoint(
     )
 
     file = _locate(path_or_name)
-    info = read_info(file)
+    info = known_info(file)
     model = build_network(info, file)
     fill_network(model, read_weights(file), file)
     model.epsilon2 = info.inference.epsilon2

@@ -21,6 +21,8 @@ DEFAULT_MODEL = "gpcis-efficientnet-lite0"
 """Name of the model of who does not choose."""
 FOLDER = Path(__file__).parent
 SUFFIX = ".safetensors"
+CARD_SUFFIX, CURVES_SUFFIX, RECORD_SUFFIX = ".md", ".png", ".json"
+"""Endings of the files that fine-tuning writes beside a model, under its name."""
 UNKNOWN = "not stated"
 _PATH_SUFFIXES = (SUFFIX, ".pth", ".pt")
 _NAME = re.compile(r"\w[\w .+-]*", re.ASCII)
@@ -76,8 +78,7 @@ def list_models() -> list[ModelEntry]:
     for file in _bundled_files():
         entries[file.stem] = _entry(file)
     for name, (file, info) in user_models(entries).items():
-        size = file.stat().st_size
-        entries[name] = ModelEntry(replace(info, name=name), size, file)
+        entries[name] = ModelEntry(info, file.stat().st_size, file)
     return [entries[name] for name in sorted(entries)]
 
 
@@ -106,9 +107,9 @@ def find_checkpoint(path_or_name: str | os.PathLike[str]) -> Path:
     cached = cache_folder() / f"{path_or_name}{SUFFIX}"
     if cached.is_file():
         return cached
-    own = user_models(reserved_names()).get(path_or_name)
+    own = _find_own(path_or_name)
     if own is not None:
-        return own[0]
+        return own
     if path_or_name not in PUBLISHED:
         raise unknown_model(path_or_name)
     msg = (
@@ -216,24 +217,84 @@ def user_model_file(name: str) -> Path:
 def user_models(taken: Collection[str] = ()) -> dict[str, tuple[Path, ModelInfo]]:
     """Return the user's models by name; damaged files are left out.
 
-    A model is known by the name in its header. Where another model has that name, it
-    is known by the name of its file instead.
+    A model is known by the name of its file. Where another model has that name, it is
+    known by the one in its header, or is left out if that is taken as well.
 
     Parameters
     ----------
     taken
         Names of other models.
+
+    Returns
+    -------
+    dict
+        File of each, and what it says about itself, with that name.
     """
-    found: dict[str, tuple[Path, ModelInfo]] = {}
+    files = _own_files()
+    used, found = {*taken, *(file.stem for file in files)}, {}
+    for file, info in files.items():
+        name = file.stem
+        if name in taken:
+            name = info.name
+            if name in used:
+                continue
+            used.add(name)
+        found[name] = file, replace(info, name=name)
+    return found
+
+
+def known_info(file: Path) -> ModelInfo:
+    """Return what a checkpoint says about itself, under the name it is known by.
+
+    That is the one in its header, unless it lies where models are kept: in this
+    package, with those that were downloaded, or with the user's own.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged or of another kind.
+    """
+    info = read_info(file)
+    kept = file.parent in (FOLDER, cache_folder())
+    if file.parent == user_model_folder():
+        kept = file.stem not in reserved_names()
+    return replace(info, name=file.stem) if kept else info
+
+
+def model_files(file: Path) -> list[Path]:
+    """Return a model's file and those that fine-tuning has written beside it.
+
+    Parameters
+    ----------
+    file
+        The checkpoint, which comes first.
+    """
+    beside = (CARD_SUFFIX, CURVES_SUFFIX, RECORD_SUFFIX)
+    others = (file.with_suffix(suffix) for suffix in beside)
+    return [file, *(one for one in others if one.is_file())]
+
+
+def _own_files() -> dict[Path, ModelInfo]:
+    """Return the usable files in the user's folder, and what is in their headers."""
+    found = {}
     for file in _checkpoints_in(user_model_folder()):
         try:
-            info = read_info(file)
+            found[file] = read_info(file)
         except CheckpointError:
             continue
-        free = [n for n in (info.name, file.stem) if n not in found and n not in taken]
-        if free:
-            found[free[0]] = file, info
     return found
+
+
+def _find_own(name: str) -> Path | None:
+    """Return the file of a user's model, by its name or by the one in its header.
+
+    A file that was renamed is still found by its old name, if no other has that.
+    """
+    known = user_models(reserved_names()).get(name)
+    if known is not None:
+        return known[0]
+    named = [file for file, info in _own_files().items() if info.name == name]
+    return named[0] if len(named) == 1 and name not in PUBLISHED else None
 
 
 def broken_user_models() -> dict[Path, str]:

@@ -425,6 +425,17 @@ _SAVED: WeakKeyDictionary[StartMask, SavedStart] = WeakKeyDictionary()
 _CANDIDATES: WeakKeyDictionary[Candidate, SavedCandidate] = WeakKeyDictionary()
 
 
+def is_made_with(saved: SavedSession, model: ModelInfo) -> bool:
+    """Return whether prompts were saved with the weights of a model.
+
+    It may have another name by now: its file was renamed, or copied.
+    """
+    known = fingerprint(model)
+    if known is not None and saved.fingerprint is not None:
+        return known == saved.fingerprint
+    return (saved.model, saved.fingerprint) == (model.name, known)
+
+
 def check_same(
     saved: SavedSession,
     shape: tuple[int, int],
@@ -458,7 +469,7 @@ def check_same(
             f"{needed}, got {given}"
         )
         raise InputError(msg)
-    if model is None:
+    if model is None or is_made_with(saved, model):
         return
     if model.name != saved.model:
         msg = (

@@ -27,7 +27,7 @@ from napari_gpcis.plugin.viewer.planes import (
     layer_shape,
 )
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay, with_digests
-from napari_gpcis.session.saved import fingerprint, prompts_of
+from napari_gpcis.session.saved import is_made_with, prompts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -475,7 +475,7 @@ def _other_models(saved: SavedAnnotation, model: ModelInfo) -> str:
         one.model
         for plane in saved.planes
         for one in plane.sessions
-        if (one.model, one.fingerprint) != (model.name, fingerprint(model))
+        if not is_made_with(one, model)
     }
     return ", ".join(
         name if _is_known(name) else f"{name} (no longer here)"
