@@ -13,6 +13,8 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QRectF, QSizeF
 from qtpy.QtGui import QColor, QImage
 
+from napari_gpcis.checkpoints import user_model_file
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL, find_bundled
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune import process as process_module
@@ -402,6 +404,35 @@ def test_curves_are_drawn_in_the_colour_of_the_theme(qtbot: Any) -> None:
     curves.render(picture)
     seen = {QColor(picture.pixel(x, y)).name() for x in range(260) for y in range(210)}
     assert {"#ff0000", "#56b4e9", "#e69f00"} <= seen
+
+
+def test_the_model_of_a_training_is_shown_until_its_end(
+    qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if another is used meanwhile, or it is removed, or was before it goes on."""
+    monkeypatch.setenv("NAPARI_GPCIS_HOME", str(tmp_path))
+    monkeypatch.setattr(PREFERENCES, "model", "mine")
+    file, bundled = user_model_file("mine"), find_bundled("gpcis-mobilenet-v2")
+    assert bundled is not None
+    file.write_bytes(bundled.read_bytes())
+    start = StartModel()
+    qtbot.addWidget(start)
+    assert start.currentText() == start.key == "mine"
+    start.setEnabled(False)
+    PREFERENCES.model = DEFAULT_MODEL
+    assert start.currentText() == start.key == "mine"
+    MODELS.remove(MODELS.find("mine"))
+    assert start.currentText() == start.key == "mine"
+    start.setEnabled(True)
+    assert start.key == DEFAULT_MODEL
+    assert start.findData("mine") < 0
+    for gone in ("mine", str(tmp_path / "mine.safetensors")):
+        start.choose(gone)
+        assert start.key == DEFAULT_MODEL
+        start.setEnabled(False)  # a training that has its copy goes on
+        assert (start.currentText(), start.key) == ("mine", gone)
+        start.setEnabled(True)
+        assert start.key == DEFAULT_MODEL
 
 
 def test_the_model_in_use_is_proposed_until_another_is_chosen(

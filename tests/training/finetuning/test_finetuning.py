@@ -512,6 +512,36 @@ def test_a_killed_run_resumes_where_it_was(root, start, tmp_path):
     assert not files.work.exists()
 
 
+def test_a_run_needs_its_start_model_no_more(root, start, tmp_path):
+    """Removed while it trains: the run ends, and goes on, with those very weights."""
+    from napari_gpcis.checkpoints import load_checkpoint
+
+    output, before = tmp_path / "out.safetensors", load_checkpoint(start)
+    files, ended = output_files(output), []
+
+    def listen(event):
+        if event["event"] == "before":
+            start.unlink()
+        if event["event"] == "after":
+            ended.append(event)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(root, start, output, listener=listen)
+    assert ended
+    plan = read_plan(files)
+    assert plan.chosen == str(start)
+    copied = load_checkpoint(plan.start)
+    assert copied[1] == before[1]
+    assert all(
+        torch.equal(weight, copied[0].state_dict()[name])
+        for name, weight in before[0].state_dict().items()
+    )
+    result = run(root, start, output, resume=True)
+    assert load_checkpoint(result.path)[1].extra["started_from"] == "start"
+    assert not files.work.exists()
+
+
 def test_the_child_of_a_viewer_ends_with_it(root, start, tmp_path):
     folders = [f"--images={root / 'images'}", f"--labels={root / 'labels'}"]
     arguments = [

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_gpcis.checkpoints import user_model_file
+from napari_gpcis.checkpoints.registry import (
+    CARD_SUFFIX,
+    CURVES_SUFFIX,
+    RECORD_SUFFIX,
+    SUFFIX,
+)
 from napari_gpcis.errors import CheckpointError, InputError
 from napari_gpcis.files.names import check_length
 from napari_gpcis.imagefiles import WRITABLE
 
-SUFFIX = ".safetensors"
 _OTHER_FILES = (*WRITABLE, ".jpg", ".jpeg", ".csv", ".json", ".pt", ".pth", ".ckpt")
 """Endings of files that are no models; a name may have points otherwise."""
 
@@ -37,17 +42,17 @@ class OutputFiles:
     @property
     def card(self) -> Path:
         """Model card, Markdown."""
-        return self.model.with_suffix(".md")
+        return self.model.with_suffix(CARD_SUFFIX)
 
     @property
     def curves(self) -> Path:
         """Picture of the curves."""
-        return self.model.with_suffix(".png")
+        return self.model.with_suffix(CURVES_SUFFIX)
 
     @property
     def record(self) -> Path:
         """Split, settings and figures, JSON."""
-        return self.model.with_suffix(".json")
+        return self.model.with_suffix(RECORD_SUFFIX)
 
     @property
     def work(self) -> Path:
@@ -68,6 +73,11 @@ class OutputFiles:
     def best(self) -> Path:
         """State with the fewest clicks."""
         return self.run / "best.pt"
+
+    @property
+    def start(self) -> Path:
+        """Copy of the start model: the run needs it until its end."""
+        return self.work / f"start{SUFFIX}"
 
     @property
     def plan(self) -> Path:

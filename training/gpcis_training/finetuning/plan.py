@@ -33,6 +33,7 @@ from gpcis_training.finetuning.validation import (
     Validation,
     figures_of,
 )
+from napari_gpcis.checkpoints import load_checkpoint, save_checkpoint
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import replacing
 from napari_gpcis.inference.segmenter import Segmenter
@@ -64,7 +65,9 @@ class Plan:
     Parameters
     ----------
     start
-        Name or file of the start model.
+        File of the start model: the copy of the run.
+    chosen
+        Name or file of that model as it was chosen, which may be gone by now.
     config
         The training.
     precision
@@ -83,6 +86,7 @@ class Plan:
     """
 
     start: str
+    chosen: str
     config: FitConfig
     precision: str
     patience: int
@@ -115,6 +119,7 @@ def make_plan(
     """
     began = time.monotonic()
     segmenter = Segmenter.from_pretrained(start)
+    save_checkpoint(files.start, *load_checkpoint(start))  # it may be removed
     prepared = _prepare(images, labels, options, files, log)
     split = _split(prepared, options)
     apply_split(prepared, split, files.data)
@@ -144,7 +149,8 @@ def make_plan(
     left = options.max_minutes - (time.monotonic() - began) / 60 - after
     minutes = max(left, _MIN_TRAINING_SHARE * options.max_minutes)
     plan = Plan(
-        start=start,
+        start=str(files.start),
+        chosen=start,
         config=_described(config, minutes, files, segmenter, prepared),
         precision=choose_precision(options.precision),
         patience=options.patience,
@@ -161,7 +167,7 @@ def make_plan(
 def write_plan(plan: Plan, files: OutputFiles) -> None:
     """Write the plan; a run can be resumed once it is there."""
     content = {
-        "start": plan.start,
+        "start": plan.chosen,
         "config": asdict(plan.config),
         "precision": plan.precision,
         "patience": plan.patience,
@@ -188,8 +194,10 @@ def read_plan(files: OutputFiles) -> Plan:
         content = json.loads(files.plan.read_text(encoding="utf-8"))
         rule = {name: _tuples(value) for name, value in content["rule"].items()}
         objects = tuple(map(EvaluationObject.from_list, content["objects"]))
+        copied = files.start.is_file()  # runs of earlier versions have no copy
         return Plan(
-            start=content["start"],
+            start=str(files.start) if copied else content["start"],
+            chosen=content["start"],
             config=_config(content["config"], files.work),
             precision=content["precision"],
             patience=content["patience"],

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL, SUFFIX
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.base import LAID_OUT, VerticalScrollArea, WheelFilter
@@ -380,6 +380,9 @@ def _is_labels(layer: Layer) -> bool:
 class StartModel(QComboBox):
     """Combo box of the models to start from.
 
+    While it is disabled a training runs: it goes on showing the model of that one, even
+    if that is removed meanwhile.
+
     Parameters
     ----------
     parent
@@ -392,6 +395,7 @@ class StartModel(QComboBox):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(START_HELP)
         self._picked: str | None = None
+        self._trained: str | None = None
         self.refresh()
         self.activated.connect(self._on_activated)
         self._ends = (
@@ -406,11 +410,14 @@ class StartModel(QComboBox):
 
     def refresh(self) -> None:
         """List the present models; the chosen one stays, at first the one in use."""
-        wanted = self._picked or PREFERENCES.model
+        wanted = self._trained or self._picked or PREFERENCES.model
         self.clear()
         for choice in MODELS.choices():
             if choice.is_here:
                 self.addItem(choice.title, choice.key)
+        if self._trained is not None and self.findData(self._trained) < 0:
+            name = Path(self._trained).name.removesuffix(SUFFIX)
+            self.addItem(name, self._trained)
         places = [self.findData(key) for key in (wanted, DEFAULT_MODEL)]
         self.setCurrentIndex(next((place for place in places if place >= 0), 0))
 
@@ -429,10 +436,17 @@ class StartModel(QComboBox):
         self._picked = key
         self.refresh()
 
+    def setEnabled(self, enabled: bool) -> None:
+        """Enable the box, or disable it and keep what is chosen."""
+        if enabled != self.isEnabled():
+            self._trained = None if enabled else self._picked or self.key
+            self.refresh()
+        super().setEnabled(enabled)
+
     def _on_activated(self, _place: int) -> None:
         self._picked = self.key
 
     def _on_model(self, _key: str) -> None:
         """Follow the model in use, unless another was chosen here."""
-        if self._picked is None and self.isEnabled():
+        if self._picked is None:
             self.refresh()
