@@ -518,6 +518,29 @@ def test_the_image_removed_while_a_prediction_runs(bench, errors) -> None:
     assert errors == []
 
 
+@pytest.mark.parametrize("first", ["positive", "labels", "image"])
+def test_the_status_says_what_is_left_of_removed_layers(bench, first) -> None:
+    image = bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    labels, layers = bench.labels, bench.viewer.layers
+    layers.remove(image if first == "image" else getattr(bench, first))
+    said = bench.controller.status
+    assert "was removed" in said
+    assert ("Masks are kept" in said) == (first == "positive")
+    for layer in [layer for layer in layers if layer not in (image, labels)]:
+        layers.remove(layer)
+    assert bench.controller.status == said  # clicks are none of it
+    if first != "labels":
+        layers.remove(labels)
+    if first == "positive":
+        assert bench.controller.status.startswith("The labels layer was removed.")
+    if first != "image":
+        layers.remove(image)
+    assert not layers
+    assert bench.controller.status == ""
+
+
 def test_layers_removed_by_the_user(bench) -> None:
     image = bench.start()
     for role in ("positive", "negative", "labels"):

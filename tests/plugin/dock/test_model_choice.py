@@ -311,7 +311,7 @@ def test_a_file_that_went_while_it_was_listed_changes_nothing(
     kept = registry.user_model_file("kept")
     kept.write_bytes(checkpoint.read_bytes())
     choice.refresh()
-    for key, file in ((str(checkpoint), checkpoint), ("x", kept)):
+    for key, file in ((str(checkpoint), checkpoint), ("kept", kept)):
         assert MODELS.find(key).is_here
         file.unlink()
         choice.use(key)
@@ -320,7 +320,7 @@ def test_a_file_that_went_while_it_was_listed_changes_nothing(
         assert choice.note.isVisibleTo(choice)
         assert STAYS.format(DEFAULT_MODEL) in choice.note.text.text()
         assert key in choice.note.details.text()
-    assert "x" not in [one.key for one in choice._choices]
+    assert "kept" not in [one.key for one in choice._choices]
 
 
 @pytest.fixture
@@ -342,31 +342,70 @@ def test_a_model_of_ones_own_is_removed_if_one_says_so(
     yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
     kept = registry.user_model_file("kept")
     kept.write_bytes(checkpoint.read_bytes())  # as fine-tuning stores them
+    beside = [kept.with_suffix(ending) for ending in (".md", ".png", ".json")]
+    others = [kept.with_name("kept-2.md"), kept.with_name("kept.txt")]
+    for file in (*beside, *others):
+        file.write_text("card, curves, record")
     desk = open_desk()
     panel, choice = panel_of(desk.widget), desk.widget.model_choice
     choice.use(DEFAULT_MODEL)
     assert not panel.remove.isEnabled()
-    choice.use("x")
+    choice.use("kept")
     assert panel.remove.isEnabled()
     answers[:] = [no]
     press(panel.remove)
     assert kept.exists()
-    assert desk.controller.model == "x"
+    assert all(file.exists() for file in beside)
+    assert desk.controller.model == "kept"
     answers[:] = [yes]
     press(panel.remove)
     assert not kept.exists()
-    assert "x" in answers[0]
+    assert not any(file.exists() for file in beside)
+    assert all(file.exists() for file in others)
+    assert "the model kept?" in answers[0]
     assert str(kept) in answers[0]
+    assert "kept.md, kept.png, kept.json" in answers[0]
+    assert f"{DEFAULT_MODEL} is used in its place" in answers[0]
     assert desk.controller.model == choice.combo.currentText() == DEFAULT_MODEL
-    assert MODELS.find("x") is None
+    assert MODELS.find("kept") is None
 
     panel.load_file(checkpoint)
     answers[:] = [yes]
     press(panel.remove)
     assert checkpoint.exists()
     assert "stays where it is" in answers[0]
+    assert f"{DEFAULT_MODEL} is used in its place" in answers[0]
     assert MODELS.find(str(checkpoint)) is None
     assert desk.controller.model == DEFAULT_MODEL
+
+
+@pytest.mark.parametrize("clicked", [True, False])
+def test_the_status_says_which_model_takes_over(
+    open_desk: Any, checkpoint: Path, answers: list[Any], clicked: bool
+) -> None:
+    """Until the next click, also once the masks were made anew by it."""
+    desk = open_desk()
+    panel = panel_of(desk.widget)
+    panel.load_file(checkpoint)
+    desk.until(lambda: desk.widget.session is not None)
+    if clicked:
+        desk.robot.click(desk.image, (30, 40))
+        desk.settled(1)
+    answers[:] = [QMessageBox.StandardButton.Yes]
+    press(panel.remove)
+    said = f"my nuclei.safetensors is out of the list: {DEFAULT_MODEL} is in use now."
+    desk.until(lambda: desk.widget.session is not None)
+    desk.settled(int(clicked))
+    assert desk.controller.status == said
+    desk.robot.click(desk.image, (32, 42))
+    desk.settled(1 + clicked)
+    assert "click" in desk.controller.status
+    assert said not in desk.controller.status
+    desk.widget.start_button.click()
+    panel.load_file(checkpoint)
+    answers[:] = [QMessageBox.StandardButton.Yes]
+    press(panel.remove)
+    assert desk.controller.status == said
 
 
 def test_a_model_that_cannot_be_deleted_stays(
@@ -379,7 +418,7 @@ def test_a_model_that_cannot_be_deleted_stays(
     kept.write_bytes(checkpoint.read_bytes())
     desk = open_desk()
     panel, choice = panel_of(desk.widget), desk.widget.model_choice
-    choice.use("x")
+    choice.use("kept")
 
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied", str(kept))
@@ -387,8 +426,39 @@ def test_a_model_that_cannot_be_deleted_stays(
     monkeypatch.setattr(type(kept), "unlink", refuse)
     answers[:] = [QMessageBox.StandardButton.Yes]
     press(panel.remove)
-    assert panel.message.text() == f"{kept} cannot be deleted: Permission denied"
-    assert MODELS.find("x").is_here
+    said = f"{kept} cannot be deleted: Permission denied."
+    desk.until(lambda: desk.widget.session is not None)
+    assert panel.message.text() == desk.controller.status == said
+    assert desk.controller.model == choice.combo.currentText() == "kept"
+    assert MODELS.find("kept").is_here
+
+
+def test_a_model_is_gone_even_if_what_lies_beside_it_cannot_be_deleted(
+    open_desk: Any, checkpoint: Path, answers: list[Any]
+) -> None:
+    kept = registry.user_model_file("kept")
+    kept.write_bytes(checkpoint.read_bytes())
+    desk = open_desk()
+    panel, choice = panel_of(desk.widget), desk.widget.model_choice
+    choice.use("kept")
+    card = kept.with_suffix(".md")
+    card.write_text("in use, as on Windows")
+    unlink = type(card).unlink
+
+    def refuse(file: Path, missing_ok: bool = False) -> None:
+        if file == card:
+            raise PermissionError(13, "Permission denied", str(file))
+        unlink(file, missing_ok=missing_ok)
+
+    answers[:] = [QMessageBox.StandardButton.Yes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(card), "unlink", refuse)
+        press(panel.remove)
+    desk.until(lambda: desk.widget.session is not None)
+    said = f"{card} cannot be deleted: Permission denied"
+    assert desk.controller.status == f"{said}: {DEFAULT_MODEL} is in use now."
+    assert desk.controller.model == choice.combo.currentText() == DEFAULT_MODEL
+    assert not kept.exists()
 
 
 def test_devices_are_asked_for_on_the_inference_thread(

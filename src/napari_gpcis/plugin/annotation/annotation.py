@@ -135,7 +135,7 @@ class Annotation(QObject):
         self.image = image
         self.layers = layers
         self.current: PlaneAnnotation | None = None
-        self.message = self._first_words = ""
+        self.message = self._first_words = self._later_words = ""
         self.events = AnnotationEvents(self)
         self.click_layers = ClickLayers(image, layers.positive, layers.negative, self)
         self.curves = CurveLayer(viewer, image, layers.negative)
@@ -184,7 +184,7 @@ class Annotation(QObject):
         self.events.object_deleted.connect(self._on_object_deleted)
         self.events.step_withdrawn.connect(self._on_step_withdrawn)
         self.events.whole.connect(self._on_whole)
-        self.events.current_changed.connect(self.clear_message)
+        self.events.current_changed.connect(self._on_current_changed)
         for name in viewer.dims.events.emitters.keys() & DIMS_EVENTS:
             self._connections.connect(viewer.dims.events[name], self._on_dims)
         active = viewer.layers.selection.events.active
@@ -230,7 +230,10 @@ class Annotation(QObject):
         self._say(message)
 
     def say_once_open(self, message: str) -> None:
-        """Tell the user something as soon as the displayed plane is open."""
+        """Tell the user something as soon as the displayed plane is open.
+
+        If an object is being clicked there, as soon as its mask is made.
+        """
         self._first_words = message
 
     def leave(self) -> str:
@@ -639,7 +642,9 @@ class Annotation(QObject):
             plane.synchronise()
             self.events.plane_changed.emit()
             words, self._first_words = self._first_words, ""
-            if words:
+            if words and plane.busy:
+                self._later_words = words
+            elif words:
                 self._say(words)
 
     def _expect_size(self, plane: PlaneAnnotation) -> None:
@@ -657,6 +662,16 @@ class Annotation(QObject):
     def _on_failed(self, error: Exception) -> None:
         """Report that a plane cannot be opened: labels and clicks stay."""
         self._worker.report(error)
+
+    def _on_current_changed(self) -> None:
+        """Clear the message, or say what was to be said once a mask is made."""
+        current = self.current
+        if self._later_words and current is not None and not current.busy:
+            words, self._later_words = self._later_words, ""
+            self._say(words)
+        else:
+            self.message = ""
+            self.message_changed.emit("")
 
     def _on_drawn(self, plane: Plane) -> None:
         """Keep what is drawn on other planes out of the displayed one's undo step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QObject, Qt, Signal
@@ -30,6 +30,7 @@ from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from weakref import ReferenceType
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer, Points
@@ -90,6 +91,7 @@ class Controller(QObject):
         self.closed = False
         self.writing = WriteOptions(self)
         self._message = ""
+        self._ended: dict[str, ReferenceType[Layer]] = {}  # layers of the last one
         self._told = ""
         self._commands: dict[str, Callable[[], None]] = {
             "undo": self._undo,
@@ -181,6 +183,8 @@ class Controller(QObject):
             self._watched.end()
             annotation.end_work()
             self._keep_history(annotation)
+            ended = {"image": annotation.image, "labels": annotation.layers.labels}
+            self._ended = {role: ref(unwrapped(one)) for role, one in ended.items()}
             self.annotation = None
             self._keys.unbind()
             annotation.close()
@@ -188,6 +192,23 @@ class Controller(QObject):
             self.stopped.emit()
         self._message = message
         self._tell()
+
+    def say_once_open(self, message: str) -> None:
+        """Tell the user something, if need be as soon as the displayed plane is open.
+
+        Parameters
+        ----------
+        message
+            The message. It stays until the next one.
+        """
+        current = None if self.annotation is None else self.annotation.current
+        if self.annotation is None:
+            self._message = message
+            self._tell()
+        elif current is not None and current.session is None:
+            self.annotation.say_once_open(message)
+        else:
+            self.annotation.say(message)
 
     def close(self) -> bool:
         """End everything; return whether the inference thread has ended."""
@@ -374,10 +395,23 @@ class Controller(QObject):
                 with answering_layer_event():
                     self.stop(_GONE[role])
                 break
+        else:
+            self._on_removed_later(event.value)
         self._histories.pop(event.value.unique_id, None)
         follower = self._names.pop(event.value.unique_id, None)
         if follower is not None:
             follower.close()
+
+    def _on_removed_later(self, layer: Layer) -> None:
+        """Say what is left of an annotation that has ended: a layer was removed."""
+        ended = {role: known() for role, known in self._ended.items()}
+        concerned = any(one is not None and layer == one for one in ended.values())
+        if self.annotation is not None or not concerned:
+            return
+        layers = self.viewer.layers
+        gone = [role for role, one in ended.items() if one not in layers]
+        self._message = _GONE[gone[0]] if len(gone) == 1 else ""
+        self._tell()
 
     def _follow_name(self, image: Image) -> None:
         """Let layers of the image have its name from now on, also after the end."""

@@ -10,7 +10,11 @@ from pathlib import Path
 from psygnal import Signal
 
 from napari_gpcis.checkpoints import ModelEntry, list_models, read_info
-from napari_gpcis.checkpoints.registry import megabytes, user_model_folder
+from napari_gpcis.checkpoints.registry import (
+    megabytes,
+    model_files,
+    user_model_folder,
+)
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.files import replacing
 from napari_gpcis.plugin.saving.recovery_file import state_folder
@@ -92,22 +96,26 @@ class ModelList:
     def remove(self, choice: Choice) -> None:
         """Remove a model of the user from the list.
 
-        Its file is deleted if it lies in the folder of the user's models; one that was
-        opened elsewhere is only forgotten.
+        Its file is deleted if it lies in the folder of the user's models, with card,
+        curves and record that fine-tuning has written beside it; one that was opened
+        elsewhere is only forgotten.
 
         Raises
         ------
         CheckpointError
-            If the file cannot be deleted; nothing is changed.
+            If a file cannot be deleted; if it is that of the model, nothing is changed.
         """
         if choice.entry is not None and _is_kept_here(choice):
             file = choice.entry.file
             assert file is not None
-            try:
-                file.unlink(missing_ok=True)
-            except OSError as error:
-                msg = f"{file} cannot be deleted: {error.strerror}"
-                raise CheckpointError(msg) from error
+            for one in model_files(file):
+                try:
+                    one.unlink(missing_ok=True)
+                except OSError as error:
+                    if one != file:
+                        self.changed.emit()
+                    msg = f"{one} cannot be deleted: {error.strerror}"
+                    raise CheckpointError(msg) from error
         else:
             file = Path(choice.key)
             _THIS_TIME.discard(file)

@@ -178,7 +178,10 @@ class FilesPanel(Panel):
         self.saver.close()
 
     def show_state(self) -> None:
-        """Enable the buttons that can be used."""
+        """Enable the buttons that can be used; show nothing of another image."""
+        image = self._image()
+        if image is not None and self._about not in (None, image):
+            self._say("")
         there = self.record is not None
         for name, button in self.buttons.items():
             button.setEnabled(self._image() is not None if name == "open" else there)

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QPushButton,
 )
 
-from napari_gpcis.checkpoints.registry import DEFAULT_MODEL, facts
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL, facts, model_files
 from napari_gpcis.errors import CheckpointError
 from napari_gpcis.plugin.dock.base import explain_labels
 from napari_gpcis.plugin.dock.model_list import MODELS
@@ -48,15 +48,19 @@ LOAD_HELP = (
 LOAD = "Load my fine-tuned file ..."
 REMOVE = "Remove this model ..."
 REMOVE_HELP = (
-    "Take a model of your own out of the list. A fine-tuned one is deleted; a file "
-    "that you loaded from elsewhere stays where it is."
+    "Take a model of your own out of the list. A fine-tuned one is deleted, with its "
+    "card and curves; a file that you loaded from elsewhere stays where it is."
 )
 NOT_OWN = "This model comes with the program."
 DELETE = (
     "Delete the model {}?\n\n{}\n\nIt cannot be brought back. Clicks that were made "
     "with it open with another model then."
 )
+BESIDE = "Deleted with it: {}."
 FORGET = "Take {} out of the list? The file stays where it is:\n\n{}"
+TAKES_OVER = "{} is used in its place."
+DELETED, FORGOTTEN = "The model {} was deleted", "{} is out of the list"
+NOW_IN_USE = "{}: {} is in use now"
 _ANSWERS = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
 DEVICE = "Runs on"
 FACTS_HELP = "About the model that is shown above."
@@ -169,23 +173,35 @@ class ModelPanel(Panel):
         self.device.mark(here)
 
     def _on_remove(self) -> None:
-        """Remove the model that is shown, if the user says so; the default is used."""
+        """Remove the model that is shown, if the user says so; the default is used.
+
+        One that cannot be deleted stays in use.
+        """
         choice = None if self._choice is None else self._choice.choice
         if self._choice is None or choice is None:
             return
         file = choice.key if choice.entry is None else str(choice.entry.file)
-        words = FORGET if choice.key == file else DELETE
-        name = Path(choice.key).name if choice.key == file else choice.key
+        words, done, name = DELETE, DELETED, choice.key
+        if choice.key == file:
+            words, done, name = FORGET, FORGOTTEN, Path(file).name
         text, (yes, no) = words.format(name, file), _ANSWERS
+        if words is DELETE and (beside := model_files(Path(file))[1:]):
+            text += f" {BESIDE.format(', '.join(one.name for one in beside))}"
+        text += f"\n\n{TAKES_OVER.format(DEFAULT_MODEL)}"
         if QMessageBox.question(self, "Remove a model", text, yes | no, no) != yes:
             return
         self.message.hide()
-        self._choice.use(DEFAULT_MODEL)
+        said = done.format(name)
         try:
             MODELS.remove(choice)
         except CheckpointError as error:
-            self.message.setText(str(error))
+            said = str(error)
+            self.message.setText(f"{said}.")
             self.message.show()
+        if MODELS.find(choice.key) is None:
+            self._choice.use(DEFAULT_MODEL)
+            said = NOW_IN_USE.format(said, self._choice.model)
+        self.controller.say_once_open(f"{said}.")
 
     def _on_load(self) -> None:
         name, _ = QFileDialog.getOpenFileName(

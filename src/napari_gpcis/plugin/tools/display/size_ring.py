@@ -172,5 +172,6 @@ def _circle(
     squares, directions = np.linalg.eigh(world.T @ world)
     lengths = np.sqrt(squares)  # of a pixel in the world, along the directions
     sides = np.sqrt(lengths.prod()) / lengths
-    to_pixels = (directions * sides) @ directions.T
-    return np.asarray(centre) + around @ to_pixels * (diameter / 2)
+    to_pixels = (directions * sides) @ directions.T * (diameter / 2)
+    ring: NDArray[np.float64] = np.asarray(centre) + around @ to_pixels
+    return ring
