@@ -282,6 +282,29 @@ def test_keys_pass_over_layers_that_cannot_be_used(open_desk, errors) -> None:
     assert not errors
 
 
+def test_escape_goes_back_from_the_new_layer(open_desk) -> None:
+    """An initial letter may have led there; the object being clicked stays."""
+    desk = open_desk()
+    old, combo = desk.labels, desk.widget.labels_combo
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    said = desk.controller.status
+    combo.setFocus()
+    keys = (Qt.Key.Key_N, Qt.Key.Key_Escape), (Qt.Key.Key_Up, Qt.Key.Key_Down)
+    for key, leave in keys:
+        QTest.keyClick(combo, key)
+        assert combo.currentText() == NEW_LAYER
+        assert desk.controller.status == NEW_SOON
+        QTest.keyClick(combo, leave)
+        assert combo.layer == desk.labels == old
+        assert desk.controller.status == said
+        assert len(desk.current.clicks) == 1
+    count = len(desk.viewer.layers)
+    desk.robot.click(desk.image, (32, 42))
+    desk.settled(2)
+    assert (desk.labels, len(desk.viewer.layers)) == (old, count)
+
+
 def test_a_new_layer_begins_when_the_keyboard_goes_elsewhere(open_desk) -> None:
     desk = open_desk()
     old, combo = desk.labels, desk.widget.labels_combo

@@ -110,7 +110,9 @@ BACK_TO_CLICKING = "<b>{}</b>: back to clicking from any layer."
 KEYS = "{}\nKey: {}"
 NO_IMAGE = "Open an image first, by the menu File: your own, or one of Open Sample."
 NOT_STARTED = "Press Start, then click on an object."
-NEW_SOON = "Press Enter, or go on clicking, to begin a new labels layer."
+NEW_SOON = (
+    "Press Enter, or go on clicking, to begin a new labels layer; Escape goes back."
+)
 STOPPED = "Stopped. All masks are kept in the labels layer."
 
 
@@ -368,11 +370,13 @@ class GPCISWidget(Docked):
         ):
             self.start()
 
-    def _on_passing(self) -> None:
-        """Say how the new layer begins at which the arrow keys have stopped."""
+    def _on_passing(self, stopped: bool) -> None:
+        """Say how the new layer begins at which the keys have stopped, or no more."""
         annotation = self.controller.annotation
-        if annotation is not None:
+        if annotation is not None and stopped:
             annotation.say(NEW_SOON)
+        elif annotation is not None:
+            annotation.clear_message()
 
     def _show_layers(self, *_: object) -> None:
         """Show the layers that are in use."""

@@ -39,7 +39,8 @@ class LayerCombo(QComboBox):
 
     The arrow keys choose at once, but for the entry that stands for no layer: something
     would be made for it each time they pass. It is chosen by the key Enter, or when the
-    keyboard goes elsewhere, as it does with a click into the image.
+    keyboard goes elsewhere, as it does with a click into the image; Escape goes back to
+    the layer before.
 
     Parameters
     ----------
@@ -59,8 +60,9 @@ class LayerCombo(QComboBox):
     picked = Signal()
     """Emitted when the user chose an entry."""
 
-    passing = Signal()
-    """Emitted when the user is at the entry for no layer, by keys, and may go on."""
+    passing = Signal(bool)
+    """Emitted with true when the user is at the entry for no layer, by keys, and may go
+    on; with false when the user has gone on to a layer."""
 
     changed = Signal()
     """Emitted when another layer is chosen, by whomever, before :attr:`picked`."""
@@ -85,6 +87,7 @@ class LayerCombo(QComboBox):
         self._chosen: Layer | None = None
         self._gone: Callable[[], Layer | None] = _nothing_gone
         self._by_key = self._unsettled = False
+        self._passed: Callable[[], Layer | None] = _nothing_gone
         self._entries = QStandardItemModel(self)
         self.setModel(self._entries)
         self._names = Connections()
@@ -191,6 +194,10 @@ class LayerCombo(QComboBox):
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._unsettled:
             self._settle()
             return True
+        if event.key() == Qt.Key.Key_Escape and self._unsettled:
+            self.layer = self._passed()
+            self.passing.emit(False)
+            return True
         self.show_obstacles()
         self._by_key = True
         done = bool(super().event(event))
@@ -224,12 +231,15 @@ class LayerCombo(QComboBox):
             self._names.connect(layer.events.name, self.refresh)
 
     def _on_activated(self, _index: int) -> None:
-        self._unsettled = self._by_key and self.layer is None
+        was, self._unsettled = self._unsettled, self._by_key and self.layer is None
         self._gone = _nothing_gone
+        if self._unsettled and not was:
+            before = self._chosen
+            self._passed = _nothing_gone if before is None else ref(unwrapped(before))
         self._compare()
-        if self._unsettled:
-            self.passing.emit()
-        else:
+        if was or self._unsettled:
+            self.passing.emit(self._unsettled)
+        if not self._unsettled:
             self.picked.emit()
 
     def _settle(self) -> None:

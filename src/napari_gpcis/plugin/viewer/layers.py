@@ -81,10 +81,11 @@ LAID = (
     "The masks in {!r} came without a pixel size: they were given the scale and place "
     "of {!r}."
 )
-COPIED = (
-    "{!r} was read-only, not in memory, or stored for another machine: its layer now "
-    "holds a copy in memory."
-)
+COPIED = "{!r} was {}: its layer now holds a copy in memory."
+NOT_IN_MEMORY, READ_ONLY = "not in memory", "read-only"
+SHARED = "an array in which several pixels are one"
+OTHER_ORDER = "stored in the byte order of other computers"
+"""Why labels cannot be written into pixel by pixel."""
 SEVERAL_SIZES = (
     "The labels layer {!r} has several resolutions, and such labels cannot be edited. "
     "In its controls choose resolution 0; then right-click it in the layer list: New "
@@ -109,9 +110,10 @@ def fit_labels(labels: Labels, image: Layer) -> str:
     """
     check_unlocked(labels)
     laid = lay_on(labels, image)
-    copied = layer_shape(labels) == layer_shape(image) and make_writable(labels)
     notes = [LAID.format(labels.name, image.name)] * laid
-    return " ".join(notes + [COPIED.format(labels.name)] * copied)
+    if layer_shape(labels) == layer_shape(image) and (why := make_writable(labels)):
+        notes.append(COPIED.format(labels.name, why))
+    return " ".join(notes)
 
 
 def lay_on(labels: Labels, image: Layer) -> bool:
@@ -134,7 +136,7 @@ def is_unplaced(layer: Layer) -> bool:
     return all(np.allclose(layer.data_to_world(corner), corner) for corner in corners)
 
 
-def make_writable(labels: Labels) -> bool:
+def make_writable(labels: Labels) -> str:
     """Give labels pixels of their own if theirs cannot be written one by one.
 
     Arrays of an image library, and files that are mapped for reading, are read-only;
@@ -144,20 +146,20 @@ def make_writable(labels: Labels) -> bool:
 
     Returns
     -------
-    bool
-        Whether they were copied.
+    str
+        Why they were copied; empty if they were not.
 
     Raises
     ------
     InputError
         If that would take more than 2 GiB.
     """
-    if labels.multiscale or _is_writable(labels.data):
-        return False
-    check_size_of_copy(labels)
-    data = np.asarray(labels.data)
-    labels.data = np.array(data, dtype=data.dtype.newbyteorder("="), order="C")
-    return True
+    why = "" if labels.multiscale else _why_not_writable(labels.data)
+    if why:
+        check_size_of_copy(labels)
+        data = np.asarray(labels.data)
+        labels.data = np.array(data, dtype=data.dtype.newbyteorder("="), order="C")
+    return why
 
 
 def check_size_of_copy(labels: Labels) -> None:
@@ -170,24 +172,28 @@ def check_size_of_copy(labels: Labels) -> None:
     """
     data = labels.data
     size = math.prod(data.shape) * data.dtype.itemsize
-    if not _is_writable(data) and size > MOST_COPIED:
+    if size > MOST_COPIED and (why := _why_not_writable(data)):
         msg = (
-            f"The labels layer {labels.name!r} is read-only or not in memory, and its "
+            f"The labels layer {labels.name!r} is {why}, and its "
             f"{size / 2**30:.1f} GiB are too many to copy. Open it for writing, or "
             "choose 'New layer'."
         )
         raise InputError(msg)
 
 
-def _is_writable(data: Any) -> bool:
-    """Return whether pixels of labels can be written one by one."""
+def _why_not_writable(data: Any) -> str:
+    """Return why pixels of labels cannot be written one by one; empty if they can."""
     if not isinstance(data, np.ndarray):
-        return False
+        return NOT_IN_MEMORY
+    if not data.flags.writeable:
+        return READ_ONLY
     shared = any(
         stride == 0 and size > 1
         for stride, size in zip(data.strides, data.shape, strict=True)
     )
-    return bool(data.flags.writeable and not shared and data.dtype.isnative)
+    if shared:
+        return SHARED
+    return "" if data.dtype.isnative else OTHER_ORDER
 
 
 def check_unlocked(labels: Labels) -> None:
