@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QCoreApplication, Qt, QTimer
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -43,8 +42,13 @@ from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.dock.recovery import RecoveryManager
 from napari_gpcis.plugin.settings.commands import COMMANDS
-from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, link_to_napari
-from napari_gpcis.plugin.settings.shortcuts import key_of, table
+from napari_gpcis.plugin.settings.preferences import (
+    PREFERENCES,
+    click_colour,
+    follow,
+    link_to_napari,
+)
+from napari_gpcis.plugin.settings.shortcuts import key_of, table, tell_refused
 from napari_gpcis.plugin.tools.active_layer import Brush, ReturnToClicks
 from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding, MouseEncoding
@@ -72,9 +76,8 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.dock.panels.base import Panel
 
 HELP = (
-    f"<b><span style='color:{POSITIVE_COLOUR}'>\u25cf</span> Left click</b> on the "
-    "object.<br>"
-    f"<b><span style='color:{NEGATIVE_COLOUR}'>\u271a</span> Right click</b> (or "
+    "<b><span style='color:{}'>\u25cf</span> Left click</b> on the object.<br>"
+    "<b><span style='color:{}'>\u271a</span> Right click</b> (or "
     "Control-click) outside it.<br>"
     "The model looks at what you see, and at small objects closer by itself: zoom in "
     "if the first mask is far too large.<br>"
@@ -137,6 +140,7 @@ class GPCISWidget(Docked):
         self._closed = False
         self._guard: CloseGuard | None = None
         link_to_napari()
+        tell_refused()
         self.model_choice = ModelChoice()
         self.controller = Controller(
             viewer, segmenter_factory, self.model_choice.model, self
@@ -400,7 +404,8 @@ class GPCISWidget(Docked):
                 keys = " or ".join(filter(None, (anywhere, *row.on_points)))
                 self._about[row.command.name] = KEYS.format(row.command.help, keys)
         back = BACK_TO_CLICKING.format(key_of("ready"))
-        self.help.setText(f"{HELP}<br>{back}")
+        colours = click_colour(positive=True), click_colour(positive=False)
+        self.help.setText(f"{HELP.format(*colours)}<br>{back}")
         self._show_buttons()
 
     def _show_state(self) -> None:
@@ -475,7 +480,7 @@ class PreferenceFollower:
     controller
         The annotation to change.
     show_keys
-        Called when keys have changed.
+        Called when keys or colours have changed.
     """
 
     def __init__(self, controller: Controller, show_keys: Callable[[], None]) -> None:
@@ -509,24 +514,12 @@ class PreferenceFollower:
 
     def _on_colours(self, *_: Any) -> None:
         """Give the clicks their preferred colours, those that are there as well."""
+        self._show_keys()  # the help shows the colours
         annotation = self._controller.annotation
         if annotation is None:
             return
-        colours = (
-            (annotation.layers.positive, PREFERENCES.positive_colour, POSITIVE_COLOUR),
-            (annotation.layers.negative, PREFERENCES.negative_colour, NEGATIVE_COLOUR),
-        )
-        for layer, colour, default in colours:
-            paint_points(layer, colour if is_colour(colour) else default)
-
-
-def is_colour(text: str) -> bool:
-    """Return true if a text names a colour: ``"#56b4e9"``, ``"orange"``."""
-    try:
-        transform_color(text)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return True
+        paint_points(annotation.layers.positive, click_colour(positive=True))
+        paint_points(annotation.layers.negative, click_colour(positive=False))
 
 
 def paint_points(layer: Points, colour: str) -> None:

@@ -318,6 +318,20 @@ def test_after_zooming_and_hiding_layers_clicking_goes_on(desk) -> None:
     assert desk.controller.annotation.clicking
 
 
+def test_after_a_layer_that_only_shows_something_clicking_goes_on(desk) -> None:
+    curves = desk.controller.annotation.curves.prepare()
+    come_back(desk)
+    leave_canvas(desk)  # to the layer list
+    desk.viewer.layers.selection.active = curves
+    desk.until(lambda: not desk.controller.annotation.clicking)
+    desk.qtbot.wait(500)
+    assert desk.viewer.layers.selection.active == curves  # its controls can be used
+    come_back(desk)
+    assert desk.controller.annotation.clicking
+    desk.robot.click(desk.image, (10, 80))
+    desk.settled(1)
+
+
 def test_after_the_3d_display_clicking_goes_on(desk) -> None:
     """The curves' layer is never empty: of such a one napari's canvas would crash."""
     desk.robot.press(Qt.Key.Key_K)

@@ -13,12 +13,14 @@ from npe2 import PluginManifest
 
 from napari_gpcis.plugin import menu as palette
 from napari_gpcis.plugin.dock.model_list import MODELS
+from napari_gpcis.plugin.settings import shortcuts
 from napari_gpcis.plugin.settings.preferences import (
     PREFERENCES,
     SECTIONS,
+    click_colour,
     link_to_napari,
 )
-from napari_gpcis.plugin.settings.shortcuts import commands, key_of
+from napari_gpcis.plugin.settings.shortcuts import NO_COLOUR, commands, key_of
 from napari_gpcis.plugin.viewer.layers import POSITIVE_COLOUR
 from napari_gpcis.plugin.widget import GPCISWidget
 
@@ -111,6 +113,32 @@ def test_colours_change_at_once(open_desk: Callable[..., Any]) -> None:
     shown = desk.positive.face_color[0]
     default = [int(POSITIVE_COLOUR[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     np.testing.assert_allclose(shown[:3], default, atol=0.01)
+
+
+def test_a_colour_that_is_none_is_told_and_never_drawn(
+    open_desk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, errors: list[str]
+) -> None:
+    """And what 'How to click' shows has the colours in use."""
+    told: list[str] = []
+    desk = open_desk()
+    monkeypatch.setattr(shortcuts, "show_warning", told.append)
+    assert f"color:{POSITIVE_COLOUR}" in desk.widget.help.text()
+    PREFERENCES.positive_colour = "#ff0000"
+    assert "color:#ff0000" in desk.widget.help.text()
+    assert click_colour(positive=True) == "#ff0000"
+    assert not told
+    PREFERENCES.positive_colour = "nocolour"
+    assert told == [NO_COLOUR.format("nocolour")]
+    assert f"color:{POSITIVE_COLOUR}" in desk.widget.help.text()
+    assert click_colour(positive=True) == POSITIVE_COLOUR
+    PREFERENCES.hover_preview = True
+    for step in range(4):
+        desk.robot.move(desk.image, (40, 50 + step))
+        desk.qtbot.wait(20)
+    curves = desk.controller.annotation.curves
+    desk.until(lambda: curves.shows("preview"))
+    assert len(told) == 1
+    assert not errors
 
 
 def test_the_threshold_holds_from_the_next_object_on(bench: Any) -> None:

@@ -9,9 +9,10 @@ then a change holds until napari is closed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from napari.utils.colormaps.standardize_color import transform_color
 from psygnal import SignalGroupDescriptor
 
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
@@ -81,7 +82,7 @@ class Preferences:
     protect
         True if new objects never overwrite finished ones.
     positive_colour, negative_colour
-        Of the clicks, for new layers and those in use.
+        Of the clicks, for new layers and those in use; see `click_colour`.
     autosave, autosave_seconds
         True to keep unsaved work for recovery; shortest time between two files.
     autosave_beside
@@ -124,6 +125,31 @@ PREFERENCES = Preferences()
 
 _LINKED: list[Any] = []
 _LINKS: list[tuple[Any, Callable[..., None]]] = []
+
+
+def click_colour(positive: bool) -> str:
+    """Return the colour of clicks: the preferred one, or the default if that is none.
+
+    Parameters
+    ----------
+    positive
+        Of which clicks.
+    """
+    if positive:
+        wanted, default = PREFERENCES.positive_colour, POSITIVE_COLOUR
+    else:
+        wanted, default = PREFERENCES.negative_colour, NEGATIVE_COLOUR
+    return wanted if is_colour(wanted) else default
+
+
+@cache
+def is_colour(text: str) -> bool:
+    """Return true if a text names a colour: ``"#56b4e9"``, ``"orange"``."""
+    try:
+        transform_color(text)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def link_to_napari() -> bool:

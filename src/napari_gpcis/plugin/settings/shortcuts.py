@@ -18,10 +18,11 @@ from app_model.types import KeyCode
 from napari.layers import Image, Labels, Points, Shapes, Surface, Tracks, Vectors
 from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
+from napari.utils.notifications import show_warning
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.settings.commands import COMMANDS, READY_KEY, Command
-from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, is_colour
 from napari_gpcis.plugin.viewer.layers import unwrapped
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
 
+
+NO_COLOUR = "{!r} is no colour: the default stays. Examples: orange, #56b4e9."
 
 READY = Command(
     "ready",
@@ -89,9 +92,16 @@ def default_keys(command: Command) -> str:
     return " ".join((command.anywhere or "-", *command.on_points))
 
 
-def table() -> tuple[Shortcut, ...]:
-    """Return the keys of all commands as they are now."""
-    rows = {command.name: _wanted(command) for command in commands()}
+def table(preferred: Mapping[str, str] | None = None) -> tuple[Shortcut, ...]:
+    """Return the keys of all commands as they are now.
+
+    Parameters
+    ----------
+    preferred
+        Keys in place of those of the preferences.
+    """
+    chosen = PREFERENCES.shortcuts if preferred is None else preferred
+    rows = {one.name: _wanted(one, chosen.get(one.name, "")) for one in commands()}
     while clash := _clash(rows):
         loser, winner, key = clash
         why = f"{key} runs {winner.command.title!r} already"
@@ -105,20 +115,24 @@ def key_of(name: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _keys(_preferred: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return the first keys, which displays ask for at every click.
+def _keys(preferred: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return the first keys, which displays ask for at every click."""
+    return {row.command.name: next(iter(row.keys), "") for row in _rows(preferred)}
 
-    They are found again when others are preferred, or when napari's keys change.
-    """
+
+@lru_cache(maxsize=1)
+def _rows(_preferred: tuple[tuple[str, str], ...]) -> tuple[Shortcut, ...]:
+    """Return the table, made anew if others are preferred or napari's keys change."""
     get_settings().shortcuts.events.shortcuts.connect(_forget_keys)
     app = Application.get_app("napari")
     if app is not None:
         app.keybindings.registered.connect(_forget_keys, unique=True)
-    return {row.command.name: next(iter(row.keys), "") for row in table()}
+    return table()
 
 
 def _forget_keys(*_: object) -> None:
     _keys.cache_clear()
+    _rows.cache_clear()
 
 
 def change(name: str, text: str) -> None:
@@ -129,13 +143,50 @@ def change(name: str, text: str) -> None:
     InputError
         If a key is none, or is taken; nothing is changed.
     """
-    before = dict(PREFERENCES.shortcuts)
     command = next(one for one in commands() if one.name == name)
-    PREFERENCES.shortcuts = {**before, name: text.strip() or default_keys(command)}
-    row = next(row for row in table() if row.command.name == name)
+    keys = text.strip() or default_keys(command)
+    preferred = {**PREFERENCES.shortcuts, name: keys}
+    row = next(row for row in table(preferred) if row.command.name == name)
     if row.problem:
-        PREFERENCES.shortcuts = before
         raise InputError(row.problem)
+    PREFERENCES.shortcuts = preferred
+
+
+_REFUSED: set[str] = set()
+"""Reasons why preferred keys are not used, which the user has been told."""
+
+
+def tell_refused() -> None:
+    """From now on warn of keys and colours of the preferences that cannot be used.
+
+    napari's dialog takes all texts. What has been refused by now is told no more;
+    further calls do nothing.
+    """
+    if not _TELLING:
+        _TELLING.append(True)
+        _REFUSED.update(_refused_now())
+        events = PREFERENCES.events
+        for signal in events.shortcuts, events.positive_colour, events.negative_colour:
+            signal.connect(_tell_refused)
+
+
+_TELLING: list[bool] = []
+
+
+def _tell_refused(*_: object) -> None:
+    """Warn of what is refused now and was not before."""
+    now = _refused_now()
+    for words in now - _REFUSED:
+        show_warning(words)
+    _REFUSED.clear()
+    _REFUSED.update(now)
+
+
+def _refused_now() -> set[str]:
+    colours = PREFERENCES.positive_colour, PREFERENCES.negative_colour
+    wrong = {NO_COLOUR.format(one) for one in colours if not is_colour(one)}
+    rows = _rows(tuple(PREFERENCES.shortcuts.items()))
+    return wrong | {row.problem for row in rows if row.problem}
 
 
 @cache
@@ -156,9 +207,9 @@ def spelt(key: str) -> str:
     return str(coerce_keybinding(key))
 
 
-def _wanted(command: Command) -> Shortcut:
+def _wanted(command: Command, preferred: str) -> Shortcut:
     """Return the preferred keys of a command, or the defaults and the problem."""
-    text = PREFERENCES.shortcuts.get(command.name, "").strip()
+    text = preferred.strip()
     if not text or text == default_keys(command):
         return Shortcut(command, command.anywhere, command.on_points)
     first, *others = ("" if word == "-" else word for word in text.split())

@@ -31,8 +31,9 @@ class ReturnToClicks(Tool):
 
     It does so after contrast, zoom or visibility were changed, or the 3-D display was
     left, if the active layer is one on which a click does nothing: an image, or the
-    clicks' own in another mode. Whoever draws in a layer, selects points, or has hidden
-    the clicks is left alone.
+    clicks' own in another mode; also after a layer was chosen that only shows
+    something. Whoever draws in a layer, selects points, or has hidden the clicks is
+    left alone.
 
     Parameters
     ----------
@@ -72,10 +73,17 @@ class ReturnToClicks(Tool):
         self._watch(event.value)
 
     def _on_clicking(self, clicking: bool) -> None:
-        """Another layer or mode was chosen: that alone is no reason to return."""
-        self._due = False
+        """Another layer or mode was chosen: that alone is no reason to return.
+
+        It is for a layer of ours that only shows something.
+        """
+        self._due, annotation = False, self.annotation
         if clicking:
             self._soon.cancel()
+        elif annotation is not None and PREFERENCES.return_to_clicks:
+            active = annotation.viewer.layers.selection.active
+            if active is not None and is_ours_to_show(active):
+                self._make_due()
 
     def _on_display(self, event: Any) -> None:
         """Return after the 3-D display, in which napari ends the mode of clicks."""
@@ -110,9 +118,8 @@ class ReturnToClicks(Tool):
         if active is None:
             return True
         ours = any(layer == active for layer in annotation.click_layers.layers.values())
-        looking = isinstance(active, Image) or (
-            isinstance(active, Labels) and not camera
-        )
+        looking = isinstance(active, Image) or is_ours_to_show(active)
+        looking |= isinstance(active, Labels) and not camera
         return (ours or looking) and str(active.mode) == "pan_zoom"
 
     def _on_over(self, _event: Any = None) -> None:

@@ -15,7 +15,7 @@ from superqt.utils import QSignalThrottler
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.annotation.jobs import Answers, Contour, Question
-from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, click_colour, follow
 from napari_gpcis.plugin.tools.base import MouseTool
 from napari_gpcis.plugin.viewer.segments import Segments
 
@@ -184,14 +184,11 @@ class Hover(MouseTool):
         if contour is None or annotation is None:
             return
         if current is not None and current.plane == contour.plane:
-            positive = contour.click.positive
             annotation.curves.show(
                 _PREVIEW,
                 contour.plane,
                 _segments(current, contour),
-                PREFERENCES.positive_colour
-                if positive
-                else PREFERENCES.negative_colour,
+                click_colour(contour.click.positive),
             )
 
     def clear(self) -> None:

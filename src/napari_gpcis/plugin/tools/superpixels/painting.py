@@ -13,7 +13,7 @@ from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.annotation.plane import TAKEN
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
-from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.settings.preferences import click_colour
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.tools.drawing import on_plane
 from napari_gpcis.plugin.viewer.segments import Segments
@@ -284,11 +284,8 @@ class SuperpixelPainting(Tool):
         if annotation is None:
             return
         box, mask = divided.region(self._superpixels.level, ids)
-        colour = (
-            PREFERENCES.positive_colour if positive else PREFERENCES.negative_colour
-        )
         outline = Segments.of_labels(mask, box[:2])
-        annotation.curves.show(CURVE, divided.plane, outline, colour)
+        annotation.curves.show(CURVE, divided.plane, outline, click_colour(positive))
 
     def _on_drawn(self, shape: Shape, path: Sequence[Any], positive: bool) -> None:
         """Paint what the stroke has crossed."""
