@@ -19,6 +19,7 @@ from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.saving import folder
 from napari_gpcis.plugin.saving.folder import UNACCEPTED
 from napari_gpcis.plugin.saving.record import source_of
+from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
 from napari_gpcis.prompts import read_prompts
 
@@ -116,6 +117,31 @@ def test_work_is_saved_beside_each_image_and_goes_on(
     again = open_folder(desk, tmp_path, monkeypatch)
     assert desk.image.name == "a2.png", "it opens where it was left"
     assert again.bar.value() == 1
+
+
+def test_saved_images_leave_nothing_to_recover(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their labels are gone when the next writing would be due."""
+    monkeypatch.setenv("NAPARI_GPCIS_STATE", str(tmp_path / "state"))
+    for name in ("a1.png", "a2.png", "a3.png"):
+        write_gray(tmp_path / name)
+    desk = open_desk()
+    panel = open_folder(desk, tmp_path, monkeypatch)
+    PREFERENCES.autosave_seconds = 5  # the least
+    recovery = tmp_path / "state" / "recovery"
+    for _ in range(2):
+        desk.robot.click(desk.image, (30, 40))
+        desk.settled(1)
+        desk.robot.press(Qt.Key.Key_N)
+        desk.settled(0)
+        desk.until(lambda: list(recovery.glob("*.npz")))
+        desk.robot.click(desk.image, (60, 70))
+        desk.settled(1)
+        go(desk, panel, panel.next_button)
+    desk.qtbot.wait(5500)
+    assert not list(recovery.glob("*.npz"))
+    assert (tmp_path / "a2.clicks.json").is_file()
 
 
 def test_odd_files_are_named_and_skipped(

@@ -967,6 +967,35 @@ def test_unsaved_work_of_a_stack_is_told_and_shown(
     widget.shut_down()
 
 
+def test_what_is_saved_is_not_offered_after_a_crash(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    """Its recovery file goes at once, and comes back with the next change."""
+
+    def files() -> list[Path]:
+        return [file for file in recovery_files() if file.suffix == ".npz"]
+
+    PREFERENCES.autosave_seconds = 0
+    bench.start()
+    for number, place in enumerate(((30, 40), (60, 80))):
+        finish(bench, place)
+        bench.until(files)
+        path = tmp_path / f"work{number}"
+        bench.panel.write("save", path)
+        bench.until(lambda: "Saved" in bench.panel.message.text())
+        bench.until(lambda: not files())
+        bench.qtbot.wait(100)
+        assert not files()
+    bench.panel.open_file(file_names(path)[0])
+    bench.until(lambda: "Opened" in bench.panel.message.text())
+    bench.qtbot.wait(200)
+    assert not files()  # nothing was done in it yet
+    assert not kept.unsaved
+    finish(bench, (10, 80))
+    bench.until(files)
+    assert kept.unsaved
+
+
 @pytest.mark.parametrize("saved", [True, False])
 def test_strokes_after_the_annotation_are_work(
     bench: Any, kept: RecoveryManager, tmp_path: Path, saved: bool

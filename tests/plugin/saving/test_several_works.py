@@ -17,7 +17,7 @@ from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.recovery import image_of
 from napari_gpcis.plugin.saving.export import file_names
-from napari_gpcis.plugin.saving.record import FILE, place_of
+from napari_gpcis.plugin.saving.record import FILE, place_of, source_of
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
 from napari_gpcis.plugin.saving.restore import BESIDE
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
@@ -159,6 +159,43 @@ def test_work_goes_to_the_image_of_its_file(
     moved = replace(found, source="c/one.tif", saved=replace(found.saved, image="x"))
     assert image_of(moved, [a, b, c]) is a
     assert image_of(moved, [a, b, c], c) is c  # all alike: the chosen one
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_work_goes_to_another_image_only_if_one_says_so_twice(
+    desk: Any, there: bool
+) -> None:
+    """The images of a microscope have one shape: that alone makes none the right."""
+    banner, viewer = desk.widget.recovery.banner, desk.viewer
+    viewer.layers.remove(desk.image)
+    other = viewer.add_image(np.zeros((80, 100), np.uint8), name="two")
+    press(banner.restore)
+    assert banner.text.text().endswith(
+        "Open its image first: 'one'. Or press Restore once more to have it on 'two', "
+        "of the same shape."
+    )
+    desk.qtbot.wait(100)
+    assert desk.controller.annotation is None
+    assert len(banner.found) == 2
+    wanted = other
+    if there:
+        wanted = viewer.add_image(np.zeros((80, 100), np.uint8), name="one.tif")
+        desk.widget.image_combo.layer = other
+    restore(desk, 3)
+    assert desk.controller.annotation.image == wanted
+
+
+def test_one_file_has_one_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened from whatever folder: work on it is found again."""
+    file = tmp_path / "nav" / "im0.png"
+    file.parent.mkdir()
+    file.touch()
+    monkeypatch.chdir(tmp_path)
+    image = np.zeros((4, 5))
+    for path in (str(file), "nav/im0.png"):
+        assert source_of(Image(image, metadata={FILE: path})) == str(file)
+    for path in ("gone.png", "https://example.org/im0.png", ""):
+        assert source_of(Image(image, metadata={FILE: path})) == path
 
 
 @pytest.mark.parametrize("removed", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
@@ -12,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QApplication
 
 from napari_gpcis.errors import InputError, in_words
+from napari_gpcis.imagefiles import READABLE
 from napari_gpcis.plugin.dock.closing import Answer, ask
 from napari_gpcis.plugin.dock.notices import BLUE, Action, Banner
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
@@ -39,6 +41,7 @@ RESTORE_HELP = "Show its objects in a new layer and go on. Open its image first.
 GO_ON_HELP = "Bring back its objects, clicks and classes, and go on."
 DISCARD_HELP = "Delete the recovery file for good."
 OPEN_IMAGE = "Open its image first: {}."
+OR_ON_THIS = "Or press Restore once more to have it on {!r}, of the same shape."
 LAYER, REMOVED_LAYER = "{!r}", "{!r}, which was removed"
 GONE = "It was restored or discarded in another window."
 
@@ -84,7 +87,11 @@ class RecoveryBanner(Banner):
         if image is None:
             return self.found[0]
         theirs = [one for one in self.found if _fit(one, image) < STRANGE]
-        return (theirs or self.found)[0]
+        if not theirs:
+            return self.found[0]
+        return min(
+            theirs, key=lambda one: (isinstance(one, Recovered), _fit(one, image))
+        )
 
     def offer(self, removed: Removed) -> None:
         """Offer work that has just lost a layer, before recovery files."""
@@ -154,6 +161,7 @@ class RecoveryManager(QObject):
         self.autosaver = Autosaver(controller, self)
         self.restorer = Restorer(viewer, controller, self.autosaver, self)
         self._files: FilesPanel | None = None
+        self._warned: tuple[Recovered, Image] | None = None  # of a strange image
         self.banner = RecoveryBanner()
         self.banner.wanted.connect(self._on_wanted)
         self.restorer.said.connect(self.banner.say)
@@ -245,12 +253,21 @@ class RecoveryManager(QObject):
         if isinstance(recovered, Recovered) and not recovered.waiting:
             self.banner.say(GONE)
         elif image is None:
-            where = f" ({recovered.source})" if recovered.source else ""
-            self.banner.say(OPEN_IMAGE.format(f"{recovered.saved.image!r}{where}"))
+            self.banner.say(_open_first(recovered))
         elif isinstance(recovered, Removed):
             self.restorer.go_on(recovered, image)
-        else:
+        elif _fit(recovered, image) < STRANGE or self._warned == (recovered, image):
             self.restorer.recover(recovered, image)
+        else:
+            self._warned = recovered, image
+            hint = OR_ON_THIS.format(image.name)
+            self.banner.say(f"{_open_first(recovered)} {hint}")
+
+
+def _open_first(recovered: Recovered | Removed) -> str:
+    """Return a hint that names the image of some work."""
+    where = f" ({recovered.source})" if recovered.source else ""
+    return OPEN_IMAGE.format(f"{recovered.saved.image!r}{where}")
 
 
 def image_of(
@@ -287,8 +304,14 @@ def _fit(recovered: Recovered | Removed, image: Image) -> int:
         if not recovered.is_on(image):
             return STRANGE + 1
         return 0 if str(image.unique_id) == recovered.image_id else 1
-    source, named = source_of(image), image.name == recovered.saved.image
+    source = source_of(image)
+    named = _without_ending(image.name) == _without_ending(recovered.saved.image)
     if source and source == recovered.source:
         return 0 if named else 1
     unknown = not (source and recovered.source)  # a file that was moved is another
     return (2 if unknown else 3) if named else STRANGE
+
+
+def _without_ending(name: str) -> str:
+    """Return a layer's name, which may be that of a file, without the ending of one."""
+    return Path(name).stem if Path(name).suffix.lower() in READABLE else name

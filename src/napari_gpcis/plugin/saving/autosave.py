@@ -72,9 +72,10 @@ class Work:
         self._copy: Path | None = None
 
     def job(self) -> Job | None:
-        """Return what writes the record as it is now, or removes its file if empty.
+        """Return what writes the record as it is now, or removes its file.
 
-        ``None`` if nothing is to be written.
+        The file goes if the record is empty, or saved. ``None`` if nothing is to be
+        done: labels that were released, for one, are in the file.
 
         Raises
         ------
@@ -82,26 +83,28 @@ class Work:
             If the file cannot be used.
         """
         record = self.record
-        nothing = record.empty and self.file.path is None
+        done = record.empty or not record.unsaved
+        nothing = self.file.path is None if done else record.released
         kept = PREFERENCES.autosave or record.kept
-        if nothing or not kept or self.file.closing.is_set():
+        if nothing or not (kept or done) or self.file.closing.is_set():
             return None
         record.finish_drawing()
-        path, version = self.file.claim(), record.version
-        labels, saved = record.labels.data, record.saved()
+        path, version, saved = self.file.claim(), record.version, record.saved()
         work: Job
-        if record.empty:
+        if done:
             work = partial(remove_recovery, path)
         else:
-            pixels = labels, record.axes
+            pixels = record.labels.data, record.axes
             names = record.source, record.labels.name
             work = partial(write_recovery, path, saved, *pixels, *names)
             work = partial(work, self._packer, self.file.closing)
-        return partial(self._write, work, version, self._beside(), saved)
+        return partial(
+            self._write, work, version, self._beside() if kept else None, saved
+        )
 
     @property
     def is_written(self) -> bool:
-        """True if the recovery file has the record as it is now."""
+        """True if the recovery file has the record as it is now, or need not have."""
         return self._written == self.record.version
 
     def go_on(self, record: Record) -> None:
@@ -279,9 +282,10 @@ class RecoveryWriter(QObject):
         self.work.record = record
         self._connections.connect(record.changed, self._on_changed)
         self._connections.connect(record.accepted, self.write)
+        self._connections.connect(record.settled, self._on_settled)
 
     def write(self) -> None:
-        """Write the record as it is now, or remove its file if empty, on the thread."""
+        """Write the record as it is now, or remove its file, on the thread."""
         self._timer.stop()
         try:
             job = self.work.job()
@@ -330,6 +334,11 @@ class RecoveryWriter(QObject):
         if self.file.path is not None:
             job = partial(remove_recovery, self.file.path)
             self._thread.submit(self.file, job, failed=self._on_failed)
+
+    def _on_settled(self) -> None:
+        """Remove the file if all is saved: after a crash it would be offered."""
+        if not self.work.record.unsaved:
+            self.write()
 
     def _on_written(self, _nothing: None, _seconds: float) -> None:
         if self._suspended and self.work.is_written:

@@ -66,8 +66,13 @@ FILE = "napari-gpcis-file"
 
 
 def source_of(image: Image) -> str:
-    """Return the file that an image came from; empty if it came from none."""
-    return str(getattr(image.source, "path", "") or image.metadata.get(FILE, ""))
+    """Return the file that an image came from; empty if it came from none.
+
+    The same file has the same path, from whatever folder it was opened.
+    """
+    path = str(getattr(image.source, "path", "") or image.metadata.get(FILE, ""))
+    relative = path and not Path(path).is_absolute() and Path(path).exists()
+    return str(Path(path).absolute()) if relative else path
 
 
 def place_of(source: str) -> Path:
