@@ -128,6 +128,8 @@ class SavedAnnotation:
         Name of the label image beside the file, if there is one.
     classes
         Classes of the objects.
+    image_digest
+        Digest of the pixels of the image; empty where it is not known.
     """
 
     image: str
@@ -135,6 +137,7 @@ class SavedAnnotation:
     planes: tuple[SavedPlane, ...]
     labels_file: str | None = None
     classes: ClassedObjects = field(default_factory=ClassedObjects)
+    image_digest: str = ""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -204,6 +207,8 @@ class SavedAnnotation:
             plane["sessions"] = [one.to_dict() for one in known.sessions]
             if not known.rejected:
                 del plane["rejected"]
+        if not self.image_digest:
+            del data["image_digest"]
         put_classes(data, self.classes)
         return json.dumps(data, indent=1)
 
@@ -271,6 +276,7 @@ def parse_annotation(data: Any, name: str) -> SavedAnnotation:
             tuple(_plane(plane) for plane in data["planes"]),
             None if data["labels_file"] is None else str(data["labels_file"]),
             ClassedObjects.from_list(data.get("classes", ())),
+            str(data.get("image_digest", "")),
         )
         for plane in found.planes:
             _check_plane(plane, found.shape)

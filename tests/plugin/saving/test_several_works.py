@@ -1,4 +1,4 @@
-"""Several pieces of unsaved work on one image: none takes the place of another."""
+"""Several pieces of unsaved work: none takes another's place, each has its image."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
-import napari_gpcis.plugin.dock.recovery as recovery_module
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
-from napari_gpcis.plugin.dock.recovery import image_of
+from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, RESTORE, image_of
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.plugin.saving.record import FILE, place_of, source_of
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
-from napari_gpcis.plugin.saving.restore import BESIDE
+from napari_gpcis.plugin.saving.restore import BESIDE, NOT_OPENED, OPEN
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.widget import GPCISWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -142,47 +141,27 @@ def test_what_is_chosen_is_offered_first(desk: Any) -> None:
     assert desk.controller.annotation.image == other
 
 
-def test_work_goes_to_the_image_of_its_file(
-    desk: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_goes_to_the_image_of_its_file(desk: Any, tmp_path: Path) -> None:
     """Images of one name and shape, opened from two folders."""
-    pixels = desk.image.data
-    a, b, c = (Image(pixels, name="one") for _ in range(3))
-    files = {a: "a/one.tif", b: "b/one.tif"}
-    monkeypatch.setattr(
-        recovery_module, "source_of", lambda image: files.get(image, "")
+    files = [tmp_path / folder / "one.tif" for folder in "abc"]
+    for file in files[:2]:
+        file.parent.mkdir()
+        file.touch()
+    a, b = (
+        Image(desk.image.data, name="one", metadata={FILE: str(file)})
+        for file in files[:2]
     )
+    c = Image(desk.image.data, name="one")
     (found, _) = unsaved_work()
-    of_b = replace(found, source="b/one.tif")
-    assert image_of(of_b, [a, b, c]) is b
-    assert image_of(of_b, [a, c]) is c  # not of a file that is another
-    moved = replace(found, source="c/one.tif", saved=replace(found.saved, image="x"))
-    assert image_of(moved, [a, b, c]) is a
-    assert image_of(moved, [a, b, c], c) is c  # all alike: the chosen one
-
-
-@pytest.mark.parametrize("there", [False, True])
-def test_work_goes_to_another_image_only_if_one_says_so_twice(
-    desk: Any, there: bool
-) -> None:
-    """The images of a microscope have one shape: that alone makes none the right."""
-    banner, viewer = desk.widget.recovery.banner, desk.viewer
-    viewer.layers.remove(desk.image)
-    other = viewer.add_image(np.zeros((80, 100), np.uint8), name="two")
-    press(banner.restore)
-    assert banner.text.text().endswith(
-        "Open its image first: 'one'. Or press Restore once more to have it on 'two', "
-        "of the same shape."
-    )
-    desk.qtbot.wait(100)
-    assert desk.controller.annotation is None
-    assert len(banner.found) == 2
-    wanted = other
-    if there:
-        wanted = viewer.add_image(np.zeros((80, 100), np.uint8), name="one.tif")
-        desk.widget.image_combo.layer = other
-    restore(desk, 3)
-    assert desk.controller.annotation.image == wanted
+    of_b = replace(found, source=str(files[1]))
+    assert image_of(of_b, [a, b, c]) == (b, True)
+    assert image_of(of_b, [a]) == (None, False)  # its own can be opened
+    assert image_of(of_b, [a, c]) == (c, False)  # not of a file that is another
+    moved = replace(found, source=str(files[2]))
+    assert image_of(moved, [a, b, c]) == (a, False)
+    assert image_of(moved, [a, b, c], c) == (c, False)  # all alike: the chosen one
+    a.name = "other"
+    assert image_of(moved, [a, b], a) == (b, False)  # of its name
 
 
 def test_one_file_has_one_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,3 +244,152 @@ def test_no_file_goes_into_an_ome_zarr_image(
     assert proposed == [str(tmp_path / "well.clicks.json"), f"{tmp_path}"]
     inside = sorted(one.relative_to(plate).as_posix() for one in plate.rglob("*"))
     assert inside == ["A", "A/0"]
+
+
+SERIES = np.random.default_rng(0).integers(0, 99, (3, 80, 100), np.uint8)
+INVISIBLE = str.maketrans("", "", "\u200b\u2060")
+
+
+class Answers:
+    """Presses buttons of questions, in order, and then *Cancel*."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.titles: list[str] = []
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._answer)
+        self._timer.start(20)
+
+    def end(self) -> None:
+        self._timer.stop()
+
+    def _answer(self) -> None:
+        box = QApplication.activeModalWidget()
+        if isinstance(box, QMessageBox):
+            self.asked.append(box.text().translate(INVISIBLE))
+            title = self.titles.pop(0) if self.titles else "Cancel"
+            found = {one.text().replace("&", ""): one for one in box.buttons()}
+            press(found[title])
+
+
+@pytest.fixture
+def answers() -> Iterator[Answers]:
+    made = Answers()
+    yield made
+    made.end()
+
+
+def add(desk: Any, number: int, folder: Path, **options: Any) -> Image:
+    """Open an image of the series, from its file."""
+    file = folder / f"im{number}.png"
+    file.touch()
+    options = {"name": f"im{number}", "metadata": {FILE: str(file)}, **options}
+    image = desk.viewer.add_image(SERIES[number], **options)
+    desk.widget.image_combo.layer = image
+    return image
+
+
+@pytest.fixture
+def left(open_desk: Callable[..., Any], tmp_path: Path) -> Any:
+    """Work on ``im2.png`` after a crash; the image is not open any more."""
+    file = tmp_path / "im2.png"
+    file.touch()
+    desk = open_desk(SERIES[2], name="im2", metadata={FILE: str(file)})
+    accept(desk, (20, 20), (20, 60))
+    image = desk.image
+    desk = reopen(desk)
+    desk.viewer.layers.remove(image)
+    return desk
+
+
+def press_restore(desk: Any) -> None:
+    press(desk.widget.recovery.banner.restore)
+
+
+def restored_on(desk: Any) -> Any:
+    """Wait for what is restored, and return its image."""
+    desk.until(lambda: not desk.widget.recovery.banner.found)
+    desk.until(lambda: desk.widget.session is not None)
+    assert ids(desk.labels) == [1, 2]
+    return desk.controller.annotation.image
+
+
+def test_work_waits_for_its_own_image(
+    left: Any, tmp_path: Path, answers: Answers
+) -> None:
+    other = add(left, 1, tmp_path)
+    before = [*left.viewer.layers]
+    press_restore(left)
+    banner = left.widget.recovery.banner
+    named = f"'im2' ({tmp_path / 'im2.png'})"
+    assert banner.text.text().endswith(OPEN_IMAGE.format(named))
+    assert [*left.viewer.layers] == before
+    own = add(left, 2, tmp_path)
+    left.widget.image_combo.layer = other  # its own is open, but not chosen
+    press_restore(left)
+    assert restored_on(left) is own
+    assert answers.asked == []
+
+
+def test_the_user_says_whether_an_image_that_was_moved_is_the_same(
+    left: Any, tmp_path: Path, answers: Answers
+) -> None:
+    (tmp_path / "im2.png").unlink()
+    (tmp_path / "moved").mkdir()
+    other = add(left, 1, tmp_path / "moved", name="im2")
+    press_restore(left)
+    assert len(answers.asked) == 1
+    for file in (tmp_path / "im2.png", tmp_path / "moved" / "im1.png"):
+        assert f"'im2' ({file})" in answers.asked[0]
+    assert "Open its image first" in left.widget.recovery.banner.text.text()
+    assert left.controller.annotation is None
+    assert [one.objects for one in unsaved_work()] == [2]
+    answers.titles = [RESTORE]
+    press_restore(left)
+    assert restored_on(left) is other
+    assert len(answers.asked) == 2
+
+
+def test_an_image_that_was_moved_is_known_by_its_pixels(
+    left: Any, tmp_path: Path, answers: Answers
+) -> None:
+    (tmp_path / "im2.png").unlink()
+    (tmp_path / "moved").mkdir()
+    own = add(left, 2, tmp_path / "moved", name="renamed")
+    add(left, 1, tmp_path / "moved")
+    press_restore(left)
+    assert restored_on(left) is own
+    assert answers.asked == []
+
+
+def test_clicks_of_another_image_are_opened_only_if_that_is_wanted(
+    open_desk: Callable[..., Any], tmp_path: Path, answers: Answers
+) -> None:
+    desk = open_desk(SERIES[2], name="im2")
+    accept(desk, (20, 20))
+    files = next(one for one in desk.widget.panels if isinstance(one, FilesPanel))
+    files.write("save", tmp_path / "im2")
+    desk.until(lambda: "Saved" in files.message.text())
+    (clicks, *_) = file_names(tmp_path / "im2")
+    files.open_file(clicks)  # of its own: no question
+    desk.until(lambda: "Opened" in files.message.text())
+    assert "another image" not in files.message.text()
+    own, desk.image = desk.image, add(desk, 1, tmp_path)
+    before = [*desk.viewer.layers]
+    files.open_file(clicks)
+    desk.until(lambda: files.message.text() == NOT_OPENED.format(clicks.name))
+    (question,) = answers.asked
+    assert clicks.name in question
+    assert "of another image, 'im2'" in question
+    assert f"'im1' ({tmp_path / 'im1.png'})" in question
+    assert [*desk.viewer.layers] == before
+    desk.viewer.layers.remove(own)
+    desk.image.name = "im2"  # the name alone does not make it the same
+    answers.titles = [OPEN]
+    files.open_file(clicks)
+    desk.until(lambda: files.message.text().startswith("Opened"))
+    assert "has this name, but other pixels" in answers.asked[1]
+    assert "of another image, 'im2'" in files.message.text()
+    assert "by hand" not in files.message.text()
+    assert desk.controller.annotation.image is desk.image
+    assert ids(desk.labels) == [1]

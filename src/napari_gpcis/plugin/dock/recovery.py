@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_gpcis.errors import InputError, in_words
-from napari_gpcis.imagefiles import READABLE
+from napari_gpcis.plugin.dock.base import breakable
 from napari_gpcis.plugin.dock.closing import Answer, ask
 from napari_gpcis.plugin.dock.notices import BLUE, Action, Banner
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.saving.autosave import Autosaver, Removed
-from napari_gpcis.plugin.saving.record import source_of
+from napari_gpcis.plugin.saving.identity import ImageIdentity, Match, match
+from napari_gpcis.plugin.saving.record import identity_of
 from napari_gpcis.plugin.saving.recovery_file import Recovered, unsaved_work
 from napari_gpcis.plugin.saving.restore import Restorer
 from napari_gpcis.plugin.viewer.planes import layer_shape
@@ -41,7 +41,11 @@ RESTORE_HELP = "Show its objects in a new layer and go on. Open its image first.
 GO_ON_HELP = "Bring back its objects, clicks and classes, and go on."
 DISCARD_HELP = "Delete the recovery file for good."
 OPEN_IMAGE = "Open its image first: {}."
-OR_ON_THIS = "Or press Restore once more to have it on {!r}, of the same shape."
+ANOTHER = "Another image?"
+QUESTION = (
+    "The unsaved work ({}) is of {work}.\nThis image is {here}.\n\n"
+    "Are they the same image? The work is then restored on {name!r}."
+)
 LAYER, REMOVED_LAYER = "{!r}", "{!r}, which was removed"
 GONE = "It was restored or discarded in another window."
 
@@ -86,12 +90,9 @@ class RecoveryBanner(Banner):
         image = self.chosen()
         if image is None:
             return self.found[0]
-        theirs = [one for one in self.found if _fit(one, image) < STRANGE]
-        if not theirs:
-            return self.found[0]
         return min(
-            theirs, key=lambda one: (isinstance(one, Recovered), _fit(one, image))
-        )
+            self.found, key=lambda one: match_of(one, image)
+        )  # the first of like
 
     def offer(self, removed: Removed) -> None:
         """Offer work that has just lost a layer, before recovery files."""
@@ -160,8 +161,8 @@ class RecoveryManager(QObject):
         self._controller = controller
         self.autosaver = Autosaver(controller, self)
         self.restorer = Restorer(viewer, controller, self.autosaver, self)
+        self.restorer.confirm = self._confirm
         self._files: FilesPanel | None = None
-        self._warned: tuple[Recovered, Image] | None = None  # of a strange image
         self.banner = RecoveryBanner()
         self.banner.wanted.connect(self._on_wanted)
         self.restorer.said.connect(self.banner.say)
@@ -249,36 +250,54 @@ class RecoveryManager(QObject):
 
     def _on_wanted(self, recovered: Recovered | Removed) -> None:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        image = image_of(recovered, images, self.banner.chosen())
+        image, sure = image_of(recovered, images, self.banner.chosen())
         if isinstance(recovered, Recovered) and not recovered.waiting:
             self.banner.say(GONE)
-        elif image is None:
-            self.banner.say(_open_first(recovered))
+        elif image is None or not (sure or self._is_its_image(recovered, image)):
+            self.banner.say(OPEN_IMAGE.format(_identity(recovered).in_words))
         elif isinstance(recovered, Removed):
             self.restorer.go_on(recovered, image)
-        elif _fit(recovered, image) < STRANGE or self._warned == (recovered, image):
-            self.restorer.recover(recovered, image)
         else:
-            self._warned = recovered, image
-            hint = OR_ON_THIS.format(image.name)
-            self.banner.say(f"{_open_first(recovered)} {hint}")
+            self.restorer.recover(recovered, image)
+
+    def _is_its_image(self, recovered: Recovered | Removed, image: Image) -> bool:
+        """Ask whether work is of an image, where nothing tells."""
+        work, here = _identity(recovered), identity_of(image)
+        words = QUESTION.format(
+            recovered.amount, work=work.in_words, here=here.in_words, name=here.name
+        )
+        return self._confirm(words, RESTORE)
+
+    def _confirm(self, words: str, action: str) -> bool:
+        """Ask whether something is done on an image that may not be the right one."""
+        box = QMessageBox(self._files or self.banner)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle(ANOTHER)
+        box.setText(breakable(words))
+        go_on = box.addButton(action, QMessageBox.ButtonRole.AcceptRole)
+        no = box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(no)
+        box.setEscapeButton(no)
+        box.exec()
+        return box.clickedButton() is go_on
 
 
-def _open_first(recovered: Recovered | Removed) -> str:
-    """Return a hint that names the image of some work."""
-    where = f" ({recovered.source})" if recovered.source else ""
-    return OPEN_IMAGE.format(f"{recovered.saved.image!r}{where}")
+class Place(NamedTuple):
+    """Image that work is restored on, and whether it is surely its own."""
+
+    image: Image | None
+    sure: bool
 
 
 def image_of(
     recovered: Recovered | Removed,
     images: Sequence[Image],
     chosen: Image | None = None,
-) -> Image | None:
+) -> Place:
     """Return the image that recovered work is restored on; ``None`` without one.
 
-    It has the shape of the work, if possible its file and its name too. Of work that
-    has lost a layer it is the image itself, or the same, opened again.
+    It is that of its file, name and pixels, as far as they are known. Of work that has
+    lost a layer it is the image itself, or the same, opened again.
 
     Parameters
     ----------
@@ -287,31 +306,31 @@ def image_of(
     chosen
         The image that is taken where several are alike.
     """
-    possible = [one for one in images if _fit(recovered, one) <= STRANGE]
-    possible.sort(key=lambda one: (_fit(recovered, one), one != chosen))
-    return next(iter(possible), None)
+    fits = {one: match_of(recovered, one) for one in images}
+    possible = [one for one, fit in fits.items() if fit < Match.OTHER]
+    if not possible:
+        return Place(None, sure=False)
+    name = recovered.saved.image
+    possible.sort(key=lambda one: (fits[one], one.name != name, one != chosen))
+    best = fits[possible[0]]
+    alone = [*fits.values()].count(best) == 1
+    sure = best <= Match.ALIKE or (best is Match.LIKELY and alone)
+    return Place(possible[0], sure)
 
 
-STRANGE = 4
-"""How an image fits that has nothing but the shape in common with some work."""
-
-
-def _fit(recovered: Recovered | Removed, image: Image) -> int:
-    """Return how well an image fits to work: 0 is best, above `STRANGE` not at all."""
+def match_of(recovered: Recovered | Removed, image: Image) -> Match:
+    """Return how surely work is of an image."""
     if layer_shape(image) != recovered.saved.shape:
-        return STRANGE + 1
-    if isinstance(recovered, Removed):
-        if not recovered.is_on(image):
-            return STRANGE + 1
-        return 0 if str(image.unique_id) == recovered.image_id else 1
-    source = source_of(image)
-    named = _without_ending(image.name) == _without_ending(recovered.saved.image)
-    if source and source == recovered.source:
-        return 0 if named else 1
-    unknown = not (source and recovered.source)  # a file that was moved is another
-    return (2 if unknown else 3) if named else STRANGE
+        return Match.OTHER
+    work, here = _identity(recovered), identity_of(image)
+    if isinstance(recovered, Recovered):
+        return match(work, here)
+    if str(image.unique_id) == recovered.image_id:
+        return Match.SAME
+    return match(work, here) if recovered.is_on(image) else Match.OTHER
 
 
-def _without_ending(name: str) -> str:
-    """Return a layer's name, which may be that of a file, without the ending of one."""
-    return Path(name).stem if Path(name).suffix.lower() in READABLE else name
+def _identity(recovered: Recovered | Removed) -> ImageIdentity:
+    """Return what is known of the image of some work."""
+    saved = recovered.saved
+    return ImageIdentity(saved.image, recovered.source, saved.image_digest)

@@ -19,6 +19,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.imagefiles.ome_zarr import ZARR
 from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.saving.identity import ImageIdentity, digest_of_pixels
 from napari_gpcis.plugin.viewer.layers import geometry
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.viewer.stack_files import plane_files
@@ -73,6 +74,12 @@ def source_of(image: Image) -> str:
     path = str(getattr(image.source, "path", "") or image.metadata.get(FILE, ""))
     relative = path and not Path(path).is_absolute() and Path(path).exists()
     return str(Path(path).absolute()) if relative else path
+
+
+def identity_of(image: Image) -> ImageIdentity:
+    """Return what is known of an image by which it is known again."""
+    digest = digest_of_pixels(full_resolution(image), colour=bool(image.rgb))
+    return ImageIdentity(image.name, source_of(image), digest)
 
 
 def place_of(source: str) -> Path:
@@ -184,6 +191,7 @@ class Record(QObject):
         self._layer_name = ""  # of labels that were released
         self._place: dict[str, Any] = {}  # of the same
         self._shape = layer_shape(annotation.layers.labels)
+        self._digest: str | None = None  # once it is asked for
         self._planes: dict[Plane, _PlaneRecord] = {}
         self._files: dict[tuple[int, ...], str] = {}
         self._classes = ClassedObjects()
@@ -232,6 +240,13 @@ class Record(QObject):
     def image_name(self) -> str:
         """Name of the image."""
         return self._image.name
+
+    @property
+    def image_digest(self) -> str:
+        """Digest of the pixels of the image, as they were when it was first asked."""
+        if self._digest is None and self._annotation is not None:
+            self._digest = identity_of(self._annotation.image).digest
+        return self._digest or ""
 
     @property
     def source(self) -> str:
@@ -325,6 +340,7 @@ class Record(QObject):
         The image is not kept in memory.
         """
         self._about, self._files = self._image, self.plane_files
+        self._digest = self.image_digest
         self._rejected, self._classes = self._rejected_now(), self.classes
         self._connections.end()
         if self._annotation is not None:
@@ -409,7 +425,12 @@ class Record(QObject):
             if one.sessions or plane in rejected
         )
         return SavedAnnotation(
-            self.image_name, self._shape, tuple(planes), labels_file, self.classes
+            self.image_name,
+            self._shape,
+            tuple(planes),
+            labels_file,
+            self.classes,
+            self.image_digest,
         )
 
     def finish_drawing(self) -> None:

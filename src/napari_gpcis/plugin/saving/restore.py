@@ -13,6 +13,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_gpcis.checkpoints import find_checkpoint
 from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
 from napari_gpcis.plugin.background import BackgroundThread
+from napari_gpcis.plugin.saving.identity import ImageIdentity, contradicts, is_called
+from napari_gpcis.plugin.saving.record import identity_of
 from napari_gpcis.plugin.viewer.layers import (
     adopt_layers,
     annotated_labels,
@@ -61,6 +63,12 @@ class Restorer(QObject):
         Records it.
     parent
         Qt parent.
+
+    Attributes
+    ----------
+    confirm
+        Asks the user a question, whose second argument is what is done then; ``True``
+        if that is wanted. Without a window nobody is asked.
     """
 
     said = Signal(str)
@@ -82,6 +90,7 @@ class Restorer(QObject):
         self._image: Image | None = None
         self._recovered: Recovered | Removed | None = None
         self._from_file = False
+        self.confirm: Callable[[str, str], bool] = lambda *_: True
         self._thread = BackgroundThread(self, "restoring")
         autosaver.gone_on.connect(self._on_gone_on)
 
@@ -95,11 +104,35 @@ class Restorer(QObject):
         self._thread.close()
 
     def open_file(self, file: Path, image: Image) -> None:
-        """Restore saved clicks of an image; their masks are replayed on the thread."""
-        work = partial(restore_file, file, self._controller.models, _target(image))
-        self._submit(work, image)
+        """Restore saved clicks of an image; their masks are replayed on the thread.
+
+        Where the file is of another image the user is asked first.
+        """
+        read = partial(_read_file, file, _target(image))
+        found = partial(self._on_read, file, image)
+        self._recovered = None
+        self._thread.submit("open", read, found, self._on_failed)
+        self.said.emit(REPLAYING)
+
+    def _on_read(
+        self, file: Path, image: Image, saved: SavedAnnotation, _seconds: float
+    ) -> None:
+        """Make the masks of clicks that were read, unless they are not wanted."""
+        here = identity_of(image)
+        there = ImageIdentity(saved.image, digest=saved.image_digest)
+        other = contradicts(there, here)
+        if other:
+            alike = not there.name or is_called(here, there.name)
+            why = OTHER_PIXELS if alike else OTHER_NAME
+            words = why.format(file.name, here=here.in_words, there=there.name)
+            if not self.confirm(words, OPEN):
+                self.said.emit(NOT_OPENED.format(file.name))
+                return
+        models, target = self._controller.models, _target(image)
+        self._submit(
+            partial(_replay_file, saved, file, models, target, other=other), image
+        )
         self._from_file = True
-        self.said.emit("Making the masks of the saved clicks ...")
 
     def recover(self, recovered: Recovered | Removed, image: Image) -> None:
         """Restore unsaved work of an image; it is read on the thread."""
@@ -289,6 +322,18 @@ def _target(image: Image) -> Target:
 
 
 SHOWN_IDS = 8
+REPLAYING = "Making the masks of the saved clicks ..."
+OPEN = "Open"
+OTHER_NAME = (
+    "The clicks in {} are of another image, {there!r}.\nThe chosen image is {here}.\n\n"
+    "Open them on it all the same?"
+)
+OTHER_PIXELS = (
+    "The clicks in {} are of an image that has this name, but other pixels.\n"
+    "The chosen image is {here}.\n\nOpen them on it all the same?"
+)
+NOT_OPENED = "{} was not opened: it is of another image."
+EDITED, ON_OTHER = "edited by hand, or another model", "it is another image"
 RESTORED = "Restored: {}."
 BESIDE = "They are in {!r}, beside {!r}, which is not saved yet."
 UNFINISHED_ON = "An object is unfinished on plane {}."
@@ -374,26 +419,44 @@ def restore_file(
 
     Without ``compare`` nothing is replayed where the labels were saved as well.
     """
-    saved = read_prompts(file)
-    _check_shape(saved, image)
-    labels = None if saved.labels_file is None else file.parent / saved.labels_file
-    if not compare and labels is not None and labels.is_file():
+    saved = _read_file(file, image, cancelled)
+    labels = _labels_beside(file, saved)
+    if not compare and labels is not None:
         kept = without_unfinished(saved, _read_labels(labels, saved.shape))
         return Restored(saved, kept, "")
-    return _replay_file(saved, labels, models, image, cancelled)
+    return _replay_file(saved, file, models, image, cancelled)
+
+
+def _read_file(
+    file: Path, image: Target, _cancelled: Callable[[], bool]
+) -> SavedAnnotation:
+    """Read saved prompts of an image of this shape (on the thread)."""
+    saved = read_prompts(file)
+    _check_shape(saved, image)
+    return saved
+
+
+def _labels_beside(file: Path, saved: SavedAnnotation) -> Path | None:
+    """Return the labels that were saved with the clicks; ``None`` without them."""
+    labels = None if saved.labels_file is None else file.parent / saved.labels_file
+    return labels if labels is not None and labels.is_file() else None
 
 
 def _replay_file(
     saved: SavedAnnotation,
-    labels_file: Path | None,
+    file: Path,
     models: Models,
     image: Target,
     cancelled: Callable[[], bool],
+    *,
+    other: bool = False,
 ) -> Restored | None:
-    """Replay the masks of saved prompts, and compare them with saved labels."""
-    kept = None
-    if labels_file is not None and labels_file.is_file():
-        kept = _read_labels(labels_file, saved.shape)
+    """Replay the masks of saved prompts, and compare them with saved labels.
+
+    ``other`` tells that they are of another image.
+    """
+    labels = _labels_beside(file, saved)
+    kept = None if labels is None else _read_labels(labels, saved.shape)
     try:
         segmenter = models.get()
     except (CheckpointError, UnknownModelError) as error:
@@ -415,7 +478,7 @@ def _replay_file(
         return None
     again = without_unfinished(saved, made)
     finished = None if kept is None else without_unfinished(saved, kept)
-    note = _note(saved, finished, again, segmenter.info)
+    note = _note(saved, finished, again, segmenter.info, other=other)
     shown = again if finished is None else finished
     told = with_digests(saved, again, shown, anew=finished is None)
     return Restored(told, shown, note)
@@ -437,8 +500,13 @@ def _note(
     finished: LabelArray | None,
     again: LabelArray,
     model: ModelInfo,
+    *,
+    other: bool = False,
 ) -> str:
-    """Return a message that compares replayed masks with the saved ones."""
+    """Return a message that compares replayed masks with the saved ones.
+
+    ``other`` tells that they are of another image, which is named.
+    """
     count = len(saved.ids)
     opened = f"Opened the clicks of {count} object{'' if count == 1 else 's'}"
     drawn = 0
@@ -451,6 +519,8 @@ def _note(
     others = _other_models(saved, model)
     if others:
         opened += f", made with {others}; {model.name} is in use and may differ"
+    if other:
+        opened += f", of another image{f', {saved.image!r}' if saved.image else ''}"
     if not count and not drawn:
         return f"{opened}."
     if finished is None:
@@ -460,9 +530,10 @@ def _note(
     if not ids:
         return f"{opened}. All masks are as they were saved."
     named = ", ".join(ids[:SHOWN_IDS]) + (" ..." if len(ids) > SHOWN_IDS else "")
+    why = ON_OTHER if other else EDITED
     return (
-        f"{opened}. Their clicks now give other masks for the objects {named} (edited "
-        "by hand, or another model); all are shown as they were saved."
+        f"{opened}. Their clicks now give other masks for the objects {named} ({why}); "
+        "all are shown as they were saved."
     )
 
 

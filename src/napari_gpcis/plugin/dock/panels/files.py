@@ -18,11 +18,11 @@ from qtpy.QtWidgets import (
 from napari_gpcis.errors import InputError
 from napari_gpcis.files import fitting_stem
 from napari_gpcis.imagefiles.folder import CLICKS
-from napari_gpcis.imagefiles.reading import READABLE
 from napari_gpcis.plugin.dock.base import Message
 from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.saving.export import NO_FILES, Saver, file_names, split_files
+from napari_gpcis.plugin.saving.identity import base_name
 from napari_gpcis.plugin.saving.record import place_of, source_of
 
 if TYPE_CHECKING:
@@ -377,15 +377,6 @@ class FilesPanel(Panel):
 def _own_folder(source: str) -> Path | None:
     """Return the folder of an image's file, ``None`` if it is not from one."""
     return place_of(source).parent if source else None
-
-
-def base_name(layer: str) -> str:
-    """Return the name of files about a layer, without their endings.
-
-    The layer may be named as its file; other dots belong to the name: ``"0.5 um"``.
-    """
-    path = Path(layer)
-    return (path.stem if path.suffix.lower() in READABLE else path.name) or "objects"
 
 
 def with_ending(path: Path, ending: str) -> Path:
