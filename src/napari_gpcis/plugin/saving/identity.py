@@ -71,11 +71,10 @@ def match(work: ImageIdentity, image: ImageIdentity) -> Match:
     """
     known = bool(work.digest and image.digest)
     alike = known and work.digest == image.digest
-    named = base_name(work.name) == base_name(image.name)
     if work.source and image.source:
         one, other = map(_real, (work.source, image.source))
         if one == other and (alike or not known):
-            return Match.SAME if named else Match.LIKELY
+            return Match.SAME if work.name == image.name else Match.LIKELY
         if alike:
             return Match.ALIKE
         apart = one != other and not _in_one_zarr(one, other)
@@ -83,6 +82,7 @@ def match(work: ImageIdentity, image: ImageIdentity) -> Match:
     if alike:
         return Match.ALIKE
     fileless = not work.source and not image.source
+    named = base_name(work.name) == base_name(image.name)
     return Match.LIKELY if fileless and named and not known else Match.UNKNOWN
 
 
