@@ -11,8 +11,8 @@ from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.annotation.plane import COVERED
 from napari_gpcis.plugin.labels import writer
-from napari_gpcis.plugin.saving.autosave import Work
 from napari_gpcis.plugin.saving.record import Record
+from napari_gpcis.plugin.saving.work import Work
 from napari_gpcis.plugin.tools.object_list import ObjectIndex
 from napari_gpcis.plugin.tools.picking import Picking
 

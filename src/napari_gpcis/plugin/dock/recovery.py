@@ -17,11 +17,12 @@ from napari_gpcis.plugin.dock.closing import Answer, ask
 from napari_gpcis.plugin.dock.notices import BLUE, Action, Banner
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
-from napari_gpcis.plugin.saving.autosave import Autosaver, Removed
+from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.saving.identity import ImageIdentity, Match, match
 from napari_gpcis.plugin.saving.record import identity_of
 from napari_gpcis.plugin.saving.recovery_file import Recovered, unsaved_work
 from napari_gpcis.plugin.saving.restore import Restorer
+from napari_gpcis.plugin.saving.work import Removed
 from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:

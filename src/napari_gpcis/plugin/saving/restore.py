@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.annotation.jobs import Models
     from napari_gpcis.plugin.background import Job
-    from napari_gpcis.plugin.saving.autosave import Autosaver, Removed
+    from napari_gpcis.plugin.saving.autosave import Autosaver
     from napari_gpcis.plugin.saving.recovery_file import Recovered
+    from napari_gpcis.plugin.saving.work import Removed
 
     LabelArray = NDArray[np.int32]
 
