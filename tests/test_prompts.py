@@ -72,6 +72,15 @@ def test_real_masks_come_back_bit_for_bit(tmp_path: Path) -> None:
     )
 
 
+def test_the_digest_of_the_image_is_kept_where_it_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "stack.clicks.json"
+    plain = SavedAnnotation("stack", (8, 9), ())
+    for saved in (replace(plain, image_digest="5eed"), plain):
+        write_prompts(file, saved)
+        assert read_prompts(file) == saved
+    assert "image_digest" not in file.read_text()  # as in files of earlier versions
+
+
 def test_objects_without_prompts_are_kept() -> None:
     segmenter = FakeSegmenter()
     saved, labels = annotate(segmenter)

@@ -362,6 +362,27 @@ def test_an_image_that_was_moved_is_known_by_its_pixels(
     assert answers.asked == []
 
 
+def test_work_without_a_file_asks_before_it_goes_onto_other_pixels(
+    open_desk: Callable[..., Any], answers: Answers
+) -> None:
+    """An array of the console, removed: the next one has its name and shape."""
+    desk = open_desk(SERIES[2], name="array")
+    accept(desk, (20, 20), (20, 60))
+    desk.viewer.layers.remove(desk.image)
+    banner = desk.widget.recovery.banner
+    desk.until(banner.isVisible)
+    desk.viewer.add_image(SERIES[1], name="array")
+    press_restore(desk)
+    assert len(answers.asked) == 1
+    assert "The unsaved work (2 objects) is of 'array'." in answers.asked[0]
+    assert banner.text.text().endswith(OPEN_IMAGE.format("'array'"))
+    desk.viewer.layers.remove("array")
+    own = desk.viewer.add_image(SERIES[2], name="array")
+    press_restore(desk)
+    assert restored_on(desk) is own
+    assert len(answers.asked) == 1
+
+
 def test_clicks_of_another_image_are_opened_only_if_that_is_wanted(
     open_desk: Callable[..., Any], tmp_path: Path, answers: Answers
 ) -> None:
