@@ -52,7 +52,11 @@ from napari_gpcis.plugin.settings.preferences import (
     link_to_napari,
 )
 from napari_gpcis.plugin.settings.shortcuts import key_of, table
-from napari_gpcis.plugin.tools.active_layer import Brush, ReturnToClicks
+from napari_gpcis.plugin.tools.active_layer import (
+    Brush,
+    OverlaysGiveWay,
+    ReturnToClicks,
+)
 from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding, MouseEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
@@ -155,6 +159,7 @@ class GPCISWidget(Docked):
         self.outline = CurrentOutline(self.controller)
         self.mask_view = MaskView(self.controller)
         self.return_to_clicks = ReturnToClicks(self.controller)
+        self.overlays = OverlaysGiveWay(self.controller)
         self.brush = Brush(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER, self._obstacle)
