@@ -6,7 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QCoreApplication, Qt, QTimer
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
@@ -41,6 +43,7 @@ from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.dock.recovery import RecoveryManager
+from napari_gpcis.plugin.dock.typed_preferences import TypedPreferences
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import (
     PREFERENCES,
@@ -48,8 +51,12 @@ from napari_gpcis.plugin.settings.preferences import (
     follow,
     link_to_napari,
 )
-from napari_gpcis.plugin.settings.shortcuts import key_of, table, tell_refused
-from napari_gpcis.plugin.tools.active_layer import Brush, ReturnToClicks
+from napari_gpcis.plugin.settings.shortcuts import key_of, table
+from napari_gpcis.plugin.tools.active_layer import (
+    Brush,
+    OverlaysGiveWay,
+    ReturnToClicks,
+)
 from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
 from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding, MouseEncoding
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
@@ -140,18 +147,19 @@ class GPCISWidget(Docked):
         self._closed = False
         self._guard: CloseGuard | None = None
         link_to_napari()
-        tell_refused()
         self.model_choice = ModelChoice()
         self.controller = Controller(
             viewer, segmenter_factory, self.model_choice.model, self
         )
         self._preferences = PreferenceFollower(self.controller, self._show_keys)
+        self._typed = TypedPreferences(self)
         self.image_changes = ImageChangeWatcher(self.controller)
         self.early_encoding = EarlyEncoding(self.controller)
         self.mouse_encoding = MouseEncoding(self.controller)
         self.outline = CurrentOutline(self.controller)
         self.mask_view = MaskView(self.controller)
         self.return_to_clicks = ReturnToClicks(self.controller)
+        self.overlays = OverlaysGiveWay(self.controller)
         self.brush = Brush(self.controller)
         self.image_combo = LayerCombo(viewer, _is_image)
         self.labels_combo = LayerCombo(viewer, _is_labels, NEW_LAYER, self._obstacle)
@@ -404,7 +412,8 @@ class GPCISWidget(Docked):
                 keys = " or ".join(filter(None, (anywhere, *row.on_points)))
                 self._about[row.command.name] = KEYS.format(row.command.help, keys)
         back = BACK_TO_CLICKING.format(key_of("ready"))
-        colours = click_colour(positive=True), click_colour(positive=False)
+        preferred = click_colour(positive=True), click_colour(positive=False)
+        colours = map(_html_colour, preferred)
         self.help.setText(f"{HELP.format(*colours)}<br>{back}")
         self._show_buttons()
 
@@ -470,6 +479,11 @@ def _help_text() -> QLabel:
     text.setWordWrap(True)
     text.setTextFormat(Qt.TextFormat.RichText)
     return text
+
+
+def _html_colour(colour: str) -> str:
+    """Return a colour of napari's in the form ``"#56b4e9"``."""
+    return str(QColor.fromRgbF(*transform_color(colour)[0, :3].tolist()).name())
 
 
 class PreferenceFollower:

@@ -399,6 +399,54 @@ def test_whoever_does_something_else_is_left_alone(desk) -> None:
         desk.until(lambda: desk.controller.annotation.clicking)
 
 
+def choose_in_list(desk, layer) -> None:
+    """Click on a layer in the layer list, with the mouse, and leave the canvas."""
+    leave_canvas(desk)
+    view = desk.viewer.window._qt_viewer.layers
+    from_top = [*reversed(desk.viewer.layers)].index(layer)
+    place = view.visualRect(view.model().index(from_top, 0)).center()
+    QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert desk.viewer.layers.selection.active == layer
+
+
+def test_an_overlay_chosen_in_the_layer_list_gives_way(desk) -> None:
+    outlines = desk.controller.annotation.curves.prepare()
+    choose_in_list(desk, outlines)
+    desk.qtbot.wait(50)
+    assert desk.viewer.layers.selection.active == outlines  # it may be hidden, say
+    assert notice(desk) == ""
+    come_back(desk)
+    desk.until(lambda: desk.viewer.layers.selection.active == desk.positive)
+    desk.robot.click(desk.image, (60, 20))
+    desk.settled(1)
+
+
+def test_an_overlay_gives_way_to_the_brush(desk) -> None:
+    outlines = desk.controller.annotation.curves.prepare()
+    desk.viewer.layers.selection.active = desk.labels
+    desk.labels.mode = "paint"
+    choose_in_list(desk, outlines)
+    come_back(desk)
+    desk.until(lambda: desk.viewer.layers.selection.active == desk.labels)
+    assert desk.labels.mode == "paint"
+
+
+def test_an_overlay_gives_way_to_the_clicks_if_the_layer_of_before_is_gone(
+    desk,
+) -> None:
+    other = desk.viewer.add_points(np.zeros((1, 2)))
+    outlines = desk.controller.annotation.curves.prepare()
+    choose_in_list(desk, outlines)
+    desk.viewer.layers.remove(other)
+    desk.viewer.layers.selection.active = outlines
+    come_back(desk)
+    desk.until(lambda: desk.controller.annotation.clicking)
+    choose_in_list(desk, outlines)
+    desk.viewer.layers.remove(outlines)  # as the Delete key does
+    assert desk.controller.annotation is not None
+    assert desk.positive in desk.viewer.layers
+
+
 # -- another image ---------------------------------------------------------------------
 
 

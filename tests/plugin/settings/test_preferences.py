@@ -9,25 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.plugin import menu as palette
 from napari_gpcis.plugin.dock.model_list import MODELS
-from napari_gpcis.plugin.settings import shortcuts
 from napari_gpcis.plugin.settings.preferences import (
     PREFERENCES,
     SECTIONS,
     click_colour,
     link_to_napari,
 )
-from napari_gpcis.plugin.settings.shortcuts import NO_COLOUR, commands, key_of
-from napari_gpcis.plugin.viewer.layers import POSITIVE_COLOUR
+from napari_gpcis.plugin.settings.shortcuts import commands, key_of
+from napari_gpcis.plugin.viewer.layers import NEGATIVE_COLOUR, POSITIVE_COLOUR
 from napari_gpcis.plugin.widget import GPCISWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from qtpy.QtWidgets import QLineEdit
 
 ROOT = Path(__file__).parents[3]
+MATCH_EXACTLY = Qt.MatchFlag.MatchExactly
 
 
 @pytest.fixture
@@ -115,20 +121,16 @@ def test_colours_change_at_once(open_desk: Callable[..., Any]) -> None:
     np.testing.assert_allclose(shown[:3], default, atol=0.01)
 
 
-def test_a_colour_that_is_none_is_told_and_never_drawn(
-    open_desk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, errors: list[str]
+def test_a_colour_that_is_none_is_never_drawn(
+    open_desk: Callable[..., Any], errors: list[str]
 ) -> None:
     """And what 'How to click' shows has the colours in use."""
-    told: list[str] = []
     desk = open_desk()
-    monkeypatch.setattr(shortcuts, "show_warning", told.append)
     assert f"color:{POSITIVE_COLOUR}" in desk.widget.help.text()
     PREFERENCES.positive_colour = "#ff0000"
     assert "color:#ff0000" in desk.widget.help.text()
     assert click_colour(positive=True) == "#ff0000"
-    assert not told
     PREFERENCES.positive_colour = "nocolour"
-    assert told == [NO_COLOUR.format("nocolour")]
     assert f"color:{POSITIVE_COLOUR}" in desk.widget.help.text()
     assert click_colour(positive=True) == POSITIVE_COLOUR
     PREFERENCES.hover_preview = True
@@ -137,7 +139,6 @@ def test_a_colour_that_is_none_is_told_and_never_drawn(
         desk.qtbot.wait(20)
     curves = desk.controller.annotation.curves
     desk.until(lambda: curves.shows("preview"))
-    assert len(told) == 1
     assert not errors
 
 
@@ -225,3 +226,132 @@ def test_a_window_that_was_closed_follows_no_more(
     PREFERENCES.hover_preview = True
     PREFERENCES.protect = False
     MODELS.changed.emit()
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """Texts of the notifications shown as warnings."""
+    seen: list[str] = []
+
+    def note(notification: Any) -> None:
+        if str(notification.severity) == "warning":
+            seen.append(notification.message)
+
+    notification_manager.notification_ready.connect(note)
+    yield seen
+    notification_manager.notification_ready.disconnect(note)
+
+
+@pytest.fixture
+def type_in(
+    kept: Any, open_desk: Callable[..., Any], qtbot: Any
+) -> Callable[[str, str], QLineEdit]:
+    """Type into a field of napari's dialog, as a user does; a desk is open."""
+    from napari._qt.dialogs.preferences_dialog import PreferencesDialog
+    from napari._vendor.qt_json_builder.qt_jsonschema_form import widgets
+
+    desk = open_desk()
+    dialog = PreferencesDialog(parent=desk.viewer.window._qt_window)
+    qtbot.addWidget(dialog)
+    page = "GPCIS interactive segmentation"
+    dialog._list.setCurrentItem(dialog._list.findItems(page, MATCH_EXACTLY)[0])
+    dialog.show()
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow)
+    fields: dict[str, QLineEdit] = {}
+    for form in dialog._stack.currentWidget().findChildren(widgets.ObjectSchemaWidget):
+        fields |= form.widgets
+
+    def type_it(name: str, text: str) -> QLineEdit:
+        field = fields[name]
+        field.setFocus()
+        qtbot.waitUntil(field.hasFocus)
+        field.selectAll()
+        QTest.keyClicks(field, text)
+        assert field.text() == text  # nothing is taken back while one types
+        QTest.keyClick(field, Qt.Key.Key_Tab)
+        qtbot.wait(50)
+        return field
+
+    return type_it
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("A Enter", "A is napari's key on points layers"),
+        ("U", "U runs 'Undo' already"),
+        ("Blah+", "'Blah+' is not a key; examples: N, Shift-N, Control-Z, F5"),
+    ],
+)
+def test_keys_that_are_refused_are_told_and_those_in_use_shown(
+    kept: Any,
+    type_in: Callable[[str, str], QLineEdit],
+    warnings: list[str],
+    text: str,
+    why: str,
+) -> None:
+    field = type_in("accept", "F6 Enter")
+    assert (field.text(), key_of("accept"), warnings) == ("F6 Enter", "F6", [])
+    type_in("accept", text)
+    assert warnings == [f"Accept, next object: {why}; F6 Enter stays."]
+    assert (field.text(), key_of("accept")) == ("F6 Enter", "F6")
+    assert kept.keybindings.accept == "F6 Enter"
+
+
+def test_keys_that_others_have_displaced_are_told_as_well(
+    type_in: Callable[[str, str], QLineEdit], warnings: list[str]
+) -> None:
+    undo = type_in("undo", "F6 Control-Z")
+    type_in("accept", "U Enter")
+    type_in("undo", "N Control-Z")
+    assert warnings == []
+    accept = type_in("accept", "N Enter")  # its default, which comes first
+    assert warnings == [
+        "Undo: N runs 'Accept, next object' already; U Control-Z stays."
+    ]
+    assert (accept.text(), undo.text()) == ("N Enter", "U Control-Z")
+
+
+def test_no_keys_are_the_default_keys(
+    type_in: Callable[[str, str], QLineEdit], warnings: list[str]
+) -> None:
+    field = type_in("accept", "F6 Enter")
+    type_in("accept", " ")
+    assert (field.text(), key_of("accept"), warnings) == ("N Enter", "N", [])
+
+
+def test_a_colour_or_model_that_is_none_is_told_and_the_one_in_use_shown(
+    type_in: Callable[[str, str], QLineEdit], warnings: list[str]
+) -> None:
+    field = type_in("positive_colour", "#ff0000")
+    type_in("positive_colour", "nocolour")
+    what = "Colour of positive clicks: 'nocolour' is not a colour"
+    assert warnings == [f"{what}; examples: orange, #56b4e9; #ff0000 stays."]
+    assert (field.text(), PREFERENCES.positive_colour) == ("#ff0000", "#ff0000")
+    field = type_in("model", "nomodel")
+    stays = f"{DEFAULT_MODEL} stays."
+    assert warnings[1:] == [f"Model: 'nomodel' is not a model of the list; {stays}"]
+    assert (field.text(), PREFERENCES.model) == (DEFAULT_MODEL, DEFAULT_MODEL)
+
+
+def test_cancelling_the_dialog_takes_back_keys_that_changed_places(
+    type_in: Callable[[str, str], QLineEdit], warnings: list[str], qtbot: Any
+) -> None:
+    field = type_in("undo", "F6 Control-Z")
+    type_in("accept", "U Enter")
+    type_in("undo", "N Control-Z")
+    field.window().reject()
+    qtbot.wait(50)
+    assert (key_of("accept"), key_of("undo"), warnings) == ("N", "U", [])
+
+
+def test_the_help_shows_the_colours_in_use(open_desk: Callable[..., Any]) -> None:
+    desk = open_desk()
+    assert f"color:{POSITIVE_COLOUR}" in desk.widget.help.text()
+    PREFERENCES.positive_colour = "r"
+    PREFERENCES.negative_colour = "lime"
+    assert "color:#ff0000'>\u25cf" in desk.widget.help.text()
+    assert "color:#00ff00'>\u271a" in desk.widget.help.text()
+    PREFERENCES.negative_colour = "no colour at all"
+    assert f"color:{NEGATIVE_COLOUR}'>\u271a" in desk.widget.help.text()

@@ -76,27 +76,10 @@ def test_a_key_that_cannot_be_used_is_refused(
     with pytest.raises(InputError, match="Undo: "):
         change("undo", text)
     assert PREFERENCES.shortcuts == {}
-
-
-def test_keys_that_napari_keeps_and_nobody_uses_are_told_once(
-    make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_napari_viewer()
-    told: list[str] = []
-    monkeypatch.setattr(shortcuts, "show_warning", told.append)
-    shortcuts.tell_refused()
-    shortcuts.tell_refused()
-    PREFERENCES.shortcuts = {"undo": "Blah+"}
-    (words,) = told
-    assert words == problems()["undo"]
-    PREFERENCES.shortcuts = {"undo": "Blah+", "redo": "Shift-F7"}
-    assert told == [words]
-    with pytest.raises(InputError, match="Clear clicks: "):
-        change("clear", "Blah+")  # the panel tells it itself
-    assert told == [words]
-    PREFERENCES.shortcuts = {}
-    PREFERENCES.shortcuts = {"undo": "Blah+"}
-    assert told == [words] * 2
+    change("undo", "F6")
+    with pytest.raises(InputError, match="; F6 stays"):
+        change("undo", text)
+    assert PREFERENCES.shortcuts == {"undo": "F6"}
 
 
 def test_two_keys_may_change_places() -> None:

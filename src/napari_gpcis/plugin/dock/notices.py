@@ -28,13 +28,14 @@ from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.dock.base import Message
 from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.settings.shortcuts import key_of
-from napari_gpcis.plugin.viewer.overlays import is_display
+from napari_gpcis.plugin.viewer.overlays import is_display, is_ours_to_show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qtpy.QtCore import QEvent
 
+    from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.click_layers import Shape
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.tools.objects.regrouping import Regrouping
@@ -228,7 +229,7 @@ class Notices(QObject):
                 Action(NOT_NOW, NOT_NOW_HELP, self._on_not_now),
             )
             banner.show_notice(ADDED.format(self._added.name), actions, BLUE)
-        elif not annotation.clicking and annotation.current is not None:
+        elif self._clicks_are_off(annotation):
             key = key_of("ready")
             title = f"{CLICK_AGAIN} ({key})" if key else CLICK_AGAIN
             action = Action(title, CLICK_AGAIN_HELP, self._controller.ready)
@@ -250,6 +251,14 @@ class Notices(QObject):
             self._show_drawing(annotation.click_layers.drawing)
         else:
             banner.hide()
+
+    def _clicks_are_off(self, annotation: Annotation) -> bool:
+        """Return whether clicks do nothing; an overlay gives way on the canvas."""
+        if annotation.current is None or annotation.clicking:
+            return False
+        active = annotation.viewer.layers.selection.active
+        gives_way = active is not None and is_ours_to_show(active)
+        return annotation.click_layers.hidden or not gives_way
 
     def _show_drawing(self, shape: Shape) -> None:
         """Show what drags do, which stays so until it is stopped."""

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.utils.colormaps.standardize_color import transform_color
-from psygnal import SignalGroupDescriptor
+from psygnal import Signal, SignalGroupDescriptor
 
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
@@ -123,6 +123,18 @@ class Preferences:
 PREFERENCES = Preferences()
 """The preferences of this process."""
 
+
+class Kept:
+    """Events of what napari keeps for the plugin."""
+
+    changed = Signal(str, object)
+    """Emitted with the name of a preference that was changed there, as in napari's
+    dialog, and the value before."""
+
+
+KEPT = Kept()
+"""Events of the preferences as napari keeps them."""
+
 _LINKED: list[Any] = []
 _LINKS: list[tuple[Any, Callable[..., None]]] = []
 
@@ -145,6 +157,8 @@ def click_colour(positive: bool) -> str:
 @cache
 def is_colour(text: str) -> bool:
     """Return true if a text names a colour: ``"#56b4e9"``, ``"orange"``."""
+    if not text:  # napari would take it for black
+        return False
     try:
         transform_color(text)
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -172,7 +186,7 @@ def link_to_napari() -> bool:
     keys = getattr(kept, SHORTCUTS, None)
     if keys is not None:
         _read_shortcuts(keys)
-        _link(keys.events, partial(_read_shortcuts, keys))
+        _link(keys.events, partial(_on_kept_shortcuts, keys))
         _link(PREFERENCES.events.shortcuts, partial(_write_shortcuts, keys))
     return True
 
@@ -207,8 +221,10 @@ def _mirror(group: Any, name: str) -> None:
     setattr(PREFERENCES, name, getattr(group, name))
 
     def inwards(*_: Any) -> None:
-        if getattr(PREFERENCES, name) != getattr(group, name):
+        before = getattr(PREFERENCES, name)
+        if before != getattr(group, name):
             setattr(PREFERENCES, name, getattr(group, name))
+            KEPT.changed.emit(name, before)
 
     def outwards(*_: Any) -> None:
         if getattr(group, name) != getattr(PREFERENCES, name):
@@ -218,9 +234,17 @@ def _mirror(group: Any, name: str) -> None:
     _link(getattr(PREFERENCES.events, name), outwards)
 
 
-def _read_shortcuts(keys: Any, *_: Any) -> None:
+def _read_shortcuts(keys: Any) -> None:
     """Take over the keys that napari keeps."""
     PREFERENCES.shortcuts = dict(keys.model_dump())
+
+
+def _on_kept_shortcuts(keys: Any, *_: Any) -> None:
+    """Take over keys that were changed where napari keeps them."""
+    before = PREFERENCES.shortcuts
+    _read_shortcuts(keys)
+    if before != PREFERENCES.shortcuts:
+        KEPT.changed.emit("shortcuts", before)
 
 
 def _write_shortcuts(keys: Any, shortcuts: dict[str, str]) -> None:

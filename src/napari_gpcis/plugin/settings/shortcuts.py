@@ -18,15 +18,14 @@ from app_model.types import KeyCode
 from napari.layers import Image, Labels, Points, Shapes, Surface, Tracks, Vectors
 from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
-from napari.utils.notifications import show_warning
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.plugin.settings.commands import COMMANDS, READY_KEY, Command
-from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow, is_colour
+from napari_gpcis.plugin.settings.preferences import PREFERENCES, follow
 from napari_gpcis.plugin.viewer.layers import unwrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
 
-
-NO_COLOUR = "{!r} is no colour: the default stays. Examples: orange, #56b4e9."
 
 READY = Command(
     "ready",
@@ -67,14 +64,24 @@ class Shortcut(NamedTuple):
         Key that works whatever layer is active; empty if there is none.
     on_points
         Keys that work while a layer with clicks is active.
-    problem
-        Reason why the preferred keys are not used; empty if they are.
+    reason
+        Why the preferred keys are not used; empty if they are.
     """
 
     command: Command
     anywhere: str
     on_points: tuple[str, ...]
-    problem: str = ""
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """All keys, in the form of the preference."""
+        return " ".join((self.anywhere or "-", *self.on_points))
+
+    @property
+    def problem(self) -> str:
+        """Reason why the preferred keys are not used, and which are."""
+        return f"{self.reason}; {spoken(self.text)} stays." if self.reason else ""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -92,17 +99,28 @@ def default_keys(command: Command) -> str:
     return " ".join((command.anywhere or "-", *command.on_points))
 
 
-def table(preferred: Mapping[str, str] | None = None) -> tuple[Shortcut, ...]:
-    """Return the keys of all commands as they are now.
+def spoken(text: str) -> str:
+    """Return keys in the form of the preference as a sentence names them."""
+    first, *others = text.split()
+    return " ".join(("no key" if first == "-" else first, *others))
+
+
+def table(
+    preferred: Mapping[str, str] | None = None, last: Collection[str] = ()
+) -> tuple[Shortcut, ...]:
+    """Return the keys of all commands.
 
     Parameters
     ----------
     preferred
-        Keys in place of those of the preferences.
+        Keys by the command's name; by default, the preference as it is now.
+    last
+        Names of commands whose keys were changed last: those of others come first.
     """
-    chosen = PREFERENCES.shortcuts if preferred is None else preferred
-    rows = {one.name: _wanted(one, chosen.get(one.name, "")) for one in commands()}
-    while clash := _clash(rows):
+    if preferred is None:
+        preferred = PREFERENCES.shortcuts
+    rows = {one.name: _wanted(one, preferred) for one in commands()}
+    while clash := _clash(rows, last):
         loser, winner, key = clash
         why = f"{key} runs {winner.command.title!r} already"
         rows[loser.command.name] = _refused(loser.command, why)
@@ -115,24 +133,20 @@ def key_of(name: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _keys(preferred: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return the first keys, which displays ask for at every click."""
-    return {row.command.name: next(iter(row.keys), "") for row in _rows(preferred)}
+def _keys(_preferred: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return the first keys, which displays ask for at every click.
 
-
-@lru_cache(maxsize=1)
-def _rows(_preferred: tuple[tuple[str, str], ...]) -> tuple[Shortcut, ...]:
-    """Return the table, made anew if others are preferred or napari's keys change."""
+    They are found again when others are preferred, or when napari's keys change.
+    """
     get_settings().shortcuts.events.shortcuts.connect(_forget_keys)
     app = Application.get_app("napari")
     if app is not None:
         app.keybindings.registered.connect(_forget_keys, unique=True)
-    return table()
+    return {row.command.name: next(iter(row.keys), "") for row in table()}
 
 
 def _forget_keys(*_: object) -> None:
     _keys.cache_clear()
-    _rows.cache_clear()
 
 
 def change(name: str, text: str) -> None:
@@ -146,47 +160,12 @@ def change(name: str, text: str) -> None:
     command = next(one for one in commands() if one.name == name)
     keys = text.strip() or default_keys(command)
     preferred = {**PREFERENCES.shortcuts, name: keys}
-    row = next(row for row in table(preferred) if row.command.name == name)
-    if row.problem:
-        raise InputError(row.problem)
+    row = next(row for row in table(preferred, [name]) if row.command.name == name)
+    if row.reason:
+        stays = next(row.text for row in table() if row.command.name == name)
+        msg = f"{row.reason}; {spoken(stays)} stays."
+        raise InputError(msg)
     PREFERENCES.shortcuts = preferred
-
-
-_REFUSED: set[str] = set()
-"""Reasons why preferred keys are not used, which the user has been told."""
-
-
-def tell_refused() -> None:
-    """From now on warn of keys and colours of the preferences that cannot be used.
-
-    napari's dialog takes all texts. What has been refused by now is told no more;
-    further calls do nothing.
-    """
-    if not _TELLING:
-        _TELLING.append(True)
-        _REFUSED.update(_refused_now())
-        events = PREFERENCES.events
-        for signal in events.shortcuts, events.positive_colour, events.negative_colour:
-            signal.connect(_tell_refused)
-
-
-_TELLING: list[bool] = []
-
-
-def _tell_refused(*_: object) -> None:
-    """Warn of what is refused now and was not before."""
-    now = _refused_now()
-    for words in now - _REFUSED:
-        show_warning(words)
-    _REFUSED.clear()
-    _REFUSED.update(now)
-
-
-def _refused_now() -> set[str]:
-    colours = PREFERENCES.positive_colour, PREFERENCES.negative_colour
-    wrong = {NO_COLOUR.format(one) for one in colours if not is_colour(one)}
-    rows = _rows(tuple(PREFERENCES.shortcuts.items()))
-    return wrong | {row.problem for row in rows if row.problem}
 
 
 @cache
@@ -207,9 +186,9 @@ def spelt(key: str) -> str:
     return str(coerce_keybinding(key))
 
 
-def _wanted(command: Command, preferred: str) -> Shortcut:
-    """Return the preferred keys of a command, or the defaults and the problem."""
-    text = preferred.strip()
+def _wanted(command: Command, preferred: Mapping[str, str]) -> Shortcut:
+    """Return the preferred keys of a command, or the defaults and the reason."""
+    text = preferred.get(command.name, "").strip()
     if not text or text == default_keys(command):
         return Shortcut(command, command.anywhere, command.on_points)
     first, *others = ("" if word == "-" else word for word in text.split())
@@ -224,11 +203,8 @@ def _wanted(command: Command, preferred: str) -> Shortcut:
 
 def _refused(command: Command, why: str) -> Shortcut:
     """Return the default keys, and the reason why others are not used."""
-    stays = (
-        default_keys(command).replace("-", "no key") if command.anywhere == "" else ""
-    )
-    problem = f"{command.title}: {why}; {stays or default_keys(command)} stays."
-    return Shortcut(command, command.anywhere, command.on_points, problem)
+    reason = f"{command.title}: {why}"
+    return Shortcut(command, command.anywhere, command.on_points, reason)
 
 
 def _check_free(key: str, *, anywhere: bool) -> None:
@@ -269,10 +245,16 @@ def _general_keys() -> set[str]:
     return found
 
 
-def _clash(rows: Mapping[str, Shortcut]) -> tuple[Shortcut, Shortcut, str] | None:
+def _clash(
+    rows: Mapping[str, Shortcut], last: Collection[str]
+) -> tuple[Shortcut, Shortcut, str] | None:
     """Return a row that must give way, the one it collides with, and the key."""
     owners: dict[str, Shortcut] = {}
-    for row in sorted(rows.values(), key=_is_changed):
+
+    def order(row: Shortcut) -> tuple[bool, bool]:
+        return _is_changed(row), row.command.name in last
+
+    for row in sorted(rows.values(), key=order):
         for key in row.keys:
             other = owners.setdefault(spelt(key), row)
             if other is not row and _is_changed(row):

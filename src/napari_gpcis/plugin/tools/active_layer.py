@@ -1,8 +1,9 @@
-"""Active layer: back to clicking by itself, and the brush for the current object."""
+"""Active layer: back to clicking, overlays that give way, the brush of the object."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
 
 from napari.layers import Image, Labels
 
@@ -10,10 +11,13 @@ from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.pixels import PAINTING
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.plugin.viewer.layers import unwrapped
 from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
 from napari_gpcis.plugin.viewer.planes import camera_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.layers import Layer
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
@@ -31,9 +35,8 @@ class ReturnToClicks(Tool):
 
     It does so after contrast, zoom or visibility were changed, or the 3-D display was
     left, if the active layer is one on which a click does nothing: an image, or the
-    clicks' own in another mode; also after a layer was chosen that only shows
-    something. Whoever draws in a layer, selects points, or has hidden the clicks is
-    left alone.
+    clicks' own in another mode. Whoever draws in a layer, selects points, or has hidden
+    the clicks is left alone.
 
     Parameters
     ----------
@@ -73,17 +76,10 @@ class ReturnToClicks(Tool):
         self._watch(event.value)
 
     def _on_clicking(self, clicking: bool) -> None:
-        """Another layer or mode was chosen: that alone is no reason to return.
-
-        It is for a layer of ours that only shows something.
-        """
-        self._due, annotation = False, self.annotation
+        """Another layer or mode was chosen: that alone is no reason to return."""
+        self._due = False
         if clicking:
             self._soon.cancel()
-        elif annotation is not None and PREFERENCES.return_to_clicks:
-            active = annotation.viewer.layers.selection.active
-            if active is not None and is_ours_to_show(active):
-                self._make_due()
 
     def _on_display(self, event: Any) -> None:
         """Return after the 3-D display, in which napari ends the mode of clicks."""
@@ -118,8 +114,9 @@ class ReturnToClicks(Tool):
         if active is None:
             return True
         ours = any(layer == active for layer in annotation.click_layers.layers.values())
-        looking = isinstance(active, Image) or is_ours_to_show(active)
-        looking |= isinstance(active, Labels) and not camera
+        looking = isinstance(active, Image) or (
+            isinstance(active, Labels) and not camera
+        )
         return (ours or looking) and str(active.mode) == "pan_zoom"
 
     def _on_over(self, _event: Any = None) -> None:
@@ -135,6 +132,68 @@ class ReturnToClicks(Tool):
             return
         if self._idle(annotation, camera=False):
             annotation.click_layers.select(annotation.viewer)
+
+
+class OverlaysGiveWay(Tool):
+    """Makes the layer of before active again where an overlay was chosen in the list.
+
+    That is done once the mouse is on the canvas, on which nothing can be done with an
+    overlay: until then it can be looked at, renamed, hidden or deleted.
+
+    Parameters
+    ----------
+    controller
+        Its annotations are followed.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__(controller)
+        self._before: Callable[[], Layer | None] = _nothing
+        self._soon = Debouncer(self._give_way, parent=self)
+
+    def on_attached(self, annotation: Annotation) -> None:
+        """Follow the active layer and the mouse."""
+        viewer = annotation.viewer
+        self.follow(viewer.layers.selection.events.active, self._on_active)
+        self.follow(viewer.events.mouse_over_canvas, self._on_over)
+        self._on_active()
+
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
+        """Give way no more: the overlays go."""
+        self._soon.cancel()
+        self._before = _nothing
+
+    def _on_active(self, _event: Any = None) -> None:
+        if self.annotation is None:
+            return
+        active = self.annotation.viewer.layers.selection.active
+        if active is not None and is_ours_to_show(active):
+            if self.annotation.viewer.mouse_over_canvas:
+                self._soon.throttle()
+        elif active is not None:
+            self._before = ref(unwrapped(active))  # nobody else keeps a proxy
+
+    def _on_over(self, _event: Any = None) -> None:
+        if self.annotation is not None and self.annotation.viewer.mouse_over_canvas:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Make the layer of before active, or the clicks' if it is gone."""
+        annotation, before = self.annotation, self._before()
+        if annotation is None:
+            return
+        layers = annotation.viewer.layers
+        active = layers.selection.active
+        if active is None or not is_ours_to_show(active):
+            return
+        if before is not None and before in layers:
+            layers.selection.active = before
+        else:
+            annotation.click_layers.select(annotation.viewer)
+
+
+def _nothing() -> None:
+    """Return nothing, as the reference to a layer that was deleted does."""
 
 
 class _Before(NamedTuple):

@@ -1,7 +1,7 @@
 """Overlays: layers of the plugin for display only, and the one of all curves.
 
-They never become active, are marked as ours, are offered nowhere as an image, and go
-when the annotation stops.
+They never stay active, are marked as ours, are offered nowhere as an image, and go when
+the annotation stops.
 """
 
 from __future__ import annotations

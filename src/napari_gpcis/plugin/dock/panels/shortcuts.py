@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton
 
@@ -61,8 +62,8 @@ class ShortcutsPanel(Panel):
         for place, row in enumerate(table()):
             self._add_row(grid, place, row)
         self.column.addWidget(help_text)
-        self.column.addLayout(grid)
         self.column.addWidget(self.message)
+        self.column.addLayout(grid)
         self.column.addWidget(self.reset)
         self.reset.clicked.connect(self._on_reset)
         self._end = follow(PREFERENCES.events.shortcuts, self._show_keys, self)
@@ -94,7 +95,8 @@ class ShortcutsPanel(Panel):
             change(name, field.text())
         except InputError as error:
             self._show_keys()
-            self.message.setText(str(error))
+            self._say(str(error))
+            show_warning(str(error))  # the field may be far from the message
 
     def _on_reset(self) -> None:
         PREFERENCES.shortcuts = {one.name: default_keys(one) for one in commands()}
@@ -103,11 +105,14 @@ class ShortcutsPanel(Panel):
         """Show the keys in use, and the reasons why others are not."""
         rows = table()
         for row in rows:
-            keys = " ".join((row.anywhere or "-", *row.on_points))
-            self.fields[row.command.name].setText(keys)
+            self.fields[row.command.name].setText(row.text)
         problems = [row.problem for row in rows if row.problem]
         refused = self.controller.refused_keys.values()
-        self.message.setText("\n".join([*problems, *refused]))
+        self._say("\n".join([*problems, *refused]))
+
+    def _say(self, text: str) -> None:
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
 
 
 class _KeyEdit(QLineEdit):
