@@ -397,7 +397,7 @@ def test_models_in_the_folder_are_known_by_their_file_names(
     assert not entry("small").is_here
     names = [model.name for model in list_models()]
     assert names == sorted({*names, "mine", "small"} - {"torn", ".mine.17"})
-    assert load_checkpoint("mine")[1].name == "small"
+    assert load_checkpoint("mine")[1].name == "mine"
     with pytest.raises(CheckpointError, match=r"torn\.safetensors is damaged"):
         load_checkpoint("torn")
 

@@ -272,8 +272,12 @@ def test_too_much_to_copy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = viewer.add_labels(np.broadcast_to(np.int32(0), (40, 50)), name="masks")
     image = viewer.add_image(np.zeros((40, 50)))
     assert "'masks' is read-only" in obstacle(labels, image)
-    with pytest.raises(InputError, match="'masks' is read-only"):
+    with pytest.raises(InputError, match=r"read-only.* Open it for writing, or choose"):
         fit_labels(labels, image)
+    pixels = da.from_array(np.zeros((40, 50), np.int32), chunks=20)
+    lazy = viewer.add_labels(pixels, name="lazy")
+    with pytest.raises(InputError, match=r"not in memory.*copy\. Choose 'New layer'"):
+        fit_labels(lazy, image)
 
 
 @pytest.mark.parametrize(

@@ -173,10 +173,10 @@ def check_size_of_copy(labels: Labels) -> None:
     data = labels.data
     size = math.prod(data.shape) * data.dtype.itemsize
     if size > MOST_COPIED and (why := _why_not_writable(data)):
+        instead = "Open it for writing, or choose" if why == READ_ONLY else "Choose"
         msg = (
             f"The labels layer {labels.name!r} is {why}, and its "
-            f"{size / 2**30:.1f} GiB are too many to copy. Open it for writing, or "
-            "choose 'New layer'."
+            f"{size / 2**30:.1f} GiB are too many to copy. {instead} 'New layer'."
         )
         raise InputError(msg)
 
