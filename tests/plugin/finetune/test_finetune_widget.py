@@ -23,13 +23,14 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 from napari_gpcis import Segmenter, list_models
 from napari_gpcis.checkpoints import InferenceSettings, ModelInfo, save_checkpoint
 from napari_gpcis.model.gpcis import build_model
-from napari_gpcis.plugin.dock.base import dock_of
+from napari_gpcis.plugin.dock.base import VerticalScrollArea, dock_of
 from napari_gpcis.plugin.dock.closing import KEEP
 from napari_gpcis.plugin.dock.closing import KEPT as KEPT_WORK
 from napari_gpcis.plugin.dock.model_list import MODELS
 from napari_gpcis.plugin.finetune import process as process_module
 from napari_gpcis.plugin.finetune import widget as widget_module
 from napari_gpcis.plugin.finetune.process import ENDED, INSTALL
+from napari_gpcis.plugin.finetune.sources import MOST_ROWS
 from napari_gpcis.plugin.finetune.widget import (
     BEGIN_AGAIN,
     BEGINS_ANEW,
@@ -421,6 +422,17 @@ def test_the_chart_is_in_sight_from_the_start_to_the_end(
     bench.until(lambda: not widget.busy)
     bench.until(in_sight)
     assert READY.format("new") in widget.progress.message.text()
+
+
+def test_rows_that_fit_are_not_scrolled(bench: Bench) -> None:
+    """The area has the border of the theme, which takes of its height."""
+    layers = bench.widget.layers
+    area = next(one for one in layers.findChildren(VerticalScrollArea))
+    for count in range(2, 7):
+        layers.add_row()
+        bench.qtbot.wait(50)
+        fits = count <= MOST_ROWS
+        bench.until(lambda f=fits: (area.verticalScrollBar().maximum() == 0) == f)
 
 
 def test_the_folder_of_an_unfinished_run_is_named_if_it_is_there(

@@ -230,7 +230,8 @@ class _Rows(VerticalScrollArea):
             titles, *heights = (one.sizeHint().height() for one in items if one)
             row = max(heights) + grid.verticalSpacing()
             highest = titles + round(self._most * row)
-            self.setFixedHeight(min(grid.sizeHint().height(), highest))
+            border = self.height() - self.viewport().height()  # of the theme
+            self.setFixedHeight(min(grid.sizeHint().height(), highest) + border)
         return done
 
 
