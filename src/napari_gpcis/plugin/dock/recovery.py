@@ -91,9 +91,9 @@ class RecoveryBanner(Banner):
         image = self.chosen()
         if image is None:
             return self.found[0]
-        return min(
-            self.found, key=lambda one: match_of(one, image)
-        )  # the first of like
+        here = identity_of(image)
+        # the first of like
+        return min(self.found, key=lambda one: match_of(one, image, here))
 
     def offer(self, removed: Removed) -> None:
         """Offer work that has just lost a layer, before recovery files."""
@@ -319,11 +319,13 @@ def image_of(
     return Place(possible[0], sure)
 
 
-def match_of(recovered: Recovered | Removed, image: Image) -> Match:
-    """Return how surely work is of an image."""
+def match_of(
+    recovered: Recovered | Removed, image: Image, here: ImageIdentity | None = None
+) -> Match:
+    """Return how surely work is of an image, whose identity may be known already."""
     if layer_shape(image) != recovered.saved.shape:
         return Match.OTHER
-    work, here = _identity(recovered), identity_of(image)
+    work, here = _identity(recovered), here or identity_of(image)
     if isinstance(recovered, Recovered):
         return match(work, here)
     if str(image.unique_id) == recovered.image_id:
