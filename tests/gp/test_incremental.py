@@ -63,7 +63,7 @@ def test_blocks_of_rows_are_the_rows(
     cells, residual = list(range(90)), torch.linspace(-1, 1, 90).double()
     begun = Columns.none(field).observing(cells[:5], pixels[:5], noise[:5])
     blocks = begun.observing(cells, pixels[:90], noise)
-    monkeypatch.setattr(incremental, "_MANY", 1000)
+    monkeypatch.setattr(incremental, "_BLOCK", 1)
     rows = begun.observing(cells, pixels[:90], noise)
     assert blocks.jitter == rows.jitter
     assert (blocks.jitter > field.epsilon2) == equal
@@ -75,7 +75,10 @@ def test_blocks_of_rows_are_the_rows(
 def test_many_observations_are_no_loop_over_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each row by itself copies the factor: 90 s for 3,000 clicks on one object."""
+    """Each row by itself copies the factor: 90 s for 3,000 clicks on one object.
+
+    A network that encodes clicks as well observes all of them anew at each.
+    """
     calls: list[int] = []
     with_row = Columns._with_row
 
@@ -90,8 +93,9 @@ def test_many_observations_are_no_loop_over_rows(
     state = Columns.none(field).observing(range(200), pixels, torch.zeros(200).double())
     assert calls == []
     assert state.cholesky.shape == (200, 200)
-    state.first(190).observing(range(200), pixels, torch.zeros(200).double())
-    assert len(calls) == 10
+    for known in (190, 198):
+        state.first(known).observing(range(200), pixels, torch.zeros(200).double())
+    assert calls == []
 
 
 def test_noise_is_that_of_each_observation() -> None:
@@ -114,7 +118,8 @@ def test_undo_drops_the_row() -> None:
     assert torch.equal(undone.cholesky, two.cholesky)
     assert torch.equal(undone.k_nm, two.k_nm)
     other = observe(three, [4, 9, 17])
-    assert torch.equal(other.cholesky, observe(state, [4, 9, 17]).cholesky)
+    afresh = observe(state, [4, 9, 17])
+    torch.testing.assert_close(other.cholesky, afresh.cholesky, rtol=0, atol=1e-14)
     assert observe(three, []).update(torch.zeros(0).double()).eq(0).all()
 
 

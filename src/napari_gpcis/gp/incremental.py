@@ -6,8 +6,8 @@ row to the Cholesky factor of ``A = K_nn + epsilon^2 I``::
     L l = k_n    (forward substitution)    d^2 = k(x, x) + epsilon^2 - l.l
 
 so it costs ``O(m d + n^2)`` instead of ``O(m n d + n^3)``; taking the last one back
-drops both. Many new observations are appended in blocks of rows by the same equations,
-with matrices in place of ``l`` and ``d``.
+drops both. Several new observations are appended in blocks of rows by the same
+equations, with matrices in place of ``l`` and ``d``.
 """
 
 from __future__ import annotations
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 8192
 """Pixels handled at once; larger fields are scaled anew for each click."""
-_MANY = 32
-"""From so many new observations on, rows are appended in blocks."""
 _BLOCK = 64
-"""Rows of a block."""
+"""New observations whose rows are made at once."""
 
 
 class _Scaled(NamedTuple):
@@ -171,9 +169,8 @@ class Columns:
             return state
         fresh = self.field.against_all(clicked[shared:])
         state = replace(state, k_nm=torch.cat([state.k_nm, fresh]))
-        size = _BLOCK if len(wanted) - shared >= _MANY else 1
-        for start in range(shared, len(wanted), size):
-            stop = min(start + size, len(wanted))
+        for start in range(shared, len(wanted), _BLOCK):
+            stop = min(start + _BLOCK, len(wanted))
             state = state._with_rows(wanted[:stop], clicked[:stop], noise[:stop])
         return state
 

@@ -104,15 +104,24 @@ class Engine:
         with torch.inference_mode(), self._lock:
             before = None
             if previous is not None:
-                before = mask_to_network(
-                    previous, roi, size or self._size, half_pixel=self._half_pixel
-                )
+                before = self._mask_before(previous, roi, size or self._size)
             previous_mask = None if before is None else before.numpy()
             network_input = NetworkInput(roi, clicks, previous_mask, size)
             encoded = self._encoded(prepared, network_input)
             posterior = self._posterior(encoded, network_input)
             self._posteriors.put((network_input, prepared.token), posterior)
             return self._maps(posterior, network_input, clicks), network_input
+
+    def _mask_before(self, previous: Prediction, roi: Box, size: int) -> Tensor:
+        """Return the previous mask as the network takes it, ``(1, size, size)``.
+
+        Where it is of the same frame and size, it is what the network has returned,
+        as in training: nothing is resized.
+        """
+        grid = previous.maps.probability
+        if self._half_pixel and previous.roi == roi and grid.shape == (size, size):
+            return torch.from_numpy(grid[None].copy())
+        return mask_to_network(previous, roi, size, half_pixel=self._half_pixel)
 
     def encode(
         self, prepared: PreparedImage, roi: Box, size: int | None = None
