@@ -28,9 +28,9 @@ from napari_gpcis.batch import (
 )
 from napari_gpcis.checkpoints import ModelInfo, save_checkpoint
 from napari_gpcis.cli import main
-from napari_gpcis.cli.segment import counted
 from napari_gpcis.errors import InputError
 from napari_gpcis.model.gpcis import build_model
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -381,7 +381,6 @@ def test_an_interrupted_batch_tells_what_is_done(
 INTERRUPTIBLE = """
 import signal, sys
 from napari_gpcis.cli import main
-from napari_gpcis.cli.segment import counted
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(main(sys.argv[1:]))
 """
@@ -416,7 +415,7 @@ def test_control_c_ends_all_processes_of_a_batch(model: Path, tmp_path: Path) ->
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert 0 < len(written) < 100
     assert all(name[0] != "." for name in written)
-    assert out.startswith(f"{counted(written, 'image')} segmented into")
+    assert out.startswith(f"{counted(len(written), 'image')} segmented into")
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -31,6 +31,7 @@ from napari_gpcis.session.saved import (
     put_classes,
     read_json,
 )
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
     import os
@@ -192,9 +193,9 @@ class SavedAnnotation:
             steps = (one for plane in self.planes for one in plane.objects)
             deleted = any(one.how == "delete" for one in steps)
             return "all objects deleted" if deleted else "no objects"
-        parts = [_counted(objects, "object")] if objects else []
+        parts = [counted(objects, "object")] if objects else []
         if clicks:
-            parts.append(_counted(clicks, "click" if not objects else "further click"))
+            parts.append(counted(clicks, "further click" if objects else "click"))
         return ", ".join(parts)
 
     def to_json(self) -> str:
@@ -211,10 +212,6 @@ class SavedAnnotation:
             del data["image_digest"]
         put_classes(data, self.classes)
         return json.dumps(data, indent=1)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def write_prompts(path: str | os.PathLike[str], saved: SavedAnnotation) -> None:

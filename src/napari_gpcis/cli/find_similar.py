@@ -11,12 +11,12 @@ from napari_gpcis.cli.segment import (
     add_tidy_arguments,
     check_channels,
     check_outputs,
-    counted,
     integers,
     open_session,
     tell_orientation,
     to_path,
 )
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
     from napari_gpcis.similar import Examples
@@ -126,7 +126,7 @@ def find_similar(arguments: argparse.Namespace) -> int:
         if number:
             pixels, sure = entries[number].area, candidate.confidence
             print(f"object {number}: confidence {sure:.2f}, {pixels} pixels")
-    objects = counted([one for one in found if one], "object")
+    objects = counted(sum(map(bool, found)), "object")
     print(f"found {objects}; wrote {arguments.output}")
     if arguments.prompts:
         print(f"wrote {arguments.prompts}")

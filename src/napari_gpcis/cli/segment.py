@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Never
 from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
 from napari_gpcis.files.names import fitting_stem, stem_of
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tqdm import tqdm
 
@@ -219,8 +220,7 @@ def _accept_object(
         raise InputError(msg) from error
     label = session.accept()
     pixels = int((session.labels == label).sum())
-    several = "s" if count > 1 else ""
-    lines = [f"object {label}: {count} click{several}, {pixels} pixels"]
+    lines = [f"object {label}: {counted(count, 'click')}, {pixels} pixels"]
     lines += [
         f"  alternative {place}: {one.area} pixels, expected IoU {one.score:.2f}"
         for place, one in enumerate(found)
@@ -382,28 +382,17 @@ def _print_outcome(summary: Summary, arguments: argparse.Namespace) -> int:
     for image, objects in summary.left_out.items():
         for why in objects:
             print(f"napari-gpcis: {image}: left out: {why}", file=sys.stderr)
-    parts = [f"{counted(summary.done, 'image')} segmented into {arguments.output}"]
+    parts = [f"{counted(len(summary.done), 'image')} segmented into {arguments.output}"]
     if summary.skipped:
         parts.append(f"{len(summary.skipped)} were there (--overwrite replaces them)")
     if summary.failed:
         parts.append(f"{len(summary.failed)} failed")
     if summary.left_out:
         left = [one for some in summary.left_out.values() for one in some]
-        images = counted(summary.left_out, "image")
-        parts.append(f"{counted(left, 'object')} of {images} left out")
+        images = counted(len(summary.left_out), "image")
+        parts.append(f"{counted(len(left), 'object')} of {images} left out")
     print("; ".join(parts))
     return SOME_FAILED if summary.failed or summary.left_out else 0
-
-
-def counted(things: Collection[Any], noun: str) -> str:
-    """Return a number of things in words.
-
-    Examples
-    --------
-    >>> counted("abc", "image"), counted("a", "image"), counted("", "image")
-    ('3 images', '1 image', 'no images')
-    """
-    return f"{len(things) or 'no'} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def tell_orientation(images: Sequence[Path]) -> None:

@@ -7,11 +7,17 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_gpcis.plugin.dock.panels.clicking import ClickingPanel
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.objects.expected_size import DELAY
 
 
 def panel_of(desk) -> ClickingPanel:
     return next(p for p in desk.widget.panels if isinstance(p, ClickingPanel))
+
+
+def objects_of(desk) -> ObjectsPanel:
+    return next(p for p in desk.widget.panels if isinstance(p, ObjectsPanel))
 
 
 def ring(desk) -> np.ndarray | None:
@@ -169,6 +175,54 @@ def test_the_size_is_known_on_the_next_plane(open_desk) -> None:
     desk.robot.click(desk.image, (2, 50, 50))
     desk.settled(1)
     assert desk.segmenter.runs[-1].typical_size == size
+
+
+def expected(desk, size: float | None) -> None:
+    """Wait until a plane without objects of its own expects this size."""
+    desk.until(lambda: desk.current is not None and desk.current.session is not None)
+    assert len(desk.widget.session.objects) == 0
+    desk.until(lambda: desk.widget.session.typical_size == pytest.approx(size))
+    moved(desk, 50, 50)
+    assert ring(desk) is not None
+
+
+def test_objects_that_were_finished_before_count(desk) -> None:
+    size = desk.widget.session.typical_size
+    desk.widget.start_button.click()
+    desk.until(lambda: desk.controller.annotation is None)
+    desk.widget.start_button.click()
+    expected(desk, size)
+    desk.robot.click(desk.image, (50, 50))
+    desk.settled(1)
+    assert desk.segmenter.runs[-1].typical_size == pytest.approx(size)
+
+
+def test_objects_of_labels_that_were_opened_count(open_desk) -> None:
+    desk = open_desk()
+    layer = desk.labels
+    desk.widget.start_button.click()
+    labels = np.zeros(desk.image.data.shape[:2], np.int32)
+    labels[10:20, 10:20], labels[10:20, 40:60] = 1, 2
+    layer.data = labels
+    desk.widget.start_button.click()
+    expected(desk, np.median(np.sqrt(4 * np.array([100, 200]) / np.pi)))
+    desk.widget.session.expected_size = 12.0
+    more = labels.copy()
+    more[40:44, 80:84] = 3
+    with desk.qtbot.waitSignal(objects_of(desk).index.looked_up):
+        layer.data = more
+    desk.qtbot.wait(2 * DELAY)
+    assert desk.widget.session.expected_size == 12.0, "a script has set it"
+
+
+def test_without_two_objects_nothing_is_expected_any_more(desk) -> None:
+    size = desk.widget.session.typical_size
+    desk.widget.start_button.click()
+    desk.until(lambda: desk.controller.annotation is None)
+    desk.widget.start_button.click()
+    expected(desk, size)
+    desk.controller.annotation.delete([(desk.current.plane, 1)])
+    desk.until(lambda: desk.widget.session.typical_size is None)
 
 
 def test_it_goes_with_the_tool(desk) -> None:

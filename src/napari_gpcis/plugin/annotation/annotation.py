@@ -29,6 +29,7 @@ from napari_gpcis.plugin.viewer.layers import check_unlocked
 from napari_gpcis.plugin.viewer.overlays import CurveLayer
 from napari_gpcis.plugin.viewer.planes import displayed_plane, full_resolution
 from napari_gpcis.session.saved import SavedObject
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -292,9 +293,8 @@ class Annotation(QObject):
         self._writer.end_step()
         if parts:
             self.undo_stack.add_deleted(parts)
-        several = "" if len(parts) == 1 else "s"
-        deleted = f"{len(parts)} object{several} deleted." if parts else NONE_DELETED
-        self._say(deleted)
+        deleted = f"{counted(len(parts), 'object')} deleted."
+        self._say(deleted if parts else NONE_DELETED)
         return len(parts)
 
     def classify(self, numbers: Mapping[int, int]) -> None:

@@ -24,6 +24,7 @@ from napari_gpcis.outlines import write_geojson, write_imagej
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.prompts import SavedAnnotation, write_prompts
 from napari_gpcis.sparse_labels import SparseLabels
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,8 +188,7 @@ class Saver(QObject):
         if request.saved.labels_file is not None:
             self._write_clicks(request, None)
             return
-        several = "1 object" if count == 1 else f"{count or 'no'} objects"
-        words = EXPORTED.format(several, request.path)
+        words = EXPORTED.format(counted(count, "object"), request.path)
         self.saved.emit(LEFT_OUT.format(words) if request.unfinished else words)
 
     def _on_failed(self, request: _Request, error: Exception) -> None:

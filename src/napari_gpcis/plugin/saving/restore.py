@@ -30,6 +30,7 @@ from napari_gpcis.plugin.viewer.planes import (
 )
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, replay, with_digests
 from napari_gpcis.session.saved import is_made_with, prompts_of
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -509,7 +510,7 @@ def _note(
     ``other`` tells that they are of another image, which is named.
     """
     count = len(saved.ids)
-    opened = f"Opened the clicks of {count} object{'' if count == 1 else 's'}"
+    opened = f"Opened the clicks of {counted(count, 'object')}"
     drawn = 0
     if finished is not None:
         drawn = saved.count_objects(np.unique(finished)) - count

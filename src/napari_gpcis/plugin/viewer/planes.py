@@ -282,8 +282,3 @@ def center_on(viewer: ViewerModel, layer: Layer, plane: Plane, box: Box) -> None
             dims.set_point(axis + missing, world[axis])
     shown = [world[axis - missing] for axis in dims.displayed if axis >= missing]
     camera.center = (*[0.0] * (3 - len(shown)), *shown)
-
-
-def plane_count(count: int) -> str:
-    """Return a number of planes as text: ``no plane`` if there are none."""
-    return f"{count} planes" if count > 1 else f"{count or 'no'} plane"

@@ -27,9 +27,9 @@ from napari_gpcis.plugin.annotation.undo.edits import (
 )
 from napari_gpcis.plugin.annotation.undo.stroke_writer import StrokeWriter
 from napari_gpcis.plugin.labels.strokes import Stroke
-from napari_gpcis.plugin.viewer.planes import plane_count
 from napari_gpcis.session.labels import FinishedObject, LabelChange, digest_of
 from napari_gpcis.session.regrouping import merge_steps, split_steps
+from napari_gpcis.wording import counted, counted_are
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -146,7 +146,9 @@ class UndoStack:
                 label, found, again, overwrite=overwrite
             )
         words = INTERPOLATED if interpolated else PROPAGATED
-        undone, redone = (text.format(label, plane_count(len(found))) for text in words)
+        undone, redone = (
+            text.format(label, counted(len(found), "plane")) for text in words
+        )
         return self._add(ObjectEdit(tuple(parts), undone, redone, alone=True))
 
     def add_similar(
@@ -172,8 +174,9 @@ class UndoStack:
         parts = self._edit_writer.accept_candidates(session, plane, candidates)
         if not parts:
             return None
-        count = "An object is" if len(parts) == 1 else f"{len(parts)} objects are"
-        undone, redone = f"{count} not accepted any more.", f"{count} accepted again."
+        objects = counted_are(len(parts), "object")
+        undone = f"{objects} not accepted any more."
+        redone = f"{objects} accepted again."
         return self._add(ObjectEdit(tuple(parts), undone, redone))
 
     def add_note(self, undone: str, redone: str) -> ObjectEdit:

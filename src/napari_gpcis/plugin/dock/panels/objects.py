@@ -47,10 +47,12 @@ from napari_gpcis.plugin.tools.object_list import (
     place_of,
 )
 from napari_gpcis.plugin.tools.objects.classes import ObjectClasses
+from napari_gpcis.plugin.tools.objects.expected_size import ExpectedSize
 from napari_gpcis.plugin.tools.objects.features import LabelFeatures
 from napari_gpcis.plugin.tools.objects.regrouping import Regrouping
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.viewer.planes import bring_into_view
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,6 +132,7 @@ class ObjectsPanel(Panel):
         self.regrouping = Regrouping(controller, self.picking, self._in_sight, self)
         self.flash = Flash(controller, self)
         self.features = LabelFeatures(controller, self.index, self)
+        self.expected_size = ExpectedSize(controller, self.index, self)
         self.classes = ObjectClasses(controller, self.labels_chosen, self)
         self.table = ObjectTable()
         self._chosen: set[tuple[int, Plane]] = set()
@@ -266,6 +269,7 @@ class ObjectsPanel(Panel):
         self.classes.close()
         self.flash.close()
         self.features.close()
+        self.expected_size.close()
         self.index.close()
 
     def _on_started(self, annotation: Any) -> None:
@@ -673,5 +677,5 @@ def summary(rows: Sequence[Found], *, started: bool) -> str:
     if not rows:
         return NO_OBJECT
     count, planes = len({row.label for row in rows}), len({row.plane for row in rows})
-    objects = f"{count} finished object{'' if count == 1 else 's'}"
+    objects = counted(count, "finished object")
     return f"{objects} on {planes} planes" if planes > 1 else objects

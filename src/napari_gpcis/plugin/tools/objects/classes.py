@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal
 from napari_gpcis.objects.classes import ClassedObjects, ObjectClass
 from napari_gpcis.plugin.settings.commands import CLASS_KEYS
 from napari_gpcis.plugin.tools.base import Tool
+from napari_gpcis.wording import counted_are
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -136,7 +137,7 @@ class ObjectClasses(Tool):
         given = _Given(before, after, assigned.classes, len(classes.classes))
         self._set(assigned)
         name, count = annotation.classes.classes[number].name, len(chosen)
-        objects = "1 object is" if count == 1 else f"{count} objects are"
+        objects = counted_are(count, "object")
         edit = annotation.undo_stack.add_note(
             f"{objects} of the class before again.", f"{objects} of {name!r} again."
         )

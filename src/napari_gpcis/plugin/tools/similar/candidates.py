@@ -17,6 +17,7 @@ from napari_gpcis.plugin.tools.similar.search import Progress, Question, Search
 from napari_gpcis.plugin.viewer.planes import bring_into_view
 from napari_gpcis.plugin.viewer.segments import Segments
 from napari_gpcis.similar import LEAST_CONFIDENCE, resolved
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -380,7 +381,7 @@ class SimilarObjects(Tool):
                 made = {part.label: self._class for part in edit.parts}
                 annotation.classify(made)
             done = "rejected" if rejected else "accepted"
-            words = f"{_count(candidates)} {done}."
+            words = f"{counted(len(candidates), 'candidate')} {done}."
         self._look_at(following if following in self.shown else None)
         self.say(" ".join(filter(None, (words, self.looked_at))))
         self._show()
@@ -546,11 +547,6 @@ def _distance(candidate: Candidate, click: Click) -> float | None:
     rows, cols = np.nonzero(candidate.mask)
     found = float(np.hypot(rows + top - row, cols + left - col).min())
     return found if found <= reach else None
-
-
-def _count(candidates: Sequence[Candidate]) -> str:
-    """Return the number of candidates in words."""
-    return f"{len(candidates)} candidate{'' if len(candidates) == 1 else 's'}"
 
 
 def _numbered(

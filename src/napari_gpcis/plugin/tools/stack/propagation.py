@@ -22,9 +22,9 @@ from napari_gpcis.plugin.viewer.planes import (
     Plane,
     full_resolution,
     layer_shape,
-    plane_count,
 )
 from napari_gpcis.propagation import reason_to_doubt, reason_to_stop
+from napari_gpcis.wording import counted, counted_are
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -265,7 +265,7 @@ class Propagation(Tool):
             interpolated=True,
         )
         self._note(edit)
-        self.say(f"Object {label}: interpolated on {plane_count(len(found))}.")
+        self.say(f"Object {label}: interpolated on {counted(len(found), 'plane')}.")
 
     def _on_not_placed(self, error: Exception) -> None:
         if self.annotation is not None:
@@ -275,9 +275,8 @@ class Propagation(Tool):
     def cancel(self) -> None:
         """Stop propagating; what was found so far is kept."""
         if self.running:
-            count = len(self.found)
-            kept = f"{plane_count(count)} found so far {'is' if count == 1 else 'are'}"
-            self._finish(f"Stopped: {kept} kept." if count else STOPPED)
+            kept = f"Stopped: {counted_are(len(self.found), 'plane')} kept."
+            self._finish(kept if self.found else STOPPED)
 
     def say(self, message: str) -> None:
         """Tell the user something, in the status line and in the section."""
@@ -290,7 +289,7 @@ class Propagation(Tool):
         if run is None or stack is None:
             return
         if not run.directions:
-            count = plane_count(len(self.found))
+            count = counted(len(self.found), "plane")
             self._finish(f"Object {self._label}: propagated through {count}.")
             return
         plane = stack.beside(run.plane, run.directions[0])
@@ -329,7 +328,7 @@ class Propagation(Tool):
     def _on_failed(self, error: Exception) -> None:
         if self.annotation is not None:
             self.annotation.worker.report(error)
-        self._finish(f"Stopped by an error after {plane_count(len(self.found))}.")
+        self._finish(f"Stopped by an error after {counted(len(self.found), 'plane')}.")
 
     def _on_found(
         self, found: tuple[PlaneResult, PlaneResult] | None, _seconds: float
