@@ -26,7 +26,7 @@ from napari_gpcis.geometry import (
     slices,
     union,
 )
-from napari_gpcis.inference.start_mask import make_start_mask
+from napari_gpcis.inference.start_mask import inner_click, make_start_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,6 +127,21 @@ class FinishedObject:
     found: bool = False
     made_by: MadeBy | None = None
     digest: str | None = None
+
+    @property
+    def user_clicks(self) -> tuple[Click, ...]:
+        """Its clicks without those that were placed for the user.
+
+        Those are all clicks of a run, that of a candidate, and the one in the middle
+        of a mask that was drawn.
+        """
+        if self.made_by is not None:
+            return ()
+        start, placed = self.start, self.found
+        if start is not None and start.clicks and self.clicks[:1] == start.clicks:
+            middle = inner_click(start.mask, start.box[:2])
+            placed = placed or self.clicks[0] == middle
+        return self.clicks[1:] if placed else self.clicks
 
 
 class ObjectNote(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -29,9 +30,11 @@ from napari_gpcis.plugin.tools.superpixels import outlined
 from napari_gpcis.plugin.tools.superpixels.outlined import Settings
 from napari_gpcis.plugin.tools.superpixels.painting import (
     AGAINST,
+    ALREADY,
     GIVEN_UP,
     LEFT,
     NO_OBJECT,
+    NOT_ITS,
     NOTHING,
     NOTHING_TO_SNAP,
     SNAP_COMING,
@@ -44,6 +47,7 @@ from napari_gpcis.prompts import replay
 from napari_gpcis.superpixels import hierarchy, snap
 from napari_gpcis.superpixels.slic import COMPACTNESS
 
+NONE = Qt.KeyboardModifier.NoModifier
 ALT = Qt.KeyboardModifier.AltModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 RIGHT = Qt.MouseButton.RightButton
@@ -204,6 +208,38 @@ def test_others_are_protected_unless_they_may_be_overwritten(desk: Any) -> None:
     )
 
 
+def test_a_click_that_was_placed_for_the_user_holds_nothing(desk: Any) -> None:
+    """As in labels of another program: they have no clicks."""
+    disk = np.hypot(*(np.indices(SHAPE) - [[[40]], [[50]]])) < 18
+    desk.widget.start_button.click()
+    (layer,) = (one for one in desk.viewer.layers if isinstance(one, Labels))
+    layer.data = disk.astype(np.int32)
+    desk.widget.start_button.click()
+    desk.until(lambda: desk.current is not None and desk.current.session is not None)
+    panel_of(desk).painting.picking.choose(1)
+    if not panel_of(desk).painting.on:
+        desk.robot.press(Qt.Key.Key_P, SHIFT)
+    desk.until(lambda: panel_of(desk).painting._divided is not None)
+    more = disk | crossed(desk, (15, 50))
+    desk.robot.click(desk.image, (15, 50))
+    shows(desk, more)
+    ((row, col),) = (one.pixel for one in desk.current.finished_objects.clicks_of(1))
+    assert desk.current.finished_objects.user_clicks_of(1) == ()
+    away = crossed(desk, (row, col))
+    desk.robot.click(desk.image, (row, col), modifier=ALT)
+    shows(desk, more & ~away)
+
+
+def test_what_a_stroke_says_stays(desk: Any) -> None:
+    """The point with which napari ends it comes and goes, and is no change."""
+    desk.robot.click(desk.image, (30, 30))
+    shows(desk, crossed(desk, (30, 30)))
+    for modifier, place, said in ((NONE, (30, 30), ALREADY), (ALT, (70, 90), NOT_ITS)):
+        desk.robot.click(desk.image, place, modifier=modifier)
+        desk.qtbot.wait(300)
+        assert desk.controller.status == said
+
+
 def test_a_chosen_finished_object_is_painted(desk: Any) -> None:
     first = crossed(desk, (30, 30), (30, 50))
     desk.robot.drag(desk.image, (30, 30), (30, 50))
@@ -230,9 +266,6 @@ def test_a_chosen_finished_object_is_painted(desk: Any) -> None:
     rows, cols = np.nonzero(more)
     assert (outline.ends.max(axis=0) - 0.5).tolist() == [rows.max(), cols.max()]
     away = crossed(desk, (30, 30))
-    (click,) = desk.current.finished_objects.clicks_of(1)
-    if away[click.pixel]:  # the one that was placed in it holds its superpixel
-        away = crossed(desk, (30, 50)) & ~crossed(desk, click.pixel)
     row, col = np.argwhere(away & more)[len(np.argwhere(away & more)) // 2]
     away = crossed(desk, (row, col))
     desk.robot.click(desk.image, (row, col), modifier=ALT)

@@ -477,9 +477,13 @@ class ClickLayers(QObject):
             with self._silence():
                 for positive, point, _ in unwanted:
                     self._remove(positive, point)
+        before = dict(self._points)
         self._number()
+        drawn = bool(unwanted) and all(instead == "draw" for *_, instead in unwanted)
+        same = all(self._points[sign] is points for sign, points in before.items())
         self._fresh.clear()
-        self.changed.emit()
+        if not (drawn and same):  # the point that a stroke ends with is none
+            self.changed.emit()
         self.clicked = None
         self._place_misplaced()
         self._deselect()

@@ -53,11 +53,25 @@ class FinishedObjects:
 
     def clicks_of(self, label: int) -> tuple[Click, ...]:
         """Return the clicks of a finished object that are known, and that it obeys."""
+        steps = self._steps_of(label)
+        return self._obeyed(label, [one for step in steps for one in step.clicks])
+
+    def user_clicks_of(self, label: int) -> tuple[Click, ...]:
+        """Return those of `clicks_of` that were not placed for the user."""
+        steps = self._steps_of(label)
+        return self._obeyed(label, [one for step in steps for one in step.user_clicks])
+
+    def _steps_of(self, label: int) -> list[FinishedObject]:
+        """Return what is known of how an object was made; nothing of cuts."""
+        session = self._owner.session
+        steps = () if session is None else session.objects
+        return [one for one in steps if one.id == label and one.how != "cut"]
+
+    def _obeyed(self, label: int, clicks: list[Click]) -> tuple[Click, ...]:
+        """Return those clicks that an object obeys."""
         found = self._context.writer.masks(self._plane, [label]).get(label)
-        if self._owner.session is None or found is None:
+        if found is None:
             return ()
-        steps = [one for one in self._owner.session.objects if one.id == label]
-        clicks = [click for one in steps if one.how != "cut" for click in one.clicks]
         return tuple(click for click in clicks if obeys(*found, click))
 
     def has_room(self, box: Box, mask: Mask) -> bool:
@@ -107,7 +121,7 @@ class FinishedObjects:
         mask &= ~placed(erased, box, both)
         if not where.any() or not mask.any():
             return False
-        clicks = self.clicks_of(label)
+        clicks = self.user_clicks_of(label)
         step = redrawn(label, both, mask, self._shape, clicks, overwrite=overwrite)
         values = np.where(taken, label, 0)[where].astype(now.dtype)
         change = LabelChange(box, where, now[where], values)

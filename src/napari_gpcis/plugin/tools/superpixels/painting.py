@@ -343,7 +343,7 @@ class SuperpixelPainting(Tool):
             mask = self._without(box, mask, current.current.clicks, positive)
         elif label:
             mask = self._without(
-                box, mask, current.finished_objects.clicks_of(label), positive
+                box, mask, current.finished_objects.user_clicks_of(label), positive
             )
         if not mask.any():
             self.say(AGAINST)
