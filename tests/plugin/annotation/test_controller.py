@@ -725,9 +725,54 @@ def test_an_image_that_is_moved_ends_the_annotation(bench) -> None:
     image.translate = (5, 0)
     bench.until(lambda: bench.controller.annotation is None)
     assert "same shape and place" in bench.controller.status
+    assert "Object 1 was accepted" in bench.controller.status
     np.testing.assert_array_equal(labels.data == 1, masks((30, 40)))
     assert bench.controller.start(image)
     assert bench.labels != labels
+
+
+@pytest.mark.parametrize("moved", ["image", "labels"])
+def test_an_object_being_clicked_keeps_its_clicks_when_layers_are_moved(
+    bench, moved
+) -> None:
+    image = bench.start()
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    bench.positive.add([30, 44])
+    bench.settled(2)
+    labels, drawn = bench.labels, bench.labels.data.copy()
+    made = []
+    accepted = bench.controller.annotation.events.accepted
+    accepted.connect(lambda plane, _: made.extend(plane.session.objects))
+    layer = image if moved == "image" else labels
+    layer.affine = np.array([[1, 0, 7], [0, 1, -3], [0, 0, 1.0]])
+    bench.until(lambda: bench.controller.annotation is None)
+    np.testing.assert_array_equal(labels.data, drawn)
+    (done,) = made
+    assert [click.pixel for click in done.clicks] == [(30, 40), (30, 44)]
+    layer.affine = np.eye(3)
+    assert bench.controller.start(image, labels)
+    bench.until(lambda: bench.controller.session is not None)
+    bench.controller.command("undo")
+    assert not labels.data.any()
+    bench.controller.command("redo")
+    np.testing.assert_array_equal(labels.data, drawn)
+
+
+def test_points_layers_without_points_are_laid_on_an_image_that_was_moved(
+    bench,
+) -> None:
+    image = bench.start()
+    points = bench.positive, bench.controller.annotation.layers.negative
+    count = len(bench.viewer.layers)
+    image.translate = (5, 0)
+    bench.until(lambda: bench.controller.annotation is None)
+    assert bench.controller.start(image)
+    assert (bench.positive, bench.controller.annotation.layers.negative) == points
+    assert len(bench.viewer.layers) == count + 1  # labels that lie on it
+    bench.positive.add([30, 40])
+    bench.settled(1)
+    assert [click.pixel for click in bench.controller.session.clicks] == [(30, 40)]
 
 
 def test_two_bindings_do_not_share_an_image(bench, errors) -> None:

@@ -473,7 +473,8 @@ class Controller(QObject):
         """End the annotation if image and labels no longer lie on each other."""
         annotation = self.annotation
         if annotation and not lies_on(annotation.layers.labels, annotation.image):
-            self.stop(_NO_FIT)
+            words = annotation.leave()  # else masks would stay without their clicks
+            self.stop(f"{_NO_FIT} {words}".rstrip())
 
 
 class _History(NamedTuple):

@@ -78,8 +78,8 @@ def lies_on(layer: Layer, image: Layer) -> bool:
 
 
 LAID = (
-    "The masks in {!r} came without a pixel size: they were given the scale and place "
-    "of {!r}."
+    "The masks in {!r} had no scale and place of their own: they were given those of "
+    "{!r}."
 )
 COPIED = "{!r} was {}: its layer now holds a copy in memory."
 NOT_IN_MEMORY, READ_ONLY = "not in memory", "read-only"
@@ -320,9 +320,13 @@ def claim_layers(
     else:
         check_labels(labels, image)
         check_room(labels, int(labels.data.max(initial=0)))
-    negative = _own(viewer, "negative", image) or _new_points(viewer, image, False)
-    positive = _own(viewer, "positive", image) or _new_points(viewer, image, True)
-    return AnnotationLayers(positive, negative, unwrapped(labels))
+    negative = _own_points(viewer, "negative", image)
+    positive = _own_points(viewer, "positive", image)
+    return AnnotationLayers(
+        positive or _new_points(viewer, image, True),
+        negative or _new_points(viewer, image, False),
+        unwrapped(labels),
+    )
 
 
 def unwrapped(layer: Any) -> Any:
@@ -464,6 +468,20 @@ def _own(viewer: ViewerModel, role: str, image: Layer) -> Any:
         if layer.metadata.get(MARK) == mark and lies_on(layer, image):
             return layer
     return None
+
+
+def _own_points(viewer: ViewerModel, role: str, image: Layer) -> Any:
+    """Return the image's points layer of a sign; an empty one is laid on it."""
+    own = _own(viewer, role, image)
+    if own is None:
+        mark = {"role": role, "image": str(image.unique_id)}
+        for layer in viewer.layers:
+            apart = layer.metadata.get(MARK) == mark and layer.ndim == image.ndim
+            if apart and not len(layer.data):  # the image was moved since
+                for name, value in geometry(image).items():
+                    setattr(layer, name, value)
+                return layer
+    return own
 
 
 def _mark(role: str, image: Layer) -> dict[str, Any]:
