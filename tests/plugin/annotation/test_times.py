@@ -196,31 +196,38 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("soon")
-@pytest.mark.parametrize("end", ["answer", "error", "stop", "close"])
 def test_a_spinner_shows_that_an_answer_is_late(
-    open_desk: Any, errors: list[str], end: str
+    open_desk: Any, errors: list[str]
 ) -> None:
     desk = open_desk()
     spinner = desk.widget.spinner
-    desk.until(lambda: not spinner.spins)
-    width = desk.widget.status.width()
-    desk.segmenter.gate.clear()
-    desk.robot.click(desk.image, (30, 40))
-    desk.until(lambda: spinner.spins)
-    assert spinner.isVisible()
-    assert desk.widget.status.width() == width
-    if end == "error":
-        desk.segmenter.error = RuntimeError("broken")
-    elif end == "stop":
-        desk.controller.stop()
-    elif end == "close":
-        desk.segmenter.gate.set()  # it is waited for
-        desk.widget.shut_down()
-    if end in ("answer", "error"):
-        desk.segmenter.gate.set()
-    desk.until(lambda: not spinner.spins)
-    assert not spinner.isVisible()
-    assert bool(errors) is (end == "error")
+    for count, end in enumerate(("answer", "error", "stop", "close"), 1):
+        desk.until(lambda: not spinner.spins)
+        width = desk.widget.status.width()
+        desk.segmenter.gate.clear()
+        desk.robot.click(desk.image, (20 + 10 * count, 40))
+        desk.until(lambda: spinner.spins)
+        assert spinner.isVisible()
+        assert desk.widget.status.width() == width
+        if end == "error":
+            desk.segmenter.error = RuntimeError("broken")
+        elif end == "stop":
+            desk.controller.stop()
+        elif end == "close":
+            desk.segmenter.gate.set()  # it is waited for
+            desk.widget.shut_down()
+        if end in ("answer", "error"):
+            desk.segmenter.gate.set()
+        desk.until(lambda: not spinner.spins)
+        assert not spinner.isVisible(), end
+        assert bool(errors) is (end != "answer"), "told once"
+        if end == "error":
+            desk.segmenter.error = None
+        elif end == "stop":
+            desk.segmenter.gate.set()
+            assert desk.widget.start()
+            desk.until(lambda: desk.widget.session is not None)
+    assert len(errors) == 1
 
 
 @pytest.mark.usefixtures("soon")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,9 @@ from napari_gpcis.imagefiles.folder import PROGRESS
 from napari_gpcis.plugin.dock.pages import FILES, PAGES
 from napari_gpcis.plugin.dock.panels.folder import IDLE, FolderPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
-from napari_gpcis.plugin.saving import folder
+from napari_gpcis.plugin.saving import autosave, folder
 from napari_gpcis.plugin.saving.folder import UNACCEPTED
 from napari_gpcis.plugin.saving.record import source_of
-from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
 from napari_gpcis.prompts import read_prompts
 
@@ -128,18 +128,21 @@ def test_saved_images_leave_nothing_to_recover(
         write_gray(tmp_path / name)
     desk = open_desk()
     panel = open_folder(desk, tmp_path, monkeypatch)
-    PREFERENCES.autosave_seconds = 5  # the least
+    rhythm = SimpleNamespace(autosave_seconds=0)  # the least for users is 5
+    monkeypatch.setattr(autosave, "PREFERENCES", rhythm)
     recovery = tmp_path / "state" / "recovery"
     for _ in range(2):
+        rhythm.autosave_seconds = 0
         desk.robot.click(desk.image, (30, 40))
         desk.settled(1)
         desk.robot.press(Qt.Key.Key_N)
         desk.settled(0)
         desk.until(lambda: list(recovery.glob("*.npz")))
+        rhythm.autosave_seconds = 2
         desk.robot.click(desk.image, (60, 70))
         desk.settled(1)
         go(desk, panel, panel.next_button)
-    desk.qtbot.wait(5500)
+    desk.qtbot.wait(2500)
     assert not list(recovery.glob("*.npz"))
     assert (tmp_path / "a2.clicks.json").is_file()
 

@@ -276,27 +276,21 @@ def type_in(
     return type_it
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("A Enter", "A is napari's key on points layers"),
-        ("U", "U runs 'Undo' already"),
-        ("Blah+", "'Blah+' is not a key; examples: N, Shift-N, Control-Z, F5"),
-    ],
-)
 def test_keys_that_are_refused_are_told_and_those_in_use_shown(
-    kept: Any,
-    type_in: Callable[[str, str], QLineEdit],
-    warnings: list[str],
-    text: str,
-    why: str,
+    kept: Any, type_in: Callable[[str, str], QLineEdit], warnings: list[str]
 ) -> None:
     field = type_in("accept", "F6 Enter")
     assert (field.text(), key_of("accept"), warnings) == ("F6 Enter", "F6", [])
-    type_in("accept", text)
-    assert warnings == [f"Accept, next object: {why}; F6 Enter stays."]
-    assert (field.text(), key_of("accept")) == ("F6 Enter", "F6")
-    assert kept.keybindings.accept == "F6 Enter"
+    for text, why in {
+        "A Enter": "A is napari's key on points layers",
+        "U": "U runs 'Undo' already",
+        "Blah+": "'Blah+' is not a key; examples: N, Shift-N, Control-Z, F5",
+    }.items():
+        warnings.clear()
+        type_in("accept", text)
+        assert warnings == [f"Accept, next object: {why}; F6 Enter stays."]
+        assert (field.text(), key_of("accept")) == ("F6 Enter", "F6")
+        assert kept.keybindings.accept == "F6 Enter"
 
 
 def test_keys_that_others_have_displaced_are_told_as_well(

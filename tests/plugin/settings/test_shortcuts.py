@@ -45,41 +45,39 @@ def test_the_default_keys_are_free(make_napari_viewer: Callable[..., Any]) -> No
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("foo", "'foo' is not a key; examples: N, Shift-N"),
-        ("Shift", "'Shift' is not a key"),
-        ("X", "X is napari's key on image layers"),
-        ("A", "A is napari's key on points layers"),
-        ("W P", "P is napari's key on points layers"),
-        ("Control-Y", "Control-Y is a key of napari itself"),
-        ("Ctrl+O", "Ctrl+O is a key of napari itself"),
-        ("G", "G runs 'Back to clicking' already"),
-        ("Shift-K N", "N runs 'Accept, next object' already"),
-    ],
-)
+REFUSED = {
+    "foo": "'foo' is not a key; examples: N, Shift-N",
+    "Shift": "'Shift' is not a key",
+    "X": "X is napari's key on image layers",
+    "A": "A is napari's key on points layers",
+    "W P": "P is napari's key on points layers",
+    "Control-Y": "Control-Y is a key of napari itself",
+    "Ctrl+O": "Ctrl+O is a key of napari itself",
+    "G": "G runs 'Back to clicking' already",
+    "Shift-K N": "N runs 'Accept, next object' already",
+}
+"""Keys that cannot be used, and why."""
+
+
 def test_a_key_that_cannot_be_used_is_refused(
-    make_napari_viewer: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    text: str,
-    reason: str,
+    make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_napari_viewer()
     app = Application.get_app("test_app")  # napari's name for itself in tests
     monkeypatch.setattr(Application, "get_app", lambda name: app)
-    PREFERENCES.shortcuts = {"undo": text}  # from napari's preferences
-    assert reason in problems()["undo"]
-    assert problems()["undo"].endswith("; U Control-Z stays.")
-    assert key_of("undo") == "U"
-    PREFERENCES.shortcuts = {}
-    with pytest.raises(InputError, match="Undo: "):
-        change("undo", text)
-    assert PREFERENCES.shortcuts == {}
-    change("undo", "F6")
-    with pytest.raises(InputError, match="; F6 stays"):
-        change("undo", text)
-    assert PREFERENCES.shortcuts == {"undo": "F6"}
+    for text, reason in REFUSED.items():
+        PREFERENCES.shortcuts = {"undo": text}  # from napari's preferences
+        assert reason in problems()["undo"]
+        assert problems()["undo"].endswith("; U Control-Z stays.")
+        assert key_of("undo") == "U"
+        PREFERENCES.shortcuts = {}
+        with pytest.raises(InputError, match="Undo: "):
+            change("undo", text)
+        assert PREFERENCES.shortcuts == {}, text
+        change("undo", "F6")
+        with pytest.raises(InputError, match="; F6 stays"):
+            change("undo", text)
+        assert PREFERENCES.shortcuts == {"undo": "F6"}, text
 
 
 def test_two_keys_may_change_places() -> None:

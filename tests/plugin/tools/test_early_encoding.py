@@ -165,27 +165,32 @@ def test_closer_frames_are_encoded_where_the_mouse_rests(look: Any) -> None:
     assert len(encoded) == count
 
 
-@pytest.mark.parametrize("why", ["preference", "memory", "beside", "object", "frames"])
-def test_closer_frames_are_left_out(
-    look: Any, why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closer_frames_are_left_out(look: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     desk, encoded = look
-    place = (30, 40)
-    if why == "preference":
-        PREFERENCES.encode_ahead = False
-    elif why == "memory":
-        monkeypatch.setattr(early_encoding, "LOW_MEMORY", 1 << 60)
-    elif why == "beside":
-        place = (-5, 40)
-    elif why == "object":
-        desk.positive.add([30, 40])
-        desk.settled(1)
-    else:
-        inference = replace(desk.segmenter.info.inference, first_frames=1)
-        desk.segmenter.info = replace(desk.segmenter.info, inference=inference)
-    move(desk, place)
-    desk.qtbot.wait(WAIT + 3 * MOUSE_WAIT)
-    assert not encoded
+    fewer = replace(desk.segmenter.info.inference, first_frames=1)
+
+    def rest(place: tuple[int, int]) -> None:
+        move(desk, place)
+        desk.qtbot.wait(WAIT + 3 * MOUSE_WAIT)
+
+    for target, name, value in (
+        (PREFERENCES, "encode_ahead", False),
+        (early_encoding, "LOW_MEMORY", 1 << 60),
+        (desk.segmenter, "info", replace(desk.segmenter.info, inference=fewer)),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, value)
+            rest((30, 40))
+            assert not encoded, name
+    rest((-5, 40))
+    assert not encoded, "beside the image"
+    rest((30, 40))
+    assert encoded, "nothing is against it"
+    encoded.clear()
+    desk.positive.add([30, 40])
+    desk.settled(1)
+    rest((50, 60))
+    assert not encoded, "an object is clicked"
 
 
 def test_the_mouse_that_moves_on_gives_up_what_it_has_asked_for(look: Any) -> None:
