@@ -43,6 +43,7 @@ from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.dock.panels.superpixels import SuperpixelsPanel
 from napari_gpcis.plugin.dock.recovery import RecoveryManager
+from napari_gpcis.plugin.dock.settling import Settling
 from napari_gpcis.plugin.dock.typed_preferences import TypedPreferences
 from napari_gpcis.plugin.settings.commands import COMMANDS
 from napari_gpcis.plugin.settings.preferences import (
@@ -153,6 +154,7 @@ class GPCISWidget(Docked):
         )
         self._preferences = PreferenceFollower(self.controller, self._show_keys)
         self._typed = TypedPreferences(self)
+        self._settling = Settling(self.controller, self)
         self.image_changes = ImageChangeWatcher(self.controller)
         self.early_encoding = EarlyEncoding(self.controller)
         self.mouse_encoding = MouseEncoding(self.controller)
@@ -341,13 +343,22 @@ class GPCISWidget(Docked):
         if annotation is None:
             self.start()
         else:
+            self._settling.once_settled("stop", self._stop, ends=True)
+
+    def _stop(self) -> None:
+        annotation = self.controller.annotation
+        if annotation is not None:
             words = annotation.leave()  # else its mask would stay without its clicks
             self.controller.stop(f"{STOPPED} {words}".rstrip())
 
     def _annotate(self, image: Image) -> None:
         """Go over to another image."""
         self.image_combo.layer = image
-        self.start()
+        self._go_over()
+
+    def _go_over(self) -> None:
+        """Go over to the chosen layers, see `start`."""
+        self._settling.once_settled("start", self.start, ends=True)
 
     def _obstacle(self, labels: Layer) -> str:
         """Return why masks of the chosen image cannot go into a labels layer."""
@@ -380,7 +391,7 @@ class GPCISWidget(Docked):
             self.image_combo.layer != annotation.image
             or self.labels_combo.layer != annotation.layers.labels
         ):
-            self.start()
+            self._go_over()
 
     def _on_passing(self, stopped: bool) -> None:
         """Say how the new layer begins at which the keys have stopped, or no more."""

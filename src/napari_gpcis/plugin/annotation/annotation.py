@@ -237,6 +237,24 @@ class Annotation(QObject):
         """
         self._first_words = message
 
+    @property
+    def awaited(self) -> int:
+        """Objects being clicked whose masks are on their way, on all planes."""
+        count = 0
+        for plane in self._planes.values():
+            opening = plane is self.current and self._worker.busy(self._opening)
+            known = plane.session is not None
+            if self._worker.busy(plane.key) if known else opening:
+                count += sum(bool(one.clicks) for one in plane.objects.all)
+        return count
+
+    def accept_all(self) -> None:
+        """Accept the objects being clicked, now or as soon as their masks are there."""
+        self.click_layers.settle()
+        for plane in [*self._planes.values()]:
+            if plane.current.clicks:
+                plane.accept()
+
     def leave(self) -> str:
         """Accept the objects being clicked, to go over to other layers.
 

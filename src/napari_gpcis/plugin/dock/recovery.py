@@ -226,7 +226,7 @@ class RecoveryManager(QObject):
             return False
         try:
             if files.save_as(record, self._end_work):
-                while files.saver.busy:
+                while files.busy:
                     QApplication.processEvents()
             return not record.unsaved
         finally:

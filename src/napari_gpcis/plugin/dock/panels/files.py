@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -21,6 +22,7 @@ from napari_gpcis.imagefiles.folder import CLICKS
 from napari_gpcis.plugin.dock.base import Message
 from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
+from napari_gpcis.plugin.dock.settling import Settling
 from napari_gpcis.plugin.saving.export import NO_FILES, Saver, file_names, split_files
 from napari_gpcis.plugin.saving.identity import base_name
 from napari_gpcis.plugin.saving.record import place_of, source_of
@@ -140,6 +142,7 @@ class FilesPanel(Panel):
         self._about: Image | None = None  # what the message is about
         self._warned: set[str] = set()
         self.saver = Saver(self)
+        self._settling = Settling(controller, self)
         self.message = Message()
         self.message.setMinimumWidth(1)  # a long path must not widen the page
         self.message.hide()
@@ -186,6 +189,11 @@ class FilesPanel(Panel):
         for name, button in self.buttons.items():
             button.setEnabled(self._image() is not None if name == "open" else there)
 
+    @property
+    def busy(self) -> bool:
+        """True if a file is still to be written."""
+        return self._settling.pending or self.saver.busy
+
     def write(self, name: str, path: Path, record: Record | None = None) -> None:
         """Write one of the files.
 
@@ -197,8 +205,12 @@ class FilesPanel(Panel):
             What is written, by default :attr:`record`.
         """
         record = record or self.record
-        if record is None:
-            return
+        if record is not None:
+            write = partial(self._write, name, path, record)
+            self._settling.once_settled(f"{name} {path}", write)
+
+    def _write(self, name: str, path: Path, record: Record) -> None:
+        """Write a file: all masks are there that are going to be in it."""
         writers = {
             "save": self.saver.save,
             "labels": self.saver.export_labels,

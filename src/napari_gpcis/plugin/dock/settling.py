@@ -1,0 +1,101 @@
+"""Settling: what ends or saves an annotation waits for masks that are on their way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_gpcis.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_gpcis.plugin.annotation.controller import Controller
+
+PERIOD = 50
+"""Milliseconds between two looks whether the masks are there."""
+WAITING = "Waiting for the mask of {}. The same again goes on without."
+
+
+class Settling(QObject):
+    """Does something once the masks of all clicks are there.
+
+    Who asks a second time for the same does not want to wait.
+
+    Parameters
+    ----------
+    controller
+        Its annotation is waited for.
+    parent
+        Qt parent.
+    """
+
+    def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._controller = controller
+        self._then: Callable[[], object] | None = None
+        self._wanted, self._ends = "", False
+        self._timer = QTimer(self)
+        self._timer.setInterval(PERIOD)
+        self._timer.timeout.connect(self._look)
+        controller.stopped.connect(self._on_stopped)
+
+    @property
+    def pending(self) -> bool:
+        """True if something is still to be done."""
+        return self._then is not None
+
+    def once_settled(
+        self, wanted: str, then: Callable[[], object], *, ends: bool = False
+    ) -> None:
+        """Do something as soon as no mask is awaited.
+
+        Parameters
+        ----------
+        wanted
+            Name of what is done: the same again does not wait.
+        then
+            Does it.
+        ends
+            Whether that ends the annotation: the objects being clicked are accepted
+            meanwhile, and nothing is left to do if something else ends it. Otherwise
+            it is done then.
+        """
+        again = self._wanted == wanted
+        annotation = self._controller.annotation
+        if annotation is not None:
+            annotation.click_layers.settle()
+        if again or annotation is None or not annotation.awaited:
+            self.cancel()
+            then()
+            return
+        self._wanted, self._then, self._ends = wanted, then, ends
+        if ends:
+            annotation.accept_all()
+        self._timer.start()
+        self._look()
+
+    def cancel(self) -> None:
+        """Do nothing any more."""
+        self._timer.stop()
+        self._wanted, self._then = "", None
+
+    def _on_stopped(self) -> None:
+        then, ends = self._then, self._ends
+        self.cancel()
+        if then is not None and not ends:
+            then()
+
+    def _look(self) -> None:
+        """Go on if everything is there, or say what is waited for."""
+        annotation, then = self._controller.annotation, self._then
+        if annotation is None or then is None:
+            self.cancel()
+        elif not annotation.awaited:
+            self.cancel()
+            then()
+        else:
+            words = WAITING.format(counted(annotation.awaited, "object"))
+            if annotation.message != words:
+                annotation.say(words)
