@@ -227,8 +227,8 @@ def open_desk(
     yield open_it
     for desk in desks:
         desk.segmenter.gate.set()
-        desk.widget.shut_down()
-        assert not desk.controller.worker.alive
+        desk.widget.shut_down()  # it waits two seconds for the thread
+        desk.until(lambda desk=desk: not desk.controller.worker.alive)
 
 
 @pytest.fixture
