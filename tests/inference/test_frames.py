@@ -34,11 +34,9 @@ class RatedToy(ToyModel):
         super().__init__()
         self.rate = rate
         self.answers = 0
-        self.previous = []
 
     def features(self, encoded, points, previous):
         self.answers += 1
-        self.previous.append(previous.clone())
         return previous
 
     def click_posterior(self, encoded, raw):
@@ -182,19 +180,6 @@ def test_eight_clicks_on_one_object_make_two_encodings_and_undo_none():
     for _ in range(8):
         session.redo()
     assert len(model.encoded) == before
-
-
-def test_the_mask_of_the_same_frame_is_seen_as_it_was_returned():
-    segmenter, model = rated(fine_size=96, fine_clicks=3)
-    prepared = segmenter.prepare(np.full((300, 300), 128, np.uint8))
-    clicks = (Click(150, 150), Click(160, 140), Click(140, 165))
-    first = segmenter.step(prepared, clicks[:1])
-    second = segmenter.step(prepared, clicks[:2], first)
-    again = segmenter.step(prepared, clicks[:2], second)
-    assert again.roi == second.roi != first.roi
-    assert_array_equal(model.previous[-1][0, 0], second.maps.probability)
-    segmenter.step(prepared, clicks, again)
-    assert model.previous[-1].shape[-2:] == (96, 96), "resized to the finer input"
 
 
 def test_many_clicks_on_a_large_frame_are_seen_finer():

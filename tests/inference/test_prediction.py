@@ -15,7 +15,11 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import box_of
 from napari_gpcis.inference import prediction, resampling
 from napari_gpcis.inference.prediction import GridMaps
-from napari_gpcis.inference.resampling import mask_to_network, to_network
+from napari_gpcis.inference.resampling import (
+    mask_to_network,
+    there_and_back,
+    to_network,
+)
 
 SHAPE = (40, 50)
 ROI = (10, 20, 34, 44)
@@ -117,6 +121,18 @@ def test_resized_for_the_network(box, half_pixel):
         pixels = to_network(found, box, size, half_pixel=half_pixel)
         quick = mask_to_network(found, box, size, half_pixel=half_pixel)
         assert_allclose(quick, pixels, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (10, 37), (40, 50), (333, 70), (7, 900)])
+def test_there_and_back_is_the_same_frame_resized(shape):
+    grid = np.random.default_rng(1).random((16, 16), dtype=np.float32)
+    box = (3, 5, 3 + shape[0], 5 + shape[1])
+    maps = GridMaps(grid, grid, grid, grid)
+    found = Prediction((400, 1000), box, (), 0.5, maps, half_pixel=True)
+    expected = mask_to_network(found, box, 16, half_pixel=True)[0]
+    before = grid.copy()
+    assert_allclose(there_and_back(grid, shape), expected, atol=1e-6)
+    assert_array_equal(grid, before)
 
 
 def test_published_convention_aligns_corners():

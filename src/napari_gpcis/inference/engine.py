@@ -23,7 +23,11 @@ from napari_gpcis.errors import GPCISError, InputError
 from napari_gpcis.geometry import network_clicks
 from napari_gpcis.inference.image import to_rgb
 from napari_gpcis.inference.prediction import GridMaps, NetworkInput
-from napari_gpcis.inference.resampling import mask_to_network, to_network
+from napari_gpcis.inference.resampling import (
+    mask_to_network,
+    there_and_back,
+    to_network,
+)
 from napari_gpcis.model.base import Encoded
 from napari_gpcis.model.grid import GPScores
 
@@ -113,14 +117,11 @@ class Engine:
             return self._maps(posterior, network_input, clicks), network_input
 
     def _mask_before(self, previous: Prediction, roi: Box, size: int) -> Tensor:
-        """Return the previous mask as the network takes it, ``(1, size, size)``.
-
-        Where it is of the same frame and size, it is what the network has returned,
-        as in training: nothing is resized.
-        """
+        """Return the previous mask as the network takes it, ``(1, size, size)``."""
         grid = previous.maps.probability
         if self._half_pixel and previous.roi == roi and grid.shape == (size, size):
-            return torch.from_numpy(grid[None].copy())
+            shape = roi[2] - roi[0], roi[3] - roi[1]
+            return torch.from_numpy(there_and_back(grid, shape)[None])
         return mask_to_network(previous, roi, size, half_pixel=self._half_pixel)
 
     def encode(

@@ -7,6 +7,7 @@ image is shrunk. Both are separable, so large crops are read in strips of rows.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -223,6 +224,62 @@ def mask_to_network(
         mode="bilinear",
         antialias=True,
     )[0]
+
+
+def there_and_back(grid: Floats, shape: tuple[int, int]) -> Floats:
+    """Stretch a grid to the box that it covers, and shrink that to the grid again.
+
+    That is `mask_to_network` of the same box and size, in the half-pixel convention. A
+    sample mixes with few neighbours then, so nothing of the size of the box is made.
+
+    Parameters
+    ----------
+    grid
+        Values on the network grid, shape ``(h, w)``.
+    shape
+        Height and width of the box, in data pixels.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(h, w)``, float32.
+    """
+    mixed = grid
+    for axis, length in enumerate(shape):
+        before, mixed = mixed, np.zeros_like(mixed)
+        for offset, weights in _mixing(length, grid.shape[axis]):
+            first, last = max(0, -offset), len(weights) - max(0, offset)
+            inside = slice(first, last), slice(first + offset, last + offset)
+            if axis == 0:
+                mixed[inside[0]] += weights[inside[0], None] * before[inside[1]]
+            else:
+                mixed[:, inside[0]] += weights[inside[0]] * before[:, inside[1]]
+    return mixed
+
+
+@lru_cache(maxsize=16)
+def _mixing(length: int, size: int) -> tuple[tuple[int, Floats], ...]:
+    """Return the weights of each sample's neighbours, by their offset; not of zeros."""
+    import torch  # heavy: only when a model is in use
+    from torch.nn.functional import interpolate
+
+    unit = np.eye(size, dtype=np.float32)
+    stretched = interpolate_columns(unit, length, np.arange(length), half_pixel=True)
+    shrunk = interpolate(
+        torch.from_numpy(stretched)[None, None],
+        (size, size),
+        mode="bilinear",
+        antialias=True,
+    )[0, 0].numpy()
+    found = []
+    for offset in range(1 - size, size):
+        weights = np.zeros(size, dtype=np.float32)
+        diagonal = np.diagonal(shrunk, -offset)  # of sample i + offset in sample i
+        start = max(0, -offset)
+        weights[start : start + len(diagonal)] = diagonal
+        if weights.any():
+            found.append((offset, weights))
+    return tuple(found)
 
 
 def _shrink_published(source: Reader, box: Box, size: int) -> Tensor:
