@@ -151,9 +151,9 @@ def digest_of_pixels(data: Any, *, colour: bool = False) -> str:
     step = -(-values.size // MOST_VALUES) | 1  # odd: not the same columns in each row
     sample = np.asarray(values.flat[::step], dtype="<f8")
     if np.all(sample == sample[0]):  # one value everywhere, or nearly everywhere
-        places = np.flatnonzero(values != values.flat[0])
-        if not places.size:
+        if values.min() == values.max():
             return f"{_ONE_VALUE}{float(sample[0]) + 0.0} in {values.shape}"
+        places = np.flatnonzero(values != values.flat[0])
         places = places[:: -(-places.size // MOST_VALUES)]
         found = places, values.flat[places]
         sample = np.concatenate((sample, *found), dtype="<f8", casting="unsafe")
