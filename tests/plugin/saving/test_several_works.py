@@ -22,6 +22,7 @@ from napari_gpcis.plugin.dock.recovery import (
     NOT_KEPT,
     ONE_VALUE,
     OPEN_IMAGE,
+    OTHER_FILE,
     OTHER_PIXELS,
     OTHER_SHAPE,
     RESTORE,
@@ -340,6 +341,11 @@ def test_work_waits_for_its_own_image(
     named = f"'im2' ({tmp_path / 'im2.png'})"
     assert banner.text.text().endswith(OPEN_IMAGE.format(named))
     assert [*left.viewer.layers] == before
+    other.name = "im2"  # of its name and shape, but of another file that is there
+    press_restore(left)
+    said = f"{OPEN_IMAGE.format(named)} {THIS_ONE.format('im2', OTHER_FILE)}"
+    assert banner.text.text().endswith(said)
+    other.name = "im1"
     own = add(left, 2, tmp_path)
     left.widget.image_combo.layer = other  # its own is open, but not chosen
     press_restore(left)
