@@ -19,6 +19,8 @@ from napari_gpcis.plugin.saving.identity import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+ONE = digest_of_pixels(np.ones((9, 9)))
+TWO = digest_of_pixels(np.full((9, 9), 2))
 NOISE = np.random.default_rng(0).integers(0, 255, (3, 70, 80, 4), np.uint8)
 
 
@@ -50,7 +52,18 @@ def series(tmp_path: Path) -> dict[str, str]:
         (("im1", "gone", "p"), ("im1", "b/im1.png", "p"), Match.ALIKE),
         (("x", "x.zarr"), ("x", "x.zarr/0"), Match.UNKNOWN),
         (("x", "x.zarr/0"), ("x", "x.zarr/1"), Match.OTHER),
-        (("x", ""), ("x", ""), Match.LIKELY),
+        (("x", ""), ("x", ""), Match.UNKNOWN),  # their pixels were not compared
+        (("x", ""), ("x", "", "p"), Match.UNKNOWN),
+        (("x", "", "p"), ("x", ""), Match.UNKNOWN),
+        (("x", "", ONE), ("x", "", ONE), Match.LIKELY),
+        (("x", "", ONE), ("y", "", ONE), Match.UNKNOWN),
+        (("x", "", ONE), ("x", "", TWO), Match.UNKNOWN),
+        (("x", "", ONE), ("x", "", "p"), Match.UNKNOWN),
+        (("x", "", "p"), ("x", "", ONE), Match.UNKNOWN),
+        (("x", "", ONE), ("x", ""), Match.UNKNOWN),
+        (("im1", "a/im1.png", ONE), ("im1", "a/im1.png", ONE), Match.SAME),
+        (("im1", "a/im1.png", ONE), ("im1", "a/im1.png", "p"), Match.UNKNOWN),
+        (("im1", "a/im1.png", ONE), ("im1", "b/im1.png", ONE), Match.OTHER),
         (("x", "", "p"), ("x", "", "q"), Match.UNKNOWN),
         (("x", "", "p"), ("y", "", "p"), Match.ALIKE),
         (("x", ""), ("y", ""), Match.UNKNOWN),
@@ -94,6 +107,10 @@ def test_links_and_detours_lead_to_the_same_file(tmp_path: Path) -> None:
         (("im1", "", "p"), ("im1", "a/im1.png", "q"), True),
         (("nuclei", "", "p"), ("im1", "a/im1.png", "p"), False),
         (("", "", ""), ("im1", "", "p"), False),
+        (("im1", "", ONE), ("im1", "", ONE), False),
+        (("im2", "", ONE), ("im1", "", ONE), True),  # blank ones are all alike
+        (("im1", "", ONE), ("im1", "", "p"), True),
+        (("im1", "", ONE), ("im1", "", ""), False),
     ],
 )
 def test_clicks_are_of_another_image_if_anything_says_so(
@@ -127,16 +144,36 @@ def test_a_large_image_is_looked_at_everywhere() -> None:
         assert digest_of_pixels(other) != digest
 
 
-def test_what_says_nothing_or_takes_long_to_read_has_no_digest(tmp_path: Path) -> None:
+def test_what_takes_long_to_read_has_no_digest(tmp_path: Path) -> None:
     dask = pytest.importorskip("dask.array")
     np.save(tmp_path / "plane.npy", NOISE)
     mapped = np.load(tmp_path / "plane.npy", mmap_mode="r")
     silent = [
         dask.from_array(NOISE),
+        dask.ones((9, 9)),
         mapped,
         np.asarray(mapped),
-        np.ones((9, 9)),
         np.zeros((0, 9)),
         np.array([["a", "b"]]),
     ]
     assert [digest_of_pixels(one) for one in silent] == [""] * len(silent)
+
+
+def test_an_image_of_one_value_has_that_for_a_digest() -> None:
+    assert "" not in {ONE, TWO}
+    assert ONE != TWO
+    assert digest_of_pixels(np.ones((9, 9), bool)) == ONE
+    assert digest_of_pixels(np.ones((9, 3))) != ONE
+    assert digest_of_pixels(np.zeros(9)) == digest_of_pixels(-np.zeros(9))
+
+
+def test_a_few_other_pixels_of_a_large_image_are_found() -> None:
+    """None of them is among those that are looked at evenly."""
+    blank = np.zeros((1024, 1024), np.uint8)
+    digests = {digest_of_pixels(blank)}
+    for place, value in (((5, 3), 1), ((5, 3), 2), ((900, 1), 1)):
+        image = blank.copy()
+        image[place] = value
+        digests.add(digest_of_pixels(image))
+        assert digest_of_pixels(np.asfortranarray(image)) in digests
+    assert len(digests) == 4

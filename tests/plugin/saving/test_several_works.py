@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image
@@ -14,8 +15,24 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 from _fake_segmenter import FakeSegmenter
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
-from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, RESTORE, image_of
+from napari_gpcis.plugin.dock.recovery import (
+    IS_ASKED,
+    IS_OTHER,
+    NOT_IN_MEMORY,
+    NOT_KEPT,
+    ONE_VALUE,
+    OPEN_IMAGE,
+    OTHER_FILE,
+    OTHER_PIXELS,
+    OTHER_SHAPE,
+    RESTORE,
+    SEVERAL,
+    THIS_ONE,
+    image_of,
+    why_asked,
+)
 from napari_gpcis.plugin.saving.export import file_names
+from napari_gpcis.plugin.saving.identity import ImageIdentity, digest_of_pixels
 from napari_gpcis.plugin.saving.record import FILE, place_of, source_of
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
 from napari_gpcis.plugin.saving.restore import BESIDE, NOT_OPENED, OPEN
@@ -324,6 +341,11 @@ def test_work_waits_for_its_own_image(
     named = f"'im2' ({tmp_path / 'im2.png'})"
     assert banner.text.text().endswith(OPEN_IMAGE.format(named))
     assert [*left.viewer.layers] == before
+    other.name = "im2"  # of its name and shape, but of another file that is there
+    press_restore(left)
+    said = f"{OPEN_IMAGE.format(named)} {THIS_ONE.format('im2', OTHER_FILE)}"
+    assert banner.text.text().endswith(said)
+    other.name = "im1"
     own = add(left, 2, tmp_path)
     left.widget.image_combo.layer = other  # its own is open, but not chosen
     press_restore(left)
@@ -375,12 +397,89 @@ def test_work_without_a_file_asks_before_it_goes_onto_other_pixels(
     press_restore(desk)
     assert len(answers.asked) == 1
     assert "The unsaved work (2 objects) is of 'array'." in answers.asked[0]
-    assert banner.text.text().endswith(OPEN_IMAGE.format("'array'"))
+    assert f"This image is 'array'. {OTHER_PIXELS}" in answers.asked[0]
+    assert said_to_open(desk, IS_OTHER)
+    desk.viewer.layers.remove("array")
+    desk.viewer.add_image(SERIES[2][:9], name="array")
+    press_restore(desk)
+    assert said_to_open(desk, OTHER_SHAPE)
     desk.viewer.layers.remove("array")
     own = desk.viewer.add_image(SERIES[2], name="array")
     press_restore(desk)
     assert restored_on(desk) is own
     assert len(answers.asked) == 1
+
+
+def said_to_open(desk: Any, why: str) -> bool:
+    """Return whether the banner asks for 'array', and why not that which is open."""
+    words = f"{OPEN_IMAGE.format(repr('array'))} {THIS_ONE.format('array', why)}"
+    text: str = desk.widget.recovery.banner.text.text()
+    return text.endswith(words)
+
+
+BLANK = digest_of_pixels(np.zeros((4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("work", "here", "why"),
+    [
+        (("a", "", "p"), ("a", "", "q"), OTHER_PIXELS),
+        (("a", "", BLANK), ("a", "", "q"), OTHER_PIXELS),
+        (("a", "", "p"), ("a", "", ""), NOT_IN_MEMORY),
+        (("a", "", ""), ("a", "", ""), NOT_IN_MEMORY),
+        (("a", "", ""), ("a", "", "p"), NOT_KEPT),
+        (("a", "", BLANK), ("b", "", BLANK), ONE_VALUE),
+        (("a", "", BLANK), ("a.tif", "", BLANK), SEVERAL),
+    ],
+)
+def test_the_question_says_why_it_is_asked(work: Any, here: Any, why: str) -> None:
+    assert why_asked(ImageIdentity(*work), ImageIdentity(*here)) == why
+
+
+def lazy(number: int) -> Any:
+    return da.from_array(SERIES[number], chunks=(40, 50))
+
+
+def test_work_on_a_lazy_image_asks_before_it_goes_onto_another_layer(
+    open_desk: Callable[..., Any], answers: Answers
+) -> None:
+    desk = open_desk(lazy(2), name="array")
+    accept(desk, (20, 20), (20, 60))
+    own, banner = desk.image, desk.widget.recovery.banner
+    desk.viewer.layers.remove(own)
+    desk.until(banner.isVisible)
+    desk.viewer.layers.append(own)  # the same layer comes back
+    press_restore(desk)
+    assert restored_on(desk) is own
+    assert answers.asked == []
+    desk.viewer.layers.remove(own)
+    desk.until(banner.isVisible)
+    other = desk.viewer.add_image(lazy(1), name="array")
+    press_restore(desk)
+    assert NOT_IN_MEMORY in answers.asked[0]
+    assert said_to_open(desk, IS_ASKED)
+    assert desk.controller.annotation is None
+    answers.titles = [RESTORE]
+    press_restore(desk)
+    assert restored_on(desk) is other
+
+
+def test_work_on_a_lazy_image_asks_after_a_crash(
+    open_desk: Callable[..., Any], answers: Answers
+) -> None:
+    desk = open_desk(lazy(2), name="array")
+    accept(desk, (20, 20), (20, 60))
+    desk = reopen(desk)
+    desk.viewer.layers.clear()
+    for data, why in ((lazy(1), NOT_IN_MEMORY), (SERIES[1], NOT_KEPT)):
+        desk.viewer.add_image(data, name="array")
+        press_restore(desk)
+        assert why in answers.asked[-1]
+        assert said_to_open(desk, IS_ASKED)
+        assert desk.controller.annotation is None
+        desk.viewer.layers.clear()
+    assert len(answers.asked) == 2
+    assert [one.objects for one in unsaved_work()] == [2]
 
 
 def test_clicks_of_another_image_are_opened_only_if_that_is_wanted(

@@ -18,7 +18,13 @@ from napari_gpcis.plugin.dock.notices import BLUE, Action, Banner
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.saving.autosave import Autosaver
-from napari_gpcis.plugin.saving.identity import ImageIdentity, Match, match
+from napari_gpcis.plugin.saving.identity import (
+    ImageIdentity,
+    Match,
+    Pixels,
+    compare_pixels,
+    match,
+)
 from napari_gpcis.plugin.saving.record import identity_of
 from napari_gpcis.plugin.saving.recovery_file import Recovered, unsaved_work
 from napari_gpcis.plugin.saving.restore import Restorer
@@ -44,9 +50,17 @@ DISCARD_HELP = "Delete the recovery file for good."
 OPEN_IMAGE = "Open its image first: {}."
 ANOTHER = "Another image?"
 QUESTION = (
-    "The unsaved work ({}) is of {work}.\nThis image is {here}.\n\n"
+    "The unsaved work ({}) is of {work}.\nThis image is {here}. {why}\n\n"
     "Are they the same image? The work is then restored on {name!r}."
 )
+OTHER_PIXELS = "It has other pixels."
+ONE_VALUE = "Both have one value everywhere."
+NOT_IN_MEMORY = "Pixels were not compared: this image is not in memory."
+NOT_KEPT = "Pixels were not compared: those of the work are not known."
+SEVERAL = "Other open images fit as well."
+THIS_ONE = "The open {!r} {}."
+IS_OTHER, IS_ASKED = "has other pixels", "was not confirmed to be the same"
+OTHER_SHAPE, OTHER_FILE = "has another shape", "is of another file"
 LAYER, REMOVED_LAYER = "{!r}", "{!r}, which was removed"
 GONE = "It was restored or discarded in another window."
 
@@ -254,8 +268,10 @@ class RecoveryManager(QObject):
         image, sure = image_of(recovered, images, self.banner.chosen())
         if isinstance(recovered, Recovered) and not recovered.waiting:
             self.banner.say(GONE)
-        elif image is None or not (sure or self._is_its_image(recovered, image)):
-            self.banner.say(OPEN_IMAGE.format(_identity(recovered).in_words))
+        elif image is None:
+            self.banner.say(_open_first(recovered, _namesake(recovered, images)))
+        elif not (sure or self._is_its_image(recovered, image)):
+            self.banner.say(_open_first(recovered, image))
         elif isinstance(recovered, Removed):
             self.restorer.go_on(recovered, image)
         else:
@@ -265,7 +281,11 @@ class RecoveryManager(QObject):
         """Ask whether work is of an image, where nothing tells."""
         work, here = _identity(recovered), identity_of(image)
         words = QUESTION.format(
-            recovered.amount, work=work.in_words, here=here.in_words, name=here.name
+            recovered.amount,
+            work=work.in_words,
+            here=here.in_words,
+            why=why_asked(work, here),
+            name=here.name,
         )
         return self._confirm(words, RESTORE)
 
@@ -337,3 +357,36 @@ def _identity(recovered: Recovered | Removed) -> ImageIdentity:
     """Return what is known of the image of some work."""
     saved = recovered.saved
     return ImageIdentity(saved.image, recovered.source, saved.image_digest)
+
+
+def why_asked(work: ImageIdentity, here: ImageIdentity) -> str:
+    """Return why the user has to say whether an image is that of some work."""
+    if match(work, here) is not Match.UNKNOWN:
+        return SEVERAL
+    pixels = compare_pixels(work, here)
+    if pixels is Pixels.NOT_COMPARED:
+        return NOT_KEPT if here.digest else NOT_IN_MEMORY
+    return ONE_VALUE if pixels is Pixels.ONE_VALUE else OTHER_PIXELS
+
+
+def _namesake(recovered: Recovered | Removed, images: Iterable[Image]) -> Image | None:
+    """Return the image that has the name of that of some work."""
+    name = recovered.saved.image
+    return next((one for one in images if one.name == name), None)
+
+
+def _open_first(recovered: Recovered | Removed, image: Image | None) -> str:
+    """Return which image is to be opened, and why an open one is not taken."""
+    work = _identity(recovered)
+    words = OPEN_IMAGE.format(work.in_words)
+    if image is None:
+        return words
+    here = identity_of(image)
+    if layer_shape(image) != recovered.saved.shape:
+        why = OTHER_SHAPE
+    elif match_of(recovered, image, here) is Match.OTHER:
+        why = OTHER_FILE
+    else:
+        other = compare_pixels(work, here) is Pixels.OTHER
+        why = IS_OTHER if other else IS_ASKED
+    return f"{words} {THIS_ONE.format(here.name, why)}"

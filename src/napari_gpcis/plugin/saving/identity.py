@@ -7,7 +7,7 @@ so that a shape says nothing.
 from __future__ import annotations
 
 import os
-from enum import IntEnum
+from enum import Enum, IntEnum
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,8 @@ from napari_gpcis.imagefiles.reading import READABLE
 
 MOST_VALUES = 1 << 17
 """So many values of an image, evenly spread, are looked at for its digest."""
+_ONE_VALUE = "one value: "
+"""Begin of the digest of an image that has one value everywhere."""
 
 
 class ImageIdentity(NamedTuple):
@@ -44,6 +46,17 @@ class ImageIdentity(NamedTuple):
         return f"{self.name!r} ({self.source})" if self.source else repr(self.name)
 
 
+class Pixels(Enum):
+    """Result of comparing the pixels of two images by their digests."""
+
+    ALIKE = 0
+    ONE_VALUE = 1
+    """Of the same one value everywhere, as many images are."""
+    OTHER = 2
+    NOT_COMPARED = 3
+    """Those of one of them are not known."""
+
+
 class Match(IntEnum):
     """How surely two images are the same, from the surest on."""
 
@@ -52,7 +65,7 @@ class Match(IntEnum):
     ALIKE = 1
     """Of the same pixels, wherever they came from."""
     LIKELY = 2
-    """Of one file, or of one name and without a file; pixels do not contradict."""
+    """Of one file, and no other pixels; or of one name and value, and no file."""
     UNKNOWN = 3
     """The user has to say it."""
     OTHER = 4
@@ -69,36 +82,47 @@ def match(work: ImageIdentity, image: ImageIdentity) -> Match:
     image
         One that is open now.
     """
-    known = bool(work.digest and image.digest)
-    alike = known and work.digest == image.digest
+    pixels = compare_pixels(work, image)
     if work.source and image.source:
         one, other = map(_real, (work.source, image.source))
-        if one == other and (alike or not known):
+        if one == other and pixels is not Pixels.OTHER:
             return Match.SAME if work.name == image.name else Match.LIKELY
-        if alike:
+        if pixels is Pixels.ALIKE:
             return Match.ALIKE
         apart = one != other and not _in_one_zarr(one, other)
         return Match.OTHER if apart and one.exists() else Match.UNKNOWN
-    if alike:
+    if pixels is Pixels.ALIKE:
         return Match.ALIKE
     fileless = not work.source and not image.source
     named = base_name(work.name) == base_name(image.name)
-    return Match.LIKELY if fileless and named and not known else Match.UNKNOWN
+    likely = fileless and named and pixels is Pixels.ONE_VALUE
+    return Match.LIKELY if likely else Match.UNKNOWN
+
+
+def compare_pixels(one: ImageIdentity, other: ImageIdentity) -> Pixels:
+    """Return what the digests of two images say."""
+    if not (one.digest and other.digest):
+        return Pixels.NOT_COMPARED
+    if one.digest != other.digest:
+        return Pixels.OTHER
+    blank = one.digest.startswith(_ONE_VALUE)
+    return Pixels.ONE_VALUE if blank else Pixels.ALIKE
 
 
 def contradicts(saved: ImageIdentity, image: ImageIdentity) -> bool:
     """Return whether saved clicks are of another image than that they are opened on.
 
     The user has chosen both, so they belong together unless something says otherwise:
-    pixels, or the name where these are not known of both.
+    pixels, or the name where these are not known of both, or of one value.
 
     Parameters
     ----------
     saved, image
         The image of the file, whose name may be empty, and the chosen one.
     """
-    if saved.digest and image.digest:
-        return saved.digest != image.digest
+    pixels = compare_pixels(saved, image)
+    if pixels in (Pixels.ALIKE, Pixels.OTHER):
+        return pixels is Pixels.OTHER
     return bool(saved.name) and not is_called(image, saved.name)
 
 
@@ -111,8 +135,8 @@ def is_called(image: ImageIdentity, name: str) -> bool:
 def digest_of_pixels(data: Any, *, colour: bool = False) -> str:
     """Return a digest of an image, of the same pixels the same; empty if unknown.
 
-    It is unknown of arrays that are not in memory, whose pixels take long to read, and
-    of one value everywhere.
+    It is unknown of arrays that are not in memory, whose pixels take long to read. Of
+    an image of one value everywhere it is that value, as `compare_pixels` knows.
 
     Parameters
     ----------
@@ -126,8 +150,13 @@ def digest_of_pixels(data: Any, *, colour: bool = False) -> str:
     values = data[..., :3] if colour else data
     step = -(-values.size // MOST_VALUES) | 1  # odd: not the same columns in each row
     sample = np.asarray(values.flat[::step], dtype="<f8")
-    if np.all(sample == sample[0]):
-        return ""
+    if np.all(sample == sample[0]):  # one value everywhere, or nearly everywhere
+        if values.min() == values.max():
+            return f"{_ONE_VALUE}{float(sample[0]) + 0.0} in {values.shape}"
+        places = np.flatnonzero(values != values.flat[0])
+        places = places[:: -(-places.size // MOST_VALUES)]
+        found = places, values.flat[places]
+        sample = np.concatenate((sample, *found), dtype="<f8", casting="unsafe")
     text = repr((values.shape, step)).encode()
     return blake2b(text + sample.tobytes(), digest_size=16).hexdigest()
 
