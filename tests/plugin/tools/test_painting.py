@@ -165,12 +165,18 @@ def test_a_stroke_that_changes_nothing_says_why_and_is_no_step(work) -> None:
 
 def test_a_stroke_over_what_a_click_holds_and_background_names_the_click(work) -> None:
     ready(work)
-    work.draw([(40, 40)])
+    work.bench.positive.add((0, 40, 40))
+    work.bench.settled(1)
     work.finish()
     work.picking.choose(1)
+    rows = range(20, 61, 4)
+    work.draw([(row, col) for row in rows for col in (20, 60)], positive=False)
+    left = work.bench.labels.data[0] == 1
+    assert left[40, 40]
+    assert not (left & ~work.crossed([(40, 40)])).any()
     work.draw([(40, 40), (40, 70)], positive=False)
     assert work.status == painting.AGAINST
-    work.is_mask(1, work.crossed([(40, 40)]))
+    work.is_mask(1, left)
 
 
 def test_accept_waits_for_strokes_that_wait_for_superpixels(work) -> None:
