@@ -85,33 +85,39 @@ def test_going_over_to_other_layers_waits_as_well(open_desk: Any, other: str) ->
     assert all_there(labels)
 
 
+def saving(desk: Any, path: Path) -> FilesPanel:
+    """Save while masks are on their way; return the panel that does."""
+    panel = next(p for p in desk.widget.panels if isinstance(p, FilesPanel))
+    quickly(desk)
+    panel.write("save", path)
+    return panel
+
+
 def test_saving_waits_for_objects_that_were_accepted(
     open_desk: Any, tmp_path: Path
 ) -> None:
     desk = open_desk(np.zeros(SHAPE, np.uint8))
-    panel = next(p for p in desk.widget.panels if isinstance(p, FilesPanel))
-    quickly(desk)
-    panel.write("save", tmp_path / "work")
+    panel = saving(desk, tmp_path / "work")
+    table = tmp_path / "table.csv"
+    panel.write("table", table)  # another one waits beside it
     desk.qtbot.wait(3 * PERIOD)
     clicks, written = file_names(tmp_path / "work")
     assert not clicks.exists()
     assert panel.busy  # closing waits for it
     desk.segmenter.gate.set()
-    desk.until(lambda: "Saved" in panel.message.text())
+    desk.until(lambda: clicks.exists() and table.exists() and not panel.busy)
     saved = read_prompts(clicks)
-    desk.until(lambda: not panel.busy)
     assert saved.ids == (1, 2, 3)
     assert saved.unfinished_clicks == 1
     assert set(np.unique(tifffile.imread(written))) == {0, 1, 2, 3}
+    assert len(table.read_text().splitlines()) == 4
 
 
 def test_what_waits_is_saved_when_the_annotation_ends(
     open_desk: Any, tmp_path: Path
 ) -> None:
     desk = open_desk(np.zeros(SHAPE, np.uint8))
-    panel = next(p for p in desk.widget.panels if isinstance(p, FilesPanel))
-    quickly(desk)
-    panel.write("save", tmp_path / "work")
+    panel = saving(desk, tmp_path / "work")
     for _ in range(2):
         desk.widget.start_button.click()
     assert desk.controller.annotation is None

@@ -34,8 +34,8 @@ class Settling(QObject):
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._controller = controller
-        self._then: Callable[[], object] | None = None
-        self._wanted, self._ends = "", False
+        self._waiting: dict[str, Callable[[], object]] = {}
+        self._ends = False
         self._timer = QTimer(self)
         self._timer.setInterval(PERIOD)
         self._timer.timeout.connect(self._look)
@@ -44,7 +44,7 @@ class Settling(QObject):
     @property
     def pending(self) -> bool:
         """True if something is still to be done."""
-        return self._then is not None
+        return bool(self._waiting)
 
     def once_settled(
         self, wanted: str, then: Callable[[], object], *, ends: bool = False
@@ -54,7 +54,8 @@ class Settling(QObject):
         Parameters
         ----------
         wanted
-            Name of what is done: the same again does not wait.
+            Name of what is done: the same again does not wait. What has other names
+            waits beside it, unless it ends the annotation.
         then
             Does it.
         ends
@@ -62,15 +63,16 @@ class Settling(QObject):
             meanwhile, and nothing is left to do if something else ends it. Otherwise
             it is done then.
         """
-        again = self._wanted == wanted
+        again = self._waiting.pop(wanted, None) is not None
         annotation = self._controller.annotation
         if annotation is not None:
             annotation.click_layers.settle()
-        if again or annotation is None or not annotation.awaited:
+        if ends:
             self.cancel()
+        if again or annotation is None or not annotation.awaited:
             then()
             return
-        self._wanted, self._then, self._ends = wanted, then, ends
+        self._waiting[wanted], self._ends = then, ends
         if ends:
             annotation.accept_all()
         self._timer.start()
@@ -79,23 +81,28 @@ class Settling(QObject):
     def cancel(self) -> None:
         """Do nothing any more."""
         self._timer.stop()
-        self._wanted, self._then = "", None
+        self._waiting.clear()
 
     def _on_stopped(self) -> None:
-        then, ends = self._then, self._ends
+        if self._ends:
+            self.cancel()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Do what has waited."""
+        waiting = [*self._waiting.values()]
         self.cancel()
-        if then is not None and not ends:
+        for then in waiting:
             then()
 
     def _look(self) -> None:
         """Go on if everything is there, or say what is waited for."""
-        annotation, then = self._controller.annotation, self._then
-        if annotation is None or then is None:
-            self.cancel()
-        elif not annotation.awaited:
-            self.cancel()
-            then()
-        else:
-            words = WAITING.format(counted(annotation.awaited, "object"))
-            if annotation.message != words:
-                annotation.say(words)
+        annotation = self._controller.annotation
+        awaited = 0 if annotation is None else annotation.awaited
+        if annotation is None or not (awaited and self._waiting):
+            self._go_on()
+            return
+        words = WAITING.format(counted(awaited, "object"))
+        if annotation.message != words:
+            annotation.say(words)
