@@ -73,6 +73,12 @@ class StartMask:
         top, left = self.box[:2]
         return tuple((int(row) + top, int(col) + left) for row, col in found)
 
+    def placed_first_of(self, clicks: tuple[Click, ...]) -> bool:
+        """Return whether clicks begin with the one that was placed in the middle."""
+        if not self.clicks or clicks[:1] != self.clicks:
+            return False
+        return clicks[0] == inner_click(self.mask, self.box[:2])
+
     def holds_for(self, clicks: tuple[Click, ...]) -> bool:
         """Return whether the mask, as it is, obeys these clicks."""
         return clicks == self.clicks[: len(clicks)]

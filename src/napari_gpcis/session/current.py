@@ -10,7 +10,7 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import check_clicks, clip_box, contains, square_around
 from napari_gpcis.inference.prediction import check_threshold
 from napari_gpcis.inference.segmenter import Request
-from napari_gpcis.inference.start_mask import chosen_mask, inner_click
+from napari_gpcis.inference.start_mask import chosen_mask
 from napari_gpcis.inference.tidy import DEFAULT_TIDY
 
 if TYPE_CHECKING:
@@ -278,9 +278,9 @@ class CurrentObject:
     def begun_only(self) -> bool:
         """True if there are no clicks but the one placed in the start mask."""
         start = self.start
-        if start is None or len(self.clicks) != 1 or self.clicks != start.clicks:
+        if start is None or len(self.clicks) != 1:
             return False
-        return self.clicks[0] == inner_click(start.mask, start.box[:2])
+        return start.placed_first_of(self.clicks)
 
     def begin_instead(self, start: StartMask) -> None:
         """Begin with another mask than before, as one step, see `begun_only`.

@@ -26,7 +26,7 @@ from napari_gpcis.geometry import (
     slices,
     union,
 )
-from napari_gpcis.inference.start_mask import inner_click, make_start_mask
+from napari_gpcis.inference.start_mask import make_start_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,11 +137,8 @@ class FinishedObject:
         """
         if self.made_by is not None:
             return ()
-        start, placed = self.start, self.found
-        if start is not None and start.clicks and self.clicks[:1] == start.clicks:
-            middle = inner_click(start.mask, start.box[:2])
-            placed = placed or self.clicks[0] == middle
-        return self.clicks[1:] if placed else self.clicks
+        drawn = self.start is not None and self.start.placed_first_of(self.clicks)
+        return self.clicks[1:] if drawn or self.found else self.clicks
 
 
 class ObjectNote(NamedTuple):

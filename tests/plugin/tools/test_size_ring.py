@@ -186,12 +186,18 @@ def expected(desk, size: float | None) -> None:
     assert ring(desk) is not None
 
 
-def test_objects_that_were_finished_before_count(desk) -> None:
+def started_again(desk) -> float:
+    """Stop and start; return the size that was known before and is expected now."""
     size = desk.widget.session.typical_size
     desk.widget.start_button.click()
     desk.until(lambda: desk.controller.annotation is None)
     desk.widget.start_button.click()
     expected(desk, size)
+    return size
+
+
+def test_objects_that_were_finished_before_count(desk) -> None:
+    size = started_again(desk)
     desk.robot.click(desk.image, (50, 50))
     desk.settled(1)
     assert desk.segmenter.runs[-1].typical_size == pytest.approx(size)
@@ -216,11 +222,7 @@ def test_objects_of_labels_that_were_opened_count(open_desk) -> None:
 
 
 def test_without_two_objects_nothing_is_expected_any_more(desk) -> None:
-    size = desk.widget.session.typical_size
-    desk.widget.start_button.click()
-    desk.until(lambda: desk.controller.annotation is None)
-    desk.widget.start_button.click()
-    expected(desk, size)
+    started_again(desk)
     desk.controller.annotation.delete([(desk.current.plane, 1)])
     desk.until(lambda: desk.widget.session.typical_size is None)
 

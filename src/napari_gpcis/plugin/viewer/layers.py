@@ -20,6 +20,8 @@ from napari_gpcis.plugin.viewer.planes import layer_shape
 from napari_gpcis.session.labels import MAX_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
@@ -463,25 +465,27 @@ def adopt_layers(viewer: ViewerModel, before: str, image: Layer) -> None:
 
 def _own(viewer: ViewerModel, role: str, image: Layer) -> Any:
     """Return the layer made earlier for this role on this image, if it still fits."""
-    mark = {"role": role, "image": str(image.unique_id)}
-    for layer in viewer.layers:
-        if layer.metadata.get(MARK) == mark and lies_on(layer, image):
-            return layer
-    return None
+    made = _made_for(viewer, role, image)
+    return next((layer for layer in made if lies_on(layer, image)), None)
 
 
 def _own_points(viewer: ViewerModel, role: str, image: Layer) -> Any:
     """Return the image's points layer of a sign; an empty one is laid on it."""
     own = _own(viewer, role, image)
-    if own is None:
-        mark = {"role": role, "image": str(image.unique_id)}
-        for layer in viewer.layers:
-            apart = layer.metadata.get(MARK) == mark and layer.ndim == image.ndim
-            if apart and not len(layer.data):  # the image was moved since
-                for name, value in geometry(image).items():
-                    setattr(layer, name, value)
-                return layer
-    return own
+    if own is not None:
+        return own
+    for layer in _made_for(viewer, role, image):
+        if layer.ndim == image.ndim and not len(layer.data):  # the image was moved
+            for name, value in geometry(image).items():
+                setattr(layer, name, value)
+            return layer
+    return None
+
+
+def _made_for(viewer: ViewerModel, role: str, image: Layer) -> Iterator[Any]:
+    """Return the layers made earlier for this role on this image."""
+    mark = _mark(role, image)[MARK]
+    return (layer for layer in viewer.layers if layer.metadata.get(MARK) == mark)
 
 
 def _mark(role: str, image: Layer) -> dict[str, Any]:
