@@ -205,9 +205,40 @@ def test_a_join_is_trained_through_all_its_maps():
     assert float(second.grad.abs().sum()) > 0
 
 
-def test_parameters_fit_into_nine_megabytes_of_float16():
-    count = sum(p.numel() for p in create_backbone("efficientnet_lite0").parameters())
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite0_deep"])
+def test_parameters_fit_into_nine_megabytes_of_float16(name):
+    count = sum(p.numel() for p in create_backbone(name).parameters())
     assert 2 * count < 8e6
+
+
+def test_the_deep_network_begins_as_the_one_without_its_blocks(towers):
+    deep = TwoTowers(deep=True).eval()
+    lacking = deep.load_state_dict(towers.state_dict(), strict=False)
+    assert not lacking.unexpected_keys
+    assert lacking.missing_keys
+    assert all(name.startswith(deep.additions) for name in lacking.missing_keys)
+    assert towers.additions == ()
+    rgb, guidance = torch.rand(1, 3, 64, 96), torch.rand(1, 32, 16, 24)
+    expected, found = towers.encode(rgb), deep.encode(rgb)
+    torch.testing.assert_close(found, expected)
+    answers = [n.fuse(n.attend(expected, POINTS), guidance) for n in (towers, deep)]
+    torch.testing.assert_close(*answers)
+
+
+def test_each_added_block_of_the_deep_network_is_used():
+    deep = TwoTowers(deep=True)
+    for name, parameter in deep.named_parameters():
+        if name.startswith(deep.additions):  # no longer the identity
+            nn.init.normal_(parameter, std=0.1)
+    encoded = deep.encode(torch.rand(2, 3, 64, 64))
+    points, guidance = POINTS.repeat(2, 1, 1), torch.rand(2, 32, 16, 16)
+    deep.fuse(deep.attend(encoded, points), guidance).square().sum().backward()
+    added = {
+        name: parameter
+        for name, parameter in deep.named_parameters()
+        if name.startswith(deep.additions)
+    }
+    assert all(float(p.grad.abs().sum()) > 0 for p in added.values())
 
 
 def test_similarity_is_the_largest_cosine_to_clicked_keys():

@@ -37,6 +37,9 @@ class Backbone(nn.Module, ABC):
     """Network pixels per feature (4)."""
     gp_defaults: ClassVar[Mapping[str, Any]] = {}
     """Options of the Gaussian process that suit this network."""
+    additions: tuple[str, ...] = ()
+    """Beginnings of the names of parameters that a smaller network lacks, if this one is
+    the same with blocks added that begin as the identity."""
 
     @abstractmethod
     def make_maps_transform(self) -> nn.Module:
@@ -146,6 +149,7 @@ _MODULES = {
     "segformer_b0": "napari_gpcis.backbones.segformer_b0",
     "mobilenet_v2": "napari_gpcis.backbones.mobilenet_v2",
     "efficientnet_lite0": "napari_gpcis.backbones.efficientnet_lite",
+    "efficientnet_lite0_deep": "napari_gpcis.backbones.efficientnet_lite",
     "efficientnet_lite2": "napari_gpcis.backbones.efficientnet_lite",
 }
 _FACTORIES: dict[str, Callable[..., Backbone]] = {}

@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_gpcis.backbones._efficientnet_lite import EfficientNetLite
-from napari_gpcis.backbones._inverted_residual import DepthwiseConv
+from napari_gpcis.backbones._inverted_residual import DepthwiseConv, InvertedResidual
 from napari_gpcis.backbones.base import Backbone, register
 from napari_gpcis.errors import InputError
 
@@ -37,6 +37,9 @@ _GUIDE = (32, 48, 64)  # channels of the guidance at strides 4, 8 and 16
 _FUSED = (64, 64, 96)  # channels of the click tower at strides 4, 8 and 16
 _DILATIONS = (1, 2, 4)
 _FEATURES = 48
+# blocks and their expansion, of the deep network; at strides 4, 8, 16, 32, and 8, 16
+_DEEPER_PYRAMID = ((1, 3), (2, 3), (2, 4), (2, 4))
+_DEEPER_FUSED = ((1, 2), (2, 2))
 
 
 class TowerMaps(NamedTuple):
@@ -88,6 +91,10 @@ class TwoTowers(Backbone):
     similarity
         ``False`` leaves the similarity maps at their value for no click (for
         comparison).
+    deep
+        ``True`` puts inverted residual blocks behind those of the pyramid and of the
+        click tower. They begin as the identity, so that the network may start from
+        the weights of the one without.
     """
 
     feature_dim = _FEATURES
@@ -99,11 +106,15 @@ class TwoTowers(Backbone):
         "quality": True,
     }
 
-    def __init__(self, variant: str = "lite0", *, similarity: bool = True) -> None:
+    def __init__(
+        self, variant: str = "lite0", *, similarity: bool = True, deep: bool = False
+    ) -> None:
         super().__init__()
-        self.image_tower = ImageTower(variant)
-        self.click_tower = ClickTower()
+        self.image_tower = ImageTower(variant, deep=deep)
+        self.click_tower = ClickTower(deep=deep)
         self._similarity = similarity
+        if deep:
+            self.additions = ("image_tower.deeper.", "click_tower.deeper.")
 
     def make_maps_transform(self) -> nn.Module:
         """Return two convolutions to 32 channels at stride 4."""
@@ -203,9 +214,11 @@ class ImageTower(nn.Module):
     ----------
     variant
         Of the encoder.
+    deep
+        Whether more blocks follow those of the pyramid.
     """
 
-    def __init__(self, variant: str) -> None:
+    def __init__(self, variant: str, *, deep: bool = False) -> None:
         super().__init__()
         self.encoder = EfficientNetLite(variant)
         widths = list(zip(self.encoder.channels, _PYRAMID, strict=True))
@@ -216,17 +229,22 @@ class ImageTower(nn.Module):
             for fine, coarse in pairwise(_PYRAMID)
         )
         self.refine = nn.ModuleList(ResidualBlock(width) for width in _PYRAMID)
+        self.deeper = nn.ModuleList(
+            _further_blocks(width, *extra) if deep else nn.Identity()
+            for width, extra in zip(_PYRAMID, _DEEPER_PYRAMID, strict=True)
+        )
         self.key = nn.Conv2d(_PYRAMID[1], _KEYS, 1)
 
     def forward(self, rgb: Tensor) -> TowerMaps:
         """Return the encoding of an image, ``(B, 3, H, W)`` in [0, 1]."""
         found = self.encoder(rgb)
         context = functional.relu(self.context(found[-1].mean((2, 3), keepdim=True)))
-        maps = self.refine[-1](self.lateral[-1](found[-1]) + context)
+        maps = self.deeper[-1](self.refine[-1](self.lateral[-1](found[-1]) + context))
         levels = []
         for level in (2, 1, 0):
             above = _resize(self.down[level](maps), found[level])
             maps = self.refine[level](self.lateral[level](found[level]) + above)
+            maps = self.deeper[level](maps)
             levels.append(maps)
         coarse, middle, fine = levels
         keys = functional.normalize(self.key(middle).float(), dim=1)
@@ -234,9 +252,15 @@ class ImageTower(nn.Module):
 
 
 class ClickTower(nn.Module):
-    """Clicks, previous mask and similarity maps meet the pyramid."""
+    """Clicks, previous mask and similarity maps meet the pyramid.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    deep
+        Whether more blocks follow at strides 8 and 16.
+    """
+
+    def __init__(self, *, deep: bool = False) -> None:
         super().__init__()
         fine, middle, coarse = _GUIDE
         self.guide8 = _strided(fine, middle)
@@ -249,6 +273,10 @@ class ClickTower(nn.Module):
         self.blocks8 = nn.Sequential(ResidualBlock(_FUSED[1]), ResidualBlock(_FUSED[1]))
         self.join4 = Join((_PYRAMID[0], fine, 2 + _FUSED[1]), _FUSED[0])
         self.blocks4 = nn.Sequential(ResidualBlock(_FUSED[0]), ResidualBlock(_FUSED[0]))
+        self.deeper = nn.ModuleList(
+            _further_blocks(width, *extra) if deep else nn.Identity()
+            for width, extra in zip(_FUSED[1:], _DEEPER_FUSED, strict=True)
+        )
         self.head = nn.Conv2d(_FUSED[0], _FEATURES, 1)
 
     def shares(self, maps: TowerMaps) -> tuple[Tensor, Tensor, Tensor]:
@@ -277,9 +305,9 @@ class ClickTower(nn.Module):
             # so that what is joined with them, and all after it, is laid out as well
             similar = similar.contiguous(memory_format=torch.channels_last)
         guide16 = torch.cat([guide16, _resize(similar, coarse)], dim=1)
-        maps = self.blocks16(self.join16(coarse, guide16))
+        maps = self.deeper[1](self.blocks16(self.join16(coarse, guide16)))
         guide8 = torch.cat([guide8, similar], dim=1)
-        maps = self.blocks8(self.join8(middle, guide8, maps))
+        maps = self.deeper[0](self.blocks8(self.join8(middle, guide8, maps)))
         maps = torch.cat([similar, maps], dim=1)
         maps = self.blocks4(self.join4(fine, guidance, maps))
         features: Tensor = self.head(maps)
@@ -424,6 +452,19 @@ def _pointwise(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
+def _further_blocks(channels: int, count: int, expansion: int) -> nn.Sequential:
+    """Return inverted residual blocks that begin as the identity."""
+    blocks = [
+        InvertedResidual(channels, channels, expansion, 1, kernel=5)
+        for _ in range(count)
+    ]
+    for block in blocks:
+        nn.init.zeros_(block.project.weight)
+        if block.project.bias is not None:
+            nn.init.zeros_(block.project.bias)
+    return nn.Sequential(*blocks)
+
+
 def _strided(inputs: int, outputs: int) -> nn.Sequential:
     """Return a convolution to half the size, rounded up."""
     return nn.Sequential(
@@ -441,4 +482,5 @@ def _resize(maps: Tensor, like: Tensor) -> Tensor:
 
 
 register("efficientnet_lite0", partial(TwoTowers, "lite0"))
+register("efficientnet_lite0_deep", partial(TwoTowers, "lite0", deep=True))
 register("efficientnet_lite2", partial(TwoTowers, "lite2"))

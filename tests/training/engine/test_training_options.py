@@ -27,8 +27,9 @@ from gpcis_training.engine.start import (
     rate_factor,
     start_model,
 )
-from napari_gpcis.checkpoints import load_checkpoint
+from napari_gpcis.checkpoints import ModelInfo, load_checkpoint, save_checkpoint
 from napari_gpcis.errors import InputError
+from napari_gpcis.model import build_model
 from training._folders import write_disks
 from training._runs import assert_same_weights, toy_config, train
 
@@ -188,6 +189,29 @@ def test_a_run_without_basis_functions_starts_from_one_with_some(with_basis):
     for name, value in zeroed.items():
         assert torch.equal(value, 0 * value) == name.startswith("linear.")
         assert name.startswith("linear.") or torch.equal(value, before[name])
+
+
+def test_a_network_with_added_blocks_starts_from_the_one_without(tmp_path):
+    torch.manual_seed(0)
+    plain = build_model("efficientnet_lite0")
+    info = ModelInfo("plain", "efficientnet_lite0")
+    save_checkpoint(tmp_path / "plain.safetensors", plain, info, half=False)
+    config = toy_config(network="efficientnet_lite0_deep", options={})
+    deep = start_model(config, None, tmp_path / "plain.safetensors")
+    before, taken = plain.state_dict(), deep.state_dict()
+    added = tuple(f"model.{name}" for name in deep.model.additions)
+    assert set(taken) - set(before) == {name for name in taken if name.startswith(added)}
+    assert all(torch.equal(taken[name], value) for name, value in before.items())
+    info = ModelInfo("deep", "efficientnet_lite0_deep")
+    save_checkpoint(tmp_path / "deep.safetensors", deep, info, half=False)
+    again = start_model(config, None, tmp_path / "deep.safetensors").state_dict()
+    assert all(torch.equal(again[name], value) for name, value in taken.items())
+    with pytest.raises(InputError, match=r"parameters differ, such as model\..*deeper"):
+        start_model(
+            toy_config(network="efficientnet_lite0", options={}),
+            None,
+            tmp_path / "deep.safetensors",
+        )
 
 
 def test_other_differences_from_the_start_are_refused(with_basis):

@@ -23,6 +23,7 @@ ENCODER_PREFIXES = {
     "resnet50": ("model.",),  # decoder included, as published
     "hrnet18s": ("model.backbone.",),
     "efficientnet_lite0": ("model.image_tower.encoder.",),
+    "efficientnet_lite0_deep": ("model.image_tower.encoder.",),
     "efficientnet_lite2": ("model.image_tower.encoder.",),
     "segformer_b0": ("model.backbone.", "maps_transform."),  # as in FocalClick
 }
@@ -36,7 +37,8 @@ def start_model(
 ) -> ClickNetwork:
     """Build the network and give it the weights it starts from.
 
-    A network without basis functions may start from one that has some.
+    A network without basis functions may start from one that has some, and one with
+    added blocks from the one without, see `Backbone.additions`.
 
     Raises
     ------
@@ -144,6 +146,9 @@ def _take_over(model: ClickNetwork, start: str | Path) -> None:
     state, own = loaded.state_dict(), model.state_dict()
     if not any(name.startswith(_BASIS) for name in own):
         state = {k: v for k, v in state.items() if not k.startswith(_BASIS)}
+    added = tuple(f"model.{name}" for name in model.model.additions)
+    if added and not any(name.startswith(added) for name in state):
+        state |= {k: v for k, v in own.items() if k.startswith(added)}
     differ = sorted(
         name
         for name in state.keys() | own.keys()
