@@ -38,7 +38,7 @@ class Backbone(nn.Module, ABC):
     gp_defaults: ClassVar[Mapping[str, Any]] = {}
     """Options of the Gaussian process that suit this network."""
     additions: tuple[str, ...] = ()
-    """Beginnings of the names of parameters that a smaller network lacks, if this one is
+    """Beginnings of the names of parameters that a smaller network lacks: this one is
     the same with blocks added that begin as the identity."""
 
     @abstractmethod

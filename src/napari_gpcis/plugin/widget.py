@@ -358,7 +358,9 @@ class GPCISWidget(Docked):
 
     def _go_over(self) -> None:
         """Go over to the chosen layers, see `start`."""
-        self._settling.once_settled("start", self.start, ends=True)
+        chosen = self.image_combo.layer, self.labels_combo.layer
+        wanted = f"start {[one and one.unique_id for one in chosen]}"
+        self._settling.once_settled(wanted, self.start, ends=True)
 
     def _obstacle(self, labels: Layer) -> str:
         """Return why masks of the chosen image cannot go into a labels layer."""

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+from skimage.io import imsave
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
+from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.dock.settling import PERIOD, WAITING
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.prompts import read_prompts
@@ -83,6 +86,84 @@ def test_going_over_to_other_layers_waits_as_well(open_desk: Any, other: str) ->
     used = desk.controller.annotation
     assert (used.image if other == "image" else used.layers.labels) == layer
     assert all_there(labels)
+
+
+def test_another_choice_meanwhile_waits_on(open_desk: Any) -> None:
+    """Three entries are passed by two keys: the last choice holds."""
+    desk = open_desk(np.zeros(SHAPE, np.uint8))
+    labels, before = desk.labels, desk.controller.annotation
+    others = [
+        desk.viewer.add_image(np.full(SHAPE, n, np.uint8), name=f"other {n}")
+        for n in (1, 2)
+    ]
+    combo = desk.widget.image_combo
+    desk.robot.press(Qt.Key.Key_G)
+    quickly(desk)
+    for other in others:
+        combo.layer = other
+        combo.picked.emit()
+        assert desk.controller.annotation is before
+    desk.segmenter.gate.set()
+    desk.until(lambda: desk.controller.annotation not in (before, None))
+    assert desk.controller.annotation.image == others[1]
+    assert all_there(labels)
+
+
+@pytest.mark.parametrize("moved", ["image", "labels"])
+def test_a_moved_layer_waits_as_well(open_desk: Any, moved: str) -> None:
+    desk = open_desk(np.zeros(SHAPE, np.uint8))
+    labels = desk.labels
+    quickly(desk)
+    (desk.image if moved == "image" else labels).scale = (2, 2)
+    desk.until(lambda: "as soon as the mask of 4 objects" in desk.controller.status)
+    desk.segmenter.gate.set()
+    desk.until(lambda: desk.controller.annotation is None)
+    assert all_there(labels)
+    assert "gone" not in desk.controller.status
+    (record,) = desk.widget.recovery.autosaver.unsaved
+    assert record.saved().ids == (1, 2, 3, 4)
+
+
+def test_the_features_tell_all_objects_that_stop_waited_for(open_desk: Any) -> None:
+    desk = open_desk(np.zeros(SHAPE, np.uint8))
+    labels = desk.labels
+    quickly(desk)
+    desk.widget.start_button.click()
+    desk.segmenter.gate.set()
+    desk.until(lambda: desk.controller.annotation is None)
+    desk.until(lambda: len(labels.features) == len(PLACES))
+    areas = [int((labels.data == n).sum()) for n in (1, 2, 3, 4)]
+    assert labels.features["index"].tolist() == [1, 2, 3, 4]
+    assert labels.features["area"].tolist() == areas
+    assert labels.features["clicks"].tolist() == [1, 1, 1, 1]
+
+
+def test_the_next_image_of_a_folder_waits(
+    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png"):
+        imsave(tmp_path / name, np.full(SHAPE, 9, np.uint8), check_contrast=False)
+    desk = open_desk()
+    panel = next(p for p in desk.widget.panels if isinstance(p, FolderPanel))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    panel.open_button.click()
+    desk.until(lambda: not panel.navigator.busy and desk.widget.session is not None)
+    desk.image = desk.controller.annotation.image
+    desk.viewer.reset_view()
+    quickly(desk)
+    panel.next_button.click()
+    desk.until(lambda: desk.controller.status == WAITING.format("4 objects"))
+    assert not panel.next_button.isEnabled()
+    desk.qtbot.wait(3 * PERIOD)
+    assert desk.image in desk.viewer.layers
+    desk.segmenter.gate.set()
+    desk.until(lambda: "b.png" in desk.viewer.layers and desk.widget.session)
+    assert desk.image not in desk.viewer.layers
+    clicks, labels = tmp_path / "a.clicks.json", tmp_path / "a.labels.tif"
+    saved = read_prompts(clicks)
+    assert saved.ids == (1, 2, 3)
+    assert saved.unfinished_clicks == 1
+    assert np.unique(tifffile.imread(labels)).tolist() == [0, 1, 2, 3]
 
 
 def saving(desk: Any, path: Path) -> FilesPanel:

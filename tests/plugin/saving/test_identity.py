@@ -13,6 +13,7 @@ from napari_gpcis.plugin.saving.identity import (
     Match,
     contradicts,
     digest_of_pixels,
+    is_opened_again,
     match,
 )
 
@@ -117,6 +118,23 @@ def test_clicks_are_of_another_image_if_anything_says_so(
     saved: Any, image: Any, other: bool
 ) -> None:
     assert contradicts(ImageIdentity(*saved), ImageIdentity(*image)) is other
+
+
+@pytest.mark.parametrize(
+    ("image", "again"),
+    [
+        (ImageIdentity("im0", "", "p"), True),
+        (ImageIdentity("other", "", "p"), True),
+        (ImageIdentity("im0", "", ""), True),  # lazy: nothing contradicts
+        (ImageIdentity("im0", "", "q"), False),
+        (ImageIdentity("other", "", ""), False),
+        (ImageIdentity("other", "", "q"), False),
+    ],
+)
+def test_work_goes_on_unasked_with_the_image_opened_again(
+    image: ImageIdentity, again: bool
+) -> None:
+    assert is_opened_again(ImageIdentity("im0", "", "p"), image) is again
 
 
 def test_the_digest_is_of_the_pixels() -> None:

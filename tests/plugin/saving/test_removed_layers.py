@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_gpcis.objects.classes import ClassedObjects, ObjectClass
-from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, REMOVED
+from napari_gpcis.plugin.dock.recovery import OPEN_IMAGE, REMOVED, RecoveryManager
 from napari_gpcis.plugin.saving.recovery_file import read_recovery, unsaved_work
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
@@ -110,7 +110,13 @@ def check_whole(desk: Any, work: Work) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_work_that_has_lost_a_layer_comes_back_whole(desk: Any, role: str) -> None:
+def test_work_that_has_lost_a_layer_comes_back_whole(
+    desk: Any, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        RecoveryManager, "_confirm", lambda _, words, __: bool(asked.append(words))
+    )
     work = work_of(desk)
     remove(desk, role)
     banner = banner_of(desk)
@@ -120,11 +126,14 @@ def test_work_that_has_lost_a_layer_comes_back_whole(desk: Any, role: str) -> No
         desk.viewer.add_image(IMAGE, name="others")  # of the same shape, not the same
         press(banner.restore)
         assert OPEN_IMAGE.split(":")[0] in banner.text.text()
+        assert len(asked) == 1
+        assert "'others'" in asked[0]
         desk.viewer.layers.remove("others")
         desk.image = desk.viewer.add_image(IMAGE, name="cells")
         desk.viewer.dims.set_current_step(0, 1)
     press(banner.restore)
     desk.until(lambda: desk.controller.annotation)
+    assert len(asked) == (role == "image")
     check_whole(desk, work)
     assert desk.controller.annotation.image == desk.image
     desk.controller.command("accept")
@@ -135,6 +144,28 @@ def test_work_that_has_lost_a_layer_comes_back_whole(desk: Any, role: str) -> No
     record.settle(record.version)
     desk.widget.shut_down()
     assert unsaved_work() == []
+
+
+def test_the_pixels_tell_the_image_of_work_that_has_lost_it(
+    open_desk: Callable[..., Any],
+) -> None:
+    """Under another name, beside one of its name with other pixels; nobody is asked."""
+    pixels = np.random.default_rng(0).integers(0, 99, (80, 100)).astype(np.uint8)
+    desk = open_desk(pixels, name="cells")
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    labels = desk.labels.data.copy()
+    desk.viewer.layers.clear()
+    desk.until(banner_of(desk).isVisible)
+    desk.viewer.add_image(pixels[::-1].copy(), name="cells")
+    desk.image = desk.viewer.add_image(pixels.copy(), name="again")
+    press(banner_of(desk).restore)
+    desk.until(lambda: desk.controller.annotation)
+    desk.until(lambda: desk.controller.session is not None)
+    desk.settled(1)
+    assert desk.controller.annotation.image == desk.image
+    np.testing.assert_array_equal(desk.labels.data, labels)
+    assert banner_of(desk).isHidden()
 
 
 @pytest.mark.parametrize("role", ["positive", "negative"])

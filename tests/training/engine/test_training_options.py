@@ -200,7 +200,9 @@ def test_a_network_with_added_blocks_starts_from_the_one_without(tmp_path):
     deep = start_model(config, None, tmp_path / "plain.safetensors")
     before, taken = plain.state_dict(), deep.state_dict()
     added = tuple(f"model.{name}" for name in deep.model.additions)
-    assert set(taken) - set(before) == {name for name in taken if name.startswith(added)}
+    assert set(taken) - set(before) == {
+        name for name in taken if name.startswith(added)
+    }
     assert all(torch.equal(taken[name], value) for name, value in before.items())
     info = ModelInfo("deep", "efficientnet_lite0_deep")
     save_checkpoint(tmp_path / "deep.safetensors", deep, info, half=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet, ref
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
 from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
@@ -27,6 +27,7 @@ from napari_gpcis.plugin.viewer.layers import (
 )
 from napari_gpcis.plugin.viewer.overlays import answering_layer_event
 from napari_gpcis.plugin.viewer.planes import layer_shape
+from napari_gpcis.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +114,9 @@ class Controller(QObject):
             self._followed.connect(application.applicationStateChanged, self._end_held)
         self._watched = Connections()  # of the annotation's layers
         self._debouncer = Debouncer(self._check_fit, parent=self)
+        self._ending = QTimer(self)  # looks whether masks are there
+        self._ending.setInterval(_PERIOD)
+        self._ending.timeout.connect(self._check_fit)
         _CONTROLLERS.add(self)
 
     # What the user can do ---------------------------------------------------------
@@ -470,9 +474,21 @@ class Controller(QObject):
         self._debouncer.throttle()
 
     def _check_fit(self) -> None:
-        """End the annotation if image and labels no longer lie on each other."""
+        """End the annotation if image and labels no longer lie on each other.
+
+        Masks that are on their way come first.
+        """
         annotation = self.annotation
-        if annotation and not lies_on(annotation.layers.labels, annotation.image):
+        if annotation is None or lies_on(annotation.layers.labels, annotation.image):
+            self._ending.stop()
+        elif annotation.awaited:
+            if not self._ending.isActive():
+                annotation.accept_all()
+                waiting = counted(annotation.awaited, "object")
+                annotation.say(_NO_FIT_YET.format(waiting))
+                self._ending.start()
+        else:
+            self._ending.stop()
             words = annotation.leave()  # else masks would stay without their clicks
             self.stop(f"{_NO_FIT} {words}".rstrip())
 
@@ -508,6 +524,12 @@ _NO_FIT = (
     "Image and labels no longer have the same shape and place. Masks are kept; choose "
     "'New layer', or make them fit, and press Start."
 )
+_NO_FIT_YET = (
+    "Image and labels no longer have the same shape and place: the annotation ends as "
+    "soon as the mask of {} is there."
+)
+_PERIOD = 50
+"""Milliseconds between two looks whether the masks are there."""
 _NO_MODEL = "The model cannot be used: choose another one."
 _TRY_AGAIN = "That did not work; the next click tries again."
 _GONE = {

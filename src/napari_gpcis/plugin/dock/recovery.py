@@ -346,11 +346,10 @@ def match_of(
     if layer_shape(image) != recovered.saved.shape:
         return Match.OTHER
     work, here = _identity(recovered), here or identity_of(image)
-    if isinstance(recovered, Recovered):
-        return match(work, here)
-    if str(image.unique_id) == recovered.image_id:
+    removed = isinstance(recovered, Removed)
+    if removed and str(image.unique_id) == recovered.image_id:
         return Match.SAME
-    return match(work, here) if recovered.is_on(image) else Match.OTHER
+    return match(work, here)
 
 
 def _identity(recovered: Recovered | Removed) -> ImageIdentity:

@@ -83,7 +83,10 @@ class FolderNavigator(QObject):
     folder
         The folder, ``None`` before one was opened.
     busy
-        Whether something is being saved or read.
+        Whether something is being saved or read, or masks are waited for.
+    once_settled
+        Does something, named by its first argument, as soon as no mask is on its way;
+        without a window at once.
     """
 
     changed = Signal()
@@ -109,6 +112,9 @@ class FolderNavigator(QObject):
         self._open_before: int | None = None
         self._then: Callable[[], None] | None = None
         self._problems: list[str] = []
+        self.once_settled: Callable[[str, Callable[[], object]], object] = (
+            lambda _, then: then()
+        )
         self._saver = Saver(self)
         self._thread = BackgroundThread(self, "reading images")
         self._saver.saved.connect(self._on_saved)
@@ -138,7 +144,7 @@ class FolderNavigator(QObject):
         except InputError as error:
             self.said.emit(str(error))
             return
-        self._leave(partial(self._begin, folder))
+        self._leave_settled(partial(self._begin, folder))
 
     def go_to(self, index: int, step: int = 1) -> None:
         """Save what is open and open another image of the folder.
@@ -154,7 +160,7 @@ class FolderNavigator(QObject):
         if folder is not None and not self.busy and 0 <= index < len(folder.images):
             self._open_before = None if self._image is None else folder.current
             order = _order(folder, index, step, self._open_before)
-            self._leave(partial(self._open, order))
+            self._leave_settled(partial(self._open, order))
 
     def go(self, step: int) -> None:
         """Go to the next image (1) or to the one before (-1)."""
@@ -183,6 +189,16 @@ class FolderNavigator(QObject):
             self.changed.emit()
 
     # Leaving an image -------------------------------------------------------------
+
+    def _leave_settled(self, then: Callable[[], None]) -> None:
+        """Leave the image that is open as soon as the masks of all clicks are there."""
+        self._set_busy("")
+        self.once_settled("another image of the folder", partial(self._go_on, then))
+
+    def _go_on(self, then: Callable[[], None]) -> None:
+        self.busy = False
+        self._leave(then)
+        self.changed.emit()
 
     def _leave(self, then: Callable[[], None]) -> None:
         """Save the work on the image that is open, close it, and go on."""

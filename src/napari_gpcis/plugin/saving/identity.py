@@ -126,6 +126,21 @@ def contradicts(saved: ImageIdentity, image: ImageIdentity) -> bool:
     return bool(saved.name) and not is_called(image, saved.name)
 
 
+def is_opened_again(work: ImageIdentity, image: ImageIdentity) -> bool:
+    """Return whether work goes on with an image unasked, in its labels of before.
+
+    Of the same pixels, or of one name and file where the pixels do not contradict it.
+
+    Parameters
+    ----------
+    work, image
+        See `match`.
+    """
+    if (work.name, work.source) == (image.name, image.source):
+        return compare_pixels(work, image) is not Pixels.OTHER
+    return match(work, image) <= Match.ALIKE
+
+
 def is_called(image: ImageIdentity, name: str) -> bool:
     """Return whether an image, or its file, has a name, endings apart."""
     names = {image.name, Path(image.source).name} - {""}

@@ -19,7 +19,11 @@ from napari_gpcis.errors import InputError
 from napari_gpcis.imagefiles.ome_zarr import ZARR
 from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.saving.identity import ImageIdentity, digest_of_pixels
+from napari_gpcis.plugin.saving.identity import (
+    ImageIdentity,
+    digest_of_pixels,
+    is_opened_again,
+)
 from napari_gpcis.plugin.viewer.layers import geometry
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.viewer.stack_files import plane_files
@@ -274,9 +278,11 @@ class Record(QObject):
         return not self.empty and self.version != self._settled
 
     def is_on(self, image: Image) -> bool:
-        """Return whether it is of an image, or of one of its name and file."""
-        same = str(image.unique_id) == self.image_id
-        return same or _ImageName.of(image) == self._image
+        """Return whether it is of an image, or of the same that was opened again."""
+        if str(image.unique_id) == self.image_id:
+            return True
+        known = ImageIdentity(*self._image, self.image_digest)
+        return is_opened_again(known, identity_of(image))
 
     def follow_up(self, earlier: Record, *, clicks: bool = False) -> None:
         """Go on with the work of an earlier record of the same labels.

@@ -27,7 +27,7 @@ from napari_gpcis.prompts import write_prompts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari.layers import Image, Labels
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_gpcis.plugin.background import Job
@@ -215,10 +215,6 @@ class Removed:
     def image_id(self) -> str:
         """The ``unique_id`` of the image."""
         return self.work.record.image_id
-
-    def is_on(self, image: Image) -> bool:
-        """Return whether it is of an image, or of one of its name and file."""
-        return self.work.record.is_on(image)
 
     def labels(self) -> NDArray[np.int32]:
         """Return the labels, from memory or from the recovery file.

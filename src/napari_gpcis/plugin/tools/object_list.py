@@ -103,6 +103,8 @@ class ObjectIndex(Tool):
     """Emitted when objects were added, changed or deleted."""
     looked_up = Signal()
     """Emitted when a plane was looked up anew; not at a click."""
+    ended = Signal(object, object)
+    """Emitted after an annotation has ended, with it and all its finished objects."""
 
     def __init__(self, controller: Controller, parent: QObject | None = None) -> None:
         super().__init__(controller, parent)
@@ -148,11 +150,12 @@ class ObjectIndex(Tool):
         self.follow(annotation.image.events.data, self._on_image)
         self.follow(labels.events.data, self._on_data)
 
-    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
-        """Forget its objects."""
+    def on_detached(self, annotation: Annotation) -> None:
+        """Forget its objects, once what has changed last is looked up."""
         self._looking.cancel()
         for plane in self._asked:
             self._thread.cancel(plane)
+        self._look_last(annotation)
         self._waiting.clear()
         self._asked.clear()
         self._planes.clear()
@@ -160,6 +163,35 @@ class ObjectIndex(Tool):
         self._means.clear()
         self._axes = None
         self.changed.emit()
+
+    def _look_last(self, annotation: Annotation) -> None:
+        """Look up the planes that have changed before an annotation ended."""
+        image, labels = annotation.image, annotation.layers.labels
+        left = [one for one in self._waiting | self._asked if one.axes == self._axes]
+        if not (self._found or left) or layer_shape(image) != layer_shape(labels):
+            return
+        known, pixels = {**self._found}, full_resolution(image)
+        jobs = {
+            plane: partial(
+                _found_on,
+                plane,
+                plane.take(labels.data),
+                PlanePixels(pixels, plane.index),
+                (self._planes.get(plane, {}), self._means.get(plane, {})),
+                dict(annotation.notes.of(plane)),
+            )
+            for plane in left
+        }
+
+        def look(cancelled: Callable[[], bool]) -> list[Found]:
+            known.update({plane: job(cancelled) for plane, job in jobs.items()})
+            order = sorted(known, key=lambda plane: plane.steps)
+            return [one for plane in order for one in known[plane]]
+
+        def tell(found: list[Found], _seconds: float) -> None:
+            self.ended.emit(annotation, found)
+
+        self._thread.submit(("last", id(annotation)), look, tell, lambda _: None)
 
     def _on_plane(self) -> None:
         """Look up all planes of a new orientation; the displayed one first."""
@@ -240,11 +272,8 @@ class ObjectIndex(Tool):
         if measured is None or self.annotation is None or plane.axes != self._axes:
             return
         self._planes[plane], self._means[plane] = measured
-        notes, means = self.annotation.notes.of(plane), measured.means
-        self._found[plane] = [
-            Found(label, plane, entry, notes.get(label), means.get(label))
-            for label, entry in measured.entries.items()
-        ]
+        notes = self.annotation.notes.of(plane)
+        self._found[plane] = measured.objects(plane, notes)
         self._telling.throttle()
         self.looked_up.emit()
 
@@ -306,6 +335,13 @@ class _Measured(NamedTuple):
     entries: dict[int, Entry]
     means: dict[int, float]
 
+    def objects(self, plane: Plane, notes: Mapping[int, ObjectNote]) -> list[Found]:
+        """Return the objects, and how each came."""
+        return [
+            Found(label, plane, entry, notes.get(label), self.means.get(label))
+            for label, entry in self.entries.items()
+        ]
+
 
 def _measured(
     labels: Any,
@@ -337,6 +373,19 @@ def _measured(
     again = mean_intensities(labels, image, changed, cancelled)
     kept = {label: means[label] for label in now if label in means}
     return None if cancelled() else _Measured(now, {**kept, **again})
+
+
+def _found_on(
+    plane: Plane,
+    labels: Any,
+    image: PlanePixels,
+    before: tuple[Mapping[int, Entry], Mapping[int, float]],
+    notes: Mapping[int, ObjectNote],
+    cancelled: Callable[[], bool],
+) -> list[Found]:
+    """Return the objects of a plane, of which `before` was found before."""
+    measured = _measured(labels, image, *before, cancelled)
+    return [] if measured is None else measured.objects(plane, notes)
 
 
 def planes_of(shape: tuple[int, ...], axes: tuple[int, int]) -> list[Plane]:

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_gpcis.plugin.dock.base import Message
 from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
+from napari_gpcis.plugin.dock.settling import Settling
 from napari_gpcis.plugin.saving.folder import FolderNavigator
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class FolderPanel(Panel):
         """Connect what saves and restores."""
         navigator = FolderNavigator(viewer, self.controller, autosaver, restorer, self)
         self.navigator = navigator
+        navigator.once_settled = Settling(self.controller, self).once_settled
         navigator.changed.connect(self.show_state)
         navigator.said.connect(self._say)
 

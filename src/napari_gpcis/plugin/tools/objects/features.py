@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_gpcis.objects.classes import ClassedObjects
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.background import Job
     from napari_gpcis.plugin.tools.object_list import Found, ObjectIndex
 
 DELAY = 500
@@ -64,6 +65,7 @@ class LabelFeatures(Tool):
         self._debouncer = Debouncer(self._make, DELAY, self)
         self._shown: pd.DataFrame | None = None
         index.looked_up.connect(self._on_change)
+        index.ended.connect(self._on_ended)
 
     def close(self) -> None:
         """Let go of the annotation, and end the thread."""
@@ -76,7 +78,7 @@ class LabelFeatures(Tool):
         self.follow(annotation.events.classes_changed, self._on_change)
 
     def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
-        """Leave the features as they are."""
+        """Leave the features to what the index finds last."""
         self._debouncer.cancel()
         self._thread.cancel("features")
 
@@ -89,13 +91,10 @@ class LabelFeatures(Tool):
         annotation = self.annotation
         if annotation is None:
             return
-        labels, rows = annotation.layers.labels, self._index.objects()
-        if not rows and self._shown is None:
-            return
-        axes = rows[0].plane.axes if rows else (0, 0)
-        pixel = tuple(abs(float(labels.scale[axis])) for axis in axes)
-        work = partial(features, rows, annotation.classes, pixel, labels.features)
-        self._thread.submit("features", work, self._on_made)
+        rows = self._index.objects()
+        if rows or self._shown is not None:
+            work = _job(annotation, rows)
+            self._thread.submit("features", work, self._on_made)
 
     def _on_made(self, made: pd.DataFrame | None, _seconds: float) -> None:
         annotation = self.annotation
@@ -104,6 +103,28 @@ class LabelFeatures(Tool):
         if self._shown is None or not made.equals(self._shown):
             annotation.layers.labels.features = made
             self._shown = made
+
+    def _on_ended(self, annotation: Annotation, rows: list[Found]) -> None:
+        """Have the table made of all objects of an annotation that has ended."""
+        labels = annotation.layers.labels
+
+        def show(made: pd.DataFrame | None, _seconds: float) -> None:
+            now = self.annotation
+            again = now is not None and now.layers.labels == labels
+            if made is not None and not again:
+                labels.features = made
+
+        if rows or "index" in labels.features:
+            work = _job(annotation, rows)
+            self._thread.submit(("last", id(annotation)), work, show)
+
+
+def _job(annotation: Annotation, rows: list[Found]) -> Job:
+    """Return what makes the table of some objects."""
+    labels = annotation.layers.labels
+    axes = rows[0].plane.axes if rows else (0, 0)
+    pixel = tuple(abs(float(labels.scale[axis])) for axis in axes)
+    return partial(features, rows, annotation.classes, pixel, labels.features)
 
 
 def features(
