@@ -346,10 +346,8 @@ def match_of(
     if layer_shape(image) != recovered.saved.shape:
         return Match.OTHER
     work, here = _identity(recovered), here or identity_of(image)
-    removed = isinstance(recovered, Removed)
-    if removed and str(image.unique_id) == recovered.image_id:
-        return Match.SAME
-    return match(work, here)
+    own = recovered.image_id if isinstance(recovered, Removed) else None
+    return Match.SAME if str(image.unique_id) == own else match(work, here)
 
 
 def _identity(recovered: Recovered | Removed) -> ImageIdentity:
