@@ -147,6 +147,10 @@ class FitConfig:
         After the unrolled clicks, so many samples of a batch, those with the least
         IoU, get so many clicks more. An answer to one of them counts as much in the
         loss as one to an unrolled click does on average.
+    early_size
+        Side in network pixels of the frame in which the unrolled clicks are made,
+        smaller than ``augment.size``, in which the late ones are: for a model that is
+        run with ``fine_size``. The samples are encoded at both sizes. 0 for one size.
     quality
         Weight of the loss of the predicted IoU, for networks that predict it.
     average
@@ -201,6 +205,7 @@ class FitConfig:
     click_weights: tuple[float, ...] = ()
     late_clicks: int = 0
     late_samples: int = 1
+    early_size: int = 0
     quality: float = 0.1
     average: float = 0.0
     in_order: bool = False
@@ -257,6 +262,12 @@ class FitConfig:
                 f"got {self.late_samples}"
             )
             raise InputError(msg)
+        if self.early_size and not 32 <= self.early_size <= self.augment.size:
+            msg = (
+                f"early_size must be 0, or from 32 to augment.size "
+                f"({self.augment.size}), got {self.early_size}"
+            )
+            raise InputError(msg)
         if not 0 <= self.average < 1:
             msg = f"average must be at least 0 and below 1, got {self.average}"
             raise InputError(msg)
@@ -264,12 +275,11 @@ class FitConfig:
     def settings(self) -> InferenceSettings:
         """Return the inference settings of the exported checkpoint.
 
-        By default at the size it is trained with.
+        By default at the size that first clicks are trained with.
         """
+        size = self.early_size or self.augment.size
         try:
-            return InferenceSettings(
-                **{"infer_size": self.augment.size, **self.inference}
-            )
+            return InferenceSettings(**{"infer_size": size, **self.inference})
         except TypeError as error:
             msg = f"inference: {error}"
             raise InputError(msg) from error

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from gpcis_training.data.click_simulation import ClickOptions
 from gpcis_training.engine.export import export_checkpoint
@@ -122,6 +123,52 @@ def test_the_worst_samples_get_more_clicks_on_the_same_encoding(root):
     )
 
 
+def test_early_clicks_are_made_in_a_smaller_frame(root):
+    config = unrolling(late_clicks=2, late_samples=2, batch_size=4, early_size=32)
+    assert config.augment.size == 48
+    assert config.settings().infer_size == 32
+    trainer = Trainer(config, root, root / "run")
+    network, asked = trainer.network, []
+    learn = network.learn
+
+    def recorded(given, clicks, previous, **options):
+        answer = learn(given, clicks, previous, **options)
+        asked.append((given.rgb, clicks, previous, answer.scores.logits.detach()))
+        return answer
+
+    network.learn = recorded
+    samples = trainer.open_samples()
+    whole = samples.batch()
+    before = [p.detach().clone() for p in network.parameters()]
+    figures = trainer.training_step(samples, 0)
+    shapes = [(len(rgb), rgb.shape[-1], p.shape[-1]) for rgb, _, p, _ in asked]
+    assert shapes == [(4, 32, 32)] * 3 + [(2, 48, 48)] * 2
+    small = functional.interpolate(
+        whole.inputs[:, :3], (32, 32), mode="bilinear", antialias=True
+    )
+    torch.testing.assert_close(asked[0][0], network.normalise(small))
+    used = whole.points[..., 0] >= 0
+    expected = (whole.points[used][:, :2] + 0.5) * 2 / 3 - 0.5
+    torch.testing.assert_close(asked[0][1][used][:, :2], expected.clamp(min=0))
+    assert (asked[0][1][~used] == -1).all()
+
+    logits = functional.interpolate(asked[2][3], (48, 48), mode="bilinear")
+    probability = logits.sigmoid()
+    target = whole.target > 0.5
+    both = ((probability > 0.5) & target).sum(dim=(1, 2, 3))
+    either = ((probability > 0.5) | target).sum(dim=(1, 2, 3))
+    worst = (both / either).argsort()[:2]
+    torch.testing.assert_close(asked[3][2], probability[worst])
+    normal = network.normalise(whole.inputs[worst, :3])
+    torch.testing.assert_close(asked[3][0], normal)
+    counts = [int((clicks[0, :, 0] >= 0).sum()) for _, clicks, *_ in asked]
+    assert counts == [1, 2, 3, 4, 5]
+    assert asked[4][1].max() > 32, "places of the whole sample"
+    assert {"late_3", "late_4", "iou_2"} <= set(figures)
+    after = network.parameters()
+    assert any(not torch.equal(*pair) for pair in zip(before, after, strict=True))
+
+
 def test_a_late_answer_counts_as_much_as_an_unrolled_one(root):
     config = unrolling(
         late_clicks=2, late_samples=1, batch_size=4, variational=0.0, quality=0.0
@@ -167,7 +214,9 @@ def test_it_learns(root):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_stopped_run_goes_on_bit_by_bit_with_its_average(root, workers):
-    config = unrolling(average=0.9, workers=workers, late_clicks=2)
+    config = unrolling(
+        average=0.9, workers=workers, late_clicks=2, early_size=32 * workers
+    )
     whole = train(config, root, root / "whole")
     train(config, root, root / "parts", until=4)
     parts = train(config, root, root / "parts")
@@ -229,6 +278,8 @@ def test_quality_loss_is_least_at_the_true_iou():
         ({"click_weights": (0.0, 0.0, 0.0)}, "not all 0"),
         ({"click_weights": (1.0, -1.0, 1.0)}, "must be from 0"),
         ({"late_clicks": -1}, "late_clicks must be at least 0, got -1"),
+        ({"early_size": 16}, "early_size must be 0, or from 32 to augment.size .48."),
+        ({"early_size": 65}, "early_size must be 0, or from 32"),
         ({"late_samples": 0}, "late_samples must be from 1 to batch_size"),
         ({"late_samples": 9, "batch_size": 8}, "batch_size .8., got 9"),
         ({"average": 1.0}, "average must be at least 0 and below 1, got 1"),

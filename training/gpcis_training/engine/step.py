@@ -131,7 +131,8 @@ class TrainingStep:
     def _unroll(self, click_batch: ClickBatch, step: int) -> dict[str, float]:
         """Make a step of several clicks on one encoding, see :class:`FitConfig`.
 
-        Clicks on errors cost time outside the network, which counts as loading.
+        Late clicks have an encoding of their own if it is of another size. Clicks on
+        errors cost time outside the network, which counts as loading.
         """
         config = self._config
         began, outside = time.perf_counter(), 0.0
@@ -139,11 +140,13 @@ class TrainingStep:
         figures: dict[str, float] = {}
         probability = torch.empty(0)
         late: list[int] | None = None
+        anew: ClickInput | None = None  # of the first late click, at its own size
 
         def follow(answer: Learned) -> ClickInput | None:
-            nonlocal outside, probability, late
+            nonlocal outside, probability, late, anew
             paused, count = time.perf_counter(), len(batches)
-            current = answer.scores.logits.detach().float().sigmoid().cpu()
+            logits = _enlarged(answer, config.augment.size).scores.logits
+            current = logits.detach().float().sigmoid().cpu()
             iou = _iou(current, batches[-1].target)
             name = f"iou_{count - 1}" if late is None else f"late_{count - 1}"
             figures[name] = float(iou.mean())
@@ -157,15 +160,24 @@ class TrainingStep:
                     late, current = chosen.tolist(), current[chosen]
                 click_batch.click(current, count - 1, late)
                 batches.append(click_batch.batch(count, late))
-                following = self._click_input(batches[-1], step, chosen)
+                given = self._click_input(batches[-1], step, chosen)
+                if chosen is not None and config.early_size:
+                    anew = given._replace(chosen=None)
+                else:
+                    size = config.early_size if late is None else 0
+                    following = _reduced(given, size)
             outside += time.perf_counter() - paused
             return following
 
         device = self._fabric.device
         rgb = batches[0].inputs[:, :3].to(device, memory_format=torch.channels_last)
         first = self._click_input(batches[0], step)
+        early = _resized(rgb, config.early_size), _reduced(first, config.early_size)
         with self._fabric.autocast():  # Fabric leaves it out on a single device
-            answers = self._model.unroll(rgb, first, follow)
+            answers = self._model.unroll(*early, follow)
+            if anew is not None:
+                answers += self._model.unroll(rgb[late], anew, follow)
+        answers = [_enlarged(answer, config.augment.size) for answer in answers]
         loss, means = self._unrolled_loss(answers, batches)
         self._descend(loss, step)
         trained = time.perf_counter()
@@ -272,6 +284,35 @@ class TrainingStep:
                 scores = self._network(inputs, batch.points.to(self._fabric.device))
             click_batch.click(scores.logits.float().sigmoid().cpu(), passes)
         self.train_mode()
+
+
+def _resized(maps: Tensor, size: int) -> Tensor:
+    """Resize square maps ``(B, C, S, S)``, as in use; 0 leaves them as they are."""
+    if size in (0, maps.shape[-1]):
+        return maps
+    small = functional.interpolate(maps, (size, size), mode="bilinear", antialias=True)
+    return small.contiguous(memory_format=torch.channels_last)
+
+
+def _reduced(given: ClickInput, size: int) -> ClickInput:
+    """Return clicks and previous mask in a smaller frame; 0 leaves them as they are."""
+    whole = given.previous.shape[-1]
+    if size in (0, whole):
+        return given
+    places = (given.points[..., :2] + 0.5) * (size / whole) - 0.5
+    places = places.clamp(min=0)  # below 0 there would be no click
+    moved = torch.cat([places, given.points[..., 2:]], dim=-1)
+    points = torch.where(given.points[..., :1] >= 0, moved, given.points)
+    return given._replace(points=points, previous=_resized(given.previous, size))
+
+
+def _enlarged(answer: Learned, size: int) -> Learned:
+    """Return an answer whose scores have the size of the samples."""
+    logits = answer.scores.logits
+    if logits.shape[-1] == size:
+        return answer
+    logits = functional.interpolate(logits, (size, size), mode="bilinear")
+    return answer._replace(scores=answer.scores._replace(logits=logits))
 
 
 def normalised_focal_loss(
