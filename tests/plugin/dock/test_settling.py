@@ -15,7 +15,7 @@ from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
-from napari_gpcis.plugin.dock.settling import PERIOD, WAITING
+from napari_gpcis.plugin.dock.settling import AGAIN, PERIOD, WAITING
 from napari_gpcis.plugin.saving.export import file_names
 from napari_gpcis.prompts import read_prompts
 
@@ -48,7 +48,8 @@ def test_stop_waits_for_masks_that_are_on_their_way(open_desk: Any) -> None:
     quickly(desk)
     desk.widget.start_button.click()
     assert desk.controller.annotation is not None
-    desk.until(lambda: desk.controller.status == WAITING.format("4 objects"))
+    waiting = f"{WAITING} {AGAIN}".format("4 objects")
+    desk.until(lambda: desk.controller.status == waiting)
     desk.segmenter.gate.set()
     desk.until(lambda: desk.controller.annotation is None)
     assert all_there(labels)

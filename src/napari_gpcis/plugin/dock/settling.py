@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 PERIOD = 50
 """Milliseconds between two looks whether the masks are there."""
-WAITING = "Waiting for the mask of {}. The same again goes on without."
+WAITING = "Waiting for the mask of {}."
+AGAIN = "The same again goes on without."
 
 
 class Settling(QObject):
@@ -35,7 +36,7 @@ class Settling(QObject):
         super().__init__(parent)
         self._controller = controller
         self._waiting: dict[str, Callable[[], object]] = {}
-        self._ends = False
+        self._ends, self._words = False, WAITING
         self._timer = QTimer(self)
         self._timer.setInterval(PERIOD)
         self._timer.timeout.connect(self._look)
@@ -47,7 +48,12 @@ class Settling(QObject):
         return bool(self._waiting)
 
     def once_settled(
-        self, wanted: str, then: Callable[[], object], *, ends: bool = False
+        self,
+        wanted: str,
+        then: Callable[[], object],
+        *,
+        ends: bool = False,
+        repeatable: bool = True,
     ) -> None:
         """Do something as soon as no mask is awaited.
 
@@ -62,6 +68,8 @@ class Settling(QObject):
             Whether that ends the annotation: the objects being clicked are accepted
             meanwhile, and nothing is left to do if something else ends it. Otherwise
             it is done then.
+        repeatable
+            Whether the user can ask for the same again, and is told so.
         """
         again = self._waiting.pop(wanted, None) is not None
         annotation = self._controller.annotation
@@ -73,6 +81,7 @@ class Settling(QObject):
             then()
             return
         self._waiting[wanted], self._ends = then, ends
+        self._words = f"{WAITING} {AGAIN}" if repeatable else WAITING
         if ends:
             annotation.accept_all()
         self._timer.start()
@@ -103,6 +112,6 @@ class Settling(QObject):
         if annotation is None or not (awaited and self._waiting):
             self._go_on()
             return
-        words = WAITING.format(counted(awaited, "object"))
+        words = self._words.format(counted(awaited, "object"))
         if annotation.message != words:
             annotation.say(words)

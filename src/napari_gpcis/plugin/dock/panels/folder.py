@@ -116,7 +116,8 @@ class FolderPanel(Panel):
         """Connect what saves and restores."""
         navigator = FolderNavigator(viewer, self.controller, autosaver, restorer, self)
         self.navigator = navigator
-        navigator.once_settled = Settling(self.controller, self).once_settled
+        settling = Settling(self.controller, self)
+        navigator.once_settled = partial(settling.once_settled, repeatable=False)
         navigator.changed.connect(self.show_state)
         navigator.said.connect(self._say)
 
