@@ -117,9 +117,12 @@ def test_a_moved_layer_waits_as_well(open_desk: Any, moved: str) -> None:
     quickly(desk)
     (desk.image if moved == "image" else labels).scale = (2, 2)
     desk.until(lambda: "as soon as the mask of 4 objects" in desk.controller.status)
+    desk.controller.annotation.say("Object 1 is done.")  # as each mask does
+    desk.until(lambda: "as soon as the mask of 4 objects" in desk.controller.status)
     desk.segmenter.gate.set()
     desk.until(lambda: desk.controller.annotation is None)
     assert all_there(labels)
+    assert f"was accepted in {labels.name!r}" in desk.controller.status
     assert "gone" not in desk.controller.status
     (record,) = desk.widget.recovery.autosaver.unsaved
     assert record.saved().ids == (1, 2, 3, 4)

@@ -248,12 +248,19 @@ class Annotation(QObject):
                 count += sum(bool(one.clicks) for one in plane.objects.all)
         return count
 
-    def accept_all(self) -> None:
-        """Accept the objects being clicked, now or as soon as their masks are there."""
+    def accept_all(self) -> bool:
+        """Accept the objects being clicked, now or as soon as their masks are there.
+
+        Returns
+        -------
+        bool
+            Whether there are any.
+        """
         self.click_layers.settle()
-        for plane in [*self._planes.values()]:
-            if plane.current.clicks:
-                plane.accept()
+        clicked = [one for one in self._planes.values() if one.current.clicks]
+        for plane in clicked:
+            plane.accept()
+        return bool(clicked)
 
     def leave(self) -> str:
         """Accept the objects being clicked, to go over to other layers.

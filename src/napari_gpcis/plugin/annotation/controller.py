@@ -117,6 +117,7 @@ class Controller(QObject):
         self._ending = QTimer(self)  # looks whether masks are there
         self._ending.setInterval(_PERIOD)
         self._ending.timeout.connect(self._check_fit)
+        self._accepted = ""  # what is said of it when it has ended
         _CONTROLLERS.add(self)
 
     # What the user can do ---------------------------------------------------------
@@ -483,14 +484,18 @@ class Controller(QObject):
             self._ending.stop()
         elif annotation.awaited:
             if not self._ending.isActive():
-                annotation.accept_all()
-                waiting = counted(annotation.awaited, "object")
-                annotation.say(_NO_FIT_YET.format(waiting))
+                self._accepted = ""
+                if annotation.accept_all():
+                    self._accepted = _ACCEPTED.format(annotation.layers.labels.name)
                 self._ending.start()
+            words = _NO_FIT_YET.format(counted(annotation.awaited, "object"))
+            if annotation.message != words:
+                annotation.say(words)
         else:
+            waited = self._accepted if self._ending.isActive() else ""
             self._ending.stop()
             words = annotation.leave()  # else masks would stay without their clicks
-            self.stop(f"{_NO_FIT} {words}".rstrip())
+            self.stop(" ".join(filter(None, (_NO_FIT, waited, words))))
 
 
 class _History(NamedTuple):
@@ -528,6 +533,7 @@ _NO_FIT_YET = (
     "Image and labels no longer have the same shape and place: the annotation ends as "
     "soon as the mask of {} is there."
 )
+_ACCEPTED = "What was being clicked was accepted in {!r}."
 _PERIOD = 50
 """Milliseconds between two looks whether the masks are there."""
 _NO_MODEL = "The model cannot be used: choose another one."
