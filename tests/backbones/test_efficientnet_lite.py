@@ -227,17 +227,16 @@ def test_the_deep_network_begins_as_the_one_without_its_blocks(towers):
 
 def test_each_added_block_of_the_deep_network_is_used():
     deep = TwoTowers(deep=True)
-    for name, parameter in deep.named_parameters():
-        if name.startswith(deep.additions):  # no longer the identity
-            nn.init.normal_(parameter, std=0.1)
-    encoded = deep.encode(torch.rand(2, 3, 64, 64))
-    points, guidance = POINTS.repeat(2, 1, 1), torch.rand(2, 32, 16, 16)
-    deep.fuse(deep.attend(encoded, points), guidance).square().sum().backward()
     added = {
         name: parameter
         for name, parameter in deep.named_parameters()
         if name.startswith(deep.additions)
     }
+    for parameter in added.values():  # no longer the identity
+        nn.init.normal_(parameter, std=0.1)
+    encoded = deep.encode(torch.rand(2, 3, 64, 64))
+    points, guidance = POINTS.repeat(2, 1, 1), torch.rand(2, 32, 16, 16)
+    deep.fuse(deep.attend(encoded, points), guidance).square().sum().backward()
     assert all(float(p.grad.abs().sum()) > 0 for p in added.values())
 
 
