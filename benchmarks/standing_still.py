@@ -177,7 +177,7 @@ class ObjectList:
         from napari_gpcis.geometry import scan
         from napari_gpcis.plugin.annotation.controller import Controller
         from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
-        from napari_gpcis.plugin.tools.object_list import Found
+        from napari_gpcis.plugin.tools.objects.index import Found
         from napari_gpcis.plugin.viewer.planes import Plane
 
         side = 20 * int(np.ceil(count**0.5))

@@ -13,7 +13,7 @@ from napari_gpcis.plugin.annotation.plane import COVERED
 from napari_gpcis.plugin.labels import writer
 from napari_gpcis.plugin.saving.record import Record
 from napari_gpcis.plugin.saving.work import Work
-from napari_gpcis.plugin.tools.object_list import ObjectIndex
+from napari_gpcis.plugin.tools.objects.index import ObjectIndex
 from napari_gpcis.plugin.tools.picking import Picking
 
 SHAPE = (80, 100)

@@ -17,8 +17,8 @@ from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.similar import SimilarPanel
 from napari_gpcis.plugin.saving import export
 from napari_gpcis.plugin.saving.autosave import Autosaver
-from napari_gpcis.plugin.tools.object_list import CLASS
 from napari_gpcis.plugin.tools.objects.classes import ObjectClasses
+from napari_gpcis.plugin.tools.objects.table import CLASS
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, write_prompts
 
 CONTROL = Qt.KeyboardModifier.ControlModifier

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
-from napari_gpcis.plugin.tools.object_list import _Measured, planes_of
+from napari_gpcis.plugin.tools.objects.index import _Measured, planes_of
 from napari_gpcis.plugin.viewer.planes import Plane
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton

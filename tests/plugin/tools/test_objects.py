@@ -15,22 +15,22 @@ from qtpy.QtTest import QTest
 import _fake_segmenter
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.dock.object_view import shared
 from napari_gpcis.plugin.dock.pages import PAGES, REVIEW
 from napari_gpcis.plugin.dock.panels.clicking import WRITE_MODES, ClickingPanel
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
-from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel, shared
+from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.saving import export
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
-from napari_gpcis.plugin.tools.object_list import (
+from napari_gpcis.plugin.tools.objects.flash import FLASH
+from napari_gpcis.plugin.tools.objects.index import Found, planes_of
+from napari_gpcis.plugin.tools.objects.table import (
     CLASS,
     CLICKS,
     DIAMETER,
-    FLASH,
     MEAN,
     ORIGIN,
     QUALITY,
-    Found,
-    planes_of,
 )
 from napari_gpcis.plugin.tools.picking import CHOSEN as OUTLINE
 

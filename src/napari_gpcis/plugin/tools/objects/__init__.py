@@ -1,1 +1,1 @@
-"""Tools for finished objects: regrouping, classes, features of the labels layer."""
+"""Tools for finished objects: index, table, classes, regrouping, features of labels."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
-    from napari_gpcis.plugin.tools.object_list import ObjectIndex
+    from napari_gpcis.plugin.tools.objects.index import ObjectIndex
     from napari_gpcis.session import Session
 
 DELAY = 100

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
     from napari_gpcis.plugin.background import Job
-    from napari_gpcis.plugin.tools.object_list import Found, ObjectIndex
+    from napari_gpcis.plugin.tools.objects.index import Found, ObjectIndex
 
 DELAY = 500
 """Milliseconds of quiet before the features are made anew."""
