@@ -20,7 +20,7 @@ from napari_gpcis.prompts import (
     replay,
     write_prompts,
 )
-from napari_gpcis.session.saved import SavedObject, SavedSession
+from napari_gpcis.session.saved import SavedObject, SavedSession, SavedStart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +70,30 @@ def test_real_masks_come_back_bit_for_bit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         running.prediction.mask & (finished[1, 0] == 0), labels[1, 0] == 9
     )
+
+
+def test_objects_that_wait_for_their_masks_are_kept_and_counted(
+    tmp_path: Path,
+) -> None:
+    new, next_one = (SavedObject((Click(n, n),), None, 0.5) for n in (3, 5))
+    start = SavedStart((0, 0, 2, 2), (0, 4), (), 7)
+    corrected = SavedObject((Click(4, 4),), None, 0.5, start=start)
+    session = SavedSession((8, 9), "model", None, None, None, None, (), new)
+    plane = SavedPlane((0, 1), (0, 0), (session,))
+    file = tmp_path / "stack.clicks.json"
+    for following, accepted, words in (
+        ((), (), "1 click"),
+        ((SavedObject((), None, 0.5),), (new,), "1 object"),
+        ((next_one,), (new,), "1 object, 1 further click"),
+        ((corrected, next_one), (new, corrected), "1 object, 1 further click"),
+    ):
+        known = replace(plane, following=following)
+        saved = SavedAnnotation("", (8, 9), (known,))
+        assert known.accepted == accepted
+        assert known.unfinished == (new, *(one for one in following if one.clicks))
+        assert saved.amount == words
+        write_prompts(file, saved)
+        assert read_prompts(file) == saved
 
 
 def test_the_digest_of_the_image_is_kept_where_it_is_known(tmp_path: Path) -> None:

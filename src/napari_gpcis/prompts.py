@@ -27,6 +27,7 @@ from napari_gpcis.session.saved import (
     check_session,
     parse_candidates,
     parse_session,
+    parse_unfinished,
     prompts_of,
     put_classes,
     read_json,
@@ -64,6 +65,10 @@ class SavedPlane:
         The id under which that one was drawn in the labels, 0 if it was not.
     rejected
         Candidates of a search that are no objects.
+    following
+        Objects that were clicked after the one that was being clicked, in order: all
+        before the last of them were accepted, and waited for their masks. The last may
+        have no clicks.
     """
 
     axes: tuple[int, int]
@@ -71,6 +76,7 @@ class SavedPlane:
     sessions: tuple[SavedSession, ...]
     running: int = 0
     rejected: tuple[SavedCandidate, ...] = ()
+    following: tuple[SavedObject, ...] = ()
 
     @property
     def index(self) -> tuple[int | slice, ...]:
@@ -84,6 +90,20 @@ class SavedPlane:
     def objects(self) -> tuple[SavedObject, ...]:
         """All that was done to the labels, in order."""
         return tuple(done for session in self.sessions for done in session.objects)
+
+    @property
+    def unfinished(self) -> tuple[SavedObject, ...]:
+        """The objects that have clicks and no mask yet, or are still being clicked."""
+        if not self.sessions or not self.sessions[-1].current.clicks:
+            return ()
+        every = self.sessions[-1].current, *self.following
+        return tuple(one for one in every if one.clicks)
+
+    @property
+    def accepted(self) -> tuple[SavedObject, ...]:
+        """Those of them that were accepted, and waited for their masks."""
+        waits = len(self.following)
+        return self.unfinished[:waits]
 
     def without_unfinished(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Return the labels of the plane without its unfinished object.
@@ -143,7 +163,8 @@ class SavedAnnotation:
     @property
     def models(self) -> tuple[str, ...]:
         """Names of the models that were used."""
-        names = (one.model for plane in self.planes for one in plane.sessions)
+        sessions = (one for plane in self.planes for one in plane.sessions)
+        names = (one.model for one in sessions if one.model)
         return tuple(dict.fromkeys(names))
 
     @property
@@ -158,13 +179,17 @@ class SavedAnnotation:
     @property
     def unfinished(self) -> tuple[SavedPlane, ...]:
         """Planes with an object that is not finished."""
-        known = (plane for plane in self.planes if plane.sessions)
-        return tuple(one for one in known if one.sessions[-1].current.clicks)
+        return tuple(plane for plane in self.planes if plane.unfinished)
 
     @property
     def unfinished_clicks(self) -> int:
-        """Number of clicks of objects that are not finished."""
-        return sum(len(one.sessions[-1].current.clicks) for one in self.unfinished)
+        """Number of clicks of objects that are neither finished nor accepted."""
+        running = (
+            one
+            for plane in self.planes
+            for one in plane.unfinished[len(plane.accepted) :]
+        )
+        return sum(len(one.clicks) for one in running)
 
     @property
     def amount(self) -> str:
@@ -186,9 +211,12 @@ class SavedAnnotation:
     def in_words(self, objects: int) -> str:
         """Return the contents in words, with so many finished objects.
 
-        Where there is nothing but that objects were deleted, this is told.
+        New ones that were accepted and waited for their masks are added. Where there is
+        nothing but that objects were deleted, this is told.
         """
         clicks = self.unfinished_clicks
+        accepted = (one for plane in self.planes for one in plane.accepted)
+        objects += sum(one.start is None or one.start.label is None for one in accepted)
         if not objects and not clicks:
             steps = (one for plane in self.planes for one in plane.objects)
             deleted = any(one.how == "delete" for one in steps)
@@ -208,6 +236,9 @@ class SavedAnnotation:
             plane["sessions"] = [one.to_dict() for one in known.sessions]
             if not known.rejected:
                 del plane["rejected"]
+            plane["following"] = [one.to_dict() for one in known.following]
+            if not known.following:
+                del plane["following"]
         if not self.image_digest:
             del data["image_digest"]
         put_classes(data, self.classes)
@@ -289,7 +320,9 @@ def _plane(data: dict[str, Any]) -> SavedPlane:
     steps = tuple(int(step) for step in data["steps"])
     sessions = tuple(parse_session(session) for session in data["sessions"])
     rejected = parse_candidates(data.get("rejected", ()))
-    return SavedPlane((rows, cols), steps, sessions, int(data["running"]), rejected)
+    following = tuple(map(parse_unfinished, data.get("following", ())))
+    running = int(data["running"])
+    return SavedPlane((rows, cols), steps, sessions, running, rejected, following)
 
 
 def _check_plane(plane: SavedPlane, shape: tuple[int, ...]) -> None:
@@ -431,7 +464,7 @@ def replay_plane(
     ids.append(plane.running)
     made = np.where(np.isin(labels, ids), 0, labels)
     for saved in plane.sessions:
-        model = None if any_model else segmenter.info
+        model = segmenter.info if saved.model and not any_model else None
         asked = replace(saved, initial_labels=None)
         check_same(asked, image.shape[:2], None, model)
         session = Session(

@@ -73,6 +73,16 @@ class SavedObject:
     made_by: MadeBy | None = None
     digest: str | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; as in older files, what there is not is not written."""
+        data = asdict(self)
+        for name in ("tidy", "typical_size", "quality", "made_by", "digest"):
+            if data[name] is None:
+                del data[name]
+        if not self.found:
+            del data["found"]
+        return data
+
 
 @dataclass(frozen=True)
 class SavedCandidate:
@@ -87,6 +97,7 @@ class SavedCandidate:
 class SavedSession:
     """All that is needed, beside image and model, to make the same masks again.
 
+    ``model`` is empty where no model has seen the clicks yet: they are unfinished.
     ``rejected`` holds the candidates that were rejected, ``classes`` the classes of the
     objects; older programs pass over them.
     """
@@ -118,12 +129,8 @@ class SavedSession:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; as in older files, what there is not is not written."""
         data = asdict(self)
-        for one in (*data["objects"], data["current"]):
-            for name in ("tidy", "typical_size", "quality", "made_by", "digest"):
-                if one[name] is None:
-                    del one[name]
-            if not one["found"]:
-                del one["found"]
+        data["objects"] = [one.to_dict() for one in self.objects]
+        data["current"] = self.current.to_dict()
         if not data["rejected"]:
             del data["rejected"]
         put_classes(data, self.classes)
@@ -221,7 +228,7 @@ def parse_session(data: dict[str, Any]) -> SavedSession:
         channels=channels,
         initial_labels=_optional(data["initial_labels"], str),
         objects=tuple(_object(item, finished=True) for item in data["objects"]),
-        current=_object(data["current"], finished=False),
+        current=parse_unfinished(data["current"]),
         rejected=parse_candidates(data.get("rejected", ())),
         classes=ClassedObjects.from_list(data.get("classes", ())),
     )
@@ -243,6 +250,14 @@ def parse_candidates(data: Iterable[dict[str, Any]]) -> tuple[SavedCandidate, ..
         mask_of_runs(runs, (box[2] - box[0], box[3] - box[1]))
         found.append(SavedCandidate(box, runs, _click(one["click"])))
     return tuple(found)
+
+
+def parse_unfinished(data: dict[str, Any]) -> SavedObject:
+    """Return an object that is not finished from its JSON form.
+
+    `KeyError` or so if it is damaged.
+    """
+    return _object(data, finished=False)
 
 
 def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:

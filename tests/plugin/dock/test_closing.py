@@ -186,6 +186,29 @@ def test_work_is_asked_for_again_if_the_window_did_not_close(
     assert len(unsaved_work()) == left
 
 
+@pytest.mark.parametrize("part", ["window", "widget"])
+def test_accepted_objects_without_masks_are_kept_as_well(
+    desk: Any, closings: list[bool], part: str
+) -> None:
+    desk.segmenter.gate.clear()
+    for place in ((60, 80), (20, 80), (60, 20)):
+        desk.robot.click(desk.image, place)
+        desk.controller.command("accept")
+    desk.until(lambda: desk.controller.annotation.awaited == 3)
+    answers = Answers(KEEP)
+    if part == "window":
+        close_by_menu(desk)
+    else:
+        close = dock_of(desk.widget).title.close_button
+        QTest.mouseClick(close, Qt.MouseButton.LeftButton)
+    assert answers.asked == [QUESTION.format("cells", "4 objects")]
+    desk.widget.shut_down()
+    desk.segmenter.gate.set()
+    (left,) = unsaved_work()
+    assert left.amount == "4 objects"
+    assert [len(one.clicks) for one in left.saved.planes[0].accepted] == [1, 1, 1]
+
+
 def test_what_the_user_keeps_is_kept_without_autosaving(
     open_desk: Callable[..., Any],
 ) -> None:

@@ -12,6 +12,7 @@ import textwrap
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from shutil import copy
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ from napari_gpcis.plugin.saving.recovery_file import (
 )
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.widget import NEW_LAYER, GPCISWidget
-from napari_gpcis.prompts import read_prompts, replay
+from napari_gpcis.prompts import read_prompts, replay, write_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -868,6 +869,73 @@ def test_a_killed_process_loses_nothing(
     assert len(desk.widget.recovery.autosaver.record.saved().planes[0].objects) == 3
     desk.until(lambda: read_recovery(file).objects == 3)
     assert [file for file in recovery_files() if file.suffix == ".npz"] == [file]
+
+
+def test_accepted_objects_that_wait_for_their_masks_outlive_a_crash(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    bench.segmenter.gate.clear()
+    for place in ((60, 80), (20, 80)):
+        click(bench, *place)
+        bench.controller.command("accept")
+    click(bench, 60, 20)
+    bench.until(lambda: bench.controller.annotation.awaited == 3)
+    record, (_, writer) = kept.autosaver.record, kept.autosaver._writers[0]
+    bench.until(lambda: record.amount == "3 objects, 1 further click")
+    writer.write()
+    bench.until(lambda: writer.work.is_written)
+    (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
+    found = read_recovery(Path(copy(file, tmp_path)))  # as a crash now would leave it
+    assert found.amount == record.amount
+    bench.segmenter.gate.set()
+    bench.settled(1)
+    shown = bench.labels.data.copy()
+    assert [*np.unique(shown)] == [0, 1, 2, 3, 4]
+    bench.controller.stop()
+    again = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
+    bench.segmenter.gate.clear()  # they may wait again
+    kept.restorer.recover(found, again)
+    bench.until(lambda: bench.controller.annotation is not None)
+    bench.until(lambda: kept.autosaver.record.amount == found.amount)
+    bench.segmenter.gate.set()
+    bench.until(lambda: not bench.controller.annotation.awaited)
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data, shown)
+    saved = kept.autosaver.record.saved()
+    assert (saved.ids, saved.unfinished_clicks) == ((1, 2, 3), 1)
+
+
+def test_clicks_before_the_model_is_there_are_work(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    image = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
+    assert bench.controller.start(image)
+    click(bench, 30, 40)
+    bench.controller.command("accept")
+    click(bench, 60, 80)
+    bench.controller.annotation.click_layers.settle()
+    assert bench.controller.session is None
+    record = kept.autosaver.record
+    assert record.unsaved
+    assert record.amount == "1 object, 1 further click"
+    file = tmp_path / "early.clicks.json"
+    write_prompts(file, record.saved())
+    saved = read_prompts(file)
+    assert saved == record.saved()
+    assert saved.models == ()
+    bench.until(lambda: 2 in bench.labels.data)
+    bench.settled(1)
+    assert record.saved().models == ("fake",)
+    assert record.amount == "1 object, 1 further click"
+    shown = bench.labels.data.copy()
+    bench.controller.stop()
+    bench.panel.open_file(file)
+    bench.until(lambda: 2 in bench.labels.data)
+    np.testing.assert_array_equal(bench.labels.data, shown)
+    words = bench.panel.message.text()
+    assert words.startswith("Opened: 1 object, 1 further click.")
 
 
 def test_restored_work_outlives_another_crash_without_autosaving(

@@ -614,22 +614,22 @@ class Annotation(QObject):
         return False
 
     def recall(
-        self, plane: Plane, prompts: Prompts, threshold: float, label: int = 0
+        self, plane: Plane, saved: Sequence[tuple[Prompts, float]], label: int = 0
     ) -> None:
-        """Go on with saved prompts on a plane, at once or when it is displayed.
+        """Go on with saved objects on a plane, at once or when it is displayed.
 
         Parameters
         ----------
-        plane, prompts, threshold
-            Where, and what the mask is made of.
+        plane, saved
+            Where, and what the masks are made of, see `PlaneAnnotation.recall`.
         label
-            Id that the object had when it was drawn before, if it is in the labels no
-            more: it has the same again, if nobody took a higher one.
+            Id that the first object had when it was drawn before, if it is in the
+            labels no more: it has the same again, if nobody took a higher one.
         """
         if label:
             self._writer.release(label)
         known = self._planes.setdefault(plane, PlaneAnnotation(plane, self._context))
-        known.recall(prompts, threshold)
+        known.recall(saved)
 
     def reopen(self) -> None:
         """Make all sessions anew, for another model; clicks stay and are replayed."""

@@ -18,6 +18,9 @@ class AnnotationEvents(QObject):
     """The current object of a plane has changed, or how far its mask is."""
     clicks_changed = Signal(object)
     """Clicks of a plane (:class:`.PlaneAnnotation`) are not what they were."""
+    waiting_changed = Signal(object)
+    """An object of a plane (:class:`.PlaneAnnotation`) was accepted before its mask is
+    there, or is not accepted any more."""
     predicted = Signal(object)
     """A plane (:class:`.PlaneAnnotation`) has a new mask, or none any more."""
     whole = Signal()

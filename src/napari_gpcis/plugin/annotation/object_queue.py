@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari_gpcis.clicks import Click
     from napari_gpcis.plugin.annotation.click_layers import ClickLayers
@@ -126,18 +126,22 @@ class ObjectQueue:
             self.current = following or self._make()
         self.show()
 
-    def begin_anew(self, prompts: Prompts | None = None) -> None:
-        """Leave all objects as they are, without points; go on with a new one.
+    def begin_anew(self, saved: Sequence[tuple[Prompts, float]] = ()) -> None:
+        """Leave all objects as they are, without points; go on with new ones.
 
         Parameters
         ----------
-        prompts
-            What the new one begins with.
+        saved
+            Prompts and threshold of each new one; all but the last are accepted, and
+            wait for their masks. None: one that has no clicks.
         """
         self.waiting, self.current = [], self._make()
-        if prompts is not None:
+        for number, (prompts, threshold) in enumerate(saved):
+            if number:
+                self.waiting.append(self.current)
+                self.current = self._make()
             self.current.restart(prompts)
-            self.current.view = prompts.view
+            self.current.view, self.current.threshold = prompts.view, threshold
         self.show(instead_of_all=True)
 
     def set_clicks(self, clicks: tuple[Click, ...]) -> None:

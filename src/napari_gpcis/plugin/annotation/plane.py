@@ -145,10 +145,15 @@ class PlaneAnnotation:
 
     # Opening and closing ----------------------------------------------------------
 
-    def recall(self, prompts: Prompts, threshold: float) -> None:
-        """Go on with saved prompts as soon as the plane is open."""
-        self.objects.begin_anew(prompts)
-        self.current.threshold = threshold
+    def recall(self, saved: Sequence[tuple[Prompts, float]]) -> None:
+        """Go on with saved objects as soon as the plane is open.
+
+        Parameters
+        ----------
+        saved
+            Prompts and threshold of each, see `ObjectQueue.begin_anew`.
+        """
+        self.objects.begin_anew(saved)
 
     def opened(self, opened: Opened) -> None:
         """Take the session that was made for this plane."""
@@ -405,6 +410,7 @@ class PlaneAnnotation:
             return self._finish(session, following)
         self.drawn.keep_target()
         self.objects.wait(following)
+        self._context.events.waiting_changed.emit(self)
         self._context.writing.finished()
         if session is not None:
             self.synchronise()
@@ -433,6 +439,7 @@ class PlaneAnnotation:
             return
         elif (following := self.objects.withdraw()) is not None:
             context.undo_stack.note_withdrawn(self, following)
+            context.events.waiting_changed.emit(self)
             context.events.current_changed.emit()
             context.say("Not accepted: the object goes on.")
         elif self.current.clicks or not (words := context.undo_stack.undo(self)):
@@ -765,6 +772,7 @@ class PlaneAnnotation:
         """
         if self.objects.last_waits_alone:
             self.objects.withdraw()
+            self._context.events.waiting_changed.emit(self)
         self._context.events.current_changed.emit()
 
     def _next(self, following: CurrentObject | None = None) -> None:

@@ -32,8 +32,10 @@ from napari_gpcis.session.labels import noted
 from napari_gpcis.session.saved import (
     SavedCandidate,
     SavedObject,
+    SavedSession,
     candidate_of,
     saved_candidate,
+    saved_prompts,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.annotation import Annotation, Pixels
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.session.labels import ObjectNote
-    from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
 
 
@@ -107,17 +108,40 @@ class _PlaneRecord:
         self.earlier = earlier
         self.now: SavedSession | None = None
         self.running = 0
+        self.following: tuple[SavedObject, ...] = ()
         self._session: ReferenceType[Session] | None = None
 
-    def note(self, session: Session, running: int) -> None:
-        """Note the prompts of a session, and the id of the current object."""
+    def note(self, plane: PlaneAnnotation) -> bool:
+        """Note the prompts of a plane, of all objects that are being clicked.
+
+        Returns
+        -------
+        bool
+            ``False`` if the plane is not open, and its clicks are those that are known.
+        """
+        before = self.now, self.following
+        alone = plane.drawn.live.alone and bool(plane.clicks)
+        self.running = plane.drawn.live.label if alone else 0
+        first, *following = (
+            saved_prompts(one.prompts, one.threshold) for one in plane.objects.all
+        )
+        self.following = tuple(following)
+        if plane.session is not None:
+            self._note_session(plane.session, first)
+            return True
+        if self.now is not None:
+            self.now = replace(self.now, current=first)
+        elif first.clicks:  # it was never open: no model has seen the clicks
+            self.now = SavedSession(plane.shape, "", None, None, None, None, (), first)
+        return before != (self.now, self.following)
+
+    def _note_session(self, session: Session, current: SavedObject) -> None:
         known = None if self._session is None else self._session()
         if known is not session:
             if self.now is not None and self.now.objects:
                 self.earlier = (*self.earlier, replace(self.now, current=_NOTHING))
             self._session = ref(session)
-        self.now = session.saved()
-        self.running = running
+        self.now = replace(session.saved(), current=current)
 
     def add(self, made: SavedSession) -> None:
         """Note a step that was made while no session was open."""
@@ -208,6 +232,7 @@ class Record(QObject):
         self.changed.connect(self._on_changed)
         events = annotation.events
         events.clicks_changed.connect(self._note)
+        events.waiting_changed.connect(self._note)
         events.predicted.connect(self._note)
         events.accepted.connect(self._on_accepted)
         events.objects_changed.connect(self._on_objects)
@@ -399,6 +424,7 @@ class Record(QObject):
             record = _PlaneRecord(tuple(one for one in done if one.objects))
             if clicks and plane.sessions:
                 record.now = replace(plane.sessions[-1], objects=())
+                record.following = plane.following
             place = Plane(plane.axes, plane.steps)
             self._planes[place] = record
             if self._annotation is not None:
@@ -426,6 +452,7 @@ class Record(QObject):
                 one.sessions,
                 one.running,
                 rejected.get(plane, ()),
+                one.following,
             )
             for plane, one in known.items()
             if one.sessions or plane in rejected
@@ -557,10 +584,8 @@ class Record(QObject):
         self._opened.discard(plane.plane)
 
     def _note(self, plane: PlaneAnnotation) -> None:
-        if plane.session is not None:
-            known = self._planes.setdefault(plane.plane, _PlaneRecord())
-            alone = plane.drawn.live.alone and bool(plane.clicks)
-            known.note(plane.session, plane.drawn.live.label if alone else 0)
+        known = self._planes.setdefault(plane.plane, _PlaneRecord())
+        if known.note(plane):
             self.changed.emit()
 
     def _on_accepted(self, plane: PlaneAnnotation, _label: int) -> None:

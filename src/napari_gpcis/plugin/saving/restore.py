@@ -272,7 +272,7 @@ class Restorer(QObject):
         there = [one for one in planes if one.axes == shown.axes]
         if there and shown not in planes:
             place = planes.index(there[0])
-            clicks = saved.unfinished[place].sessions[-1].current.clicks
+            clicks = saved.unfinished[place].unfinished[0].clicks
             rows, cols = zip(*(click.pixel for click in clicks), strict=True)
             box = min(rows), min(cols), max(rows) + 1, max(cols) + 1
             bring_into_view(
@@ -294,10 +294,12 @@ def _recall(
     """
     planes = [Plane(one.axes, one.steps) for one in saved.unfinished]
     for place, plane in zip(planes, saved.unfinished, strict=True):
-        running, shape = plane.sessions[-1].current, plane.sessions[-1].shape
-        prompts = prompts_of(running, shape)
-        label = plane.running if again else 0
-        annotation.recall(place, prompts, running.threshold, label)
+        shape = plane.sessions[-1].shape
+        objects = [
+            (prompts_of(one, shape), one.threshold)
+            for one in (plane.sessions[-1].current, *plane.following)
+        ]
+        annotation.recall(place, objects, plane.running if again else 0)
     return planes
 
 
@@ -548,7 +550,7 @@ def _other_models(saved: SavedAnnotation, model: ModelInfo) -> str:
         one.model
         for plane in saved.planes
         for one in plane.sessions
-        if not is_made_with(one, model)
+        if one.model and not is_made_with(one, model)
     }
     return ", ".join(
         name if _is_known(name) else f"{name} (no longer here)"
