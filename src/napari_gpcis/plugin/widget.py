@@ -38,6 +38,7 @@ from napari_gpcis.plugin.dock.model_choice import ModelChoice
 from napari_gpcis.plugin.dock.notices import Notices
 from napari_gpcis.plugin.dock.pages import HELP_PAGE, PAGES, Pages
 from napari_gpcis.plugin.dock.panels import PANELS
+from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.dock.panels.model import ModelPanel
 from napari_gpcis.plugin.dock.panels.objects import ObjectsPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
@@ -357,7 +358,13 @@ class GPCISWidget(Docked):
         self._go_over()
 
     def _go_over(self) -> None:
-        """Go over to the chosen layers, see `start`."""
+        """Go over to the chosen layers, see `start`.
+
+        A folder that waits to go on to its next image does not: this was asked later.
+        """
+        for panel in self.panels:
+            if isinstance(panel, FolderPanel):
+                panel.stay()
         chosen = self.image_combo.layer, self.labels_combo.layer
         wanted = f"start {[one and one.unique_id for one in chosen]}"
         self._settling.once_settled(wanted, self.start, ends=True)
@@ -376,7 +383,11 @@ class GPCISWidget(Docked):
             theirs = is_made_here(chosen) and not is_made_for(chosen, image)
             if not theirs and not obstacle(chosen, image):
                 return
-        self.labels_combo.layer = open_labels(self.viewer, image)
+        annotation = self.controller.annotation
+        if annotation is not None and annotation.image == image:
+            self.labels_combo.layer = annotation.layers.labels
+        else:
+            self.labels_combo.layer = open_labels(self.viewer, image)
         self.labels_combo.show_obstacles()
 
     def _on_layers(self) -> None:
@@ -394,6 +405,8 @@ class GPCISWidget(Docked):
             or self.labels_combo.layer != annotation.layers.labels
         ):
             self._go_over()
+        else:  # back again, before the masks were there that it has waited for
+            self._settling.withdraw()
 
     def _on_passing(self, stopped: bool) -> None:
         """Say how the new layer begins at which the keys have stopped, or no more."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 from skimage.io import imsave
@@ -110,6 +111,43 @@ def test_another_choice_meanwhile_waits_on(open_desk: Any) -> None:
     assert all_there(labels)
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["made here", "the user's"])
+def test_a_choice_that_is_taken_back_loses_nothing(open_desk: Any, own: bool) -> None:
+    """Down, Up, Down in the box of images, faster than the model."""
+    desk = open_desk(np.zeros(SHAPE, np.uint8))
+    before = desk.controller.annotation
+    if own:
+        chosen = desk.viewer.add_labels(np.zeros(SHAPE, np.int32), name="mine")
+        desk.widget.labels_combo.layer = chosen
+        desk.widget.labels_combo.picked.emit()
+        desk.until(lambda: desk.controller.annotation not in (before, None))
+        desk.until(lambda: desk.widget.session is not None)
+        before = desk.controller.annotation
+    labels = desk.labels
+    other = desk.viewer.add_image(np.ones(SHAPE, np.uint8), name="other")
+    desk.robot.press(Qt.Key.Key_G)
+    quickly(desk)
+
+    def pick(image: Any) -> None:
+        desk.widget.image_combo.layer = image
+        desk.widget.image_combo.picked.emit()
+
+    pick(other)
+    desk.until(lambda: "4 objects" in desk.controller.status)
+    pick(desk.image)
+    assert "4 objects" not in desk.controller.status
+    desk.qtbot.wait(3 * PERIOD)
+    assert desk.controller.annotation is before
+    pick(other)
+    desk.until(lambda: "4 objects" in desk.controller.status)
+    assert desk.controller.annotation is before
+    pick(desk.image)
+    desk.segmenter.gate.set()
+    desk.until(lambda: not before.awaited)
+    assert desk.controller.annotation is before
+    assert all_there(labels)
+
+
 @pytest.mark.parametrize("moved", ["image", "labels"])
 def test_a_moved_layer_waits_as_well(open_desk: Any, moved: str) -> None:
     desk = open_desk(np.zeros(SHAPE, np.uint8))
@@ -142,21 +180,48 @@ def test_the_features_tell_all_objects_that_stop_waited_for(open_desk: Any) -> N
     assert labels.features["clicks"].tolist() == [1, 1, 1, 1]
 
 
-def test_the_next_image_of_a_folder_waits(
-    open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def folder(open_desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A desk whose folder waits for four masks, to go on to its next image."""
     for name in ("a.png", "b.png"):
         imsave(tmp_path / name, np.full(SHAPE, 9, np.uint8), check_contrast=False)
     desk = open_desk()
-    panel = next(p for p in desk.widget.panels if isinstance(p, FolderPanel))
+    desk.panel = next(p for p in desk.widget.panels if isinstance(p, FolderPanel))
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    panel.open_button.click()
-    desk.until(lambda: not panel.navigator.busy and desk.widget.session is not None)
+    desk.panel.open_button.click()
+    navigator = desk.panel.navigator
+    desk.until(lambda: not navigator.busy and desk.widget.session is not None)
     desk.image = desk.controller.annotation.image
     desk.viewer.reset_view()
     quickly(desk)
-    panel.next_button.click()
+    desk.panel.next_button.click()
     desk.until(lambda: desk.controller.status == WAITING.format("4 objects"))
+    return desk
+
+
+def test_the_next_image_of_a_folder_gives_way_to_another_choice(folder: Any) -> None:
+    desk, panel = folder, folder.panel
+    labels = desk.labels
+    other = next(
+        one
+        for one in desk.viewer.layers
+        if isinstance(one, Image) and one != desk.image and one.data.shape == SHAPE
+    )
+    desk.widget.image_combo.layer = other
+    desk.widget.image_combo.picked.emit()
+    assert panel.next_button.isEnabled()
+    desk.segmenter.gate.set()
+    desk.until(lambda: desk.controller.annotation.image == other)
+    desk.until(lambda: desk.widget.session is not None)
+    desk.qtbot.wait(3 * PERIOD)
+    assert desk.controller.annotation.image == other
+    assert desk.image in desk.viewer.layers
+    assert all_there(labels)
+    assert not panel.navigator.busy
+
+
+def test_the_next_image_of_a_folder_waits(folder: Any, tmp_path: Path) -> None:
+    desk, panel = folder, folder.panel
     assert not panel.next_button.isEnabled()
     desk.qtbot.wait(3 * PERIOD)
     assert desk.image in desk.viewer.layers

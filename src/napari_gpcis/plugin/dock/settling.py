@@ -92,6 +92,16 @@ class Settling(QObject):
         self._timer.stop()
         self._waiting.clear()
 
+    def withdraw(self) -> None:
+        """Do nothing any more: the user has thought better of it.
+
+        What was accepted meanwhile stays so, and work goes on.
+        """
+        annotation = self._controller.annotation
+        if self.pending and annotation is not None:
+            annotation.clear_message()
+        self.cancel()
+
     def _on_stopped(self) -> None:
         if self._ends:
             self.cancel()

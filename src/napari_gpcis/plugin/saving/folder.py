@@ -195,6 +195,11 @@ class FolderNavigator(QObject):
         self._set_busy("")
         self.once_settled("another image of the folder", partial(self._go_on, then))
 
+    def stay(self) -> None:
+        """Stay at the image that is open: masks are not waited for any more."""
+        self.busy = False
+        self.changed.emit()
+
     def _go_on(self, then: Callable[[], None]) -> None:
         self.busy = False
         self._leave(then)

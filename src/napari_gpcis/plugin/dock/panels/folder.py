@@ -65,6 +65,7 @@ class FolderPanel(Panel):
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
         self.navigator: FolderNavigator | None = None
+        self._settling = Settling(controller, self)
         self._shown: Any = None
         self.open_button = QPushButton(OPEN)
         self.list = _ImageList()
@@ -116,10 +117,15 @@ class FolderPanel(Panel):
         """Connect what saves and restores."""
         navigator = FolderNavigator(viewer, self.controller, autosaver, restorer, self)
         self.navigator = navigator
-        settling = Settling(self.controller, self)
-        navigator.once_settled = partial(settling.once_settled, repeatable=False)
+        navigator.once_settled = partial(self._settling.once_settled, repeatable=False)
         navigator.changed.connect(self.show_state)
         navigator.said.connect(self._say)
+
+    def stay(self) -> None:
+        """Stay at the image that is open, if another one waits for masks."""
+        if self._settling.pending and self.navigator is not None:
+            self._settling.withdraw()
+            self.navigator.stay()
 
     def close_links(self) -> None:
         """End the threads."""
