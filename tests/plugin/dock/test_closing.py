@@ -209,6 +209,48 @@ def test_accepted_objects_without_masks_are_kept_as_well(
     assert [len(one.clicks) for one in left.saved.planes[0].accepted] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("answer", [SAVE, KEEP, DISCARD])
+def test_a_dock_that_is_opened_again_knows_the_clicks(
+    desk: Any,
+    answer: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever saves then would write one object over many, elsewise."""
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_, **__: (str(tmp_path / "work"), "")
+    )
+    labels = desk.labels
+    desk.robot.click(desk.image, (60, 80))
+    desk.settled(1)  # not accepted
+    shown, answers = labels.data.copy(), Answers(answer)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    assert len(answers.asked) == 1
+    assert desk.widget._closed
+    desk.widget = GPCISWidget(desk.viewer, lambda _: FakeSegmenter())
+    desk.viewer.window.add_dock_widget(desk.widget, name="GPCIS")
+    banner = desk.widget.recovery.banner
+    assert bool(banner.found) is (answer == KEEP)
+    assert desk.widget.start()
+    desk.settled(1)  # the object goes on
+    assert desk.labels is labels
+    assert not banner.found
+    np.testing.assert_array_equal(labels.data, shown)
+    record = desk.widget.recovery.autosaver.record
+    assert record.unsaved is (answer == KEEP)
+    assert (record.saved().ids, record.saved().unfinished_clicks) == ((1,), 1)
+    desk.controller.command("accept")
+    desk.settled(0)
+    assert record.saved().ids == (1, 2)
+    panel = next(p for p in desk.widget.panels if isinstance(p, FilesPanel))
+    panel.write("save", tmp_path / "again")
+    desk.until(lambda: not record.unsaved)
+    assert read_prompts(file_names(tmp_path / "again")[0]).ids == (1, 2)
+    desk.until(lambda: unsaved_work() == [])
+    desk.widget.shut_down()
+    assert unsaved_work() == []
+
+
 def test_what_the_user_keeps_is_kept_without_autosaving(
     open_desk: Callable[..., Any],
 ) -> None:

@@ -33,6 +33,7 @@ from napari_gpcis.plugin.viewer.planes import layer_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from napari.components import ViewerModel
 
@@ -121,6 +122,12 @@ class RecoveryBanner(Banner):
         self.hint = ""
         self._show()
 
+    def withdraw(self, file: Path) -> None:
+        """Offer the work of a recovery file no more: it goes on by itself."""
+        for one in self.found:
+            if isinstance(one, Recovered) and one.file == file:
+                self.done(one)
+
     def say(self, hint: str) -> None:
         """Show a hint, such as why nothing was restored yet."""
         self.hint = hint
@@ -185,6 +192,7 @@ class RecoveryManager(QObject):
         self.banner.unwanted.connect(self.autosaver.discard)
         self.autosaver.removed.connect(self.banner.offer)
         self.autosaver.settled.connect(self.banner.done)
+        self.autosaver.taken_over.connect(self.banner.withdraw)
 
     def serve(self, panels: Iterable[Panel], image: Callable[[], Image | None]) -> None:
         """Connect the panels of files; ``image`` returns the chosen image."""

@@ -13,7 +13,7 @@ from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.saving.record import Record
 from napari_gpcis.plugin.saving.recovery_file import RecoveryFile, remove_recovery
-from napari_gpcis.plugin.saving.work import CopyError, Removed, Work
+from napari_gpcis.plugin.saving.work import LEFT, CopyError, Removed, Work
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 
 if TYPE_CHECKING:
@@ -175,6 +175,9 @@ class Autosaver(QObject):
     """Emitted with unsaved work that has lost a layer, see `Removed`."""
     settled = Signal(object)
     """Emitted with it when it goes on, or needs not be kept any more."""
+    taken_over = Signal(object)
+    """Emitted with the recovery file of work that a closed widget has left: it goes on
+    in its labels."""
     gone_on = Signal(object, object)
     """Emitted with an :class:`.Annotation` that goes on where it was interrupted.
 
@@ -282,7 +285,8 @@ class Autosaver(QObject):
             if earlier.is_of(labels):  # stopped before, now it goes on
                 if earlier.interrupted and earlier.is_on(annotation.image):
                     unfinished = earlier.saved()
-                record.follow_up(earlier, clicks=unfinished is not None)
+                earlier.close()
+                record.follow_up(earlier.state, clicks=unfinished is not None)
                 writer.follow(record)
                 self._settle(*self._removed_of(writer.work))
                 earlier.deleteLater()
@@ -294,6 +298,14 @@ class Autosaver(QObject):
             writer.not_copied.connect(self.not_copied)
             self._writers.append((record, writer))
             self._works.append(writer.work)
+            left = LEFT.pop(labels, None)
+            if left is not None:
+                if left.state.image_id == record.image_id:
+                    unfinished = left.state.saved
+                record.follow_up(left.state, clicks=unfinished is not None)
+                if left.file is not None:
+                    writer.take_over(left.file)
+                    self.taken_over.emit(left.file)
         self.record = record
         self._release_removed()
         if unfinished is not None and unfinished.unfinished:

@@ -101,6 +101,16 @@ def place_of(source: str) -> Path:
     return around[-1] if around else path
 
 
+class RecordState(NamedTuple):
+    """What is known of a record when it ends, for one that goes on with its labels."""
+
+    saved: SavedAnnotation
+    image_id: str
+    version: int
+    settled: int
+    drawn: bool
+
+
 class _PlaneRecord:
     """Prompts of one plane: those of earlier sessions, and of the latest one."""
 
@@ -309,20 +319,31 @@ class Record(QObject):
         known = ImageIdentity(*self._image, self.image_digest)
         return is_opened_again(known, identity_of(image))
 
-    def follow_up(self, earlier: Record, *, clicks: bool = False) -> None:
+    @property
+    def state(self) -> RecordState:
+        """What another record of the same labels may go on with."""
+        discarded = self.version == self._discarded
+        settled = self.version if discarded else self._settled
+        return RecordState(
+            self.saved(), self.image_id, self.version, settled, self._drawn
+        )
+
+    def follow_up(self, earlier: RecordState, *, clicks: bool = False) -> None:
         """Go on with the work of an earlier record of the same labels.
 
         Parameters
         ----------
         earlier
-            The record.
+            What was known when it ended.
         clicks
             Whether objects that were not finished go on, too.
         """
-        earlier.close()
-        self.add_earlier(earlier.saved(), clicks=clicks)
-        self.version, self._settled = earlier.version, earlier._settled
-        self._drawn |= earlier._drawn
+        self.add_earlier(earlier.saved, clicks=clicks)
+        self.version, self._settled = earlier.version, earlier.settled
+        self._drawn |= earlier.drawn
+        if clicks and not self.touched:
+            going_on = earlier.saved.unfinished
+            self.settle_opened(Plane(one.axes, one.steps) for one in going_on)
 
     def note_drawing(self) -> None:
         """Take note that labels were drawn by hand: they are work without clicks."""

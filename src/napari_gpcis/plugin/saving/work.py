@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 from filelock import Timeout
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.plugin.background import Job
+    from napari_gpcis.plugin.saving.record import RecordState
     from napari_gpcis.prompts import SavedAnnotation
 
 
@@ -163,8 +164,13 @@ class Work:
         What was changed since it was written is written first.
         """
         self.record.close()
-        if not self.record.wanted:
+        wanted, state = self.record.wanted, self.record.state
+        if not wanted:
             self.file.remove()
+        if not self.record.released:
+            file = self.file.path if wanted else None
+            LEFT[self.record.labels] = WorkLeft(state, file)
+        if not wanted:
             return
         if not self.is_written and not self.record.released:
             with suppress(OSError, Timeout):
@@ -174,6 +180,15 @@ class Work:
         self.file.leave()
 
 
+class WorkLeft(NamedTuple):
+    """Work that a closed widget has left in a labels layer, and its recovery file."""
+
+    state: RecordState
+    file: Path | None
+
+
+LEFT: WeakKeyDictionary[Labels, WorkLeft] = WeakKeyDictionary()
+"""Work that goes on when the same labels are annotated by another widget."""
 _COPIES: WeakValueDictionary[Path, Work] = WeakValueDictionary()
 """Which work has a copy beside an image."""
 
