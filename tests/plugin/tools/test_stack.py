@@ -548,11 +548,12 @@ def test_planes_that_are_filled_in_join_those_of_the_run(bench, panel) -> None:
     panel.fill.click()
     bench.until(lambda: "interpolated on 1 plane." in bench.controller.status)
     filled = [(f"{MIDDLE + 1}", "\u2013", "\u2013"), *run[1:]]
-    assert listed() == filled
+    assert message
+    assert (listed(), panel.message.text()) == (filled, "")
     bench.controller.command("undo")
     assert (listed(), panel.message.text()) == (run, message)
     bench.controller.command("redo")
-    assert listed() == filled
+    assert (listed(), panel.message.text()) == (filled, "")
 
 
 def test_what_runs_have_made_is_noted_so(bench, panel) -> None:

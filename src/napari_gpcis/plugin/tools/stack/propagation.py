@@ -254,9 +254,7 @@ class Propagation(Tool):
             return
         self._before = self._list
         known = dict(self.found) if label == self._label else {}
-        if not known:
-            self.message = ""
-        self._label = label
+        self._label, self.message = label, ""  # why the run before it ended is settled
         self.found = sorted({**known, **dict(found)}.items(), key=_by_steps)
         edit = self.stack.annotation.undo_stack.add_propagated(
             label,
