@@ -14,6 +14,7 @@ from skimage.io import imsave
 
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
+from napari_gpcis.plugin.annotation.annotation import NOT_ACCEPTED
 from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.dock.settling import AGAIN, PERIOD, WAITING
@@ -58,14 +59,21 @@ def test_stop_waits_for_masks_that_are_on_their_way(open_desk: Any) -> None:
     assert "gone" not in desk.controller.status
 
 
-def test_stop_again_does_not_wait(open_desk: Any) -> None:
+def test_stop_again_does_not_wait_and_the_clicks_go_on(open_desk: Any) -> None:
     desk = open_desk(np.zeros(SHAPE, np.uint8))
     quickly(desk)
+    labels = desk.labels
     for _ in range(2):
         desk.widget.start_button.click()
     assert desk.controller.annotation is None
-    assert "Clicks that had no mask yet are gone: 4." in desk.controller.status
+    assert NOT_ACCEPTED.format(4) in desk.controller.status
     desk.segmenter.gate.set()
+    desk.widget.start_button.click()
+    desk.until(lambda: desk.widget.session is not None)
+    assert desk.labels is labels
+    desk.until(lambda: 4 in labels.data and not desk.controller.annotation.awaited)
+    assert all_there(labels)
+    assert desk.widget.recovery.autosaver.record.saved().ids == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("other", ["image", "labels"])

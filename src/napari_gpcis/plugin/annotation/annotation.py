@@ -69,7 +69,7 @@ CLICKED = "Accept or clear the current object first."
 ACCEPTED = "Object {} was accepted in {!r}."
 ALL_ACCEPTED = "Objects {} were accepted in {!r}."
 NONE_DELETED = "Nothing was deleted: these objects are gone already."
-NOT_ACCEPTED = "Clicks that had no mask yet are gone: {}."
+NOT_ACCEPTED = "Clicks that had no mask yet: {}. They go on with the next Start here."
 
 KEPT_SESSIONS = 4
 """Planes whose image stays prepared in memory."""

@@ -283,8 +283,9 @@ class Autosaver(QObject):
         unfinished: SavedAnnotation | None = None
         for place, (earlier, writer) in enumerate(self._writers):
             if earlier.is_of(labels):  # stopped before, now it goes on
-                if earlier.interrupted and earlier.is_on(annotation.image):
-                    unfinished = earlier.saved()
+                known = earlier.saved()
+                if _may_go_on(known, record) and earlier.is_on(annotation.image):
+                    unfinished = known
                 earlier.close()
                 record.follow_up(earlier.state, clicks=unfinished is not None)
                 writer.follow(record)
@@ -300,15 +301,17 @@ class Autosaver(QObject):
             self._works.append(writer.work)
             left = LEFT.pop(labels, None)
             if left is not None:
-                if left.state.image_id == record.image_id:
-                    unfinished = left.state.saved
+                known = left.state.saved
+                same_image = left.state.image_id == record.image_id
+                if _may_go_on(known, record) and same_image:
+                    unfinished = known
                 record.follow_up(left.state, clicks=unfinished is not None)
                 if left.file is not None:
                     writer.take_over(left.file)
                     self.taken_over.emit(left.file)
         self.record = record
         self._release_removed()
-        if unfinished is not None and unfinished.unfinished:
+        if unfinished is not None:
             self.gone_on.emit(annotation, unfinished)
 
     def _release_removed(self) -> None:
@@ -358,3 +361,8 @@ class Autosaver(QObject):
                 writer.deleteLater()
                 record.close()
                 record.deleteLater()
+
+
+def _may_go_on(known: SavedAnnotation, record: Record) -> bool:
+    """Return whether there are unfinished objects, in labels of the same shape."""
+    return bool(known.unfinished) and known.shape == record.saved().shape
