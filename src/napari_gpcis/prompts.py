@@ -216,7 +216,10 @@ class SavedAnnotation:
         """
         clicks = self.unfinished_clicks
         accepted = (one for plane in self.planes for one in plane.accepted)
-        objects += sum(one.start is None or one.start.label is None for one in accepted)
+        objects += sum(
+            one.target is None and (one.start is None or one.start.label is None)
+            for one in accepted
+        )
         if not objects and not clicks:
             steps = (one for plane in self.planes for one in plane.objects)
             deleted = any(one.how == "delete" for one in steps)

@@ -48,6 +48,10 @@ class SavedStart:
     label: int | None
 
 
+_NOT_WRITTEN = ("tidy", "typical_size", "quality", "made_by", "digest", "target")
+"""Fields of an object that a file has only where they are known."""
+
+
 @dataclass(frozen=True)
 class SavedObject:
     """The prompts of one object; ``id`` is ``None`` while it is not finished.
@@ -56,7 +60,8 @@ class SavedObject:
     there is none. ``tidy`` is ``None`` where it is not tidied, ``typical_size`` and
     ``quality`` (the IoU that the model expected) where they were not known,
     ``made_by`` and ``digest`` (see `FinishedObject`) where the user has made it; older
-    programs pass over the last three.
+    programs pass over the last three, and over ``target``: the id of the object that an
+    unfinished one is to change, ``None`` for a new one.
     """
 
     clicks: tuple[Click, ...]
@@ -72,12 +77,13 @@ class SavedObject:
     quality: float | None = None
     made_by: MadeBy | None = None
     digest: str | None = None
+    target: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; as in older files, what there is not is not written."""
         data = asdict(self)
-        for name in ("tidy", "typical_size", "quality", "made_by", "digest"):
-            if data[name] is None:
+        for name, value in asdict(self).items():
+            if value is None and name in _NOT_WRITTEN:
                 del data[name]
         if not self.found:
             del data["found"]
@@ -299,6 +305,7 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
         quality,
         made_by,
         _optional(data.get("digest"), str),
+        _optional(data.get("target"), int),
     )
 
 

@@ -251,6 +251,61 @@ def test_a_dock_that_is_opened_again_knows_the_clicks(
     assert unsaved_work() == []
 
 
+def test_a_dock_that_is_opened_again_leaves_what_was_changed_meanwhile(
+    desk: Any,
+) -> None:
+    labels = desk.labels
+    desk.robot.click(desk.image, (60, 80))
+    desk.settled(1)  # not accepted
+    Answers(KEEP)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    labels.data[labels.data == 2] = 0
+    labels.data[0:20, 80:100] = 2  # another object has that id now
+    labels.data[70:80, 0:10] = 3
+    changed = labels.data.copy()
+    other = desk.viewer.add_image(np.full((80, 100), 9, np.uint8), name="other")
+    desk.widget = GPCISWidget(desk.viewer, lambda _: FakeSegmenter())
+    desk.viewer.window.add_dock_widget(desk.widget, name="GPCIS")
+    (offered,) = desk.widget.recovery.banner.found
+    assert desk.controller.start(other, labels)  # the clicks are not of this one
+    desk.until(lambda: desk.widget.session is not None)
+    assert desk.widget.recovery.banner.found == [offered]
+    assert not desk.controller.annotation.current.clicks
+    assert desk.widget.recovery.autosaver.record.saved().ids == (1,)
+    np.testing.assert_array_equal(labels.data, changed)
+    desk.widget.shut_down()
+    desk.widget = GPCISWidget(desk.viewer, lambda _: FakeSegmenter())
+    desk.viewer.window.add_dock_widget(desk.widget, name="GPCIS")
+    assert desk.controller.start(desk.image, labels)
+    desk.until(lambda: desk.widget.session is not None)
+    np.testing.assert_array_equal(labels.data, changed)
+    desk.widget.shut_down()
+
+
+def test_restore_goes_on_in_labels_that_are_still_there(desk: Any) -> None:
+    labels = desk.labels
+    desk.robot.click(desk.image, (60, 80))
+    desk.settled(1)  # not accepted
+    Answers(KEEP)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    labels.data[70:80, 0:10] = 3  # by hand, while the dock is closed
+    changed = labels.data.copy()
+    desk.widget = GPCISWidget(desk.viewer, lambda _: FakeSegmenter())
+    desk.viewer.window.add_dock_widget(desk.widget, name="GPCIS")
+    banner = desk.widget.recovery.banner
+    QTest.mouseClick(banner.restore, Qt.MouseButton.LeftButton)
+    desk.until(lambda: desk.widget.session is not None)
+    desk.settled(1)
+    assert desk.labels is labels
+    assert not banner.found
+    np.testing.assert_array_equal(labels.data > 0, changed > 0)
+    np.testing.assert_array_equal(labels.data == 3, changed == 3)
+    assert desk.widget.recovery.autosaver.record.saved().unfinished_clicks == 1
+    desk.widget.shut_down()
+    (left,) = unsaved_work()
+    np.testing.assert_array_equal(left.labels() == 3, changed == 3)
+
+
 def test_what_the_user_keeps_is_kept_without_autosaving(
     open_desk: Callable[..., Any],
 ) -> None:

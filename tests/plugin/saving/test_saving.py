@@ -907,6 +907,44 @@ def test_accepted_objects_that_wait_for_their_masks_outlive_a_crash(
     assert (saved.ids, saved.unfinished_clicks) == ((1, 2, 3), 1)
 
 
+def test_what_waiting_objects_are_to_change_outlives_a_crash(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    finish(bench, (30, 40))
+    finish(bench, (60, 80))
+    bench.segmenter.gate.clear()
+    bench.labels.selected_label = 1
+    bench.controller.writing.mode = "cut"
+    click(bench, 30, 46)
+    bench.controller.command("accept")
+    PREFERENCES.protect = False
+    click(bench, 60, 86)
+    bench.controller.command("accept")
+    PREFERENCES.protect = True
+    click(bench, 60, 20)
+    bench.until(lambda: bench.controller.annotation.awaited == 3)
+    record, (_, writer) = kept.autosaver.record, kept.autosaver._writers[0]
+    bench.until(lambda: record.amount == "3 objects, 1 further click")
+    writer.write()
+    bench.until(lambda: writer.work.is_written)
+    (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
+    found = read_recovery(Path(copy(file, tmp_path)))
+    bench.segmenter.gate.set()
+    bench.settled(1)
+    shown = bench.labels.data.copy()
+    areas = np.bincount(shown.ravel())
+    assert areas[1] < areas[4]  # a part of it was subtracted
+    assert areas[2] < areas[4]  # another object was put over it
+    bench.controller.stop()
+    again = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
+    kept.restorer.recover(found, again)
+    bench.until(lambda: bench.controller.annotation is not None)
+    bench.until(lambda: 4 in bench.labels.data)
+    bench.settled(1)
+    np.testing.assert_array_equal(bench.labels.data, shown)
+
+
 def test_clicks_before_the_model_is_there_are_work(
     bench: Any, kept: RecoveryManager, tmp_path: Path
 ) -> None:

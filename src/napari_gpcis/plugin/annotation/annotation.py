@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from napari_gpcis.clicks import Click
     from napari_gpcis.geometry import Box, Mask
     from napari_gpcis.plugin.annotation.jobs import Models, Opened
+    from napari_gpcis.plugin.annotation.object_queue import Recalled
     from napari_gpcis.plugin.background import BackgroundThread
     from napari_gpcis.plugin.labels.live_mask import LiveMask
     from napari_gpcis.plugin.labels.write_mode import WriteOptions
     from napari_gpcis.plugin.viewer.frames import Frames
     from napari_gpcis.plugin.viewer.layers import AnnotationLayers
     from napari_gpcis.plugin.viewer.planes import Plane
-    from napari_gpcis.session.current import Prompts
     from napari_gpcis.session.saved import SavedSession
     from napari_gpcis.session.session import Session
     from napari_gpcis.similar import Candidate
@@ -614,14 +614,14 @@ class Annotation(QObject):
         return False
 
     def recall(
-        self, plane: Plane, saved: Sequence[tuple[Prompts, float]], label: int = 0
+        self, plane: Plane, recalled: Sequence[Recalled], label: int = 0
     ) -> None:
-        """Go on with saved objects on a plane, at once or when it is displayed.
+        """Go on with objects on a plane, at once or when it is displayed.
 
         Parameters
         ----------
-        plane, saved
-            Where, and what the masks are made of, see `PlaneAnnotation.recall`.
+        plane, recalled
+            Where, and what they are, see `PlaneAnnotation.recall`.
         label
             Id that the first object had when it was drawn before, if it is in the
             labels no more: it has the same again, if nobody took a higher one.
@@ -629,7 +629,7 @@ class Annotation(QObject):
         if label:
             self._writer.release(label)
         known = self._planes.setdefault(plane, PlaneAnnotation(plane, self._context))
-        known.recall(saved)
+        known.recall(recalled)
 
     def reopen(self) -> None:
         """Make all sessions anew, for another model; clicks stay and are replayed."""

@@ -194,6 +194,28 @@ class DrawnObject:
             targets = self._targets.setdefault(current, {})
             targets.setdefault(current.began, self._chosen_target())
 
+    def target_of(self, one: CurrentObject) -> tuple[int, WriteMode, bool] | None:
+        """Return what an object is to be written to, if that is decided.
+
+        Returns
+        -------
+        tuple or None
+            Id of the object that is there already, 0 for a new one, and how it is
+            changed: `Session.accept` has `how` and `overwrite`.
+        """
+        target = self._targets.get(one, {}).get(one.began)
+        if one is self._objects.first and self.live.label:
+            target = _Target.of(self.live)
+        if target is None:
+            return None
+        return 0 if target.new else target.label, target.how, target.overwrite
+
+    def recall_target(
+        self, one: CurrentObject, label: int, how: WriteMode, *, overwrite: bool
+    ) -> None:
+        """Let an object be written as was decided, see `target_of`."""
+        self._targets[one] = {one.began: _Target(label, how, overwrite)}
+
     def choose_target_anew(self) -> bool:
         """Let the current object be written as is chosen now.
 

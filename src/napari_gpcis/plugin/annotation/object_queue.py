@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -12,6 +12,26 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.click_layers import ClickLayers
     from napari_gpcis.plugin.viewer.planes import Plane
     from napari_gpcis.session.current import CurrentObject, Prompts
+    from napari_gpcis.session.labels import WriteMode
+
+
+class Recalled(NamedTuple):
+    """An object that was being clicked, and goes on.
+
+    Attributes
+    ----------
+    prompts, threshold
+        What its mask is made of.
+    label, how, overwrite
+        The object that it is to change, 0 for a new one, and how, see
+        `Session.accept`.
+    """
+
+    prompts: Prompts
+    threshold: float
+    label: int
+    how: WriteMode
+    overwrite: bool
 
 
 class ObjectQueue:
@@ -126,17 +146,17 @@ class ObjectQueue:
             self.current = following or self._make()
         self.show()
 
-    def begin_anew(self, saved: Sequence[tuple[Prompts, float]] = ()) -> None:
+    def begin_anew(self, recalled: Sequence[Recalled] = ()) -> None:
         """Leave all objects as they are, without points; go on with new ones.
 
         Parameters
         ----------
-        saved
-            Prompts and threshold of each new one; all but the last are accepted, and
-            wait for their masks. None: one that has no clicks.
+        recalled
+            The new ones; all but the last are accepted, and wait for their masks.
+            None: one that has no clicks.
         """
         self.waiting, self.current = [], self._make()
-        for number, (prompts, threshold) in enumerate(saved):
+        for number, (prompts, threshold, *_) in enumerate(recalled):
             if number:
                 self.waiting.append(self.current)
                 self.current = self._make()

@@ -17,7 +17,7 @@ from napari_gpcis.inference.tidy import DEFAULT_TIDY
 from napari_gpcis.plugin.annotation.drawn_object import DrawnObject
 from napari_gpcis.plugin.annotation.finished_objects import FinishedObjects
 from napari_gpcis.plugin.annotation.jobs import Found, infer
-from napari_gpcis.plugin.annotation.object_queue import ObjectQueue
+from napari_gpcis.plugin.annotation.object_queue import ObjectQueue, Recalled
 from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
 from napari_gpcis.plugin.viewer.planes import layer_shape, visible_box
 from napari_gpcis.session.current import CurrentObject
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.context import AnnotationContext
     from napari_gpcis.plugin.annotation.jobs import Opened
     from napari_gpcis.plugin.viewer.planes import Box, Plane
-    from napari_gpcis.session.current import Prompts
     from napari_gpcis.session.labels import LabelChange
     from napari_gpcis.session.session import Session
 
@@ -145,15 +144,20 @@ class PlaneAnnotation:
 
     # Opening and closing ----------------------------------------------------------
 
-    def recall(self, saved: Sequence[tuple[Prompts, float]]) -> None:
-        """Go on with saved objects as soon as the plane is open.
+    def recall(self, recalled: Sequence[Recalled]) -> None:
+        """Go on with objects as soon as the plane is open.
 
         Parameters
         ----------
-        saved
-            Prompts and threshold of each, see `ObjectQueue.begin_anew`.
+        recalled
+            Them, see `ObjectQueue.begin_anew`.
         """
-        self.objects.begin_anew(saved)
+        self.objects.begin_anew(recalled)
+        for one, known in zip(self.objects.all, recalled, strict=True):
+            if known.label or known.overwrite:
+                self.drawn.recall_target(
+                    one, known.label, known.how, overwrite=known.overwrite
+                )
 
     def opened(self, opened: Opened) -> None:
         """Take the session that was made for this plane."""

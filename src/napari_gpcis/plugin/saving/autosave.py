@@ -283,11 +283,10 @@ class Autosaver(QObject):
         unfinished: SavedAnnotation | None = None
         for place, (earlier, writer) in enumerate(self._writers):
             if earlier.is_of(labels):  # stopped before, now it goes on
-                known = earlier.saved()
-                if _may_go_on(known, record) and earlier.is_on(annotation.image):
-                    unfinished = known
                 earlier.close()
-                record.follow_up(earlier.state, clicks=unfinished is not None)
+                state = earlier.state
+                unfinished = state.going_on(annotation)
+                record.follow_up(state, clicks=unfinished is not None)
                 writer.follow(record)
                 self._settle(*self._removed_of(writer.work))
                 earlier.deleteLater()
@@ -301,12 +300,10 @@ class Autosaver(QObject):
             self._works.append(writer.work)
             left = LEFT.pop(labels, None)
             if left is not None:
-                known = left.state.saved
-                same_image = left.state.image_id == record.image_id
-                if _may_go_on(known, record) and same_image:
-                    unfinished = known
+                unfinished = left.state.going_on(annotation)
                 record.follow_up(left.state, clicks=unfinished is not None)
-                if left.file is not None:
+                whole = unfinished is not None or not left.state.saved.unfinished
+                if whole and left.file is not None:
                     writer.take_over(left.file)
                     self.taken_over.emit(left.file)
         self.record = record
@@ -361,8 +358,3 @@ class Autosaver(QObject):
                 writer.deleteLater()
                 record.close()
                 record.deleteLater()
-
-
-def _may_go_on(known: SavedAnnotation, record: Record) -> bool:
-    """Return whether there are unfinished objects, in labels of the same shape."""
-    return bool(known.unfinished) and known.shape == record.saved().shape

@@ -28,7 +28,7 @@ from napari_gpcis.plugin.viewer.layers import geometry
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.viewer.stack_files import plane_files
 from napari_gpcis.prompts import SavedAnnotation, SavedPlane
-from napari_gpcis.session.labels import noted
+from napari_gpcis.session.labels import digest_of, noted
 from napari_gpcis.session.saved import (
     SavedCandidate,
     SavedObject,
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.plugin.annotation.annotation import Annotation, Pixels
+    from napari_gpcis.plugin.annotation.drawn_object import DrawnObject
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
+    from napari_gpcis.session.current import CurrentObject
     from napari_gpcis.session.labels import ObjectNote
     from napari_gpcis.session.session import Session
 
@@ -102,13 +104,59 @@ def place_of(source: str) -> Path:
 
 
 class RecordState(NamedTuple):
-    """What is known of a record when it ends, for one that goes on with its labels."""
+    """What is known of a record when it ends, for one that goes on with its labels.
+
+    Attributes
+    ----------
+    saved
+        All prompts.
+    image_id, image
+        The ``unique_id`` of the image, and by what else it is known again.
+    digests
+        Of the mask of each unfinished object that is drawn, see `digest_of`.
+    version, settled, drawn
+        See `Record`.
+    """
 
     saved: SavedAnnotation
     image_id: str
+    image: ImageIdentity
+    digests: dict[Plane, str | None]
     version: int
     settled: int
     drawn: bool
+
+    def is_on(self, image: Image) -> bool:
+        """Return whether it is of an image, or of the same that was opened again."""
+        same = str(image.unique_id) == self.image_id
+        return same or is_opened_again(self.image, identity_of(image))
+
+    def going_on(self, annotation: Annotation) -> SavedAnnotation | None:
+        """Return the prompts whose unfinished objects go on with an annotation.
+
+        Where the pixels of one are not what they were, they stay as they are: it goes
+        on as if it had not been drawn.
+
+        Returns
+        -------
+        SavedAnnotation or None
+            ``None`` if there are none, or image or shape are others.
+        """
+        labels = annotation.layers.labels.data
+        if not self.saved.unfinished or labels.shape != self.saved.shape:
+            return None
+        if not self.is_on(annotation.image):
+            return None
+
+        def checked(plane: SavedPlane) -> SavedPlane:
+            if not plane.running:
+                return plane
+            known = self.digests.get(Plane(plane.axes, plane.steps))
+            now = digest_of(labels[plane.index], plane.running)
+            return plane if now == known else replace(plane, running=0)
+
+        planes = tuple(map(checked, self.saved.planes))
+        return replace(self.saved, planes=planes)
 
 
 class _PlaneRecord:
@@ -132,9 +180,7 @@ class _PlaneRecord:
         before = self.now, self.following
         alone = plane.drawn.live.alone and bool(plane.clicks)
         self.running = plane.drawn.live.label if alone else 0
-        first, *following = (
-            saved_prompts(one.prompts, one.threshold) for one in plane.objects.all
-        )
+        first, *following = (_saved(one, plane.drawn) for one in plane.objects.all)
         self.following = tuple(following)
         if plane.session is not None:
             self._note_session(plane.session, first)
@@ -188,6 +234,15 @@ class _PlaneRecord:
         return (*self.earlier, now)
 
 
+def _saved(one: CurrentObject, drawn: DrawnObject) -> SavedObject:
+    """Return the saved form of an object being clicked, and what it is to change."""
+    saved, target = saved_prompts(one.prompts, one.threshold), drawn.target_of(one)
+    if target is None or not one.clicks:
+        return saved
+    label, how, overwrite = target
+    return replace(saved, how=how, overwrite=overwrite, target=label or None)
+
+
 class Record(QObject):
     """The prompts of one annotation.
 
@@ -238,6 +293,7 @@ class Record(QObject):
         self._discarded: int | None = None
         self.kept = False
         self._drawn = False
+        self._digests: dict[Plane, str | None] = {}
         self._opened: set[Plane] = set()  # with an object whose mask is to come
         self.changed.connect(self._on_changed)
         events = annotation.events
@@ -312,20 +368,19 @@ class Record(QObject):
             return True
         return not self.empty and self.version != self._settled
 
-    def is_on(self, image: Image) -> bool:
-        """Return whether it is of an image, or of the same that was opened again."""
-        if str(image.unique_id) == self.image_id:
-            return True
-        known = ImageIdentity(*self._image, self.image_digest)
-        return is_opened_again(known, identity_of(image))
-
     @property
     def state(self) -> RecordState:
         """What another record of the same labels may go on with."""
         discarded = self.version == self._discarded
         settled = self.version if discarded else self._settled
         return RecordState(
-            self.saved(), self.image_id, self.version, settled, self._drawn
+            self.saved(),
+            self.image_id,
+            ImageIdentity(*self._image, self.image_digest),
+            self._digests,
+            self.version,
+            settled,
+            self._drawn,
         )
 
     def follow_up(self, earlier: RecordState, *, clicks: bool = False) -> None:
@@ -397,9 +452,21 @@ class Record(QObject):
         self._connections.end()
         if self._annotation is not None:
             self.interrupted = self._annotation.lost_layer
+            self._digests = self._digests_now()
         self._annotation = None
         if self._labels is not None:
             self._connections.connect(self._labels.events.paint, self._on_paint)
+
+    def _digests_now(self) -> dict[Plane, str | None]:
+        """Return the digests of the masks of unfinished objects that are drawn."""
+        labels = None if self._labels is None else self._labels.data
+        if labels is None or labels.shape != self._shape:
+            return {}
+        return {
+            Plane(one.axes, one.steps): digest_of(labels[one.index], one.running)
+            for one in self.saved().unfinished
+            if one.running
+        }
 
     def close(self) -> None:
         """Take note of nothing any more, not even of strokes."""

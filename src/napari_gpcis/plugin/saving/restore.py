@@ -7,14 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.layers import Labels
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.checkpoints import find_checkpoint
 from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
+from napari_gpcis.plugin.annotation.object_queue import Recalled
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.saving.identity import ImageIdentity, contradicts, is_called
 from napari_gpcis.plugin.saving.record import identity_of
+from napari_gpcis.plugin.saving.work import LEFT, Removed
 from napari_gpcis.plugin.viewer.layers import (
     adopt_layers,
     annotated_labels,
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Image
     from numpy.typing import NDArray
 
     from napari_gpcis.checkpoints import ModelInfo
@@ -47,7 +50,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.background import Job
     from napari_gpcis.plugin.saving.autosave import Autosaver
     from napari_gpcis.plugin.saving.recovery_file import Recovered
-    from napari_gpcis.plugin.saving.work import Removed
 
     LabelArray = NDArray[np.int32]
 
@@ -137,7 +139,18 @@ class Restorer(QObject):
         self._from_file = True
 
     def recover(self, recovered: Recovered | Removed, image: Image) -> None:
-        """Restore unsaved work of an image; it is read on the thread."""
+        """Restore unsaved work of an image; it is read on the thread.
+
+        Where a closed widget has left it in labels that are still there, it goes on in
+        them as they are now.
+        """
+        file = None if isinstance(recovered, Removed) else recovered.file
+        for layer in self._viewer.layers if file is not None else ():
+            left = LEFT.get(layer) if isinstance(layer, Labels) else None
+            if left is not None and left.file == file and left.state.is_on(image):
+                if self._controller.start(image, layer):
+                    self._tell(RESTORED.format(recovered.amount), recovered.saved)
+                return
         self._submit(partial(restore_unsaved, recovered, _target(image)), image)
         self._recovered = recovered
         self.said.emit("Restoring ...")
@@ -250,14 +263,15 @@ class Restorer(QObject):
         return before
 
     def _on_gone_on(self, annotation: Annotation, saved: SavedAnnotation) -> None:
-        """Go on with objects that were being clicked when a layer was removed.
+        """Go on with objects that were being clicked when the annotation ended.
 
-        Their masks are in the labels: they are taken out, and drawn again.
+        Masks that are in the labels are taken out, and drawn again.
         """
         layer = annotation.layers.labels
         for plane in saved.planes:
-            part = layer.data[plane.index]
-            part[...] = plane.without_unfinished(part)
+            if plane.running:
+                part = layer.data[plane.index]
+                part[...] = plane.without_unfinished(part)
         layer.refresh()
         _recall(annotation, saved, again=True)
 
@@ -296,7 +310,13 @@ def _recall(
     for place, plane in zip(planes, saved.unfinished, strict=True):
         shape = plane.sessions[-1].shape
         objects = [
-            (prompts_of(one, shape), one.threshold)
+            Recalled(
+                prompts_of(one, shape),
+                one.threshold,
+                one.target or 0,
+                "add" if one.how == "delete" else one.how,
+                one.overwrite,
+            )
             for one in (plane.sessions[-1].current, *plane.following)
         ]
         annotation.recall(place, objects, plane.running if again else 0)
