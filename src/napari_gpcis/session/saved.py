@@ -48,7 +48,24 @@ class SavedStart:
     label: int | None
 
 
-_NOT_WRITTEN = ("tidy", "typical_size", "quality", "made_by", "digest", "target")
+@dataclass(frozen=True)
+class SavedEdits:
+    """Pixels that were drawn and erased by hand: a box, and the runs of either."""
+
+    box: Box
+    drawn: tuple[int, ...]
+    erased: tuple[int, ...]
+
+
+_NOT_WRITTEN = (
+    "tidy",
+    "typical_size",
+    "quality",
+    "made_by",
+    "digest",
+    "target",
+    "by_hand",
+)
 """Fields of an object that a file has only where they are known."""
 
 
@@ -60,8 +77,9 @@ class SavedObject:
     there is none. ``tidy`` is ``None`` where it is not tidied, ``typical_size`` and
     ``quality`` (the IoU that the model expected) where they were not known,
     ``made_by`` and ``digest`` (see `FinishedObject`) where the user has made it; older
-    programs pass over the last three, and over ``target``: the id of the object that an
-    unfinished one is to change, ``None`` for a new one.
+    programs pass over the last three. So they do over ``target``, the id of the object
+    that an unfinished one is to change, ``None`` for a new one, and over ``by_hand``,
+    what was drawn and erased on an unfinished one by hand.
     """
 
     clicks: tuple[Click, ...]
@@ -78,6 +96,7 @@ class SavedObject:
     made_by: MadeBy | None = None
     digest: str | None = None
     target: int | None = None
+    by_hand: SavedEdits | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; as in older files, what there is not is not written."""
@@ -306,7 +325,18 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
         made_by,
         _optional(data.get("digest"), str),
         _optional(data.get("target"), int),
+        None if data.get("by_hand") is None else _edits(data["by_hand"]),
     )
+
+
+def _edits(data: dict[str, Any]) -> SavedEdits:
+    box = _box(data["box"])
+    drawn, erased = (
+        tuple(_typed(run, int) for run in data[name]) for name in ("drawn", "erased")
+    )
+    for runs in (drawn, erased):
+        mask_of_runs(runs, (box[2] - box[0], box[3] - box[1]))
+    return SavedEdits(box, drawn, erased)
 
 
 def _start(data: dict[str, Any]) -> SavedStart:

@@ -945,6 +945,39 @@ def test_what_waiting_objects_are_to_change_outlives_a_crash(
     np.testing.assert_array_equal(bench.labels.data, shown)
 
 
+def test_what_was_drawn_on_an_unfinished_object_outlives_a_crash(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    bench.start()
+    click(bench, 30, 40)
+    bench.settled(1)
+    plain = bench.labels.data.copy()
+    where, nothing = np.ones((8, 4), bool), np.zeros((8, 4), bool)
+    assert bench.current.draw_by_hand((10, 60, 18, 64), where, nothing)
+    assert bench.current.draw_by_hand((28, 38, 36, 42), nothing, where)
+    assert bench.current.draw_by_hand((60, 10, 68, 14), where, nothing)
+    click(bench, 64, 12, positive=False)  # it overrides what was drawn there
+    bench.settled(2)
+    shown = bench.labels.data.copy()
+    assert (shown[10:18, 60:64] == 1).all()
+    assert not shown[28:36, 38:42].any()
+    assert not shown[62:66, 10:14].any()
+    assert plain[28:36, 38:42].all()
+    (_, writer) = kept.autosaver._writers[0]
+    writer.write()
+    bench.until(lambda: writer.work.is_written)
+    (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
+    found = read_recovery(Path(copy(file, tmp_path)))
+    write_prompts(tmp_path / "work.clicks.json", found.saved)
+    assert read_prompts(tmp_path / "work.clicks.json") == found.saved
+    bench.controller.stop()
+    again = bench.viewer.add_image(np.zeros((80, 100), np.uint8))
+    kept.restorer.recover(found, again)
+    bench.until(lambda: bench.controller.annotation is not None)
+    bench.settled(2)
+    np.testing.assert_array_equal(bench.labels.data, shown)
+
+
 def test_clicks_before_the_model_is_there_are_work(
     bench: Any, kept: RecoveryManager, tmp_path: Path
 ) -> None:

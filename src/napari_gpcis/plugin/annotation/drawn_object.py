@@ -298,6 +298,20 @@ class DrawnObject:
         first = self._objects.first
         return self._by_hand.get(first, {}).get(first.began, NONE)
 
+    def hand_edits_of(self, one: CurrentObject) -> HandEdits:
+        """Return those that are left of an object being clicked, after its clicks."""
+        edits = self._by_hand.get(one, {}).get(one.began, NONE)
+        return edits if edits is NONE else edits.settled(one.clicks)
+
+    def recall_hand_edits(self, one: CurrentObject, edits: HandEdits) -> None:
+        """Let an object being clicked have edits by hand, see `hand_edits_of`."""
+        self._by_hand[one] = {one.began: edits}
+
+    @property
+    def has_hand_edits(self) -> bool:
+        """True if any object being clicked has edits by hand."""
+        return any(map(self._by_hand.get, self._objects.all))
+
     def set_hand_edits(self, edits: HandEdits) -> None:
         """Let the object have other edits by hand; nothing is drawn."""
         first = self._objects.first

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -25,6 +27,8 @@ class Recalled(NamedTuple):
     label, how, overwrite
         The object that it is to change, 0 for a new one, and how, see
         `Session.accept`.
+    by_hand
+        Pixels that were drawn and erased by hand.
     """
 
     prompts: Prompts
@@ -32,6 +36,7 @@ class Recalled(NamedTuple):
     label: int
     how: WriteMode
     overwrite: bool
+    by_hand: HandEdits = NONE
 
 
 class ObjectQueue:

@@ -158,6 +158,8 @@ class PlaneAnnotation:
                 self.drawn.recall_target(
                     one, known.label, known.how, overwrite=known.overwrite
                 )
+            if known.by_hand is not NONE:
+                self.drawn.recall_hand_edits(one, known.by_hand)
 
     def opened(self, opened: Opened) -> None:
         """Take the session that was made for this plane."""

@@ -110,17 +110,21 @@ class HandEdits:
         """
         if self.box == EMPTY:
             return box, mask
-        both = union(box, self.box)
+        both, left = union(box, self.box), self.settled(clicks)
         drawn, erased = (
-            placed(one, self.box, both) for one in (self.drawn, self.erased)
+            placed(one, self.box, both) for one in (left.drawn, left.erased)
         )
+        return both, (placed(mask, box, both) | drawn) & ~erased
+
+    def settled(self, clicks: Collection[Click]) -> HandEdits:
+        """Return what is left of these edits after clicks that override some."""
+        drawn, erased = self.drawn.copy(), self.erased.copy()
         for click in clicks:
             against = self._overridden(click)
             if against is not None:
-                (erased if click.positive else drawn)[...] &= ~placed(
-                    against, self.box, both
-                )
-        return both, (placed(mask, box, both) | drawn) & ~erased
+                (erased if click.positive else drawn)[...] &= ~against
+        strokes = np.zeros(drawn.shape, np.uint16)
+        return HandEdits(self.box, drawn, erased, (tuple(clicks),), strokes)
 
     def _overridden(self, click: Click) -> Mask | None:
         """Return the edits that a click overrides, of the size of the box, if any."""

@@ -16,9 +16,11 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
+from napari_gpcis.geometry import run_lengths
 from napari_gpcis.imagefiles.ome_zarr import ZARR
 from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.plugin.connections import Connections
+from napari_gpcis.plugin.labels.hand_edits import NONE
 from napari_gpcis.plugin.saving.identity import (
     ImageIdentity,
     digest_of_pixels,
@@ -31,6 +33,7 @@ from napari_gpcis.prompts import SavedAnnotation, SavedPlane
 from napari_gpcis.session.labels import digest_of, noted
 from napari_gpcis.session.saved import (
     SavedCandidate,
+    SavedEdits,
     SavedObject,
     SavedSession,
     candidate_of,
@@ -237,10 +240,14 @@ class _PlaneRecord:
 def _saved(one: CurrentObject, drawn: DrawnObject) -> SavedObject:
     """Return the saved form of an object being clicked, and what it is to change."""
     saved, target = saved_prompts(one.prompts, one.threshold), drawn.target_of(one)
-    if target is None or not one.clicks:
-        return saved
-    label, how, overwrite = target
-    return replace(saved, how=how, overwrite=overwrite, target=label or None)
+    if target is not None and one.clicks:
+        label, how, overwrite = target
+        saved = replace(saved, how=how, overwrite=overwrite, target=label or None)
+    edits = drawn.hand_edits_of(one)
+    if edits is not NONE:
+        runs = run_lengths(edits.drawn), run_lengths(edits.erased)
+        saved = replace(saved, by_hand=SavedEdits(edits.box, *runs))
+    return saved
 
 
 class Record(QObject):
@@ -296,6 +303,7 @@ class Record(QObject):
         self._digests: dict[Plane, str | None] = {}
         self._opened: set[Plane] = set()  # with an object whose mask is to come
         self.changed.connect(self._on_changed)
+        annotation.endings.append(self._note_hand_edits)
         events = annotation.events
         events.clicks_changed.connect(self._note)
         events.waiting_changed.connect(self._note)
@@ -558,6 +566,7 @@ class Record(QObject):
         """Have the rest of a large mask drawn now: the labels are to be read."""
         if self._annotation is not None:
             self._annotation.finish_drawing()
+            self._note_hand_edits()
 
     @property
     def amount(self) -> str:
@@ -664,6 +673,14 @@ class Record(QObject):
         """Take note of an edit by hand, also after the annotation."""
         if self._annotation is None or not self._annotation.ending_step:
             self.note_drawing()
+
+    def _note_hand_edits(self) -> None:
+        """Note what was drawn and erased on objects being clicked, and nothing else."""
+        for place, record in self._planes.items():
+            annotation = self._annotation
+            plane = None if annotation is None else annotation.known(place)
+            if plane is not None and plane.drawn.has_hand_edits:
+                record.note(plane)
 
     def _on_drawn_again(self, plane: PlaneAnnotation) -> None:
         """Do not count the first mask of a plane, which was just noted."""

@@ -13,8 +13,10 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.checkpoints import find_checkpoint
 from napari_gpcis.errors import CheckpointError, InputError, UnknownModelError
+from napari_gpcis.geometry import clip_box, mask_of_runs
 from napari_gpcis.plugin.annotation.object_queue import Recalled
 from napari_gpcis.plugin.background import BackgroundThread
+from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
 from napari_gpcis.plugin.saving.identity import ImageIdentity, contradicts, is_called
 from napari_gpcis.plugin.saving.record import identity_of
 from napari_gpcis.plugin.saving.work import LEFT, Removed
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.background import Job
     from napari_gpcis.plugin.saving.autosave import Autosaver
     from napari_gpcis.plugin.saving.recovery_file import Recovered
+    from napari_gpcis.session.saved import SavedObject
 
     LabelArray = NDArray[np.int32]
 
@@ -316,11 +319,33 @@ def _recall(
                 one.target or 0,
                 "add" if one.how == "delete" else one.how,
                 one.overwrite,
+                _edits_of(one, shape),
             )
             for one in (plane.sessions[-1].current, *plane.following)
         ]
         annotation.recall(place, objects, plane.running if again else 0)
     return planes
+
+
+def _edits_of(one: SavedObject, shape: tuple[int, int]) -> HandEdits:
+    """Return what was drawn and erased on an unfinished object by hand.
+
+    Raises
+    ------
+    InputError
+        If it lies outside the image.
+    """
+    if one.by_hand is None:
+        return NONE
+    box = one.by_hand.box
+    size = box[2] - box[0], box[3] - box[1]
+    if clip_box(box, shape, "what was drawn by hand") != box:
+        msg = f"what was drawn by hand must lie inside the image {shape}, got {box}"
+        raise InputError(msg)
+    drawn, erased = (
+        mask_of_runs(runs, size) for runs in (one.by_hand.drawn, one.by_hand.erased)
+    )
+    return HandEdits(box, drawn, erased, (one.clicks,), np.zeros(size, np.uint16))
 
 
 def _unfinished_on(saved: SavedAnnotation) -> str:
