@@ -209,6 +209,27 @@ def test_accepted_objects_without_masks_are_kept_as_well(
     assert [len(one.clicks) for one in left.saved.planes[0].accepted] == [1, 1, 1]
 
 
+def test_a_dock_that_is_opened_again_offers_nothing_that_goes_on(
+    open_desk: Callable[..., Any],
+) -> None:
+    """Nothing was accepted, so nothing was written before it was closed."""
+    desk = open_desk(name="cells")
+    desk.robot.click(desk.image, (30, 40))
+    desk.settled(1)
+    desk.until(lambda: desk.widget._guard is not None)
+    Answers(KEEP)
+    QTest.mouseClick(dock_of(desk.widget).title.close_button, Qt.MouseButton.LeftButton)
+    desk.widget = GPCISWidget(desk.viewer, lambda _: FakeSegmenter())
+    desk.viewer.window.add_dock_widget(desk.widget, name="GPCIS")
+    banner = desk.widget.recovery.banner
+    assert len(banner.found) == 1
+    assert desk.widget.start()
+    desk.settled(1)
+    assert not banner.found
+    desk.widget.shut_down()
+    assert len(unsaved_work()) == 1
+
+
 @pytest.mark.parametrize("answer", [SAVE, KEEP, DISCARD])
 def test_a_dock_that_is_opened_again_knows_the_clicks(
     desk: Any,

@@ -307,11 +307,6 @@ class DrawnObject:
         """Let an object being clicked have edits by hand, see `hand_edits_of`."""
         self._by_hand[one] = {one.began: edits}
 
-    @property
-    def has_hand_edits(self) -> bool:
-        """True if any object being clicked has edits by hand."""
-        return any(map(self._by_hand.get, self._objects.all))
-
     def set_hand_edits(self, edits: HandEdits) -> None:
         """Let the object have other edits by hand; nothing is drawn."""
         first = self._objects.first

@@ -303,7 +303,7 @@ class Record(QObject):
         self._digests: dict[Plane, str | None] = {}
         self._opened: set[Plane] = set()  # with an object whose mask is to come
         self.changed.connect(self._on_changed)
-        annotation.endings.append(self._note_hand_edits)
+        annotation.endings.append(self._note_clicked)
         events = annotation.events
         events.clicks_changed.connect(self._note)
         events.waiting_changed.connect(self._note)
@@ -566,7 +566,7 @@ class Record(QObject):
         """Have the rest of a large mask drawn now: the labels are to be read."""
         if self._annotation is not None:
             self._annotation.finish_drawing()
-            self._note_hand_edits()
+            self._note_clicked()
 
     @property
     def amount(self) -> str:
@@ -674,12 +674,12 @@ class Record(QObject):
         if self._annotation is None or not self._annotation.ending_step:
             self.note_drawing()
 
-    def _note_hand_edits(self) -> None:
-        """Note what was drawn and erased on objects being clicked, and nothing else."""
+    def _note_clicked(self) -> None:
+        """Note the objects being clicked as they are drawn now, by hand as well."""
         for place, record in self._planes.items():
             annotation = self._annotation
             plane = None if annotation is None else annotation.known(place)
-            if plane is not None and plane.drawn.has_hand_edits:
+            if plane is not None and plane.clicks:
                 record.note(plane)
 
     def _on_drawn_again(self, plane: PlaneAnnotation) -> None:

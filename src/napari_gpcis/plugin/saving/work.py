@@ -163,20 +163,17 @@ class Work:
 
         What was changed since it was written is written first.
         """
-        self.record.close()
-        wanted, state = self.record.wanted, self.record.state
-        if not wanted:
+        record = self.record
+        record.close()
+        if not record.wanted:
             self.file.remove()
-        if not self.record.released:
-            file = self.file.path if wanted else None
-            LEFT[self.record.labels] = WorkLeft(state, file)
-        if not wanted:
-            return
-        if not self.is_written and not self.record.released:
+        elif not (self.is_written or record.released):
             with suppress(OSError, Timeout):
                 job = self.job()
                 if job is not None:
                     job(lambda: False)
+        if not record.released:
+            LEFT[record.labels] = WorkLeft(record.state, self.file.path)
         self.file.leave()
 
 
