@@ -48,7 +48,14 @@ from napari_gpcis.plugin.saving.recovery_file import (
 )
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.widget import NEW_LAYER, GPCISWidget
-from napari_gpcis.prompts import read_prompts, replay, write_prompts
+from napari_gpcis.prompts import (
+    SavedAnnotation,
+    SavedPlane,
+    read_prompts,
+    replay,
+    write_prompts,
+)
+from napari_gpcis.session.saved import SavedObject, SavedSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,9 +115,8 @@ def test_saved_clicks_give_the_same_masks_and_work_goes_on(
     clicks, labels = file_names(tmp_path / "work")
     bench.until(lambda: "Saved" in bench.panel.message.text())
     np.testing.assert_array_equal(imread(labels), np.where(shown == 4, 0, shown))
-    assert bench.panel.message.text() == saving.CLICKS_ALONE.format(
-        saving.SAVED.format(clicks, labels)
-    )
+    words = saving.SAVED.format(clicks, labels)
+    assert bench.panel.message.text() == f"{words} {saving.CLICKS_ALONE}"
     saved = read_prompts(clicks)
     assert (saved.labels_file, saved.models) == ("work.labels.tif", ("fake",))
     assert saved.planes[1].running == 4
@@ -905,6 +911,37 @@ def test_accepted_objects_that_wait_for_their_masks_outlive_a_crash(
     np.testing.assert_array_equal(bench.labels.data, shown)
     saved = kept.autosaver.record.saved()
     assert (saved.ids, saved.unfinished_clicks) == ((1, 2, 3), 1)
+
+
+def test_files_without_objects_that_wait_elsewhere_say_so(
+    bench: Any, kept: RecoveryManager, tmp_path: Path
+) -> None:
+    """Of two planes with accepted objects that had no mask one is shown."""
+    shape, nothing = (80, 100), SavedObject((), None, 0.5)
+    clicked = replace(nothing, clicks=(Click(30, 40),))
+    session = SavedSession(shape, "fake", None, None, None, None, (), clicked)
+    planes = tuple(
+        SavedPlane((1, 2), (plane, 0, 0), (session,), following=(nothing,))
+        for plane in (0, 1)
+    )
+    write_prompts(
+        tmp_path / "early.clicks.json", SavedAnnotation("", (2, *shape), planes)
+    )
+    bench.start(np.zeros((2, *shape), np.uint8))
+    go_to(bench, 0)
+    bench.panel.open_file(tmp_path / "early.clicks.json")
+    bench.until(lambda: bench.labels.data[0].any() and not bench.current.clicks)
+    for name, file in (("save", "work"), ("table", "work.csv")):
+        bench.panel.write(name, tmp_path / file)
+        words = saving.NO_MASKS.format(1)
+        bench.until(lambda words=words: bench.panel.message.text().endswith(words))
+    assert read_prompts(tmp_path / "work.clicks.json").amount == "2 objects"
+    go_to(bench, 1)
+    bench.until(lambda: bench.labels.data[1].any() and not bench.current.clicks)
+    bench.panel.write("save", tmp_path / "whole")
+    bench.until(lambda: "whole" in bench.panel.message.text())
+    assert saving.NO_MASKS.format(1) not in bench.panel.message.text()
+    assert len(np.unique(imread(tmp_path / "whole.labels.tif"))) == 3
 
 
 def test_what_waiting_objects_are_to_change_outlives_a_crash(

@@ -220,6 +220,7 @@ class Annotation(QObject):
         """End long work; what it has found so far is written, see `endings`."""
         for end in self.endings:
             end()
+        self.events.ending.emit()
 
     @property
     def has_findings(self) -> bool:

@@ -21,6 +21,8 @@ class AnnotationEvents(QObject):
     waiting_changed = Signal(object)
     """An object of a plane (:class:`.PlaneAnnotation`) was accepted before its mask is
     there, or is not accepted any more."""
+    ending = Signal()
+    """The annotation may end now: what is being clicked is as it will be left."""
     predicted = Signal(object)
     """A plane (:class:`.PlaneAnnotation`) has a new mask, or none any more."""
     whole = Signal()

@@ -49,8 +49,12 @@ NO_FILES = (
 OWN_IMAGE = "{} is a picture of the stack, and would be replaced."
 NOT_WRITTEN = "{} was not written: {}"
 NEITHER_WRITTEN = "Neither {} nor {} was written: {}"
-CLICKS_ALONE = "{} Of the object being clicked the clicks alone: it is not accepted."
-LEFT_OUT = "{} The object being clicked is left out: accept it first to have it there."
+CLICKS_ALONE = "Of the object being clicked the clicks alone: it is not accepted."
+LEFT_OUT = "The object being clicked is left out: accept it first to have it there."
+NO_MASKS = (
+    "Accepted objects that have no mask yet are left out: {}. Their masks are made "
+    "when their planes are shown."
+)
 
 
 class _Request:
@@ -88,6 +92,21 @@ class _Request:
         self.unfinished: list[Pixels] = record.unfinished()  # it draws the rest, too
         self.write, self.version = make(record), record.version
         self.saved = record.saved(labels_file)
+
+    def with_left_out(self, words: str, unfinished: str) -> str:
+        """Return what is said of the file, and of objects that are not in it.
+
+        Parameters
+        ----------
+        words
+            What is said of the file.
+        unfinished
+            What is said if an object is being clicked.
+        """
+        waiting = sum(len(plane.accepted) for plane in self.saved.planes)
+        if waiting:
+            return f"{words} {NO_MASKS.format(waiting)}"
+        return f"{words} {unfinished}" if self.unfinished else words
 
     @property
     def again(self) -> _Request:
@@ -189,7 +208,7 @@ class Saver(QObject):
             self._write_clicks(request, None)
             return
         words = EXPORTED.format(counted(count, "object"), request.path)
-        self.saved.emit(LEFT_OUT.format(words) if request.unfinished else words)
+        self.saved.emit(request.with_left_out(words, LEFT_OUT))
 
     def _on_failed(self, request: _Request, error: Exception) -> None:
         if request.saved.labels_file is not None:
@@ -225,7 +244,7 @@ class Saver(QObject):
             return
         request.record.settle(request.version)
         words = SAVED.format(clicks, labels)
-        self.saved.emit(CLICKS_ALONE.format(words) if request.unfinished else words)
+        self.saved.emit(request.with_left_out(words, CLICKS_ALONE))
 
     def _on_no_clicks(
         self, request: _Request, no_labels: Exception | None, error: Exception

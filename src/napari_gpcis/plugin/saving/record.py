@@ -303,10 +303,10 @@ class Record(QObject):
         self._digests: dict[Plane, str | None] = {}
         self._opened: set[Plane] = set()  # with an object whose mask is to come
         self.changed.connect(self._on_changed)
-        annotation.endings.append(self._note_clicked)
         events = annotation.events
         events.clicks_changed.connect(self._note)
         events.waiting_changed.connect(self._note)
+        events.ending.connect(self._note_clicked)
         events.predicted.connect(self._note)
         events.accepted.connect(self._on_accepted)
         events.objects_changed.connect(self._on_objects)
