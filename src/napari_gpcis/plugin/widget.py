@@ -344,7 +344,17 @@ class GPCISWidget(Docked):
         if annotation is None:
             self.start()
         else:
+            self._stay_in_folder()
             self._settling.once_settled("stop", self._stop, ends=True)
+
+    def _stay_in_folder(self) -> None:
+        """Let a folder that waits to go on to another image not do it.
+
+        Something else was asked later.
+        """
+        for panel in self.panels:
+            if isinstance(panel, FolderPanel):
+                panel.stay()
 
     def _stop(self) -> None:
         annotation = self.controller.annotation
@@ -358,13 +368,8 @@ class GPCISWidget(Docked):
         self._go_over()
 
     def _go_over(self) -> None:
-        """Go over to the chosen layers, see `start`.
-
-        A folder that waits to go on to its next image does not: this was asked later.
-        """
-        for panel in self.panels:
-            if isinstance(panel, FolderPanel):
-                panel.stay()
+        """Go over to the chosen layers, see `start`."""
+        self._stay_in_folder()
         chosen = self.image_combo.layer, self.labels_combo.layer
         wanted = f"start {[one and one.unique_id for one in chosen]}"
         self._settling.once_settled(wanted, self.start, ends=True)

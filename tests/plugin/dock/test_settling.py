@@ -228,6 +228,18 @@ def test_the_next_image_of_a_folder_gives_way_to_another_choice(folder: Any) -> 
     assert not panel.navigator.busy
 
 
+def test_the_next_image_of_a_folder_gives_way_to_stop(folder: Any) -> None:
+    desk, panel, labels = folder, folder.panel, folder.labels
+    desk.widget.start_button.click()
+    assert panel.next_button.isEnabled()
+    desk.segmenter.gate.set()
+    desk.until(lambda: desk.controller.annotation is None)
+    desk.qtbot.wait(3 * PERIOD)
+    assert desk.image in desk.viewer.layers
+    assert all_there(labels)
+    assert not panel.navigator.busy
+
+
 def test_the_next_image_of_a_folder_waits(folder: Any, tmp_path: Path) -> None:
     desk, panel = folder, folder.panel
     assert not panel.next_button.isEnabled()
