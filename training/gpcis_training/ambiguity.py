@@ -135,7 +135,7 @@ class Outcome(NamedTuple):
 
     @property
     def ambiguous(self) -> bool:
-        """Whether the first mask is wrong and another is right."""
+        """True if the first mask is wrong and another is right."""
         ious = self.offers[0].ious
         return ious[0] < RIGHT <= max(ious)
 

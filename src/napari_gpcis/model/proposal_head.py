@@ -48,7 +48,7 @@ _EPS = 1e-6
 
 
 class ProposalInput(NamedTuple):
-    """What a frozen network says about clicks."""
+    """Answer of a frozen network to clicks, from which a head proposes masks."""
 
     raw: Tensor
     """Features, shape ``(B, d, h, w)``."""

@@ -185,7 +185,7 @@ class ClickedStep(Protocol):
 
     @property
     def made_by(self) -> MadeBy | None:
-        """How it came, where the user has not made it."""
+        """Origin, where the user has not made it."""
 
     @property
     def digest(self) -> str | None:

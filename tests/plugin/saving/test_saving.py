@@ -42,6 +42,7 @@ from napari_gpcis.plugin.saving import record
 from napari_gpcis.plugin.saving.export import NO_FILES, OWN_IMAGE, file_names
 from napari_gpcis.plugin.saving.recovery_file import (
     Packer,
+    Recovered,
     read_recovery,
     unpack,
     unsaved_work,
@@ -877,6 +878,15 @@ def test_a_killed_process_loses_nothing(
     assert [file for file in recovery_files() if file.suffix == ".npz"] == [file]
 
 
+def left_by_crash(bench: Any, kept: RecoveryManager, folder: Path) -> Recovered:
+    """Return the work that a crash would leave now."""
+    (_, writer) = kept.autosaver._writers[0]
+    writer.write()
+    bench.until(lambda: writer.work.is_written)
+    (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
+    return read_recovery(Path(copy(file, folder)))
+
+
 def test_accepted_objects_that_wait_for_their_masks_outlive_a_crash(
     bench: Any, kept: RecoveryManager, tmp_path: Path
 ) -> None:
@@ -888,12 +898,9 @@ def test_accepted_objects_that_wait_for_their_masks_outlive_a_crash(
         bench.controller.command("accept")
     click(bench, 60, 20)
     bench.until(lambda: bench.controller.annotation.awaited == 3)
-    record, (_, writer) = kept.autosaver.record, kept.autosaver._writers[0]
+    record = kept.autosaver.record
     bench.until(lambda: record.amount == "3 objects, 1 further click")
-    writer.write()
-    bench.until(lambda: writer.work.is_written)
-    (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
-    found = read_recovery(Path(copy(file, tmp_path)))  # as a crash now would leave it
+    found = left_by_crash(bench, kept, tmp_path)
     assert found.amount == record.amount
     bench.segmenter.gate.set()
     bench.settled(1)
@@ -961,12 +968,9 @@ def test_what_waiting_objects_are_to_change_outlives_a_crash(
     PREFERENCES.protect = True
     click(bench, 60, 20)
     bench.until(lambda: bench.controller.annotation.awaited == 3)
-    record, (_, writer) = kept.autosaver.record, kept.autosaver._writers[0]
+    record = kept.autosaver.record
     bench.until(lambda: record.amount == "3 objects, 1 further click")
-    writer.write()
-    bench.until(lambda: writer.work.is_written)
-    (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
-    found = read_recovery(Path(copy(file, tmp_path)))
+    found = left_by_crash(bench, kept, tmp_path)
     bench.segmenter.gate.set()
     bench.settled(1)
     shown = bench.labels.data.copy()
@@ -1000,11 +1004,7 @@ def test_what_was_drawn_on_an_unfinished_object_outlives_a_crash(
     assert not shown[28:36, 38:42].any()
     assert not shown[62:66, 10:14].any()
     assert plain[28:36, 38:42].all()
-    (_, writer) = kept.autosaver._writers[0]
-    writer.write()
-    bench.until(lambda: writer.work.is_written)
-    (file,) = [file for file in recovery_files() if file.suffix == ".npz"]
-    found = read_recovery(Path(copy(file, tmp_path)))
+    found = left_by_crash(bench, kept, tmp_path)
     write_prompts(tmp_path / "work.clicks.json", found.saved)
     assert read_prompts(tmp_path / "work.clicks.json") == found.saved
     bench.controller.stop()

@@ -252,7 +252,7 @@ def _close_by_napari(
 
 
 class Answer(Enum):
-    """What is to become of unsaved work."""
+    """Choice of what is to become of unsaved work."""
 
     CANCEL = "it goes on, nothing is closed"
     KEEP = "it stays unsaved, for the next time"

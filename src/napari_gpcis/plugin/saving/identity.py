@@ -24,7 +24,7 @@ _ONE_VALUE = "one value: "
 
 
 class ImageIdentity(NamedTuple):
-    """What is known of an image.
+    """Name, file and digest, by which an image is known again.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Pixels(Enum):
 
 
 class Match(IntEnum):
-    """How surely two images are the same, from the surest on."""
+    """Degree of certainty that two images are the same, from the surest on."""
 
     SAME = 0
     """Of one file and name."""

@@ -52,7 +52,7 @@ class Copy(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a search is asked, but for the labels.
+    """Input of a search, but for the labels.
 
     Attributes
     ----------

@@ -56,7 +56,7 @@ class _Run(NamedTuple):
 
 
 class _List(NamedTuple):
-    """What was found at a time.
+    """Planes that were found, as they were listed at a time.
 
     Attributes
     ----------
