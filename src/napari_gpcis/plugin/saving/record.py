@@ -180,13 +180,20 @@ class _PlaneRecord:
         bool
             ``False`` if the plane is not open, and its clicks are those that are known.
         """
-        before = self.now, self.following
-        alone = plane.drawn.live.alone and bool(plane.clicks)
-        self.running = plane.drawn.live.label if alone else 0
-        first, *following = (_saved(one, plane.drawn) for one in plane.objects.all)
-        self.following = tuple(following)
-        if plane.session is not None:
-            self._note_session(plane.session, first)
+        before, objects, drawn = (self.now, self.following), plane.objects, plane.drawn
+        alone = drawn.live.alone and bool(plane.clicks)
+        self.running = drawn.live.label if alone else 0
+        self.following = ()
+        if objects.waiting:
+            self.following = tuple(_saved(one, drawn) for one in objects.all[1:])
+        session, live = plane.session, drawn.live
+        plain = live.new and not live.overwrite and drawn.hand_edits is NONE
+        if session is not None and plain and session.current is objects.first:
+            self._note_session(session)
+            return True
+        first = _saved(objects.first, drawn)
+        if session is not None:
+            self._note_session(session, first)
             return True
         if self.now is not None:
             self.now = replace(self.now, current=first)
@@ -194,13 +201,17 @@ class _PlaneRecord:
             self.now = SavedSession(plane.shape, "", None, None, None, None, (), first)
         return before != (self.now, self.following)
 
-    def _note_session(self, session: Session, current: SavedObject) -> None:
+    def _note_session(
+        self, session: Session, current: SavedObject | None = None
+    ) -> None:
         known = None if self._session is None else self._session()
         if known is not session:
             if self.now is not None and self.now.objects:
                 self.earlier = (*self.earlier, replace(self.now, current=_NOTHING))
             self._session = ref(session)
-        self.now = replace(session.saved(), current=current)
+        self.now = session.saved()
+        if current is not None:
+            self.now = replace(self.now, current=current)
 
     def add(self, made: SavedSession) -> None:
         """Note a step that was made while no session was open."""

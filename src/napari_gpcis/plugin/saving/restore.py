@@ -153,6 +153,7 @@ class Restorer(QObject):
             if left is not None and left.file == file and left.state.is_on(image):
                 if self._controller.start(image, layer):
                     self._tell(RESTORED.format(recovered.amount), recovered.saved)
+                    self._show_unfinished(left.state.saved, layer, image)
                 return
         self._submit(partial(restore_unsaved, recovered, _target(image)), image)
         self._recovered = recovered
@@ -244,7 +245,7 @@ class Restorer(QObject):
             return False
         self._autosaver.record.add_earlier(saved, clicks=True)
         planes = _recall(annotation, saved)
-        self._show_unfinished(saved, planes, layer, image)
+        self._show_unfinished(saved, layer, image)
         annotation.enter_plane()
         self._autosaver.record.note_drawing()
         if from_file:
@@ -279,13 +280,14 @@ class Restorer(QObject):
         _recall(annotation, saved, again=True)
 
     def _show_unfinished(
-        self, saved: SavedAnnotation, planes: list[Plane], labels: Labels, image: Image
+        self, saved: SavedAnnotation, labels: Labels, image: Image
     ) -> None:
         """Show a plane with an unfinished object, unless one is shown already."""
         try:
             shown = displayed_plane(self._viewer, image)
         except InputError:  # in 3-D
             return
+        planes = [Plane(one.axes, one.steps) for one in saved.unfinished]
         there = [one for one in planes if one.axes == shown.axes]
         if there and shown not in planes:
             place = planes.index(there[0])
