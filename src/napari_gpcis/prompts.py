@@ -25,6 +25,7 @@ from napari_gpcis.session.saved import (
     SavedSession,
     check_same,
     check_session,
+    leave_out_unknown,
     parse_candidates,
     parse_session,
     parse_unfinished,
@@ -239,7 +240,8 @@ class SavedAnnotation:
             plane["sessions"] = [one.to_dict() for one in known.sessions]
             if not known.rejected:
                 del plane["rejected"]
-            plane["following"] = [one.to_dict() for one in known.following]
+            for one in plane["following"]:
+                leave_out_unknown(one)
             if not known.following:
                 del plane["following"]
         if not self.image_digest:

@@ -98,16 +98,6 @@ class SavedObject:
     target: int | None = None
     by_hand: SavedEdits | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form; as in older files, what there is not is not written."""
-        data = asdict(self)
-        for name, value in asdict(self).items():
-            if value is None and name in _NOT_WRITTEN:
-                del data[name]
-        if not self.found:
-            del data["found"]
-        return data
-
 
 @dataclass(frozen=True)
 class SavedCandidate:
@@ -154,8 +144,8 @@ class SavedSession:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; as in older files, what there is not is not written."""
         data = asdict(self)
-        data["objects"] = [one.to_dict() for one in self.objects]
-        data["current"] = self.current.to_dict()
+        for one in (*data["objects"], data["current"]):
+            leave_out_unknown(one)
         if not data["rejected"]:
             del data["rejected"]
         put_classes(data, self.classes)
@@ -257,6 +247,15 @@ def parse_session(data: dict[str, Any]) -> SavedSession:
         rejected=parse_candidates(data.get("rejected", ())),
         classes=ClassedObjects.from_list(data.get("classes", ())),
     )
+
+
+def leave_out_unknown(data: dict[str, Any]) -> None:
+    """Take out of the JSON form of an object what there is not, as in older files."""
+    for name in _NOT_WRITTEN:
+        if data[name] is None:
+            del data[name]
+    if not data["found"]:
+        del data["found"]
 
 
 def put_classes(data: dict[str, Any], classes: ClassedObjects) -> None:
