@@ -19,7 +19,7 @@ from napari_gpcis.plugin.dock.panels.folder import IDLE, FolderPanel
 from napari_gpcis.plugin.dock.panels.stack import StackPanel
 from napari_gpcis.plugin.saving import autosave, folder
 from napari_gpcis.plugin.saving.folder import UNACCEPTED
-from napari_gpcis.plugin.saving.record import source_of
+from napari_gpcis.plugin.saving.identity import source_of
 from napari_gpcis.plugin.viewer.overlays import is_ours_to_show
 from napari_gpcis.prompts import read_prompts
 

@@ -40,6 +40,7 @@ from napari_gpcis.plugin.dock.recovery import GONE, OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
 from napari_gpcis.plugin.saving import record
 from napari_gpcis.plugin.saving.export import NO_FILES, OWN_IMAGE, file_names
+from napari_gpcis.plugin.saving.identity import FILE
 from napari_gpcis.plugin.saving.recovery_file import (
     Packer,
     Recovered,
@@ -1345,7 +1346,7 @@ def test_labels_of_a_stack_are_written_by_picture(
     bench.start(np.zeros((3, 80, 100), np.uint8))
     bench.panel.buttons["split"].click()
     assert bench.panel.message.text() == NO_FILES
-    source = {record.FILE: str(files[0])}
+    source = {FILE: str(files[0])}
     bench.start(da.stack(blocks), metadata=source)
     go_to(bench, 2)
     finish(bench, (2, 30, 40))

@@ -32,8 +32,13 @@ from napari_gpcis.plugin.dock.recovery import (
     why_asked,
 )
 from napari_gpcis.plugin.saving.export import file_names
-from napari_gpcis.plugin.saving.identity import ImageIdentity, digest_of_pixels
-from napari_gpcis.plugin.saving.record import FILE, place_of, source_of
+from napari_gpcis.plugin.saving.identity import (
+    FILE,
+    ImageIdentity,
+    digest_of_pixels,
+    place_of,
+    source_of,
+)
 from napari_gpcis.plugin.saving.recovery_file import unsaved_work
 from napari_gpcis.plugin.saving.restore import BESIDE, NOT_OPENED, OPEN
 from napari_gpcis.plugin.settings.preferences import PREFERENCES

@@ -23,9 +23,9 @@ from napari_gpcis.plugin.saving.identity import (
     Match,
     Pixels,
     compare_pixels,
+    identity_of,
     match,
 )
-from napari_gpcis.plugin.saving.record import identity_of
 from napari_gpcis.plugin.saving.recovery_file import Recovered, unsaved_work
 from napari_gpcis.plugin.saving.restore import Restorer
 from napari_gpcis.plugin.saving.work import Removed

@@ -16,7 +16,7 @@ from napari_gpcis.inference.image import check_dtype
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.saving.export import Saver
-from napari_gpcis.plugin.saving.record import FILE, source_of
+from napari_gpcis.plugin.saving.identity import FILE, source_of
 from napari_gpcis.plugin.saving.restore import Restored, Target, restore_file
 from napari_gpcis.plugin.viewer.layers import is_made_for
 from napari_gpcis.prompts import SavedAnnotation

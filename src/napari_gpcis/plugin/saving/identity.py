@@ -10,15 +10,21 @@ import os
 from enum import Enum, IntEnum
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_gpcis.imagefiles.ome_zarr import ZARR
 from napari_gpcis.imagefiles.reading import READABLE
+from napari_gpcis.plugin.viewer.planes import full_resolution
+
+if TYPE_CHECKING:
+    from napari.layers import Image
 
 MOST_VALUES = 1 << 17
 """So many values of an image, evenly spread, are looked at for its digest."""
+FILE = "napari-gpcis-file"
+"""Metadata of an image that was read here: its file."""
 _ONE_VALUE = "one value: "
 """Begin of the digest of an image that has one value everywhere."""
 
@@ -70,6 +76,36 @@ class Match(IntEnum):
     """The user has to say it."""
     OTHER = 4
     """Of another file, and the file of the first is still there."""
+
+
+def source_of(image: Image) -> str:
+    """Return the file that an image came from; empty if it came from none.
+
+    The same file has the same path, from whatever folder it was opened.
+    """
+    path = str(getattr(image.source, "path", "") or image.metadata.get(FILE, ""))
+    relative = path and not Path(path).is_absolute() and Path(path).exists()
+    return str(Path(path).absolute()) if relative else path
+
+
+def identity_of(image: Image) -> ImageIdentity:
+    """Return what is known of an image by which it is known again."""
+    digest = digest_of_pixels(full_resolution(image), colour=bool(image.rgb))
+    return ImageIdentity(image.name, source_of(image), digest)
+
+
+def place_of(source: str) -> Path:
+    """Return the file or folder beside which files about an image belong.
+
+    Parameters
+    ----------
+    source
+        File of the image. What lies in an OME-Zarr image is part of it: then it is
+        the outermost folder that is called ``.zarr``.
+    """
+    path = Path(source)
+    around = [one for one in path.parents if one.suffix.lower() == ZARR]
+    return around[-1] if around else path
 
 
 def match(work: ImageIdentity, image: ImageIdentity) -> Match:

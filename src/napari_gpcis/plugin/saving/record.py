@@ -7,7 +7,6 @@ with them the list of what was done. The record outlives them.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ReferenceType, ref
 
@@ -17,15 +16,11 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gpcis.errors import InputError
 from napari_gpcis.geometry import run_lengths
-from napari_gpcis.imagefiles.ome_zarr import ZARR
 from napari_gpcis.objects.classes import ClassedObjects
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.labels.hand_edits import NONE
-from napari_gpcis.plugin.saving.identity import (
-    ImageIdentity,
-    digest_of_pixels,
-    is_opened_again,
-)
+from napari_gpcis.plugin.saving.identity import ImageIdentity, identity_of, source_of
+from napari_gpcis.plugin.saving.record_state import RecordState
 from napari_gpcis.plugin.viewer.layers import geometry
 from napari_gpcis.plugin.viewer.planes import Plane, full_resolution, layer_shape
 from napari_gpcis.plugin.viewer.stack_files import plane_files
@@ -72,94 +67,6 @@ class _ImageName(NamedTuple):
 
 MOST_COUNTED = 1 << 28
 """Bytes of labels whose objects are counted at once."""
-FILE = "napari-gpcis-file"
-"""Metadata of an image that was read here: its file."""
-
-
-def source_of(image: Image) -> str:
-    """Return the file that an image came from; empty if it came from none.
-
-    The same file has the same path, from whatever folder it was opened.
-    """
-    path = str(getattr(image.source, "path", "") or image.metadata.get(FILE, ""))
-    relative = path and not Path(path).is_absolute() and Path(path).exists()
-    return str(Path(path).absolute()) if relative else path
-
-
-def identity_of(image: Image) -> ImageIdentity:
-    """Return what is known of an image by which it is known again."""
-    digest = digest_of_pixels(full_resolution(image), colour=bool(image.rgb))
-    return ImageIdentity(image.name, source_of(image), digest)
-
-
-def place_of(source: str) -> Path:
-    """Return the file or folder beside which files about an image belong.
-
-    Parameters
-    ----------
-    source
-        File of the image. What lies in an OME-Zarr image is part of it: then it is
-        the outermost folder that is called ``.zarr``.
-    """
-    path = Path(source)
-    around = [one for one in path.parents if one.suffix.lower() == ZARR]
-    return around[-1] if around else path
-
-
-class RecordState(NamedTuple):
-    """What is known of a record when it ends, for one that goes on with its labels.
-
-    Attributes
-    ----------
-    saved
-        All prompts.
-    image_id, image
-        The ``unique_id`` of the image, and by what else it is known again.
-    digests
-        Of the mask of each unfinished object that is drawn, see `digest_of`.
-    version, settled, drawn
-        See `Record`.
-    """
-
-    saved: SavedAnnotation
-    image_id: str
-    image: ImageIdentity
-    digests: dict[Plane, str | None]
-    version: int
-    settled: int
-    drawn: bool
-
-    def is_on(self, image: Image) -> bool:
-        """Return whether it is of an image, or of the same that was opened again."""
-        same = str(image.unique_id) == self.image_id
-        return same or is_opened_again(self.image, identity_of(image))
-
-    def going_on(self, annotation: Annotation) -> SavedAnnotation | None:
-        """Return the prompts whose unfinished objects go on with an annotation.
-
-        Where the pixels of one are not what they were, they stay as they are: it goes
-        on as if it had not been drawn.
-
-        Returns
-        -------
-        SavedAnnotation or None
-            ``None`` if there are none, or image or shape are others.
-        """
-        labels = annotation.layers.labels.data
-        if not self.saved.unfinished or labels.shape != self.saved.shape:
-            return None
-        if not self.is_on(annotation.image):
-            return None
-
-        def checked(plane: SavedPlane) -> SavedPlane:
-            if not plane.running:
-                return plane
-            known = self.digests.get(Plane(plane.axes, plane.steps))
-            now = digest_of(labels[plane.index], plane.running)
-            return plane if now == known else replace(plane, running=0)
-
-        planes = tuple(map(checked, self.saved.planes))
-        return replace(self.saved, planes=planes)
 
 
 class _PlaneRecord:

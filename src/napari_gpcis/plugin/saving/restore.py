@@ -17,8 +17,12 @@ from napari_gpcis.geometry import clip_box, mask_of_runs
 from napari_gpcis.plugin.annotation.object_queue import Recalled
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
-from napari_gpcis.plugin.saving.identity import ImageIdentity, contradicts, is_called
-from napari_gpcis.plugin.saving.record import identity_of
+from napari_gpcis.plugin.saving.identity import (
+    ImageIdentity,
+    contradicts,
+    identity_of,
+    is_called,
+)
 from napari_gpcis.plugin.saving.work import LEFT, Removed
 from napari_gpcis.plugin.viewer.layers import (
     adopt_layers,

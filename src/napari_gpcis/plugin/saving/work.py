@@ -13,7 +13,7 @@ from filelock import Timeout
 
 from napari_gpcis.errors import in_words
 from napari_gpcis.files import fitting_stem
-from napari_gpcis.plugin.saving.record import Record, place_of
+from napari_gpcis.plugin.saving.identity import place_of
 from napari_gpcis.plugin.saving.recovery_file import (
     Packer,
     RecoveryFile,
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.plugin.background import Job
-    from napari_gpcis.plugin.saving.record import RecordState
+    from napari_gpcis.plugin.saving.record import Record
+    from napari_gpcis.plugin.saving.record_state import RecordState
     from napari_gpcis.prompts import SavedAnnotation
 
 

@@ -24,8 +24,7 @@ from napari_gpcis.plugin.dock.pages import FILES
 from napari_gpcis.plugin.dock.panels.base import Panel
 from napari_gpcis.plugin.dock.settling import Settling
 from napari_gpcis.plugin.saving.export import NO_FILES, Saver, file_names, split_files
-from napari_gpcis.plugin.saving.identity import base_name
-from napari_gpcis.plugin.saving.record import place_of, source_of
+from napari_gpcis.plugin.saving.identity import base_name, place_of, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
