@@ -19,6 +19,8 @@ from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.dock.settling import AGAIN, PERIOD, WAITING
 from napari_gpcis.plugin.saving.export import file_names
+from napari_gpcis.plugin.saving.folder import NO_MASKS
+from napari_gpcis.plugin.viewer.layers import is_made_for
 from napari_gpcis.prompts import read_prompts
 
 if TYPE_CHECKING:
@@ -253,6 +255,25 @@ def test_the_next_image_of_a_folder_waits(folder: Any, tmp_path: Path) -> None:
     assert saved.ids == (1, 2, 3)
     assert saved.unfinished_clicks == 1
     assert np.unique(tifffile.imread(labels)).tolist() == [0, 1, 2, 3]
+
+
+def test_the_next_image_opens_if_the_image_is_removed(
+    folder: Any, tmp_path: Path
+) -> None:
+    desk, panel = folder, folder.panel
+    desk.viewer.layers.remove(desk.image)
+    desk.until(lambda: "b.png" in desk.viewer.layers and desk.widget.session)
+    assert panel.message.text() == NO_MASKS.format("a.png", 3)
+    assert not [one for one in desk.viewer.layers if is_made_for(one, desk.image)]
+    saved = read_prompts(tmp_path / "a.clicks.json")
+    (plane,) = saved.unfinished
+    assert len(plane.accepted) == 3
+    assert saved.unfinished_clicks == 1
+    desk.segmenter.gate.set()
+    panel.previous_button.click()
+    desk.until(lambda: "a.png" in desk.viewer.layers and desk.widget.session)
+    desk.until(lambda: not desk.controller.annotation.awaited and 4 in desk.labels.data)
+    assert all_there(desk.labels)
 
 
 def saving(desk: Any, path: Path) -> FilesPanel:

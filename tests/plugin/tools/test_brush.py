@@ -11,7 +11,9 @@ from qtpy.QtWidgets import QApplication
 from _fake_segmenter import disks
 from napari_gpcis.clicks import Click
 from napari_gpcis.plugin.annotation.controller import STROKING
+from napari_gpcis.plugin.labels.pixels import PAINTING
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
+from napari_gpcis.plugin.tools.active_layer import WAITS
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 SHAPE = (80, 100)
@@ -58,6 +60,85 @@ def test_the_label_is_chosen_and_given_back(desk) -> None:
     desk.settled(0)
     assert desk.labels.selected_label == 1
     assert not desk.labels.preserve_labels
+    assert desk.controller.annotation.clicking
+
+
+@pytest.fixture
+def early(open_desk):
+    """A finished object, which is selected, and one that waits for its mask."""
+    desk = open_desk()
+    desk.robot.click(desk.image, (30, 75))
+    desk.settled(1)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.settled(0)
+    desk.labels.selected_label = 1
+    desk.labels.brush_size = 6
+    desk.segmenter.gate.clear()
+    desk.robot.click(desk.image, (30, 30))
+    desk.until(lambda: desk.controller.annotation.awaited)
+    yield desk
+    desk.segmenter.gate.set()
+
+
+@pytest.mark.parametrize("mode", PAINTING)
+@pytest.mark.parametrize("waiting", [False, True])
+def test_it_waits_for_the_mask_of_the_object(early, mode: str, waiting: bool) -> None:
+    """Or it would change the object that is selected."""
+    desk, label = early, 3 if waiting else 2
+    if waiting:
+        desk.robot.press(Qt.Key.Key_N)
+        desk.robot.click(desk.image, (60, 30))
+        desk.until(lambda: desk.controller.annotation.awaited == 2)
+    before = desk.labels.data.copy()
+    desk.viewer.layers.selection.active = desk.labels
+    desk.labels.mode = mode
+    assert desk.controller.status == WAITS
+    desk.qtbot.wait(50)
+    controls = desk.viewer.window._qt_viewer.controls.widgets[desk.labels]
+    assert controls.panzoom_button.isChecked()
+    desk.robot.drag(desk.image, (50, 30), (55, 30))
+    np.testing.assert_array_equal(desk.labels.data, before)
+    desk.viewer.reset_view()
+    desk.segmenter.gate.set()
+    desk.until(lambda: desk.labels.mode == mode)
+    assert desk.labels.selected_label == label
+    changed = stroke(desk, (40, 30), (44, 30))
+    assert set(np.unique(desk.labels.data[changed])) == {label}
+    assert (desk.labels.data[before == 1] == 1).all()
+
+
+def test_what_waits_for_a_mask_is_given_up(early) -> None:
+    """By another layer, another mode, or by accepting the object."""
+    desk, labels = early, early.labels
+    desk.viewer.layers.selection.active = labels
+    labels.mode = "paint"
+    labels.mode = "pick"
+    desk.segmenter.gate.set()
+    desk.settled(1)
+    assert labels.mode == "pick"
+    desk.segmenter.gate.clear()
+    desk.robot.press(Qt.Key.Key_G)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.robot.click(desk.image, (60, 30))
+    desk.viewer.layers.selection.active = labels
+    labels.mode = "paint"
+    desk.robot.press(Qt.Key.Key_G)
+    desk.segmenter.gate.set()
+    desk.settled(1)
+    assert labels.mode == "pan_zoom"
+    assert desk.controller.annotation.clicking
+
+
+def test_accepting_ends_the_waiting_as_well(early) -> None:
+    desk, labels = early, early.labels
+    desk.viewer.layers.selection.active = labels
+    labels.mode = "paint"
+    desk.robot.press(Qt.Key.Key_N)
+    desk.segmenter.gate.set()
+    desk.settled(0)
+    assert set(np.unique(labels.data)) == {0, 1, 2}
+    assert labels.selected_label == 1
+    assert labels.mode == "pan_zoom"
     assert desk.controller.annotation.clicking
 
 

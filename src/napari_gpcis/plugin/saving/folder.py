@@ -46,6 +46,10 @@ OTHERS = (
 UNACCEPTED = (
     "{}: the object being clicked is not in the labels. It goes on when you come back."
 )
+NO_MASKS = (
+    "{}: accepted objects that have no mask yet are not in the labels: {}. Their masks "
+    "are made when you come back."
+)
 SKIPPED = "{} was skipped: {}"
 NO_MORE = "No further image can be opened."
 NOT_NOTED = "How far the folder is could not be written: {}"
@@ -243,9 +247,8 @@ class FolderNavigator(QObject):
         entry, record = self.entry, self._record
         if entry is not None:
             entry.begun = True
-            words = UNACCEPTED.format(shortened(entry.name))
-            open_object = record is not None and bool(record.unfinished())
-            if open_object and words not in self._problems:
+            words = "" if record is None else _left_out(record, shortened(entry.name))
+            if words and words not in self._problems:
                 self._problems.append(words)
         if then is not None:
             self._leave(then)  # work may have gone on meanwhile
@@ -258,7 +261,7 @@ class FolderNavigator(QObject):
     def _close_image(self) -> None:
         """Remove the image with its clicks and masks from the viewer."""
         image, self._image, self._record = self._image, None, None
-        if image is None or image not in self._viewer.layers:
+        if image is None:
             return
         annotation, layers = self._controller.annotation, self._viewer.layers
         if annotation is not None and annotation.image == image:
@@ -382,6 +385,14 @@ def _order(
     if open_now is None:
         return onward + list(range(index - step, ends[-step], -step))
     return onward if open_now in onward else [*onward, open_now]
+
+
+def _left_out(record: Record, name: str) -> str:
+    """Return what is said of objects of an image that are not in its saved labels."""
+    waiting = sum(len(plane.accepted) for plane in record.saved().planes)
+    if waiting:
+        return NO_MASKS.format(name, waiting)
+    return UNACCEPTED.format(name) if record.unfinished() else ""
 
 
 def _why_skipped(image: FolderImage) -> str:

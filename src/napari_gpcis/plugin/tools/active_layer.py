@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 from napari.layers import Image, Labels
+from qtpy.QtCore import QTimer
 
 from napari_gpcis.plugin.debouncing import Debouncer
 from napari_gpcis.plugin.labels.pixels import PAINTING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
 
 DRAWS_ON = "Brush and eraser change object {}: accept it when it is right."
+WAITS = "Brush and eraser wait for the mask of the object being clicked."
+AT_REST = "pan_zoom"
+"""Mode of a labels layer in which the mouse draws nothing."""
 QUIET = 400
 """Milliseconds without a change, with the mouse over the canvas."""
 _LOOKS = ("contrast_limits", "gamma", "colormap", "visible")
@@ -117,7 +121,7 @@ class ReturnToClicks(Tool):
         looking = isinstance(active, Image) or (
             isinstance(active, Labels) and not camera
         )
-        return (ours or looking) and str(active.mode) == "pan_zoom"
+        return (ours or looking) and str(active.mode) == AT_REST
 
     def _on_over(self, _event: Any = None) -> None:
         annotation = self.annotation
@@ -211,6 +215,9 @@ class Brush(Tool):
     object is finished or cleared, the label that was selected before is so again, and
     clicking goes on.
 
+    An object has no label before its mask is there: brush and eraser wait for it, as
+    they would change whatever object is selected.
+
     Parameters
     ----------
     controller
@@ -220,6 +227,7 @@ class Brush(Tool):
     def __init__(self, controller: Controller) -> None:
         super().__init__(controller)
         self._before: _Before | None = None
+        self._held = ""  # the mode that waits for a mask
 
     @property
     def on(self) -> bool:
@@ -234,20 +242,32 @@ class Brush(Tool):
             events.predicted,
             events.accepted,
             events.plane_changed,
+            events.waiting_changed,
             labels.events.mode,
         ):
             self.follow(signal, self._check)
 
     def on_detached(self, annotation: Annotation) -> None:
         """Give the label back."""
+        self._held = ""
         self._give_back(annotation.layers.labels)
 
     def _check(self, *_: Any) -> None:
         """Choose the label of the current object, or that of before."""
         annotation = self.annotation
         known = self._before
-        if annotation is None or (known is None and not self._drawing(annotation)):
+        if annotation is None:
             return
+        if self._held:
+            self._go_on(annotation)
+            return
+        if known is None and not self._drawing(annotation):
+            return
+        if self._drawing(annotation):
+            annotation.click_layers.settle()
+            if self._is_early(annotation):
+                self._hold(annotation.layers.labels)
+                return
         labels, label = annotation.layers.labels, self._label(annotation)
         if known is not None and known.chosen == label:
             return
@@ -261,6 +281,36 @@ class Brush(Tool):
             self.say(DRAWS_ON.format(label))
         elif known is not None and self._drawing(annotation):
             self.controller.ready()  # the object is finished, or gone
+
+    def _is_early(self, annotation: Annotation) -> bool:
+        """Return whether an object is clicked that has no label yet."""
+        current = annotation.current
+        if current is None or not current.current.clicks:
+            return False
+        return current.accepting or not current.drawn.live.label
+
+    def _hold(self, labels: Labels) -> None:
+        """Let the mouse draw nothing until the mask is there."""
+        self._give_back(labels)
+        self._held = str(labels.mode)
+        labels.mode = AT_REST
+        # who is told of modes after this tool hears last of the one that is held
+        QTimer.singleShot(0, lambda: labels.events.mode(mode=str(labels.mode)))
+        self.say(WAITS)
+
+    def _go_on(self, annotation: Annotation) -> None:
+        """Let the mouse draw once the mask is there, unless the user does otherwise."""
+        labels, current = annotation.layers.labels, annotation.current
+        active = annotation.viewer.layers.selection.active
+        if active is None or active != labels or str(labels.mode) != AT_REST:
+            self._held = ""
+            self._check()
+        elif not self._is_early(annotation):
+            mode, self._held = self._held, ""
+            if current is not None and current.current.clicks:
+                labels.mode = mode
+            else:
+                self.controller.ready()  # the object is accepted, or gone
 
     def _label(self, annotation: Annotation) -> int:
         """Return the label to draw with; 0 if the brush is the user's own."""
