@@ -65,6 +65,7 @@ _NOT_WRITTEN = (
     "digest",
     "target",
     "by_hand",
+    "class_number",
 )
 """Fields of an object that a file has only where they are known."""
 
@@ -77,9 +78,10 @@ class SavedObject:
     there is none. ``tidy`` is ``None`` where it is not tidied, ``typical_size`` and
     ``quality`` (the IoU that the model expected) where they were not known,
     ``made_by`` and ``digest`` (see `FinishedObject`) where the user has made it; older
-    programs pass over the last three. So they do over ``target``, the id of the object
-    that an unfinished one is to change, ``None`` for a new one, and over ``by_hand``,
-    what was drawn and erased on an unfinished one by hand.
+    programs pass over the last three. So they do over what is known of an unfinished
+    one alone: ``target``, the id of the object that it is to change, ``None`` for a new
+    one, ``by_hand``, what was drawn and erased on it by hand, and ``class_number``, the
+    class with which it was accepted before its mask was there.
     """
 
     clicks: tuple[Click, ...]
@@ -97,6 +99,7 @@ class SavedObject:
     digest: str | None = None
     target: int | None = None
     by_hand: SavedEdits | None = None
+    class_number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -325,6 +328,7 @@ def _object(data: dict[str, Any], *, finished: bool) -> SavedObject:
         _optional(data.get("digest"), str),
         _optional(data.get("target"), int),
         None if data.get("by_hand") is None else _edits(data["by_hand"]),
+        _optional(data.get("class_number"), int),
     )
 
 

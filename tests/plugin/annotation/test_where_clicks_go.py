@@ -177,6 +177,21 @@ def test_a_double_click_while_an_object_is_clicked_changes_nothing(desk) -> None
     np.testing.assert_array_equal(desk.labels.data, before)
 
 
+def test_no_object_is_corrected_while_another_waits_for_its_mask(desk) -> None:
+    desk.segmenter.gate.clear()
+    desk.robot.click(desk.image, (10, 80))
+    desk.robot.press(Qt.Key.Key_N)
+    desk.until(lambda: desk.current.accepting)
+    double_click(desk, FIRST)
+    desk.until(lambda: "wait for their masks" in desk.controller.status)
+    desk.segmenter.gate.set()
+    desk.settled(0)
+    assert points(desk) == 0
+    assert set(np.unique(desk.labels.data)) == {0, 1, 2, 3}
+    double_click(desk, FIRST)
+    desk.until(lambda: desk.current.drawn.live.label == 1)
+
+
 def test_where_new_objects_may_overwrite_a_double_click_still_corrects(desk) -> None:
     PREFERENCES.protect = False
     double_click(desk, FIRST)

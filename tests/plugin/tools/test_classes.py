@@ -19,6 +19,7 @@ from napari_gpcis.plugin.saving import export
 from napari_gpcis.plugin.saving.autosave import Autosaver
 from napari_gpcis.plugin.tools.objects.classes import ObjectClasses
 from napari_gpcis.plugin.tools.objects.table import CLASS
+from napari_gpcis.plugin.widget import GPCISWidget
 from napari_gpcis.prompts import SavedAnnotation, read_prompts, write_prompts
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -180,3 +181,63 @@ def test_find_similar_looks_for_the_class_that_is_active(desk, monkeypatch) -> N
     desk.until(lambda: "'class 2'" in desk.widget.status.text())
     assert len(asked) == 1
     assert np.any(desk.labels.data == 3)
+
+
+def quickly(desk: Any) -> None:
+    """Accept two objects before their masks are there, of two classes."""
+    desk.segmenter.gate.clear()
+    for key, place in ((Qt.Key.Key_2, (60, 20)), (Qt.Key.Key_3, (60, 75))):
+        desk.robot.press(key, CONTROL)
+        desk.robot.click(desk.image, place)
+        desk.robot.press(Qt.Key.Key_N)
+    desk.until(lambda: desk.controller.annotation.awaited == 2)
+
+
+EARLY = {1: "object", 2: "object", 3: "class 2", 4: "class 3"}
+
+
+def test_an_object_is_of_the_class_with_which_it_was_accepted(desk) -> None:
+    """Whatever class is chosen before its mask is there."""
+    quickly(desk)
+    desk.robot.press(Qt.Key.Key_4, CONTROL)
+    desk.segmenter.gate.set()
+    desk.until(lambda: names(desk) == EARLY)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.until(lambda: 4 not in names(desk))
+    desk.robot.press(Qt.Key.Key_N)
+    desk.until(lambda: names(desk).get(4) == "class 4")
+
+
+def test_one_that_was_withdrawn_is_of_the_class_that_is_active_then(desk) -> None:
+    quickly(desk)
+    desk.robot.press(Qt.Key.Key_U)
+    desk.robot.press(Qt.Key.Key_4, CONTROL)
+    desk.robot.press(Qt.Key.Key_N)
+    desk.segmenter.gate.set()
+    desk.until(lambda: names(desk) == {**EARLY, 4: "class 4"})
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+def test_it_is_so_after_the_widget_was_closed(desk: Any, crashed: bool) -> None:
+    """The same labels go on, or are restored from the recovery file."""
+    quickly(desk)
+    labels = desk.labels
+    (saved,) = desk.widget.recovery.autosaver.record.saved().planes
+    assert [one.class_number for one in saved.unfinished] == [1, 2]
+    desk.widget.shut_down()
+    desk.segmenter.gate.set()
+    if crashed:
+        for layer in [one for one in desk.viewer.layers if one != desk.image]:
+            desk.viewer.layers.remove(layer)
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    desk.widget = GPCISWidget(desk.widget.viewer, lambda name: desk.segmenter)
+    desk.viewer.window.add_dock_widget(desk.widget, name="again")
+    if crashed:
+        desk.widget.recovery.banner.restore.click()
+    else:
+        assert desk.widget.start()
+    desk.until(lambda: desk.widget.session is not None and names(desk) == EARLY)
+    assert (desk.labels == labels) is not crashed
+    if not crashed:
+        accept_at(desk, (40, 48))
+        desk.until(lambda: names(desk).get(5) == "class 3")

@@ -64,8 +64,6 @@ if TYPE_CHECKING:
 
 DIMS_EVENTS = ("current_step", "order", "ndisplay", "units")
 
-CLICKED = "Accept or clear the current object first."
-
 ACCEPTED = "Object {} was accepted in {!r}."
 ALL_ACCEPTED = "Objects {} were accepted in {!r}."
 NONE_DELETED = "Nothing was deleted: these objects are gone already."
@@ -186,6 +184,7 @@ class Annotation(QObject):
         self.events.step_withdrawn.connect(self._on_step_withdrawn)
         self.events.whole.connect(self._on_whole)
         self.events.current_changed.connect(self._on_current_changed)
+        self.events.waiting_changed.connect(self._on_waiting)
         for name in viewer.dims.events.emitters.keys() & DIMS_EVENTS:
             self._connections.connect(viewer.dims.events[name], self._on_dims)
         active = viewer.layers.selection.events.active
@@ -330,14 +329,21 @@ class Annotation(QObject):
             self.classes = self.classes.assigned(numbers)
             self.events.classes_changed.emit()
 
-    def classify_accepted(self, label: int) -> None:
-        """Give an object that was accepted the active class, if it is a new one.
+    def classify_accepted(self, label: int, number: int | None = None) -> None:
+        """Give an object that was accepted a class, if it is a new one.
 
         A part of an object keeps the class of that: what was added to it, or copied
         to another plane.
+
+        Parameters
+        ----------
+        label
+            Its id.
+        number
+            Number of the class; by default of the active one.
         """
         if self.classes.used and not self._writer.is_shared(label):
-            self.classify({label: self.active_class})
+            self.classify({label: self.active_class if number is None else number})
 
     def take_classes(self, classes: ClassedObjects, active: str | None = None) -> None:
         """Take over classes of objects; those there were stay, and the active one.
@@ -417,8 +423,10 @@ class Annotation(QObject):
         sizes: dict[int, int] = {}
         for plane, label in objects:
             chosen.setdefault(plane, set()).add(label)
-        if any(known.clicks for plane in chosen if (known := self.known(plane))):
-            self._say(CLICKED)
+        known = (self.known(plane) for plane in chosen)
+        occupied = next((one.occupied for one in known if one and one.occupied), "")
+        if occupied:
+            self._say(occupied)
             return 0
         for plane, labels in chosen.items():
             for label, (_, mask) in self.masks(plane, [*labels]).items():
@@ -688,6 +696,10 @@ class Annotation(QObject):
     def _on_failed(self, error: Exception) -> None:
         """Report that a plane cannot be opened: labels and clicks stay."""
         self._worker.report(error)
+
+    def _on_waiting(self, plane: PlaneAnnotation) -> None:
+        """Keep the class with which objects were accepted until their masks come."""
+        plane.objects.note_class(self.active_class)
 
     def _on_current_changed(self) -> None:
         """Clear the message, or say what was to be said once a mask is made."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
 
 from napari_gpcis.plugin.labels.hand_edits import NONE, HandEdits
 
@@ -29,6 +30,8 @@ class Recalled(NamedTuple):
         `Session.accept`.
     by_hand
         Pixels that were drawn and erased by hand.
+    class_number
+        Number of the class with which it was accepted; ``None``: it was not.
     """
 
     prompts: Prompts
@@ -37,6 +40,7 @@ class Recalled(NamedTuple):
     how: WriteMode
     overwrite: bool
     by_hand: HandEdits = NONE
+    class_number: int | None = None
 
 
 class ObjectQueue:
@@ -63,6 +67,8 @@ class ObjectQueue:
         The object that further clicks belong to.
     waiting
         Objects that are to be accepted as soon as their masks are there.
+    class_numbers
+        Number of the class with which each of these was accepted.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class ObjectQueue:
         self._begin = begin
         self.current = make()
         self.waiting: list[CurrentObject] = []
+        self.class_numbers: WeakKeyDictionary[CurrentObject, int] = WeakKeyDictionary()
         self._shown: list[tuple[CurrentObject, tuple[Click, ...]]] = []
         self._numbers: tuple[int, ...] = ()
 
@@ -117,6 +124,12 @@ class ObjectQueue:
         self.waiting.append(self.current)
         self.current = following or self._make()
         self.show()
+
+    def note_class(self, number: int) -> None:
+        """Take note of the class, by its number, of objects that wait from now on."""
+        self.class_numbers.pop(self.current, None)
+        for one in self.waiting:
+            self.class_numbers.setdefault(one, number)
 
     def withdraw(self) -> CurrentObject | None:
         """Go on with the object that waits last.

@@ -118,6 +118,13 @@ class PlaneAnnotation:
         return bool(self.objects.waiting)
 
     @property
+    def occupied(self) -> str:
+        """Reason why no finished object can be changed now; empty if one can."""
+        if self.current.clicks:
+            return _CLICKED
+        return _WAITED if self.objects.waiting else ""
+
+    @property
     def busy(self) -> bool:
         """True if an answer is on its way."""
         return self.session is None or self._context.worker.busy(self.key)
@@ -160,6 +167,8 @@ class PlaneAnnotation:
                 )
             if known.by_hand is not NONE:
                 self.drawn.recall_hand_edits(one, known.by_hand)
+            if known.class_number is not None:
+                self.objects.class_numbers[one] = known.class_number
 
     def opened(self, opened: Opened) -> None:
         """Take the session that was made for this plane."""
@@ -566,8 +575,7 @@ class PlaneAnnotation:
         self._context.click_layers.settle()
         session = self.session
         if session is None or self.clicks:
-            running = "Accept or clear the current object first."
-            self._context.say(running if self.clicks else "Not open yet: try again.")
+            self._context.say(self.occupied or "Not open yet: try again.")
             return False
         self.drawn.forget_before(self.current)
         session.push_mask(mask, clicks, corner=corner, label=label)
@@ -833,6 +841,8 @@ COVERED = (
     "Nothing to show: finished objects are protected, and all of the mask is on them. "
     "Undo goes back."
 )
+_CLICKED = "Accept or clear the current object first."
+_WAITED = "Accepted objects wait for their masks: try again when these are there."
 _OUTSIDE = "That click was outside the image and has been removed."
 _NO_UNDO, _NO_REDO = "Nothing to undo.", "Nothing to redo."
 _UNDO_THERE = " The last object was accepted on plane {}: go there to take it back."

@@ -301,7 +301,8 @@ class Autosaver(QObject):
             left = LEFT.pop(labels, None)
             if left is not None:
                 unfinished = left.state.going_on(annotation)
-                record.follow_up(left.state, clicks=unfinished is not None)
+                clicks, active = unfinished is not None, left.state.active_class
+                record.follow_up(left.state, clicks=clicks, active_class=active)
                 whole = unfinished is not None or not left.state.saved.unfinished
                 if whole and left.file is not None:
                     writer.take_over(left.file)

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_gpcis.plugin.annotation.annotation import Annotation, Pixels
-    from napari_gpcis.plugin.annotation.drawn_object import DrawnObject
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.session.current import CurrentObject
     from napari_gpcis.session.labels import ObjectNote
@@ -92,13 +91,14 @@ class _PlaneRecord:
         self.running = drawn.live.label if alone else 0
         self.following = ()
         if objects.waiting:
-            self.following = tuple(_saved(one, drawn) for one in objects.all[1:])
+            self.following = tuple(_saved(one, plane) for one in objects.all[1:])
         session, live = plane.session, drawn.live
         plain = live.new and not live.overwrite and drawn.hand_edits is NONE
+        plain &= not objects.waiting
         if session is not None and plain and session.current is objects.first:
             self._note_session(session)
             return True
-        first = _saved(objects.first, drawn)
+        first = _saved(objects.first, plane)
         if session is not None:
             self._note_session(session, first)
             return True
@@ -155,9 +155,12 @@ class _PlaneRecord:
         return (*self.earlier, now)
 
 
-def _saved(one: CurrentObject, drawn: DrawnObject) -> SavedObject:
-    """Return the saved form of an object being clicked, and what it is to change."""
+def _saved(one: CurrentObject, plane: PlaneAnnotation) -> SavedObject:
+    """Return the saved form of an object being clicked, and what it is to become."""
+    drawn, number = plane.drawn, plane.objects.class_numbers.get(one)
     saved, target = saved_prompts(one.prompts, one.threshold), drawn.target_of(one)
+    if number is not None:
+        saved = replace(saved, class_number=number)
     if target is not None and one.clicks:
         label, how, overwrite = target
         saved = replace(saved, how=how, overwrite=overwrite, target=label or None)
@@ -213,6 +216,7 @@ class Record(QObject):
         self._planes: dict[Plane, _PlaneRecord] = {}
         self._files: dict[tuple[int, ...], str] = {}
         self._classes = ClassedObjects()
+        self._active_class = ""
         self._rejected: dict[Plane, tuple[SavedCandidate, ...]] = {}
         self._settled = self.version = 0
         self._discarded: int | None = None
@@ -304,12 +308,15 @@ class Record(QObject):
             self.image_id,
             ImageIdentity(*self._image, self.image_digest),
             self._digests,
+            self.active_class,
             self.version,
             settled,
             self._drawn,
         )
 
-    def follow_up(self, earlier: RecordState, *, clicks: bool = False) -> None:
+    def follow_up(
+        self, earlier: RecordState, *, clicks: bool = False, active_class: str = ""
+    ) -> None:
         """Go on with the work of an earlier record of the same labels.
 
         Parameters
@@ -318,8 +325,10 @@ class Record(QObject):
             What was known when it ended.
         clicks
             Whether objects that were not finished go on, too.
+        active_class
+            Name of the class of objects to come; by default the one that is active.
         """
-        self.add_earlier(earlier.saved, clicks=clicks)
+        self.add_earlier(earlier.saved, clicks=clicks, active_class=active_class)
         self.version, self._settled = earlier.version, earlier.settled
         self._drawn |= earlier.drawn
         if clicks and not self.touched:
@@ -375,6 +384,7 @@ class Record(QObject):
         self._about, self._files = self._image, self.plane_files
         self._digest = self.image_digest
         self._rejected, self._classes = self._rejected_now(), self.classes
+        self._active_class = self.active_class
         self._connections.end()
         if self._annotation is not None:
             self.interrupted = self._annotation.lost_layer
@@ -420,18 +430,20 @@ class Record(QObject):
         """
         self._labels = Labels(data, name=self._layer_name, **self._place)
 
-    def add_earlier(self, saved: SavedAnnotation, *, clicks: bool = False) -> None:
+    def add_earlier(
+        self, saved: SavedAnnotation, *, clicks: bool = False, active_class: str = ""
+    ) -> None:
         """Add saved prompts of an earlier time.
 
         Parameters
         ----------
         saved
             The prompts.
-        clicks
-            Whether objects that were not finished go on, too.
+        clicks, active_class
+            See `follow_up`.
         """
         if self._annotation is not None and saved.classes.used:
-            self._annotation.take_classes(saved.classes)
+            self._annotation.take_classes(saved.classes, active_class or None)
             self._annotation.events.classes_changed.emit()
         for plane in saved.planes:
             done = [replace(one, current=_NOTHING) for one in plane.sessions]
@@ -503,6 +515,14 @@ class Record(QObject):
         """Classes of the objects."""
         annotation = self._annotation
         return self._classes if annotation is None else annotation.classes
+
+    @property
+    def active_class(self) -> str:
+        """Name of the class of objects to come."""
+        annotation = self._annotation
+        if annotation is None:
+            return self._active_class
+        return annotation.classes.classes[annotation.active_class].name
 
     def notes(self) -> dict[tuple[tuple[int, ...], int], ObjectNote]:
         """Return how each object came, by plane index and id.

@@ -31,7 +31,7 @@ class RecordState(NamedTuple):
         The ``unique_id`` of the image, and by what else it is known again.
     digests
         Of the mask of each unfinished object that is drawn, see `digest_of`.
-    version, settled, drawn
+    active_class, version, settled, drawn
         See `Record`.
     """
 
@@ -39,6 +39,7 @@ class RecordState(NamedTuple):
     image_id: str
     image: ImageIdentity
     digests: dict[Plane, str | None]
+    active_class: str
     version: int
     settled: int
     drawn: bool

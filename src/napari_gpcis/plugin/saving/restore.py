@@ -326,11 +326,18 @@ def _recall(
                 "add" if one.how == "delete" else one.how,
                 one.overwrite,
                 _edits_of(one, shape),
+                _class_of(one, saved),
             )
             for one in (plane.sessions[-1].current, *plane.following)
         ]
         annotation.recall(place, objects, plane.running if again else 0)
     return planes
+
+
+def _class_of(one: SavedObject, saved: SavedAnnotation) -> int | None:
+    """Return the class of an object that was accepted without a mask, by its number."""
+    known, number = range(len(saved.classes.classes)), one.class_number
+    return number if number in known else None
 
 
 def _edits_of(one: SavedObject, shape: tuple[int, int]) -> HandEdits:

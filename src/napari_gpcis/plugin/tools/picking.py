@@ -309,8 +309,8 @@ class Picking(Tool):
         annotation = self.annotation
         if annotation is None or annotation.current is None:
             return
-        if annotation.current.clicks:
-            annotation.say("Accept or clear the current object first.")
+        if annotation.current.occupied:
+            annotation.say(annotation.current.occupied)
             return
         ours = layer == annotation.layers.labels
         data = plane.take(full_resolution(layer))

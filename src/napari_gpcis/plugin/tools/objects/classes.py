@@ -165,12 +165,15 @@ class ObjectClasses(Tool):
         self.changed.emit()
 
     def _on_accepted(self, plane: PlaneAnnotation, label: int) -> None:
-        """Give a new object the active class."""
+        """Give a new object the class that was active when the user accepted it."""
         session, annotation = plane.session, self.annotation
         if annotation is None or session is None:
             return
+        number = None
+        if plane.finished is not None:
+            number = plane.objects.class_numbers.pop(plane.finished, None)
         if session.steps[-1].how == "add":
-            annotation.classify_accepted(label)
+            annotation.classify_accepted(label, number)
 
     def _on_undone(self, edit: ObjectEdit) -> None:
         """Take back the classes of an edit; keep those that its objects have had."""

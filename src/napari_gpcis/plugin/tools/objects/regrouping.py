@@ -10,7 +10,6 @@ from qtpy.QtCore import Signal
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.division import split_mask
-from napari_gpcis.plugin.annotation.annotation import CLICKED
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.viewer.segments import Segments
@@ -148,7 +147,7 @@ class Regrouping(Tool):
         if annotation is None or current is None:
             return False
         if current.clicks or current.session is None:
-            self.say(CLICKED if current.clicks else NOT_OPEN)
+            self.say(current.occupied or NOT_OPEN)
             return False
         self._picking.choose_none()
         if not annotation.clicking:
