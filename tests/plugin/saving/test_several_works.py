@@ -140,6 +140,24 @@ def test_a_second_restored_work_gets_a_layer_of_its_own(desk: Any) -> None:
     ]
 
 
+def test_a_banner_says_nothing_of_other_work(desk: Any, tmp_path: Path) -> None:
+    """What is opened or saved meanwhile is told where that is done."""
+    banner = desk.widget.recovery.banner
+    before = banner.text.text()
+    desk.image = desk.viewer.add_image(np.zeros((80, 90), np.uint8), name="other")
+    desk.widget.image_combo.layer = desk.image
+    assert desk.widget.start()
+    desk.until(lambda: desk.widget.session is not None)
+    accept(desk, (20, 20))
+    files = next(one for one in desk.widget.panels if isinstance(one, FilesPanel))
+    files.write("save", tmp_path / "other")
+    desk.until(lambda: "Saved" in files.message.text())
+    (clicks, *_) = file_names(tmp_path / "other")
+    files.open_file(clicks)
+    desk.until(lambda: "Opened" in files.message.text())
+    assert banner.text.text() == before
+
+
 def test_what_is_chosen_is_offered_first(desk: Any) -> None:
     banner = desk.widget.recovery.banner
     other = desk.viewer.add_image(np.zeros((80, 90), np.uint8), name="other")

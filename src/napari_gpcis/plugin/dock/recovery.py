@@ -187,7 +187,7 @@ class RecoveryManager(QObject):
         self._files: FilesPanel | None = None
         self.banner = RecoveryBanner()
         self.banner.wanted.connect(self._on_wanted)
-        self.restorer.said.connect(self.banner.say)
+        self.restorer.hinted.connect(self.banner.say)
         self.restorer.recovered.connect(self.banner.done)
         self.banner.unwanted.connect(self.autosaver.discard)
         self.autosaver.removed.connect(self.banner.offer)

@@ -84,6 +84,8 @@ class Restorer(QObject):
 
     said = Signal(str)
     """Emitted with a message: progress, result or error."""
+    hinted = Signal(str)
+    """Emitted with what of it is about unsaved work: how far it is, or why not."""
     recovered = Signal(object)
     """Emitted with :class:`.Recovered` or :class:`.Removed` work that goes on again."""
 
@@ -161,7 +163,7 @@ class Restorer(QObject):
                 return
         self._submit(partial(restore_unsaved, recovered, _target(image)), image)
         self._recovered = recovered
-        self.said.emit("Restoring ...")
+        self._hint("Restoring ...")
 
     def go_on(self, removed: Removed, image: Image) -> None:
         """Go on with work that has lost a layer, in its labels if these are there."""
@@ -178,14 +180,26 @@ class Restorer(QObject):
         self._image, self._recovered, self._from_file = image, None, False
         self._thread.submit("open", job, self._on_found, self._on_failed)
 
+    def _hint(self, words: str) -> None:
+        """Say something about the unsaved work that is being restored, if any is."""
+        self.said.emit(words)
+        if self._recovered is not None:
+            self.hinted.emit(words)
+
     def _on_failed(self, error: Exception) -> None:
+        self._hint(str(error) or type(error).__name__)
         self._image = self._recovered = None
-        self.said.emit(str(error) or type(error).__name__)
 
     def _on_found(self, found: Restored | None, _seconds: float) -> None:
         image, recovered = self._image, self._recovered
+        if image is None or found is None:
+            self._image = self._recovered = None
+            return
+        gone = image not in self._viewer.layers
+        if gone:
+            self._hint(IMAGE_GONE.format(image.name))
         self._image = self._recovered = None
-        if image is not None and found is not None:
+        if not gone:
             stays = self._staying(image)
             if not self.show(found, image, from_file=self._from_file):
                 return
@@ -229,9 +243,6 @@ class Restorer(QObject):
             ``False`` if that was not possible.
         """
         saved, labels = found.saved, found.labels
-        if image not in self._viewer.layers:
-            self.said.emit(f"The image {image.name!r} is no longer in the viewer.")
-            return False
         before, stays = self._layer_before(image), self._staying(image)
         now = self._controller.annotation
         layer = new_labels(self._viewer, image, labels)
@@ -397,6 +408,7 @@ OTHER_PIXELS = (
 NOT_OPENED = "{} was not opened: it is of another image."
 EDITED, ON_OTHER = "edited by hand, or another model", "it is another image"
 RESTORED = "Restored: {}."
+IMAGE_GONE = "The image {!r} is no longer in the viewer."
 BESIDE = "They are in {!r}, beside {!r}, which is not saved yet."
 UNFINISHED_ON = "An object is unfinished on plane {}."
 UNFINISHED_ON_ALL = "Objects are unfinished on the planes {}."
