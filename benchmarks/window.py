@@ -13,6 +13,8 @@ first click right after Start
     A new picture, and the model is loaded already.
 first click of a new process
     The model is loaded meanwhile. Each is measured in a process of its own.
+the same, the widget open for 4 s
+    As while a user chooses the image: the model has been loaded before Start.
 
 Milliseconds, also of processor time of all threads and of the window's thread alone: on
 a busy computer these tell more. *Status line* is the median of what the window itself
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 SIDE = 1024
 FIRST, FOLLOWING = "first click", "following clicks"
 STARTED, FRESH = "first click right after Start", "first click of a new process"
+CHOSEN, CHOOSING = "the same, the widget open for 4 s", 4.0
 REST = 2.0
 """Seconds between Start and the first click of a user who looks at the picture."""
 AIM, THINK = 0.3, 0.5
@@ -258,9 +261,16 @@ def first_after_start(user: User, seed: int) -> Timed:
     return user.click(1)
 
 
-def in_new_processes(count: int, hold: float) -> list[Timed]:
-    """Return the times of a first click right after Start, each of a new process."""
+def in_new_processes(count: int, hold: float, wait: float = 0.0) -> list[Timed]:
+    """Return the times of a first click right after Start, each of a new process.
+
+    Parameters
+    ----------
+    count, hold, wait
+        How many, seconds for which the button is held, and seconds before Start.
+    """
     command = [sys.executable, __file__, "--one", "--hold", str(1000 * hold)]
+    command += ["--wait", str(wait)]
     found = []
     for _ in range(count):
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -298,6 +308,7 @@ def main() -> None:
         "--hold", type=float, default=0, help="ms that the button is held down"
     )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--wait", type=float, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         os.environ["NAPARI_GPCIS_STATE"] = folder  # else unsaved work is offered
@@ -309,12 +320,14 @@ def work(options: argparse.Namespace) -> None:
     hold = options.hold / 1000
     if options.one:
         user = User(hold)
+        user.rest(options.wait)
         print(json.dumps(first_after_start(user, 0)))
         user.close()
         return
     before = os.getloadavg()[0]
     found = measure(options.objects, options.starts, hold)
     found[FRESH] = in_new_processes(options.processes, hold)
+    found[CHOSEN] = in_new_processes(options.processes, hold, CHOOSING)
     print(table(found))
     after = os.getloadavg()[0]
     print(f"\n{os.cpu_count()} cores; load {before:.1f} before, {after:.1f} after")

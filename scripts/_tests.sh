@@ -11,9 +11,10 @@ run_tests() {
     # napari then refuses that a plugin touches a viewer outside the main thread.
     export NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1
     [ "$(uname -s)" != Linux ] || export QT_QPA_PLATFORM=xcb
-    # Two processes, each with a virtual screen; a file's tests stay together. Sorted by
+    # Each process has a virtual screen. One more than the cores of a small machine: tests
+    # of windows wait a sixth of their time. A file's tests stay together. Sorted by
     # their number of tests, the longest of all, with one test, would come last.
     env -u WAYLAND_DISPLAY "$VENV/bin/python" -m pytest \
-        --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder \
+        --numprocesses "${TEST_PROCESSES:-3}" --dist loadfile --no-loadscope-reorder \
         --max-worker-restart 0 "$@"
 }

@@ -60,7 +60,11 @@ from napari_gpcis.plugin.tools.active_layer import (
     ReturnToClicks,
 )
 from napari_gpcis.plugin.tools.display.outlines import CurrentOutline, MaskView
-from napari_gpcis.plugin.tools.early_encoding import EarlyEncoding, MouseEncoding
+from napari_gpcis.plugin.tools.early_encoding import (
+    EarlyEncoding,
+    EarlyLoading,
+    MouseEncoding,
+)
 from napari_gpcis.plugin.tools.image_changes import ImageChangeWatcher
 from napari_gpcis.plugin.tools.scripting import ViewerSession
 from napari_gpcis.plugin.viewer.gl_context import ContextKeeper
@@ -158,6 +162,7 @@ class GPCISWidget(Docked):
         self._settling = Settling(self.controller, self)
         self.image_changes = ImageChangeWatcher(self.controller)
         self.early_encoding = EarlyEncoding(self.controller)
+        self._early_loading = EarlyLoading(self.controller, self._has_model, self)
         self.mouse_encoding = MouseEncoding(self.controller)
         self.outline = CurrentOutline(self.controller)
         self.mask_view = MaskView(self.controller)
@@ -253,10 +258,16 @@ class GPCISWidget(Docked):
             self._guard.end()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Ask from now on before unsaved work is closed."""
+        """Ask from now on before unsaved work is closed; load the model."""
         super().showEvent(event)
         if self._guard is None and not self._closed:
             QTimer.singleShot(0, self, self._guard_dock)  # it is placed by then
+            self._early_loading.begin()
+
+    def _has_model(self) -> bool:
+        """Return whether the model in use has not to be downloaded first."""
+        choice = self.model_choice.choice
+        return choice is not None and choice.is_here
 
     def _guard_dock(self) -> None:
         recovery = self.recovery

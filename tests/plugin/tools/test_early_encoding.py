@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_gpcis.checkpoints.registry import DEFAULT_MODEL
 from napari_gpcis.errors import InputError
+from napari_gpcis.plugin.dock.model_list import Choice
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.tools import early_encoding
 from napari_gpcis.plugin.tools.early_encoding import (
+    LOAD_WAIT,
     MOUSE_WAIT,
     WAIT,
     EarlyEncoding,
 )
 from napari_gpcis.plugin.viewer.planes import camera_of
+from napari_gpcis.plugin.widget import GPCISWidget
 
 
 @pytest.fixture
@@ -212,3 +216,73 @@ def test_the_mouse_that_moves_on_gives_up_what_it_has_asked_for(look: Any) -> No
     desk.until(lambda: len(encoded) >= 4 and abs(encoded[-2][0] - 60) <= 1)
     closer = [frame[0] for frame in encoded[1:] if frame and frame[2:] == (80, 100)]
     assert all(row > 50 for row in closer)  # none of the first place
+
+
+@pytest.fixture
+def loads(make_napari_viewer_proxy: Any, qtbot: Any, segmenter: Any) -> Any:
+    """Opens the dock, and returns the models that are loaded from then on."""
+    found: list[str] = []
+
+    def load(name: str) -> Any:
+        found.append(name)
+        return segmenter
+
+    def open_dock() -> tuple[GPCISWidget, list[str]]:
+        proxy = make_napari_viewer_proxy(show=True)
+        proxy.__wrapped__.add_image(np.zeros((80, 100), np.uint8))
+        widget = GPCISWidget(proxy, load)
+        proxy.__wrapped__.window.add_dock_widget(widget, name="GPCIS")
+        qtbot.waitUntil(widget.isVisible)
+        return widget, found
+
+    return open_dock
+
+
+def test_the_model_is_loaded_once_the_dock_is_shown(loads: Any, qtbot: Any) -> None:
+    widget, found = loads()
+    assert found == []
+    qtbot.waitUntil(lambda: found == [DEFAULT_MODEL], timeout=60_000)
+    assert widget.start()
+    qtbot.waitUntil(lambda: widget.session is not None, timeout=60_000)
+    assert found == [DEFAULT_MODEL]
+    widget.shut_down()
+
+
+@pytest.mark.parametrize("why", ["preference", "memory", "download", "closed"])
+def test_no_model_is_loaded_ahead(
+    loads: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Where that is not wanted, might do harm, or would need a download."""
+    if why == "memory":
+        monkeypatch.setattr(early_encoding, "_memory_is_low", lambda: True)
+    elif why == "download":
+        monkeypatch.setattr(Choice, "is_here", False)
+    widget, found = loads()
+    if why == "preference":
+        PREFERENCES.encode_ahead = False
+    elif why == "closed":
+        widget.shut_down()
+    qtbot.wait(2 * LOAD_WAIT)
+    assert found == []
+    widget.shut_down()
+
+
+def test_what_is_wrong_with_the_model_start_tells(
+    make_napari_viewer_proxy: Any, qtbot: Any, errors: list[str]
+) -> None:
+    def fail(name: str) -> Any:
+        tried.append(name)
+        raise InputError("damaged")
+
+    tried: list[str] = []
+    proxy = make_napari_viewer_proxy(show=True)
+    proxy.__wrapped__.add_image(np.zeros((80, 100), np.uint8))
+    widget = GPCISWidget(proxy, fail)
+    proxy.__wrapped__.window.add_dock_widget(widget, name="GPCIS")
+    qtbot.waitUntil(lambda: len(tried) == 1, timeout=60_000)
+    qtbot.wait(LOAD_WAIT)
+    assert errors == []
+    widget.start()
+    qtbot.waitUntil(lambda: bool(errors), timeout=60_000)
+    assert "damaged" in errors[0]
+    widget.shut_down()

@@ -73,8 +73,8 @@ class Preferences:
     size_ring
         True to show at the mouse how large the next object is likely to be.
     encode_ahead
-        True to encode what is seen before the first click (see
-        :class:`napari_gpcis.plugin.tools.early_encoding.EarlyEncoding`).
+        True to load the model before the first Start, and to encode what is seen before
+        the first click (see :mod:`napari_gpcis.plugin.tools.early_encoding`).
     light_fill
         True for a light fill of the current object, false for its outline alone.
     return_to_clicks

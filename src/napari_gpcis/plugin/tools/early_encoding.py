@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from qtpy.QtCore import QObject, QTimer
 
 from napari_gpcis.clicks import Click
 from napari_gpcis.errors import GPCISError
@@ -30,15 +31,57 @@ if TYPE_CHECKING:
     from napari_gpcis.inference.segmenter import PreparedImage, Segmenter
     from napari_gpcis.plugin.annotation.annotation import Annotation
     from napari_gpcis.plugin.annotation.controller import Controller
+    from napari_gpcis.plugin.annotation.jobs import Models
     from napari_gpcis.plugin.annotation.plane import PlaneAnnotation
     from napari_gpcis.session.session import Session
 
+LOAD_WAIT = 300
+"""Milliseconds for which a widget is shown before its model is loaded."""
 WAIT = 250
 """Milliseconds for which the view has to rest."""
 MOUSE_WAIT = 80
 """Milliseconds for which the mouse has to rest: a user who aims rests longer."""
 LOW_MEMORY = 1 << 30
 """With fewer free bytes nothing is encoded ahead."""
+
+
+class EarlyLoading(QObject):
+    """Loads the model a moment after the widget is shown, before the first Start.
+
+    That takes seconds, most of them for PyTorch, while the user chooses the image. It
+    is part of the preference ``encode_ahead``. What is wrong with the model, Start
+    tells.
+
+    Parameters
+    ----------
+    controller
+        Its model is loaded.
+    is_here
+        Returns whether the model has not to be downloaded first.
+    parent
+        Qt parent.
+    """
+
+    def __init__(
+        self, controller: Controller, is_here: Callable[[], bool], parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._controller, self._is_here = controller, is_here
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._load)
+
+    def begin(self) -> None:
+        """Load the model soon, unless an annotation has begun by then."""
+        self._timer.start(LOAD_WAIT)
+
+    def _load(self) -> None:
+        controller = self._controller
+        if controller.closed or controller.annotation is not None:
+            return
+        if PREFERENCES.encode_ahead and self._is_here() and not _memory_is_low():
+            work = partial(_load, controller.models)
+            controller.worker.submit("model", work, _ignore, _ignore)
 
 
 class EarlyEncoding(Tool):
@@ -154,6 +197,12 @@ def _session_to_encode(current: PlaneAnnotation) -> Session | None:
         return None
     stays = session.segmenter.info.inference.frames == "stay"
     return session if stays and not _memory_is_low() else None
+
+
+def _load(models: Models, cancelled: Callable[[], bool]) -> None:
+    """Load the model (on the thread)."""
+    if not cancelled():
+        models.get()
 
 
 def _encode_frames(
