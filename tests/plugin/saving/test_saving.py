@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,7 @@ from napari_gpcis.plugin.dock.notices import BLUE
 from napari_gpcis.plugin.dock.panels.files import NOT_KEPT, FilesPanel, with_ending
 from napari_gpcis.plugin.dock.recovery import GONE, OPEN_IMAGE, RecoveryManager
 from napari_gpcis.plugin.saving import export as saving
-from napari_gpcis.plugin.saving import record
+from napari_gpcis.plugin.saving import record, work
 from napari_gpcis.plugin.saving.export import NO_FILES, OWN_IMAGE, file_names
 from napari_gpcis.plugin.saving.identity import FILE
 from napari_gpcis.plugin.saving.recovery_file import (
@@ -48,6 +49,7 @@ from napari_gpcis.plugin.saving.recovery_file import (
     unpack,
     unsaved_work,
 )
+from napari_gpcis.plugin.saving.work import TRIES
 from napari_gpcis.plugin.settings.preferences import PREFERENCES
 from napari_gpcis.plugin.widget import NEW_LAYER, GPCISWidget
 from napari_gpcis.prompts import (
@@ -919,6 +921,58 @@ def test_accepted_objects_that_wait_for_their_masks_outlive_a_crash(
     np.testing.assert_array_equal(bench.labels.data, shown)
     saved = kept.autosaver.record.saved()
     assert (saved.ids, saved.unfinished_clicks) == ((1, 2, 3), 1)
+
+
+def test_a_recovery_file_is_of_one_moment(
+    bench: Any, kept: RecoveryManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mask that is drawn while the labels are copied is not in them unknown."""
+    held, copying, found = threading.Event(), threading.Event(), []
+    pack, write = Packer.pack, work.write_recovery
+
+    def wait_and_pack(self: Packer, place: Any, plane: Any) -> Any:
+        copying.set()
+        assert held.wait(60)
+        return pack(self, place, plane)
+
+    def write_and_read(file: Path, *rest: Any) -> bool:
+        written = write(file, *rest)
+        if written:
+            there = read_recovery(file)
+            known = {0, *there.saved.ids, *(p.running for p in there.saved.planes)}
+            found.append({*np.unique(there.labels())} <= known)
+        return written
+
+    monkeypatch.setattr(Packer, "pack", wait_and_pack)
+    monkeypatch.setattr(work, "write_recovery", write_and_read)
+    bench.start()
+    finish(bench, (30, 40))
+    bench.until(copying.is_set)
+    click(bench, 60, 80)
+    bench.settled(1)
+    held.set()
+    (_, writer) = kept.autosaver._writers[0]
+    bench.until(lambda: writer.work.is_written)
+    assert found == [True]
+    assert not writer.work.is_late
+
+
+def test_a_recovery_file_is_written_however_fast_work_goes_on(
+    bench: Any, kept: RecoveryManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, copies = Packer.pack, []
+
+    def work_on_and_pack(self: Packer, place: Any, plane: Any) -> Any:
+        copies.append(place)
+        if len(copies) <= TRIES + 1:
+            kept.autosaver.record.version += 1
+        return pack(self, place, plane)
+
+    monkeypatch.setattr(Packer, "pack", work_on_and_pack)
+    bench.start()
+    finish(bench, (30, 40))
+    bench.until(lambda: any(file.suffix == ".npz" for file in recovery_files()))
+    assert len(copies) == TRIES + 1
 
 
 def test_files_without_objects_that_wait_elsewhere_say_so(

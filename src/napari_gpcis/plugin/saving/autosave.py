@@ -132,6 +132,8 @@ class RecoveryWriter(QObject):
     def _on_written(self, _nothing: None, _seconds: float) -> None:
         if self._suspended and self.work.is_written:
             self.work.release()
+        elif self.work.is_late:
+            self.write()
 
     def _on_changed(self) -> None:
         if not self._timer.isActive():

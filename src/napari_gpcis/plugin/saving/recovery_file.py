@@ -226,16 +226,33 @@ def write_recovery(
     name: str,
     packer: Packer,
     closing: Event,
+    changed: Callable[[], bool],
     _cancelled: Callable[[], bool],
-) -> None:
+) -> bool:
     """Write a recovery file in one step (on the thread).
 
     The user may draw meanwhile: then a pixel is kept as it was, or as it is now.
+
+    Parameters
+    ----------
+    file, saved, labels, axes, source, name
+        The file, and what is written.
+    packer, closing
+        Compresses the planes, and tells that the work has ended.
+    changed
+        Asked once the labels are copied: whether they may not be those of the prompts.
+
+    Returns
+    -------
+    bool
+        ``False`` if they have changed: the file is as it was.
     """
     places = _places(saved, labels, axes)
     packed = [
         packer.pack(place, labels[SavedPlane(*place, ()).index]) for place in places
     ]
+    if changed():
+        return False
     arrays = {f"plane_{number}": one.pixels for number, one in enumerate(packed)}
     ids: set[int] = set().union(*(one.ids for one in packed))
     head = {
@@ -253,6 +270,7 @@ def write_recovery(
             np.savez(stream, allow_pickle=False, **arrays)
         if closing.is_set():
             raise _GivenUpError
+    return True
 
 
 def remove_recovery(file: Path, _cancelled: Callable[[], bool]) -> None:

@@ -42,6 +42,10 @@ EARLIER = ".earlier"
 """Added to the name of a copy that was there before the annotation began."""
 
 
+TRIES = 4
+"""Copies of the labels before one is written that work went on during."""
+
+
 class CopyError(OSError):
     """The copy beside the image cannot be written; the recovery file was."""
 
@@ -65,6 +69,7 @@ class Work:
         self.file = RecoveryFile()
         self._packer = Packer()
         self._written: int | None = None
+        self._left = TRIES
         self._copy: Path | None = None
 
     def job(self) -> Job | None:
@@ -94,6 +99,7 @@ class Work:
             names = record.source, record.labels.name
             work = partial(write_recovery, path, saved, *pixels, *names)
             work = partial(work, self._packer, self.file.closing)
+            work = partial(work, lambda: bool(self._left) and record.version != version)
         return partial(
             self._write, work, version, self._beside() if kept else None, saved
         )
@@ -102,6 +108,11 @@ class Work:
     def is_written(self) -> bool:
         """True if the recovery file has the record as it is now, or need not have."""
         return self._written == self.record.version
+
+    @property
+    def is_late(self) -> bool:
+        """True if work went on while it was copied: it is to be written again."""
+        return self._left < TRIES
 
     def go_on(self, record: Record) -> None:
         """Write another record from now on: the work was restored from this one."""
@@ -116,8 +127,10 @@ class Work:
         cancelled: Callable[[], bool],
     ) -> None:
         """Write the recovery file, then the copy beside the image (on the thread)."""
-        work(cancelled)
-        self._written = version
+        if work(cancelled) is False:
+            self._left -= 1
+            return
+        self._written, self._left = version, TRIES
         if beside is None:
             return
         try:
