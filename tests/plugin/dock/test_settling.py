@@ -19,7 +19,7 @@ from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.dock.settling import AGAIN, PERIOD, WAITING
 from napari_gpcis.plugin.saving.export import file_names
-from napari_gpcis.plugin.saving.folder import NO_MASKS
+from napari_gpcis.plugin.saving.folder import NO_MASKS, STAYS
 from napari_gpcis.plugin.viewer.layers import is_made_for
 from napari_gpcis.prompts import read_prompts
 
@@ -234,6 +234,7 @@ def test_the_next_image_of_a_folder_gives_way_to_stop(folder: Any) -> None:
     desk, panel, labels = folder, folder.panel, folder.labels
     desk.widget.start_button.click()
     assert panel.next_button.isEnabled()
+    assert panel.message.text() == STAYS.format("a.png")
     desk.segmenter.gate.set()
     desk.until(lambda: desk.controller.annotation is None)
     desk.qtbot.wait(3 * PERIOD)

@@ -39,6 +39,7 @@ LONGEST = 36
 """Characters of a name in a message."""
 SAVING, READING = "Saving {} ...", "Reading {} ..."
 STAYED = "{} It stays open."
+STAYS = "{} stays open: something else was chosen meanwhile."
 OTHERS = (
     "Another labels layer of this image has work that is not saved: choose it, and "
     "press Save clicks and labels."
@@ -202,6 +203,8 @@ class FolderNavigator(QObject):
     def stay(self) -> None:
         """Stay at the image that is open: masks are not waited for any more."""
         self.busy = False
+        if self.entry is not None:
+            self.said.emit(STAYS.format(shortened(self.entry.name)))
         self.changed.emit()
 
     def _go_on(self, then: Callable[[], None]) -> None:
