@@ -14,8 +14,9 @@ from napari_gpcis.plugin.tools import drawing
 from napari_gpcis.plugin.tools.drawing import DrawingTool
 from napari_gpcis.plugin.tools.picking import Picking
 from napari_gpcis.plugin.tools.superpixels import painting
+from napari_gpcis.plugin.tools.superpixels.crossed import densely
 from napari_gpcis.plugin.tools.superpixels.outlined import Settings, Superpixels
-from napari_gpcis.plugin.tools.superpixels.painting import SuperpixelPainting, densely
+from napari_gpcis.plugin.tools.superpixels.painting import SuperpixelPainting
 
 LINE = [(20, 20), (20, 45)]
 BELOW = [(30, 30), (60, 30)]

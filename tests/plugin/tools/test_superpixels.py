@@ -321,9 +321,22 @@ def test_the_superpixel_under_the_mouse_is_outlined(desk: Any) -> None:
     desk.robot.move(desk.image, (30, 30))
     desk.until(lambda: annotation.curves.shows("superpixels"))
     assert not annotation.curves.shows("preview"), "a click there is none"
-    starts = annotation.curves._curves["superpixels"].segments.starts
-    rows, cols = np.nonzero(crossed(desk, (30, 30)))
-    np.testing.assert_array_equal(starts.min(axis=0) + 0.5, [rows.min(), cols.min()])
+
+    def outlined() -> list[float]:
+        segments = annotation.curves._curves["superpixels"].segments
+        corners = np.concatenate((segments.starts, segments.ends))
+        return [*(corners.min(axis=0) + 0.5), *(corners.max(axis=0) - 0.5)]
+
+    def under_mouse() -> list[int]:
+        rows, cols = np.nonzero(crossed(desk, (30, 30)))
+        return [rows.min(), cols.min(), rows.max(), cols.max()]
+
+    before = under_mouse()
+    assert outlined() == before
+    for _ in range(2):
+        panel_of(desk).superpixels.step(1)  # the mouse rests
+    assert under_mouse() != before
+    assert outlined() == under_mouse()
     desk.robot.press(Qt.Key.Key_Escape)
     assert not annotation.curves.shows("superpixels")
     assert not panel_of(desk).painting.on

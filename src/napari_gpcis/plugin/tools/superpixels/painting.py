@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,15 +12,17 @@ from napari_gpcis.plugin.annotation.click_layers import SUPERPIXELS
 from napari_gpcis.plugin.annotation.plane import TAKEN
 from napari_gpcis.plugin.connections import Connections
 from napari_gpcis.plugin.debouncing import Debouncer
-from napari_gpcis.plugin.settings.preferences import click_colour
 from napari_gpcis.plugin.tools.base import Tool
 from napari_gpcis.plugin.tools.drawing import on_plane
-from napari_gpcis.plugin.viewer.segments import Segments
+from napari_gpcis.plugin.tools.superpixels.crossed import (
+    CrossedSuperpixels,
+    densely,
+    strokes_paint,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
     from qtpy.QtCore import QObject
 
     from napari_gpcis.geometry import Box, Mask
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.tools.superpixels.outlined import Divided, Superpixels
     from napari_gpcis.plugin.viewer.planes import Plane
 
-CURVE = "superpixels"
-"""Name of the outline under the mouse, or of what a stroke has crossed."""
-APART = 0.5
-"""Pixels between the places at which a stroke is looked at."""
 COMING = (
     "The superpixels are being computed: the stroke is painted once they are there."
 )
@@ -146,23 +143,24 @@ class SuperpixelPainting(Tool):
         super().__init__(controller, parent)
         self.picking: Picking | None = None
         self._superpixels = superpixels
-        self._crossed: set[int] = set()
-        self._path = 0  # points of the stroke that were looked at
-        self._hovered: tuple[int, bool] | None = None
+        self._crossed = CrossedSuperpixels(controller, superpixels, self)
         self._waiting: list[Stroke | SnapRequest | AcceptRequest] = []
-        self._mouse, self._news = Connections(), Connections()
+        self._news = Connections()
         self._soon = Debouncer(self._do_waiting, parent=self)
         self._shows = False
         superpixels.ready.connect(self._on_ready)
-        superpixels.changed.connect(self._on_changed)
         controller.register("snap", self.snap)
         controller.register("accept", self.accept)
 
     @property
     def on(self) -> bool:
         """True while strokes paint."""
-        annotation = self.annotation
-        return annotation is not None and annotation.click_layers.drawing == SUPERPIXELS
+        return strokes_paint(self.annotation)
+
+    def close(self) -> None:
+        """Let go of everything that outlives the tool; it is of no more use."""
+        self._crossed.close()
+        super().close()
 
     # Following --------------------------------------------------------------------
 
@@ -170,32 +168,19 @@ class SuperpixelPainting(Tool):
         """Follow strokes over the clicks' layers, and whether they paint."""
         clicks = annotation.click_layers
         self.follow(clicks.drawing_changed, self._arm)
-        self.follow(clicks.dragged, self._on_dragged)
         self.follow(clicks.drawn, self._on_drawn)
         self._arm()
 
-    def on_detached(self, annotation: Annotation) -> None:
+    def on_detached(self, annotation: Annotation) -> None:  # noqa: ARG002
         """Paint no more."""
-        self._ignore_mouse(annotation)
         self._drop_waiting()
         self._shows = False
         self._superpixels.needed = False
-        annotation.curves.clear(CURVE)
 
     def _arm(self) -> None:
-        """Watch the mouse while strokes paint; have superpixels computed for that."""
-        annotation = self.annotation
-        if annotation is None:
+        """Show superpixels while strokes paint, and have them computed for that."""
+        if self.annotation is None:
             return
-        self._ignore_mouse(annotation)
-        if self.on:
-            annotation.curves.prepare()
-            for layer in annotation.click_layers.layers.values():
-                layer.mouse_move_callbacks.append(self._on_move)
-            over = annotation.viewer.events.mouse_over_canvas
-            self._mouse.connect(over, self._on_over)
-            self._mouse.connect(annotation.events.plane_entered, self._clear)
-        self._clear()
         superpixels = self._superpixels
         if self.on and not superpixels.shown:
             self._shows = superpixels.shown = True
@@ -212,90 +197,17 @@ class SuperpixelPainting(Tool):
             for one in self._waiting
         )
 
-    def _ignore_mouse(self, annotation: Annotation) -> None:
-        self._mouse.end()
-        for layer in annotation.click_layers.layers.values():
-            if self._on_move in layer.mouse_move_callbacks:
-                layer.mouse_move_callbacks.remove(self._on_move)
-
-    def _on_over(self, *_: Any) -> None:
-        if self.annotation and not self.annotation.viewer.mouse_over_canvas:
-            self._clear()
-
-    def _clear(self, *_: Any) -> None:
-        """Outline nothing."""
-        self._crossed.clear()
-        self._path, self._hovered = 0, None
-        if self.annotation is not None:
-            self.annotation.curves.clear(CURVE)
-
-    def _on_changed(self) -> None:
-        if self._hovered is not None:
-            self._clear()
-
     @property
     def _divided(self) -> Divided | None:
         """The superpixels of the displayed plane, if they are there."""
-        known, current = self._superpixels.divided, self.current
-        if known is None or current is None or known.plane != current.plane:
-            return None
-        return known
-
-    # The mouse --------------------------------------------------------------------
-
-    def _on_move(self, _layer: Any, event: Any) -> None:
-        """Outline the superpixel under the mouse."""
-        annotation, current, divided = self.annotation, self.current, self._divided
-        if annotation is None or current is None or divided is None:
-            return
-        if event.is_dragging or self._crossed:
-            return
-        place = annotation.image.world_to_data(event.position)
-        found = divided.at(self._superpixels.level, on_plane([place], current.plane))
-        if not found:
-            self._clear()
-            return
-        hovered = found[0], "Alt" not in event.modifiers
-        if hovered != self._hovered:
-            self._hovered = hovered
-            self._outline(divided, found, hovered[1])
-
-    def _on_dragged(self, shape: Shape, path: Sequence[Any], positive: bool) -> None:
-        """Outline what the stroke has crossed so far."""
-        current, divided = self.current, self._divided
-        if shape != SUPERPIXELS or current is None or divided is None:
-            return
-        before = len(self._crossed)
-        self._cross(divided, path, current.plane)
-        if len(self._crossed) > before:
-            self._outline(divided, self._crossed, positive)
-
-    def _cross(self, divided: Divided, path: Sequence[Any], plane: Plane) -> None:
-        """Take note of the superpixels that the rest of a stroke crosses."""
-        if len(path) <= self._path:  # another stroke
-            self._path = 0
-        line = on_plane(path[max(self._path - 1, 0) :], plane)
-        self._path = len(path)
-        found = divided.at(self._superpixels.level, densely(line))
-        self._crossed.update(found)
-
-    def _outline(self, divided: Divided, ids: Collection[int], positive: bool) -> None:
-        annotation = self.annotation
-        if annotation is None:
-            return
-        box, mask = divided.region(self._superpixels.level, ids)
-        outline = Segments.of_labels(mask, box[:2])
-        annotation.curves.show(CURVE, divided.plane, outline, click_colour(positive))
+        return self._crossed.divided
 
     def _on_drawn(self, shape: Shape, path: Sequence[Any], positive: bool) -> None:
         """Paint what the stroke has crossed."""
         annotation, current, divided = self.annotation, self.current, self._divided
         if shape != SUPERPIXELS or annotation is None or current is None:
             return
-        if divided is not None:
-            self._cross(divided, path, current.plane)
-        crossed = {*self._crossed}
-        self._clear()
+        crossed = self._crossed.take(path, current.plane)
         annotation.click_layers.settle()
         if divided is None and self._superpixels.problem:
             self.say(MISSING.format(self._superpixels.problem))
@@ -649,23 +561,6 @@ class SuperpixelPainting(Tool):
         else:
             done = current.draw_by_hand(frame, drawn, erased)
             self.say(SNAPPED if done else NOT_SNAPPED)
-
-
-def densely(line: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return places along a line that leave out no pixel of any size.
-
-    Parameters
-    ----------
-    line
-        Shape (n, 2): rows and columns.
-    """
-    if len(line) < 2:
-        return line
-    parts = [line[:1]]
-    for start, end in pairwise(line):
-        count = max(int(np.ceil(np.hypot(*(end - start)) / APART)), 1)
-        parts.append(start + np.arange(1, count + 1)[:, None] / count * (end - start))
-    return np.concatenate(parts)
 
 
 def _within(mask: Mask, box: Box, frame: Box) -> Mask:
