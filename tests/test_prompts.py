@@ -96,6 +96,18 @@ def test_objects_that_wait_for_their_masks_are_kept_and_counted(
         assert read_prompts(file) == saved
 
 
+def test_an_object_that_has_no_pixel_left_is_not_counted() -> None:
+    """As one from which another mask has taken all."""
+    clicked = SavedObject((Click(3, 3),), None, 0.5)
+    done = tuple(replace(clicked, id=number) for number in (1, 2, 3))
+    session = SavedSession((8, 9), "model", None, None, None, None, done, clicked)
+    planes = (SavedPlane((0, 1), (0, 0), (session,), running=4),)
+    saved = SavedAnnotation("", (8, 9), planes)
+    assert saved.count_objects([0, 1, 3, 4, 9]) == 3  # 9 was drawn by hand
+    corrected = replace(saved, planes=(replace(planes[0], running=3),))
+    assert corrected.count_objects([0, 1, 3]) == 2
+
+
 def test_the_digest_of_the_image_is_kept_where_it_is_known(tmp_path: Path) -> None:
     file = tmp_path / "stack.clicks.json"
     plain = SavedAnnotation("stack", (8, 9), ())

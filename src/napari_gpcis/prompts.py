@@ -207,7 +207,7 @@ class SavedAnnotation:
         """
         unfinished = {plane.running for plane in self.planes}
         drawn = {int(label) for label in labels if label > 0}
-        return len((drawn - unfinished) | {*self.ids})
+        return len((drawn - unfinished) | (drawn & {*self.ids}))
 
     def in_words(self, objects: int) -> str:
         """Return the contents in words, with so many finished objects.

@@ -19,7 +19,7 @@ from napari_gpcis.plugin.dock.panels.files import FilesPanel
 from napari_gpcis.plugin.dock.panels.folder import FolderPanel
 from napari_gpcis.plugin.dock.settling import AGAIN, PERIOD, WAITING
 from napari_gpcis.plugin.saving.export import file_names
-from napari_gpcis.plugin.saving.folder import NO_MASKS, STAYS
+from napari_gpcis.plugin.saving.folder import NO_MASKS, STAYS, UNACCEPTED
 from napari_gpcis.plugin.viewer.layers import is_made_for
 from napari_gpcis.prompts import read_prompts
 
@@ -264,7 +264,8 @@ def test_the_next_image_opens_if_the_image_is_removed(
     desk, panel = folder, folder.panel
     desk.viewer.layers.remove(desk.image)
     desk.until(lambda: "b.png" in desk.viewer.layers and desk.widget.session)
-    assert panel.message.text() == NO_MASKS.format("a.png", 3)
+    words = NO_MASKS.format("a.png", 3), UNACCEPTED.format("a.png")
+    assert panel.message.text() == " ".join(words)
     assert not [one for one in desk.viewer.layers if is_made_for(one, desk.image)]
     saved = read_prompts(tmp_path / "a.clicks.json")
     (plane,) = saved.unfinished

@@ -129,6 +129,39 @@ def test_what_waits_for_a_mask_is_given_up(early) -> None:
     assert desk.controller.annotation.clicking
 
 
+def test_accepted_objects_without_masks_are_waited_for_as_well(early) -> None:
+    desk, labels = early, early.labels
+    desk.robot.press(Qt.Key.Key_N)
+    desk.until(lambda: desk.current.accepting)
+    before = labels.data.copy()
+    desk.viewer.layers.selection.active = labels
+    labels.mode = "paint"
+    assert desk.controller.status == WAITS
+    desk.robot.drag(desk.image, (40, 30), (44, 30))
+    np.testing.assert_array_equal(labels.data, before)
+    desk.viewer.reset_view()
+    desk.segmenter.gate.set()
+    desk.until(lambda: labels.mode == "paint")
+    assert labels.selected_label == 1  # the brush is the user's own again
+    assert WAITS not in desk.controller.status
+    assert set(np.unique(labels.data)) == {0, 1, 2}
+
+
+def test_nothing_is_said_of_waiting_once_it_is_over(early) -> None:
+    desk, labels = early, early.labels
+    for leave in ("layer", "mode", "clicks"):
+        desk.viewer.layers.selection.active = labels
+        labels.mode = "paint"
+        assert desk.controller.status == WAITS
+        if leave == "layer":
+            desk.viewer.layers.selection.active = desk.image
+        elif leave == "mode":
+            labels.mode = "pick"
+        else:
+            desk.robot.press(Qt.Key.Key_G)
+        assert WAITS not in desk.controller.status
+
+
 def test_accepting_ends_the_waiting_as_well(early) -> None:
     desk, labels = early, early.labels
     desk.viewer.layers.selection.active = labels

@@ -104,9 +104,12 @@ class _Request:
             What is said if an object is being clicked.
         """
         waiting = sum(len(plane.accepted) for plane in self.saved.planes)
+        parts = [words]
         if waiting:
-            return f"{words} {NO_MASKS.format(waiting)}"
-        return f"{words} {unfinished}" if self.unfinished else words
+            parts.append(NO_MASKS.format(waiting))
+        if self.saved.unfinished_clicks or (self.unfinished and not waiting):
+            parts.append(unfinished)
+        return " ".join(parts)
 
     @property
     def again(self) -> _Request:

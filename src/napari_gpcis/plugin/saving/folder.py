@@ -392,10 +392,13 @@ def _order(
 
 def _left_out(record: Record, name: str) -> str:
     """Return what is said of objects of an image that are not in its saved labels."""
-    waiting = sum(len(plane.accepted) for plane in record.saved().planes)
+    saved, parts = record.saved(), []
+    waiting = sum(len(plane.accepted) for plane in saved.planes)
     if waiting:
-        return NO_MASKS.format(name, waiting)
-    return UNACCEPTED.format(name) if record.unfinished() else ""
+        parts.append(NO_MASKS.format(name, waiting))
+    if saved.unfinished_clicks or (record.unfinished() and not waiting):
+        parts.append(UNACCEPTED.format(name))
+    return " ".join(parts)
 
 
 def _why_skipped(image: FolderImage) -> str:

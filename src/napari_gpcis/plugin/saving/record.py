@@ -197,7 +197,7 @@ class Record(QObject):
     changed = Signal()
     """Emitted when clicks or objects have changed."""
     accepted = Signal()
-    """Emitted when an object was finished."""
+    """Emitted when an object was finished, or accepted before its mask is there."""
     settled = Signal()
     """Emitted when what there was up to some version needs not be kept any more."""
 
@@ -227,7 +227,7 @@ class Record(QObject):
         self.changed.connect(self._on_changed)
         events = annotation.events
         events.clicks_changed.connect(self._note)
-        events.waiting_changed.connect(self._note)
+        events.waiting_changed.connect(self._on_waiting)
         events.ending.connect(self._note_clicked)
         events.predicted.connect(self._note)
         events.accepted.connect(self._on_accepted)
@@ -632,6 +632,10 @@ class Record(QObject):
             self.changed.emit()
 
     def _on_accepted(self, plane: PlaneAnnotation, _label: int) -> None:
+        self._note(plane)
+        self.accepted.emit()
+
+    def _on_waiting(self, plane: PlaneAnnotation) -> None:
         self._note(plane)
         self.accepted.emit()
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_gpcis.plugin.annotation.controller import Controller
 
 DRAWS_ON = "Brush and eraser change object {}: accept it when it is right."
-WAITS = "Brush and eraser wait for the mask of the object being clicked."
+WAITS = "Brush and eraser wait for the masks that are on their way."
 AT_REST = "pan_zoom"
 """Mode of a labels layer in which the mouse draws nothing."""
 QUIET = 400
@@ -228,6 +228,7 @@ class Brush(Tool):
         super().__init__(controller)
         self._before: _Before | None = None
         self._held = ""  # the mode that waits for a mask
+        self._of_object = False  # whether an object was being clicked then
 
     @property
     def on(self) -> bool:
@@ -244,6 +245,7 @@ class Brush(Tool):
             events.plane_changed,
             events.waiting_changed,
             labels.events.mode,
+            annotation.viewer.layers.selection.events.active,
         ):
             self.follow(signal, self._check)
 
@@ -266,7 +268,7 @@ class Brush(Tool):
         if self._drawing(annotation):
             annotation.click_layers.settle()
             if self._is_early(annotation):
-                self._hold(annotation.layers.labels)
+                self._hold(annotation)
                 return
         labels, label = annotation.layers.labels, self._label(annotation)
         if known is not None and known.chosen == label:
@@ -283,16 +285,19 @@ class Brush(Tool):
             self.controller.ready()  # the object is finished, or gone
 
     def _is_early(self, annotation: Annotation) -> bool:
-        """Return whether an object is clicked that has no label yet."""
+        """Return whether an object is clicked, or accepted, that has no label yet."""
         current = annotation.current
-        if current is None or not current.current.clicks:
+        if current is None:
             return False
-        return current.accepting or not current.drawn.live.label
+        begun = bool(current.current.clicks)
+        return current.accepting or (begun and not current.drawn.live.label)
 
-    def _hold(self, labels: Labels) -> None:
+    def _hold(self, annotation: Annotation) -> None:
         """Let the mouse draw nothing until the mask is there."""
+        labels, current = annotation.layers.labels, annotation.current
         self._give_back(labels)
         self._held = str(labels.mode)
+        self._of_object = current is not None and bool(current.current.clicks)
         labels.mode = AT_REST
         # who is told of modes after this tool hears last of the one that is held
         QTimer.singleShot(0, lambda: labels.events.mode(mode=str(labels.mode)))
@@ -304,13 +309,18 @@ class Brush(Tool):
         active = annotation.viewer.layers.selection.active
         if active is None or active != labels or str(labels.mode) != AT_REST:
             self._held = ""
+            if annotation.message == WAITS:
+                annotation.clear_message()
             self._check()
         elif not self._is_early(annotation):
             mode, self._held = self._held, ""
-            if current is not None and current.current.clicks:
-                labels.mode = mode
-            else:
-                self.controller.ready()  # the object is accepted, or gone
+            begun = current is not None and bool(current.current.clicks)
+            if self._of_object and not begun:  # it is accepted meanwhile, or gone
+                self.controller.ready()
+                return
+            labels.mode = mode
+            if annotation.message == WAITS:  # the brush is the user's own again
+                annotation.clear_message()
 
     def _label(self, annotation: Annotation) -> int:
         """Return the label to draw with; 0 if the brush is the user's own."""
