@@ -690,6 +690,9 @@ def test_clicks_are_kept_beside_the_image_if_wanted(
     bench.until(lambda: copy.is_file() and copy.read_text()[0] == "{")
     bench.until(lambda: read_prompts(copy) == kept.autosaver.record.saved())
     assert (tmp_path / f"{copy.name}.earlier").read_text() == "of another day"
+    (_, writer) = kept.autosaver._writers[0]
+    thread = kept.autosaver._thread
+    bench.until(lambda: writer.work.is_written and not thread.any_busy)
     copy.unlink()
     copy.mkdir()  # cannot be replaced by a file
     click(bench, 60, 80)
