@@ -23,15 +23,21 @@ def disk(*clicks: Click) -> np.ndarray:
     return disks(SHAPE, clicks)
 
 
-@pytest.fixture
-def desk(open_desk):
-    """A finished object, and one being clicked with the brush in hand."""
+def with_an_object(open_desk):
+    """Open a desk with a finished object, whose label is selected."""
     desk = open_desk()
     desk.robot.click(desk.image, (30, 75))
     desk.settled(1)
     desk.robot.press(Qt.Key.Key_N)
     desk.settled(0)
     desk.labels.selected_label = 1
+    return desk
+
+
+@pytest.fixture
+def desk(open_desk):
+    """A finished object, and one being clicked with the brush in hand."""
+    desk = with_an_object(open_desk)
     desk.robot.click(desk.image, (30, 30))
     desk.settled(1)
     desk.viewer.layers.selection.active = desk.labels
@@ -66,12 +72,7 @@ def test_the_label_is_chosen_and_given_back(desk) -> None:
 @pytest.fixture
 def early(open_desk):
     """A finished object, which is selected, and one that waits for its mask."""
-    desk = open_desk()
-    desk.robot.click(desk.image, (30, 75))
-    desk.settled(1)
-    desk.robot.press(Qt.Key.Key_N)
-    desk.settled(0)
-    desk.labels.selected_label = 1
+    desk = with_an_object(open_desk)
     desk.labels.brush_size = 6
     desk.segmenter.gate.clear()
     desk.robot.click(desk.image, (30, 30))
