@@ -57,6 +57,23 @@ NO_MASKS = (
 )
 
 
+def left_out(saved: SavedAnnotation, pixels: list[Pixels]) -> tuple[int, bool]:
+    """Return which objects are not in saved labels.
+
+    Parameters
+    ----------
+    saved, pixels
+        The prompts, and the pixels that objects being clicked have changed.
+
+    Returns
+    -------
+    int, bool
+        Number of accepted objects without masks, and whether one is being clicked.
+    """
+    waiting = sum(len(plane.accepted) for plane in saved.planes)
+    return waiting, bool(saved.unfinished_clicks or (pixels and not waiting))
+
+
 class _Request:
     """A file that is to be written, of the record as it is now.
 
@@ -103,13 +120,9 @@ class _Request:
         unfinished
             What is said if an object is being clicked.
         """
-        waiting = sum(len(plane.accepted) for plane in self.saved.planes)
-        parts = [words]
-        if waiting:
-            parts.append(NO_MASKS.format(waiting))
-        if self.saved.unfinished_clicks or (self.unfinished and not waiting):
-            parts.append(unfinished)
-        return " ".join(parts)
+        waiting, clicked = left_out(self.saved, self.unfinished)
+        masks = NO_MASKS.format(waiting) if waiting else ""
+        return " ".join(filter(None, (words, masks, unfinished if clicked else "")))
 
     @property
     def again(self) -> _Request:

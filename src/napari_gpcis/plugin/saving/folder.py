@@ -15,7 +15,7 @@ from napari_gpcis.imagefiles.folder import ImageFolder
 from napari_gpcis.inference.image import check_dtype
 from napari_gpcis.plugin.background import BackgroundThread
 from napari_gpcis.plugin.connections import Connections
-from napari_gpcis.plugin.saving.export import Saver
+from napari_gpcis.plugin.saving.export import Saver, left_out
 from napari_gpcis.plugin.saving.identity import FILE, source_of
 from napari_gpcis.plugin.saving.restore import Restored, Target, restore_file
 from napari_gpcis.plugin.viewer.layers import is_made_for
@@ -392,13 +392,9 @@ def _order(
 
 def _left_out(record: Record, name: str) -> str:
     """Return what is said of objects of an image that are not in its saved labels."""
-    saved, parts = record.saved(), []
-    waiting = sum(len(plane.accepted) for plane in saved.planes)
-    if waiting:
-        parts.append(NO_MASKS.format(name, waiting))
-    if saved.unfinished_clicks or (record.unfinished() and not waiting):
-        parts.append(UNACCEPTED.format(name))
-    return " ".join(parts)
+    waiting, clicked = left_out(record.saved(), record.unfinished())
+    masks = NO_MASKS.format(name, waiting) if waiting else ""
+    return " ".join(filter(None, (masks, UNACCEPTED.format(name) if clicked else "")))
 
 
 def _why_skipped(image: FolderImage) -> str:

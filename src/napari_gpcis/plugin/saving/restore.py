@@ -192,25 +192,23 @@ class Restorer(QObject):
 
     def _on_found(self, found: Restored | None, _seconds: float) -> None:
         image, recovered = self._image, self._recovered
-        if image is None or found is None:
-            self._image = self._recovered = None
-            return
-        gone = image not in self._viewer.layers
-        if gone:
+        if image is not None and found is not None and image not in self._viewer.layers:
             self._hint(IMAGE_GONE.format(image.name))
+            image = None
         self._image = self._recovered = None
-        if not gone:
-            stays = self._staying(image)
-            if not self.show(found, image, from_file=self._from_file):
-                return
-            note, annotation = found.note, self._controller.annotation
-            if stays is not None and annotation is not None:
-                beside = BESIDE.format(annotation.layers.labels.name, stays.name)
-                note = f"{note} {beside}"
-            self._tell(note, found.saved, everywhere=recovered is not None)
-            if recovered is not None:
-                self._autosaver.take_over(recovered)
-                self.recovered.emit(recovered)
+        if image is None or found is None:
+            return
+        stays = self._staying(image)
+        if not self.show(found, image, from_file=self._from_file):
+            return
+        note, annotation = found.note, self._controller.annotation
+        if stays is not None and annotation is not None:
+            beside = BESIDE.format(annotation.layers.labels.name, stays.name)
+            note = f"{note} {beside}"
+        self._tell(note, found.saved, everywhere=recovered is not None)
+        if recovered is not None:
+            self._autosaver.take_over(recovered)
+            self.recovered.emit(recovered)
 
     def _tell(
         self, note: str, saved: SavedAnnotation, *, everywhere: bool = True

@@ -263,9 +263,10 @@ class Brush(Tool):
         if self._held:
             self._go_on(annotation)
             return
-        if known is None and not self._drawing(annotation):
+        drawing = self._drawing(annotation)
+        if known is None and not drawing:
             return
-        if self._drawing(annotation):
+        if drawing:
             annotation.click_layers.settle()
             if self._is_early(annotation):
                 self._hold(annotation)
